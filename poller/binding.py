@@ -1,0 +1,264 @@
+"""A handler bound to its real table: every statement that the engine runs for it, composed once.
+
+The status stands in the claim as a literal, not as a parameter: only then can the planner prove that
+a partial index `… where status = 'pending'` serves it (Postgres docs, 11.8).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import sql
+
+from poller import tables
+from poller.errors import ConfigurationError
+from poller.model import RowShape
+from poller.queries import statement, trusted
+
+if TYPE_CHECKING:
+    from poller.handler import Handler
+    from poller.tables import Table
+
+_TRUE = sql.SQL("true")
+
+
+@dataclass(eq=False)
+class Binding:
+    """A handler, its table, and the number under which poller's own tables know the two."""
+
+    handler: Handler
+    table: Table
+    id: int = 0
+    _settle: dict[tuple[str, ...], sql.Composed] = field(default_factory=dict, repr=False)
+
+    def __str__(self) -> str:
+        return f"{self.table}:{self.handler.status}"
+
+    @cached_property
+    def shape(self) -> RowShape:
+        """The places of the columns in a fetched tuple; its first element is the key as text."""
+        names = list(self.table.columns)
+        return RowShape(
+            {name: at for at, name in enumerate(names, start=1)},
+            tuple(names.index(name) + 1 for name in self.table.key),
+        )
+
+    @cached_property
+    def claim_first(self) -> sql.Composed:
+        """The claim from the beginning of the order."""
+        return self._claim("claim", after=_TRUE)
+
+    @cached_property
+    def claim_next(self) -> sql.Composed:
+        """The claim of what comes after the key `%(after)s`."""
+        after = self.table.key_values("%(after)s")
+        return self._claim(
+            "claim", after=sql.SQL("{} > {}").format(self.table.key_columns(), after)
+        )
+
+    @cached_property
+    def claim_retries(self) -> sql.Composed:
+        """The claim of rows whose next attempt is due."""
+        return self._claim("claim_retries", retry_columns=self.table.key_values("retry.poller_key"))
+
+    @cached_property
+    def count_due(self) -> sql.Composed:
+        """The count of what is due and not parked."""
+        return statement(
+            "count_due",
+            **self._names(),
+            handler=sql.Literal(self.id),
+            due=self.due,
+            key=self.table.key_text(),
+        )
+
+    @cached_property
+    def trigger(self) -> sql.Composed:
+        """The DDL of the trigger that wakes the workers."""
+        return statement("trigger", **self._names())
+
+    @cached_property
+    def last_key(self) -> sql.Composed:
+        """The question for the last row that has the status."""
+        backwards = [
+            sql.SQL("{} desc").format(sql.Identifier("t", name)) for name in self.table.key
+        ]
+        return statement(
+            "last_key",
+            **self._names(),
+            from_status=sql.Literal(self.handler.status),
+            key=self.table.key_text(),
+            order=sql.SQL(", ").join(backwards),
+        )
+
+    @cached_property
+    def tidy_retries(self) -> sql.Composed:
+        """The statement that clears the way for retries which can be taken."""
+        return statement(
+            "tidy_retries",
+            **self._names(),
+            due=self.due,
+            from_status=sql.Literal(self.handler.status),
+            due_columns=self.table.key_values("due.poller_key"),
+        )
+
+    @cached_property
+    def show_during(self) -> sql.Composed | None:
+        """The UPDATE to the handler's `during`, or None if it has none."""
+        if self.handler.during is None:
+            return None
+        return statement(
+            "show_during",
+            **self._names(),
+            during=sql.Literal(self.handler.during),
+            own_columns=self.table.key_values("o.poller_key"),
+        )
+
+    @cached_property
+    def due(self) -> sql.Composed:
+        """The condition on a row `t` that makes it due."""
+        conditions: list[sql.Composable] = [
+            sql.SQL("{} = {}").format(self._status(), sql.Literal(self.handler.status))
+        ]
+        if self.handler.where is not None:
+            conditions.append(sql.SQL("({})").format(trusted(self.handler.where)))
+        if self.handler.due is not None:
+            conditions.append(
+                sql.SQL("{} <= poller.now()").format(sql.Identifier("t", self.handler.due))
+            )
+        return sql.SQL(" and ").join(conditions)
+
+    @property
+    def order(self) -> sql.Composable:
+        """What comes first: the handler's own order, else the primary key's."""
+        if self.handler.order_by is not None:
+            return trusted(self.handler.order_by)
+        return sql.SQL(", ").join(sql.Identifier("t", name) for name in self.table.key)
+
+    def settle(self, columns: tuple[str, ...] = ()) -> sql.Composed:
+        """Return the statement that settles outcomes which set these further columns."""
+        if columns not in self._settle:
+            self._settle[columns] = self._compose_settle(columns)
+        return self._settle[columns]
+
+    def peek(self, *, after: bool) -> sql.Composed:
+        """Return the question whether a row is due; with `after`, past the key `%(after_<id>)s`."""
+        values = self.table.key_values(f"%(after_{self.id})s")
+        return statement(
+            "peek",
+            **self._names(),
+            handler=sql.Literal(self.id),
+            due=self.due,
+            key=self.table.key_text(),
+            claimed_columns=self._claimed(),
+            after=sql.SQL("{} > {}").format(self.table.key_columns(), values) if after else _TRUE,
+        )
+
+    def _claim(self, name: str, **parts: sql.Composable) -> sql.Composed:
+        columns = sql.SQL(", ").join(sql.Identifier("t", each) for each in self.table.columns)
+        return statement(
+            name,
+            **self._names(),
+            **parts,
+            key=self.table.key_text(),
+            columns=columns,
+            due=self.due,
+            claimed_columns=self._claimed(),
+            order=self.order,
+        )
+
+    def _claimed(self) -> sql.Composed:
+        return sql.SQL(", ").join(self.table.key_casts("k.key"))
+
+    def _compose_settle(self, names: tuple[str, ...]) -> sql.Composed:
+        for name in names:
+            self._check_settable(name)
+        types = [trusted(self.table.columns[name].full_type) for name in names]
+        values = [sql.Identifier(f"value_{at}") for at in range(len(names))]
+        worth = {"all": "true", "failures": "s.result not in ('moved', 'snoozed')", "off": "false"}
+        return statement(
+            "settle",
+            **self._names(),
+            status_type=trusted(self.table.columns[self.handler.column].full_type),
+            held=sql.Literal(self.handler.held),
+            from_status=sql.Literal(self.handler.status),
+            outcome_columns=self.table.key_values("o.poller_key"),
+            worth_recording=trusted(worth[self.handler.history]),
+            o_values=_each(", o.{}", values),
+            value_names=_each(", {}", values),
+            value_parameters=_each(
+                ", {}::text[]", [sql.Placeholder(f"value_{at}") for at in range(len(names))]
+            ),
+            assignments=sql.Composed(
+                sql.SQL(", {} = o.{}::{}").format(sql.Identifier(name), value, kind)
+                for name, value, kind in zip(names, values, types, strict=True)
+            ),
+        )
+
+    def _check_settable(self, name: str) -> None:
+        column = self.table.columns.get(name)
+        reason = (
+            "has no such column"
+            if column is None
+            else "generates it"
+            if column.generated
+            else "has it as its status"
+            if name == self.handler.column
+            else "is keyed by it"
+            if name in self.table.key
+            else None
+        )
+        if reason is not None:
+            msg = f"Transition cannot set {name!r}: table {self.table} {reason}"
+            raise ConfigurationError(msg)
+
+    def _names(self) -> dict[str, sql.Composable]:
+        return {
+            "table": self.table.identifier,
+            "status": sql.Identifier(self.handler.column),
+            "key_columns": self.table.key_columns(),
+        }
+
+    def _status(self) -> sql.Identifier:
+        return sql.Identifier("t", self.handler.column)
+
+
+def _each(form: str, parts: list[Any]) -> sql.Composed:
+    return sql.Composed(trusted(form).format(part) for part in parts)
+
+
+def bind(connection: psycopg.Connection[Any], handler: Handler) -> Binding:
+    """Bind a handler to its table; nothing of poller's own schema is needed yet.
+
+    Raises:
+        ConfigurationError: the table is unfit for the handler; the text begins with the handler's place.
+    """
+    try:
+        table = tables.describe(connection, handler.table)
+        tables.check(connection, handler, table)
+    except ConfigurationError as error:
+        msg = f"{handler.place}: {error}"
+        raise ConfigurationError(msg) from None
+    return Binding(handler, table)
+
+
+def explain(connection: psycopg.Connection[Any], binding: Binding) -> list[str]:
+    """Return the plan of a handler's claim, a line each; poller's own schema must be there.
+
+    Raises:
+        ConfigurationError: Postgres cannot plan it: its `where` or `order_by` is no SQL for this table.
+    """
+    question = sql.SQL("explain {}").format(binding.claim_first)
+    try:
+        rows = connection.execute(question, {"handler": binding.id, "limit": 1}).fetchall()
+    except (psycopg.ProgrammingError, psycopg.DataError) as error:
+        options = {"where": binding.handler.where, "order_by": binding.handler.order_by}
+        given = ", ".join(f"{name}={value!r}" for name, value in options.items() if value)
+        reason = error.diag.message_primary or str(error)
+        place = binding.handler.place
+        msg = f"{place}: Postgres cannot plan the claim of {binding} ({given or 'no where'}): {reason}"
+        raise ConfigurationError(msg) from None
+    return [row[0] for row in rows]

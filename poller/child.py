@@ -1,0 +1,87 @@
+"""The entry of a worker process: reads its orders from standard input, and ends when that closes.
+
+The supervisor writes one JSON object and keeps the pipe open. When it dies, however it dies, the pipe closes, and
+the worker gives its rows back and ends: no orphan goes on claiming.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import psycopg
+
+from poller import registry, telemetry
+from poller.binding import bind
+from poller.database import Link
+from poller.errors import PollerError
+from poller.store import Store
+from poller.worker import Worker, WorkerOptions
+
+if TYPE_CHECKING:
+    from poller.binding import Binding
+
+ORPHAN_SECONDS = 5.0  # that an orphan may take to give its rows back
+
+FAULTY = 4  # the handlers do not fit the database (any more)
+
+
+def main() -> None:
+    """Run a worker as the supervisor ordered it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor passes on what concerns us
+    orders = json.loads(sys.stdin.readline())
+    telemetry.setup(orders["log_format"], orders["log_level"])
+    try:
+        bindings = _bindings(orders)
+    except (PollerError, psycopg.Error) as error:
+        telemetry.problem(f"this worker cannot start: {str(error).splitlines()[0]}")
+        _exit(FAULTY)
+    worker = Worker(orders["url"], bindings, _options(orders))
+    signal.signal(signal.SIGTERM, lambda *_: worker.stop())
+    threading.Thread(target=_watch_supervisor, args=(worker,), daemon=True).start()
+    _exit(worker.run())
+
+
+def _bindings(orders: dict[str, Any]) -> list[Binding]:
+    handlers = registry.load(orders["handlers"], orders["only"])
+    link = Link(orders["url"], "start")
+    bindings = [bind(link.connection, handler) for handler in handlers]
+    Store(link).register_handlers(bindings)
+    link.close()
+    return bindings
+
+
+def _options(orders: dict[str, Any]) -> WorkerOptions:
+    return WorkerOptions(
+        supervisor=UUID(orders["supervisor"]),
+        slots=orders["concurrency"],
+        lease=orders["lease"],
+        poll=orders["poll"],
+        grace=orders["grace"],
+    )
+
+
+def _watch_supervisor(worker: Worker) -> None:
+    """Stop at once when the supervisor is gone; end even if stopping hangs."""
+    while os.read(0, 1024):
+        pass
+    worker.stop_at_once()
+    threading.Event().wait(ORPHAN_SECONDS)
+    os._exit(1)
+
+
+def _exit(status: int) -> None:
+    """End without waiting for threads: a handler that does not stop must not keep the process."""
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    main()

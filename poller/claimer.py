@@ -1,0 +1,245 @@
+"""Claims rows: asks for as much as the executor can work on soon, and no more.
+
+The model. How much that is follows from what each handler has been taking: about `HORIZON` seconds of work
+may wait in this process beside what is running, so that quick handlers get large batches and a slow one
+leaves its rows to other workers. A handler whose only attempt it would be, or a row in trouble, is claimed only
+when a slot is free: a claim that ends with its worker counts as an attempt.
+
+Rows in trouble (waiting, parked) keep their status, and each look from the beginning walks over them. So a claim
+goes on where the last one ended, and a handler starts from the beginning again only as often as that
+costs a twentieth of the time. `order_by` asks for the first row always, so there each look begins anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from poller.telemetry import problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from poller.binding import Binding
+    from poller.executor import Executor
+    from poller.store import Store
+
+LARGEST = 500  # rows in one claim
+HORIZON = 0.1  # seconds of work that may wait in this process
+SHARE = 20  # a look from the beginning may take one part in so many of the time
+QUICK = 0.005  # seconds; a look this short needs no sparing
+OUT_OF_ORDER = 30.0  # seconds until a handler whose table is broken is tried again
+
+
+@dataclass(slots=True)
+class Position:
+    """How far a handler's claims have come.
+
+    Attributes:
+        after: the last key looked at; the next look goes on past it.
+        at_end: nothing was found past it: the next look begins at the top, if it is time.
+        top_at: when a look from the top is affordable again (monotonic).
+        out_of_order_until: when a handler whose table is broken is tried again (monotonic).
+    """
+
+    after: str | None = None
+    at_end: bool = True
+    top_at: float = 0.0
+    out_of_order_until: float = 0.0
+
+
+class Claimer:
+    """Claims for one worker.
+
+    Args:
+        store: on a link of its own.
+        bindings: the handlers to claim for.
+        executor: where the tasks go.
+        worker: returns the worker's id, or None while it has none (it must register anew).
+        mean_seconds: how long each handler has been taking.
+        poll: seconds between two looks of an idle worker.
+    """
+
+    def __init__(  # noqa: PLR0913 - its collaborators
+        self,
+        *,
+        store: Store,
+        bindings: Sequence[Binding],
+        executor: Executor,
+        worker: Callable[[], int | None],
+        mean_seconds: dict[Binding, float],
+        poll: float,
+    ) -> None:
+        self._store = store
+        self._bindings = list(bindings)
+        self._executor = executor
+        self._worker = worker
+        self._mean_seconds = mean_seconds
+        self._poll = poll
+        self._positions = {binding: Position() for binding in bindings}
+        self._more: set[Binding] = set()
+        self._idle = True
+        self._peek_at = 0.0
+        self._low: int | None = None
+
+    def run_once(self) -> float:
+        """Claim for each handler that has something due. Returns the seconds to the next look."""
+        self._low = None
+        worker = self._worker()
+        if worker is None:
+            return self._poll
+        fresh, retries = self._due()
+        for binding in self._in_turn(fresh | retries):
+            if binding in retries:
+                self._claim_retries(binding, worker)
+            if binding in fresh:
+                self._claim_fresh(binding, worker)
+        self._idle = not (fresh or retries)
+        if self._idle:
+            return self._poll
+        return self._wait_for_room() if self._more else 0.0
+
+    def look(self) -> None:
+        """Have the next round ask what is due, instead of going on with what it knows."""
+        self._peek_at = 0.0
+
+    def is_hungry(self) -> bool:
+        """Tell whether the queue has run low since the last round found more than there was room for."""
+        low = self._low
+        return low is not None and self._executor.waiting <= low
+
+    def recover(self) -> None:
+        """Start over on a new connection, from the top."""
+        self._store.link.close()
+        self._more.clear()
+        self._peek_at = 0.0
+
+    def _wait_for_room(self) -> float:
+        """Sleep until the executor's queue has run down to half, which wakes this loop."""
+        self._low = self._executor.waiting // 2
+        roomy = any(self._room(binding) > 0 for binding in self._more)
+        return 0.0 if roomy and self.is_hungry() else self._poll
+
+    # --- what is due ------------------------------------------------------------------------------
+
+    def _due(self) -> tuple[set[Binding], set[Binding]]:
+        """Return the handlers with fresh rows, and those with retries due.
+
+        While rows are known to be there, the others are asked for once in a poll interval only.
+        """
+        now = monotonic()
+        able = [each for each in self._bindings if self._positions[each].out_of_order_until < now]
+        if self._more and now < self._peek_at:
+            return self._more.intersection(able), set()
+        self._peek_at = now + self._poll
+        fresh, retries = self._peek(able)
+        return fresh | self._more.intersection(able), retries
+
+    def _peek(self, able: list[Binding]) -> tuple[set[Binding], set[Binding]]:
+        """Ask for all handlers at once; if one of their tables is broken, ask each apart."""
+        if not able:
+            return set(), set()
+        after = {binding: self._after(binding) for binding in able}
+        began = monotonic()
+        try:
+            fresh, retries = self._store.peek(able, after)
+        except psycopg.OperationalError:
+            raise
+        except psycopg.Error as error:
+            if len(able) > 1:
+                parts = [self._peek([each]) for each in able]
+                return set().union(*(part[0] for part in parts)), set().union(*(part[1] for part in parts))
+            self._put_out_of_order(able[0], error)
+            return set(), set()
+        for binding in able:
+            if binding.id not in fresh and after[binding] is None:
+                self._rest(binding, monotonic() - began)
+        known = {binding.id: binding for binding in able}
+        return {known[each] for each in fresh}, {known[each] for each in retries}
+
+    def _after(self, binding: Binding) -> str | None:
+        """Return the key to go on from, or None for the top."""
+        position = self._positions[binding]
+        if binding.handler.order_by is not None:
+            return None
+        return None if position.at_end and monotonic() >= position.top_at else position.after
+
+    def _rest(self, binding: Binding, seconds: float) -> None:
+        """A look from the top found less than it asked for: the next such look waits in proportion.
+
+        Until then looks go on from the last row there is, so that what is added at the end is seen.
+        """
+        position = self._positions[binding]
+        position.at_end = True
+        position.top_at = monotonic() + SHARE * seconds
+        if seconds > QUICK and binding.handler.order_by is None:
+            position.after = self._store.last_key(binding) or position.after
+
+    def _put_out_of_order(self, binding: Binding, error: psycopg.Error) -> None:
+        reason = str(error).splitlines()[0]
+        problem(f"{binding}: {reason}; tried again in {OUT_OF_ORDER:.0f}s, other handlers go on")
+        self._positions[binding].out_of_order_until = monotonic() + OUT_OF_ORDER
+
+    def _in_turn(self, due: Iterable[Binding]) -> list[Binding]:
+        """Return the handlers that are due, each round beginning with another."""
+        self._bindings.append(self._bindings.pop(0))
+        wanted = set(due)
+        return [binding for binding in self._bindings if binding in wanted]
+
+    # --- taking it --------------------------------------------------------------------------------
+
+    def _claim_retries(self, binding: Binding, worker: int) -> None:
+        limit = self._startable()
+        isolated = not self._executor.holds_isolated()
+        tasks = self._store.claim_retries(binding, worker, limit, isolated=isolated)
+        self._executor.submit(tasks, first=True)
+        if len(tasks) < limit:
+            self._store.tidy_retries(binding)
+        else:
+            self.look()  # more of them may be due
+
+    def _claim_fresh(self, binding: Binding, worker: int) -> None:
+        self._more.discard(binding)
+        room = self._room(binding)
+        if room <= 0:
+            self._more.add(binding)
+            return
+        position = self._positions[binding]
+        after = self._after(binding)
+        began = monotonic()
+        tasks, last, full = self._store.claim(binding, worker, room, after)
+        self._executor.submit(tasks, first=_has_one_attempt(binding))
+        position.after = last or position.after
+        position.at_end = not full
+        if full:
+            self._more.add(binding)
+            self._tell_others()
+        elif after is None:
+            self._rest(binding, monotonic() - began)
+
+    def _tell_others(self) -> None:
+        """An idle worker's claim came back full: there is work for the others too."""
+        if self._idle:
+            self._idle = False
+            self._store.wake()
+
+    def _room(self, binding: Binding) -> int:
+        """Return how many rows to claim now."""
+        mean = self._mean_seconds.get(binding)
+        if mean is None or _has_one_attempt(binding):
+            return self._startable()
+        waiting = self._executor.waiting
+        ahead = int(HORIZON * self._executor.slots / max(mean, 1e-6))
+        return max(self._executor.free, min(LARGEST, ahead, 2 * LARGEST) - waiting)
+
+    def _startable(self) -> int:
+        """Return how many rows could start at once, or as the next of a queue that moves."""
+        executor = self._executor
+        return executor.free or (executor.slots if executor.waiting else 0)
+
+
+def _has_one_attempt(binding: Binding) -> bool:
+    return binding.handler.policy.is_last(1)

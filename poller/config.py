@@ -1,0 +1,35 @@
+"""The options of `poller run`, checked; where they come from (command line, environment, file) is the CLI's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from poller.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """How a fleet's part on this host runs. Durations are seconds."""
+
+    workers: int = 1
+    concurrency: int = 8
+    handlers: str = "handlers"
+    only: tuple[str, ...] = ()
+    lease: float = 30.0
+    poll: float = 1.0
+    grace: float = 30.0
+    drain: bool = False
+    migrate: bool = True
+    log_format: str = "text"
+    log_level: str = "INFO"
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work.
+
+        Raises:
+            ConfigurationError: naming the option.
+        """
+        for name, least in (("workers", 1), ("concurrency", 1), ("lease", 1.0), ("poll", 0.01)):
+            if getattr(self, name) < least:
+                msg = f"--{name} must be at least {least:g}"
+                raise ConfigurationError(msg)

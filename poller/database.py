@@ -1,0 +1,186 @@
+"""Where the database is, and connections to it that say plainly what is wrong and come back after a fault.
+
+A `Link` is one lasting connection of one thread. It is opened when it is first used and again after it broke;
+what was under way when it broke is the caller's to judge (`sql/settle.sql` may be repeated, others need not).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import namedtuple_row
+
+from poller.errors import ConfigurationError, DatabaseError
+from poller.queries import statement
+
+OLDEST_SERVER = 140000
+
+# Measured: with tcp_user_timeout alone, a client that waits for a result never notices a cut.
+_PARAMETERS = {
+    "connect_timeout": "5",
+    "keepalives": "1",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "15000",
+    "client_encoding": "utf8",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A database: its libpq URL, and whether it is the embedded one of this folder."""
+
+    url: str
+    embedded: bool = False
+
+
+def locate(url: str | None, folder: Path | None = None) -> Place:
+    """Return the database to use: the URL given, else the environment's, else the embedded one, started.
+
+    Args:
+        url: as given by `--database` or `POLLER_DATABASE_URL`; `postgres://` and `postgresql://` URLs and
+            libpq's `key=value` form are taken as they are; a SQLAlchemy driver name is taken off.
+        folder: where the embedded server keeps its data; by default the working directory.
+
+    Raises:
+        ConfigurationError: the URL is none.
+        DatabaseError: the embedded server cannot be started.
+    """
+    given = url or os.environ.get("DATABASE_URL")
+    if given:
+        return Place(checked_url(given))
+    from poller import embedded  # noqa: PLC0415 - an extra, needed only without a URL
+
+    return Place(embedded.start(folder or Path.cwd()), embedded=True)
+
+
+def checked_url(url: str) -> str:
+    """Return a URL that libpq reads.
+
+    Raises:
+        ConfigurationError: with what libpq says of it (never the URL itself: it may hold a password).
+    """
+    scheme, separator, rest = url.partition("://")
+    if separator:
+        if scheme.partition("+")[0] not in ("postgres", "postgresql"):
+            msg = f"the database URL begins with {scheme!r}; poller needs postgres:// or postgresql://"
+            raise ConfigurationError(msg)
+        url = f"postgresql://{rest}"
+    try:
+        conninfo_to_dict(url)
+    except psycopg.ProgrammingError as error:
+        msg = f"the database URL cannot be read: {_first_line(error)}"
+        raise ConfigurationError(msg) from None
+    return url
+
+
+def connect(
+    url: str, name: str, *, lock_timeout: str = "2s", statement_timeout: str = "60s"
+) -> psycopg.Connection[Any]:
+    """Open a connection in autocommit mode, set up as poller needs it.
+
+    Args:
+        url: a libpq URL.
+        name: what it is for, as `pg_stat_activity` shows it.
+        lock_timeout: how long a statement waits for a lock, in Postgres' notation.
+        statement_timeout: how long a statement may run.
+
+    Raises:
+        psycopg.Error: it cannot be opened; `reachable` turns that into a line for people.
+    """
+    given = conninfo_to_dict(url)
+    defaults = {key: value for key, value in _PARAMETERS.items() if key not in given}
+    defaults.setdefault("application_name", f"poller {name}")
+    connection = psycopg.connect(make_conninfo(url, **defaults), autocommit=True)
+    try:
+        connection.execute(
+            statement("session"),
+            {"lock_timeout": lock_timeout, "statement_timeout": statement_timeout},
+        )
+        # Lets a backend notice that its client is gone while it runs a statement; not on every platform.
+        with contextlib.suppress(psycopg.DatabaseError):
+            connection.execute("set client_connection_check_interval = '500ms'")
+        if is_pooled(connection):
+            connection.prepare_threshold = None
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def is_pooled(connection: psycopg.Connection[Any]) -> bool:
+    """Tell whether a pooler stands between: it hands out a process id of its own, not the backend's."""
+    row = connection.execute("select pg_backend_pid()").fetchone()
+    return row is not None and row[0] != connection.info.backend_pid
+
+
+def reachable(place: Place, name: str = "cli") -> psycopg.Connection[Any]:
+    """Open a connection for a command, and make sure that the server will do.
+
+    Raises:
+        DatabaseError: it is unreachable, too old, a standby or read-only; one line says which.
+    """
+    try:
+        connection = connect(place.url, name)
+    except psycopg.Error as error:
+        msg = f"cannot connect to the database: {_first_line(error)}; check --database and that it runs"
+        raise DatabaseError(msg) from None
+    try:
+        _check_server(connection)
+    except DatabaseError:
+        connection.close()
+        raise
+    return connection
+
+
+def _check_server(connection: psycopg.Connection[Any]) -> None:
+    with connection.cursor(row_factory=namedtuple_row) as cursor:
+        server = cursor.execute(statement("server")).fetchone()
+    assert server is not None  # noqa: S101 - a select without from has one row
+    if server.version < OLDEST_SERVER:
+        msg = f"the server is Postgres {server.version_name}; poller needs 14 or newer"
+        raise DatabaseError(msg)
+    if server.standby:
+        msg = "the server is a standby, which cannot be written to; connect to the primary"
+        raise DatabaseError(msg)
+    if server.read_only:
+        msg = "transactions are read-only here; unset default_transaction_read_only for this role or database"
+        raise DatabaseError(msg)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0].rstrip(".;") if lines else type(error).__name__
+
+
+class Link:
+    """One lasting connection of one thread: opened on demand, and again after it broke."""
+
+    def __init__(self, url: str, name: str) -> None:
+        self._url = url
+        self._name = name
+        self._connection: psycopg.Connection[Any] | None = None
+
+    @property
+    def connection(self) -> psycopg.Connection[Any]:
+        """The open connection.
+
+        Raises:
+            psycopg.OperationalError: it cannot be opened now.
+        """
+        if self._connection is None or self._connection.closed:
+            self._connection = connect(self._url, self._name)
+        return self._connection
+
+    def close(self) -> None:
+        """Close the connection; the next use opens another."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None

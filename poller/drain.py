@@ -1,0 +1,142 @@
+"""Watches what the fleet does: the line that `run` prints now and then, and the end of a drain.
+
+A drain is over when nothing is in flight, nothing waits for another attempt, and nothing is due: seen by two
+equal looks at the counts with the question for due rows between them, since a row that is claimed or moved
+in between changes the counts.
+"""
+
+from __future__ import annotations
+
+import sys
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from poller.store import Fleet
+from poller.telemetry import event, problem
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.progress import Progress, TaskID
+
+    from poller.binding import Binding
+    from poller.store import Store
+
+LOOK = 0.25  # seconds between two looks of a drain
+LINE = 5.0  # seconds between two lines of a run
+
+
+class Drain:
+    """The counts of a run, and whether it is over.
+
+    Args:
+        store: on a link of its own.
+        bindings: the handlers that are run.
+        drain: whether to end once nothing is due.
+    """
+
+    def __init__(self, store: Store, bindings: Sequence[Binding], *, drain: bool) -> None:
+        self._store = store
+        self._bindings = bindings
+        self._drain = drain
+        self._look_at = 0.0
+        self._bar: Bar | None = None
+        self._shown = self._before = Fleet(0, 0, 0, 0, 0)
+
+    def begin(self) -> None:
+        """Take the counts to reckon from."""
+        self._since = self._store.now()
+        self._before = self._shown = self._store.fleet(self._bindings, self._since)
+        if self._drain:
+            due = self._store.count_due(self._bindings)
+            event(f"draining: {due} rows are due")
+            if sys.stderr.isatty():
+                self._bar = Bar(due)
+
+    def is_over(self) -> bool:
+        """Look, if it is time; tell whether a drain has nothing left to do."""
+        if monotonic() < self._look_at:
+            return False
+        self._look_at = monotonic() + (LOOK if self._drain else LINE)
+        try:
+            now = self._store.fleet(self._bindings, self._since)
+            self._show(now)
+            return self._drain and self._nothing_left(now)
+        except psycopg.Error:
+            self._store.link.close()
+            return False
+
+    def end(self) -> int:
+        """Say what was done; return 1 if a drain left rows parked or failed, else 0."""
+        try:
+            done = self._done(self._store.fleet(self._bindings, self._since))
+        except psycopg.Error:
+            problem("the database is gone; what this run has done stands in poller history")
+            return 0
+        finally:
+            if self._bar is not None:
+                self._bar.close()
+        event(f"done: {done.moved} moved, {done.failed} failed, {done.parked} parked")
+        return int(self._drain and done.failed + done.parked > 0)
+
+    def _nothing_left(self, now: Fleet) -> bool:
+        if now.in_flight or now.waiting:
+            return False
+        fresh, retries = self._store.peek(self._bindings, {})
+        return not (fresh or retries) and self._store.fleet(self._bindings, self._since) == now
+
+    def _show(self, now: Fleet) -> None:
+        done = self._done(now)
+        if self._bar is not None:
+            self._bar.show(done, now)
+        elif now != self._shown and not self._drain:
+            rate = (now.moved - self._shown.moved) / LINE
+            event(
+                f"{done.moved:,} moved ({rate:,.0f}/s), {now.in_flight:,} in flight, "
+                f"{now.waiting:,} waiting to retry, {done.parked:,} parked"
+            )
+        self._shown = now
+
+    def _done(self, now: Fleet) -> Fleet:
+        """Return the counts since the beginning."""
+        before = self._before
+        return Fleet(
+            now.in_flight,
+            now.waiting,
+            now.moved - before.moved,
+            now.failed - before.failed,
+            now.parked - before.parked,
+        )
+
+
+class Bar:
+    """The progress bar of a drain on a terminal."""
+
+    def __init__(self, total: int) -> None:
+        from rich.console import Console  # noqa: PLC0415 - only for people who look on
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: PLC0415
+        from rich.progress import TimeElapsedColumn  # noqa: PLC0415
+
+        self._progress: Progress = Progress(
+            TextColumn("draining"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+            console=Console(stderr=True),
+        )
+        self._task: TaskID = self._progress.add_task("draining", total=total, note="")
+        self._progress.start()
+
+    def show(self, done: Fleet, now: Fleet) -> None:
+        """Move the bar; rows that came in, or have several moves before them, lengthen it."""
+        ended = done.moved + done.failed + done.parked
+        total = max(self._progress.tasks[0].total or 0, ended + now.in_flight + now.waiting)
+        note = f"{now.in_flight} in flight, {now.waiting} waiting, {done.failed + done.parked} failed"
+        self._progress.update(self._task, completed=ended, total=total, note=note)
+
+    def close(self) -> None:
+        """Leave the bar as it stands."""
+        self._progress.stop()

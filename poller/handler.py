@@ -1,0 +1,251 @@
+"""A handler: the function for one (table, status), and the options it was registered with.
+
+The decorator checks what can be checked without a database; `tables` holds the rest against it.
+Nothing is registered anywhere: `registry` collects the `Handler` objects it finds in a package.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+
+from poller.duration import Duration, seconds
+from poller.errors import ConfigurationError
+from poller.outcome import Outcome, Verdict, status_text
+from poller.policy import Policy, policy
+
+if TYPE_CHECKING:
+    from tenacity.retry import RetryBaseT
+    from tenacity.stop import StopBaseT
+    from tenacity.wait import WaitBaseT
+
+History = Literal["all", "failures", "off"]
+
+
+@dataclass(frozen=True, slots=True)
+class TableName:
+    """A table as the user names it; without a schema it is found along the search path."""
+
+    schema: str | None
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.name}" if self.schema else self.name
+
+
+@dataclass(kw_only=True, eq=False)
+class Handler:
+    """A function registered for the rows of `table` whose `column` holds `status`.
+
+    It is still callable as the plain function, so that a test calls it. Durations are seconds.
+    """
+
+    function: Callable[..., Any]
+    table: TableName
+    status: str
+    to: tuple[str, ...]
+    column: str
+    during: str | None
+    on_failure: str | None
+    where: str | None
+    order_by: str | None
+    due: str | None
+    timeout: float
+    policy: Policy
+    history: History
+    is_coroutine: bool
+    takes_context: bool
+    place: str
+
+    def __post_init__(self) -> None:
+        functools.update_wrapper(self, self.function)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.function(*args, **kwargs)
+
+    def __str__(self) -> str:
+        return f"{self.table}:{self.status}"
+
+    @functools.cached_property
+    def moved(self) -> Outcome | None:
+        """The outcome of a handler that returns None; there is none if `to` leaves a choice."""
+        return Outcome(Verdict.MOVED, to=self.to[0]) if len(self.to) == 1 else None
+
+    @property
+    def held(self) -> str:
+        """The status a row shows while it is leased: what compare-and-set compares with."""
+        return self.during or self.status
+
+    @property
+    def restored(self) -> str | None:
+        """The status to write when a row is given back: its own, if `during` had replaced it."""
+        return self.status if self.during else None
+
+    @property
+    def reachable(self) -> tuple[str, ...]:
+        """Every status this handler can leave a row in, its own included."""
+        named = (self.status, self.during, *self.to, self.on_failure)
+        return tuple(dict.fromkeys(status for status in named if status is not None))
+
+
+def handler(  # noqa: PLR0913 - the contract's options
+    table: Any,
+    *,
+    status: Any,
+    to: Any,
+    column: str = "status",
+    during: Any = None,
+    on_failure: Any = None,
+    where: str | None = None,
+    order_by: str | None = None,
+    due: str | None = None,
+    timeout: Duration = "5m",  # noqa: ASYNC109 - of the run, not of this call
+    attempts: int | None = None,
+    wait: WaitBaseT | None = None,
+    stop: StopBaseT | None = None,
+    retry: RetryBaseT | None = None,
+    history: History = "all",
+) -> Callable[[Callable[..., Any]], Handler]:
+    """Register a function for the rows of a table that have a status.
+
+    Args:
+        table: `"name"`, `"schema.name"` (exact case; double quotes around a part that has a dot), or a
+            SQLAlchemy `Table`.
+        status: the value that makes a row due: a text, int, bool or `Enum` member.
+        to: the next status, or the statuses the handler may return.
+        column: the status column.
+        during: a status shown in the row while it is leased.
+        on_failure: the status of a row that is out of attempts; without one the row is parked.
+        where: a further SQL condition on the table's own columns.
+        order_by: what comes first, in SQL, e.g. `"priority desc, id"`; by default the primary key.
+        due: a timestamp column; the row is due once it has passed (never while it is null).
+        timeout: how long one run may take.
+        attempts: how many attempts a row has; short for `stop=stop_after_attempt(…)`.
+        wait: tenacity's wait policy between attempts.
+        stop: tenacity's stop policy.
+        retry: tenacity's predicate of the errors that are worth another attempt.
+        history: what is kept of each transition: `"all"`, `"failures"` or `"off"`.
+
+    Raises:
+        ConfigurationError: an option that cannot work; the text names the function's place.
+    """
+
+    def register(function: Callable[..., Any]) -> Handler:
+        place = _place(function)
+        try:
+            made = Handler(
+                function=function,
+                table=table_name(table),
+                status=status_text(status),
+                to=_statuses(to),
+                column=column,
+                during=None if during is None else status_text(during),
+                on_failure=None if on_failure is None else status_text(on_failure),
+                where=where,
+                order_by=order_by,
+                due=due,
+                timeout=seconds(timeout),
+                policy=policy(attempts=attempts, wait=wait, stop=stop, retry=retry),
+                history=history,
+                is_coroutine=inspect.iscoroutinefunction(function),
+                takes_context=_takes_context(function),
+                place=place,
+            )
+            _check(made)
+        except (ConfigurationError, TypeError) as error:
+            msg = f"{place}: {error}"
+            raise ConfigurationError(msg) from error
+        return made
+
+    return register
+
+
+def table_name(table: object) -> TableName:
+    """Return the name of a table given as text or as a SQLAlchemy `Table`.
+
+    Raises:
+        ConfigurationError: it is neither, or the text is no name.
+    """
+    if isinstance(table, str):
+        parts = _split(table)
+        if len(parts) <= 2 and all(parts):  # noqa: PLR2004 - schema and name
+            return TableName(parts[0] if len(parts) > 1 else None, parts[-1])
+    elif hasattr(table, "name") and hasattr(table, "schema"):
+        named = cast("Any", table)
+        return TableName(named.schema, str(named.name))
+    msg = f"table must be 'name', 'schema.name' or a SQLAlchemy Table, got {table!r}"
+    raise ConfigurationError(msg)
+
+
+def _split(text: str) -> list[str]:
+    """Split at dots outside double quotes; quotes are doubled inside quotes, as in SQL."""
+    parts, quoted = [""], False
+    for character in text.replace('""', "\0"):
+        if character == '"':
+            quoted = not quoted
+        elif character == "." and not quoted:
+            parts.append("")
+        else:
+            parts[-1] += '"' if character == "\0" else character
+    return [] if quoted else parts
+
+
+def _statuses(value: object) -> tuple[str, ...]:
+    many = value if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
+    statuses = tuple(dict.fromkeys(status_text(one) for one in many))
+    if not statuses:
+        msg = "to is empty; name the next status, or the statuses the handler may return"
+        raise ConfigurationError(msg)
+    return statuses
+
+
+def _takes_context(function: Callable[..., Any]) -> bool:
+    """Tell whether the handler takes the context beside the row."""
+    parameters = inspect.signature(function).parameters.values()
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    required = [p for p in positional if p.default is p.empty]
+    if not positional or len(required) > 2:  # noqa: PLR2004 - the row and the context
+        msg = f"a handler takes the row, and the context if it likes; {_name(function)} does not"
+        raise ConfigurationError(msg)
+    return len(positional) > 1
+
+
+def _check(made: Handler) -> None:
+    """Refuse options that contradict each other.
+
+    Raises:
+        ConfigurationError: with the reason.
+    """
+    if made.timeout <= 0:
+        msg = "timeout must be more than 0"
+        raise ConfigurationError(msg)
+    if made.history not in get_args(History):
+        msg = f"history must be one of {', '.join(get_args(History))}, got {made.history!r}"
+        raise ConfigurationError(msg)
+    if made.during == made.status:
+        msg = f"during is {made.during!r}, the status the row already has; leave it out"
+        raise ConfigurationError(msg)
+    if made.on_failure in {made.status, made.during} and made.on_failure is not None:
+        msg = f"on_failure is {made.on_failure!r}, which would be taken again for ever; name another status"
+        raise ConfigurationError(msg)
+    if made.to == (made.status,) and made.due is None:
+        msg = (
+            f"to is {made.status!r}, the status the row already has, so it would be due again at once; "
+            "raise Snooze to look again later, or give due="
+        )
+        raise ConfigurationError(msg)
+
+
+def _name(function: Callable[..., Any]) -> str:
+    return getattr(function, "__qualname__", repr(function))
+
+
+def _place(function: Callable[..., Any]) -> str:
+    """Return where a function stands, as `handlers/tenants.py:12 (initialise)`."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    if code is None:
+        return _name(function)
+    return f"{code.co_filename}:{code.co_firstlineno} ({_name(function)})"

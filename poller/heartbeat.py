@@ -1,0 +1,162 @@
+"""Keeps a worker alive in the eyes of the fleet, and hears when there is work.
+
+The model. One dedicated connection, never a pooled one, does three things that belong together: it holds the
+worker's session advisory lock, it beats, and it listens. The beat is a statement on the very session that
+holds the lock and listens, so that a cut which LISTEN would sleep through for ever is found by the next beat.
+
+What may be trusted: leases, until `trusted_until`: the last beat that was answered, plus the lease time, less a
+margin, by this process's monotonic clock. After that (the process was stopped, the network cut) nothing new is
+started until a beat is answered. A beat that finds the worker declared dead ends all its leases: what runs is
+cancelled, and the worker registers anew under another id.
+
+On failure: a broken connection is opened again with growing delays, and the lock taken again. Until then others
+may have seen the lock free and swept the worker; the next beat tells.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from poller.database import is_pooled
+from poller.queries import array, statement
+from poller.telemetry import event, problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from uuid import UUID
+
+    from poller.database import Link
+
+BEATS = 3  # in one lease time
+MARGIN = 0.1  # of the lease time, for what the clocks and the wire may hide
+
+
+class Heartbeat:
+    """One worker's sign of life.
+
+    Args:
+        link: a connection of its own.
+        supervisor: the id of the supervisor that started this worker.
+        handlers: the ids of the handlers it knows.
+        slots: how many handlers it runs at a time.
+        lease: seconds without a beat after which the worker counts as dead.
+        on_notify: called when there may be work.
+        on_lost: called when the worker has been declared dead.
+    """
+
+    def __init__(  # noqa: PLR0913 - its collaborators
+        self,
+        *,
+        link: Link,
+        supervisor: UUID,
+        handlers: Sequence[int],
+        slots: int,
+        lease: float,
+        on_notify: Callable[[], None],
+        on_lost: Callable[[], None],
+    ) -> None:
+        self._link = link
+        self._supervisor = supervisor
+        self._handlers = array(handlers)
+        self._slots = slots
+        self._lease = lease
+        self._on_notify = on_notify
+        self._on_lost = on_lost
+        self._session: psycopg.Connection[object] | None = None
+        self._locked_on: psycopg.Connection[object] | None = None
+        self._beat_at = 0.0
+        self._trusted_until = 0.0
+        self.worker: int | None = None
+        self.stopping = False
+
+    def trusted_until(self) -> float:
+        """Return until when (monotonic) this worker's leases may be trusted unasked."""
+        return self._trusted_until
+
+    def run_once(self) -> float:
+        """Listen until the next beat is due, and beat. Returns 0: the next round follows at once."""
+        connection = self._link.connection
+        if connection is not self._session:
+            self._enter(connection)
+        for _ in connection.notifies(timeout=min(0.5, max(0.0, self._beat_at - monotonic())), stop_after=1):
+            self._on_notify()
+        if monotonic() >= self._beat_at:
+            self._beat(connection)
+        return 0.0
+
+    def leave(self) -> None:
+        """Take the worker out of the list, after it has given back what it held."""
+        if self.worker is not None:
+            self._link.connection.execute(statement("leave"), {"worker": self.worker})
+        self._link.close()
+
+    def _enter(self, connection: psycopg.Connection[object]) -> None:
+        """Take part in the fleet on a new session: register, or beat at once; lock; listen."""
+        if self.worker is None:
+            self._register(connection)
+        elif not self._beat(connection):
+            return  # declared dead meanwhile; the next round registers
+        connection.execute("listen poller")
+        if is_pooled(connection):
+            problem("a pooler stands before the database: no notifications, no instant recovery of the dead")
+        self._session = connection
+        self._on_notify()  # whatever was said while nobody listened
+
+    def _hold_lock(self, connection: psycopg.Connection[object]) -> None:
+        """Take the liveness lock, and say so; where it cannot be had, say that it proves nothing.
+
+        After a cut the old session may hold it still; were that to end while the table said that we
+        hold the lock, others would take us for dead.
+        """
+        locked = connection.execute(statement("lock_worker"), {"worker": self.worker}).fetchone()
+        self._locked_on = connection if locked == (True,) else None
+        name = "enter_session" if self._locked_on else "leave_session"
+        connection.execute(statement(name), {"worker": self.worker})
+
+    def _register(self, connection: psycopg.Connection[object]) -> None:
+        asked = {
+            "supervisor": self._supervisor,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "slots": self._slots,
+            "handlers": self._handlers,
+            "lease": self._lease,
+        }
+        began = monotonic()
+        row = connection.execute(statement("register_worker"), asked).fetchone()
+        assert isinstance(row, tuple)  # noqa: S101 - an insert returns its row
+        self.worker = row[0]
+        self._trust(began)
+        if not is_pooled(connection):
+            self._hold_lock(connection)
+        event(f"worker {self.worker} is ready", slots=self._slots)
+
+    def _beat(self, connection: psycopg.Connection[object]) -> bool:
+        """Beat; return False if the worker was found to have been declared dead."""
+        began = monotonic()
+        asked = {"worker": self.worker, "stopping": self.stopping}
+        if connection.execute(statement("beat"), asked).fetchone() is None:
+            self._lose()
+            return False
+        self._trust(began)
+        if self._locked_on is not connection and not is_pooled(connection):
+            self._hold_lock(connection)
+        return True
+
+    def _trust(self, began: float) -> None:
+        """Trust the leases from when the beat was sent, not from when it was answered."""
+        self._trusted_until = began + self._lease * (1 - MARGIN)
+        self._beat_at = began + self._lease / BEATS
+
+    def _lose(self) -> None:
+        problem(f"worker {self.worker} was declared dead; its leases are lost, and it begins anew")
+        self._trusted_until = 0.0
+        self.worker = None
+        self._session = None
+        self._link.close()
+        self._on_lost()

@@ -1,0 +1,68 @@
+"""What a worker holds: leases, the tasks in them, and the results that end them.
+
+The model. A lease is a row of `poller.claim`, found by a random id; it lives as long as that row. The
+worker may trust it while its heartbeat is fresh by its own monotonic clock (`heartbeat.trusted_until`):
+after that another may have swept it, and only the database knows. Whatever is written after the claim
+goes through `sql/settle.sql`, which finds the row or changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from poller.binding import Binding
+    from poller.outcome import Outcome
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lease:
+    """A right to rows of one handler.
+
+    Attributes:
+        id: the random id that proves it, as text.
+        claimed_at: when it was taken, by the database's clock.
+        clock: this process's monotonic clock at that moment, to reckon from.
+    """
+
+    id: str
+    binding: Binding
+    claimed_at: datetime | None
+    clock: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Task:
+    """One leased row: one attempt.
+
+    Attributes:
+        key: the primary key as text.
+        values: the fetched tuple; its first element is `key`.
+        attempt: the number of this attempt, from 1: counted before it starts, since a lease that ends
+            with its worker counts as one.
+        visit: the id of the first attempt's lease: new for each visit of a row to a status.
+        age: seconds from the first attempt's beginning to this claim.
+        retaken: it has a row in `poller.attempt`.
+        isolated: it may have killed its worker, more than once: the only such in its worker.
+    """
+
+    lease: Lease
+    key: str
+    values: tuple[Any, ...]
+    attempt: int = 1
+    visit: str = ""
+    age: float = 0.0
+    retaken: bool = False
+    isolated: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Result:
+    """A task and what became of it; `seconds` is how long the attempt took."""
+
+    task: Task
+    outcome: Outcome
+    seconds: float

@@ -1,0 +1,1 @@
+"""Revisions of poller's own schema; each executes a file of `sql/migrations/`."""

@@ -1,0 +1,15 @@
+"""Alembic's environment: the connection is handed in; without one the statements are printed."""
+
+from alembic import context
+
+OPTIONS = {"version_table_schema": "poller", "include_schemas": True}
+
+connection = context.config.attributes.get("connection")
+if connection is None:
+    context.configure(dialect_name="postgresql", literal_binds=True, **OPTIONS)
+    with context.begin_transaction():
+        context.execute("create schema if not exists poller")
+        context.run_migrations()
+else:
+    context.configure(connection=connection, **OPTIONS)
+    context.run_migrations()

@@ -1,0 +1,121 @@
+"""What a handler is given: the row, and the context of this attempt.
+
+Both are views. A `Row` is the tuple that the claim fetched, seen as a mapping; a `Context` says what
+the engine knows about this attempt. Neither holds a connection: a handler runs outside any transaction.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+    from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RowShape:
+    """The columns of a table, shared by all its rows.
+
+    Attributes:
+        index: column name to its place in the fetched tuple.
+        key: the places of the primary key's columns, in the key's order.
+    """
+
+    index: Mapping[str, int]
+    key: tuple[int, ...]
+
+
+class Row(Mapping[str, Any]):
+    """A leased row: a read-only mapping of all its columns, with attribute access.
+
+    `row["slug"]` and `row.slug` are the same value. `row.key` is always the primary key (a tuple where
+    it has several columns), also for a table that has a column of that name: `row["key"]` is the column.
+    """
+
+    __slots__ = ("_shape", "_values")
+
+    def __init__(self, shape: RowShape, values: tuple[Any, ...]) -> None:
+        self._shape = shape
+        self._values = values
+
+    @property
+    def key(self) -> Any:
+        """The primary key: one value, or a tuple of them."""
+        places = self._shape.key
+        if len(places) == 1:
+            return self._values[places[0]]
+        return tuple(self._values[place] for place in places)
+
+    def __getitem__(self, column: str) -> Any:
+        return self._values[self._shape.index[column]]
+
+    def __getattr__(self, column: str) -> Any:
+        try:
+            return self._values[self._shape.index[column]]
+        except KeyError:
+            msg = f"the row has no column {column!r}; it has {', '.join(self._shape.index)}"
+            raise AttributeError(msg) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._shape.index)
+
+    def __len__(self) -> int:
+        return len(self._shape.index)
+
+    def __repr__(self) -> str:
+        # The key only: rows end up in logs, and their values may be secret.
+        return f"<Row key={self.key!r}>"
+
+    def __reduce__(self) -> tuple[type[Row], tuple[RowShape, tuple[Any, ...]]]:
+        return (Row, (self._shape, self._values))
+
+
+class Cancelled(threading.Event):
+    """An event that is true once it is set, so that both `if ctx.cancelled` and `.wait(1)` read right."""
+
+    def __bool__(self) -> bool:
+        return self.is_set()
+
+
+class Context:
+    """What the engine knows about this attempt.
+
+    Attributes:
+        key: the idempotency key: the same for every attempt at this visit of the row to this status,
+            and for nothing else. Pass it on to whatever must not happen twice.
+        attempt: the number of this attempt, from 1.
+        deadline: when this attempt times out, by the database's clock, with its time zone.
+        cancelled: set at shutdown, at the timeout, and when the lease is lost.
+    """
+
+    def __init__(
+        self, *, table: str, row_key: str, key: str, attempt: int, deadline: datetime
+    ) -> None:
+        self.key = key
+        self.attempt = attempt
+        self.deadline = deadline
+        self.cancelled = Cancelled()
+        self._table = table
+        self._row_key = row_key
+
+    @cached_property
+    def logger(self) -> logging.LoggerAdapter[logging.Logger]:
+        """A logger whose lines carry the table, the key and the attempt."""
+        fields = {"table": self._table, "key": self._row_key, "attempt": self.attempt}
+        return _ContextLogger(logging.getLogger("poller.handler"), {"poller": fields})
+
+
+class _ContextLogger(logging.LoggerAdapter[logging.Logger]):
+    """Keeps the caller's own `extra` beside the context's fields (the standard adapter drops it)."""
+
+    def process(
+        self, msg: Any, kwargs: MutableMapping[str, Any]
+    ) -> tuple[Any, MutableMapping[str, Any]]:
+        kwargs["extra"] = {**(self.extra or {}), **kwargs.get("extra", {})}
+        return msg, kwargs

@@ -1,0 +1,221 @@
+"""What became of an attempt: the answers a handler can give, and the `Outcome` they are mapped to.
+
+An outcome is data. It is made here, in one place, from what a handler returned or raised, and it is
+written to the database in one place, `sql/settle.sql`. Nothing between the two interprets it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from poller.duration import Duration, seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from poller.handler import Handler
+
+ERROR_CHARACTERS = 2000
+
+
+def status_text(value: object) -> str:
+    """Return a status as Postgres prints it: `pending`, `3`, `true`.
+
+    Raises:
+        TypeError: the value is no text, int, bool or `Enum` member of these.
+    """
+    if isinstance(value, Enum):
+        value = value.value if isinstance(value.value, str | int) else value.name
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str | int):
+        return str(value)
+    msg = f"a status is a text, an int, a bool or a member of an Enum, not {value!r}"
+    raise TypeError(msg)
+
+
+class Transition:
+    """A handler's answer that moves the row and sets further columns in the same UPDATE."""
+
+    __slots__ = ("columns", "status")
+
+    def __init__(self, status: Any, /, **columns: Any) -> None:
+        self.status = status_text(status)
+        self.columns = columns
+
+    def __repr__(self) -> str:
+        return f"Transition({self.status!r}, {', '.join(f'{name}=…' for name in self.columns)})"
+
+
+class Snooze(Exception):  # noqa: N818 - an answer, not an error
+    """Not ready yet: look at the row again after `delay`. No attempt is counted."""
+
+    def __init__(self, delay: Duration) -> None:
+        self.delay = seconds(delay)
+        super().__init__(f"snoozed for {delay}")
+
+
+class Retry(Exception):  # noqa: N818 - an answer, not an error
+    """Failed; try again after `delay`, whatever the wait policy says. The attempt counts."""
+
+    def __init__(self, delay: Duration, reason: str = "the handler asked for a retry") -> None:
+        self.delay = seconds(delay)
+        super().__init__(reason)
+
+
+class Fail(Exception):  # noqa: N818 - an answer, not an error
+    """Failed for good: no further attempts."""
+
+
+class TimedOut(Exception):  # noqa: N818 - named as the contract names it
+    """The handler ran longer than its timeout."""
+
+
+class Crashed(Exception):  # noqa: N818 - what happened to the worker
+    """The worker that held the row died before the attempt ended; `times` in a row, this one included."""
+
+    def __init__(self, reason: str, times: int = 1) -> None:
+        self.times = times
+        super().__init__(reason)
+
+
+class Interrupted(Exception):  # noqa: N818 - what happened to the handler
+    """The worker was told to stop, and the handler did not finish within the grace time."""
+
+
+class Verdict(str, Enum):
+    """What an outcome does; the text is what `poller history` shows."""
+
+    MOVED = "moved"  # on to the next status
+    RETRYING = "retrying"  # failed; another attempt follows
+    SNOOZED = "snoozed"  # not ready; looked at again later
+    FAILED = "failed"  # out of attempts; moved to on_failure
+    PARKED = "parked"  # out of attempts; the status is left alone
+    RELEASED = "released"  # given back before it started: as if never claimed
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One attempt's result, as `sql/settle.sql` writes it.
+
+    Attributes:
+        verdict: what happens to the row.
+        to: the status to write, or None to leave the status alone.
+        columns: further columns to set together with the status.
+        delay: seconds until the row is looked at again (retrying, snoozed).
+        attempt: how many attempts are counted once this is settled.
+        error: one line that says what went wrong.
+        crashed: the attempt ended with its worker, so that this row may be what killed it.
+        isolate: the next attempt must be the only suspect in its worker.
+    """
+
+    verdict: Verdict
+    to: str | None = None
+    columns: Mapping[str, Any] = field(default_factory=dict)
+    delay: float | None = None
+    attempt: int = 1
+    error: str | None = None
+    crashed: bool = False
+    isolate: bool = False
+
+
+def of_answer(handler: Handler, answer: object, attempt: int, age: float = 0.0) -> Outcome:
+    """Map what a handler returned; a status it may not return counts as a failed attempt."""
+    if answer is None and handler.moved is not None:
+        return handler.moved
+    try:
+        move = answer if isinstance(answer, Transition) else Transition(answer)
+    except TypeError:
+        move = None
+    allowed = " or ".join(repr(status) for status in handler.to)
+    if move is None:
+        error = TypeError(f"the handler returned {type(answer).__name__}; it may return {allowed}")
+        return of_error(handler, error, attempt, age)
+    if move.status not in handler.to:
+        wrong = ValueError(f"the handler returned {move.status!r}; it may return {allowed}")
+        return of_error(handler, wrong, attempt, age)
+    return Outcome(Verdict.MOVED, to=move.status, columns=move.columns, attempt=attempt)
+
+
+def of_error(handler: Handler, error: BaseException, attempt: int, age: float = 0.0) -> Outcome:
+    """Map what a handler raised, or what befell it, by the handler's retry policy."""
+    match error:
+        case Snooze():
+            return Outcome(
+                Verdict.SNOOZED, to=handler.restored, delay=error.delay, attempt=attempt - 1
+            )
+        case Fail():
+            delay = None
+        case Retry():
+            delay = None if handler.policy.is_last(attempt, age) else error.delay
+        case Crashed():
+            return _after_crash(handler, error, attempt, age)
+        case Interrupted():
+            delay = None if handler.policy.is_last(attempt, age) else 0.0
+        case _:
+            delay = handler.policy.delay(error, attempt, age)
+    return _failed(handler, describe(error), attempt, delay)
+
+
+def released(handler: Handler, attempt: int) -> Outcome:
+    """Return the outcome of a row that is given back before its attempt began."""
+    return Outcome(Verdict.RELEASED, to=handler.restored, attempt=attempt - 1)
+
+
+def _after_crash(handler: Handler, error: Crashed, attempt: int, age: float) -> Outcome:
+    """The first crash proves little: try again at once. From the second on, wait and run apart."""
+    first = error.times == 1
+    last = handler.policy.is_last(attempt, age)
+    delay = None if last else 0.0 if first else handler.policy.delay(error, attempt, age) or 0.0
+    isolate = not first or handler.policy.is_last(attempt + 1, age)
+    return _failed(handler, describe(error), attempt, delay, crashed=True, isolate=isolate)
+
+
+def _failed(  # noqa: PLR0913 - the fields of one outcome
+    handler: Handler,
+    error: str,
+    attempt: int,
+    delay: float | None,
+    *,
+    crashed: bool = False,
+    isolate: bool = False,
+) -> Outcome:
+    """Return a failed attempt's outcome: another one after `delay`, or none if that is None."""
+    if delay is not None:
+        verdict, to = Verdict.RETRYING, handler.restored
+    elif handler.on_failure is not None:
+        verdict, to = Verdict.FAILED, handler.on_failure
+    else:
+        verdict, to = Verdict.PARKED, handler.restored
+    return Outcome(
+        verdict,
+        to=to,
+        delay=delay,
+        attempt=attempt,
+        error=error,
+        crashed=crashed,
+        isolate=isolate,
+    )
+
+
+def describe(error: BaseException) -> str:
+    """Return an exception as one bounded line that Postgres can store (no NUL), with where it was raised."""
+    name = type(error).__name__
+    text = " ".join(str(error).split()).replace("\0", "\\0")[:ERROR_CHARACTERS]
+    if isinstance(error, Fail | Retry | TimedOut | Crashed | Interrupted):
+        return text or name
+    return (f"{name}: {text}" if text else name) + _raised_at(error)
+
+
+def _raised_at(error: BaseException) -> str:
+    """Return ` (file.py:12)`, the innermost frame of the exception, or nothing if it was never raised."""
+    trace = error.__traceback__
+    if trace is None or trace.tb_next is None:  # made by the engine, or raised in the engine itself
+        return ""
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    code = trace.tb_frame.f_code
+    return f" ({Path(code.co_filename).name}:{trace.tb_lineno})"

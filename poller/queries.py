@@ -1,0 +1,49 @@
+"""The statements of `sql/`, loaded once, and the pieces that are composed into them.
+
+Identifiers and literals are composed with `psycopg.sql`; values are bound. A statement is composed once
+for a handler and kept: its text never changes, so that psycopg prepares it after a few uses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+from importlib.resources import files
+from typing import LiteralString, cast
+
+from psycopg import sql
+
+
+@cache
+def template(name: str) -> sql.SQL:
+    """Return the statement of `sql/<name>.sql`, without its head."""
+    text = files("poller").joinpath("sql", f"{name}.sql").read_text(encoding="utf-8")
+    body = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("--"))
+    return sql.SQL(cast("LiteralString", body))
+
+
+def statement(name: str, **parts: sql.Composable) -> sql.Composed:
+    """Return the statement of `sql/<name>.sql` with its `{parts}` filled in."""
+    return template(name).format(**parts)
+
+
+def trusted(text: str) -> sql.SQL:
+    """Return SQL that the program's author wrote (a handler's `where`), safe to stand in a statement."""
+    return sql.SQL(cast("LiteralString", text.replace("%", "%%")))
+
+
+def array(values: Iterable[object]) -> str:
+    """Return a Postgres array literal.
+
+    psycopg's own list adaptation takes about a microsecond an element, more than all else that is done
+    for a row; this takes a tenth of it. (Array input syntax: Postgres docs, 8.15.2.)
+    """
+    return "{" + ",".join(map(_element, values)) + "}"
+
+
+def _element(value: object) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return str(value)

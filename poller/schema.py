@@ -1,0 +1,150 @@
+"""poller's own schema: its version, and the way to the newest one, with Alembic."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from poller.binding import bind
+from poller.errors import ConfigurationError, DatabaseError
+from poller.queries import statement
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from alembic.config import Config
+
+    from poller.handler import Handler
+
+NEWEST = "0001"
+
+
+def version(connection: psycopg.Connection[Any]) -> str | None:
+    """Return the version of poller's schema in this database, or None if it has none.
+
+    Raises:
+        DatabaseError: the role may not look at it.
+    """
+    try:
+        row = connection.execute(statement("schema_version"), {}).fetchone()
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+        return None
+    except psycopg.errors.InsufficientPrivilege:
+        msg = (
+            f"the role {connection.info.user} may not use the schema poller; "
+            "grant it what the README lists under 'Least privilege'"
+        )
+        raise DatabaseError(msg) from None
+    return row and row[0]
+
+
+def require(connection: psycopg.Connection[Any]) -> None:
+    """Make sure that the schema is there, and none that this version of poller does not know.
+
+    Raises:
+        DatabaseError: it is missing, older or newer; the text says what to run.
+    """
+    found = version(connection)
+    if found is None:
+        msg = "this database has no schema poller yet; run: poller migrate"
+    elif found < NEWEST:
+        msg = f"poller's schema is at {found} and this version needs {NEWEST}; run: poller migrate"
+    elif found > NEWEST:
+        msg = f"poller's schema is at {found}, newer than this version knows ({NEWEST}); update poller"
+    else:
+        return
+    raise DatabaseError(msg)
+
+
+def migrate(url: str, to: str = "head") -> str | None:
+    """Bring the schema to a revision, one process at a time. Returns the version it was at.
+
+    Raises:
+        ConfigurationError: there is no such revision.
+        DatabaseError: the role may not, or the schema is newer than this version of poller knows.
+    """
+    from alembic import command  # noqa: PLC0415 - slow to import, and seldom needed
+    from alembic.util.exc import CommandError  # noqa: PLC0415
+
+    with _engine_connection(url) as connection:
+        driver = connection.connection.driver_connection
+        assert driver is not None  # noqa: S101 - it is open
+        driver.execute(statement("migration_lock"))
+        before = version_in(driver)
+        if before is not None and before > NEWEST:
+            msg = f"poller's schema is at {before}, newer than this version knows ({NEWEST}); update poller"
+            raise DatabaseError(msg)
+        if before is not None and to in ("head", before) and before == NEWEST:
+            return before
+        config = _config()
+        config.attributes["connection"] = connection
+        try:
+            driver.execute("create schema if not exists poller")
+            command.upgrade(config, to)
+        except CommandError as error:
+            msg = f"cannot migrate to {to!r}: {error}; the newest revision is {NEWEST}"
+            raise ConfigurationError(msg) from None
+        except Exception as error:
+            cause = getattr(error, "orig", error)
+            if not isinstance(cause, psycopg.Error):
+                raise
+            line = str(cause).splitlines()[0]
+            msg = f"cannot migrate: {line}; run poller migrate as a role that may create schemas here"
+            raise DatabaseError(msg) from None
+        connection.commit()
+    return before
+
+
+def version_in(driver: psycopg.Connection[Any]) -> str | None:
+    """Return the version, in a transaction that goes on whatever the answer is."""
+    row = driver.execute("select to_regclass('poller.alembic_version') is not null").fetchone()
+    return version(driver) if row and row[0] else None
+
+
+def print_sql(to: str = "head") -> None:
+    """Print the statements that `migrate` would execute on an empty database."""
+    from alembic import command  # noqa: PLC0415 - slow to import, and seldom needed
+
+    command.upgrade(_config(), to, sql=True)
+
+
+def add_triggers(connection: psycopg.Connection[Any], handlers: Sequence[Handler]) -> list[str]:
+    """Have the handlers' tables wake the workers. Returns the tables.
+
+    Raises:
+        ConfigurationError: a handler does not fit its table.
+        DatabaseError: the role does not own a table.
+    """
+    bindings = [bind(connection, handler) for handler in handlers]
+    try:
+        with connection.transaction():
+            for binding in bindings:
+                connection.execute(binding.trigger)
+    except psycopg.errors.InsufficientPrivilege as error:
+        msg = f"cannot add a trigger: {str(error).splitlines()[0]}; run this as the owner of the table"
+        raise DatabaseError(msg) from None
+    return sorted({str(binding.table) for binding in bindings})
+
+
+def _config() -> Config:
+    from alembic.config import Config  # noqa: PLC0415 - slow to import, and seldom needed
+
+    config = Config()
+    config.set_main_option("script_location", "poller:migrations")
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+@contextlib.contextmanager
+def _engine_connection(url: str) -> Iterator[Any]:
+    """Open a SQLAlchemy connection whose driver connection libpq opened by our own URL."""
+    from sqlalchemy import create_engine, pool  # noqa: PLC0415 - slow to import, and seldom needed
+
+    engine = create_engine(
+        "postgresql+psycopg://", creator=lambda: psycopg.connect(url), poolclass=pool.NullPool
+    )
+    with engine.connect() as connection:
+        yield connection
+    engine.dispose()

@@ -1,0 +1,87 @@
+"""The shell of every background service: a `run_once` in a loop that can be woken, stopped and put off.
+
+A service does one round and returns the seconds to the next. When the round raises, the loop logs it once,
+waits with growing, jittered delays, and goes on: a database that is away is waited for, never a reason to exit.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from poller.telemetry import event, problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+JITTER = 0.1
+BACKOFF_FIRST = 0.1
+BACKOFF_MOST = 5.0
+
+
+class Loop(threading.Thread):
+    """Runs `run_once` on a thread of its own until it is stopped.
+
+    Args:
+        name: what the log calls it.
+        run_once: does one round and returns the seconds to the next; raising puts it off.
+        recover: called after a round that raised, to drop what may be broken (a connection).
+    """
+
+    def __init__(
+        self, name: str, run_once: Callable[[], float], recover: Callable[[], None] = lambda: None
+    ) -> None:
+        super().__init__(name=f"poller {name}", daemon=True)
+        self._service = name
+        self._run_once = run_once
+        self._recover = recover
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._failures = 0
+
+    def wake(self) -> None:
+        """Start the next round now, or right after the one under way."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """End the loop after the round under way."""
+        self._stopping.set()
+        self._wake.set()
+
+    def run(self) -> None:
+        while not self._stopping.is_set():
+            self._wake.clear()
+            delay = self._round()
+            if self._failures:
+                self._stopping.wait(delay)  # a wake-up does not shorten what is there to spare the server
+            elif delay > 0:
+                self._wake.wait(delay * random.uniform(1 - JITTER, 1 + JITTER))  # noqa: S311
+
+    def _round(self) -> float:
+        try:
+            delay = self._run_once()
+        except Exception as error:  # noqa: BLE001 - a service never dies of one bad round
+            return self._put_off(error)
+        if self._failures:
+            event(f"{self._service}: works again", after=f"{self._failures} failed rounds")
+            self._failures = 0
+        return delay
+
+    def _put_off(self, error: Exception) -> float:
+        if not self._failures:
+            problem(f"{self._service}: {_describe(error)}; trying again")
+        self._failures += 1
+        self._recover()
+        most = min(BACKOFF_MOST, BACKOFF_FIRST * 2 ** min(self._failures, 10))
+        return random.uniform(BACKOFF_FIRST / 2, most)  # noqa: S311
+
+
+def _describe(error: Exception) -> str:
+    """Return the first line of a database's error, or the kind of any other with its text."""
+    lines = str(error).strip().splitlines()
+    if isinstance(error, psycopg.Error) and lines:
+        return lines[0]
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"

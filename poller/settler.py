@@ -1,0 +1,227 @@
+"""Settles results: gathers them for a moment, and writes them in batches, one statement for each handler.
+
+The model. A result waits here until it is written, through any fault of the database: the leases stay ours
+while the heartbeat goes on. Writing is fenced, so that repeating a batch whose commit is unknown is safe:
+what was written is no longer held, and is skipped.
+
+What an error means:
+    the connection broke, or a lock or the disk was short   all is kept, and tried again
+    Postgres refused the batch (a CHECK, a trigger, a type)  it is halved until the bad row is alone, and
+                                                             that row's attempt has failed, with the reason
+    the user's table is gone                                 its leases are given up: nothing is left to move
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict, deque
+from collections.abc import Callable
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import psycopg
+from psycopg import errors
+
+from poller.lease import Result
+from poller.outcome import Fail, Outcome, Verdict, of_error
+from poller.telemetry import event, problem
+
+if TYPE_CHECKING:
+    from poller.binding import Binding
+    from poller.store import Store
+
+BATCH = 1000
+LINGER = 0.005  # seconds that a result waits for company while more is on its way
+WEIGHT = 0.1  # of a new measurement in the mean time of a handler
+
+_TABLE_IS_GONE = (errors.UndefinedTable, errors.InvalidSchemaName)
+# The classes of SQLSTATE that say nothing about the rows (Postgres docs, appendix A).
+_PASSING = ("08", "40", "53", "55", "57", "58", "25", "XX", "0A")
+
+Observer = Callable[[Result, str], None]
+
+
+class Refused(Exception):  # noqa: N818 - what became of an UPDATE
+    """The UPDATE of a row reported no row, though it stood as it should: a trigger or rule swallowed it."""
+
+
+class Settler:
+    """Takes results from any thread and writes them on its own.
+
+    Args:
+        store: on a link of its own.
+        busy: tells whether more results are on their way.
+        observe: called with each written result and what became of it (for tests and counts).
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        busy: Callable[[], bool] = lambda: False,
+        observe: Observer | None = None,
+    ) -> None:
+        self._store = store
+        self._busy = busy
+        self._observe = observe
+        self._results: deque[Result] = deque()
+        self._arrived = threading.Event()
+        self._writing = 0
+        self.mean_seconds: dict[Binding, float] = {}
+
+    def report(self, result: Result) -> None:
+        """Take a result; called from any thread."""
+        self._results.append(result)
+        if not self._arrived.is_set():
+            self._arrived.set()
+
+    @property
+    def pending(self) -> int:
+        """How many results are not written yet."""
+        return len(self._results) + self._writing
+
+    def run_once(self) -> float:
+        """Wait for results, then write what there is. Returns 0: the next round follows at once."""
+        if not self._arrived.wait(0.5):
+            return 0.0
+        self._linger()
+        self._arrived.clear()
+        self._write(self._gather())
+        return 0.0
+
+    def flush(self) -> None:
+        """Write all there is, now and on this thread."""
+        while self._results:
+            self._write(self._gather())
+
+    def _write(self, batch: list[Result]) -> None:
+        for (binding, columns), results in self._grouped(batch).items():
+            self._settle(binding, columns, results)
+
+    def recover(self) -> None:
+        """Start over on a new connection."""
+        self._store.link.close()
+        self._arrived.set()
+
+    def _linger(self) -> None:
+        """Wait for company, as long as it is coming, and briefly."""
+        until = monotonic() + LINGER
+        while len(self._results) < BATCH and self._busy() and monotonic() < until:
+            threading.Event().wait(0.001)
+
+    def _gather(self) -> list[Result]:
+        batch = []
+        while self._results and len(batch) < BATCH:
+            batch.append(self._results.popleft())
+        if self._results:
+            self._arrived.set()
+        self._writing = len(batch)
+        return batch
+
+    def _grouped(
+        self, batch: list[Result]
+    ) -> dict[tuple[Binding, tuple[str, ...]], list[Result]]:
+        groups: dict[tuple[Binding, tuple[str, ...]], list[Result]] = defaultdict(list)
+        for result in batch:
+            binding = result.task.lease.binding
+            groups[binding, tuple(result.outcome.columns)].append(result)
+        return groups
+
+    def _settle(
+        self, binding: Binding, columns: tuple[str, ...], results: list[Result]
+    ) -> None:
+        """Write a group; halve it where Postgres refuses it; keep it where the fault is passing."""
+        try:
+            settlement = self._store.settle(binding, columns, results)
+        except _TABLE_IS_GONE as error:
+            self._give_up(binding, results, error)
+        except (psycopg.Error, ValueError) as error:
+            if _is_passing(error) and not (_is_lock(error) and len(results) > 1):
+                self._keep(results)
+                raise
+            self._divide(binding, columns, results, error)
+        else:
+            self._writing -= len(results)
+            self._after(binding, results, settlement.results, settlement.counted)
+
+    def _keep(self, results: list[Result]) -> None:
+        self._results.extendleft(reversed(results))
+        self._writing -= len(results)
+
+    def _divide(
+        self,
+        binding: Binding,
+        columns: tuple[str, ...],
+        results: list[Result],
+        error: Exception,
+    ) -> None:
+        if len(results) > 1:
+            middle = len(results) // 2
+            self._settle(binding, columns, results[:middle])
+            self._settle(binding, columns, results[middle:])
+            return
+        self._writing -= 1
+        self._fail(results[0], error)
+
+    def _fail(self, result: Result, error: Exception) -> None:
+        """Put a failed attempt in the place of an outcome that cannot be written."""
+        task = result.task
+        if result.outcome.verdict is Verdict.FAILED:
+            error = Fail(f"{result.outcome.error}; moreover on_failure failed: {_line(error)}")
+            outcome = Outcome(Verdict.PARKED, attempt=task.attempt, error=str(error))
+        else:
+            failure = RuntimeError(f"the move was refused: {_line(error)}")
+            outcome = of_error(task.lease.binding.handler, failure, task.attempt, task.age)
+        self.report(Result(task, outcome, result.seconds))
+
+    def _give_up(self, binding: Binding, results: list[Result], error: psycopg.Error) -> None:
+        problem(f"{binding}: {_line(error)}; giving up {len(results)} rows")
+        self._store.forfeit({result.task.lease.id for result in results})
+        self._writing -= len(results)
+
+    def _after(
+        self, binding: Binding, results: list[Result], others: dict[str, str], counted: int
+    ) -> None:
+        self._measure(binding, results)
+        if counted < len(results):
+            problem(f"{binding}: lost the lease of {len(results) - counted} rows; nothing was written for them")
+        for result in results:
+            became = others.get(result.task.key, result.outcome.verdict.value)
+            if became == "refused":
+                self._fail(result, Refused("a trigger or rule of the table swallowed the UPDATE"))
+            elif became != "moved":
+                _tell(result, became)
+            if self._observe is not None:
+                self._observe(result, became)
+
+    def _measure(self, binding: Binding, results: list[Result]) -> None:
+        """Keep the mean time of a handler: what a claim's size is reckoned from."""
+        mean = sum(result.seconds for result in results) / len(results)
+        known = self.mean_seconds.get(binding, mean)
+        self.mean_seconds[binding] = known + WEIGHT * (mean - known)
+
+
+def _is_passing(error: Exception) -> bool:
+    state = getattr(error, "sqlstate", None)
+    if state is None:  # psycopg's own: the connection, or data that it could not adapt
+        return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+    return bool(state.startswith(_PASSING))
+
+
+def _is_lock(error: Exception) -> bool:
+    return isinstance(error, errors.LockNotAvailable)
+
+
+def _line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def _tell(result: Result, became: str) -> None:
+    """Say what became of a row that did not simply move on."""
+    outcome, task = result.outcome, result.task
+    if became in (Verdict.RELEASED.value, Verdict.SNOOZED.value):
+        return
+    tell = event if became in ("superseded", "gone") else problem
+    fields = {"row": f"{task.lease.binding}:{task.key}", "attempt": task.attempt}
+    if outcome.delay is not None:
+        fields["again_in"] = f"{outcome.delay:.1f}s"
+    tell(f"{became}: {outcome.error or f'was to become {outcome.to}'}", **fields)

@@ -1,0 +1,281 @@
+"""The engine's conversation with the database: one method, one statement of `sql/` (a claim takes two).
+
+A store belongs to one thread, since its link does. Its methods raise psycopg's errors as they are: what an
+error means depends on who asked, and the service that owns the store decides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING, Any, cast
+
+from psycopg import sql
+from psycopg.adapt import PyFormat, Transformer
+from psycopg.types.json import Json
+
+from poller.lease import Lease, Result, Task
+from poller.queries import array, statement
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from poller.binding import Binding
+    from poller.database import Link
+
+UNION_ALL = sql.SQL(" union all ")
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What settling wrote: how many outcomes counted, and the keys whose result was not the verdict."""
+
+    counted: int
+    results: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """What the fleet holds, and what it has done since some minute."""
+
+    in_flight: int
+    waiting: int
+    moved: int
+    failed: int
+    parked: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeadClaim:
+    """One row that was in flight when its worker died."""
+
+    lease: str
+    handler_id: int
+    key: str
+    attempt: int
+    crashes: int
+    age: float
+    seconds: float
+
+
+class Store:
+    """The statements of the engine, on one link."""
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+
+    # --- claiming ---------------------------------------------------------------------------------
+
+    def claim(
+        self, binding: Binding, worker: int, limit: int, after: str | None = None
+    ) -> tuple[list[Task], str | None, bool]:
+        """Claim up to `limit` fresh rows, in order, past the key `after`.
+
+        Returns:
+            the tasks, the last key looked at, and whether there may be more past it.
+        """
+        look = binding.claim_first if after is None else binding.claim_next
+        asked = {"handler": binding.id, "limit": limit, "after": after}
+        connection = self.link.connection
+        with connection.transaction(), connection.cursor(binary=True) as cursor:
+            rows = cursor.execute(look, asked).fetchall()
+            if not rows:
+                return [], None, False
+            keys = array(row[0] for row in rows)
+            took = {"handler": binding.id, "worker": worker, "keys": keys}
+            taken = cursor.execute(statement("take"), took).fetchone()
+            if taken is not None:
+                self._show_during(binding, taken[1])
+        last, full = rows[-1][0], len(rows) == limit
+        if taken is None:
+            return [], last, full
+        lease = Lease(str(taken[0]), binding, taken[2], monotonic())
+        if len(taken[1]) < len(rows):
+            ours = set(taken[1])
+            rows = [row for row in rows if row[0] in ours]
+        return [Task(lease, row[0], row) for row in rows], last, full
+
+    def claim_retries(
+        self, binding: Binding, worker: int, limit: int, *, isolated: bool
+    ) -> list[Task]:
+        """Claim up to `limit` rows whose next attempt is due, each under a lease of its own.
+
+        At most one of them is isolated, and none unless `isolated` is true.
+        """
+        if limit <= 0:
+            return []
+        asked = {"handler": binding.id, "limit": limit, "isolated": isolated}
+        connection = self.link.connection
+        with connection.transaction(), connection.cursor(binary=True) as cursor:
+            rows = {row[0]: row for row in cursor.execute(binding.claim_retries, asked).fetchall()}
+            if not rows:
+                return []
+            took = {"handler": binding.id, "worker": worker, "keys": array(rows)}
+            taken = cursor.execute(statement("retake"), took).fetchall()
+            self._show_during(binding, [each[1] for each in taken])
+        clock = monotonic()
+        return [
+            Task(
+                Lease(str(lease), binding, now, clock),
+                key,
+                rows[key],
+                attempt=attempt + 1,
+                visit=str(visit),
+                age=age,
+                retaken=True,
+                isolated=apart,
+            )
+            for lease, key, attempt, apart, visit, age, now in taken
+        ]
+
+    def _show_during(self, binding: Binding, keys: Sequence[str]) -> None:
+        if binding.show_during is not None and keys:
+            self.link.connection.execute(binding.show_during, {"keys": array(keys)})
+
+    def tidy_retries(self, binding: Binding) -> None:
+        """Forget or put off retries that cannot be taken, so that they hide no others."""
+        self.link.connection.execute(binding.tidy_retries, {"handler": binding.id})
+
+    def last_key(self, binding: Binding) -> str | None:
+        """Return the key of the last row that has the handler's status, in the order of the key."""
+        row = self.link.connection.execute(binding.last_key, {}).fetchone()
+        return row and row[0]
+
+    def peek(
+        self, bindings: Sequence[Binding], after: Mapping[Binding, str | None]
+    ) -> tuple[set[int], set[int]]:
+        """Tell which handlers (by id) have fresh rows due, and which have retries due."""
+        branches = [binding.peek(after=after.get(binding) is not None) for binding in bindings]
+        asked: dict[str, Any] = {f"after_{each.id}": after.get(each) for each in bindings}
+        asked["handlers"] = array(binding.id for binding in bindings)
+        question = UNION_ALL.join([*branches, statement("peek_retries")])
+        rows = self.link.connection.execute(question, asked).fetchall()
+        fresh = {handler for handler, retry in rows if not retry}
+        return fresh, {handler for handler, retry in rows if retry}
+
+    def wake(self) -> None:
+        """Wake the workers of the fleet that wait for something to do."""
+        self.link.connection.execute(statement("wake"))
+
+    # --- settling ---------------------------------------------------------------------------------
+
+    def settle(
+        self, binding: Binding, columns: tuple[str, ...], results: Sequence[Result]
+    ) -> Settlement:
+        """Write outcomes of one handler's rows that all set the same further columns."""
+        cursor = self.link.connection.execute(
+            binding.settle(columns), self._outcomes(binding, columns, results)
+        )
+        counted, others = cursor.fetchone() or (0, [])
+        return Settlement(counted, dict(others))
+
+    def _outcomes(
+        self, binding: Binding, columns: tuple[str, ...], results: Sequence[Result]
+    ) -> dict[str, Any]:
+        """Number the leases and the distinct outcomes; most rows of a batch share both."""
+        leases: dict[str, int] = {}
+        kinds: dict[tuple[int, bool], int] = {}
+        outcomes = []
+        for result in results:
+            leases.setdefault(result.task.lease.id, len(leases) + 1)
+            kind = (id(result.outcome), result.task.retaken)
+            if kind not in kinds:
+                kinds[kind] = len(kinds) + 1
+                outcomes.append(result)
+        asked: dict[str, Any] = {
+            "handler": binding.id,
+            "leases": array(leases),
+            "key": array(each.task.key for each in results),
+            "lease_no": array(leases[each.task.lease.id] for each in results),
+            "kind_no": array(kinds[id(each.outcome), each.task.retaken] for each in results),
+            "seconds": array(round(each.seconds, 6) for each in results),
+            "verdict": array(each.outcome.verdict.value for each in outcomes),
+            "to_status": array(each.outcome.to for each in outcomes),
+            "delay": array(each.outcome.delay for each in outcomes),
+            "attempt": array(each.outcome.attempt for each in outcomes),
+            "error": array(each.outcome.error for each in outcomes),
+            "crashed": array(each.outcome.crashed for each in outcomes),
+            "isolated": array(each.outcome.isolate for each in outcomes),
+            "retaken": array(each.task.retaken for each in outcomes),
+        }
+        for at, name in enumerate(columns):
+            asked[f"value_{at}"] = array(
+                self._text(binding, name, each.outcome.columns[name]) for each in results
+            )
+        return asked
+
+    def _text(self, binding: Binding, column: str, value: Any) -> str | None:
+        """Return a value as psycopg would send it, as text for the column's own type to read."""
+        if isinstance(value, dict) or binding.table.columns[column].type in ("json", "jsonb"):
+            value = None if value is None else Json(value)
+        if value is None:
+            return None
+        dumped = Transformer(self.link.connection).get_dumper(value, PyFormat.TEXT).dump(value)
+        return None if dumped is None else bytes(dumped).decode()
+
+    def forfeit(self, leases: Iterable[str]) -> None:
+        """Give up leases without an outcome."""
+        self.link.connection.execute(statement("forfeit"), {"leases": array(leases)})
+
+    # --- being alive ------------------------------------------------------------------------------
+
+    def register_handlers(self, bindings: Sequence[Binding]) -> None:
+        """Give each binding the number under which the database knows its (table, status)."""
+        rows = self.link.connection.execute(
+            statement("register_handlers"),
+            {
+                "tables": array(str(each.table) for each in bindings),
+                "statuses": array(each.handler.status for each in bindings),
+            },
+        ).fetchall()
+        numbers = {(table, status): number for number, table, status in rows}
+        for each in bindings:
+            each.id = numbers[str(each.table), each.handler.status]
+
+    def silent_workers(self) -> list[int]:
+        """Return the ids of workers whose liveness lock is free though it should be held."""
+        return [row[0] for row in self.link.connection.execute(statement("silent_workers"))]
+
+    def declare_dead(self, silent: Sequence[int], *, lapsed: bool) -> list[Any]:
+        """Declare dead the silent ones that still are, and with `lapsed` those that beat too long ago."""
+        asked = {"silent": array(silent), "lapsed": lapsed}
+        return self.link.connection.execute(statement("declare_dead"), asked).fetchall()
+
+    def declare_child_dead(self, supervisor: UUID, pid: int) -> None:
+        """Declare dead a worker that its supervisor saw end."""
+        asked = {"supervisor": supervisor, "pid": pid}
+        self.link.connection.execute(statement("declare_child_dead"), asked)
+
+    def dead_claims(self, handlers: Iterable[int], limit: int) -> list[DeadClaim]:
+        """Return the rows of up to `limit` leases of dead workers, of these handlers only."""
+        asked = {"handlers": array(handlers), "limit": limit}
+        rows = self.link.connection.execute(statement("dead_claims"), asked)
+        return [DeadClaim(*row) for row in rows]
+
+    def bury(self) -> None:
+        """Remove workers that have been dead for a day."""
+        self.link.connection.execute(statement("bury"))
+
+    # --- looking on -------------------------------------------------------------------------------
+
+    def now(self) -> datetime:
+        """Return the time, by the one clock."""
+        row = self.link.connection.execute("select poller.now()").fetchone()
+        assert row is not None  # noqa: S101 - a select without from has one row
+        return cast("datetime", row[0])
+
+    def fleet(self, bindings: Sequence[Binding], since: datetime) -> Fleet:
+        """Return what is in flight and waiting, and the counts of every minute from that of `since` on."""
+        asked = {
+            "handlers": array(binding.id for binding in bindings),
+            "since": since.replace(second=0, microsecond=0),
+        }
+        row = self.link.connection.execute(statement("fleet"), asked).fetchone()
+        return Fleet(*row) if row else Fleet(0, 0, 0, 0, 0)
+
+    def count_due(self, bindings: Sequence[Binding]) -> int:
+        """Count the rows that are due and not parked."""
+        counts = (self.link.connection.execute(each.count_due, {}).fetchone() for each in bindings)
+        return sum(row[0] for row in counts if row)

@@ -1,0 +1,222 @@
+"""The user's table as the catalogue has it, and what makes it unfit for a handler.
+
+A handler names a table, columns and statuses; here they meet the real ones, before anything runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import namedtuple_row
+
+from poller.errors import ConfigurationError
+from poller.queries import statement, trusted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from poller.handler import Handler, TableName
+
+_ORDINARY = ("r", "p")
+_KINDS = {"v": "a view", "m": "a materialized view", "f": "a foreign table", "i": "an index", "S": "a sequence"}
+_TIMESTAMPS = ("timestamp with time zone", "timestamp without time zone", "date")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column: `type` without its length (to cast to), `full_type` with it."""
+
+    name: str
+    type: str
+    full_type: str
+    generated: bool
+    labels: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A CHECK constraint on one column alone."""
+
+    name: str
+    expression: str
+    column: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table, its columns by name, and its primary key's columns in order."""
+
+    oid: int
+    schema: str
+    name: str
+    columns: dict[str, Column]
+    key: tuple[str, ...]
+    checks: tuple[Check, ...]
+    row_security: bool
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        return sql.Identifier(self.schema, self.name)
+
+    def key_text(self) -> sql.Composed:
+        """Return the key of a row `t` as text: its own form, or a JSON array if it is composite."""
+        columns = self._key_columns()
+        if len(columns) == 1:
+            return sql.SQL("{}::text").format(columns[0])
+        return sql.SQL("jsonb_build_array({})::text").format(sql.SQL(", ").join(columns))
+
+    def key_columns(self) -> sql.Composable:
+        """Return the key's columns of a row `t`, to compare with `key_values`."""
+        return _tuple(self._key_columns())
+
+    def key_values(self, text: str) -> sql.Composable:
+        """Return the key in the SQL expression `text`, cast back to the columns' own types."""
+        return _tuple(self.key_casts(text))
+
+    def key_casts(self, text: str) -> list[sql.Composable]:
+        """Return the parts of the key in the SQL expression `text`, each cast to its column's type."""
+        types = [self.columns[name].type for name in self.key]
+        if len(types) == 1:
+            return [trusted_cast(text, types[0])]
+        return [trusted_cast(f"({text}::jsonb ->> {at})", each) for at, each in enumerate(types)]
+
+    def _key_columns(self) -> list[sql.Composable]:
+        return [sql.Identifier("t", name) for name in self.key]
+
+
+def trusted_cast(text: str, to: str) -> sql.Composable:
+    """Return `text::to`; both come from this program or from the catalogue, never from a user's data."""
+    return sql.SQL("{}::{}").format(sql.SQL(text), trusted(to))  # type: ignore[arg-type]
+
+
+def _tuple(parts: Sequence[sql.Composable]) -> sql.Composable:
+    if len(parts) == 1:
+        return parts[0]
+    return sql.SQL("({})").format(sql.SQL(", ").join(parts))
+
+
+def describe(connection: psycopg.Connection[Any], name: TableName) -> Table:
+    """Return a table as the catalogue has it.
+
+    Raises:
+        ConfigurationError: there is no such table, it is no table, it has no primary key, or the role
+            that asks may not read and update it.
+    """
+    parts = (name.schema, name.name) if name.schema else (name.name,)
+    quoted = sql.Identifier(*parts).as_string(connection)
+    with connection.cursor(row_factory=namedtuple_row) as cursor:
+        found = cursor.execute(statement("table"), {"name": quoted}).fetchone()
+    if found is None:
+        msg = f"there is no table {name}{_suggestion(connection, name)}"
+        raise ConfigurationError(msg)
+    if found.relkind not in _ORDINARY:
+        msg = f"{name} is {_KINDS.get(found.relkind, 'no table')}; a handler needs a table"
+        raise ConfigurationError(msg)
+    if not found.key:
+        msg = f"table {name} has no primary key, by which poller tells its rows apart; add one"
+        raise ConfigurationError(msg)
+    if not (found.may_select and found.may_update):
+        msg = (
+            f"the role {connection.info.user} may not read and update {name}; "
+            f"run: grant select, update on {quoted} to {connection.info.user}"
+        )
+        raise ConfigurationError(msg)
+    return Table(
+        oid=found.oid,
+        schema=found.nspname,
+        name=found.relname,
+        columns={each["name"]: _column(each) for each in found.columns},
+        key=tuple(found.key),
+        checks=tuple(Check(**each) for each in found.checks or ()),
+        row_security=found.relrowsecurity,
+    )
+
+
+def _column(found: dict[str, Any]) -> Column:
+    labels = found["labels"]
+    return Column(
+        found["name"],
+        found["type"],
+        found["full_type"],
+        found["generated"],
+        None if labels is None else tuple(labels),
+    )
+
+
+def _suggestion(connection: psycopg.Connection[Any], name: TableName) -> str:
+    rows = connection.execute(statement("tables_like"), {"name": name.name}).fetchall()
+    names = ", ".join(row[0] for row in rows)
+    return f"; this database has {names}" if names else "; this database has no tables yet"
+
+
+def check(connection: psycopg.Connection[Any], handler: Handler, table: Table) -> None:
+    """Hold a handler's columns and statuses against its table.
+
+    Raises:
+        ConfigurationError: a column is missing or of the wrong type, or the status column would not
+            take one of the handler's statuses; the text says which, and what it takes.
+    """
+    column = _existing(table, handler.column, "the status column")
+    if column.generated:
+        msg = f"{table}.{column.name} is a generated column, so no handler can move it"
+        raise ConfigurationError(msg)
+    if handler.due is not None:
+        due = _existing(table, handler.due, "due")
+        if not due.type.startswith(_TIMESTAMPS):
+            msg = f"due names {table}.{due.name}, which is {due.type}; it must be a timestamp"
+            raise ConfigurationError(msg)
+    for status in handler.reachable:
+        _check_status(connection, table, column, status)
+
+
+def _existing(table: Table, name: str, what: str) -> Column:
+    try:
+        return table.columns[name]
+    except KeyError:
+        msg = f"table {table} has no column {name!r} ({what}); it has {', '.join(table.columns)}"
+        raise ConfigurationError(msg) from None
+
+
+def _check_status(
+    connection: psycopg.Connection[Any], table: Table, column: Column, status: str
+) -> None:
+    """Ask Postgres itself whether the column takes the status, by its type and by its CHECKs."""
+    checks = [check for check in table.checks if check.column == column.name]
+    asked = [sql.SQL("coalesce(({}), true)").format(trusted(each.expression)) for each in checks]
+    question = statement(
+        "accepts",
+        column=sql.Identifier(column.name),
+        value=sql.Literal(status),
+        type=trusted(column.full_type),
+        checks=sql.SQL("array[{}]::boolean[]").format(sql.SQL(", ").join(asked)),
+    )
+    try:
+        answer = connection.execute(question, {}).fetchone()
+    except psycopg.DataError as error:
+        takes = f"; it takes {', '.join(column.labels)}" if column.labels else f" ({_line(error)})"
+        msg = f"{table}.{column.name} ({column.full_type}) cannot hold the status {status!r}{takes}"
+        raise ConfigurationError(msg) from None
+    except psycopg.IntegrityError as error:
+        msg = f"{table}.{column.name} cannot hold the status {status!r}: {_line(error)}"
+        raise ConfigurationError(msg) from None
+    kept, allowed = answer or (False, [])
+    if not kept:
+        msg = f"{table}.{column.name} ({column.full_type}) would not keep the status {status!r} as it is"
+        raise ConfigurationError(msg)
+    for each, ok in zip(checks, allowed, strict=True):
+        if not ok:
+            msg = (
+                f"{table}.{column.name} cannot hold the status {status!r}: "
+                f"its CHECK {each.name} asks for {each.expression}"
+            )
+            raise ConfigurationError(msg)
+
+
+def _line(error: psycopg.Error) -> str:
+    return error.diag.message_primary or str(error).splitlines()[0]

@@ -1,0 +1,80 @@
+"""What happened, said once: the engine emits events, and one place turns them into log lines.
+
+An event is a log record of the logger `poller` whose `poller` attribute holds the fields. `setup` chooses how
+it is printed; a program that embeds poller may attach its own handler to the logger instead.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+LogFormat = Literal["text", "json"]
+
+_log = logging.getLogger("poller")
+
+
+def event(name: str, level: int = logging.INFO, /, **fields: Any) -> None:
+    """Emit an event; its fields must hold no row values and no passwords."""
+    if _log.isEnabledFor(level):
+        _log.log(level, name, extra={"poller": fields})
+
+
+def problem(name: str, /, **fields: Any) -> None:
+    """Emit an event that somebody should look at."""
+    event(name, logging.WARNING, **fields)
+
+
+def trace(error: BaseException, /, **fields: Any) -> None:
+    """Log what a handler raised, with its traceback, for `--log-level debug`."""
+    if _log.isEnabledFor(logging.DEBUG):
+        _log.debug("handler raised", exc_info=error, extra={"poller": fields})
+
+
+def setup(form: LogFormat, level: str = "INFO") -> None:
+    """Print the log on standard error, for people or as one JSON object a line."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_JsonLines() if form == "json" else _PlainLines())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    _log.setLevel(level.upper())
+
+
+class _PlainLines(logging.Formatter):
+    """`12:00:01 worker 3 · row parked · table=orders key=17`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        time = datetime.fromtimestamp(record.created, UTC).astimezone().strftime("%H:%M:%S")
+        fields = getattr(record, "poller", {})
+        words = [f"{name}={_short(value)}" for name, value in fields.items()]
+        mark = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
+        line = f"{time} {mark}{record.getMessage()}" + (f" · {' '.join(words)}" if words else "")
+        if record.exc_info:
+            line += "\n" + self.formatException(record.exc_info)
+        return line
+
+
+class _JsonLines(logging.Formatter):
+    """One object a line, times in ISO 8601 with offset."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "event": record.getMessage(),
+            "process": record.process,
+            **getattr(record, "poller", {}),
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str, ensure_ascii=False)
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return repr(text) if " " in text or not text else text

@@ -1,0 +1,165 @@
+"""A worker: the process that claims rows, runs their handlers and settles what came of them.
+
+It is the sum of its services, each on a thread and a connection of its own: the claimer feeds the executor, the
+executor reports to the settler, the heartbeat keeps the leases. The main thread watches the clock for
+handlers that run too long, and stops everything in order.
+
+Stopping, bounded in time even where the database is gone: no more claims; what has not started is given back; what
+runs may finish within the grace time; what does not is interrupted and given back; the last results are written;
+the worker leaves. A stop at once leaves out the grace. Whatever could not be written, the sweeper takes back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import monotonic, sleep
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from poller.claimer import Claimer
+from poller.database import Link
+from poller.executor import Executor
+from poller.heartbeat import Heartbeat
+from poller.service import Loop
+from poller.settler import Settler
+from poller.store import Store
+from poller.telemetry import event, problem
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+    from poller.binding import Binding
+    from poller.lease import Result
+
+TICK = 0.1  # seconds between two looks at the clock
+PATIENCE = 5.0  # seconds that a handler may go on after its timeout before its process is replaced
+LAST_WORDS = 1.5  # seconds for writing the last results
+
+AT_ONCE = 2  # requests to stop
+
+STOPPED = 0
+RETIRED = 3  # a handler does not stop: replace this process
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOptions:
+    """How a worker works. Durations are seconds."""
+
+    supervisor: UUID
+    slots: int
+    lease: float
+    poll: float
+    grace: float
+
+
+class Worker:
+    """One worker process, as an object; `run` blocks until it has stopped."""
+
+    def __init__(self, url: str, bindings: Sequence[Binding], options: WorkerOptions) -> None:
+        self._options = options
+        settling = Store(Link(url, "settler"))
+        claiming = Store(Link(url, "claimer"))
+        self._executor = Executor(options.slots, self._report, lambda: self._heartbeat.trusted_until())
+        self._settler = Settler(settling, self._is_busy)
+        self._claimer = Claimer(
+            store=claiming,
+            bindings=bindings,
+            executor=self._executor,
+            worker=lambda: self._heartbeat.worker,
+            mean_seconds=self._settler.mean_seconds,
+            poll=options.poll,
+        )
+        beating = Link(url, "heartbeat")
+        self._heartbeat = Heartbeat(
+            link=beating,
+            supervisor=options.supervisor,
+            handlers=[binding.id for binding in bindings],
+            slots=options.slots,
+            lease=options.lease,
+            on_notify=self._look,
+            on_lost=self._executor.forget,
+        )
+        self._claiming = Loop("claimer", self._claimer.run_once, self._claimer.recover)
+        self._settling = Loop("settler", self._settler.run_once, self._settler.recover)
+        self._beating = Loop("heartbeat", self._heartbeat.run_once, beating.close)
+        # A count, not an event: a signal handler that sets an event can deadlock with its own thread.
+        self._stops = 0
+
+    def stop(self) -> None:
+        """Ask the worker to stop; asked again, it stops at once. Safe in a signal handler."""
+        self._stops += 1
+
+    def stop_at_once(self) -> None:
+        """Ask the worker to stop without waiting for its handlers."""
+        self._stops = AT_ONCE
+
+    def run(self) -> int:
+        """Work until asked to stop. Returns the exit status: STOPPED, or RETIRED to be replaced."""
+        for loop in (self._beating, self._claiming, self._settling):
+            loop.start()
+        retired = False
+        while not self._stops and not retired:
+            sleep(TICK)
+            self._executor.expire()
+            retired = self._executor.stuck(PATIENCE) > 0
+        if retired:
+            problem("a handler goes on after its timeout; this worker stops, and another takes its place")
+        self._wind_down(retired=retired)
+        return RETIRED if retired else STOPPED
+
+    # --- between the services ----------------------------------------------------------------------
+
+    def _report(self, result: Result) -> None:
+        self._settler.report(result)
+        if self._claimer.is_hungry():
+            self._claiming.wake()
+
+    def _is_busy(self) -> bool:
+        return self._executor.running > 0 or self._executor.waiting > 0
+
+    def _look(self) -> None:
+        self._claimer.look()
+        self._claiming.wake()
+
+    # --- stopping ----------------------------------------------------------------------------------
+
+    def _wind_down(self, *, retired: bool) -> None:
+        """Stop in order; see the module's docstring."""
+        self._heartbeat.stopping = True
+        self._claiming.stop()
+        self._executor.give_back()
+        if not retired:
+            self._executor.cancel()
+        self._wait_for_handlers(retired=retired)
+        self._claiming.join(LAST_WORDS)
+        self._executor.give_back()  # what a claim under way has brought
+        self._executor.interrupt()
+        until = monotonic() + LAST_WORDS
+        while self._settler.pending and monotonic() < until:
+            sleep(TICK / 10)
+        self._leave()
+
+    def _wait_for_handlers(self, *, retired: bool) -> None:
+        """Let what runs finish; a retired worker's handlers have until their own timeouts."""
+        grace_ends = monotonic() + self._options.grace
+        while self._executor.running and self._stops < AT_ONCE:
+            if monotonic() >= grace_ends and (self._stops or not retired):
+                break
+            self._executor.expire()
+            sleep(TICK / 10)
+
+    def _leave(self) -> None:
+        left = self._settler.pending
+        if left:
+            problem(f"{left} results could not be written; their rows are taken back by the sweeper")
+        for loop in (self._settling, self._beating):
+            loop.stop()
+            loop.join(LAST_WORDS / 2)
+        self._executor.close()
+        try:
+            self._heartbeat.leave()
+        except psycopg.Error:
+            return  # the sweeper notices
+        event(f"worker {self._heartbeat.worker} has left")

@@ -1,0 +1,19 @@
+-- Purpose  Fetch and lock the next rows that are due and in nobody's hands: the first look of a claim.
+-- Locks    the user's rows, FOR NO KEY UPDATE SKIP LOCKED: never waits. Until the transaction ends.
+-- Fence    none yet: this statement's snapshot may be older than the commit that freed a row, so that it
+--          cannot see that row's claim. take.sql looks again, in the same transaction.
+-- Index    on the user's table: (key columns) where status = …; on poller.attempt its primary key.
+-- Both exclusions are written so that no plan can be bad: NOT IN over few keys is a hashed subplan, and
+-- the scalar subquery over many is one index probe for each row looked at.
+select {key} as poller_key, {columns}
+  from {table} as t
+ where {due}
+   and {after}
+   and {key_columns} not in (
+         select {claimed_columns} from poller.claim as c, unnest(c.keys) as k (key)
+          where c.handler_id = %(handler)s)
+   and (select true from poller.attempt as a
+         where a.handler_id = %(handler)s and a.key = {key} limit 1) is null
+ order by {order}
+ limit %(limit)s
+   for no key update of t skip locked

@@ -1,0 +1,23 @@
+-- Purpose  Write a lease for each row that claim_retries.sql locked, and read how often it was tried.
+--          One row to a lease: what was in flight when a worker died is retried alone.
+-- Locks    poller.claim: new rows. poller.worker: key share, through the foreign key.
+-- Fence    as in take.sql: a snapshot newer than the row's lock. A row that another worker has claimed,
+--          settled or failed again since the first look is left out, and the count read here is the last.
+-- Index    the primary key of poller.attempt; claim_handler.
+with due as materialized (
+    select a.key, a.attempt, a.isolated, a.visit,
+           extract(epoch from poller.now() - a.first_at)::float8 as age
+      from unnest(%(keys)s::text[]) as o (key)
+      join poller.attempt as a on a.handler_id = %(handler)s and a.key = o.key
+     where a.state <> 'parked'
+       and a.next_at <= poller.now()
+       and a.key not in (
+             select k.key from poller.claim as c, unnest(c.keys) as k (key)
+              where c.handler_id = %(handler)s)
+), claim as (
+    insert into poller.claim (handler_id, worker_id, keys)
+    select %(handler)s, %(worker)s, array[due.key] from due
+    returning lease, keys[1] as key
+)
+select claim.lease, due.key, due.attempt, due.isolated, due.visit, due.age, poller.now()
+  from claim join due using (key)

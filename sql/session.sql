@@ -1,0 +1,18 @@
+-- Purpose  Settle what a session of poller's relies on, whatever the role's or the database's defaults are.
+-- Locks    none.  Fence  none.  Index  none.
+-- A key's text must be the same in every session, hence the output formats (Postgres docs, 20.11.2).
+-- READ COMMITTED: under REPEATABLE READ, SKIP LOCKED raises 40001 for a row that changed since the snapshot.
+select set_config('timezone', 'UTC', false),
+       set_config('datestyle', 'ISO, YMD', false),
+       set_config('intervalstyle', 'postgres', false),
+       set_config('bytea_output', 'hex', false),
+       set_config('extra_float_digits', '1', false),
+       set_config('default_transaction_isolation', 'read committed', false),
+       set_config('lock_timeout', %(lock_timeout)s, false),
+       set_config('statement_timeout', %(statement_timeout)s, false),
+       set_config('idle_in_transaction_session_timeout', '60s', false),
+       set_config('tcp_keepalives_idle', '10', false),
+       set_config('tcp_keepalives_interval', '5', false),
+       set_config('tcp_keepalives_count', '3', false),
+       set_config('tcp_user_timeout', '15000', false),
+       set_config('poller.quiet', 'on', false)

@@ -1,0 +1,125 @@
+-- Purpose  Write the outcomes of attempts, many at once: move the rows, remember those in trouble, give the
+--          leases back, record what happened. The sweeper goes through here too.
+-- Locks    1. the claims, in the order of their ids; 2. the user's rows, in the order given; 3. attempts;
+--          4. the worker's own tally.
+-- Fence    an outcome counts only if its lease still exists and still holds its key: a worker that lost
+--          the lease changes nothing. Repeating the statement after an unknown commit is safe for the
+--          same reason: what was settled is no longer held.
+-- CAS      the row must still show the status it was leased with; else the outcome is recorded as
+--          superseded (or gone), and what somebody else wrote stands.
+-- Index    the primary keys of all the tables named.
+-- Input    rows refer by number to leases and to outcomes, since most rows of a batch share both.
+-- Returns  how many outcomes counted, and [key, result] where the result is not the verdict. 'refused' is
+--          not settled: a trigger or rule of the user's swallowed the UPDATE, and the row is as it was.
+with held as materialized (
+    select c.lease, c.keys, c.worker_id
+      from poller.claim as c
+     where c.lease = any(%(leases)s::uuid[])
+     order by c.lease
+       for update
+), kind as materialized (
+    select *
+      from unnest(%(verdict)s::text[], %(to_status)s::text[], %(delay)s::float8[], %(attempt)s::integer[],
+                  %(error)s::text[], %(crashed)s::boolean[], %(isolated)s::boolean[],
+                  %(retaken)s::boolean[])
+           with ordinality
+        as kind (verdict, to_status, delay, attempt, error, crashed, isolated, retaken, kind_no)
+), outcome as materialized (
+    select h.lease, h.worker_id, h.poller_key, kind.*, o.seconds {o_values}
+      from unnest(%(key)s::text[], %(lease_no)s::integer[], %(kind_no)s::integer[], %(seconds)s::real[]
+                  {value_parameters})
+           with ordinality
+        as o (poller_key, lease_no, kind_no, seconds {value_names}, place)
+      join unnest(%(leases)s::uuid[]) with ordinality as l (lease, lease_no) using (lease_no)
+      join (select lease, worker_id, unnest(keys) as poller_key from held) as h using (lease, poller_key)
+      join kind using (kind_no)
+     order by o.place
+), moved as (
+    update {table} as t
+       set {status} = o.to_status::{status_type} {assignments}
+      from outcome as o
+     where {key_columns} = {outcome_columns}
+       and t.{status} = {held}
+       and o.to_status is not null
+    returning o.poller_key
+), unmoved as materialized (
+    select o.poller_key,
+           t.{status} = {held} as unchanged,
+           t.ctid is not null as present
+      from outcome as o
+      left join {table} as t on {key_columns} = {outcome_columns}
+     where o.poller_key not in (select m.poller_key from moved as m)
+), settled as materialized (
+    select o.*,
+           case when u.poller_key is null or o.verdict = 'released' then o.verdict
+                when u.unchanged and o.to_status is null then o.verdict
+                when u.unchanged then 'refused'
+                when u.present then 'superseded'
+                else 'gone'
+           end as result
+      from outcome as o
+      left join unmoved as u using (poller_key)
+), troubled as (
+    insert into poller.attempt as a
+           (handler_id, key, state, attempt, crashes, isolated, next_at, error, visit, first_at)
+    select %(handler)s, s.poller_key,
+           case s.result when 'retrying' then 'waiting' else s.result end,
+           s.attempt, s.crashed::integer, s.isolated,
+           poller.now() + make_interval(secs => coalesce(s.delay, 0)),
+           s.error, s.lease, poller.now() - make_interval(secs => s.seconds)
+      from settled as s
+     where s.result in ('retrying', 'snoozed', 'parked')
+     order by s.poller_key
+        on conflict (handler_id, key) do update
+       set state = excluded.state,
+           attempt = excluded.attempt,
+           crashes = case when excluded.crashes > 0 then a.crashes + 1 else 0 end,
+           isolated = excluded.isolated,
+           next_at = excluded.next_at,
+           error = coalesce(excluded.error, a.error),
+           changed_at = poller.now()
+), cleared as (
+    delete from poller.attempt as a
+     using settled as s
+     where a.handler_id = %(handler)s
+       and a.key = s.poller_key
+       and s.retaken
+       and s.result in ('moved', 'failed', 'superseded', 'gone')
+), rest as materialized (
+    select h.lease, array_agg(k.key order by k.place) filter (where s.poller_key is null) as keys
+      from held as h
+     cross join unnest(h.keys) with ordinality as k (key, place)
+      left join settled as s on s.poller_key = k.key and s.result <> 'refused'
+     group by h.lease
+), given_back as (
+    delete from poller.claim as c using rest
+     where c.lease = rest.lease and rest.keys is null
+), kept as (
+    update poller.claim as c set keys = rest.keys from rest
+     where c.lease = rest.lease and rest.keys is not null
+), recorded as (
+    insert into poller.history
+           (handler_id, key, verdict, from_status, to_status, attempt, seconds, error, worker_id, lease)
+    select %(handler)s, s.poller_key, s.result, {from_status}, s.to_status, s.attempt, s.seconds, s.error,
+           s.worker_id, s.lease
+      from settled as s
+     where s.result not in ('released', 'refused') and {worth_recording}
+), counted as (
+    insert into poller.tally as y (minute, handler_id, worker_id, moved, failed, parked, retried)
+    select date_trunc('minute', poller.now()), %(handler)s, s.worker_id,
+           count(*) filter (where s.result = 'moved'),
+           count(*) filter (where s.result = 'failed'),
+           count(*) filter (where s.result = 'parked'),
+           count(*) filter (where s.result = 'retrying')
+      from settled as s
+     group by s.worker_id
+     order by s.worker_id
+        on conflict (minute, handler_id, worker_id) do update
+       set moved = y.moved + excluded.moved,
+           failed = y.failed + excluded.failed,
+           parked = y.parked + excluded.parked,
+           retried = y.retried + excluded.retried
+)
+select count(*),
+       coalesce(jsonb_agg(jsonb_build_array(s.poller_key, s.result)) filter (where s.result <> s.verdict), '[]')
+  from settled as s

@@ -1,0 +1,31 @@
+-- Purpose  Describe a user's table as its catalogue has it: what a handler is held against at start-up.
+-- Locks    none.  Fence  none.
+-- Index    the catalogue's own.
+-- A type is given without its length where it serves to cast a key, since a cast to varchar(3) cuts silently.
+select c.oid::bigint, n.nspname, c.relname, c.relkind::text, c.relrowsecurity,
+       has_table_privilege(c.oid, 'select') as may_select,
+       has_any_column_privilege(c.oid, 'update') as may_update,
+       (select jsonb_agg(jsonb_build_object(
+                   'name', a.attname,
+                   'type', format_type(a.atttypid, -1),
+                   'full_type', format_type(a.atttypid, a.atttypmod),
+                   'generated', a.attgenerated <> '',
+                   'labels', (select jsonb_agg(e.enumlabel order by e.enumsortorder)
+                                from pg_enum as e where e.enumtypid = a.atttypid))
+               order by a.attnum)
+          from pg_attribute as a
+         where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped) as columns,
+       (select array_agg(a.attname::text order by k.place)
+          from pg_index as i
+         cross join unnest(i.indkey) with ordinality as k (attnum, place)
+          join pg_attribute as a on a.attrelid = c.oid and a.attnum = k.attnum
+         where i.indrelid = c.oid and i.indisprimary) as key,
+       (select jsonb_agg(jsonb_build_object('name', k.conname,
+                                            'expression', pg_get_expr(k.conbin, k.conrelid),
+                                            'column', a.attname))
+          from pg_constraint as k
+          join pg_attribute as a on a.attrelid = c.oid and k.conkey = array[a.attnum]
+         where k.conrelid = c.oid and k.contype = 'c') as checks
+  from pg_class as c
+  join pg_namespace as n on n.oid = c.relnamespace
+ where c.oid = to_regclass(%(name)s)

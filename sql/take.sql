@@ -1,0 +1,15 @@
+-- Purpose  Write the lease for the rows that claim.sql locked: the second look of a claim.
+-- Locks    poller.claim: a new row. poller.worker: key share, through the foreign key.
+-- Fence    this statement's snapshot is newer than any commit that could have freed those locks, so
+--          whatever was claimed or failed since the first look is seen here and left out.
+-- Index    claim_handler; the primary key of poller.attempt.
+insert into poller.claim (handler_id, worker_id, keys)
+select %(handler)s, %(worker)s, array_agg(o.key order by o.place)
+  from unnest(%(keys)s::text[]) with ordinality as o (key, place)
+ where o.key not in (
+         select k.key from poller.claim as c, unnest(c.keys) as k (key)
+          where c.handler_id = %(handler)s)
+   and (select true from poller.attempt as a
+         where a.handler_id = %(handler)s and a.key = o.key limit 1) is null
+having count(*) > 0
+returning lease, keys, poller.now()
