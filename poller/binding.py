@@ -55,9 +55,7 @@ class Binding:
     def claim_next(self) -> sql.Composed:
         """The claim of what comes after the key `%(after)s`."""
         after = self.table.key_values("%(after)s")
-        return self._claim(
-            "claim", after=sql.SQL("{} > {}").format(self.table.key_columns(), after)
-        )
+        return self._claim("claim", after=sql.SQL("{} > {}").format(self.table.key_columns(), after))
 
     @cached_property
     def claim_retries(self) -> sql.Composed:
@@ -83,9 +81,7 @@ class Binding:
     @cached_property
     def last_key(self) -> sql.Composed:
         """The question for the last row that has the status."""
-        backwards = [
-            sql.SQL("{} desc").format(sql.Identifier("t", name)) for name in self.table.key
-        ]
+        backwards = [sql.SQL("{} desc").format(sql.Identifier("t", name)) for name in self.table.key]
         return statement(
             "last_key",
             **self._names(),
@@ -126,9 +122,7 @@ class Binding:
         if self.handler.where is not None:
             conditions.append(sql.SQL("({})").format(trusted(self.handler.where)))
         if self.handler.due is not None:
-            conditions.append(
-                sql.SQL("{} <= poller.now()").format(sql.Identifier("t", self.handler.due))
-            )
+            conditions.append(sql.SQL("{} <= poller.now()").format(sql.Identifier("t", self.handler.due)))
         return sql.SQL(" and ").join(conditions)
 
     @property
@@ -193,8 +187,10 @@ class Binding:
                 ", {}::text[]", [sql.Placeholder(f"value_{at}") for at in range(len(names))]
             ),
             assignments=sql.Composed(
-                sql.SQL(", {} = o.{}::{}").format(sql.Identifier(name), value, kind)
-                for name, value, kind in zip(names, values, types, strict=True)
+                [
+                    sql.SQL(", {} = o.{}::{}").format(sql.Identifier(name), value, kind)
+                    for name, value, kind in zip(names, values, types, strict=True)
+                ]
             ),
         )
 
@@ -227,7 +223,7 @@ class Binding:
 
 
 def _each(form: str, parts: list[Any]) -> sql.Composed:
-    return sql.Composed(trusted(form).format(part) for part in parts)
+    return sql.Composed([trusted(form).format(part) for part in parts])
 
 
 def bind(connection: psycopg.Connection[Any], handler: Handler) -> Binding:

@@ -1,7 +1,7 @@
 """The entry of a worker process: reads its orders from standard input, and ends when that closes.
 
-The supervisor writes one JSON object and keeps the pipe open. When it dies, however it dies, the pipe closes, and
-the worker gives its rows back and ends: no orphan goes on claiming.
+The supervisor writes one JSON object and keeps the pipe open. When it dies, however it dies, the pipe closes,
+and the worker gives its rows back and ends: no orphan goes on claiming.
 """
 
 from __future__ import annotations

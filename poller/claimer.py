@@ -2,11 +2,11 @@
 
 The model. How much that is follows from what each handler has been taking: about `HORIZON` seconds of work
 may wait in this process beside what is running, so that quick handlers get large batches and a slow one
-leaves its rows to other workers. A handler whose only attempt it would be, or a row in trouble, is claimed only
-when a slot is free: a claim that ends with its worker counts as an attempt.
+leaves its rows to other workers. A handler whose only attempt it would be, or a row in trouble, is claimed
+only when a slot is free: a claim that ends with its worker counts as an attempt.
 
-Rows in trouble (waiting, parked) keep their status, and each look from the beginning walks over them. So a claim
-goes on where the last one ended, and a handler starts from the beginning again only as often as that
+Rows in trouble (waiting, parked) keep their status, and each look from the beginning walks over them. So a
+claim goes on where the last one ended, and a handler starts from the beginning again only as often as that
 costs a twentieth of the time. `order_by` asks for the first row always, so there each look begins anew.
 """
 

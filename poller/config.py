@@ -1,4 +1,4 @@
-"""The options of `poller run`, checked; where they come from (command line, environment, file) is the CLI's."""
+"""The options of `poller run`, checked; where they come from is the command line's business."""
 
 from __future__ import annotations
 

@@ -142,8 +142,7 @@ def reachable(place: Place, name: str = "cli") -> psycopg.Connection[Any]:
 
 def _check_server(connection: psycopg.Connection[Any]) -> None:
     with connection.cursor(row_factory=namedtuple_row) as cursor:
-        server = cursor.execute(statement("server")).fetchone()
-    assert server is not None  # noqa: S101 - a select without from has one row
+        server: Any = cursor.execute(statement("server")).fetchone()
     if server.version < OLDEST_SERVER:
         msg = f"the server is Postgres {server.version_name}; poller needs 14 or newer"
         raise DatabaseError(msg)

@@ -115,16 +115,15 @@ class Bar:
     """The progress bar of a drain on a terminal."""
 
     def __init__(self, total: int) -> None:
-        from rich.console import Console  # noqa: PLC0415 - only for people who look on
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: PLC0415
-        from rich.progress import TimeElapsedColumn  # noqa: PLC0415
+        from rich import progress  # noqa: PLC0415 - only for people who look on
+        from rich.console import Console  # noqa: PLC0415 - as above
 
-        self._progress: Progress = Progress(
-            TextColumn("draining"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
-            TimeElapsedColumn(),
+        self._progress: Progress = progress.Progress(
+            progress.TextColumn("draining"),
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TextColumn("{task.fields[note]}"),
+            progress.TimeElapsedColumn(),
             console=Console(stderr=True),
         )
         self._task: TaskID = self._progress.add_task("draining", total=total, note="")

@@ -4,13 +4,14 @@ Model. `initdb` and `pg_ctl` of the `embedded` extra are driven directly; its ow
 users and open parent folders to everybody, are not used. Two locks (flock) tell what is so:
 
 - `.poller/lock` is held by a command while it starts or stops the server: commands take turns.
-- `data/PG_VERSION` is locked by the server: its processes inherit the open file, and keep the lock for as long
-  as one of them lives. That tells whether `postmaster.pid` may be trusted, not the process id in it: ids are
-  used again after a reboot, copied along with a folder, and mean nothing in another container.
+- `data/PG_VERSION` is locked by the server: its processes inherit the open file, and keep the lock for as
+  long as one of them lives. That tells whether `postmaster.pid` may be trusted, not the process id in it: ids
+  are used again after a reboot, copied along with a folder, and mean nothing in another container.
 
 Failures. What is killed while it starts is finished, or begun again, by the next start: `initdb` works beside
-`data` and its result is moved there. A stale `postmaster.pid` is removed, and processes that a killed postmaster
-left behind are ended. The server lives in the container or service that started it, and ends with that.
+`data` and its result is moved there. A stale `postmaster.pid` is removed, and processes that a killed
+postmaster left behind are ended. The server lives in the container or service that started it, and ends with
+that.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ import hashlib
 import os
 import shlex
 import shutil
-import socket
 import tempfile
 import time
 from dataclasses import dataclass
@@ -33,6 +33,7 @@ from poller.postgres import (
     INSTEAD,
     Account,
     Programs,
+    accepts,
     command_line,
     end_processes,
     give,
@@ -211,21 +212,9 @@ def _answer(home: _Home) -> str | None:
     if lines[_READY : _READY + 1] != ["ready"]:
         return None
     host = home.data if lines[_DIRECTORY] == "." else Path(lines[_DIRECTORY])
-    if not _accepts(host / _SOCKET):
+    if not accepts(host / _SOCKET):
         return None
     return f"postgresql://postgres@/postgres?host={host}&port={_PORT}"
-
-
-def _accepts(address: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(5.0)
-        try:
-            client.connect(str(address))
-        except BlockingIOError:  # it listens, and has its hands full
-            return True
-        except OSError:
-            return False
-    return True
 
 
 # Start

@@ -19,7 +19,7 @@ from collections import deque
 from dataclasses import dataclass
 from datetime import timedelta
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from poller.duration import words
 from poller.lease import Result, Task
@@ -95,7 +95,8 @@ class Executor:
 
     def submit(self, tasks: Iterable[Task], *, first: bool = False) -> None:
         """Queue tasks for the threads or the event loop, as their handlers are; `first` before the others."""
-        plain, coroutines = [], []
+        plain: list[Task] = []
+        coroutines: list[Task] = []
         for task in tasks:
             is_coroutine = task.lease.binding.handler.is_coroutine
             (coroutines if is_coroutine else plain).append(task)
@@ -286,6 +287,7 @@ def _of_error(task: Task, handler: Handler, run: Run, error: BaseException) -> O
 
 def _context(task: Task, handler: Handler, now: float) -> Context:
     lease = task.lease
+    assert lease.claimed_at is not None  # noqa: S101 - only the sweeper makes leases without
     deadline = lease.claimed_at + timedelta(seconds=now - lease.clock + handler.timeout)
     return Context(
         table=str(lease.binding.table),
@@ -294,5 +296,3 @@ def _context(task: Task, handler: Handler, now: float) -> Context:
         attempt=task.attempt,
         deadline=deadline,
     )
-
-

@@ -64,6 +64,7 @@ class Handler:
         functools.update_wrapper(self, self.function)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the plain function."""
         return self.function(*args, **kwargs)
 
     def __str__(self) -> str:
@@ -102,7 +103,7 @@ def handler(  # noqa: PLR0913 - the contract's options
     where: str | None = None,
     order_by: str | None = None,
     due: str | None = None,
-    timeout: Duration = "5m",  # noqa: ASYNC109 - of the run, not of this call
+    timeout: Duration = "5m",
     attempts: int | None = None,
     wait: WaitBaseT | None = None,
     stop: StopBaseT | None = None,

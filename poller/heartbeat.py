@@ -4,13 +4,13 @@ The model. One dedicated connection, never a pooled one, does three things that 
 worker's session advisory lock, it beats, and it listens. The beat is a statement on the very session that
 holds the lock and listens, so that a cut which LISTEN would sleep through for ever is found by the next beat.
 
-What may be trusted: leases, until `trusted_until`: the last beat that was answered, plus the lease time, less a
-margin, by this process's monotonic clock. After that (the process was stopped, the network cut) nothing new is
-started until a beat is answered. A beat that finds the worker declared dead ends all its leases: what runs is
-cancelled, and the worker registers anew under another id.
+What may be trusted: leases, until `trusted_until`: the last beat that was answered, plus the lease time, less
+a margin, by this process's monotonic clock. After that (the process was stopped, the network cut) nothing new
+is started until a beat is answered. A beat that finds the worker declared dead ends all its leases: what runs
+is cancelled, and the worker registers anew under another id.
 
-On failure: a broken connection is opened again with growing delays, and the lock taken again. Until then others
-may have seen the lock free and swept the worker; the next beat tells.
+On failure: a broken connection is opened again with growing delays, and the lock taken again. Until then
+others may have seen the lock free and swept the worker; the next beat tells.
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ import socket
 from time import monotonic
 from typing import TYPE_CHECKING
 
-import psycopg
-
 from poller.database import is_pooled
 from poller.queries import array, statement
 from poller.telemetry import event, problem
@@ -29,6 +27,8 @@ from poller.telemetry import event, problem
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from uuid import UUID
+
+    import psycopg
 
     from poller.database import Link
 
@@ -80,14 +80,19 @@ class Heartbeat:
 
     def run_once(self) -> float:
         """Listen until the next beat is due, and beat. Returns 0: the next round follows at once."""
-        connection = self._link.connection
-        if connection is not self._session:
-            self._enter(connection)
+        connection = self.join()
         for _ in connection.notifies(timeout=min(0.5, max(0.0, self._beat_at - monotonic())), stop_after=1):
             self._on_notify()
         if monotonic() >= self._beat_at:
             self._beat(connection)
         return 0.0
+
+    def join(self) -> psycopg.Connection[object]:
+        """Make sure that the worker takes part in the fleet on the present connection; return that."""
+        connection = self._link.connection
+        if connection is not self._session:
+            self._enter(connection)
+        return connection
 
     def leave(self) -> None:
         """Take the worker out of the list, after it has given back what it held."""

@@ -94,9 +94,7 @@ class Context:
         cancelled: set at shutdown, at the timeout, and when the lease is lost.
     """
 
-    def __init__(
-        self, *, table: str, row_key: str, key: str, attempt: int, deadline: datetime
-    ) -> None:
+    def __init__(self, *, table: str, row_key: str, key: str, attempt: int, deadline: datetime) -> None:
         self.key = key
         self.attempt = attempt
         self.deadline = deadline
@@ -114,8 +112,6 @@ class Context:
 class _ContextLogger(logging.LoggerAdapter[logging.Logger]):
     """Keeps the caller's own `extra` beside the context's fields (the standard adapter drops it)."""
 
-    def process(
-        self, msg: Any, kwargs: MutableMapping[str, Any]
-    ) -> tuple[Any, MutableMapping[str, Any]]:
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         kwargs["extra"] = {**(self.extra or {}), **kwargs.get("extra", {})}
         return msg, kwargs

@@ -7,7 +7,7 @@ written to the database in one place, `sql/settle.sql`. Nothing between the two 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import Enum, StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +86,7 @@ class Interrupted(Exception):  # noqa: N818 - what happened to the handler
     """The worker was told to stop, and the handler did not finish within the grace time."""
 
 
-class Verdict(str, Enum):
+class Verdict(StrEnum):
     """What an outcome does; the text is what `poller history` shows."""
 
     MOVED = "moved"  # on to the next status
@@ -144,9 +144,7 @@ def of_error(handler: Handler, error: BaseException, attempt: int, age: float = 
     """Map what a handler raised, or what befell it, by the handler's retry policy."""
     match error:
         case Snooze():
-            return Outcome(
-                Verdict.SNOOZED, to=handler.restored, delay=error.delay, attempt=attempt - 1
-            )
+            return Outcome(Verdict.SNOOZED, to=handler.restored, delay=error.delay, attempt=attempt - 1)
         case Fail():
             delay = None
         case Retry():

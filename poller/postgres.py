@@ -1,10 +1,10 @@
 """Postgres' own programs: which the extra ships, and the account that is to run them.
 
-Root. Postgres refuses to run as root, so its programs then run as the account that owns the data, else `postgres`,
-else `nobody`. They are started *in* the data folder and call it `/proc/self/cwd`: so they need no right on the
-folders above it, and nobody's modes are changed. Programs that the account cannot reach (a virtual environment
-below `/root`) are copied once, to `/var/lib/poller`. What root writes or gives away, it reaches without
-following links: the folder may be somebody's who would like root to.
+Root. Postgres refuses to run as root, so its programs then run as the account that owns the data, else
+`postgres`, else `nobody`. They are started *in* the data folder and call it `/proc/self/cwd`: so they need no
+right on the folders above it, and nobody's modes are changed. Programs that the account cannot reach (a
+virtual environment below `/root`) are copied once, to `/var/lib/poller`. What root writes or gives away, it
+reaches without following links: the folder may be somebody's who would like root to.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import pwd
 import re
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import tempfile
@@ -71,16 +72,18 @@ class Programs:
         Raises:
             OSError: it cannot be run.
         """
-        command = [str(self.folder / name), "-D", str(self._seen(data)), *arguments]
+        command = [str(self.folder / name), "-D", self._here(), *arguments]
         with opened(self.log) as log:
             before = os.fstat(log).st_size
             # Not a pipe: the server would hold it open, and reading it would not end.
             status = _run(command, data, self.account, output=log, keep=keep)
             return _complaint(log, before) if status else None
 
-    def _seen(self, data: Path) -> Path:
-        itself = Path("/proc/self/cwd")  # Linux; elsewhere the folders above have to be open
-        return itself if self.account is not None and itself.exists() else data
+    def _here(self) -> str:
+        # Not the path: pg_ctl hands it to a shell unquoted. But "." would become the path again, which
+        # another account may not be able to walk; the other name, which only Linux has, stays as it is.
+        itself = "/proc/self/cwd"
+        return itself if self.account is not None and Path(itself).exists() else "."
 
 
 def shipped() -> dict[str, Path]:
@@ -193,6 +196,19 @@ def sockets(address: Path, name: str, programs: Programs) -> str:
 def short_sockets(name: str, programs: Programs) -> Path:
     """Return the folder for the socket of a server whose data have too long a path, or a strange one."""
     return _SOCKETS / f"{name}-{programs.uid}"
+
+
+def accepts(address: Path) -> bool:
+    """Tell whether a server listens at the socket."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(5.0)
+        try:
+            client.connect(str(address))
+        except BlockingIOError:  # it listens, and has its hands full
+            return True
+        except OSError:
+            return False
+    return True
 
 
 def end_processes(title: str, uid: int) -> None:
@@ -315,5 +331,5 @@ def _copy(site: Path, programs: Path, target: Path) -> None:
         if (site / part).exists():
             shutil.copytree(site / part, target / part, ignore=unused)
     for parent, _, files in os.walk(target):
-        for path in (parent, *(os.path.join(parent, name) for name in files)):
-            os.chmod(path, 0o755)  # noqa: S103 - programs that anybody may download
+        for path in (Path(parent), *(Path(parent, name) for name in files)):
+            path.chmod(0o755)  # programs that anybody may download

@@ -6,12 +6,14 @@ for a handler and kept: its text never changes, so that psycopg prepares it afte
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
-from typing import LiteralString, cast
+from typing import TYPE_CHECKING
 
 from psycopg import sql
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 @cache
@@ -19,7 +21,7 @@ def template(name: str) -> sql.SQL:
     """Return the statement of `sql/<name>.sql`, without its head."""
     text = files("poller").joinpath("sql", f"{name}.sql").read_text(encoding="utf-8")
     body = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("--"))
-    return sql.SQL(cast("LiteralString", body))
+    return sql.SQL(body)
 
 
 def statement(name: str, **parts: sql.Composable) -> sql.Composed:
@@ -29,7 +31,7 @@ def statement(name: str, **parts: sql.Composable) -> sql.Composed:
 
 def trusted(text: str) -> sql.SQL:
     """Return SQL that the program's author wrote (a handler's `where`), safe to stand in a statement."""
-    return sql.SQL(cast("LiteralString", text.replace("%", "%%")))
+    return sql.SQL(text.replace("%", "%%"))
 
 
 def array(values: Iterable[object]) -> str:

@@ -28,10 +28,7 @@ def load(package: str, only: Sequence[str] = ()) -> list[Handler]:
             (table, status), or a name in `only` is no handler's.
     """
     found = dict.fromkeys(
-        value
-        for module in _modules(package)
-        for value in vars(module).values()
-        if isinstance(value, Handler)
+        value for module in _modules(package) for value in vars(module).values() if isinstance(value, Handler)
     )
     handlers = list(found)
     if not handlers:
@@ -56,7 +53,7 @@ def _import(name: str) -> ModuleType:
     except PollerError:
         raise
     except ModuleNotFoundError as error:
-        if error.name is not None and name.split(".")[0] == error.name:
+        if error.name is not None and name.split(".", maxsplit=1)[0] == error.name:
             msg = (
                 f"there is no package {name!r} in {Path.cwd()}; name yours with --handlers, "
                 "or write a first one with: poller init"

@@ -1,7 +1,8 @@
 """The shell of every background service: a `run_once` in a loop that can be woken, stopped and put off.
 
 A service does one round and returns the seconds to the next. When the round raises, the loop logs it once,
-waits with growing, jittered delays, and goes on: a database that is away is waited for, never a reason to exit.
+waits with growing, jittered delays, and goes on: a database that is away is waited for, never a reason to
+exit.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ class Loop(threading.Thread):
         self._wake.set()
 
     def run(self) -> None:
+        """Do rounds until stopped; `start()` runs this on the loop's thread."""
         while not self._stopping.is_set():
             self._wake.clear()
             delay = self._round()

@@ -32,11 +32,14 @@ if TYPE_CHECKING:
 
 BATCH = 1000
 LINGER = 0.005  # seconds that a result waits for company while more is on its way
+SHOWN = 3  # keys named in one line of the log
 WEIGHT = 0.1  # of a new measurement in the mean time of a handler
 
 _TABLE_IS_GONE = (errors.UndefinedTable, errors.InvalidSchemaName)
 # The classes of SQLSTATE that say nothing about the rows (Postgres docs, appendix A).
 _PASSING = ("08", "40", "53", "55", "57", "58", "25", "XX", "0A")
+
+_QUIET = ("moved", "snoozed", "released")
 
 Observer = Callable[[Result, str], None]
 
@@ -109,7 +112,7 @@ class Settler:
             threading.Event().wait(0.001)
 
     def _gather(self) -> list[Result]:
-        batch = []
+        batch: list[Result] = []
         while self._results and len(batch) < BATCH:
             batch.append(self._results.popleft())
         if self._results:
@@ -117,18 +120,14 @@ class Settler:
         self._writing = len(batch)
         return batch
 
-    def _grouped(
-        self, batch: list[Result]
-    ) -> dict[tuple[Binding, tuple[str, ...]], list[Result]]:
+    def _grouped(self, batch: list[Result]) -> dict[tuple[Binding, tuple[str, ...]], list[Result]]:
         groups: dict[tuple[Binding, tuple[str, ...]], list[Result]] = defaultdict(list)
         for result in batch:
             binding = result.task.lease.binding
             groups[binding, tuple(result.outcome.columns)].append(result)
         return groups
 
-    def _settle(
-        self, binding: Binding, columns: tuple[str, ...], results: list[Result]
-    ) -> None:
+    def _settle(self, binding: Binding, columns: tuple[str, ...], results: list[Result]) -> None:
         """Write a group; halve it where Postgres refuses it; keep it where the fault is passing."""
         try:
             settlement = self._store.settle(binding, columns, results)
@@ -178,20 +177,18 @@ class Settler:
         self._store.forfeit({result.task.lease.id for result in results})
         self._writing -= len(results)
 
-    def _after(
-        self, binding: Binding, results: list[Result], others: dict[str, str], counted: int
-    ) -> None:
+    def _after(self, binding: Binding, results: list[Result], others: dict[str, str], counted: int) -> None:
         self._measure(binding, results)
         if counted < len(results):
-            problem(f"{binding}: lost the lease of {len(results) - counted} rows; nothing was written for them")
-        for result in results:
-            became = others.get(result.task.key, result.outcome.verdict.value)
-            if became == "refused":
+            late = len(results) - counted
+            problem(f"{binding}: {late} outcomes came too late: their leases had ended, nothing was written")
+        became = [others.get(each.task.key, each.outcome.verdict.value) for each in results]
+        for result, what in zip(results, became, strict=True):
+            if what == "refused":
                 self._fail(result, Refused("a trigger or rule of the table swallowed the UPDATE"))
-            elif became != "moved":
-                _tell(result, became)
             if self._observe is not None:
-                self._observe(result, became)
+                self._observe(result, what)
+        _tell(binding, [each for each in zip(results, became, strict=True) if each[1] not in _QUIET])
 
     def _measure(self, binding: Binding, results: list[Result]) -> None:
         """Keep the mean time of a handler: what a claim's size is reckoned from."""
@@ -215,13 +212,16 @@ def _line(error: Exception) -> str:
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
-def _tell(result: Result, became: str) -> None:
-    """Say what became of a row that did not simply move on."""
-    outcome, task = result.outcome, result.task
-    if became in (Verdict.RELEASED.value, Verdict.SNOOZED.value):
-        return
-    tell = event if became in ("superseded", "gone") else problem
-    fields = {"row": f"{task.lease.binding}:{task.key}", "attempt": task.attempt}
-    if outcome.delay is not None:
-        fields["again_in"] = f"{outcome.delay:.1f}s"
-    tell(f"{became}: {outcome.error or f'was to become {outcome.to}'}", **fields)
+def _tell(binding: Binding, noteworthy: list[tuple[Result, str]]) -> None:
+    """Say what became of rows that did not simply move on: a line for each kind, not for each row."""
+    kinds: dict[tuple[str, str], list[Result]] = defaultdict(list)
+    for result, became in noteworthy:
+        kinds[became, result.outcome.error or f"was to become {result.outcome.to}"].append(result)
+    for (became, why), results in kinds.items():
+        tell = event if became in ("superseded", "gone") else problem
+        rows = ", ".join(each.task.key for each in results[:SHOWN])
+        more = f" and {len(results) - SHOWN} more" if len(results) > SHOWN else ""
+        delay = results[0].outcome.delay
+        again = {} if delay is None else {"again_in": f"{delay:.1f}s"}
+        attempt = results[0].outcome.attempt
+        tell(f"{became}: {why}", table=binding, rows=rows + more, attempt=attempt, **again)

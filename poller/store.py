@@ -97,9 +97,7 @@ class Store:
             rows = [row for row in rows if row[0] in ours]
         return [Task(lease, row[0], row) for row in rows], last, full
 
-    def claim_retries(
-        self, binding: Binding, worker: int, limit: int, *, isolated: bool
-    ) -> list[Task]:
+    def claim_retries(self, binding: Binding, worker: int, limit: int, *, isolated: bool) -> list[Task]:
         """Claim up to `limit` rows whose next attempt is due, each under a lease of its own.
 
         At most one of them is isolated, and none unless `isolated` is true.
@@ -161,9 +159,7 @@ class Store:
 
     # --- settling ---------------------------------------------------------------------------------
 
-    def settle(
-        self, binding: Binding, columns: tuple[str, ...], results: Sequence[Result]
-    ) -> Settlement:
+    def settle(self, binding: Binding, columns: tuple[str, ...], results: Sequence[Result]) -> Settlement:
         """Write outcomes of one handler's rows that all set the same further columns."""
         cursor = self.link.connection.execute(
             binding.settle(columns), self._outcomes(binding, columns, results)

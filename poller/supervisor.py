@@ -1,7 +1,7 @@
 """Runs the workers of one host: starts them, replaces the dead, sweeps for them, and stops them in order.
 
-The only module that wires everything. A supervisor holds no state that matters: kill it with its workers and start
-another anywhere. Its workers end with it (see `child`), and other supervisors sweep what they held.
+The only module that wires everything. A supervisor holds no state that matters: kill it with its workers and
+start another anywhere. Its workers end with it (see `child`), and other supervisors sweep what they held.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ class Child:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "poller.child"],
             stdin=subprocess.PIPE,
-            env=os.environ | {"PYTHONUNBUFFERED": "1"},
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             process_group=0,  # Ctrl-C in a terminal is for the supervisor to pass on
         )
         assert self.process.stdin is not None  # noqa: S101 - asked for above

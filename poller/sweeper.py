@@ -1,13 +1,13 @@
 """Takes back the leases of dead workers.
 
-The model. A worker is dead when its session's lock is free though Postgres itself has not restarted, seen twice
-with a moment between (a worker whose connection broke takes its lock again within it); when its heartbeat has
-lapsed; or when its own supervisor saw it end. Death is declared by one conditional UPDATE, after which that
-worker cannot beat. Then its claims are settled through the same gate as any result, with the outcome
-*crashed*: the attempt counts, the retry policy decides, the fence and compare-and-set hold.
+The model. A worker is dead when its session's lock is free though Postgres itself has not restarted, seen
+twice with a moment between (a worker whose connection broke takes its lock again within it); when its
+heartbeat has lapsed; or when its own supervisor saw it end. Death is declared by one conditional UPDATE,
+after which that worker cannot beat. Then its claims are settled through the same gate as any result, with the
+outcome *crashed*: the attempt counts, the retry policy decides, the fence and compare-and-set hold.
 
-What may be trusted: nothing that was read before. A claim that was settled meanwhile is found gone by its fence.
-Handlers that this process does not know are left to a process that does (rolling deploys).
+What may be trusted: nothing that was read before. A claim that was settled meanwhile is found gone by its
+fence. Handlers that this process does not know are left to a process that does (rolling deploys).
 """
 
 from __future__ import annotations

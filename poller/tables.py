@@ -21,7 +21,13 @@ if TYPE_CHECKING:
     from poller.handler import Handler, TableName
 
 _ORDINARY = ("r", "p")
-_KINDS = {"v": "a view", "m": "a materialized view", "f": "a foreign table", "i": "an index", "S": "a sequence"}
+_KINDS = {
+    "v": "a view",
+    "m": "a materialized view",
+    "f": "a foreign table",
+    "i": "an index",
+    "S": "a sequence",
+}
 _TIMESTAMPS = ("timestamp with time zone", "timestamp without time zone", "date")
 
 
@@ -62,6 +68,7 @@ class Table:
 
     @property
     def identifier(self) -> sql.Identifier:
+        """The table, quoted and with its schema."""
         return sql.Identifier(self.schema, self.name)
 
     def key_text(self) -> sql.Composed:
@@ -92,7 +99,7 @@ class Table:
 
 def trusted_cast(text: str, to: str) -> sql.Composable:
     """Return `text::to`; both come from this program or from the catalogue, never from a user's data."""
-    return sql.SQL("{}::{}").format(sql.SQL(text), trusted(to))  # type: ignore[arg-type]
+    return sql.SQL("{}::{}").format(sql.SQL(text), trusted(to))
 
 
 def _tuple(parts: Sequence[sql.Composable]) -> sql.Composable:
@@ -111,7 +118,7 @@ def describe(connection: psycopg.Connection[Any], name: TableName) -> Table:
     parts = (name.schema, name.name) if name.schema else (name.name,)
     quoted = sql.Identifier(*parts).as_string(connection)
     with connection.cursor(row_factory=namedtuple_row) as cursor:
-        found = cursor.execute(statement("table"), {"name": quoted}).fetchone()
+        found: Any = cursor.execute(statement("table"), {"name": quoted}).fetchone()
     if found is None:
         msg = f"there is no table {name}{_suggestion(connection, name)}"
         raise ConfigurationError(msg)
@@ -183,9 +190,7 @@ def _existing(table: Table, name: str, what: str) -> Column:
         raise ConfigurationError(msg) from None
 
 
-def _check_status(
-    connection: psycopg.Connection[Any], table: Table, column: Column, status: str
-) -> None:
+def _check_status(connection: psycopg.Connection[Any], table: Table, column: Column, status: str) -> None:
     """Ask Postgres itself whether the column takes the status, by its type and by its CHECKs."""
     checks = [check for check in table.checks if check.column == column.name]
     asked = [sql.SQL("coalesce(({}), true)").format(trusted(each.expression)) for each in checks]

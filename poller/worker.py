@@ -1,12 +1,13 @@
 """A worker: the process that claims rows, runs their handlers and settles what came of them.
 
-It is the sum of its services, each on a thread and a connection of its own: the claimer feeds the executor, the
-executor reports to the settler, the heartbeat keeps the leases. The main thread watches the clock for
+It is the sum of its services, each on a thread and a connection of its own: the claimer feeds the executor,
+the executor reports to the settler, the heartbeat keeps the leases. The main thread watches the clock for
 handlers that run too long, and stops everything in order.
 
-Stopping, bounded in time even where the database is gone: no more claims; what has not started is given back; what
-runs may finish within the grace time; what does not is interrupted and given back; the last results are written;
-the worker leaves. A stop at once leaves out the grace. Whatever could not be written, the sweeper takes back.
+Stopping, bounded in time even where the database is gone: no more claims; what has not started is given back;
+what runs may finish within the grace time; what does not is interrupted and given back; the last results are
+written; the worker leaves. A stop at once leaves out the grace. Whatever could not be written, the sweeper
+takes back.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ class Worker:
         self._options = options
         settling = Store(Link(url, "settler"))
         claiming = Store(Link(url, "claimer"))
-        self._executor = Executor(options.slots, self._report, lambda: self._heartbeat.trusted_until())
+        self._executor = Executor(options.slots, self._report, self._trusted_until)
         self._settler = Settler(settling, self._is_busy)
         self._claimer = Claimer(
             store=claiming,
@@ -115,6 +116,9 @@ class Worker:
         self._settler.report(result)
         if self._claimer.is_hungry():
             self._claiming.wake()
+
+    def _trusted_until(self) -> float:
+        return self._heartbeat.trusted_until()  # which is made after the executor
 
     def _is_busy(self) -> bool:
         return self._executor.running > 0 or self._executor.waiting > 0

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 import shutil
 import signal
+import subprocess
 import tempfile
 import time
 import uuid
@@ -16,12 +18,24 @@ from urllib.parse import urlsplit
 import psycopg
 from psycopg import sql
 
-from poller import embedded
+from poller import embedded, postgres
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _SECONDS_TO_END = 10.0
+
+
+@contextlib.contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Make a folder with a short path, and remove it in the end; servers in it are stopped."""
+    path = Path(tempfile.mkdtemp(prefix="poller-test-")).resolve()
+    try:
+        yield path
+    finally:
+        for home in [path, *(found.parent for found in path.rglob(".poller"))]:
+            embedded.stop(home, mode="immediate")
+        shutil.rmtree(path)
 
 
 class Cluster:
@@ -46,8 +60,7 @@ class Cluster:
         Raises:
             FileNotFoundError: it is stopped.
         """
-        file = self.folder / ".poller" / "data" / "postmaster.pid"
-        return int(file.read_text().partition("\n")[0])
+        return postmaster(self.folder)
 
     def start(self) -> str:
         """Start it if it does not run, and return its URL once it takes connections."""
@@ -106,10 +119,19 @@ def shared_server() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def fresh_database(server_url: str) -> Iterator[str]:
-    """Make a database on the server, give its URL, and drop it at the end, whoever is still connected."""
+def fresh_database(server_url: str, template: str | None = None) -> Iterator[str]:
+    """Make a database on the server, give its URL, and drop it at the end, whoever is still connected.
+
+    Args:
+        server_url: any database of the server.
+        template: the URL of a database to copy, to which nobody is connected; an empty one without.
+    """
     name = f"poller_test_{uuid.uuid4().hex[:12]}"
-    _execute(server_url, sql.SQL("create database {}").format(sql.Identifier(name)))
+    original = "template0" if template is None else urlsplit(template).path.removeprefix("/")
+    _execute(
+        server_url,
+        sql.SQL("create database {} template {}").format(sql.Identifier(name), sql.Identifier(original)),
+    )
     try:
         yield _of_database(server_url, name)
     finally:
@@ -124,3 +146,61 @@ def _execute(url: str, statement: sql.Composed) -> None:
 def _of_database(server_url: str, name: str) -> str:
     parts = urlsplit(server_url)
     return f"{parts.scheme}://{parts.netloc}/{name}" + (f"?{parts.query}" if parts.query else "")
+
+
+def query(url: str, statement: str) -> object:
+    """Return the first value that a statement gives, None if it gives no rows."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        cursor = connection.execute(statement.encode())
+        row = cursor.fetchone() if cursor.description else None
+        return row and row[0]
+
+
+def postmaster(folder: Path) -> int:
+    """Return the process id of a folder's embedded server.
+
+    Raises:
+        FileNotFoundError: it is stopped.
+    """
+    file = folder / ".poller" / "data" / "postmaster.pid"
+    return int(file.read_text().partition("\n")[0])
+
+
+def can_run_servers(account: str) -> bool:
+    """Tell whether the account can reach the programs of this environment, when root asks."""
+    found = pwd.getpwnam(account)
+    program = postgres.newest() / "postgres"
+    try:
+        subprocess.run(
+            [program, "--version"],
+            user=found.pw_uid,
+            group=found.pw_gid,
+            stdout=subprocess.DEVNULL,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return False
+    return True
+
+
+def as_account(name: str, work: Callable[[], object]) -> str:
+    """Return what the work returns or raises, as text, when root's child does it as another account."""
+    postgres.shipped()  # what the child imports it may not be able to read
+    entry = pwd.getpwnam(name)
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.setgroups([])
+        os.setgid(entry.pw_gid)
+        os.setuid(entry.pw_uid)
+        try:
+            answer = str(work())
+        except BaseException as error:  # noqa: BLE001 - the parent asserts what it is
+            answer = f"{type(error).__name__}: {error}"
+        os.write(writer, answer.encode())
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as pipe:
+        answer = pipe.read()
+    os.waitpid(child, 0)
+    return answer

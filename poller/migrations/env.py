@@ -1,8 +1,10 @@
 """Alembic's environment: the connection is handed in; without one the statements are printed."""
 
+from typing import Any
+
 from alembic import context
 
-OPTIONS = {"version_table_schema": "poller", "include_schemas": True}
+OPTIONS: dict[str, Any] = {"version_table_schema": "poller", "include_schemas": True}
 
 connection = context.config.attributes.get("connection")
 if connection is None:

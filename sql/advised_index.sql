@@ -1,0 +1,5 @@
+-- Purpose  Spell out the index that serves a handler's claims, for the user to make. Never executed by poller.
+-- Locks    the table, SHARE UPDATE EXCLUSIVE (SHARE without `concurrently`, which partitioned tables refuse).
+-- Fence    none.
+-- Index    this is it.
+CREATE INDEX {concurrently}ON {table} ({order}) WHERE {column} = {status}

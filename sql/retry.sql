@@ -1,0 +1,21 @@
+-- Purpose  Put rows in trouble back: due at once, none of their attempts counted. What must stay the same over
+--          attempts stays: visit, the idempotency key. Snoozed rows are put back only where they are named.
+-- Locks    poller.attempt: those rows, SKIP LOCKED: one that is being settled now is not in need of it.
+-- Fence    rows in flight are left out: their own settling decides.
+-- Index    attempt's primary key.
+with chosen as materialized (
+    select a.handler_id, a.key
+      from poller.attempt as a
+     where a.handler_id = any(%(handlers)s::integer[])
+       and (a.key = any(%(keys)s::text[]) or %(keys)s::text[] is null and a.state <> 'snoozed')
+       and (a.handler_id, a.key) not in (
+             select c.handler_id, k.key from poller.claim as c cross join unnest(c.keys) as k (key))
+     order by a.handler_id, a.key
+       for update skip locked
+)
+update poller.attempt as a
+   set state = 'waiting', attempt = 0, crashes = 0, isolated = false,
+       next_at = poller.now(), first_at = poller.now(), changed_at = poller.now()
+  from chosen
+ where a.handler_id = chosen.handler_id and a.key = chosen.key
+returning a.handler_id, a.key

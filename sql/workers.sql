@@ -1,0 +1,17 @@
+-- Purpose  List the workers, with what they hold. One whose heartbeat has lapsed is shown as dead, though
+--          nobody may have declared it so: where no supervisor runs, nobody does.
+-- Locks    none.
+-- Fence    none: to be looked at only.
+-- Index    none: one row a worker.
+select w.id, w.host, w.pid,
+       case when w.died_at is not null or w.heartbeat_at + w.lease < poller.now() then 'dead'
+            when w.stopping_at is not null then 'stopping'
+            else 'alive' end as state,
+       w.slots,
+       coalesce((select sum(cardinality(c.keys)) from poller.claim as c where c.worker_id = w.id), 0)::integer
+           as in_flight,
+       w.heartbeat_at,
+       extract(epoch from poller.now() - w.heartbeat_at)::float8 as heartbeat_age,
+       w.started_at
+  from poller.worker as w
+ order by w.id

@@ -1,0 +1,59 @@
+"""Fixtures: one real server for the session, one fresh database for each test."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from poller import schema
+from tests.harness import Project
+from tests.servers import fresh_database, shared_server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    """The URL of the server of this session."""
+    with shared_server() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def template(server: str) -> Iterator[str]:
+    """The name of a database with poller's schema, to be copied: quicker than migrating each time."""
+    with fresh_database(server) as url:
+        schema.migrate(url)
+        yield url
+
+
+@pytest.fixture
+def empty_url(server: str) -> Iterator[str]:
+    """A fresh database without poller's schema."""
+    with fresh_database(server) as url:
+        yield url
+
+
+@pytest.fixture
+def url(server: str, template: str) -> Iterator[str]:
+    """A fresh database with poller's schema."""
+    with fresh_database(server, template=template) as url:
+        yield url
+
+
+@pytest.fixture
+def db(url: str) -> Iterator[psycopg.Connection[Any]]:
+    """A connection to the test's database, in autocommit mode."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def project(tmp_path: Path, url: str) -> Iterator[Project]:
+    """A user's project folder, from which `poller` is run as its user runs it."""
+    with Project(tmp_path, url) as project:
+        yield project

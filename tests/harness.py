@@ -1,0 +1,132 @@
+"""Runs poller as its users do: a project folder with a `handlers` package, and processes started in it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from typing import TYPE_CHECKING, Any, Self
+
+import psycopg
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+PATIENCE = 30.0  # seconds that any awaited thing may take before a test has failed
+
+
+def wait_until(what: str, holds: Callable[[], Any], timeout: float = PATIENCE) -> Any:
+    """Return what `holds` returns once that is true; fail, naming what was awaited, if it never is."""
+    until = time.monotonic() + timeout
+    while time.monotonic() < until:
+        value = holds()
+        if value:
+            return value
+        time.sleep(0.01)
+    msg = f"waited {timeout:.0f}s in vain until {what}"
+    raise AssertionError(msg)
+
+
+class Project:
+    """A user's project: a folder, a database, and the processes started there, all ended at the end."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self.folder = folder
+        self.url = url
+        self.processes: list[Process] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self.processes:
+            process.end()
+
+    def handlers(self, code: str) -> None:
+        """Write the project's handlers; `from poller import …` is there already."""
+        package = self.folder / "handlers"
+        package.mkdir(exist_ok=True)
+        head = "from poller import Context, Fail, Retry, Row, Snooze, Transition, handler\n"
+        (package / "__init__.py").write_text(head + textwrap.dedent(code))
+
+    def environment(self, **extra: str) -> dict[str, str]:
+        """Return the environment of a user who has chosen the test's database."""
+        plain = {k: v for k, v in os.environ.items() if not k.startswith(("POLLER_", "DATABASE_URL"))}
+        return {**plain, "POLLER_DATABASE_URL": self.url, **extra}
+
+    def run(self, *arguments: str, timeout: float = 60, **extra: str) -> subprocess.CompletedProcess[str]:
+        """Run `poller …` to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", "poller", *arguments],
+            cwd=self.folder,
+            env=self.environment(**extra),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def start(self, *arguments: str, **extra: str) -> Process:
+        """Start `poller …` and go on; it is ended with the test."""
+        log = self.folder / f"log-{len(self.processes)}.txt"
+        with log.open("w") as out:
+            popen = subprocess.Popen(
+                [sys.executable, "-m", "poller", *arguments],
+                cwd=self.folder,
+                env=self.environment(**extra),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+            )
+        process = Process(popen, log)
+        self.processes.append(process)
+        return process
+
+
+class Process:
+    """A running `poller` and its log."""
+
+    def __init__(self, popen: subprocess.Popen[bytes], log: Path) -> None:
+        self.popen = popen
+        self._log = log
+
+    @property
+    def pid(self) -> int:
+        return self.popen.pid
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def signal(self, number: int) -> None:
+        self.popen.send_signal(number)
+
+    def wait(self, timeout: float = PATIENCE) -> int:
+        """Return the exit status, once it has ended."""
+        return self.popen.wait(timeout)
+
+    def wait_for_log(self, text: str, timeout: float = PATIENCE) -> None:
+        """Wait until the log says something."""
+        wait_until(f"the log says {text!r}", lambda: text in self.log, timeout)
+
+    def end(self) -> None:
+        """End the process, kindly and then not."""
+        if self.popen.poll() is not None:
+            return
+        self.popen.send_signal(signal.SIGCONT)
+        for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
+            self.popen.send_signal(number)
+            try:
+                self.popen.wait(3)
+            except subprocess.TimeoutExpired:
+                continue
+            return
+
+
+def workers_of(db: psycopg.Connection[Any]) -> list[tuple[int, int]]:
+    """Return (id, pid) of the workers that are alive."""
+    return db.execute("select id, pid from poller.worker where died_at is null order by id").fetchall()
