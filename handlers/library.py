@@ -1,4 +1,4 @@
-"""An index of Python source files: each row of `source_file` is one, and this is what is to be done with it."""
+"""An index of Python source files: each row of `source_file` is one; here is what is done with it."""
 
 from __future__ import annotations
 

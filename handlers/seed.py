@@ -1,7 +1,7 @@
 """Sets up the example: its table, with a pending row for each source file of Python's standard library.
 
-`make run` runs this, as `python -m handlers.seed`. It may be run again at any time: only rows of files that are
-new or have changed become pending.
+`make run` runs this, as `python -m handlers.seed`. It may be run again at any time: only rows of files that
+are new or have changed become pending.
 """
 
 from __future__ import annotations

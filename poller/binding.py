@@ -37,6 +37,18 @@ class Binding:
     def __str__(self) -> str:
         return f"{self.table}:{self.handler.status}"
 
+    def rebind(self, connection: psycopg.Connection[Any]) -> None:
+        """Bind to the table as it is now, and compose every statement anew.
+
+        Raises:
+            ConfigurationError: the table is unfit for the handler.
+        """
+        table = tables.describe(connection, self.handler.table)
+        tables.check(connection, self.handler, table)
+        for name in [name for name in vars(self) if name not in ("handler", "table", "id")]:
+            del self.__dict__[name]
+        self.table, self._settle = table, {}
+
     @cached_property
     def shape(self) -> RowShape:
         """The places of the columns in a fetched tuple; its first element is the key as text."""

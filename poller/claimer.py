@@ -8,16 +8,26 @@ only when a slot is free: a claim that ends with its worker counts as an attempt
 Rows in trouble (waiting, parked) keep their status, and each look from the beginning walks over them. So a
 claim goes on where the last one ended, and a handler starts from the beginning again only as often as that
 costs a twentieth of the time. `order_by` asks for the first row always, so there each look begins anew.
+
+On failure: a claim whose COMMIT was answered by an error may have been committed. Its rows would be leased to a
+living worker that does not know it, so after every fault the leases in the database are held against those
+known here, and what is unknown is given back. A handler whose table cannot be read any more is put aside
+and bound anew after a while; the others go on.
 """
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 import psycopg
 
+from poller.errors import ConfigurationError
+from poller.lease import Lease, Result, Task
+from poller.outcome import released
 from poller.telemetry import problem
 
 if TYPE_CHECKING:
@@ -31,6 +41,8 @@ LARGEST = 500  # rows in one claim
 HORIZON = 0.1  # seconds of work that may wait in this process
 SHARE = 20  # a look from the beginning may take one part in so many of the time
 QUICK = 0.005  # seconds; a look this short needs no sparing
+# A fault of the connection, or a plan that an ALTER TABLE made stale: a new connection mends both.
+PASSING = (psycopg.OperationalError, psycopg.NotSupportedError)
 OUT_OF_ORDER = 30.0  # seconds until a handler whose table is broken is tried again
 
 
@@ -60,6 +72,7 @@ class Claimer:
         executor: where the tasks go.
         worker: returns the worker's id, or None while it has none (it must register anew).
         mean_seconds: how long each handler has been taking.
+        give_back: takes the result of a task that is given back.
         poll: seconds between two looks of an idle worker.
     """
 
@@ -71,6 +84,7 @@ class Claimer:
         executor: Executor,
         worker: Callable[[], int | None],
         mean_seconds: dict[Binding, float],
+        give_back: Callable[[Result], None],
         poll: float,
     ) -> None:
         self._store = store
@@ -78,12 +92,15 @@ class Claimer:
         self._executor = executor
         self._worker = worker
         self._mean_seconds = mean_seconds
+        self._give_back = give_back
         self._poll = poll
         self._positions = {binding: Position() for binding in bindings}
         self._more: set[Binding] = set()
         self._idle = True
         self._peek_at = 0.0
         self._low: int | None = None
+        self._leases: WeakSet[Lease] = WeakSet()
+        self._in_doubt = False
 
     def run_once(self) -> float:
         """Claim for each handler that has something due. Returns the seconds to the next look."""
@@ -91,12 +108,11 @@ class Claimer:
         worker = self._worker()
         if worker is None:
             return self._poll
+        if self._in_doubt:
+            self._give_unknown_back(worker)
         fresh, retries = self._due()
         for binding in self._in_turn(fresh | retries):
-            if binding in retries:
-                self._claim_retries(binding, worker)
-            if binding in fresh:
-                self._claim_fresh(binding, worker)
+            self._claim(binding, worker, fresh=binding in fresh, retries=binding in retries)
         self._idle = not (fresh or retries)
         if self._idle:
             return self._poll
@@ -116,6 +132,17 @@ class Claimer:
         self._store.link.close()
         self._more.clear()
         self._peek_at = 0.0
+        self._in_doubt = True
+
+    def _give_unknown_back(self, worker: int) -> None:
+        """Give back leases that a fault at COMMIT has left to us without our knowing."""
+        known = [lease.id for lease in self._leases]
+        bindings = {binding.id: binding for binding in self._bindings}
+        for lease_id, handler_id, key in self._store.unknown_claims(worker, known):
+            binding = bindings[handler_id]
+            task = Task(Lease(lease_id, binding, None, 0.0), key, ())
+            self._give_back(Result(task, released(binding.handler, 1), 0.0))
+        self._in_doubt = False
 
     def _wait_for_room(self) -> float:
         """Sleep until the executor's queue has run down to half, which wakes this loop."""
@@ -146,7 +173,7 @@ class Claimer:
         began = monotonic()
         try:
             fresh, retries = self._store.peek(able, after)
-        except psycopg.OperationalError:
+        except PASSING:
             raise
         except psycopg.Error as error:
             if len(able) > 1:
@@ -179,9 +206,12 @@ class Claimer:
             position.after = self._store.last_key(binding) or position.after
 
     def _put_out_of_order(self, binding: Binding, error: psycopg.Error) -> None:
-        reason = str(error).splitlines()[0]
-        problem(f"{binding}: {reason}; tried again in {OUT_OF_ORDER:.0f}s, other handlers go on")
-        self._positions[binding].out_of_order_until = monotonic() + OUT_OF_ORDER
+        """Leave a handler out for a while; its table is looked at anew by then."""
+        problem(f"{binding}: {str(error).splitlines()[0]}; tried again in {OUT_OF_ORDER:.0f}s")
+        self._positions[binding] = Position(out_of_order_until=monotonic() + OUT_OF_ORDER)
+        self._more.discard(binding)
+        with contextlib.suppress(ConfigurationError):
+            binding.rebind(self._store.link.connection)
 
     def _in_turn(self, due: Iterable[Binding]) -> list[Binding]:
         """Return the handlers that are due, each round beginning with another."""
@@ -191,11 +221,26 @@ class Claimer:
 
     # --- taking it --------------------------------------------------------------------------------
 
+    def _claim(self, binding: Binding, worker: int, *, fresh: bool, retries: bool) -> None:
+        try:
+            if retries:
+                self._claim_retries(binding, worker)
+            if fresh:
+                self._claim_fresh(binding, worker)
+        except PASSING:
+            raise
+        except psycopg.Error as error:
+            self._put_out_of_order(binding, error)
+
+    def _submit(self, tasks: list[Task], *, first: bool) -> None:
+        self._leases.update(task.lease for task in tasks)
+        self._executor.submit(tasks, first=first)
+
     def _claim_retries(self, binding: Binding, worker: int) -> None:
         limit = self._startable()
         isolated = not self._executor.holds_isolated()
         tasks = self._store.claim_retries(binding, worker, limit, isolated=isolated)
-        self._executor.submit(tasks, first=True)
+        self._submit(tasks, first=True)
         if len(tasks) < limit:
             self._store.tidy_retries(binding)
         else:
@@ -211,7 +256,7 @@ class Claimer:
         after = self._after(binding)
         began = monotonic()
         tasks, last, full = self._store.claim(binding, worker, room, after)
-        self._executor.submit(tasks, first=_has_one_attempt(binding))
+        self._submit(tasks, first=_has_one_attempt(binding))
         position.after = last or position.after
         position.at_end = not full
         if full:
@@ -233,7 +278,7 @@ class Claimer:
             return self._startable()
         waiting = self._executor.waiting
         ahead = int(HORIZON * self._executor.slots / max(mean, 1e-6))
-        return max(self._executor.free, min(LARGEST, ahead, 2 * LARGEST) - waiting)
+        return max(self._executor.free, min(LARGEST, min(ahead, 2 * LARGEST) - waiting))
 
     def _startable(self) -> int:
         """Return how many rows could start at once, or as the next of a queue that moves."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from poller.outcome import Outcome
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Lease:
     """A right to rows of one handler.
 

@@ -16,6 +16,7 @@ from poller.handler import table_name
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from poller.handler import TableName
     from poller.operators import Known
 
 ALL = "all"
@@ -68,8 +69,7 @@ def of_table(name: str, known: Sequence[Known]) -> list[Known]:
         NothingSelectedError: there is none, or there is more than one table of that name.
     """
     wanted = table_name(name)
-    suffix = str(wanted) if wanted.schema else f".{wanted.name}"
-    found = [each for each in known if f".{each.table}".endswith(f".{suffix.removeprefix('.')}")]
+    found = [each for each in known if is_named(each.table, wanted)]
     tables = sorted({each.table for each in found})
     if len(tables) == 1:
         return found
@@ -80,6 +80,11 @@ def of_table(name: str, known: Sequence[Known]) -> list[Known]:
     hint = f"there are handlers for {there}" if there else "no handler has run on this database yet"
     msg = f"no handler is known for table {name}; {hint}"
     raise NothingSelectedError(msg)
+
+
+def is_named(table: str, wanted: TableName) -> bool:
+    """Tell whether a table, as the database knows it, is meant by a name with or without a schema."""
+    return table == str(wanted) if wanted.schema else table.endswith(f".{wanted.name}")
 
 
 def same_key(key: str) -> tuple[str, ...]:

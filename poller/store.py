@@ -230,6 +230,11 @@ class Store:
         for each in bindings:
             each.id = numbers[str(each.table), each.handler.status]
 
+    def unknown_claims(self, worker: int, known: Iterable[str]) -> list[tuple[str, int, str]]:
+        """Return (lease, handler id, key) of the worker's leases that are not among the known ones."""
+        asked = {"worker": worker, "known": array(known)}
+        return self.link.connection.execute(statement("unknown_claims"), asked).fetchall()
+
     def silent_workers(self) -> list[int]:
         """Return the ids of workers whose liveness lock is free though it should be held."""
         return [row[0] for row in self.link.connection.execute(statement("silent_workers"))]

@@ -111,6 +111,7 @@ class Engine:
             executor=self._executor,
             worker=lambda: self._heartbeat.worker,
             mean_seconds={},
+            give_back=self._settler.report,
             poll=0.0,
         )
         return self

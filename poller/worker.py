@@ -70,6 +70,7 @@ class Worker:
             executor=self._executor,
             worker=lambda: self._heartbeat.worker,
             mean_seconds=self._settler.mean_seconds,
+            give_back=self._settler.report,
             poll=options.poll,
         )
         beating = Link(url, "heartbeat")

@@ -1,0 +1,236 @@
+"""Holds handlers against the database, and finds all that is wrong or could be better, not the first alone.
+
+A finding is certain: where the catalogue cannot tell, nothing is said. An error keeps the handler from running; a
+warning costs time or hides rows; advice is to be read once. Nothing is changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+import psycopg
+from psycopg import sql
+
+from poller import overview, schema, tables
+from poller.binding import Binding, explain
+from poller.database import is_pooled
+from poller.errors import PollerError
+from poller.operators import Operators
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from poller.handler import Handler
+    from poller.operators import Health, Index
+    from poller.tables import Table
+
+Severity = Literal["error", "warning", "advice"]
+Findings = Iterator["Finding"]
+
+SKEW = 2.0  # seconds that this host's clock may differ from the database's
+FEW = 20  # statuses that are named one by one
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something found: how bad, where, what, and what to do about it."""
+
+    severity: Severity
+    where: str
+    what: str
+    todo: str
+
+
+def check(connection: psycopg.Connection[Any], handlers: Sequence[Handler]) -> list[Finding]:
+    """Return all findings, those about the database first.
+
+    Raises:
+        psycopg.OperationalError: the database is gone.
+    """
+    checks = Checks(connection, handlers)
+    return [*checks.of_database(), *checks.of_handlers(), *checks.of_tables()]
+
+
+class Checks:
+    """The checks, on one connection in autocommit mode."""
+
+    def __init__(self, connection: psycopg.Connection[Any], handlers: Sequence[Handler]) -> None:
+        self._connection = connection
+        self._operators = Operators(connection)
+        self._handlers = handlers
+        self._bindings: list[Binding] = []
+        self._migrated = False
+
+    # --- the database -----------------------------------------------------------------------------
+
+    def of_database(self) -> Findings:
+        """Find what is wrong between this host, the connection and poller's own schema."""
+        for look in (self._schema, self._pooler, self._clock):
+            yield from self._guarded("database", look)
+
+    def _schema(self) -> Findings:
+        try:
+            schema.require(self._connection)
+        except PollerError as error:
+            what, todo = _halves(error)
+            absent = schema.version(self._connection) is None
+            yield Finding("advice" if absent else "error", "database", what, todo)
+            return
+        self._migrated = True
+        role = self._connection.info.user
+        for table, privileges in self._operators.missing_grants():
+            what = f"the role {role} may not {privileges} in poller.{table}, as a worker must"
+            yield Finding("error", "database", what, f"grant {privileges} on poller.{table} to {role}")
+
+    def _pooler(self) -> Findings:
+        if is_pooled(self._connection):
+            what = "a pooler stands before the database: no notifications, no instant recovery of the dead"
+            yield Finding("warning", "database", what, "give poller a direct connection")
+
+    def _clock(self) -> Findings:
+        before = datetime.now(UTC)
+        there = self._operators.now()
+        here = before + (datetime.now(UTC) - before) / 2
+        skew = (here - there).total_seconds()
+        if abs(skew) > SKEW:
+            side = "ahead of" if skew > 0 else "behind"
+            what = f"this host's clock is {abs(skew):.0f}s {side} the database's, which is the one that counts"
+            yield Finding("warning", "database", what, "have both set their clocks by NTP")
+
+    # --- each handler -----------------------------------------------------------------------------
+
+    def of_handlers(self) -> Findings:
+        """Find what keeps a handler from working on its table."""
+        for handler in self._handlers:
+            yield from self._guarded(str(handler), lambda handler=handler: self._handler(handler))
+        if self._migrated:
+            self._bindings = overview.numbered(self._connection, self._bindings)
+        for binding in self._bindings:
+            for look in (self._plan, self._index, self._orphans):
+                yield from self._guarded(str(binding), lambda look=look, binding=binding: look(binding))
+
+    def _handler(self, handler: Handler) -> Findings:
+        try:
+            table = tables.describe(self._connection, handler.table)
+        except PollerError as error:
+            yield Finding("error", _where(handler), *_halves(error))
+            return
+        faults = list(tables.faults(self._connection, handler, table))
+        for fault in faults:
+            yield Finding("error", _where(handler), *_halves(fault))
+        if not faults:
+            self._bindings.append(Binding(handler, table))
+
+    def _plan(self, binding: Binding) -> Findings:
+        if not self._migrated:
+            return
+        try:
+            explain(self._connection, binding)
+        except PollerError as error:
+            what = str(error).removeprefix(f"{binding.handler.place}: ")
+            yield Finding("error", _where(binding.handler), what, "mend where= and order_by=")
+
+    def _index(self, binding: Binding) -> Findings:
+        indexes = self._operators.indexes(binding.table)
+        if any(self._serves(binding, each) for each in indexes):
+            return
+        concurrently = not self._operators.health(binding.table).is_partitioned
+        todo = self._operators.advised_index(binding, _plain_order(binding), concurrently=concurrently)
+        what = "no index serves its claims, so that each reads the rows that are done as well"
+        yield Finding("warning", str(binding), what, todo)
+
+    def _serves(self, binding: Binding, index: Index) -> bool:
+        """Tell whether an index finds a handler's rows; where that cannot be told, it does."""
+        if index.predicate is None:
+            return index.leads == binding.handler.column
+        column = binding.table.columns[binding.handler.column]
+        try:
+            return self._operators.index_covers(column, binding.handler.status, index.predicate)
+        except psycopg.ProgrammingError:
+            return binding.handler.where is not None
+
+    def _orphans(self, binding: Binding) -> Findings:
+        if binding.handler.during is None or not self._migrated:
+            return
+        rows = self._operators.orphans(binding)
+        if rows:
+            what = f"{rows} rows show {binding.handler.during!r}, though nobody works on them or will"
+            todo = f"see why, and set their {binding.handler.column} to {binding.handler.status!r}"
+            yield Finding("warning", str(binding), what, todo)
+
+    # --- each table -------------------------------------------------------------------------------
+
+    def of_tables(self) -> Findings:
+        """Find what hides rows of a table, slows it down, or leaves rows that no handler takes."""
+        for group in overview.by_column(self._bindings):
+            table = group[0].table
+            health = self._operators.health(table)
+            yield from self._hidden_rows(table, health)
+            yield from _autovacuum(table, health)
+            yield from self._guarded(str(table), lambda group=group: self._dead_ends(group))
+
+    def _hidden_rows(self, table: Table, health: Health) -> Findings:
+        if not health.hides_rows:
+            return
+        role = self._connection.info.user
+        if health.policies:
+            what = f"row level security may hide rows from the role {role}, which poller then never takes"
+        else:
+            what = f"row level security hides every row from the role {role}: there is no policy"
+        todo = f"alter role {role} bypassrls, or create a policy for it that shows the rows it is to work on"
+        yield Finding("warning" if health.policies else "error", str(table), what, todo)
+
+    def _dead_ends(self, group: list[Binding]) -> Findings:
+        """Rows with a status that no handler takes, leads to or gives back are waiting for nobody."""
+        known = {None, *overview.graph(group)}
+        column = group[0].handler.column
+        counts = self._operators.status_counts(group[0].table, column, [])
+        strange = [each for each in counts if each.status not in known]
+        if strange and len(strange) <= FEW:
+            named = ", ".join(f"{each.status!r} ({each.rows} rows)" for each in strange)
+            what = f"no handler takes or leads to the {column} {named}"
+            todo = "nothing, if another program does; else write a handler, or look for a misspelling"
+            yield Finding("advice", str(group[0].table), what, todo)
+
+    def _guarded(self, where: str, look: Callable[[], Iterable[Finding]]) -> Findings:
+        """Look; what Postgres refuses is a finding too, and the other looks go on.
+
+        Raises:
+            psycopg.OperationalError: the database is gone.
+        """
+        try:
+            yield from look()
+        except psycopg.Error as error:
+            if self._connection.closed:
+                raise
+            what = f"this could not be looked at: {error.diag.message_primary or error}"
+            yield Finding("warning", where, " ".join(what.split()), "see whether the role may read it")
+
+
+def _autovacuum(table: Table, health: Health) -> Findings:
+    if not health.autovacuum:
+        todo = "set autovacuum = on in postgresql.conf"
+        yield Finding("warning", str(table), "autovacuum is off on the whole server", todo)
+    for name in health.without_autovacuum or ():
+        what = f"autovacuum is off for {name}, though each move leaves a dead version of its row behind"
+        yield Finding("warning", str(table), what, f"alter table {name} reset (autovacuum_enabled)")
+
+
+def _plain_order(binding: Binding) -> sql.Composable:
+    """Return the columns of the claim's order as an index takes them: without the alias of its table."""
+    if binding.handler.order_by is not None:
+        return binding.order
+    return sql.SQL(", ").join(sql.Identifier(name) for name in binding.table.key)
+
+
+def _where(handler: Handler) -> str:
+    return f"{handler} ({handler.place})"
+
+
+def _halves(error: object) -> tuple[str, str]:
+    """Part a line into what is wrong and what to do."""
+    what, _, todo = str(error).partition("; ")
+    return what, todo

@@ -1,0 +1,112 @@
+"""What is published: a wheel and an sdist that hold all that poller needs, and start quickly."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).parents[1]
+STATEMENTS = sorted(str(path.relative_to(TOP)) for path in (TOP / "sql").rglob("*.sql"))
+HEAVY = ("psycopg", "sqlalchemy", "alembic")
+
+
+def build(source: Path, target: str, into: Path) -> Path:
+    """Build a wheel or an sdist from a folder with the tools that are installed, and return its path."""
+    command = [sys.executable, "-m", "hatchling", "build", "--target", target, "--directory", str(into)]
+    subprocess.run(command, cwd=source, check=True, capture_output=True)
+    [made] = into.iterdir()
+    return made
+
+
+@pytest.fixture(scope="session")
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sdist, unpacked."""
+    folder = tmp_path_factory.mktemp("sdist")
+    with tarfile.open(build(TOP, "sdist", folder / "built")) as archive:
+        archive.extractall(folder, filter="data")
+    [unpacked] = folder.glob("poller-*")
+    return unpacked
+
+
+@pytest.fixture(scope="session", params=["from the working tree", "from the sdist"])
+def wheel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel, unpacked."""
+    source = TOP if request.param == "from the working tree" else request.getfixturevalue("sdist")
+    folder = tmp_path_factory.mktemp("wheel")
+    with zipfile.ZipFile(build(source, "wheel", folder / "built")) as archive:
+        archive.extractall(folder / "unpacked")
+    return folder / "unpacked"
+
+
+def run_in(wheel: Path, code: str, *arguments: str) -> str:
+    """Run code that finds poller in the wheel only, and return what it prints."""
+    check = f"import poller; assert poller.__file__.startswith({str(wheel)!r})\n"
+    return subprocess.run(
+        [sys.executable, "-c", check + code, *arguments],
+        cwd=wheel,
+        env={**os.environ, "PYTHONPATH": str(wheel)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
+def test_every_statement_is_in_the_wheel(wheel: Path) -> None:
+    """`sql/` stands at the top of the repository, and within the package where it is installed."""
+    assert len(STATEMENTS) > 20
+    packed = [str(path.relative_to(wheel / "poller")) for path in (wheel / "poller" / "sql").rglob("*.sql")]
+    assert sorted(packed) == STATEMENTS
+
+
+def test_every_statement_loads_from_the_wheel(wheel: Path) -> None:
+    """As the engine loads it."""
+    names = [Path(name).stem for name in STATEMENTS if "migrations" not in name]
+    code = "import sys; from poller.queries import template; [template(name) for name in sys.argv[1:]]"
+    run_in(wheel, code, *names)
+
+
+def test_the_schema_can_be_made_from_the_wheel(wheel: Path) -> None:
+    """The revisions are there, and find their statements."""
+    printed = run_in(wheel, "from poller import schema; schema.print_sql()")
+    assert "create table poller.claim" in printed
+
+
+def test_the_wheel_says_that_it_is_typed_and_which_version_it_is(wheel: Path) -> None:
+    """And brings its licence, its commands and its pytest plugin; tests and the example stay outside."""
+    project = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
+    [info] = wheel.glob("*.dist-info")
+
+    assert info.name == f"poller-{project['version']}.dist-info"
+    assert f"Version: {project['version']}\n" in (info / "METADATA").read_text()
+    assert (info / "licenses" / "LICENSE").read_text() == (TOP / "LICENSE").read_text()
+    assert (wheel / "poller" / "py.typed").exists()
+    assert {path.name for path in wheel.iterdir()} == {"poller", info.name}
+    entries = (info / "entry_points.txt").read_text()
+    assert "poller = poller.cli:main" in entries
+    assert "poller = poller.pytest_plugin" in entries
+
+
+def test_the_sdist_is_enough_to_work_on(sdist: Path) -> None:
+    """It holds the tests, the example and the documents too."""
+    names = {path.name for path in sdist.iterdir()}
+    assert names >= {"Makefile", "README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml"}
+    assert names >= {"poller", "sql", "handlers", "tests", "docs", "benchmarks"}
+    assert not list(sdist.rglob("*.pyc"))
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["import poller", "import sys; sys.argv = ['poller', '--help']; from poller.cli import main; main()"],
+    ids=["import poller", "poller --help"],
+)
+def test_the_face_and_the_help_import_nothing_heavy(wheel: Path, code: str) -> None:
+    """A handlers module imports the face, and a person waits for the help."""
+    asked = f"import atexit, sys; atexit.register(lambda: print([m for m in {HEAVY} if m in sys.modules]))\n"
+    assert run_in(wheel, asked + code).splitlines()[-1] == "[]"
