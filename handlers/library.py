@@ -27,21 +27,25 @@ def index(file: Row) -> Transition:
         return Transition("rejected", error="the file is gone")
     seen = {"sha256": hashlib.sha256(source).hexdigest(), "size": len(source)}
     try:
-        counts = count(source)
-    except (SyntaxError, ValueError, RecursionError) as error:
-        return Transition("rejected", error=str(error), **seen)
+        counts = count(source, file.path)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        return Transition("rejected", error=f"{type(error).__name__}: {error}", **seen)
     return Transition("normal", error=None, **seen, **counts)
 
 
-def count(source: bytes) -> dict[str, Any]:
+def count(source: bytes, name: str = "<unknown>") -> dict[str, Any]:
     """Return how many lines, functions and classes a Python source has.
+
+    Args:
+        source: what the file holds.
+        name: what errors call it.
 
     Raises:
         SyntaxError: it is no Python, or not in the encoding that it claims.
         ValueError: it holds null bytes.
-        RecursionError: it is nested too deeply.
+        RecursionError, MemoryError: it is nested too deeply for the parser.
     """
-    kinds = Counter(type(node) for node in ast.walk(ast.parse(source)))
+    kinds = Counter(type(node) for node in ast.walk(ast.parse(source, name)))
     return {
         "lines": len(source.splitlines()),
         "functions": kinds[ast.FunctionDef] + kinds[ast.AsyncFunctionDef],

@@ -1,6 +1,6 @@
 """Holds handlers against the database, and finds all that is wrong or could be better, not the first alone.
 
-A finding is certain: where the catalogue cannot tell, nothing is said. An error keeps the handler from running; a
+A finding is certain: where the catalogue cannot tell, nothing is said. An error keeps a handler from running; a
 warning costs time or hides rows; advice is to be read once. Nothing is changed.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import psycopg
@@ -24,8 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from poller.handler import Handler
-    from poller.operators import Health, Index
-    from poller.tables import Table
+    from poller.operators import Index
 
 Severity = Literal["error", "warning", "advice"]
 Findings = Iterator["Finding"]
@@ -67,8 +67,8 @@ class Checks:
     # --- the database -----------------------------------------------------------------------------
 
     def of_database(self) -> Findings:
-        """Find what is wrong between this host, the connection and poller's own schema."""
-        for look in (self._schema, self._pooler, self._clock):
+        """Find what is wrong with this host, the connection, the server and poller's own schema."""
+        for look in (self._schema, self._pooler, self._clock, self._autovacuum):
             yield from self._guarded("database", look)
 
     def _schema(self) -> Findings:
@@ -97,20 +97,25 @@ class Checks:
         skew = (here - there).total_seconds()
         if abs(skew) > SKEW:
             side = "ahead of" if skew > 0 else "behind"
-            what = f"this host's clock is {abs(skew):.0f}s {side} the database's, which is the one that counts"
+            what = f"this host's clock is {abs(skew):.0f}s {side} the database's, which is what counts"
             yield Finding("warning", "database", what, "have both set their clocks by NTP")
+
+    def _autovacuum(self) -> Findings:
+        if not self._operators.has_autovacuum():
+            what = "autovacuum is off on the whole server, though each move leaves a dead row version behind"
+            yield Finding("warning", "database", what, "set autovacuum = on in postgresql.conf")
 
     # --- each handler -----------------------------------------------------------------------------
 
     def of_handlers(self) -> Findings:
         """Find what keeps a handler from working on its table."""
         for handler in self._handlers:
-            yield from self._guarded(str(handler), lambda handler=handler: self._handler(handler))
+            yield from self._guarded(str(handler), partial(self._handler, handler))
         if self._migrated:
             self._bindings = overview.numbered(self._connection, self._bindings)
         for binding in self._bindings:
             for look in (self._plan, self._index, self._orphans):
-                yield from self._guarded(str(binding), lambda look=look, binding=binding: look(binding))
+                yield from self._guarded(str(binding), partial(look, binding))
 
     def _handler(self, handler: Handler) -> Findings:
         try:
@@ -166,22 +171,28 @@ class Checks:
     def of_tables(self) -> Findings:
         """Find what hides rows of a table, slows it down, or leaves rows that no handler takes."""
         for group in overview.by_column(self._bindings):
-            table = group[0].table
-            health = self._operators.health(table)
-            yield from self._hidden_rows(table, health)
-            yield from _autovacuum(table, health)
-            yield from self._guarded(str(table), lambda group=group: self._dead_ends(group))
+            for look in (self._hidden_rows, self._unvacuumed, self._dead_ends):
+                yield from self._guarded(str(group[0].table), partial(look, group))
 
-    def _hidden_rows(self, table: Table, health: Health) -> Findings:
+    def _hidden_rows(self, group: list[Binding]) -> Findings:
+        table = group[0].table
+        health = self._operators.health(table)
         if not health.hides_rows:
             return
         role = self._connection.info.user
+        todo = f"alter role {role} bypassrls, or create a policy for it that shows the rows it is to work on"
         if health.policies:
-            what = f"row level security may hide rows from the role {role}, which poller then never takes"
+            what = f"row level security may hide rows from the role {role}, and poller never takes those"
+            yield Finding("warning", str(table), what, todo)
         else:
             what = f"row level security hides every row from the role {role}: there is no policy"
-        todo = f"alter role {role} bypassrls, or create a policy for it that shows the rows it is to work on"
-        yield Finding("warning" if health.policies else "error", str(table), what, todo)
+            yield Finding("error", str(table), what, todo)
+
+    def _unvacuumed(self, group: list[Binding]) -> Findings:
+        table = group[0].table
+        for name in self._operators.health(table).without_autovacuum or ():
+            what = f"autovacuum is off for {name}, though each move leaves a dead row version behind"
+            yield Finding("warning", str(table), what, f"alter table {name} reset (autovacuum_enabled)")
 
     def _dead_ends(self, group: list[Binding]) -> Findings:
         """Rows with a status that no handler takes, leads to or gives back are waiting for nobody."""
@@ -210,19 +221,10 @@ class Checks:
             yield Finding("warning", where, " ".join(what.split()), "see whether the role may read it")
 
 
-def _autovacuum(table: Table, health: Health) -> Findings:
-    if not health.autovacuum:
-        todo = "set autovacuum = on in postgresql.conf"
-        yield Finding("warning", str(table), "autovacuum is off on the whole server", todo)
-    for name in health.without_autovacuum or ():
-        what = f"autovacuum is off for {name}, though each move leaves a dead version of its row behind"
-        yield Finding("warning", str(table), what, f"alter table {name} reset (autovacuum_enabled)")
-
-
 def _plain_order(binding: Binding) -> sql.Composable:
     """Return the columns of the claim's order as an index takes them: without the alias of its table."""
     if binding.handler.order_by is not None:
-        return binding.order
+        return sql.SQL(binding.handler.order_by)
     return sql.SQL(", ").join(sql.Identifier(name) for name in binding.table.key)
 
 

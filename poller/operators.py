@@ -1,7 +1,7 @@
 """What the command line asks of the database: one method, one statement of `sql/`.
 
-Beside the engine, never in its way: what is read here is for people to look at, and locks nothing. Two methods
-write: `retry` and `release`, on an operator's order. psycopg's errors are raised as they are.
+Beside the engine, never in its way: what is read here is for people to look at, and locks nothing. Only
+`retry`, `release` and `restore_status` write, on an operator's order. psycopg's errors are raised as they are.
 """
 
 from __future__ import annotations
@@ -93,11 +93,10 @@ class Health(NamedTuple):
     hides_rows: bool
     policies: int
     without_autovacuum: list[str] | None
-    autovacuum: bool
 
 
 class Index(NamedTuple):
-    """An index that works: its first column (None if that is an expression), and a partial one's predicate."""
+    """An index that works: its first column (None for an expression), and the predicate of a partial one."""
 
     name: str
     leads: str | None
@@ -122,7 +121,7 @@ class Operators:
         return {row[0]: Pulse(*row[1:]) for row in rows}
 
     def status_counts(self, table: Table, column: str, ages: Sequence[str]) -> list[Count]:
-        """Return the count of rows for each status, with the earliest value of each timestamp column in `ages`.
+        """Count the rows of each status, with their earliest value in each of the timestamp columns `ages`.
 
         It reads the whole table.
         """
@@ -188,6 +187,11 @@ class Operators:
         assert row is not None  # noqa: S101 - a select without from has one row
         return cast("datetime", row[0])
 
+    def has_autovacuum(self) -> bool:
+        """Tell whether the server vacuums tables by itself."""
+        row = self.connection.execute(statement("autovacuum"), {}).fetchone()
+        return bool(row and row[0])
+
     def health(self, table: Table) -> Health:
         """Return what the catalogue says about a table."""
         [row] = self._rows("table_health", table=table.oid)
@@ -240,7 +244,7 @@ class Operators:
         return row[0] if row else 0
 
     def missing_grants(self) -> list[tuple[str, str]]:
-        """Return poller's own tables that the role may not use as a worker must, with the privileges missing."""
+        """Return poller's own tables that the role may not use as a worker must, and what it may not do."""
         return self._rows("missing_grants")
 
     def _rows(self, name: str, **asked: Any) -> list[Any]:

@@ -1,6 +1,6 @@
 """What the fleet looks like: the lines of `poller status` and `poller handlers`, from handlers and database.
 
-A look, not a promise: its parts are read one after the other, so that counts may be off by what moved in between.
+A look, not a promise: its parts are read one after the other, and may differ by what moved in between.
 """
 
 from __future__ import annotations
@@ -71,7 +71,11 @@ def bound(connection: psycopg.Connection[Any], handlers: Iterable[Handler]) -> l
     Raises:
         ConfigurationError: one does not fit its table.
     """
-    bindings = [bind(connection, handler) for handler in handlers]
+    return numbered(connection, [bind(connection, handler) for handler in handlers])
+
+
+def numbered(connection: psycopg.Connection[Any], bindings: list[Binding]) -> list[Binding]:
+    """Give bindings their numbers; one that no worker has registered yet keeps 0."""
     known = Operators(connection).known_handlers()
     numbers = {(each.table, each.status): each.id for each in known}
     for each in bindings:
@@ -90,7 +94,7 @@ def status(connection: psycopg.Connection[Any], handlers: Sequence[Handler]) -> 
     pulses = operators.pulse(each.id for each in bindings)
     return [
         line
-        for group in _by_column(bindings)
+        for group in by_column(bindings)
         for line in _status_lines(group, pulses, _counts(operators, group))
     ]
 
@@ -139,7 +143,7 @@ def _handler_line(binding: Binding, pulse: Pulse) -> HandlerLine:
     )
 
 
-def _by_column(bindings: Iterable[Binding]) -> Iterable[list[Binding]]:
+def by_column(bindings: Iterable[Binding]) -> Iterable[list[Binding]]:
     """Group handlers by table and status column: each group is one state machine."""
     groups: dict[tuple[int, str], list[Binding]] = {}
     for each in bindings:

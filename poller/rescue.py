@@ -1,8 +1,8 @@
 """An operator's orders for rows in trouble: put them back, or take them away from whoever holds them.
 
-What may be trusted: nothing that was read before; each order is one statement that looks for itself. An order
-that a worker crosses is safe: rows that are being settled are left to their settling, and a lease that was taken
-away is found gone by its holder's fence.
+What may be trusted: nothing that was read before; each order is one statement that looks for itself. It may
+cross a worker at any moment: rows that are being settled are left to their settling, and a lease that was
+taken away is found gone by its holder's fence.
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ def is_named(table: str, wanted: TableName) -> bool:
 
 
 def same_key(key: str) -> tuple[str, ...]:
-    """Return the forms in which a key may be stored: as it is and, if it is a JSON array, as Postgres writes it."""
+    """Return the forms that a key may be stored in: its own, and that of Postgres if it is a JSON array."""
     try:
         parts = json.loads(key)
     except ValueError:

@@ -6,6 +6,7 @@ A handler names a table, columns and statuses; here they meet the real ones, bef
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -16,7 +17,7 @@ from poller.errors import ConfigurationError
 from poller.queries import statement, trusted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from poller.handler import Handler, TableName
 
@@ -166,20 +167,43 @@ def check(connection: psycopg.Connection[Any], handler: Handler, table: Table) -
     """Hold a handler's columns and statuses against its table.
 
     Raises:
-        ConfigurationError: a column is missing or of the wrong type, or the status column would not
-            take one of the handler's statuses; the text says which, and what it takes.
+        ConfigurationError: the first of the `faults`.
     """
+    for fault in faults(connection, handler, table):
+        raise ConfigurationError(fault)
+
+
+def faults(connection: psycopg.Connection[Any], handler: Handler, table: Table) -> Iterator[str]:
+    """Yield all that makes a table unfit for a handler, a line each.
+
+    A column is missing or of the wrong type, or the status column would not take one of the handler's
+    statuses; the line says which, and what it takes.
+    """
+    looks = [partial(_check_column, handler, table), partial(_check_due, handler, table)]
+    if handler.column in table.columns:
+        column = table.columns[handler.column]
+        looks += [partial(_check_status, connection, table, column, each) for each in handler.reachable]
+    for look in looks:
+        try:
+            look()
+        except ConfigurationError as error:
+            yield str(error)
+
+
+def _check_column(handler: Handler, table: Table) -> None:
     column = _existing(table, handler.column, "the status column")
     if column.generated:
         msg = f"{table}.{column.name} is a generated column, so no handler can move it"
         raise ConfigurationError(msg)
-    if handler.due is not None:
-        due = _existing(table, handler.due, "due")
-        if not due.type.startswith(_TIMESTAMPS):
-            msg = f"due names {table}.{due.name}, which is {due.type}; it must be a timestamp"
-            raise ConfigurationError(msg)
-    for status in handler.reachable:
-        _check_status(connection, table, column, status)
+
+
+def _check_due(handler: Handler, table: Table) -> None:
+    if handler.due is None:
+        return
+    due = _existing(table, handler.due, "due")
+    if due.type not in _TIMESTAMPS:
+        msg = f"due names {table}.{due.name}, which is {due.type}; it must be a timestamp"
+        raise ConfigurationError(msg)
 
 
 def _existing(table: Table, name: str, what: str) -> Column:

@@ -11,7 +11,6 @@ select c.relkind = 'p' as is_partitioned,
           join pg_class as part on part.oid = each.relid
          cross join pg_options_to_table(part.reloptions) as o
          where o.option_name = 'autovacuum_enabled'
-           and o.option_value in ('false', 'off', 'no', '0')) as without_autovacuum,
-       current_setting('autovacuum')::boolean as autovacuum
+           and o.option_value in ('false', 'off', 'no', '0')) as without_autovacuum
   from pg_class as c
  where c.oid = %(table)s

@@ -181,16 +181,15 @@ def test_a_process_id_that_is_in_use_again_does_not_stop_it(folder: Path) -> Non
     stale = (folder / ".poller/data/postmaster.pid").read_text()
     embedded.stop(folder, mode="immediate")
     owner = (folder / ".poller/data").stat()
-    ids = {"user": owner.st_uid, "group": owner.st_gid} if IS_ROOT else {}
-    with subprocess.Popen(["/bin/sleep", "60"], **ids) as other:  # type: ignore[call-overload]
-        (folder / ".poller/data/postmaster.pid").write_text(
-            stale.replace(stale.splitlines()[0], str(other.pid), 1)
-        )
+    as_owner = {"user": owner.st_uid, "group": owner.st_gid} if IS_ROOT else {}
+    # It ends with its input, so with this test, whatever comes.
+    with subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE, **as_owner) as other:  # type: ignore[call-overload]
+        lines = [str(other.pid), *stale.splitlines()[1:]]
+        (folder / ".poller/data/postmaster.pid").write_text("\n".join(lines) + "\n")
 
         assert embedded.running(folder) is None
         assert embedded.start(folder) == url
         assert other.poll() is None
-        other.kill()
 
 
 def test_a_start_that_is_killed_is_begun_again(folder: Path) -> None:
@@ -206,20 +205,21 @@ def test_a_start_that_is_killed_is_begun_again(folder: Path) -> None:
     assert list(folder.glob(".poller/.initdb-*")) == []
 
 
-def test_a_copy_of_a_folder_gets_a_server_of_its_own(folder: Path) -> None:
+@pytest.mark.parametrize("name", ["short", "long-" * 30], ids=["short", "long"])
+def test_a_copy_of_a_folder_gets_a_server_of_its_own(folder: Path, name: str) -> None:
     """The postmaster.pid that was copied along leads neither to the other server nor to a refusal."""
-    (folder / "one").mkdir()
-    url = embedded.start(folder / "one")
+    first, second = (folder / name / each for each in ("one", "two"))
+    first.mkdir(parents=True)
+    url = embedded.start(first)
     query(url, "create table kept as select 42 as answer")
     query(url, "checkpoint")
-    subprocess.run(["/bin/cp", "-r", folder / "one", folder / "two"], check=True)
+    subprocess.run(["/bin/cp", "-r", first, second], check=True)
 
-    assert embedded.running(folder / "two") is None
-    other = embedded.start(folder / "two")
-    query(other, "update kept set answer = 43")
+    assert embedded.running(second) is None
+    query(embedded.start(second), "update kept set answer = 43")
 
     assert query(url, "select answer from kept") == 42
-    assert embedded.stop(folder / "two")
+    assert embedded.stop(second)
     assert query(url, "select answer from kept") == 42
 
 

@@ -70,7 +70,9 @@ def test_afterwards():
 
 def test_an_engine_that_cannot_be_made_is_the_tests_error(pytester: pytest.Pytester, url: str) -> None:
     """With the line that the user would get from `poller run`."""
-    pytester.makepyfile(HEAD.format(url=url) + "def test_it(poller_engine):\n    poller_engine(URL, initialise)")
+    pytester.makepyfile(
+        HEAD.format(url=url) + "def test_it(poller_engine):\n    poller_engine(URL, initialise)"
+    )
 
     result = pytester.runpytest_subprocess("-W", "error")
 
@@ -80,7 +82,9 @@ def test_an_engine_that_cannot_be_made_is_the_tests_error(pytester: pytest.Pytes
 
 def test_a_project_that_does_not_use_the_fixture_pays_nothing_for_it() -> None:
     """pytest imports the plugin everywhere; the driver and the engine wait for the first use."""
-    code = "import sys, poller.pytest_plugin; print([m for m in ('psycopg', 'sqlalchemy') if m in sys.modules])"
+    code = (
+        "import sys, poller.pytest_plugin; print([m for m in ('psycopg', 'sqlalchemy') if m in sys.modules])"
+    )
 
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 

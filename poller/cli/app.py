@@ -1,0 +1,85 @@
+"""The commands, put together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from poller.cli import check, db, listings, orders, project, run as run_command, schema, settings, watch
+from poller.cli.guard import Session
+
+EPILOG = (
+    "Every option is also an environment variable (--log-format: POLLER_LOG_FORMAT; --database: "
+    "POLLER_DATABASE_URL) and a key of poller.toml, or of [tool.poller] in pyproject.toml (log-format = …)."
+)
+
+app = typer.Typer(no_args_is_help=True, epilog=EPILOG, pretty_exceptions_enable=False)
+
+app.command("run")(run_command.run)
+app.command("init")(project.init)
+app.command("migrate")(schema.migrate)
+app.command("check")(check.check)
+app.command("handlers")(listings.handlers)
+app.command("workers")(listings.workers)
+app.command("status")(watch.status)
+app.command("failures")(listings.failures)
+app.command("history")(listings.history)
+app.command("retry")(orders.retry)
+app.command("release")(orders.release)
+app.add_typer(db.app, name="db")
+
+
+def run(session: Session) -> int:
+    """Parse this process's arguments and run the command they name; return its exit status."""
+    command = _command()
+    result = command.main(prog_name="poller", standalone_mode=False, obj=session)
+    return result if isinstance(result, int) else 0
+
+
+def _command() -> Any:
+    """Return the commands, with what holds for each of them: variables, and `--debug` after its name too."""
+    command = typer.main.get_command(app)
+    [debug] = [each for each in command.params if each.name == "debug"]
+    for each in command.commands.values():
+        if not hasattr(each, "commands"):
+            each.params.append(debug)
+    settings.name_variables(command)
+    return command
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - Typer calls it
+    if wanted:
+        from importlib import metadata  # noqa: PLC0415 - `--help` is not to wait for it
+
+        typer.echo(f"poller {metadata.version('poller')}")
+        raise typer.Exit
+
+
+def _remember_debug(context: typer.Context, wanted: bool) -> None:  # noqa: FBT001 - Typer calls it
+    session: Session = context.obj
+    session.debug = session.debug or wanted
+
+
+@app.callback()
+def start(
+    context: typer.Context,
+    version: Annotated[  # noqa: ARG001 - its callback has done it
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+    debug: Annotated[  # noqa: ARG001 - as above
+        bool,
+        typer.Option(
+            "--debug",
+            callback=_remember_debug,
+            expose_value=False,
+            help="Show the traceback of an error, too.",
+        ),
+    ] = False,
+) -> None:
+    """Makes the tables of a Postgres database a fleet of state machines."""
+    found = settings.read(Path.cwd())
+    if found is not None:
+        context.obj.file = found.file
+        context.default_map = settings.defaults(context.command, found)

@@ -1,0 +1,124 @@
+"""Turns whatever ends a command into an exit status, and what the user can mend into one line that says how.
+
+0 done; 1 the command's own negative answer; 2 usage or configuration. Anything else is a bug: it shows its
+traceback, and exits with 70. psycopg is not imported here, since `--help` is not to wait for it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import typer
+
+from poller.errors import PollerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+USAGE = 2
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+BUG = 70  # EX_SOFTWARE of sysexits.h
+
+
+@dataclass
+class Session:
+    """What holds for the whole command line; Typer's contexts carry it as their `obj`.
+
+    Attributes:
+        debug: show the traceback of an error as well.
+        file: the settings file that was read, if any.
+    """
+
+    debug: bool = False
+    file: str | None = None
+
+
+class Answer(NamedTuple):
+    """What to tell the user, and the status to exit with."""
+
+    line: str
+    status: int
+
+
+def status_of(run: Callable[[Session], int]) -> int:
+    """Run a command line and return its exit status, having told on standard error what went wrong."""
+    session = Session()
+    try:
+        status = run(session)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _leave_pipe()
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - the last place where it can be told
+        return _tell(error, session)
+    return status
+
+
+def _tell(error: Exception, session: Session) -> int:
+    known = answer(error, session)
+    if known is None or session.debug:
+        traceback.print_exception(error)
+    if known is None:
+        return BUG
+    if known.line:
+        typer.echo(known.line, err=True)
+    return known.status
+
+
+def answer(error: Exception, session: Session) -> Answer | None:
+    """Return what to tell of an error that the user can mend, or None if it is a bug."""
+    if isinstance(error, PollerError):
+        return Answer(_one_line(error), error.exit_status)
+    if isinstance(error, typer.TyperException):
+        return Answer(_usage(error, session), USAGE)
+    psycopg = sys.modules.get("psycopg")
+    if psycopg is not None and isinstance(error, psycopg.Error):
+        return Answer(_database(error), USAGE)
+    return None
+
+
+def _usage(error: Any, session: Session) -> str:
+    """Say what is wrong with an option or argument, and where it came from."""
+    context, parameter = getattr(error, "ctx", None), getattr(error, "param", None)
+    text = _one_line(error.format_message()).rstrip(".")
+    if context is None or not text:
+        return text
+    source = context.get_parameter_source(parameter.name) if parameter is not None else None
+    match source.name if source is not None else None:
+        case "DEFAULT_MAP":
+            return f"{session.file}: {parameter.name}: {_one_line(error.message)}"
+        case "ENVIRONMENT":
+            return f"{_variables(parameter)}: {_one_line(error.message)}"
+        case _:
+            return f"{text}; see: {context.command_path} --help"
+
+
+def _variables(parameter: Any) -> str:
+    """Return the environment variable that gave an option its value."""
+    names = [parameter.envvar] if isinstance(parameter.envvar, str) else parameter.envvar
+    return next((name for name in names if os.environ.get(name)), names[0])
+
+
+def _database(error: Any) -> str:
+    """Say what Postgres refused, in its own words."""
+    text = _one_line(error.diag.message_primary or error)
+    if error.sqlstate == "42501":
+        return f"{text}; grant the role what the README lists under 'Least privilege'"
+    if error.sqlstate is None or error.sqlstate[:2] in ("08", "57"):
+        return f"the database went away: {text}; try again"
+    return f"the database refused: {text} ({error.sqlstate}); --debug shows the statement's place"
+
+
+def _one_line(text: object) -> str:
+    return " ".join(str(text).split())
+
+
+def _leave_pipe() -> int:
+    """Whoever read our output is gone: end quietly, and let nothing be flushed into the pipe at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1

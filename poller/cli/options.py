@@ -1,0 +1,110 @@
+"""The options that several commands share, and what is made of them."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import psycopg
+
+    from poller.database import Place
+    from poller.handler import Handler
+
+EMBEDDED = "no --database given: using the embedded Postgres of this folder, .poller/"
+
+Database = Annotated[
+    str | None,
+    typer.Option(
+        "--database",
+        metavar="URL",
+        envvar=["POLLER_DATABASE_URL", "DATABASE_URL"],
+        show_default=False,
+        help="postgres://… or libpq's key=value form; without one, the embedded Postgres of this folder.",
+    ),
+]
+Handlers = Annotated[
+    str, typer.Option("--handlers", metavar="PKG", help="The package that the handlers are in.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print an array of objects instead.")]
+Limit = Annotated[
+    int | None,
+    typer.Option(
+        "--limit",
+        min=1,
+        metavar="N",
+        show_default=False,
+        help="At most so many; without it 100, or with --json all.",
+    ),
+]
+Keys = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[KEY]...", help="Keys of rows, whatever they contain.", show_default=False),
+]
+DEFAULT_LIMIT = 100
+
+
+def duration(text: str | float) -> float:
+    """Return a duration given as an option, in seconds.
+
+    Raises:
+        ValueError: it is none; Typer names the option.
+    """
+    from poller.duration import seconds  # noqa: PLC0415 - as below
+    from poller.errors import ConfigurationError  # noqa: PLC0415 - as below
+
+    if isinstance(text, float):  # the option's own default
+        return text
+    try:
+        return seconds(text)
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from None
+
+
+def place(database: str | None) -> Place:
+    """Return the database to use, and say so if nobody named one.
+
+    Raises:
+        PollerError: the URL is none, or the embedded server cannot be started.
+    """
+    from poller.database import locate  # noqa: PLC0415 - `--help` is not to wait for it
+
+    found = locate(database)
+    if found.embedded:
+        typer.echo(EMBEDDED, err=True)
+    return found
+
+
+@contextlib.contextmanager
+def connected(where: Place, *, migrated: bool = True) -> Iterator[psycopg.Connection[Any]]:
+    """Open a connection for a command.
+
+    Args:
+        where: the database.
+        migrated: whether poller's own schema must be there.
+
+    Raises:
+        DatabaseError: the database cannot be reached or will not do.
+    """
+    from poller import schema  # noqa: PLC0415 - `--help` is not to wait for it
+    from poller.database import reachable  # noqa: PLC0415 - as above
+
+    with contextlib.closing(reachable(where)) as connection:
+        if migrated:
+            schema.require(connection)
+        yield connection
+
+
+def loaded(package: str) -> list[Handler]:
+    """Return the handlers of a package.
+
+    Raises:
+        ConfigurationError: it cannot be imported, or has none.
+    """
+    from poller import registry  # noqa: PLC0415 - `--help` is not to wait for it
+
+    return registry.load(package)

@@ -1,0 +1,103 @@
+"""`poller run`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from poller.cli.options import Database, Handlers, duration, place
+from poller.telemetry import LogFormat, LogLevel
+
+Workers = Annotated[int, typer.Option("--workers", metavar="N", help="How many worker processes.")]
+Concurrency = Annotated[
+    int, typer.Option("--concurrency", metavar="M", help="How many handlers each of them runs at a time.")
+]
+Only = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--only",
+        metavar="NAME",
+        show_default=False,
+        help="Only this handler: a table, table:status, or a function's name. May be repeated.",
+    ),
+]
+Drain = Annotated[
+    bool, typer.Option("--drain", help="Exit once nothing is due: 0, or 1 if rows ended parked or failed.")
+]
+Grace = Annotated[
+    float,
+    typer.Option(
+        "--grace",
+        parser=duration,
+        metavar="TIME",
+        show_default="30s",
+        help="How long handlers may take to finish when told to stop.",
+    ),
+]
+Lease = Annotated[
+    float,
+    typer.Option(
+        "--lease",
+        parser=duration,
+        metavar="TIME",
+        show_default="30s",
+        help="How long a worker that hangs keeps its rows.",
+    ),
+]
+Poll = Annotated[
+    float,
+    typer.Option(
+        "--poll",
+        parser=duration,
+        metavar="TIME",
+        show_default="1s",
+        help="How often an idle worker looks for rows that nothing announced.",
+    ),
+]
+Migrate = Annotated[
+    bool, typer.Option("--migrate/--no-migrate", help="Bring poller's own schema up to date first.")
+]
+Format = Annotated[LogFormat, typer.Option("--log-format", help="For people, or one JSON object a line.")]
+Level = Annotated[LogLevel, typer.Option("--log-level", case_sensitive=False, help="What is logged.")]
+
+
+def run(  # noqa: PLR0913 - the contract's options
+    *,
+    workers: Workers = 1,
+    concurrency: Concurrency = 8,
+    handlers: Handlers = "handlers",
+    only: Only = None,
+    drain: Drain = False,
+    grace: Grace = 30.0,
+    lease: Lease = 30.0,
+    poll: Poll = 1.0,
+    migrate: Migrate = True,
+    log_format: Format = "text",
+    log_level: Level = "info",
+    database: Database = None,
+) -> None:
+    """Run the handlers on rows that are due, until told to stop.
+
+    SIGTERM or Ctrl-C: no more rows are taken, handlers may finish within --grace, the rest is given back. A
+    second one stops at once.
+    """
+    from poller import telemetry  # noqa: PLC0415 - `--help` is not to wait for what runs
+    from poller.config import RunOptions  # noqa: PLC0415 - as above
+    from poller.supervisor import Supervisor  # noqa: PLC0415 - as above
+
+    options = RunOptions(
+        workers=workers,
+        concurrency=concurrency,
+        handlers=handlers,
+        only=tuple(only or ()),
+        drain=drain,
+        grace=grace,
+        lease=lease,
+        poll=poll,
+        migrate=migrate,
+        log_format=log_format,
+        log_level=log_level,
+    )
+    telemetry.setup(log_format, log_level)
+    raise typer.Exit(Supervisor(place(database), options).run())

@@ -1,0 +1,139 @@
+"""Where options come from beside the command line: the environment, and the settings file of the folder.
+
+Done once for all commands, by walking their options: `--log-format` is also `POLLER_LOG_FORMAT`, and the key
+`log-format` (or `log_format`) of ./poller.toml or of [tool.poller] in ./pyproject.toml. The command line comes
+first, then the environment, then the file, then the default.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from typer.core import TyperOption
+
+from poller.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+OWN_FILE = "poller.toml"
+SHARED_FILE = "pyproject.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings of a file; the keys have underscores."""
+
+    file: str
+    values: dict[str, Any]
+
+
+def name_variables(command: Any) -> None:
+    """Give every option of a command and of those below it its environment variable."""
+    for option in _options(command):
+        if option.envvar is None:
+            option.envvar = f"POLLER_{_key(option).upper()}"
+        option.show_envvar = False  # one line says it for all of them
+
+
+def read(folder: Path) -> Settings | None:
+    """Read the settings file of a folder, if it has one.
+
+    Raises:
+        ConfigurationError: it cannot be read, or there are two.
+    """
+    own, shared = _load(folder / OWN_FILE), _load(folder / SHARED_FILE)
+    tool = (shared or {}).get("tool", {}).get("poller")
+    if own is not None and tool is not None:
+        msg = f"both {OWN_FILE} and [tool.poller] in {SHARED_FILE} have settings; keep one of them"
+        raise ConfigurationError(msg)
+    if own is not None:
+        return Settings(OWN_FILE, _plain(own))
+    return None if tool is None else Settings(f"[tool.poller] in {SHARED_FILE}", _plain(tool))
+
+
+def defaults(command: Any, settings: Settings) -> dict[str, Any]:
+    """Return the settings as Typer takes them: by command, and there by parameter.
+
+    Raises:
+        ConfigurationError: a key is no command's option, or its value is of the wrong type.
+    """
+    known = {_key(option): option for option in _options(command)}
+    for key, value in settings.values.items():
+        if key not in known:
+            close = difflib.get_close_matches(key, known, 1)
+            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(known))}"
+            msg = f"{settings.file}: there is no setting {key!r}; {hint}"
+            raise ConfigurationError(msg)
+        _check_type(settings.file, key, known[key], value)
+    return _by_command(command, settings.values)
+
+
+def _by_command(command: Any, values: dict[str, Any]) -> dict[str, Any]:
+    own = {
+        option.name: _listed(option, values[_key(option)])
+        for option in _own_options(command)
+        if _key(option) in values
+    }
+    below = getattr(command, "commands", {})
+    return own | {name: _by_command(each, values) for name, each in below.items()}
+
+
+def _check_type(file: str, key: str, option: TyperOption, value: object) -> None:
+    """Refuse what no text on the command line could have meant; the rest is the option's own to check.
+
+    Raises:
+        ConfigurationError: naming the file and the key.
+    """
+    if option.is_flag:
+        wanted = "true or false" if not isinstance(value, bool) else None
+    elif option.multiple:
+        is_list = isinstance(value, list) and all(isinstance(each, str) for each in value)
+        wanted = None if is_list or isinstance(value, str) else "a text or a list of texts"
+    else:
+        is_scalar = isinstance(value, str | int | float) and not isinstance(value, bool)
+        wanted = None if is_scalar else "a text or a number"
+    if wanted is not None:
+        msg = f"{file}: {key} must be {wanted}, got {value!r}"
+        raise ConfigurationError(msg)
+
+
+def _listed(option: TyperOption, value: Any) -> Any:
+    return [value] if option.multiple and isinstance(value, str) else value
+
+
+def _load(path: Path) -> dict[str, Any] | None:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        msg = f"{path.name} is not valid TOML: {error}"
+        raise ConfigurationError(msg) from None
+    except OSError as error:
+        msg = f"{path.name} cannot be read: {error.strerror}"
+        raise ConfigurationError(msg) from None
+
+
+def _plain(table: dict[str, Any]) -> dict[str, Any]:
+    return {key.replace("-", "_"): value for key, value in table.items()}
+
+
+def _options(command: Any) -> Iterator[TyperOption]:
+    """Walk the options of a command and of those below it."""
+    yield from _own_options(command)
+    for each in getattr(command, "commands", {}).values():
+        yield from _options(each)
+
+
+def _own_options(command: Any) -> Iterator[TyperOption]:
+    """Return a command's options; the eager ones (`--version` and its like) are no settings."""
+    return (each for each in command.params if isinstance(each, TyperOption) and not each.is_eager)
+
+
+def _key(option: TyperOption) -> str:
+    return max(option.opts, key=len).removeprefix("--").replace("-", "_")

@@ -1,0 +1,5 @@
+-- Purpose  Tell whether the server's autovacuum is on at all.
+-- Locks    none.
+-- Fence    none: advice.
+-- Index    none.
+select current_setting('autovacuum')::boolean

@@ -1,0 +1,341 @@
+"""The races that the engine's comments speak of, each provoked, and each guard taken away once to see it matter."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from poller import handler
+from poller.binding import Binding, bind
+from poller.database import Link
+from poller.lease import Result
+from poller.outcome import Outcome, Verdict
+from poller.queries import array, statement, template
+from poller.store import Store
+from tests.harness import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from poller.lease import Task
+
+GATE = 4711  # an advisory lock at which a statement is made to wait, its snapshot taken
+
+
+class Worker:
+    """A claiming worker's store and id, without its threads."""
+
+    def __init__(self, url: str, binding: Binding) -> None:
+        self.link = Link(url, "test")
+        self.store = Store(self.link)
+        self.binding = binding
+        self.store.register_handlers([binding])
+        row = self.link.connection.execute(
+            "insert into poller.worker (supervisor, host, pid, slots, handlers, lease)"
+            " values (gen_random_uuid(), 'test', 1, 1, '{}', '30s') returning id"
+        ).fetchone()
+        assert row is not None
+        self.id = row[0]
+
+    def claim(self, limit: int = 10) -> list[Task]:
+        return self.store.claim(self.binding, self.id, limit)[0]
+
+    def settle(self, tasks: list[Task], outcome: Outcome | None = None) -> int:
+        outcome = outcome or Outcome(Verdict.MOVED, to="normal")
+        results = [Result(task, outcome, 0.0) for task in tasks]
+        return self.store.settle(self.binding, (), results).counted
+
+    def fail(self, tasks: list[Task]) -> int:
+        retry = Outcome(Verdict.RETRYING, delay=0.0, attempt=tasks[0].attempt, error="no")
+        return self.settle(tasks, retry)
+
+
+NewWorker = Callable[[Binding], Worker]
+
+
+@pytest.fixture
+def join(url: str) -> Iterator[NewWorker]:
+    """Makes workers, and closes their connections with the test."""
+    with contextlib.ExitStack() as stack:
+
+        def make(binding: Binding) -> Worker:
+            worker = Worker(url, binding)
+            stack.callback(worker.link.close)
+            return worker
+
+        yield make
+
+
+def _work(row: Any) -> None: ...
+
+
+@pytest.fixture
+def table(db: psycopg.Connection[Any]) -> None:
+    """A table of three pending rows."""
+    db.execute("create table thing (id int primary key, status text not null default 'pending')")
+    db.execute("insert into thing select generate_series(1, 3)")
+
+
+@pytest.fixture
+def binding(db: psycopg.Connection[Any], table: None) -> Binding:
+    return bind(db, handler("thing", status="pending", to="normal")(_work))
+
+
+@pytest.fixture
+def slow_binding(db: psycopg.Connection[Any], table: None) -> Binding:
+    """The same handler, whose claim waits at the gate after its snapshot is taken."""
+    db.execute(
+        "create function at_gate(boolean) returns boolean language plpgsql as $$"
+        f" begin perform pg_advisory_xact_lock_shared({GATE}); return $1; end $$"
+    )
+    where = "at_gate(current_setting('application_name') <> 'nobody')"
+    return bind(db, handler("thing", status="pending", to="normal", where=where)(_work))
+
+
+@pytest.fixture
+def gate(url: str) -> Iterator[psycopg.Connection[Any]]:
+    """A session that holds the gate shut."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"select pg_advisory_lock({GATE})")
+        yield connection
+
+
+def _open(gate: psycopg.Connection[Any]) -> None:
+    gate.execute(f"select pg_advisory_unlock({GATE})")
+
+
+def _wait_at_gate(gate: psycopg.Connection[Any]) -> None:
+    """Wait until a statement waits for the gate: its snapshot is taken, its rows are not yet locked."""
+    question = "select from pg_locks where locktype = 'advisory' and objid = %s and not granted"
+    wait_until("a claim is at the gate", lambda: gate.execute(question, [GATE]).rowcount > 0)
+
+
+def _claim_with_an_old_snapshot(
+    join: NewWorker, slow: Binding, quick: Binding, gate: psycopg.Connection[Any], then: Any = None
+) -> tuple[list[Task], list[Task]]:
+    """Let one worker claim, and another whose snapshot is older lock the same rows afterwards."""
+    late, early = join(slow), join(quick)
+    late_tasks: list[Task] = []
+    thread = threading.Thread(target=lambda: late_tasks.extend(late.claim()))
+    thread.start()
+    _wait_at_gate(gate)
+    early_tasks = early.claim()
+    if then is not None:
+        then(early, early_tasks)
+    _open(gate)
+    thread.join(30)
+    return early_tasks, late_tasks
+
+
+def test_g2_a_claim_with_an_old_snapshot_takes_nothing_that_is_claimed(
+    join: NewWorker, slow_binding: Binding, binding: Binding, gate: psycopg.Connection[Any]
+) -> None:
+    """The second look sees the claim that the first look's snapshot could not."""
+    early, late = _claim_with_an_old_snapshot(join, slow_binding, binding, gate)
+    assert len(early) == 3
+    assert late == []
+
+
+def test_g2_control_without_the_second_look_the_rows_are_claimed_twice(
+    join: NewWorker,
+    slow_binding: Binding,
+    binding: Binding,
+    gate: psycopg.Connection[Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Take the guard away and the race of the test above is lost: so the test provokes it."""
+    careless = template("take").as_string().replace("c.handler_id = %(handler)s", "false")
+    monkeypatch.setattr("poller.store.statement", lambda name, **parts: (
+        careless if name == "take" else statement(name, **parts)
+    ))
+    early, late = _claim_with_an_old_snapshot(join, slow_binding, binding, gate)
+    assert {task.key for task in early} == {task.key for task in late} == {"1", "2", "3"}
+
+
+def test_g2_a_claim_with_an_old_snapshot_takes_no_row_that_has_failed_meanwhile(
+    join: NewWorker, slow_binding: Binding, binding: Binding, gate: psycopg.Connection[Any]
+) -> None:
+    """A row that was claimed and failed since the snapshot waits for its next attempt, and is counted."""
+    _, late = _claim_with_an_old_snapshot(
+        join, slow_binding, binding, gate, then=lambda worker, tasks: worker.fail(tasks)
+    )
+    assert late == []
+
+
+def test_a_claim_with_an_old_snapshot_takes_no_row_that_has_moved_meanwhile(
+    join: NewWorker, slow_binding: Binding, binding: Binding, gate: psycopg.Connection[Any]
+) -> None:
+    """Postgres looks at the row's newest version under the lock, and the status no longer fits."""
+    _, late = _claim_with_an_old_snapshot(
+        join, slow_binding, binding, gate, then=lambda worker, tasks: worker.settle(tasks)
+    )
+    assert late == []
+
+
+def test_g6_a_retry_that_failed_again_meanwhile_is_counted_from_there(
+    join: NewWorker, binding: Binding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the two looks at a retry another worker has it and fails: the count read is the last."""
+    one, two = join(binding), join(binding)
+    one.fail(one.claim(1))
+    real = one.link.connection.cursor
+
+    def let_the_other_in_first(**options: Any) -> Any:
+        monkeypatch.undo()
+        other = two.store.claim_retries(binding, two.id, 1, isolated=True)
+        assert [task.attempt for task in other] == [2]
+        two.fail(other)
+        return real(**options)
+
+    # The transaction has begun, but its first statement has not: its row lock comes after the other's.
+    monkeypatch.setattr(one.link.connection, "cursor", let_the_other_in_first)
+    tasks = one.store.claim_retries(binding, one.id, 1, isolated=True)
+    assert [task.attempt for task in tasks] == [3]
+
+
+def test_g3_an_outcome_whose_lease_was_swept_changes_nothing(
+    join: NewWorker, db: psycopg.Connection[Any], binding: Binding
+) -> None:
+    """A worker that lost its lease cannot move the row, count an attempt or write history."""
+    worker = join(binding)
+    tasks = worker.claim()
+    db.execute("delete from poller.claim")
+    assert worker.settle(tasks) == 0
+    assert worker.fail(tasks) == 0
+    assert db.execute("select distinct status from thing").fetchall() == [("pending",)]
+    for name in ("attempt", "history", "tally"):
+        assert db.execute(f"select count(*) from poller.{name}").fetchone() == (0,)
+
+
+def test_g3_a_settle_that_waits_for_a_sweep_finds_its_lease_gone(
+    join: NewWorker, url: str, db: psycopg.Connection[Any], binding: Binding
+) -> None:
+    """The fence holds also when the lease is taken while settling waits for it."""
+    worker = join(binding)
+    tasks = worker.claim()
+    counted: list[int] = []
+    with psycopg.connect(url) as sweeper:
+        sweeper.execute("delete from poller.claim")
+        thread = threading.Thread(target=lambda: counted.append(worker.settle(tasks)))
+        thread.start()
+        wait_until(
+            "the settle waits for the lease",
+            lambda: db.execute(
+                "select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+            ).rowcount,
+        )
+        sweeper.commit()
+        thread.join(30)
+    assert counted == [0]
+    assert db.execute("select distinct status from thing").fetchall() == [("pending",)]
+
+
+def test_g3_settling_twice_counts_once(
+    join: NewWorker, db: psycopg.Connection[Any], binding: Binding
+) -> None:
+    """After an unknown commit the batch is written again: what was written is no longer held."""
+    worker = join(binding)
+    tasks = worker.claim()
+    assert worker.settle(tasks) == 3
+    assert worker.settle(tasks) == 0
+    assert db.execute("select count(*) from poller.history").fetchone() == (3,)
+
+
+def test_g4_a_status_that_somebody_else_changed_stands(
+    join: NewWorker, db: psycopg.Connection[Any], binding: Binding
+) -> None:
+    """Compare and set: the edit stays, and the outcome is recorded as superseded."""
+    worker = join(binding)
+    tasks = worker.claim()
+    db.execute("update thing set status = 'by hand' where id = 2")
+    db.execute("delete from thing where id = 3")
+    worker.settle(tasks)
+    assert db.execute("select id, status from thing order by id").fetchall() == [
+        (1, "normal"),
+        (2, "by hand"),
+    ]
+    verdicts = db.execute("select key, verdict from poller.history order by key").fetchall()
+    assert verdicts == [("1", "moved"), ("2", "superseded"), ("3", "gone")]
+    assert db.execute("select count(*) from poller.claim").fetchone() == (0,)
+
+
+def test_g4_a_failure_says_nothing_of_a_row_that_was_edited(
+    join: NewWorker, db: psycopg.Connection[Any], binding: Binding
+) -> None:
+    """A failed attempt at a row that somebody moved on leaves nothing to retry."""
+    worker = join(binding)
+    tasks = worker.claim()
+    db.execute("update thing set status = 'by hand' where id = 2")
+    worker.fail(tasks)
+    keys = db.execute("select key from poller.attempt order by key").fetchall()
+    assert keys == [("1",), ("3",)]
+
+
+def test_part_of_a_lease_is_settled_and_the_rest_stays_held(
+    join: NewWorker, db: psycopg.Connection[Any], binding: Binding
+) -> None:
+    """One slow row keeps no other's result waiting, nor hides a row that is set to pending again."""
+    worker, other = join(binding), join(binding)
+    tasks = worker.claim()
+    worker.settle(tasks[:1])
+    assert db.execute("select keys from poller.claim").fetchall() == [(["2", "3"],)]
+    db.execute("update thing set status = 'pending' where id = 1")
+    assert [task.key for task in other.claim()] == ["1"]
+    assert worker.settle(tasks[1:]) == 2
+
+
+def test_g9_an_insert_into_a_child_table_is_never_blocked_by_a_claim(
+    join: NewWorker, db: psycopg.Connection[Any], binding: Binding
+) -> None:
+    """Row locks are FOR NO KEY UPDATE: a foreign key's check passes while a claim's transaction is open."""
+    db.execute("create table child (thing int references thing)")
+    worker = join(binding)
+    with worker.link.connection.transaction():
+        asked = {"handler": binding.id, "limit": 3}
+        assert len(worker.link.connection.execute(binding.claim_first, asked).fetchall()) == 3
+        db.execute("set lock_timeout = '1s'")
+        db.execute("insert into child values (1)")
+
+
+def test_claims_settles_and_sweeps_never_deadlock(
+    join: NewWorker, db: psycopg.Connection[Any], binding: Binding
+) -> None:
+    """Many threads claim, move, fail and lose leases over few rows; Postgres counts no deadlock."""
+    db.execute("insert into thing select generate_series(4, 40)")
+    errors: list[Exception] = []
+
+    def work(seed: int) -> None:
+        worker = join(binding)
+        try:
+            for turn in range(60):
+                tasks = worker.claim(7) if turn % 3 else worker.store.claim_retries(
+                    binding, worker.id, 7, isolated=True
+                )
+                if (turn + seed) % 4 == 0:
+                    worker.store.forfeit(task.lease.id for task in tasks)
+                elif tasks:
+                    worker.settle(tasks, Outcome(Verdict.RETRYING, to="pending", delay=0.0, error="no"))
+                worker.store.tidy_retries(binding)
+        except Exception as error:  # noqa: BLE001 - told to the test below
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert errors == []
+    deadlocks = db.execute("select deadlocks from pg_stat_database where datname = current_database()")
+    assert deadlocks.fetchone() == (0,)
+
+
+def test_no_array_is_mistaken_for_another(db: psycopg.Connection[Any]) -> None:
+    """Keys with every character that means something in an array literal come through."""
+    keys = ["", "NULL", "null", '"', "\\", "{", "}", ",", " ", "a\nb", "é", "{a,b}", '\\"']
+    row = db.execute("select %s::text[]", [array(keys)]).fetchone()
+    assert row == (keys,)
