@@ -1,7 +1,7 @@
 """Holds handlers against the database, and finds all that is wrong or could be better, not the first alone.
 
-A finding is certain: where the catalogue cannot tell, nothing is said. An error keeps a handler from running; a
-warning costs time or hides rows; advice is to be read once. Nothing is changed.
+A finding is certain: where the catalogue cannot tell, nothing is said. An error keeps a handler from running,
+a warning costs time or hides rows, advice is to be read once. Nothing is changed.
 """
 
 from __future__ import annotations

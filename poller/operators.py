@@ -1,7 +1,7 @@
 """What the command line asks of the database: one method, one statement of `sql/`.
 
 Beside the engine, never in its way: what is read here is for people to look at, and locks nothing. Only
-`retry`, `release` and `restore_status` write, on an operator's order. psycopg's errors are raised as they are.
+`retry`, `release` and `restore_status` write, on an operator's order. psycopg's errors are raised as such.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class Operators:
         """
         oldest = sql.SQL("").join(_earliest(name) for name in ages)
         question = statement(
-            "status_counts", table=table.identifier, status=sql.Identifier("t", column), oldest=oldest
+            "status_counts", table=table.identifier, status=sql.Identifier(column), oldest=oldest
         )
         rows = self.connection.execute(question, {}).fetchall()
         return [Count(row[0], row[1], tuple(row[2:])) for row in rows]
@@ -143,9 +143,7 @@ class Operators:
         rows = self._rows("failures", handlers=array(handlers), keys=_array(keys), limit=limit)
         return [Failure(*row) for row in rows]
 
-    def history(
-        self, handlers: Iterable[int], keys: Sequence[str], limit: int | None = None
-    ) -> list[Event]:
+    def history(self, handlers: Iterable[int], keys: Sequence[str], limit: int | None = None) -> list[Event]:
         """Return the last `limit` events of the row with one of these keys, the oldest first."""
         rows = self._rows("history", handlers=array(handlers), keys=array(keys), limit=limit)
         return [Event(*row[1:]) for row in rows]

@@ -188,4 +188,3 @@ def _oldest(count: Count | None, columns: Sequence[str], binding: Binding | None
 def _created(table: Table) -> list[str]:
     column = table.columns.get(CREATED)
     return [CREATED] if column is not None and column.type in _TIMESTAMPS else []
-

@@ -48,9 +48,7 @@ def retry(connection: psycopg.Connection[Any], selector: str, keys: Sequence[str
     return Done(len(rows))
 
 
-def release(
-    connection: psycopg.Connection[Any], selector: str, keys: Sequence[str], package: str
-) -> Done:
+def release(connection: psycopg.Connection[Any], selector: str, keys: Sequence[str], package: str) -> Done:
     """Take rows away from the workers that hold them: the attempt counts, and the rows are due at once.
 
     Args:

@@ -37,6 +37,21 @@ class Settlement:
 
 
 @dataclass(frozen=True, slots=True)
+class Deaths:
+    """What the sweeper has to do.
+
+    Attributes:
+        silent: workers whose liveness lock is free though it should be held.
+        lapsed: a heartbeat has lapsed.
+        claims: the dead hold leases.
+    """
+
+    silent: list[int]
+    lapsed: bool
+    claims: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Fleet:
     """What the fleet holds, and what it has done since some minute."""
 
@@ -235,9 +250,12 @@ class Store:
         asked = {"worker": worker, "known": array(known)}
         return self.link.connection.execute(statement("unknown_claims"), asked).fetchall()
 
-    def silent_workers(self) -> list[int]:
-        """Return the ids of workers whose liveness lock is free though it should be held."""
-        return [row[0] for row in self.link.connection.execute(statement("silent_workers"))]
+    def deaths(self, handlers: Iterable[int]) -> Deaths:
+        """Look for dead workers, and for leases of the dead that are of these handlers."""
+        asked = {"handlers": array(handlers)}
+        row = self.link.connection.execute(statement("deaths"), asked).fetchone()
+        assert row is not None  # noqa: S101 - a select without from has one row
+        return Deaths(*row)
 
     def declare_dead(self, silent: Sequence[int], *, lapsed: bool) -> list[Any]:
         """Declare dead the silent ones that still are, and with `lapsed` those that beat too long ago."""

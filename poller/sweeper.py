@@ -55,12 +55,13 @@ class Sweeper:
     def run_once(self) -> float:
         """Declare the dead, and settle some of what they held. Returns the seconds to the next round."""
         self._declare_children()
-        self._declare()
-        swept = self.sweep()
-        if monotonic() >= self._bury_at:
-            self._store.bury()
-            self._bury_at = monotonic() + 3600
-        return 0.0 if swept else PERIOD
+        self._bury()
+        deaths = self._store.deaths(self._bindings)
+        if deaths.silent or deaths.lapsed:
+            self._declare(deaths.silent)
+        elif not deaths.claims:
+            return PERIOD
+        return 0.0 if self.sweep() else PERIOD
 
     def child_died(self, supervisor: UUID, pid: int) -> None:
         """Take note of a child that this supervisor saw end; the next round declares it dead."""
@@ -86,13 +87,18 @@ class Sweeper:
             self._store.wake()
         return len(dead)
 
-    def _declare(self) -> None:
-        silent = self._store.silent_workers()
+    def _declare(self, silent: list[int]) -> None:
+        """Declare dead those who are silent still after a moment, and those whose heartbeat has lapsed."""
         if silent:
             threading.Event().wait(SECOND_LOOK)
         for worker, host, pid, lapsed in self._store.declare_dead(silent, lapsed=self._is_settled_in()):
             how = "its heartbeat lapsed" if lapsed else "its connection ended"
             problem(f"worker {worker} is dead: {how}", host=host, pid=pid)
+
+    def _bury(self) -> None:
+        if monotonic() >= self._bury_at:
+            self._store.bury()
+            self._bury_at = monotonic() + 3600
 
     def _is_settled_in(self) -> bool:
         """Tell whether this process has been connected for long enough to judge others' heartbeats.

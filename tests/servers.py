@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
-import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 import uuid
@@ -23,19 +23,57 @@ from poller import embedded, postgres
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+_ROOT = Path(__file__).parents[1]
 _SECONDS_TO_END = 10.0
+_GUARD = """
+import pathlib, shutil, sys
+from poller import embedded
+
+folder = pathlib.Path(sys.argv[1])
+sys.stdin.buffer.read(1)  # returns when it is told to clean up, and when nobody is left to tell
+for home in [folder, *(found.parent for found in folder.rglob(".poller"))]:
+    embedded.stop(home, mode="immediate")
+shutil.rmtree(folder)
+"""
+
+
+class TemporaryFolder:
+    """A folder with a short path; servers started in it end with it, and it ends with this process.
+
+    A process of its own sees to that: a test run that is killed, by a timeout say, cleans up nothing, and its
+    servers would go on for ever.
+    """
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="poller-test-")).resolve()
+        # A session of its own: what is sent to end the tests is not to end it.
+        self._guard = subprocess.Popen(
+            [sys.executable, "-c", _GUARD, str(self.path)],
+            cwd=_ROOT,
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    def remove(self) -> None:
+        """Stop the servers in the folder and remove it.
+
+        Raises:
+            RuntimeError: that failed; the reason is on standard error.
+        """
+        self._guard.communicate(b"now")
+        if self._guard.returncode:
+            msg = f"{self.path} is not cleaned up"
+            raise RuntimeError(msg)
 
 
 @contextlib.contextmanager
 def temporary_folder() -> Iterator[Path]:
     """Make a folder with a short path, and remove it in the end; servers in it are stopped."""
-    path = Path(tempfile.mkdtemp(prefix="poller-test-")).resolve()
+    folder = TemporaryFolder()
     try:
-        yield path
+        yield folder.path
     finally:
-        for home in [path, *(found.parent for found in path.rglob(".poller"))]:
-            embedded.stop(home, mode="immediate")
-        shutil.rmtree(path)
+        folder.remove()
 
 
 class Cluster:
@@ -45,7 +83,8 @@ class Cluster:
     """
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="poller-test-"))
+        self._temporary = TemporaryFolder()
+        self.folder = self._temporary.path
         self._url: str | None = None
 
     @property
@@ -92,8 +131,7 @@ class Cluster:
 
     def destroy(self) -> None:
         """End it, if it runs, and remove its data."""
-        self.stop("immediate")
-        shutil.rmtree(self.folder)
+        self._temporary.remove()
 
 
 @contextlib.contextmanager

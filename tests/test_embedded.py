@@ -298,3 +298,26 @@ def test_a_cluster_for_tests_outlives_stops_and_kills() -> None:
     finally:
         cluster.destroy()
     assert not cluster.folder.exists()
+
+
+def test_a_test_run_that_is_killed_leaves_no_server() -> None:
+    """The tests' own server ends with the process that made it, however that ends."""
+    program = (
+        "from tests.servers import Cluster; c = Cluster(); c.start(); print(c.folder, flush=True); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as run:
+        assert run.stdout is not None
+        folder = Path(run.stdout.readline().strip())
+        assert embedded.running(folder)
+        run.kill()
+
+    deadline = time.monotonic() + 20
+    while folder.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not folder.exists()

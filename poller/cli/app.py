@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from poller.cli import check, db, listings, orders, project, run as run_command, schema, settings, watch
-from poller.cli.guard import Session
+from poller.cli import check, db, listings, orders, project, schema, settings, watch
+from poller.cli import run as run_command
+
+if TYPE_CHECKING:
+    from poller.cli.guard import Session
 
 EPILOG = (
     "Every option is also an environment variable (--log-format: POLLER_LOG_FORMAT; --database: "
     "POLLER_DATABASE_URL) and a key of poller.toml, or of [tool.poller] in pyproject.toml (log-format = …)."
 )
 
-app = typer.Typer(no_args_is_help=True, epilog=EPILOG, pretty_exceptions_enable=False)
+app = typer.Typer(
+    no_args_is_help=True,
+    epilog=EPILOG,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 
 app.command("run")(run_command.run)
 app.command("init")(project.init)
@@ -40,7 +49,7 @@ def run(session: Session) -> int:
 
 def _command() -> Any:
     """Return the commands, with what holds for each of them: variables, and `--debug` after its name too."""
-    command = typer.main.get_command(app)
+    command: Any = typer.main.get_command(app)
     [debug] = [each for each in command.params if each.name == "debug"]
     for each in command.commands.values():
         if not hasattr(each, "commands"):
@@ -53,7 +62,10 @@ def _print_version(wanted: bool) -> None:  # noqa: FBT001 - Typer calls it
     if wanted:
         from importlib import metadata  # noqa: PLC0415 - `--help` is not to wait for it
 
-        typer.echo(f"poller {metadata.version('poller')}")
+        try:
+            typer.echo(f"poller {metadata.version('poller')}")
+        except metadata.PackageNotFoundError:
+            typer.echo("poller, run from its sources without being installed")
         raise typer.Exit
 
 
@@ -65,6 +77,7 @@ def _remember_debug(context: typer.Context, wanted: bool) -> None:  # noqa: FBT0
 @app.callback()
 def start(
     context: typer.Context,
+    *,
     version: Annotated[  # noqa: ARG001 - its callback has done it
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,

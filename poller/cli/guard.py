@@ -65,8 +65,7 @@ def _tell(error: Exception, session: Session) -> int:
         traceback.print_exception(error)
     if known is None:
         return BUG
-    if known.line:
-        typer.echo(known.line, err=True)
+    typer.echo(known.line, err=True)
     return known.status
 
 
@@ -84,21 +83,29 @@ def answer(error: Exception, session: Session) -> Answer | None:
 
 def _usage(error: Any, session: Session) -> str:
     """Say what is wrong with an option or argument, and where it came from."""
-    context, parameter = getattr(error, "ctx", None), getattr(error, "param", None)
-    text = _one_line(error.format_message()).rstrip(".")
-    if context is None or not text:
+    context: Any = getattr(error, "ctx", None)
+    parameter: Any = getattr(error, "param", None)
+    if type(error).__name__ == "NoArgsIsHelpError":
+        return str(error.format_message())
+    text = _one_line(error.format_message()).replace(error.message, _reason(error)).rstrip(".")
+    if context is None:
         return text
     source = context.get_parameter_source(parameter.name) if parameter is not None else None
-    match source.name if source is not None else None:
+    match getattr(source, "name", None):
         case "DEFAULT_MAP":
-            return f"{session.file}: {parameter.name}: {_one_line(error.message)}"
+            return f"{session.file}: {parameter.opts[0].removeprefix('--')}: {_reason(error)}"
         case "ENVIRONMENT":
-            return f"{_variables(parameter)}: {_one_line(error.message)}"
+            return f"{_variable(parameter)}: {_reason(error)}"
         case _:
             return f"{text}; see: {context.command_path} --help"
 
 
-def _variables(parameter: Any) -> str:
+def _reason(error: Any) -> str:
+    """Return why a value was refused, without what the library that checks it puts before."""
+    return _one_line(error.message).removeprefix("Value error, ").rstrip(".")
+
+
+def _variable(parameter: Any) -> str:
     """Return the environment variable that gave an option its value."""
     names = [parameter.envvar] if isinstance(parameter.envvar, str) else parameter.envvar
     return next((name for name in names if os.environ.get(name)), names[0])

@@ -43,7 +43,7 @@ Limit = Annotated[
 ]
 Keys = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[KEY]...", help="Keys of rows, whatever they contain.", show_default=False),
+    typer.Argument(metavar="KEY", help="Keys of rows, whatever they contain.", show_default=False),
 ]
 DEFAULT_LIMIT = 100
 
@@ -61,8 +61,9 @@ def duration(text: str | float) -> float:
         return text
     try:
         return seconds(text)
-    except ConfigurationError as error:
-        raise ValueError(str(error)) from None
+    except ConfigurationError:
+        msg = f"{text!r} is not a duration; write it like 30s, 1h30m or 2d"
+        raise ValueError(msg) from None
 
 
 def place(database: str | None) -> Place:

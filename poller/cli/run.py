@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from poller.cli.options import Database, Handlers, duration, place
-from poller.telemetry import LogFormat, LogLevel
+from poller.telemetry import LogFormat
+
+LogLevel = Literal["debug", "info", "warning", "error"]
 
 Workers = Annotated[int, typer.Option("--workers", metavar="N", help="How many worker processes.")]
 Concurrency = Annotated[
@@ -31,8 +33,8 @@ Grace = Annotated[
         "--grace",
         parser=duration,
         metavar="TIME",
-        show_default="30s",
-        help="How long handlers may take to finish when told to stop.",
+        show_default=False,
+        help="How long handlers may take to finish when told to stop.  [default: 30s]",
     ),
 ]
 Lease = Annotated[
@@ -41,8 +43,8 @@ Lease = Annotated[
         "--lease",
         parser=duration,
         metavar="TIME",
-        show_default="30s",
-        help="How long a worker that hangs keeps its rows.",
+        show_default=False,
+        help="How long a worker that hangs keeps its rows.  [default: 30s]",
     ),
 ]
 Poll = Annotated[
@@ -51,8 +53,8 @@ Poll = Annotated[
         "--poll",
         parser=duration,
         metavar="TIME",
-        show_default="1s",
-        help="How often an idle worker looks for rows that nothing announced.",
+        show_default=False,
+        help="How often an idle worker looks for rows that nothing announced.  [default: 1s]",
     ),
 ]
 Migrate = Annotated[

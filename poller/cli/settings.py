@@ -1,8 +1,8 @@
 """Where options come from beside the command line: the environment, and the settings file of the folder.
 
 Done once for all commands, by walking their options: `--log-format` is also `POLLER_LOG_FORMAT`, and the key
-`log-format` (or `log_format`) of ./poller.toml or of [tool.poller] in ./pyproject.toml. The command line comes
-first, then the environment, then the file, then the default.
+`log-format` (or `log_format`) of ./poller.toml or of [tool.poller] in ./pyproject.toml. The command line
+comes first, then the environment, then the file, then the default.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import difflib
 import tomllib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from typer.core import TyperOption
@@ -19,6 +18,7 @@ from poller.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 OWN_FILE = "poller.toml"
 SHARED_FILE = "pyproject.toml"

@@ -1,0 +1,53 @@
+"""`poller check`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from poller.cli import show
+from poller.cli.options import AsJson, Database, Handlers, connected, loaded, place
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from poller.checks import Finding
+
+COLOURS = {"error": "red", "warning": "yellow", "advice": "blue"}
+
+
+def check(*, handlers: Handlers = "handlers", as_json: AsJson = False, database: Database = None) -> None:
+    """Hold the handlers against the database.
+
+    Tells all that is wrong or could be better, and what to do about it. Exits with 1 if there are errors.
+    """
+    from poller import checks  # noqa: PLC0415 - `--help` is not to wait for it
+
+    found = loaded(handlers)
+    with connected(place(database), migrated=False) as connection:
+        findings = checks.check(connection, found)
+    if as_json:
+        typer.echo(show.as_array(findings, indent=2))
+    else:
+        _print(findings)
+    raise typer.Exit(int(any(each.severity == "error" for each in findings)))
+
+
+def _print(findings: Sequence[Finding]) -> None:
+    for each in findings:
+        mark = typer.style(each.severity, fg=COLOURS[each.severity], bold=True)
+        typer.echo(f"{mark}: {show.near(show.one_line(each.where))}: {show.one_line(each.what)}")
+        if each.todo:
+            typer.echo(f"    {show.one_line(each.todo)}")
+    typer.echo(_sum(findings))
+
+
+def _sum(findings: Sequence[Finding]) -> str:
+    """Return how many findings there are of each severity."""
+    counts = {name: sum(each.severity == name for each in findings) for name in COLOURS}
+    errors, warnings, advice = counts.values()
+    if not findings:
+        return "nothing to find fault with"
+    plural = ("" if errors == 1 else "s", "" if warnings == 1 else "s")
+    return f"{errors} error{plural[0]}, {warnings} warning{plural[1]}, {advice} for advice"

@@ -1,0 +1,163 @@
+"""`poller handlers`, `workers`, `failures` and `history`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from poller.cli import show
+from poller.cli.options import DEFAULT_LIMIT, AsJson, Database, Handlers, Limit, connected, loaded, place
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from poller.operators import Failure
+
+Selector = Annotated[
+    str, typer.Argument(metavar="[SELECTOR]", help="TABLE[:STATUS][:KEY], or all.", show_default=False)
+]
+
+
+def handlers(*, handlers: Handlers = "handlers", as_json: AsJson = False, database: Database = None) -> None:
+    """Show the handlers, and how they fare."""
+    from poller import overview  # noqa: PLC0415 - `--help` is not to wait for it
+
+    found = loaded(handlers)
+    with connected(place(database)) as connection:
+        lines = overview.handlers(connection, found)
+    show.listing(lines, _HANDLERS, as_json=as_json, empty="no handlers")
+
+
+def workers(*, as_json: AsJson = False, database: Database = None) -> None:
+    """Show the worker processes of the whole fleet.
+
+    Those that died are shown for a day.
+    """
+    from poller.operators import Operators  # noqa: PLC0415 - `--help` is not to wait for it
+
+    with connected(place(database)) as connection:
+        operators = Operators(connection)
+        lines, now = operators.workers(), operators.now()
+    show.listing(lines, _workers(now), as_json=as_json, empty="no workers; start some: poller run")
+
+
+def failures(
+    selector: Selector = "all",
+    *,
+    limit: Limit = None,
+    as_json: AsJson = False,
+    database: Database = None,
+) -> None:
+    """Show the rows in trouble, with their last error.
+
+    These are parked rows, and rows that wait for another attempt after one that failed.
+    """
+    from poller.operators import Operators  # noqa: PLC0415 - `--help` is not to wait for it
+    from poller.selector import select  # noqa: PLC0415 - as above
+
+    most = _most(limit, as_json=as_json)
+    with connected(place(database)) as connection:
+        operators = Operators(connection)
+        chosen = select(selector, (), operators.known_handlers())
+        lines = operators.failures(chosen.handlers, chosen.keys, _one_more(most))
+        now = operators.now()
+    show.listing(lines[:most], _failures(now), as_json=as_json, empty="no rows are in trouble")
+    _say_if_cut(lines, most)
+
+
+def history(
+    table: Annotated[str, typer.Argument(metavar="TABLE", help="With or without its schema.")],
+    key: Annotated[str, typer.Argument(metavar="KEY", help="The primary key; a JSON array if composite.")],
+    *,
+    limit: Limit = None,
+    as_json: AsJson = False,
+    database: Database = None,
+) -> None:
+    """Show what happened to one row.
+
+    The latest event comes last. Exits with 1 if nothing is recorded.
+    """
+    from poller.operators import Operators  # noqa: PLC0415 - `--help` is not to wait for it
+    from poller.selector import NothingSelectedError, of_table, same_key  # noqa: PLC0415 - as above
+
+    most = _most(limit, as_json=as_json)
+    with connected(place(database)) as connection:
+        operators = Operators(connection)
+        numbers = [each.id for each in of_table(table, operators.known_handlers())]
+        lines = operators.history(numbers, same_key(key), _one_more(most))
+    if not lines:
+        msg = f"nothing is recorded of row {key} of {table}"
+        raise NothingSelectedError(msg)
+    show.listing(lines[-most:] if most else lines, _HISTORY, as_json=as_json, empty="")
+    _say_if_cut(lines, most)
+
+
+def _most(limit: int | None, *, as_json: bool) -> int | None:
+    return limit if limit is not None or as_json else DEFAULT_LIMIT
+
+
+def _one_more(most: int | None) -> int | None:
+    """Ask for one more than is shown, to know whether there are more."""
+    return None if most is None else most + 1
+
+
+def _say_if_cut(lines: Sequence[Any], most: int | None) -> None:
+    if most is not None and len(lines) > most:
+        typer.echo(f"only {most} are shown; there are more: --limit N", err=True)
+
+
+_HANDLERS = (
+    show.Column("table", lambda line: line.table, roomy=True),
+    show.Column("status", lambda line: line.status),
+    show.Column("to", lambda line: " | ".join(line.to), roomy=True),
+    show.Column("during", lambda line: line.during),
+    show.Column("on failure", lambda line: line.on_failure),
+    show.Column("attempts", lambda line: line.attempts, right=True),
+    show.Column("timeout", lambda line: f"{line.timeout:g}s", right=True),
+    show.Column("in flight", lambda line: line.in_flight, right=True),
+    show.Column("done/min", lambda line: line.done_per_minute, right=True),
+    show.Column("function", lambda line: show.near(line.place), roomy=True),
+)
+
+_HISTORY = (
+    show.Column("at", lambda line: show.clock(line.at)),
+    show.Column("status", lambda line: line.status),
+    show.Column("became", lambda line: line.verdict),
+    show.Column("to", lambda line: line.to),
+    show.Column("attempt", lambda line: line.attempt, right=True),
+    show.Column("seconds", lambda line: None if line.seconds is None else f"{line.seconds:.3f}", right=True),
+    show.Column("worker", lambda line: line.worker, right=True),
+    show.Column("error", lambda line: line.error, roomy=True),
+)
+
+
+def _failures(now: datetime) -> tuple[show.Column, ...]:
+    return (
+        show.Column("table", lambda line: line.table, roomy=True),
+        show.Column("status", lambda line: line.status),
+        show.Column("key", lambda line: line.key, roomy=True),
+        show.Column("attempt", lambda line: line.attempt, right=True),
+        show.Column("next", lambda line: _next(line, now)),
+        show.Column("error", lambda line: line.error, roomy=True),
+    )
+
+
+def _next(line: Failure, now: datetime) -> str:
+    if line.parked:
+        return "parked"
+    return "now" if line.next_at is None or line.next_at <= now else show.since(line.next_at, now)
+
+
+def _workers(now: datetime) -> tuple[show.Column, ...]:
+    return (
+        show.Column("id", lambda line: str(line.id), right=True),
+        show.Column("host", lambda line: line.host, roomy=True),
+        show.Column("pid", lambda line: str(line.pid), right=True),
+        show.Column("state", lambda line: line.state),
+        show.Column("slots", lambda line: line.slots, right=True),
+        show.Column("in flight", lambda line: line.in_flight, right=True),
+        show.Column("heartbeat", lambda line: show.since(line.heartbeat_at, now)),
+        show.Column("started", lambda line: show.clock(line.started_at)),
+    )

@@ -1,0 +1,44 @@
+"""`poller retry` and `poller release`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from poller.cli import show
+from poller.cli.options import Database, Handlers, Keys, connected, place
+
+Selector = Annotated[str, typer.Argument(metavar="SELECTOR", help="TABLE[:STATUS][:KEY], or all.")]
+
+
+def retry(selector: Selector, keys: Keys = None, *, database: Database = None) -> None:
+    """Put rows in trouble back, due at once.
+
+    These are parked rows and rows that wait for another attempt; a snoozed row only if its key is named.
+    They have all their attempts before them. Exits with 1 if there are none. What follows TABLE is a status
+    if there is a handler for it, else a key.
+    """
+    from poller import rescue  # noqa: PLC0415 - `--help` is not to wait for it
+
+    with connected(place(database)) as connection:
+        done = rescue.retry(connection, selector, keys or ())
+    typer.echo(f"put back {show.rows(done.rows)}")
+
+
+def release(
+    selector: Selector, keys: Keys = None, *, handlers: Handlers = "handlers", database: Database = None
+) -> None:
+    """Give up leases by force.
+
+    Rows in flight are taken from their workers, and are due at once. The attempt counts, and what its worker
+    still answers is ignored; but its handler is not stopped, and may run beside the next attempt. Exits with
+    1 if no such row is in flight. What follows TABLE is a status if there is a handler for it, else a key.
+    """
+    from poller import rescue  # noqa: PLC0415 - `--help` is not to wait for it
+
+    with connected(place(database)) as connection:
+        done = rescue.release(connection, selector, keys or (), handlers)
+    if done.note is not None:
+        typer.echo(done.note, err=True)
+    typer.echo(f"released {show.rows(done.rows)}")

@@ -1,0 +1,142 @@
+"""How listings look: a table that fits the screen, aligned text where nobody looks on, or JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict, dataclass, is_dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from rich.table import Table
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a listing for people.
+
+    Attributes:
+        title: its head.
+        value: what of a line stands in it.
+        right: it holds numbers.
+        roomy: it is cut off before others are, where the screen is narrow.
+    """
+
+    title: str
+    value: Callable[[Any], object]
+    right: bool = False
+    roomy: bool = False
+
+
+def listing(
+    lines: Sequence[Any], columns: Sequence[Column], *, as_json: bool, empty: str, omit: Sequence[str] = ()
+) -> None:
+    """Print lines on standard output.
+
+    Args:
+        lines: dataclasses or named tuples.
+        columns: what people see of them.
+        as_json: print them as an array of objects instead.
+        empty: what to say to people if there are none.
+        omit: fields that are not in the objects.
+    """
+    if as_json:
+        typer.echo(as_array(lines, omit, indent=2))
+    elif not lines:
+        typer.echo(empty)
+    elif sys.stdout.isatty():
+        from rich.console import Console  # noqa: PLC0415 - `--help` is not to wait for it
+
+        Console().print(table(lines, columns))
+    else:
+        typer.echo(text(lines, columns))
+
+
+def as_array(lines: Iterable[Any], omit: Sequence[str] = (), indent: int | None = None) -> str:
+    """Return lines as a JSON array of objects, times in ISO 8601 with offset."""
+    objects = [{name: value for name, value in _fields(each).items() if name not in omit} for each in lines]
+    return json.dumps(objects, default=_plain, ensure_ascii=False, indent=indent)
+
+
+def text(lines: Iterable[Any], columns: Sequence[Column]) -> str:
+    """Return lines as aligned columns, nothing cut off."""
+    rows = [[each.title for each in columns], *([_cell(each, line) for each in columns] for line in lines)]
+    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if column.right else cell.ljust(width)
+            for cell, width, column in zip(row, widths, columns, strict=True)
+        ).rstrip()
+        for row in rows
+    )
+
+
+def table(lines: Sequence[Any], columns: Sequence[Column]) -> Table:
+    """Return lines as a table that fits the screen: no column that is empty, and cut off where it must be."""
+    from rich.table import Table  # noqa: PLC0415 - `--help` is not to wait for it
+    from rich.text import Text  # noqa: PLC0415 - as above
+
+    filled = [each for each in columns if any(_cell(each, line) for line in lines)]
+    made = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for each in filled:
+        # What may not wrap keeps its width for as long as there is something that may.
+        made.add_column(each.title, justify="right" if each.right else "left", no_wrap=not each.roomy)
+    for line in lines:
+        made.add_row(*(Text(_cell(each, line), no_wrap=True, overflow="ellipsis") for each in filled))
+    return made
+
+
+def since(at: datetime | None, now: datetime) -> str:
+    """Return how long ago a time is, or in how long it will be; nothing for None."""
+    from poller.duration import words  # noqa: PLC0415 - `--help` is not to wait for it
+
+    if at is None:
+        return ""
+    age = (now - at).total_seconds()
+    return f"{words(age)} ago" if age >= 0 else f"in {words(-age)}"
+
+
+def clock(at: datetime) -> str:
+    """Return a time as people read it, where they are."""
+    return at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def near(text: str) -> str:
+    """Return a text that names files, as seen from the working directory."""
+    return text.replace(f"{Path.cwd()}/", "")
+
+
+def rows(count: int) -> str:
+    """Return a number of rows in words."""
+    return f"{count:,} row" if count == 1 else f"{count:,} rows"
+
+
+def one_line(value: object) -> str:
+    """Return a text without what would break a line, or move a terminal's cursor."""
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in str(value)
+    )
+
+
+def _cell(column: Column, line: Any) -> str:
+    value = column.value(line)
+    if value is None:
+        return ""
+    return one_line(f"{value:,}" if isinstance(value, int | float) else value)
+
+
+def _fields(line: Any) -> dict[str, Any]:
+    if is_dataclass(line) and not isinstance(line, type):
+        return asdict(line)
+    fields: dict[str, Any] = line._asdict()
+    return fields
+
+
+def _plain(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)

@@ -1,0 +1,124 @@
+"""`poller status`, once or as a live table."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+from poller.cli import show
+from poller.cli.options import AsJson, Database, Handlers, connected, loaded, place
+from poller.errors import DatabaseError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from datetime import datetime
+
+    from poller.overview import StatusLine
+
+EVERY = 1.0  # seconds between two looks
+PATIENCE = 10  # a look may take one part in so many of the time
+NO_HANDLERS = "no handlers"
+
+Watch = Annotated[bool, typer.Option("--watch", help="Go on showing it until Ctrl-C.")]
+
+
+class Look(NamedTuple):
+    """What was seen: the lines and when, or why there is nothing to see."""
+
+    lines: list[StatusLine]
+    at: datetime | None
+    fault: str | None = None
+
+
+def status(
+    *,
+    watch: Watch = False,
+    handlers: Handlers = "handlers",
+    as_json: AsJson = False,
+    database: Database = None,
+) -> None:
+    """Show how many rows each status has.
+
+    For each status that a handler takes or leads to: rows, the oldest of them, in flight, waiting for another
+    attempt, parked, and done in the last minute.
+    """
+    from poller import overview  # noqa: PLC0415 - `--help` is not to wait for it
+    from poller.operators import Operators  # noqa: PLC0415 - as above
+
+    found, where = loaded(handlers), place(database)
+
+    def look() -> Look:
+        with connected(where) as connection:
+            return Look(overview.status(connection, found), Operators(connection).now())
+
+    if watch:
+        _watch(look, as_json=as_json)
+    else:
+        _print(look(), as_json=as_json)
+
+
+def _print(seen: Look, *, as_json: bool) -> None:
+    show.listing(seen.lines, _columns(seen.at), as_json=as_json, empty=NO_HANDLERS, omit=_PEOPLE_ONLY)
+
+
+def _watch(look: Callable[[], Look], *, as_json: bool) -> None:
+    """Show one look after another, until Ctrl-C."""
+    try:
+        if sys.stdout.isatty() and not as_json:
+            _live(look)
+        for seen in _looks(look):
+            _print_on(seen, as_json=as_json)
+    except KeyboardInterrupt:
+        return
+
+
+def _live(look: Callable[[], Look]) -> None:
+    from rich.live import Live  # noqa: PLC0415 - `--help` is not to wait for it
+
+    with Live(auto_refresh=False) as live:
+        for seen in _looks(look):
+            live.update(seen.fault or show.table(seen.lines, _columns(seen.at)), refresh=True)
+
+
+def _print_on(seen: Look, *, as_json: bool) -> None:
+    """Print a look where nobody looks on: an array a line, or a table and an empty line."""
+    if seen.fault is not None:
+        typer.echo(seen.fault, err=True)
+    elif as_json:
+        typer.echo(show.as_array(seen.lines, _PEOPLE_ONLY))
+    else:
+        typer.echo(show.text(seen.lines, _columns(seen.at)) + "\n")
+    sys.stdout.flush()
+
+
+def _looks(look: Callable[[], Look]) -> Iterator[Look]:
+    """Look again and again; a database that goes away is waited for."""
+    yield look()
+    while True:
+        began = time.monotonic()
+        time.sleep(EVERY)
+        try:
+            seen = look()
+        except DatabaseError as error:
+            seen = Look([], None, str(error))
+        yield seen
+        time.sleep((time.monotonic() - began - EVERY) * PATIENCE)
+
+
+_PEOPLE_ONLY = ("done_per_minute",)
+
+
+def _columns(now: datetime | None) -> tuple[show.Column, ...]:
+    return (
+        show.Column("table", lambda line: line.table, roomy=True),
+        show.Column("status", lambda line: line.status),
+        show.Column("rows", lambda line: line.rows, right=True),
+        show.Column("oldest", lambda line: show.since(line.oldest, now) if now else ""),
+        show.Column("in flight", lambda line: line.in_flight, right=True),
+        show.Column("waiting", lambda line: line.waiting, right=True),
+        show.Column("parked", lambda line: line.parked, right=True),
+        show.Column("done/min", lambda line: line.done_per_minute, right=True),
+    )
