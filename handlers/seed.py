@@ -61,3 +61,7 @@ def _files(folder: Path) -> Iterator[tuple[str, datetime]]:
     for path in folder.rglob("*.py"):
         if _OTHERS.isdisjoint(path.relative_to(folder).parts):
             yield str(path), datetime.fromtimestamp(path.stat().st_mtime, UTC)
+
+
+if __name__ == "__main__":
+    main()

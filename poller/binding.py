@@ -193,7 +193,6 @@ class Binding:
             from_status=sql.Literal(self.handler.status),
             outcome_columns=self.table.key_values("o.poller_key"),
             worth_recording=trusted(worth[self.handler.history]),
-            o_values=_each(", o.{}", values),
             value_names=_each(", {}", values),
             value_parameters=_each(
                 ", {}::text[]", [sql.Placeholder(f"value_{at}") for at in range(len(names))]

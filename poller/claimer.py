@@ -140,7 +140,7 @@ class Claimer:
         bindings = {binding.id: binding for binding in self._bindings}
         for lease_id, handler_id, key in self._store.unknown_claims(worker, known):
             binding = bindings[handler_id]
-            task = Task(Lease(lease_id, binding, None, 0.0), key, ())
+            task = Task(Lease(lease_id, worker, binding, None, 0.0), key, ())
             self._give_back(Result(task, released(binding.handler, 1), 0.0))
         self._in_doubt = False
 

@@ -121,14 +121,14 @@ def is_pooled(connection: psycopg.Connection[Any]) -> bool:
     return row is not None and row[0] != connection.info.backend_pid
 
 
-def reachable(place: Place, name: str = "cli") -> psycopg.Connection[Any]:
+def reachable(place: Place, name: str = "cli", *, statement_timeout: str = "60s") -> psycopg.Connection[Any]:
     """Open a connection for a command, and make sure that the server will do.
 
     Raises:
         DatabaseError: it is unreachable, too old, a standby or read-only; one line says which.
     """
     try:
-        connection = connect(place.url, name)
+        connection = connect(place.url, name, statement_timeout=statement_timeout)
     except psycopg.Error as error:
         msg = f"cannot connect to the database: {_first_line(error)}; check --database and that it runs"
         raise DatabaseError(msg) from None

@@ -24,11 +24,13 @@ class Lease:
 
     Attributes:
         id: the random id that proves it, as text.
+        worker: the id of the worker that took it.
         claimed_at: when it was taken, by the database's clock.
         clock: this process's monotonic clock at that moment, to reckon from.
     """
 
     id: str
+    worker: int
     binding: Binding
     claimed_at: datetime | None
     clock: float

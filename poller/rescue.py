@@ -16,11 +16,10 @@ from poller.operators import Operators
 from poller.selector import NothingSelectedError, is_named, select
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     import psycopg
 
-    from poller.binding import Binding
     from poller.handler import Handler
     from poller.operators import Known
 
@@ -64,8 +63,12 @@ def release(connection: psycopg.Connection[Any], selector: str, keys: Sequence[s
     operators = Operators(connection)
     known = operators.known_handlers()
     chosen = select(selector, keys, known)
-    handlers, note = _loaded(package)
-    replaced = _with_during(connection, handlers, [each for each in known if each.id in chosen.handlers])
+    handlers = _handlers(package, [each for each in known if each.id in chosen.handlers])
+    replaced = {
+        number: bind(connection, handler)
+        for number, handler in handlers.items()
+        if handler.during is not None
+    }
     with connection.transaction():
         rows = operators.release(chosen.handlers, chosen.keys)
         for number, binding in replaced.items():
@@ -74,24 +77,26 @@ def release(connection: psycopg.Connection[Any], selector: str, keys: Sequence[s
         msg = f"nothing to release: no row of {chosen} is in flight"
         raise NothingSelectedError(msg)
     operators.wake()
-    return Done(len(rows), note)
+    unknown = {number for number, _ in rows}.difference(handlers)
+    return Done(len(rows), _note(package, [each for each in known if each.id in unknown]))
 
 
-def _loaded(package: str) -> tuple[list[Handler], str | None]:
+def _handlers(package: str, chosen: Sequence[Known]) -> dict[int, Handler]:
+    """Return those of a package's handlers that are among the chosen, by number; none if it has none."""
     try:
-        return registry.load(package), None
-    except ConfigurationError as error:
-        return [], f"a status that a handler's during has replaced was left as it is: {error}"
-
-
-def _with_during(
-    connection: psycopg.Connection[Any], handlers: Iterable[Handler], chosen: Sequence[Known]
-) -> dict[int, Binding]:
-    """Return the handlers chosen that have a `during`, bound, by their numbers."""
+        loaded = registry.load(package)
+    except ConfigurationError:
+        return {}
     return {
-        each.id: bind(connection, handler)
-        for handler in handlers
-        if handler.during is not None
+        each.id: handler
+        for handler in loaded
         for each in chosen
         if each.status == handler.status and is_named(each.table, handler.table)
     }
+
+
+def _note(package: str, unknown: Sequence[Known]) -> str | None:
+    if not unknown:
+        return None
+    names = ", ".join(f"{each.table}:{each.status}" for each in unknown)
+    return f"{package} has no handler for {names}: if it has a during, that status was left as it is"

@@ -84,8 +84,7 @@ def migrate(url: str, to: str = "head") -> str | None:
             driver.execute("create schema if not exists poller")
             command.upgrade(config, to)
         except CommandError as error:
-            msg = f"cannot migrate to {to!r}: {error}; the newest revision is {NEWEST}"
-            raise ConfigurationError(msg) from None
+            raise _no_revision(to, error) from None
         except Exception as error:
             cause = getattr(error, "orig", error)
             if not isinstance(cause, psycopg.Error):
@@ -104,10 +103,18 @@ def version_in(driver: psycopg.Connection[Any]) -> str | None:
 
 
 def print_sql(to: str = "head") -> None:
-    """Print the statements that `migrate` would execute on an empty database."""
-    from alembic import command  # noqa: PLC0415 - slow to import, and seldom needed
+    """Print the statements that `migrate` would execute on an empty database.
 
-    command.upgrade(_config(), to, sql=True)
+    Raises:
+        ConfigurationError: there is no such revision.
+    """
+    from alembic import command  # noqa: PLC0415 - slow to import, and seldom needed
+    from alembic.util.exc import CommandError  # noqa: PLC0415 - as above
+
+    try:
+        command.upgrade(_config(), to, sql=True)
+    except CommandError as error:
+        raise _no_revision(to, error) from None
 
 
 def add_triggers(connection: psycopg.Connection[Any], handlers: Sequence[Handler]) -> list[str]:
@@ -126,6 +133,10 @@ def add_triggers(connection: psycopg.Connection[Any], handlers: Sequence[Handler
         msg = f"cannot add a trigger: {str(error).splitlines()[0]}; run this as the owner of the table"
         raise DatabaseError(msg) from None
     return sorted({str(binding.table) for binding in bindings})
+
+
+def _no_revision(to: str, error: Exception) -> ConfigurationError:
+    return ConfigurationError(f"cannot migrate to {to!r}: {error}; the newest revision is {NEWEST}")
 
 
 def _config() -> Config:

@@ -13,9 +13,10 @@ What an error means:
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ import psycopg
 from psycopg import errors
 
 from poller.lease import Result
-from poller.outcome import Fail, Outcome, Verdict, of_error
+from poller.outcome import Outcome, Verdict, of_error
 from poller.telemetry import event, problem
 
 if TYPE_CHECKING:
@@ -97,8 +98,11 @@ class Settler:
             self._write(self._gather())
 
     def _write(self, batch: list[Result]) -> None:
-        for (binding, columns), results in self._grouped(batch).items():
-            self._settle(binding, columns, results)
+        groups = deque(self._grouped(batch).items())
+        while groups:
+            (binding, columns), results = groups.popleft()
+            with self._keeping(*(waiting for _, waiting in groups)):
+                self._settle(binding, columns, results)
 
     def recover(self) -> None:
         """Start over on a new connection."""
@@ -133,7 +137,7 @@ class Settler:
             settlement = self._store.settle(binding, columns, results)
         except _TABLE_IS_GONE as error:
             self._give_up(binding, results, error)
-        except (psycopg.Error, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 - a value may fail in any way on its way to Postgres
             if _is_passing(error) and not (_is_lock(error) and len(results) > 1):
                 self._keep(results)
                 raise
@@ -141,6 +145,16 @@ class Settler:
         else:
             self._writing -= len(results)
             self._after(binding, results, settlement.results, settlement.counted)
+
+    @contextlib.contextmanager
+    def _keeping(self, *unwritten: list[Result]) -> Iterator[None]:
+        """Keep what has not had its turn when the turn of another ends with a passing fault."""
+        try:
+            yield
+        except BaseException:
+            for results in unwritten:
+                self._keep(results)
+            raise
 
     def _keep(self, results: list[Result]) -> None:
         self._results.extendleft(reversed(results))
@@ -155,21 +169,27 @@ class Settler:
     ) -> None:
         if len(results) > 1:
             middle = len(results) // 2
-            self._settle(binding, columns, results[:middle])
+            with self._keeping(results[middle:]):
+                self._settle(binding, columns, results[:middle])
             self._settle(binding, columns, results[middle:])
             return
         self._writing -= 1
         self._fail(results[0], error)
 
     def _fail(self, result: Result, error: Exception) -> None:
-        """Put a failed attempt in the place of an outcome that cannot be written."""
-        task = result.task
-        if result.outcome.verdict is Verdict.FAILED:
-            error = Fail(f"{result.outcome.error}; moreover on_failure failed: {_line(error)}")
-            outcome = Outcome(Verdict.PARKED, attempt=task.attempt, error=str(error))
-        else:
+        """Put another outcome in the place of one that cannot be written: each asks less of the table."""
+        task, refused = result.task, result.outcome
+        if refused.verdict is Verdict.MOVED:
             failure = RuntimeError(f"the move was refused: {_line(error)}")
             outcome = of_error(task.lease.binding.handler, failure, task.attempt, task.age)
+        elif refused.verdict is not Verdict.PARKED or refused.to is not None:
+            what = "on_failure" if refused.verdict is Verdict.FAILED else "the way back"
+            reason = f"{refused.error or refused.verdict.value}; moreover {what} was refused: {_line(error)}"
+            outcome = Outcome(Verdict.PARKED, attempt=refused.attempt, error=reason)
+        else:
+            row = f"{task.lease.binding}:{task.key}"
+            problem(f"{row} cannot be settled: {_line(error)}; it is held until this worker ends")
+            return
         self.report(Result(task, outcome, result.seconds))
 
     def _give_up(self, binding: Binding, results: list[Result], error: psycopg.Error) -> None:
@@ -186,7 +206,7 @@ class Settler:
         for result, what in zip(results, became, strict=True):
             if what == "refused":
                 self._fail(result, Refused("a trigger or rule of the table swallowed the UPDATE"))
-            if self._observe is not None:
+            elif self._observe is not None:
                 self._observe(result, what)
         _tell(binding, [each for each in zip(results, became, strict=True) if each[1] not in _QUIET])
 

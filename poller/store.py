@@ -67,6 +67,7 @@ class DeadClaim:
     """One row that was in flight when its worker died."""
 
     lease: str
+    worker: int
     handler_id: int
     key: str
     attempt: int
@@ -106,7 +107,7 @@ class Store:
         last, full = rows[-1][0], len(rows) == limit
         if taken is None:
             return [], last, full
-        lease = Lease(str(taken[0]), binding, taken[2], monotonic())
+        lease = Lease(str(taken[0]), worker, binding, taken[2], monotonic())
         if len(taken[1]) < len(rows):
             ours = set(taken[1])
             rows = [row for row in rows if row[0] in ours]
@@ -131,7 +132,7 @@ class Store:
         clock = monotonic()
         return [
             Task(
-                Lease(str(lease), binding, now, clock),
+                Lease(str(lease), worker, binding, now, clock),
                 key,
                 rows[key],
                 attempt=attempt + 1,
@@ -187,10 +188,14 @@ class Store:
     ) -> dict[str, Any]:
         """Number the leases and the distinct outcomes; most rows of a batch share both."""
         leases: dict[str, int] = {}
+        workers: list[int] = []
         kinds: dict[tuple[int, bool], int] = {}
         outcomes = []
         for result in results:
-            leases.setdefault(result.task.lease.id, len(leases) + 1)
+            lease = result.task.lease
+            if lease.id not in leases:
+                leases[lease.id] = len(leases) + 1
+                workers.append(lease.worker)
             kind = (id(result.outcome), result.task.retaken)
             if kind not in kinds:
                 kinds[kind] = len(kinds) + 1
@@ -198,6 +203,7 @@ class Store:
         asked: dict[str, Any] = {
             "handler": binding.id,
             "leases": array(leases),
+            "workers": array(workers),
             "key": array(each.task.key for each in results),
             "lease_no": array(leases[each.task.lease.id] for each in results),
             "kind_no": array(kinds[id(each.outcome), each.task.retaken] for each in results),
@@ -234,13 +240,12 @@ class Store:
 
     def register_handlers(self, bindings: Sequence[Binding]) -> None:
         """Give each binding the number under which the database knows its (table, status)."""
-        rows = self.link.connection.execute(
-            statement("register_handlers"),
-            {
-                "tables": array(str(each.table) for each in bindings),
-                "statuses": array(each.handler.status for each in bindings),
-            },
-        ).fetchall()
+        asked = {
+            "tables": array(str(each.table) for each in bindings),
+            "statuses": array(each.handler.status for each in bindings),
+        }
+        self.link.connection.execute(statement("register_handlers"), asked)
+        rows = self.link.connection.execute(statement("handler_numbers"), asked).fetchall()
         numbers = {(table, status): number for number, table, status in rows}
         for each in bindings:
             each.id = numbers[str(each.table), each.handler.status]

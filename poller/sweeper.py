@@ -116,6 +116,6 @@ def _crashed(binding: Binding, dead: DeadClaim) -> Result:
     attempt = dead.attempt + 1
     error = Crashed("the worker died while it held the row", times=dead.crashes + 1)
     outcome = of_error(binding.handler, error, attempt, dead.age)
-    lease = Lease(dead.lease, binding, claimed_at=None, clock=0.0)
+    lease = Lease(dead.lease, dead.worker, binding, claimed_at=None, clock=0.0)
     task = Task(lease, dead.key, (), attempt=attempt, retaken=True)
     return Result(task, outcome, dead.seconds)

@@ -94,6 +94,14 @@ class Engine:
         self._links: list[_MovedLink] = []
 
     def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self._close_links()
+            raise
+        return self
+
+    def _start(self) -> None:
         schema.migrate(self._url)
         link = self._link("test")
         self._bindings = [bind(link.connection, handler) for handler in self._handlers]
@@ -114,11 +122,13 @@ class Engine:
             give_back=self._settler.report,
             poll=0.0,
         )
-        return self
 
     def __exit__(self, *_: object) -> None:
         self._executor.close()
         self._heartbeat.leave()
+        self._close_links()
+
+    def _close_links(self) -> None:
         for link in self._links:
             link.close()
 

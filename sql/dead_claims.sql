@@ -2,7 +2,7 @@
 -- Locks    none: the settling fences itself.
 -- Fence    none: what is read here may be settled by another in the meantime; settle.sql finds out.
 -- Index    claim_worker; attempt's primary key.
-select c.lease::text, c.handler_id, k.key,
+select c.lease::text, c.worker_id, c.handler_id, k.key,
        coalesce(a.attempt, 0) as attempt,
        coalesce(a.crashes, 0) as crashes,
        extract(epoch from poller.now() - coalesce(a.first_at, c.claimed_at))::float8 as age,

@@ -4,7 +4,7 @@
 -- Index    none.
 select n.table_name, string_agg(n.privilege, ', ' order by n.place) as privileges
   from (values ('handler', 'select', 1), ('handler', 'insert', 2),
-               ('history', 'select', 1), ('history', 'insert', 2),
+               ('history', 'insert', 2),
                ('tally', 'select', 1), ('tally', 'insert', 2), ('tally', 'update', 3),
                ('worker', 'select', 1), ('worker', 'insert', 2), ('worker', 'update', 3),
                ('worker', 'delete', 4),

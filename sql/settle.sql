@@ -8,11 +8,13 @@
 -- CAS      the row must still show the status it was leased with; else the outcome is recorded as
 --          superseded (or gone), and what somebody else wrote stands.
 -- Index    the primary keys of all the tables named.
+-- Plans    keys are looked up by hashed subplans (IN in an expression), not joined: no estimate, however wrong,
+--          can make them nested loops.
 -- Input    rows refer by number to leases and to outcomes, since most rows of a batch share both.
 -- Returns  how many outcomes counted, and [key, result] where the result is not the verdict. 'refused' is
 --          not settled: a trigger or rule of the user's swallowed the UPDATE, and the row is as it was.
 with held as materialized (
-    select c.lease, c.keys, c.worker_id
+    select c.lease, c.keys
       from poller.claim as c
      where c.lease = any(%(leases)s::uuid[])
      order by c.lease
@@ -24,14 +26,17 @@ with held as materialized (
                   %(retaken)s::boolean[])
            with ordinality
         as kind (verdict, to_status, delay, attempt, error, crashed, isolated, retaken, kind_no)
-), outcome as materialized (
-    select h.lease, h.worker_id, h.poller_key, kind.*, o.seconds {o_values}
+), told as materialized (
+    select (%(leases)s::uuid[])[o.lease_no] as lease, (%(workers)s::integer[])[o.lease_no] as worker_id, o.*
       from unnest(%(key)s::text[], %(lease_no)s::integer[], %(kind_no)s::integer[], %(seconds)s::real[]
                   {value_parameters})
            with ordinality
         as o (poller_key, lease_no, kind_no, seconds {value_names}, place)
-      join unnest(%(leases)s::uuid[]) with ordinality as l (lease, lease_no) using (lease_no)
-      join (select lease, worker_id, unnest(keys) as poller_key from held) as h using (lease, poller_key)
+), outcome as materialized (
+    select o.*, kind.verdict, kind.to_status, kind.delay, kind.attempt, kind.error, kind.crashed,
+           kind.isolated, kind.retaken,
+           (o.lease, o.poller_key) in (select h.lease, unnest(h.keys) from held as h) as is_held
+      from told as o
       join kind using (kind_no)
      order by o.place
 ), moved as (
@@ -40,6 +45,7 @@ with held as materialized (
       from outcome as o
      where {key_columns} = {outcome_columns}
        and t.{status} = {held}
+       and o.is_held
        and o.to_status is not null
     returning o.poller_key
 ), unmoved as materialized (
@@ -48,17 +54,20 @@ with held as materialized (
            t.ctid is not null as present
       from outcome as o
       left join {table} as t on {key_columns} = {outcome_columns}
-     where o.poller_key not in (select m.poller_key from moved as m)
+     where o.is_held
+       and o.poller_key not in (select m.poller_key from moved as m)
 ), settled as materialized (
     select o.*,
-           case when u.poller_key is null or o.verdict = 'released' then o.verdict
-                when u.unchanged and o.to_status is null then o.verdict
-                when u.unchanged then 'refused'
-                when u.present then 'superseded'
+           case when o.verdict = 'released' or o.poller_key in (select m.poller_key from moved as m)
+                then o.verdict
+                when o.poller_key in (select u.poller_key from unmoved as u where u.unchanged)
+                then case when o.to_status is null then o.verdict else 'refused' end
+                when o.poller_key in (select u.poller_key from unmoved as u where u.present)
+                then 'superseded'
                 else 'gone'
            end as result
       from outcome as o
-      left join unmoved as u using (poller_key)
+     where o.is_held
 ), troubled as (
     insert into poller.attempt as a
            (handler_id, key, state, attempt, crashes, isolated, next_at, error, visit, first_at)
@@ -80,23 +89,23 @@ with held as materialized (
            changed_at = poller.now()
 ), cleared as (
     delete from poller.attempt as a
-     using settled as s
      where a.handler_id = %(handler)s
-       and a.key = s.poller_key
-       and s.retaken
-       and s.result in ('moved', 'failed', 'superseded', 'gone')
+       and a.key = any (array(
+             select s.poller_key from settled as s
+              where s.retaken and s.result in ('moved', 'failed', 'superseded', 'gone')))
 ), rest as materialized (
-    select h.lease, array_agg(k.key order by k.place) filter (where s.poller_key is null) as keys
+    select h.lease,
+           array(select k.key
+                   from unnest(h.keys) with ordinality as k (key, place)
+                  where k.key not in (select s.poller_key from settled as s where s.result <> 'refused')
+                  order by k.place) as keys
       from held as h
-     cross join unnest(h.keys) with ordinality as k (key, place)
-      left join settled as s on s.poller_key = k.key and s.result <> 'refused'
-     group by h.lease
 ), given_back as (
     delete from poller.claim as c using rest
-     where c.lease = rest.lease and rest.keys is null
+     where c.lease = rest.lease and rest.keys = '{{}}'
 ), kept as (
     update poller.claim as c set keys = rest.keys from rest
-     where c.lease = rest.lease and rest.keys is not null
+     where c.lease = rest.lease and rest.keys <> '{{}}'
 ), recorded as (
     insert into poller.history
            (handler_id, key, verdict, from_status, to_status, attempt, seconds, error, worker_id, lease)

@@ -11,6 +11,8 @@ from poller.cli import check, db, listings, orders, project, schema, settings, w
 from poller.cli import run as run_command
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from poller.cli.guard import Session
 
 EPILOG = (
@@ -51,11 +53,19 @@ def _command() -> Any:
     """Return the commands, with what holds for each of them: variables, and `--debug` after its name too."""
     command: Any = typer.main.get_command(app)
     [debug] = [each for each in command.params if each.name == "debug"]
-    for each in command.commands.values():
-        if not hasattr(each, "commands"):
+    for each in _leaves(command):
+        if not each.context_settings.get("ignore_unknown_options"):
             each.params.append(debug)
     settings.name_variables(command)
     return command
+
+
+def _leaves(group: Any) -> Iterator[Any]:
+    for each in group.commands.values():
+        if hasattr(each, "commands"):
+            yield from _leaves(each)
+        else:
+            yield each
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - Typer calls it

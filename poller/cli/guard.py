@@ -116,7 +116,7 @@ def _database(error: Any) -> str:
     text = _one_line(error.diag.message_primary or error)
     if error.sqlstate == "42501":
         return f"{text}; grant the role what the README lists under 'Least privilege'"
-    if error.sqlstate is None or error.sqlstate[:2] in ("08", "57"):
+    if error.sqlstate is None or error.sqlstate.startswith(("08", "57P")):
         return f"the database went away: {text}; try again"
     return f"the database refused: {text} ({error.sqlstate}); --debug shows the statement's place"
 

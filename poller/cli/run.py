@@ -21,7 +21,7 @@ Only = Annotated[
         "--only",
         metavar="NAME",
         show_default=False,
-        help="Only this handler: a table, table:status, or a function's name. May be repeated.",
+        help="Only this handler: a table, table:status or a function's name. May be repeated.",
     ),
 ]
 Drain = Annotated[

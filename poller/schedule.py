@@ -1,0 +1,367 @@
+"""When a job is due: cron, fixed rate, fixed delay. Instants in, instants out; no clock is read here.
+
+Every schedule answers the same questions, so that a planner needs nothing but the database's clock: what
+comes after an instant, what came last, which slots lie between two instants. An answer costs by the slots
+it holds, never by how long nobody asked.
+
+**Changes of clocks.** The rules are those of cronie 1.7 (crond(8), "Daylight Saving Time and other time
+changes"; `main()` and `find_jobs()` in cron.c), worked out on the offsets of the zone:
+
+- A line whose minute or hour begins with `*` follows real time. It fires whenever the clock shows a matching
+  time: twice in an hour that comes twice, never in one that is left out.
+- Any other line has its times of day. It follows a virtual clock, which nobody ever sets. If clocks go
+  forward, the virtual one catches up at once: times left out fire at the first instant after the gap, as one
+  slot, together with one that is due at that instant anyway. If clocks go back, it waits: a time that comes
+  twice fires at the first.
+- That holds for changes up to three hours. Larger ones (the date line moved, say) are corrections of the
+  calendar, and the new time holds as it is: what was left out is lost, what comes again fires again.
+- The field of seconds, which cronie has not, plays no part: `*/10 30 2 * * *` has its time of day.
+
+Zones are read through `zoneinfo`, so hosts that plan together should have the same tzdata.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import zoneinfo
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import NamedTuple
+
+from poller import cronline
+from poller.duration import seconds
+from poller.errors import ConfigurationError
+
+_WITH_ZONE = re.compile(r"\s*(?:CRON_)?TZ=(\S*)(.*)", re.DOTALL)
+_BY_DURATION = re.compile(r"\s*@(every|after)\b(.*)", re.DOTALL | re.IGNORECASE)
+_LOCAL = re.compile(r"(posix|right)/.*|localtime|posixrules|Factory")  # not one thing on every host
+_UNITS = (
+    ("w", 604_800_000_000),
+    ("d", 86_400_000_000),
+    ("h", 3_600_000_000),
+    ("m", 60_000_000),
+    ("s", 1_000_000),
+)
+
+_LONGEST = 36_525 * 86_400.0  # a hundred years: anything longer is a slip, and would leave the calendar
+_SECOND = timedelta(seconds=1)
+_MOMENT = timedelta.resolution
+_LARGE = timedelta(hours=3)
+_NEAR = timedelta(
+    days=2
+)  # more than any two offsets differ, and less than any two changes lie apart (4 days, 1939)
+
+
+class _Slots(ABC):
+    """What a planner asks of any schedule. Instants are aware; those returned are in UTC."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def next_after(self, instant: datetime, anchor: datetime) -> datetime | None:
+        """Return the first slot after an instant."""
+
+    @abstractmethod
+    def latest_at_or_before(self, instant: datetime, anchor: datetime) -> datetime | None:
+        """Return the last slot up to an instant."""
+
+    def slots_between(self, after: datetime, until: datetime, anchor: datetime, limit: int) -> list[datetime]:
+        """Return the newest slots after one instant and up to another, oldest first.
+
+        Args:
+            after: the instant that is no longer among them.
+            until: the last instant that may be among them.
+            anchor: where the slots are counted from, as for `next_after`.
+            limit: how many at most; that many are looked for, however many there were.
+        """
+        slots: list[datetime] = []
+        after = _utc(after)
+        slot = self.latest_at_or_before(until, anchor)
+        while slot is not None and slot > after and len(slots) < limit:
+            slots.append(slot)
+            slot = self.latest_at_or_before(slot - _MOMENT, anchor)
+        return slots[::-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Cron(_Slots):
+    """A cron line in a time zone, made by `Cron.parse`. It needs no anchor, and takes any.
+
+    Args:
+        expression: the line in its canonical form, without zone.
+        tz: the name of the zone.
+    """
+
+    expression: str
+    tz: str = "UTC"
+
+    @classmethod
+    def parse(cls, expression: str, tz: str = "UTC") -> Cron:
+        """Read a line of 5 fields, of 6 (seconds first), or a word such as `@daily`.
+
+        Args:
+            expression: the line; a leading `CRON_TZ=Zone` or `TZ=Zone` goes before `tz`.
+            tz: the name of an IANA time zone.
+
+        Raises:
+            ConfigurationError: the line cannot be read, never fires, or means something else than it says;
+                or there is no such zone.
+        """
+        made = parse(expression, tz)
+        if not isinstance(made, Cron):
+            msg = f"cron expression {expression!r}: it has no times of day; it is a fixed rate or delay"
+            raise ConfigurationError(msg)
+        return made
+
+    def __str__(self) -> str:
+        return self.expression if self.tz == "UTC" else f"CRON_TZ={self.tz} {self.expression}"
+
+    def next_after(self, instant: datetime, anchor: datetime) -> datetime | None:  # noqa: ARG002 - one interface
+        """Return the first slot after an instant; None where the calendar ends."""
+        try:
+            return _next(self, _whole(instant) + _SECOND)
+        except OverflowError:
+            return None
+
+    def latest_at_or_before(self, instant: datetime, anchor: datetime) -> datetime | None:  # noqa: ARG002 - one interface
+        """Return the last slot up to an instant; None where the calendar begins."""
+        try:
+            return _previous(self, _whole(instant))
+        except OverflowError:
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class Every(_Slots):
+    """Fixed rate: the anchor, and each whole number of periods after it. There is nothing before the anchor.
+
+    Args:
+        period: in seconds, to the microsecond.
+    """
+
+    period: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "period", _checked(self.period, "the period of a fixed rate"))
+
+    def __str__(self) -> str:
+        return f"@every {_written(self.period)}"
+
+    def next_after(self, instant: datetime, anchor: datetime) -> datetime | None:
+        """Return the first slot after an instant: the anchor itself, if that is still to come."""
+        start, period = _utc(anchor), timedelta(seconds=self.period)
+        return start + max(0, (_utc(instant) - start) // period + 1) * period
+
+    def latest_at_or_before(self, instant: datetime, anchor: datetime) -> datetime | None:
+        """Return the last slot up to an instant; None before the anchor."""
+        start, period = _utc(anchor), timedelta(seconds=self.period)
+        periods = (_utc(instant) - start) // period
+        return start + periods * period if periods >= 0 else None
+
+
+@dataclass(frozen=True, slots=True)
+class FixedDelay(_Slots):
+    """Fixed delay: one slot, that long after the last run finished. Further ones wait for that one's finish.
+
+    Args:
+        delay: in seconds, to the microsecond.
+    """
+
+    delay: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "delay", _checked(self.delay, "a fixed delay"))
+
+    def __str__(self) -> str:
+        return f"@after {_written(self.delay)}"
+
+    def next_after(self, instant: datetime, anchor: datetime) -> datetime | None:  # noqa: ARG002 - one interface
+        """Return the slot that follows a run which finished at an instant."""
+        return _utc(instant) + timedelta(seconds=self.delay)
+
+    def latest_at_or_before(self, instant: datetime, anchor: datetime) -> datetime | None:
+        """Return the slot after a run that finished at the anchor, if that is not still to come."""
+        slot = _utc(anchor) + timedelta(seconds=self.delay)
+        return slot if slot <= _utc(instant) else None
+
+
+Schedule = Cron | Every | FixedDelay
+
+
+def parse(text: str, tz: str = "UTC") -> Schedule:
+    """Read a schedule: a cron line, `@every 5m` (fixed rate) or `@after 5m` (fixed delay).
+
+    What `str()` makes of a schedule is read back as its equal.
+
+    Args:
+        text: the schedule; a leading `CRON_TZ=Zone` or `TZ=Zone` goes before `tz`.
+        tz: the name of an IANA time zone; to rates and delays it makes no difference.
+
+    Raises:
+        ConfigurationError: the text is no schedule, never fires, or means something else than it says;
+            or there is no such zone.
+    """
+    if not isinstance(text, str):
+        msg = f"a schedule is written like '0 3 * * *' or '@every 5m', got {text!r}"
+        raise ConfigurationError(msg)
+    if with_zone := _WITH_ZONE.fullmatch(text):
+        tz, text = with_zone[1], with_zone[2]
+    _check_zone(tz)
+    if by_duration := _BY_DURATION.fullmatch(text):
+        kind = Every if by_duration[1].lower() == "every" else FixedDelay
+        return kind(seconds(by_duration[2]))
+    return Cron(cronline.read(text).text, tz)
+
+
+def _checked(value: float, what: str) -> float:
+    rounded = round(float(value), 6)
+    if not 0 < rounded <= _LONGEST:
+        msg = f"{what} must be more than 0s and at most 36525d, got {value:g}s"
+        raise ConfigurationError(msg)
+    return rounded
+
+
+def _written(value: float) -> str:
+    """Return seconds as a duration that is read back as the same number: `1h30m`, `1s500ms`."""
+    parts, rest = [], round(value * 1_000_000)
+    for unit, size in _UNITS:
+        count, rest = divmod(rest, size)
+        parts.append(f"{count}{unit}" if count else "")
+    return "".join(parts) + (f"{rest / 1000:g}ms" if rest else "")
+
+
+# --- zones --------------------------------------------------------------------------------------------
+
+
+def _check_zone(name: str) -> None:
+    """Refuse what is not the name of a zone that is the same on every host.
+
+    Raises:
+        ConfigurationError: with the names that are near it.
+    """
+    try:
+        if not _LOCAL.fullmatch(name):
+            _zone(name)
+            return
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError, TypeError):
+        pass  # not there, no path to look at, a folder, no text
+    near = _near(str(name))
+    msg = f"unknown time zone {name!r}; " + (
+        f"is it {' or '.join(near)}?" if near else "write it like Europe/Berlin"
+    )
+    raise ConfigurationError(msg)
+
+
+def _near(name: str) -> list[str]:
+    """Return names of zones that may have been meant: the same city, or nearly the same letters."""
+    known = {zone.lower(): zone for zone in sorted(zoneinfo.available_timezones())}
+    wanted = name.lower().replace(" ", "_")
+    same_city = [
+        zone for lowered, zone in known.items() if lowered == wanted or lowered.endswith(f"/{wanted}")
+    ]
+    return same_city or [known[lowered] for lowered in difflib.get_close_matches(wanted, known, 2, 0.8)]
+
+
+def _zone(name: str) -> tzinfo:
+    return UTC if name == "UTC" else zoneinfo.ZoneInfo(name)  # UTC is there where no tzdata is
+
+
+def _utc(instant: datetime) -> datetime:
+    if instant.tzinfo is None:
+        msg = "an instant must have a time zone"
+        raise ValueError(msg)
+    return instant.astimezone(UTC)
+
+
+def _whole(instant: datetime) -> datetime:
+    return _utc(instant).replace(microsecond=0)
+
+
+# --- between the clock on the wall and instants -------------------------------------------------------
+
+
+class _Stretch(NamedTuple):
+    """A time of one offset, around some instant. Where no change is near, it ends where the looking did."""
+
+    start: datetime
+    end: datetime
+    before: timedelta  # the offset until `start`, within, and from `end` on
+    offset: timedelta
+    after: timedelta
+
+    def begins(self, line: cronline.CronLine) -> datetime:
+        """Return the first time in it that is the line's: what the clock shows, or the virtual one."""
+        is_set = line.follows_clock or abs(self.offset - self.before) > _LARGE
+        return _wall(self.start, self.offset if is_set else self.before)
+
+
+def _next(cron: Cron, instant: datetime) -> datetime | None:
+    """Return the first slot from a whole second on, stretch by stretch."""
+    line, zone = cronline.read(cron.expression), _zone(cron.tz)
+    asked = found = None
+    while True:
+        stretch = _stretch(zone, instant)
+        wall = stretch.begins(line)
+        if instant > stretch.start:
+            wall = max(wall, _wall(instant, stretch.offset))
+        if asked is None or found is None or not asked <= wall <= found:
+            asked, found = wall, line.at_or_after(wall)
+        if found is None:
+            return None
+        slot = max(stretch.start, _instant(found, stretch.offset))
+        if slot < stretch.end:
+            return slot
+        instant = stretch.end if stretch.after != stretch.offset else max(stretch.end, slot - _NEAR)
+
+
+def _previous(cron: Cron, instant: datetime) -> datetime | None:
+    """Return the last slot up to a whole second, stretch by stretch."""
+    line, zone = cronline.read(cron.expression), _zone(cron.tz)
+    asked = found = None
+    while True:
+        stretch = _stretch(zone, instant)
+        wall = _wall(instant, stretch.offset)
+        if asked is None or found is None or not found <= wall <= asked:
+            asked, found = wall, line.at_or_before(wall)
+        if found is None:
+            return None
+        slot = _instant(found, stretch.offset)
+        if found >= stretch.begins(line):
+            return max(stretch.start, slot)
+        instant = stretch.start - _SECOND
+        if stretch.before == stretch.offset:
+            instant = min(instant, slot + _NEAR)
+
+
+def _stretch(zone: tzinfo, instant: datetime) -> _Stretch:
+    early, late = instant - _NEAR, instant + _NEAR
+    before, offset, after = (_offset(zone, moment) for moment in (early, instant, late))
+    start = early if before == offset else _change(zone, early, instant)
+    end = late if after == offset else _change(zone, instant, late)
+    return _Stretch(start, end, before, offset, after)
+
+
+def _change(zone: tzinfo, early: datetime, late: datetime) -> datetime:
+    """Return the second from which on the later offset holds; there is one change between the two."""
+    old = _offset(zone, early)
+    while (between := (late - early) // _SECOND) > 1:
+        middle = early + between // 2 * _SECOND
+        if _offset(zone, middle) == old:
+            early = middle
+        else:
+            late = middle
+    return late
+
+
+def _offset(zone: tzinfo, instant: datetime) -> timedelta:
+    return instant.astimezone(zone).utcoffset() or timedelta()
+
+
+def _wall(instant: datetime, offset: timedelta) -> datetime:
+    return (instant + offset).replace(tzinfo=None)
+
+
+def _instant(wall: datetime, offset: timedelta) -> datetime:
+    return (wall - offset).replace(tzinfo=UTC)

@@ -1,0 +1,7 @@
+-- Purpose  Read the numbers of handlers. Apart from their registration, since that statement's snapshot does
+--          not see a number that another process has given at the same time.
+-- Locks    none.  Fence  none.
+-- Index    handler's unique key.
+select h.id, h.table_name, h.status
+  from poller.handler as h
+  join unnest(%(tables)s::text[], %(statuses)s::text[]) as w (table_name, status) using (table_name, status)

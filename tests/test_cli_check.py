@@ -1,0 +1,235 @@
+"""`poller check`: everything that is wrong, with what to do about it, before anything runs."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.cli import HANDLERS, known, make_tenants
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import psycopg
+
+    from tests.harness import Project
+
+INDEXED = """
+    create index on tenants (id) where status = 'pending';
+    create index on tenants (id) where status = 'closing';
+"""
+
+
+@pytest.fixture
+def role(db: psycopg.Connection[Any]) -> Iterator[str]:
+    """A role without rights of its own."""
+    name = f"poller_test_{uuid.uuid4().hex[:12]}"
+    db.execute(f"create role {name}; grant usage on schema poller to {name}")
+    db.execute(f"grant select on all tables in schema poller to {name}")
+    yield name
+    db.execute(f"drop owned by {name}; drop role {name}")
+
+
+def findings(project: Project, *, status: int = 0) -> list[tuple[str, str, str, str]]:
+    """Return severity, where, what and todo of each finding, having seen the exit status."""
+    ended = project.run("check", "--json")
+    assert ended.returncode == status, ended
+    return [
+        (each["severity"], each["where"], each["what"], each["todo"]) for each in json.loads(ended.stdout)
+    ]
+
+
+def test_nothing_is_found_where_all_is_well(project: Project, db: psycopg.Connection[Any]) -> None:
+    """Exit status 0, and it says so."""
+    make_tenants(db, "pending", "normal")
+    db.execute(INDEXED)
+    project.handlers(HANDLERS)
+    assert findings(project) == []
+    assert project.run("check").stdout == "nothing to find fault with\n"
+
+
+def test_every_fault_of_every_handler_is_found(project: Project, db: psycopg.Connection[Any]) -> None:
+    """Not the first alone; exit status 1."""
+    db.execute("create type state as enum ('pending', 'normal')")
+    db.execute("create table tenants (id int primary key, status state, due int)")
+    db.execute("create table loose (id int, status text)")
+    project.handlers("""
+        @handler("tenants", status="pending", to="done", during="busy", due="due")
+        def a(row): ...
+
+        @handler("loose", status="pending", to="normal")
+        def b(row): ...
+
+        @handler("tenants", column="state", status="normal", to="pending")
+        def c(row): ...
+
+        @handler("nowhere", status="pending", to="normal")
+        def d(row): ...
+    """)
+
+    found = findings(project, status=1)
+
+    assert {severity for severity, *_ in found} == {"error"}
+    said = "\n".join(f"{where}: {what}; {todo}" for _, where, what, todo in found)
+    for part in (
+        "'busy'", "'done'", "it takes pending, normal", "must be a timestamp", "has no column 'state'",
+        "table loose has no primary key", "there is no table nowhere", "(a)", "(b)", "(c)", "(d)",
+    ):  # fmt: skip
+        assert part in said
+    people = project.run("check")
+    assert people.returncode == 1
+    assert people.stdout.splitlines()[-1] == "6 errors, 0 warnings, 0 for advice"
+
+
+def test_sql_of_the_handler_that_postgres_cannot_plan_is_found(
+    project: Project, db: psycopg.Connection[Any]
+) -> None:
+    """A `where` or `order_by` that is none for this table."""
+    make_tenants(db)
+    db.execute(INDEXED)
+    project.handlers(
+        '@handler("tenants", status="pending", to="normal", where="colour = 3")\ndef f(row): ...\n'
+    )
+    [(severity, _, what, _)] = findings(project, status=1)
+    assert severity == "error"
+    assert "colour" in what
+
+
+def test_a_missing_index_is_spelt_out(project: Project, db: psycopg.Connection[Any]) -> None:
+    """The statement can be run as it is, after which nothing is missing."""
+    db.execute(
+        'create schema "S p"; create table "S p"."Order" ("Id" int primary key, prio int, "State" int)'
+    )
+    project.handlers("""
+        @handler('"S p"."Order"', column="State", status=1, to=2, order_by='prio desc, "Id"')
+        def f(row): ...
+
+        @handler('"S p"."Order"', column="State", status=2, to=3)
+        def g(row): ...
+    """)
+
+    found = findings(project)
+
+    assert [(severity, where) for severity, where, *_ in found] == [
+        ("warning", "S p.Order:1"), ("warning", "S p.Order:2")
+    ]  # fmt: skip
+    assert found[0][3] == (
+        'CREATE INDEX CONCURRENTLY ON "S p"."Order" (prio desc, "Id") WHERE "State" = \'1\';'
+    )
+    for *_, todo in found:
+        db.execute(todo)
+    assert findings(project) == []
+
+
+def test_a_partitioned_table_gets_an_index_that_it_takes(
+    project: Project, db: psycopg.Connection[Any]
+) -> None:
+    """Postgres refuses CONCURRENTLY there."""
+    db.execute("create table part (id int primary key, status text) partition by range (id)")
+    db.execute("create table part_1 partition of part for values from (0) to (9)")
+    project.handlers('@handler("part", status="new", to="old")\ndef f(row): ...\n')
+    [(*_, todo)] = findings(project)
+    assert "CONCURRENTLY" not in todo
+    db.execute(todo)
+    assert findings(project) == []
+
+
+@pytest.mark.parametrize(
+    ("index", "serves"),
+    [
+        ("(id) where status in ('pending', 'closing')", True),
+        ("(id) where status <> 'normal'", True),
+        ("(status)", True),
+        ("(status, created_at)", True),
+        ("(id) where status = 'normal'", False),
+        ("(id, status)", False),
+        ("(id) where status = 'pending' and created_at > '2020-01-01'", False),
+        ("using brin (status)", False),
+    ],
+)
+def test_an_index_serves_if_it_finds_the_rows_by_their_status(
+    project: Project,
+    db: psycopg.Connection[Any],
+    index: str,
+    serves: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """Led by the status, or partial with a predicate that holds for it."""
+    make_tenants(db)
+    db.execute(f"create index on tenants {index}")
+    project.handlers('@handler("tenants", status="pending", to="normal")\ndef f(row): ...\n')
+    assert (findings(project) == []) is serves
+
+
+def test_rows_that_wait_for_nobody_are_found(project: Project, db: psycopg.Connection[Any]) -> None:
+    """Orphans of a `during`, and statuses that no handler takes or leads to."""
+    make_tenants(db, "busy", "busy", "pendng", "normal")
+    db.execute(INDEXED)
+    known(db, "public.tenants", "pending")
+    project.handlers(HANDLERS)
+    orphans, strange = findings(project)
+    assert orphans[:2] == ("warning", "public.tenants:pending")
+    assert "2 rows show 'busy'" in orphans[2]
+    assert strange[:2] == ("advice", "public.tenants")
+    assert "'pendng' (1 rows)" in strange[2]
+
+
+def test_autovacuum_that_is_off_is_found(project: Project, db: psycopg.Connection[Any]) -> None:
+    """Each move leaves a dead row version."""
+    make_tenants(db)
+    db.execute(INDEXED)
+    db.execute("alter table tenants set (autovacuum_enabled = off)")
+    project.handlers(HANDLERS)
+    [(severity, _, _, todo)] = findings(project)
+    assert (severity, todo) == ("warning", "alter table tenants reset (autovacuum_enabled)")
+
+
+def test_a_clock_that_differs_is_found(project: Project, db: psycopg.Connection[Any]) -> None:
+    """By more than two seconds, either way."""
+    make_tenants(db)
+    db.execute(INDEXED)
+    project.handlers(HANDLERS)
+    db.execute(f"alter database {db.info.dbname} set poller.clock_offset = '1 hour'")
+    [(severity, where, what, _)] = findings(project)
+    assert (severity, where) == ("warning", "database")
+    assert "3600s behind" in what
+
+
+def test_a_schema_that_is_missing_is_mentioned(project: Project, empty_url: str) -> None:
+    """`run` would make it; the handlers are checked all the same."""
+    project.url = empty_url
+    project.handlers(HANDLERS)
+    first, *rest = findings(project, status=1)
+    assert first == ("advice", "database", "this database has no schema poller yet", "run: poller migrate")
+    assert len(rest) == 2
+
+
+def test_missing_rights_are_found(project: Project, db: psycopg.Connection[Any], role: str) -> None:
+    """On poller's own tables and on the user's, with the grant to run."""
+    make_tenants(db)
+    project.url += f"{'&' if '?' in project.url else '?'}options=-c%20role%3D{role}"
+    project.handlers(HANDLERS)
+    found = findings(project, status=1)
+    todos = [todo for *_, todo in found]
+    assert any(todo.startswith("grant insert, update, delete on poller.claim to") for todo in todos)
+    assert any("grant select, update on" in todo for todo in todos)
+
+
+def test_hidden_rows_are_found(project: Project, db: psycopg.Connection[Any], role: str) -> None:
+    """Row level security without a policy hides all; with one, perhaps some."""
+    make_tenants(db)
+    db.execute(INDEXED)
+    db.execute("alter table tenants enable row level security")
+    db.execute(f"grant all on tenants to {role}; grant all on all tables in schema poller to {role}")
+    project.url += f"{'&' if '?' in project.url else '?'}options=-c%20role%3D{role}"
+    project.handlers(HANDLERS)
+    [(severity, _, what, _)] = findings(project, status=1)
+    assert severity == "error"
+    assert "hides every row" in what
+
+    db.execute("create policy late on tenants using (id > 5)")
+    [(severity, _, what, _)] = findings(project)
+    assert severity == "warning"
+    assert "may hide rows" in what
