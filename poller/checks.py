@@ -20,6 +20,7 @@ from poller.binding import Binding, explain
 from poller.database import is_pooled
 from poller.errors import PollerError
 from poller.operators import Operators
+from poller.queries import trusted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -224,7 +225,7 @@ class Checks:
 def _plain_order(binding: Binding) -> sql.Composable:
     """Return the columns of the claim's order as an index takes them: without the alias of its table."""
     if binding.handler.order_by is not None:
-        return sql.SQL(binding.handler.order_by)
+        return trusted(binding.handler.order_by)
     return sql.SQL(", ").join(sql.Identifier(name) for name in binding.table.key)
 
 

@@ -17,7 +17,7 @@ import functools
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from poller.errors import ConfigurationError
 
@@ -67,8 +67,8 @@ class CronLine:
 
     Args:
         text: the line in one way of writing: upper case, single spaces, macros replaced.
-        follows_clock: whether the minute or the hour begins with `*`, which is how cronie tells jobs
-            that recur by the clock from those that have their time of day (`MIN_STAR | HR_STAR` in its entry.c).
+        follows_clock: whether the minute or the hour begins with `*`: how cronie tells jobs that recur by
+            the clock from those that have their time of day (`MIN_STAR | HR_STAR` in entry.c).
         searches: the same as lines for croniter, whose times are to be taken together.
     """
 
@@ -99,7 +99,7 @@ def read(text: str) -> CronLine:
     try:
         return _read(canonical)
     except ValueError as error:
-        msg = f"cron expression {text!r}: {error}"
+        msg = f"cron expression {' '.join(text.split())!r}: {error}"
         raise ConfigurationError(msg) from None
 
 
@@ -184,7 +184,7 @@ def _number(token: str, field: _Field) -> int:
     return _refuse(token, field)
 
 
-def _refuse(token: str, field: _Field) -> Any:
+def _refuse(token: str, field: _Field) -> NoReturn:
     msg = f"{token!r} is no {field.name} ({field.values})"
     raise ValueError(msg)
 
@@ -193,8 +193,8 @@ def _refuse_step(item: str, field: _Field, low: int, step: int) -> None:
     if step == 0:
         msg = f"{item!r} has a step of 0"
         raise ValueError(msg)
-    wanted = f", or @every {step}{field.unit} if that was meant" if field.unit else ""
-    msg = f"the step of {item!r} is larger than its range, so it means {field.name} {low} alone; write {low}{wanted}"
+    instead = f"write {low}" + (f", or @every {step}{field.unit}" if field.unit else "")
+    msg = f"the step of {item!r} leaves its range, so it means {field.name} {low} alone; {instead}"
     raise ValueError(msg)
 
 
@@ -203,7 +203,7 @@ def _searches(written: list[str], values: list[frozenset[str]]) -> list[str]:
 
     Days as in cronie's find_jobs(): both fields must hold if either begins with `*`, else one is enough.
     """
-    second, minute, hour, day, month, weekday = map(_listed, values, _FIELDS)
+    second, minute, hour, day, month, _ = map(_listed, values, _FIELDS)
     counted = frozenset(value for value in values[5] if not value.isdigit())
     kinds = [
         _listed(kind, _WEEKDAY) for kind in (values[5] - counted, counted) if kind
@@ -225,9 +225,9 @@ def _fires(line: str) -> bool:
 
     The usual line is known to fire without asking, which spares the import of croniter where it is only read.
     """
-    _, _, day, _, weekday, _ = line.split()
-    common = any(value in {"*", "l"} or int(value) <= _SAFE_DAY for value in day.split(","))
-    if common and weekday.replace(",", "").replace("*", "").isdigit() or (common and weekday == "*"):
+    _, _, days, _, weekdays, _ = line.split()
+    rare_day = all(day.isdigit() and int(day) > _SAFE_DAY for day in days.split(","))
+    if not rare_day and "#" not in weekdays and "l" not in weekdays:
         return True
     return _search(line, datetime(2000, 1, 1), "get_next") is not None  # noqa: DTZ001 - a wall has no zone
 

@@ -112,7 +112,7 @@ class Executor:
         now = monotonic()
         for run in list(self._running.values()):
             if run.deadline <= now:
-                self._abandon(run, TimedOut(f"timed out after {words(now - run.started)}"))
+                self._abandon(run, TimedOut(f"timed out after {words(run.deadline - run.started)}"))
 
     def stuck(self, patience: float) -> int:
         """Return how many abandoned handlers have gone on for longer than `patience` seconds."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 History = Literal["all", "failures", "off"]
 
+_NAME = re.compile(r'"((?:[^"]|"")+)"|([^."]+)')
+
 
 @dataclass(frozen=True, slots=True)
 class TableName:
@@ -33,7 +36,7 @@ class TableName:
     name: str
 
     def __str__(self) -> str:
-        return f"{self.schema}.{self.name}" if self.schema else self.name
+        return dotted(self.schema, self.name) if self.schema else dotted(self.name)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -181,17 +184,23 @@ def table_name(table: object) -> TableName:
     raise ConfigurationError(msg)
 
 
+def dotted(*names: str) -> str:
+    """Return names joined by dots, as `table_name` reads them: quoted where a dot or a quote is in one."""
+    return ".".join('"' + name.replace('"', '""') + '"' if {*name} & {*'."'} else name for name in names)
+
+
 def _split(text: str) -> list[str]:
-    """Split at dots outside double quotes; quotes are doubled inside quotes, as in SQL."""
-    parts, quoted = [""], False
-    for character in text.replace('""', "\0"):
-        if character == '"':
-            quoted = not quoted
-        elif character == "." and not quoted:
-            parts.append("")
-        else:
-            parts[-1] += '"' if character == "\0" else character
-    return [] if quoted else parts
+    """Split at dots outside double quotes, which are doubled inside quotes, as in SQL; [] if that fails."""
+    parts: list[str] = []
+    at = -1
+    while at < len(text):
+        part = _NAME.match(text, at + 1)
+        if part is None or text[part.end() : part.end() + 1] not in {"", "."}:
+            return []
+        quoted, plain = part.groups()
+        parts.append(plain if quoted is None else quoted.replace('""', '"'))
+        at = part.end()
+    return parts
 
 
 def _statuses(value: object) -> tuple[str, ...]:

@@ -225,7 +225,7 @@ class Operators:
             column=sql.Identifier(binding.handler.column),
             status=sql.Literal(binding.handler.status),
         )
-        return made.as_string(self.connection).strip() + ";"
+        return made.as_string(self.connection).replace("%%", "%").strip() + ";"
 
     def orphans(self, binding: Binding) -> int:
         """Count the rows that show the handler's `during` though nobody holds them."""

@@ -15,6 +15,8 @@ from psycopg import sql
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from psycopg.abc import AdaptContext
+
 
 @cache
 def template(name: str) -> sql.SQL:
@@ -25,8 +27,23 @@ def template(name: str) -> sql.SQL:
 
 
 def statement(name: str, **parts: sql.Composable) -> sql.Composed:
-    """Return the statement of `sql/<name>.sql` with its `{parts}` filled in."""
-    return template(name).format(**parts)
+    """Return the statement of `sql/<name>.sql` with its `{parts}` filled in, to be run with parameters."""
+    return template(name).format(**{place: _doubled(part) for place, part in parts.items()})
+
+
+class _Doubled(sql.Composable):
+    """A name or a literal whose percent signs are doubled: else psycopg takes them for parameters."""
+
+    def as_bytes(self, context: AdaptContext | None = None) -> bytes:
+        """Return it as it is sent."""
+        inner: sql.Composable = self._obj
+        return inner.as_bytes(context).replace(b"%", b"%%")
+
+
+def _doubled(part: sql.Composable) -> sql.Composable:
+    if isinstance(part, sql.Composed):
+        return sql.Composed([_doubled(each) for each in part])
+    return _Doubled(part) if isinstance(part, sql.Identifier | sql.Literal) else part
 
 
 def trusted(text: str) -> sql.SQL:

@@ -2,41 +2,26 @@
 
 Every schedule answers the same questions, so that a planner needs nothing but the database's clock: what
 comes after an instant, what came last, which slots lie between two instants. An answer costs by the slots
-it holds, never by how long nobody asked.
-
-**Changes of clocks.** The rules are those of cronie 1.7 (crond(8), "Daylight Saving Time and other time
-changes"; `main()` and `find_jobs()` in cron.c), worked out on the offsets of the zone:
-
-- A line whose minute or hour begins with `*` follows real time. It fires whenever the clock shows a matching
-  time: twice in an hour that comes twice, never in one that is left out.
-- Any other line has its times of day. It follows a virtual clock, which nobody ever sets. If clocks go
-  forward, the virtual one catches up at once: times left out fire at the first instant after the gap, as one
-  slot, together with one that is due at that instant anyway. If clocks go back, it waits: a time that comes
-  twice fires at the first.
-- That holds for changes up to three hours. Larger ones (the date line moved, say) are corrections of the
-  calendar, and the new time holds as it is: what was left out is lost, what comes again fires again.
-- The field of seconds, which cronie has not, plays no part: `*/10 30 2 * * *` has its time of day.
-
-Zones are read through `zoneinfo`, so hosts that plan together should have the same tzdata.
+it holds, never by how long nobody asked. What cron does when clocks are changed stands in `wallclock`.
 """
 
 from __future__ import annotations
 
-import difflib
 import re
-import zoneinfo
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
-from typing import NamedTuple
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
-from poller import cronline
+from poller import cronline, wallclock
 from poller.duration import seconds
 from poller.errors import ConfigurationError
 
-_WITH_ZONE = re.compile(r"\s*(?:CRON_)?TZ=(\S*)(.*)", re.DOTALL)
+if TYPE_CHECKING:
+    from datetime import tzinfo
+
+_WITH_ZONE = re.compile(r"\s*(?:CRON_)?TZ=(\S*)(.*)", re.DOTALL | re.IGNORECASE)
 _BY_DURATION = re.compile(r"\s*@(every|after)\b(.*)", re.DOTALL | re.IGNORECASE)
-_LOCAL = re.compile(r"(posix|right)/.*|localtime|posixrules|Factory")  # not one thing on every host
 _UNITS = (
     ("w", 604_800_000_000),
     ("d", 86_400_000_000),
@@ -44,14 +29,9 @@ _UNITS = (
     ("m", 60_000_000),
     ("s", 1_000_000),
 )
-
 _LONGEST = 36_525 * 86_400.0  # a hundred years: anything longer is a slip, and would leave the calendar
 _SECOND = timedelta(seconds=1)
 _MOMENT = timedelta.resolution
-_LARGE = timedelta(hours=3)
-_NEAR = timedelta(
-    days=2
-)  # more than any two offsets differ, and less than any two changes lie apart (4 days, 1939)
 
 
 class _Slots(ABC):
@@ -118,19 +98,22 @@ class Cron(_Slots):
     def __str__(self) -> str:
         return self.expression if self.tz == "UTC" else f"CRON_TZ={self.tz} {self.expression}"
 
-    def next_after(self, instant: datetime, anchor: datetime) -> datetime | None:  # noqa: ARG002 - one interface
+    def next_after(self, instant: datetime, anchor: datetime) -> datetime | None:  # noqa: ARG002
         """Return the first slot after an instant; None where the calendar ends."""
         try:
-            return _next(self, _whole(instant) + _SECOND)
+            return wallclock.slot_from(*self._read(), _whole(instant) + _SECOND)
         except OverflowError:
             return None
 
-    def latest_at_or_before(self, instant: datetime, anchor: datetime) -> datetime | None:  # noqa: ARG002 - one interface
+    def latest_at_or_before(self, instant: datetime, anchor: datetime) -> datetime | None:  # noqa: ARG002
         """Return the last slot up to an instant; None where the calendar begins."""
         try:
-            return _previous(self, _whole(instant))
+            return wallclock.slot_up_to(*self._read(), _whole(instant))
         except OverflowError:
             return None
+
+    def _read(self) -> tuple[cronline.CronLine, tzinfo]:
+        return cronline.read(self.expression), wallclock.zone(self.tz)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +160,7 @@ class FixedDelay(_Slots):
     def __str__(self) -> str:
         return f"@after {_written(self.delay)}"
 
-    def next_after(self, instant: datetime, anchor: datetime) -> datetime | None:  # noqa: ARG002 - one interface
+    def next_after(self, instant: datetime, anchor: datetime) -> datetime | None:  # noqa: ARG002
         """Return the slot that follows a run which finished at an instant."""
         return _utc(instant) + timedelta(seconds=self.delay)
 
@@ -208,7 +191,7 @@ def parse(text: str, tz: str = "UTC") -> Schedule:
         raise ConfigurationError(msg)
     if with_zone := _WITH_ZONE.fullmatch(text):
         tz, text = with_zone[1], with_zone[2]
-    _check_zone(tz)
+    wallclock.zone(tz)
     if by_duration := _BY_DURATION.fullmatch(text):
         kind = Every if by_duration[1].lower() == "every" else FixedDelay
         return kind(seconds(by_duration[2]))
@@ -232,42 +215,6 @@ def _written(value: float) -> str:
     return "".join(parts) + (f"{rest / 1000:g}ms" if rest else "")
 
 
-# --- zones --------------------------------------------------------------------------------------------
-
-
-def _check_zone(name: str) -> None:
-    """Refuse what is not the name of a zone that is the same on every host.
-
-    Raises:
-        ConfigurationError: with the names that are near it.
-    """
-    try:
-        if not _LOCAL.fullmatch(name):
-            _zone(name)
-            return
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError, TypeError):
-        pass  # not there, no path to look at, a folder, no text
-    near = _near(str(name))
-    msg = f"unknown time zone {name!r}; " + (
-        f"is it {' or '.join(near)}?" if near else "write it like Europe/Berlin"
-    )
-    raise ConfigurationError(msg)
-
-
-def _near(name: str) -> list[str]:
-    """Return names of zones that may have been meant: the same city, or nearly the same letters."""
-    known = {zone.lower(): zone for zone in sorted(zoneinfo.available_timezones())}
-    wanted = name.lower().replace(" ", "_")
-    same_city = [
-        zone for lowered, zone in known.items() if lowered == wanted or lowered.endswith(f"/{wanted}")
-    ]
-    return same_city or [known[lowered] for lowered in difflib.get_close_matches(wanted, known, 2, 0.8)]
-
-
-def _zone(name: str) -> tzinfo:
-    return UTC if name == "UTC" else zoneinfo.ZoneInfo(name)  # UTC is there where no tzdata is
-
-
 def _utc(instant: datetime) -> datetime:
     if instant.tzinfo is None:
         msg = "an instant must have a time zone"
@@ -277,91 +224,3 @@ def _utc(instant: datetime) -> datetime:
 
 def _whole(instant: datetime) -> datetime:
     return _utc(instant).replace(microsecond=0)
-
-
-# --- between the clock on the wall and instants -------------------------------------------------------
-
-
-class _Stretch(NamedTuple):
-    """A time of one offset, around some instant. Where no change is near, it ends where the looking did."""
-
-    start: datetime
-    end: datetime
-    before: timedelta  # the offset until `start`, within, and from `end` on
-    offset: timedelta
-    after: timedelta
-
-    def begins(self, line: cronline.CronLine) -> datetime:
-        """Return the first time in it that is the line's: what the clock shows, or the virtual one."""
-        is_set = line.follows_clock or abs(self.offset - self.before) > _LARGE
-        return _wall(self.start, self.offset if is_set else self.before)
-
-
-def _next(cron: Cron, instant: datetime) -> datetime | None:
-    """Return the first slot from a whole second on, stretch by stretch."""
-    line, zone = cronline.read(cron.expression), _zone(cron.tz)
-    asked = found = None
-    while True:
-        stretch = _stretch(zone, instant)
-        wall = stretch.begins(line)
-        if instant > stretch.start:
-            wall = max(wall, _wall(instant, stretch.offset))
-        if asked is None or found is None or not asked <= wall <= found:
-            asked, found = wall, line.at_or_after(wall)
-        if found is None:
-            return None
-        slot = max(stretch.start, _instant(found, stretch.offset))
-        if slot < stretch.end:
-            return slot
-        instant = stretch.end if stretch.after != stretch.offset else max(stretch.end, slot - _NEAR)
-
-
-def _previous(cron: Cron, instant: datetime) -> datetime | None:
-    """Return the last slot up to a whole second, stretch by stretch."""
-    line, zone = cronline.read(cron.expression), _zone(cron.tz)
-    asked = found = None
-    while True:
-        stretch = _stretch(zone, instant)
-        wall = _wall(instant, stretch.offset)
-        if asked is None or found is None or not found <= wall <= asked:
-            asked, found = wall, line.at_or_before(wall)
-        if found is None:
-            return None
-        slot = _instant(found, stretch.offset)
-        if found >= stretch.begins(line):
-            return max(stretch.start, slot)
-        instant = stretch.start - _SECOND
-        if stretch.before == stretch.offset:
-            instant = min(instant, slot + _NEAR)
-
-
-def _stretch(zone: tzinfo, instant: datetime) -> _Stretch:
-    early, late = instant - _NEAR, instant + _NEAR
-    before, offset, after = (_offset(zone, moment) for moment in (early, instant, late))
-    start = early if before == offset else _change(zone, early, instant)
-    end = late if after == offset else _change(zone, instant, late)
-    return _Stretch(start, end, before, offset, after)
-
-
-def _change(zone: tzinfo, early: datetime, late: datetime) -> datetime:
-    """Return the second from which on the later offset holds; there is one change between the two."""
-    old = _offset(zone, early)
-    while (between := (late - early) // _SECOND) > 1:
-        middle = early + between // 2 * _SECOND
-        if _offset(zone, middle) == old:
-            early = middle
-        else:
-            late = middle
-    return late
-
-
-def _offset(zone: tzinfo, instant: datetime) -> timedelta:
-    return instant.astimezone(zone).utcoffset() or timedelta()
-
-
-def _wall(instant: datetime, offset: timedelta) -> datetime:
-    return (instant + offset).replace(tzinfo=None)
-
-
-def _instant(wall: datetime, offset: timedelta) -> datetime:
-    return (wall - offset).replace(tzinfo=UTC)

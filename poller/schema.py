@@ -128,7 +128,7 @@ def add_triggers(connection: psycopg.Connection[Any], handlers: Sequence[Handler
     try:
         with connection.transaction():
             for binding in bindings:
-                connection.execute(binding.trigger)
+                connection.execute(binding.trigger, {})
     except psycopg.errors.InsufficientPrivilege as error:
         msg = f"cannot add a trigger: {str(error).splitlines()[0]}; run this as the owner of the table"
         raise DatabaseError(msg) from None

@@ -229,6 +229,9 @@ def _is_lock(error: Exception) -> bool:
 
 
 def _line(error: Exception) -> str:
+    primary = error.diag.message_primary if isinstance(error, psycopg.Error) else None
+    if primary:
+        return " ".join(primary.split())
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 

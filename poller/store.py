@@ -95,7 +95,7 @@ class Store:
         look = binding.claim_first if after is None else binding.claim_next
         asked = {"handler": binding.id, "limit": limit, "after": after}
         connection = self.link.connection
-        with connection.transaction(), connection.cursor(binary=True) as cursor:
+        with connection.transaction(), connection.cursor() as cursor:
             rows = cursor.execute(look, asked).fetchall()
             if not rows:
                 return [], None, False
@@ -122,7 +122,7 @@ class Store:
             return []
         asked = {"handler": binding.id, "limit": limit, "isolated": isolated}
         connection = self.link.connection
-        with connection.transaction(), connection.cursor(binary=True) as cursor:
+        with connection.transaction(), connection.cursor() as cursor:
             rows = {row[0]: row for row in cursor.execute(binding.claim_retries, asked).fetchall()}
             if not rows:
                 return []

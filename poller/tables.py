@@ -14,6 +14,7 @@ from psycopg import sql
 from psycopg.rows import namedtuple_row
 
 from poller.errors import ConfigurationError
+from poller.handler import dotted
 from poller.queries import statement, trusted
 
 if TYPE_CHECKING:
@@ -29,6 +30,14 @@ _KINDS = {
     "i": "an index",
     "S": "a sequence",
 }
+# What `jsonb ->>` gives back as it was; an array, say, would come back as JSON's.
+_PLAIN_IN_JSON = frozenset(
+    (
+        *("smallint", "integer", "bigint", "numeric", "real", "double precision", "boolean"),
+        *("text", "character varying", "bpchar", "uuid"),
+        *("date", "timestamp with time zone", "timestamp without time zone"),
+    )
+)
 _TIMESTAMPS = ("timestamp with time zone", "timestamp without time zone", "date")
 
 
@@ -65,7 +74,7 @@ class Table:
     row_security: bool
 
     def __str__(self) -> str:
-        return f"{self.schema}.{self.name}"
+        return dotted(self.schema, self.name)
 
     @property
     def identifier(self) -> sql.Identifier:
@@ -77,7 +86,11 @@ class Table:
         columns = self._key_columns()
         if len(columns) == 1:
             return sql.SQL("{}::text").format(columns[0])
-        return sql.SQL("jsonb_build_array({})::text").format(sql.SQL(", ").join(columns))
+        parts = [
+            column if self.columns[name].type in _PLAIN_IN_JSON else sql.SQL("{}::text").format(column)
+            for name, column in zip(self.key, columns, strict=True)
+        ]
+        return sql.SQL("jsonb_build_array({})::text").format(sql.SQL(", ").join(parts))
 
     def key_columns(self) -> sql.Composable:
         """Return the key's columns of a row `t`, to compare with `key_values`."""
@@ -133,6 +146,12 @@ def describe(connection: psycopg.Connection[Any], name: TableName) -> Table:
         msg = (
             f"the role {connection.info.user} may not read and update {name}; "
             f"run: grant select, update on {quoted} to {connection.info.user}"
+        )
+        raise ConfigurationError(msg)
+    if found.rules:
+        msg = (
+            f"table {name} has the rule {found.rules[0]} on updates, which Postgres does not apply to "
+            "poller's statements; make it a trigger"
         )
         raise ConfigurationError(msg)
     return Table(

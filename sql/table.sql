@@ -25,7 +25,9 @@ select c.oid::bigint, n.nspname, c.relname, c.relkind::text, c.relrowsecurity,
                                             'column', a.attname))
           from pg_constraint as k
           join pg_attribute as a on a.attrelid = c.oid and k.conkey = array[a.attnum]
-         where k.conrelid = c.oid and k.contype = 'c') as checks
+         where k.conrelid = c.oid and k.contype = 'c') as checks,
+       (select array_agg(r.rulename::text order by r.rulename)
+          from pg_rewrite as r where r.ev_class = c.oid and r.ev_type = '2') as rules
   from pg_class as c
   join pg_namespace as n on n.oid = c.relnamespace
  where c.oid = to_regclass(%(name)s)

@@ -19,8 +19,9 @@ from poller.sweeper import Sweeper
 from poller.testing import Engine
 
 if TYPE_CHECKING:
-    import psycopg
     from collections.abc import Iterator
+
+    import psycopg
 
     from tests.harness import Project
 
@@ -147,6 +148,22 @@ def test_a_fleet_runs_as_such_a_role(project: Project, as_role: str, db: psycopg
     assert ended.returncode == 1, ended.stderr
     rows = db.execute("select id, status from tenants order by id").fetchall()
     assert rows == [(1, "failed"), *((n, "normal") for n in (2, 3, 4, 5))]
+
+
+def test_the_other_commands_work_as_such_a_role_too(
+    project: Project, as_role: str, role: str, db: psycopg.Connection[Any]
+) -> None:
+    """But for `history`, which also needs what the README says of it."""
+    project.url = as_role
+    project.handlers(CODE.replace('on_failure="failed", ', ""))
+    project.run("run", "--drain")
+
+    for command in ("check", "handlers", "workers", "status", "failures", "retry all"):
+        ended = project.run(*command.split())
+        assert ended.returncode == 0, f"{command}: {ended.stdout}{ended.stderr}"
+    assert project.run("history", "tenants", "3").returncode == 2
+    db.execute(f"grant select on poller.history to {role}")
+    assert "moved" in project.run("history", "tenants", "3").stdout
 
 
 def test_a_role_without_grants_is_told_where_to_find_them(
