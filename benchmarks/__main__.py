@@ -66,7 +66,9 @@ def _histories(text: str) -> list[str]:
 def _measure(url: str, contestants: list[Contestant], rounds: int, rows: int) -> list[report.Series]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     measured = [
-        report.Series(each.name, by_hand=each.copies == each.workers and not each.stays, workers=each.workers, rates=[])
+        report.Series(
+            each.name, by_hand=each.copies == each.workers and not each.stays, workers=each.workers, rates=[]
+        )
         for each in contestants
     ]
     with Progress(*columns, console=Console(stderr=True)) as progress:

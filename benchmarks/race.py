@@ -41,7 +41,9 @@ create index item_pending on item (id) where status = 'pending';
 """
 # Backwards: workers go forwards, so that this finds a row at once until the end is near.
 _UNFINISHED = "select id from item where status = 'pending' order by id desc limit 1"
-_READY = "select count(*) from pg_stat_activity where application_name = %s and state = 'idle' and query <> ''"
+_READY = (
+    "select count(*) from pg_stat_activity where application_name = %s and state = 'idle' and query <> ''"
+)
 _NOT_NORMAL = "select count(*) from item where status <> 'normal'"
 
 

@@ -71,7 +71,9 @@ def verdicts(measured: Sequence[Series]) -> dict[str, float]:
     names = dict.fromkeys(each.name for each in measured if not each.by_hand)
     best = _best(measured)
     return {
-        name: max((each for each in measured if each.name == name), key=lambda each: each.median).against(best)
+        name: max((each for each in measured if each.name == name), key=lambda each: each.median).against(
+            best
+        )
         for name in names
     }
 

@@ -15,10 +15,13 @@ from psycopg import sql
 
 from poller import tables
 from poller.errors import ConfigurationError
+from poller.handler import refuse_collisions
 from poller.model import RowShape
 from poller.queries import statement, trusted
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from poller.handler import Handler
     from poller.tables import Table
 
@@ -72,7 +75,7 @@ class Binding:
     @cached_property
     def claim_retries(self) -> sql.Composed:
         """The claim of rows whose next attempt is due."""
-        return self._claim("claim_retries", retry_columns=self.table.key_values("retry.poller_key"))
+        return self._claim("claim_retries", retry_columns=self.table.key_values('retry."~key"'))
 
     @cached_property
     def count_due(self) -> sql.Composed:
@@ -110,7 +113,7 @@ class Binding:
             **self._names(),
             due=self.due,
             from_status=sql.Literal(self.handler.status),
-            due_columns=self.table.key_values("due.poller_key"),
+            due_columns=self.table.key_values('due."~key"'),
         )
 
     @cached_property
@@ -182,7 +185,8 @@ class Binding:
     def _compose_settle(self, names: tuple[str, ...]) -> sql.Composed:
         for name in names:
             self._check_settable(name)
-        types = [trusted(self.table.columns[name].full_type) for name in names]
+        # Without their lengths: a cast to varchar(3) cuts silently, an assignment refuses.
+        types = [trusted(self.table.columns[name].type) for name in names]
         values = [sql.Identifier(f"value_{at}") for at in range(len(names))]
         worth = {"all": "true", "failures": "s.result not in ('moved', 'snoozed')", "off": "false"}
         return statement(
@@ -250,6 +254,18 @@ def bind(connection: psycopg.Connection[Any], handler: Handler) -> Binding:
         msg = f"{handler.place}: {error}"
         raise ConfigurationError(msg) from None
     return Binding(handler, table)
+
+
+def bind_all(connection: psycopg.Connection[Any], handlers: Iterable[Handler]) -> list[Binding]:
+    """Bind handlers to their tables.
+
+    Raises:
+        ConfigurationError: a table is unfit for its handler, or two handlers that name a table differently
+            mean the same one.
+    """
+    bindings = [bind(connection, handler) for handler in handlers]
+    refuse_collisions((str(binding.table), binding.handler) for binding in bindings)
+    return bindings
 
 
 def explain(connection: psycopg.Connection[Any], binding: Binding) -> list[str]:

@@ -18,7 +18,7 @@ from uuid import UUID
 import psycopg
 
 from poller import registry, telemetry
-from poller.binding import bind
+from poller.binding import bind_all
 from poller.database import Link
 from poller.errors import PollerError
 from poller.store import Store
@@ -51,7 +51,7 @@ def main() -> None:
 def _bindings(orders: dict[str, Any]) -> list[Binding]:
     handlers = registry.load(orders["handlers"], orders["only"])
     link = Link(orders["url"], "start")
-    bindings = [bind(link.connection, handler) for handler in handlers]
+    bindings = bind_all(link.connection, handlers)
     Store(link).register_handlers(bindings)
     link.close()
     return bindings

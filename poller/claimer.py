@@ -9,8 +9,8 @@ Rows in trouble (waiting, parked) keep their status, and each look from the begi
 claim goes on where the last one ended, and a handler starts from the beginning again only as often as that
 costs a twentieth of the time. `order_by` asks for the first row always, so there each look begins anew.
 
-On failure: a claim whose COMMIT was answered by an error may have been committed. Its rows would be leased to a
-living worker that does not know it, so after every fault the leases in the database are held against those
+On failure: a claim whose COMMIT was answered by an error may have been committed. Its rows would be leased to
+a living worker that does not know it, so after every fault the leases in the database are held against those
 known here, and what is unknown is given back. A handler whose table cannot be read any more is put aside
 and bound anew after a while; the others go on.
 """

@@ -161,7 +161,7 @@ def _bounds(
         ValueError: the item runs backwards, or its step never comes round.
     """
     low = field.low if first is None else _number(first, field)
-    high = field.high if first is None or by else low
+    high = field.high if first is None or by else low  # 5/15 is 5-59/15, as croniter and robfig have it
     if last is not None:
         high = _number(last, field)
         if field is _WEEKDAY and high == 0 < low:
@@ -201,13 +201,12 @@ def _refuse_step(item: str, field: _Field, low: int, step: int) -> None:
 def _searches(written: list[str], values: list[frozenset[str]]) -> list[str]:
     """Return lines whose times together are those of the whole line.
 
-    Days as in cronie's find_jobs(): both fields must hold if either begins with `*`, else one is enough.
+    Days go as in cronie's find_jobs(): both fields must hold if either begins with `*`, else one is enough.
+    And croniter takes `5` and `5#3` only one at a time.
     """
     second, minute, hour, day, month, _ = map(_listed, values, _FIELDS)
     counted = frozenset(value for value in values[5] if not value.isdigit())
-    kinds = [
-        _listed(kind, _WEEKDAY) for kind in (values[5] - counted, counted) if kind
-    ]  # croniter mixes neither
+    kinds = [_listed(kind, _WEEKDAY) for kind in (values[5] - counted, counted) if kind]
     if written[3].startswith("*") or written[5].startswith("*"):
         days = [(day, kind) for kind in kinds]
     else:
@@ -233,14 +232,14 @@ def _fires(line: str) -> bool:
 
 
 def _search(line: str, wall: datetime, way: str) -> datetime | None:
-    """Ask croniter for the nearest time that is not `wall` itself."""
+    """Ask croniter for the nearest time that is not `wall` itself.
+
+    It raises its own ValueError if there is none in 50 years, and others beyond the years 1 and 9999.
+    """
     search = copy.copy(_croniter(line))  # it keeps its place in itself, and threads share the original
     try:
         found: datetime = getattr(search, way)(datetime, start_time=wall)
-    except (
-        ValueError,
-        OverflowError,
-    ):  # croniter's own word for nothing in 50 years, or beyond year 1 or 9999
+    except (ValueError, OverflowError):
         return None
     return found
 

@@ -138,7 +138,7 @@ def handler(  # noqa: PLR0913 - the contract's options
     """
 
     def register(function: Callable[..., Any]) -> Handler:
-        place = _place(function)
+        place = place_of(function)
         try:
             made = Handler(
                 function=function,
@@ -187,6 +187,23 @@ def table_name(table: object) -> TableName:
 def dotted(*names: str) -> str:
     """Return names joined by dots, as `table_name` reads them: quoted where a dot or a quote is in one."""
     return ".".join('"' + name.replace('"', '""') + '"' if {*name} & {*'."'} else name for name in names)
+
+
+def refuse_collisions(handlers: Iterable[tuple[str, Handler]]) -> None:
+    """Refuse two handlers that would take the same rows; each comes with the name of its table.
+
+    Raises:
+        ConfigurationError: naming both places.
+    """
+    taken: dict[tuple[str, str], Handler] = {}
+    for table, each in handlers:
+        for status in (each.status, each.during):
+            if status is None:
+                continue
+            other = taken.setdefault((table, status), each)
+            if other is not each:
+                msg = f"two handlers for {table}:{status}: {other.place} and {each.place}; keep one"
+                raise ConfigurationError(msg)
 
 
 def _split(text: str) -> list[str]:
@@ -253,7 +270,7 @@ def _name(function: Callable[..., Any]) -> str:
     return getattr(function, "__qualname__", repr(function))
 
 
-def _place(function: Callable[..., Any]) -> str:
+def place_of(function: Callable[..., Any]) -> str:
     """Return where a function stands, as `handlers/tenants.py:12 (initialise)`."""
     code = getattr(inspect.unwrap(function), "__code__", None)
     if code is None:

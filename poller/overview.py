@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from poller.binding import bind
+from poller.binding import bind_all
 from poller.operators import Operators, Pulse
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def bound(connection: psycopg.Connection[Any], handlers: Iterable[Handler]) -> l
     Raises:
         ConfigurationError: one does not fit its table.
     """
-    return numbered(connection, [bind(connection, handler) for handler in handlers])
+    return numbered(connection, bind_all(connection, handlers))
 
 
 def numbered(connection: psycopg.Connection[Any], bindings: list[Binding]) -> list[Binding]:

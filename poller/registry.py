@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from poller.errors import ConfigurationError, PollerError
-from poller.handler import Handler
+from poller.handler import Handler, refuse_collisions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from types import ModuleType
 
 
@@ -34,7 +34,7 @@ def load(package: str, only: Sequence[str] = ()) -> list[Handler]:
     if not handlers:
         msg = f"the package {package!r} has no handlers; write one with @handler(…), or run: poller init"
         raise ConfigurationError(msg)
-    _refuse_collisions(handlers)
+    refuse_collisions((str(each.table), each) for each in handlers)
     return _chosen(handlers, only)
 
 
@@ -71,23 +71,6 @@ def _failed(name: str, error: Exception) -> ConfigurationError:
     where = f" ({trace.tb_frame.f_code.co_filename}:{trace.tb_lineno})" if trace else ""
     text = " ".join(str(error).split())
     return ConfigurationError(f"{name} cannot be imported: {type(error).__name__}: {text}{where}")
-
-
-def _refuse_collisions(handlers: Iterable[Handler]) -> None:
-    """Refuse two handlers that would take the same rows.
-
-    Raises:
-        ConfigurationError: naming both places.
-    """
-    taken: dict[tuple[str, str], Handler] = {}
-    for each in handlers:
-        for status in (each.status, each.during):
-            if status is None:
-                continue
-            other = taken.setdefault((str(each.table), status), each)
-            if other is not each:
-                msg = f"two handlers for {each.table}:{status}: {other.place} and {each.place}; keep one"
-                raise ConfigurationError(msg)
 
 
 def _chosen(handlers: list[Handler], only: Sequence[str]) -> list[Handler]:

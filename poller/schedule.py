@@ -193,9 +193,16 @@ def parse(text: str, tz: str = "UTC") -> Schedule:
         tz, text = with_zone[1], with_zone[2]
     wallclock.zone(tz)
     if by_duration := _BY_DURATION.fullmatch(text):
-        kind = Every if by_duration[1].lower() == "every" else FixedDelay
-        return kind(seconds(by_duration[2]))
+        return _by_duration(by_duration[1].lower(), by_duration[2].strip())
     return Cron(cronline.read(text).text, tz)
+
+
+def _by_duration(word: str, duration: str) -> Every | FixedDelay:
+    try:
+        return (Every if word == "every" else FixedDelay)(seconds(duration))
+    except ConfigurationError as error:
+        msg = f"schedule {f'@{word} {duration}'.strip()!r}: {error}"
+        raise ConfigurationError(msg) from None
 
 
 def _checked(value: float, what: str) -> float:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from poller.binding import bind
+from poller.binding import bind_all
 from poller.errors import ConfigurationError, DatabaseError
 from poller.queries import statement
 
@@ -124,7 +124,7 @@ def add_triggers(connection: psycopg.Connection[Any], handlers: Sequence[Handler
         ConfigurationError: a handler does not fit its table.
         DatabaseError: the role does not own a table.
     """
-    bindings = [bind(connection, handler) for handler in handlers]
+    bindings = bind_all(connection, handlers)
     try:
         with connection.transaction():
             for binding in bindings:

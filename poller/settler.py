@@ -137,7 +137,7 @@ class Settler:
             settlement = self._store.settle(binding, columns, results)
         except _TABLE_IS_GONE as error:
             self._give_up(binding, results, error)
-        except Exception as error:  # noqa: BLE001 - a value may fail in any way on its way to Postgres
+        except Exception as error:  # a value may fail in any way on its way to Postgres
             if _is_passing(error) and not (_is_lock(error) and len(results) > 1):
                 self._keep(results)
                 raise

@@ -11,11 +11,10 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
 from psycopg import sql
-from psycopg.adapt import PyFormat, Transformer
-from psycopg.types.json import Json
 
 from poller.lease import Lease, Result, Task
 from poller.queries import array, statement
+from poller.values import fetch, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -95,13 +94,13 @@ class Store:
         look = binding.claim_first if after is None else binding.claim_next
         asked = {"handler": binding.id, "limit": limit, "after": after}
         connection = self.link.connection
-        with connection.transaction(), connection.cursor() as cursor:
-            rows = cursor.execute(look, asked).fetchall()
+        with connection.transaction():
+            rows = fetch(connection, look, asked)
             if not rows:
                 return [], None, False
             keys = array(row[0] for row in rows)
             took = {"handler": binding.id, "worker": worker, "keys": keys}
-            taken = cursor.execute(statement("take"), took).fetchone()
+            taken = connection.execute(statement("take"), took).fetchone()
             if taken is not None:
                 self._show_during(binding, taken[1])
         last, full = rows[-1][0], len(rows) == limit
@@ -122,12 +121,12 @@ class Store:
             return []
         asked = {"handler": binding.id, "limit": limit, "isolated": isolated}
         connection = self.link.connection
-        with connection.transaction(), connection.cursor() as cursor:
-            rows = {row[0]: row for row in cursor.execute(binding.claim_retries, asked).fetchall()}
+        with connection.transaction():
+            rows = {row[0]: row for row in fetch(connection, binding.claim_retries, asked)}
             if not rows:
                 return []
             took = {"handler": binding.id, "worker": worker, "keys": array(rows)}
-            taken = cursor.execute(statement("retake"), took).fetchall()
+            taken = connection.execute(statement("retake"), took).fetchall()
             self._show_during(binding, [each[1] for each in taken])
         clock = monotonic()
         return [
@@ -218,19 +217,11 @@ class Store:
             "retaken": array(each.task.retaken for each in outcomes),
         }
         for at, name in enumerate(columns):
+            column_type = binding.table.columns[name].type
             asked[f"value_{at}"] = array(
-                self._text(binding, name, each.outcome.columns[name]) for each in results
+                text_of(each.outcome.columns[name], column_type, self.link.connection) for each in results
             )
         return asked
-
-    def _text(self, binding: Binding, column: str, value: Any) -> str | None:
-        """Return a value as psycopg would send it, as text for the column's own type to read."""
-        if isinstance(value, dict) or binding.table.columns[column].type in ("json", "jsonb"):
-            value = None if value is None else Json(value)
-        if value is None:
-            return None
-        dumped = Transformer(self.link.connection).get_dumper(value, PyFormat.TEXT).dump(value)
-        return None if dumped is None else bytes(dumped).decode()
 
     def forfeit(self, leases: Iterable[str]) -> None:
         """Give up leases without an outcome."""

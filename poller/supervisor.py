@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from poller import registry, schema
-from poller.binding import Binding, bind, explain
+from poller.binding import Binding, bind_all, explain
 from poller.database import Link, reachable
 from poller.drain import Drain
 from poller.service import Loop
@@ -79,7 +79,7 @@ class Supervisor:
         """Hold the handlers against the database, and bring poller's own schema up to date."""
         handlers = registry.load(self._options.handlers, self._options.only)
         with reachable(self._place, "start") as connection:
-            bindings = [bind(connection, handler) for handler in handlers]
+            bindings = bind_all(connection, handlers)
             if self._options.migrate:
                 schema.migrate(self._place.url)
             schema.require(connection)

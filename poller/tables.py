@@ -38,7 +38,7 @@ _PLAIN_IN_JSON = frozenset(
         *("date", "timestamp with time zone", "timestamp without time zone"),
     )
 )
-_TIMESTAMPS = ("timestamp with time zone", "timestamp without time zone", "date")
+TIMESTAMPS = ("timestamp with time zone", "timestamp without time zone", "date")
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +201,7 @@ def faults(connection: psycopg.Connection[Any], handler: Handler, table: Table) 
     looks = [partial(_check_column, handler, table), partial(_check_due, handler, table)]
     if handler.column in table.columns:
         column = table.columns[handler.column]
-        looks += [partial(_check_status, connection, table, column, each) for each in handler.reachable]
+        looks += [partial(check_status, connection, table, column, each) for each in handler.reachable]
     for look in looks:
         try:
             look()
@@ -214,13 +214,17 @@ def _check_column(handler: Handler, table: Table) -> None:
     if column.generated:
         msg = f"{table}.{column.name} is a generated column, so no handler can move it"
         raise ConfigurationError(msg)
+    if handler.during is not None and column.name in table.key:
+        msg = f"{table} is keyed by its {column.name}, so that a row which shows {handler.during!r} would be "
+        msg += "another row; leave out during"
+        raise ConfigurationError(msg)
 
 
 def _check_due(handler: Handler, table: Table) -> None:
     if handler.due is None:
         return
     due = _existing(table, handler.due, "due")
-    if due.type not in _TIMESTAMPS:
+    if due.type not in TIMESTAMPS:
         msg = f"due names {table}.{due.name}, which is {due.type}; it must be a timestamp"
         raise ConfigurationError(msg)
 
@@ -233,7 +237,7 @@ def _existing(table: Table, name: str, what: str) -> Column:
         raise ConfigurationError(msg) from None
 
 
-def _check_status(connection: psycopg.Connection[Any], table: Table, column: Column, status: str) -> None:
+def check_status(connection: psycopg.Connection[Any], table: Table, column: Column, status: str) -> None:
     """Ask Postgres itself whether the column takes the status, by its type and by its CHECKs."""
     checks = [check for check in table.checks if check.column == column.name]
     asked = [sql.SQL("coalesce(({}), true)").format(trusted(each.expression)) for each in checks]

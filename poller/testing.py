@@ -22,7 +22,7 @@ from time import sleep
 from typing import TYPE_CHECKING, Any, Self
 
 from poller import schema
-from poller.binding import bind, explain
+from poller.binding import bind_all, explain
 from poller.claimer import Claimer
 from poller.database import Link, checked_url
 from poller.duration import Duration, seconds
@@ -104,7 +104,7 @@ class Engine:
     def _start(self) -> None:
         schema.migrate(self._url)
         link = self._link("test")
-        self._bindings = [bind(link.connection, handler) for handler in self._handlers]
+        self._bindings = bind_all(link.connection, self._handlers)
         for binding in self._bindings:
             explain(link.connection, binding)
         store = Store(link)

@@ -61,7 +61,8 @@ def zone(name: str) -> tzinfo:
 
 def _near(name: str) -> list[str]:
     """Return what may have been meant: a zone of that city, or of nearly the same letters."""
-    known = {zone.lower(): zone for zone in sorted(zoneinfo.available_timezones())}
+    names = sorted(zoneinfo.available_timezones())
+    known = {zone.lower(): zone for zone in names if not _LOCAL.fullmatch(zone)}
     wanted = name.lower().replace(" ", "_")
     same = [zone for lowered, zone in known.items() if wanted in {lowered, lowered.rpartition("/")[2]}]
     return same or [known[lowered] for lowered in difflib.get_close_matches(wanted, known, 2, _ALIKE)]

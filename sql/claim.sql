@@ -3,9 +3,10 @@
 -- Fence    none yet: this statement's snapshot may be older than the commit that freed a row, so that it
 --          cannot see that row's claim. take.sql looks again, in the same transaction.
 -- Index    on the user's table: (key columns) where status = …; on poller.attempt its primary key.
+-- ~key is no name that a handler's `where` or `order_by` could mean.
 -- Both exclusions are written so that no plan can be bad: NOT IN over few keys is a hashed subplan, and
 -- the scalar subquery over many is one index probe for each row looked at.
-select {key} as poller_key, {columns}
+select {key} as "~key", {columns}
   from {table} as t
  where {due}
    and {after}

@@ -16,7 +16,7 @@ with suspect as materialized (
               where c.handler_id = %(handler)s)
      order by a.next_at
      limit 1
-), retry (poller_key) as materialized (
+), retry ("~key") as materialized (
     select a.key
       from poller.attempt as a
      where a.handler_id = %(handler)s
@@ -29,7 +29,7 @@ with suspect as materialized (
      order by a.next_at
      limit %(limit)s
 )
-select {key} as poller_key, {columns}
+select {key} as "~key", {columns}
   from retry
   join {table} as t on {key_columns} = {retry_columns}
  where {due}

@@ -4,7 +4,7 @@
 -- Fence    the state is looked at again under the row's lock.
 -- Index    attempt_next; the primary key of the user's table.
 with due as materialized (
-    select a.key as poller_key
+    select a.key as "~key"
       from poller.attempt as a
      where a.handler_id = %(handler)s and a.state <> 'parked' and a.next_at <= poller.now()
        and a.key not in (
@@ -14,7 +14,7 @@ with due as materialized (
      limit 1000
        for update skip locked
 ), seen as materialized (
-    select due.poller_key, ({due}) is true as is_due, t.{status} = {from_status} as stands
+    select due."~key" as poller_key, ({due}) is true as is_due, t.{status} = {from_status} as stands
       from due
       left join {table} as t on {key_columns} = {due_columns}
 ), forgotten as (

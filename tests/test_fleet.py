@@ -7,16 +7,15 @@ import signal
 import statistics
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
-from tests.harness import Project, workers_of, wait_until
+from tests.harness import Project, wait_until, workers_of
 from tests.servers import cluster
 
-if TYPE_CHECKING:
-    from pathlib import Path
 
 # What the handlers of these tests write down: outside the database, so that no rollback hides it.
 NOTE = """
@@ -58,8 +57,7 @@ def claims(db: psycopg.Connection[Any]) -> int:
 def is_alive(pid: int) -> bool:
     """Tell whether a process is there (a zombie that nobody has waited for is not)."""
     try:
-        with open(f"/proc/{pid}/stat") as stat:
-            return stat.read().rpartition(")")[2].split()[0] != "Z"
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
 
@@ -108,13 +106,16 @@ def work(row):
 
 # --- guarantee 1: nothing is lost -------------------------------------------------------------------
 
-SLOW = NOTE + """
+SLOW = (
+    NOTE
+    + """
 @handler('thing', status='pending', to='normal')
 def work(row):
     note(row)
     time.sleep(0.4)
     note(row, "ended")
 """
+)
 
 
 def test_g1_the_rows_of_a_killed_worker_are_taken_up_by_others_within_a_second(
@@ -134,18 +135,16 @@ def test_g1_the_rows_of_a_killed_worker_are_taken_up_by_others_within_a_second(
     again = wait_until(
         "its rows are begun again",
         lambda: (
-            found := {key: at for key, pid, at in ran(project) if pid != victim and key in lost}
-        ).keys()
-        == lost
-        and found,
+            (found := {key: at for key, pid, at in ran(project) if pid != victim and key in lost}).keys()
+            == lost
+            and found
+        ),
     )
     assert max(again.values()) - killed_at < 1.0
     wait_until("all rows are done", lambda: statuses(db) == {"normal": 200})
 
 
-def test_g1_a_fleet_killed_whole_goes_on_where_it_was(
-    project: Project, db: psycopg.Connection[Any]
-) -> None:
+def test_g1_a_fleet_killed_whole_goes_on_where_it_was(project: Project, db: psycopg.Connection[Any]) -> None:
     """kill -9 of the supervisor with its workers; another is started, and nothing is lost."""
     make_rows(db, 400)
     project.handlers(SLOW.replace("0.4", "0.02"))
@@ -166,7 +165,7 @@ def test_g1_a_fleet_killed_whole_goes_on_where_it_was(
 
 @pytest.mark.parametrize("how", ["kill", "stop for 10 s", "restart"])
 def test_g1_the_fleet_outlives_postgres(tmp_path: Path, how: str) -> None:
-    """Postgres is killed, stopped for 10 s, or restarted in the midst of a drain: the fleet goes on by itself."""
+    """Postgres is killed, stopped for 10 s, or restarted during a drain: the fleet goes on by itself."""
     with cluster() as server, Project(tmp_path, server.url) as project:
         with psycopg.connect(server.url, autocommit=True) as db:
             make_rows(db, 1500)
@@ -325,7 +324,9 @@ def work(row):
     )
     project.start("run")
     [(_, first)] = wait_until("one worker", lambda: workers_of(db))
-    wait_until("row 3 is parked", lambda: db.execute("select from poller.attempt where state = 'parked'").rowcount)
+    wait_until(
+        "row 3 is parked", lambda: db.execute("select from poller.attempt where state = 'parked'").rowcount
+    )
     began = next(at for key, _, at in ran(project) if key == "3")
     assert time.time() - began < 2
     wait_until("the others are done", lambda: statuses(db) == {"normal": 19, "pending": 1})
@@ -407,14 +408,16 @@ def test_a_stop_is_bounded_where_the_database_is_gone(tmp_path: Path) -> None:
 
 def _latencies(project: Project, db: psycopg.Connection[Any], count: int) -> list[float]:
     """Insert rows one by one, each once the last has begun; return insert to handler start, in seconds."""
-    latencies = []
-    for key in range(1, count + 1):
-        db.execute("insert into thing values (%s)", [key])
-        inserted_at = time.time()
-        wait_until("it has begun", lambda: len(ran(project)) == key)
-        latencies.append(ran(project)[-1][2] - inserted_at)
-        wait_until("it has ended", lambda: statuses(db) == {"normal": key})
-    return latencies
+    return [_latency(project, db, key) for key in range(1, count + 1)]
+
+
+def _latency(project: Project, db: psycopg.Connection[Any], key: int) -> float:
+    db.execute("insert into thing values (%s)", [key])
+    inserted_at = time.time()
+    wait_until("it has begun", lambda: len(ran(project)) == key)
+    latency = ran(project)[-1][2] - inserted_at
+    wait_until("it has ended", lambda: statuses(db) == {"normal": key})
+    return latency
 
 
 def test_with_triggers_an_idle_fleet_takes_a_row_within_milliseconds(
@@ -454,8 +457,10 @@ def test_two_supervisors_that_start_at_once_migrate_once(tmp_path: Path, empty_u
         ready = "select count(*) from poller.worker"
         wait_until(
             "three workers",
-            lambda: db.execute("select to_regclass('poller.worker')").fetchone() != (None,)
-            and db.execute(ready).fetchone() == (3,),
+            lambda: (
+                db.execute("select to_regclass('poller.worker')").fetchone() != (None,)
+                and db.execute(ready).fetchone() == (3,)
+            ),
         )
 
 

@@ -150,9 +150,10 @@ def test_g2_control_without_the_second_look_the_rows_are_claimed_twice(
 ) -> None:
     """Take the guard away and the race of the test above is lost: so the test provokes it."""
     careless = template("take").as_string().replace("c.handler_id = %(handler)s", "false")
-    monkeypatch.setattr("poller.store.statement", lambda name, **parts: (
-        careless if name == "take" else statement(name, **parts)
-    ))
+    monkeypatch.setattr(
+        "poller.store.statement",
+        lambda name, **parts: careless if name == "take" else statement(name, **parts),
+    )
     early, late = _claim_with_an_old_snapshot(join, slow_binding, binding, gate)
     assert {task.key for task in early} == {task.key for task in late} == {"1", "2", "3"}
 
@@ -225,9 +226,11 @@ def test_g3_a_settle_that_waits_for_a_sweep_finds_its_lease_gone(
         thread.start()
         wait_until(
             "the settle waits for the lease",
-            lambda: db.execute(
-                "select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
-            ).rowcount,
+            lambda: (
+                db.execute(
+                    "select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+                ).rowcount
+            ),
         )
         sweeper.commit()
         thread.join(30)
@@ -313,8 +316,10 @@ def test_claims_settles_and_sweeps_never_deadlock(
         worker = join(binding)
         try:
             for turn in range(60):
-                tasks = worker.claim(7) if turn % 3 else worker.store.claim_retries(
-                    binding, worker.id, 7, isolated=True
+                tasks = (
+                    worker.claim(7)
+                    if turn % 3
+                    else worker.store.claim_retries(binding, worker.id, 7, isolated=True)
                 )
                 if (turn + seed) % 4 == 0:
                     worker.store.forfeit(task.lease.id for task in tasks)

@@ -1,0 +1,180 @@
+"""Guarantee 10: a table that is unfit for a handler is refused before anything runs, in one line with the reason."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from poller import PollerError
+from poller.testing import Engine
+from tests.engines import moves, run
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from poller import Handler
+
+
+def refusal(url: str, *handlers: Handler) -> str:
+    """Return the one line with which the handlers are refused; it begins with the handler's place."""
+    with pytest.raises(PollerError) as caught, Engine(url, *handlers):
+        pass
+    text = str(caught.value)
+    assert "\n" not in text
+    assert re.match(r".+engines\.py:\d+ \(do_nothing\): ", text)
+    return text
+
+
+@pytest.mark.parametrize(
+    ("ddl", "reason"),
+    [
+        ("create table task (id int, status text)", "has no primary key"),
+        ("create table task (id int unique not null, status text)", "has no primary key"),
+        ("create view task as select 1 as id, 'pending' as status", "task is a view"),
+        ("create materialized view task as select 1 as id, 'x' as status", "task is a materialized view"),
+        ("create sequence task", "task is a sequence"),
+        ("create table tusk (id int primary key, status text)", "there is no table task"),
+        ("create schema s create table task (id int primary key)", "this database has s.task"),
+        ('create table "Task" (id int primary key, status text)', "this database has public.Task"),
+        ("create table task (id int primary key, state text)", "has no column 'status'"),
+        ('create table task (id int primary key, "Status" text)', "it has id, Status"),
+        ("create table task (id int primary key, status int)", "cannot hold the status 'pending'"),
+        ("create table task (id int primary key, status boolean)", "cannot hold the status 'pending'"),
+        ("create table task (id int primary key, status text[])", "cannot hold the status 'pending'"),
+        ("create table task (id int primary key, status timestamptz)", "cannot hold the status 'pending'"),
+        ("create table task (id int primary key, status varchar(6))", "would not keep the status 'pending'"),
+        ("create table task (id int primary key, status char(6))", "would not keep the status 'pending'"),
+        (
+            "create type s as enum ('new', 'normal'); create table task (id int primary key, status s)",
+            "cannot hold the status 'pending'; it takes new, normal",
+        ),
+        (
+            "create type s as enum ('pending', 'normal');"
+            "create domain d as s; create table task (id int primary key, status d)",
+            "Postgres cannot plan the claim of public.task:pending",
+        ),
+        (
+            "create domain d as text check (value in ('pending', 'done'));"
+            "create table task (id int primary key, status d)",
+            "cannot hold the status 'normal': value for domain d violates check constraint",
+        ),
+        (
+            "create table task (id int primary key, status text constraint fine check (status <> 'normal'))",
+            "cannot hold the status 'normal': its CHECK fine asks for",
+        ),
+        (
+            "create table task (id int primary key, status text check (status like '%nd%' and status <> '{}'))",
+            "cannot hold the status 'normal': its CHECK task_status_check asks for",
+        ),
+        (
+            "create table task (id int primary key, open boolean,"
+            "status text generated always as (case when open then 'pending' else 'normal' end) stored)",
+            "task.status is a generated column",
+        ),
+    ],
+)
+def test_a_table_that_is_unfit_is_refused_with_the_reason(
+    db: psycopg.Connection[Any], url: str, ddl: str, reason: str
+) -> None:
+    """No primary key, no table, no column, a type, an enum, a domain or a CHECK that refuses a status."""
+    for each in ddl.split(";"):
+        db.execute(each)  # type: ignore[call-overload]
+
+    assert reason in refusal(url, moves("task"))
+
+
+@pytest.mark.parametrize("option", ["to", "during", "on_failure"])
+def test_every_status_is_held_against_the_column(db: psycopg.Connection[Any], url: str, option: str) -> None:
+    """Not only what makes a row due: each status that a handler may write is looked at, and named."""
+    db.execute("create type state as enum ('pending', 'normal')")
+    db.execute("create table task (id int primary key, status state)")
+
+    wrong = {"to": ("normal", "elsewhere")} if option == "to" else {option: "elsewhere"}
+    assert "cannot hold the status 'elsewhere'; it takes pending, normal" in refusal(
+        url, moves("task", **wrong)
+    )
+
+
+@pytest.mark.parametrize(
+    ("option", "reason"),
+    [
+        ({"where": "no_such = 1"}, 'column "no_such" does not exist'),
+        ({"where": "id ="}, "syntax error"),
+        ({"where": "id = 1 -- all"}, "syntax error"),
+        ({"where": "id"}, "must be type boolean"),
+        ({"where": "id = 'x'"}, "invalid input syntax for type integer"),
+        ({"order_by": "no_such desc"}, 'column "no_such" does not exist'),
+        ({"order_by": "id; drop table task"}, "syntax error"),
+        ({"due": "no_such"}, "has no column 'no_such' (due)"),
+        ({"due": "note"}, "due names public.task.note, which is text; it must be a timestamp"),
+        ({"due": "span"}, "due names public.task.span, which is daterange; it must be a timestamp"),
+        ({"column": "note", "status": 7}, None),
+    ],
+    ids=str,
+)
+def test_options_in_sql_are_held_against_the_table(
+    db: psycopg.Connection[Any], url: str, option: dict[str, Any], reason: str | None
+) -> None:
+    """`where`, `order_by` and `due` that Postgres cannot read are refused at start-up, with what it says."""
+    db.execute("create table task (id int primary key, status text, note text, span daterange)")
+
+    if reason is None:
+        run(url, moves("task", **option))
+    else:
+        assert reason in refusal(url, moves("task", **option))
+
+
+@pytest.mark.parametrize("rule", ["instead nothing", "also notify seen", "instead delete from task"])
+def test_a_rule_on_updates_is_refused(db: psycopg.Connection[Any], url: str, rule: str) -> None:
+    """Postgres does not rewrite a statement such as ours by a rule; the line names it."""
+    db.execute("create table task (id int primary key, status text)")
+    db.execute(f"create rule watch as on update to task do {rule}")
+
+    assert "table task has the rule watch on updates" in refusal(url, moves("task"))
+
+
+def test_during_is_refused_where_it_would_change_the_key(db: psycopg.Connection[Any], url: str) -> None:
+    """A row whose key holds its status has another key while it shows another status: it would be lost."""
+    db.execute("create table task (id int, status text, primary key (id, status))")
+    db.execute("insert into task values (1, 'pending')")
+
+    assert "task is keyed by its status" in refusal(url, moves("task", during="busy"))
+    assert [each.became for each in run(url, moves("task"))] == ["moved"]
+
+
+def test_two_names_of_one_table_are_one_table(db: psycopg.Connection[Any], url: str) -> None:
+    """Two handlers for one (table, status) are refused, also where only one of them names the schema."""
+    db.execute("create table task (id int primary key, status text)")
+
+    with pytest.raises(PollerError) as caught:
+        run(url, moves("task"), moves("public.task"))
+    assert str(caught.value).startswith("two handlers for public.task:pending: ")
+    assert str(caught.value).count("(do_nothing)") == 2
+
+
+def test_a_table_that_may_not_be_updated_is_refused(db: psycopg.Connection[Any], url: str) -> None:
+    """The line has the GRANT that is missing, ready to be run."""
+    db.execute('create table "Task" (id int primary key, status text)')
+    role = f"looker_{db.info.dbname}"
+    db.execute(f'create role {role} login; grant select on "Task" to {role}')
+    db.execute(
+        f"grant usage on schema poller to {role}; grant select on all tables in schema poller to {role}"
+    )
+    try:
+        text = refusal(url.replace("postgres@", f"{role}@", 1), moves("Task"))
+        assert f'run: grant select, update on "Task" to {role}' in text
+    finally:
+        db.execute(f"drop owned by {role}; drop role {role}")
+
+
+def test_all_faults_of_all_handlers_can_be_told_at_once(db: psycopg.Connection[Any]) -> None:
+    """`faults` yields every reason, so that nobody mends one only to meet the next."""
+    from poller import tables  # noqa: PLC0415 - the one test that looks inside
+
+    db.execute("create table task (id int primary key, status varchar(3), note text)")
+    wrong = moves("task", due="note", during="busy")
+
+    table = tables.describe(db, wrong.table)
+    assert len(list(tables.faults(db, wrong, table))) == 4
