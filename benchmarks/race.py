@@ -170,7 +170,7 @@ def _running(contestant: Contestant, url: str) -> Iterator[Callable[[], None]]:
 
 
 def _start(contestant: Contestant, url: str, log: IO[bytes]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
+    return subprocess.Popen(  # noqa: S603 - our own module
         [sys.executable, "-m", contestant.module, url, str(contestant.argument)],
         cwd=ROOT,
         env=os.environ | contestant.environment,

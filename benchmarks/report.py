@@ -26,6 +26,7 @@ class Series:
 
     @property
     def median(self) -> float:
+        """The median of the rates, in rows a second."""
         return median(self.rates)
 
     def against(self, other: Series) -> float:

@@ -10,11 +10,11 @@ import textwrap
 import time
 from typing import TYPE_CHECKING, Any, Self
 
-import psycopg
-
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    import psycopg
 
 PATIENCE = 30.0  # seconds that any awaited thing may take before a test has failed
 

@@ -16,7 +16,6 @@ import pytest
 from tests.harness import Project, wait_until, workers_of
 from tests.servers import cluster
 
-
 # What the handlers of these tests write down: outside the database, so that no rollback hides it.
 NOTE = """
 import os, time

@@ -51,13 +51,17 @@ def refusal(url: str, *handlers: Handler) -> str:
             "cannot hold the status 'pending'; it takes new, normal",
         ),
         (
-            "create type s as enum ('pending', 'normal');"
-            "create domain d as s; create table task (id int primary key, status d)",
+            (
+                "create type s as enum ('pending', 'normal');"
+                "create domain d as s; create table task (id int primary key, status d)"
+            ),
             "Postgres cannot plan the claim of public.task:pending",
         ),
         (
-            "create domain d as text check (value in ('pending', 'done'));"
-            "create table task (id int primary key, status d)",
+            (
+                "create domain d as text check (value in ('pending', 'done'));"
+                "create table task (id int primary key, status d)"
+            ),
             "cannot hold the status 'normal': value for domain d violates check constraint",
         ),
         (
@@ -69,8 +73,10 @@ def refusal(url: str, *handlers: Handler) -> str:
             "cannot hold the status 'normal': its CHECK task_status_check asks for",
         ),
         (
-            "create table task (id int primary key, open boolean,"
-            "status text generated always as (case when open then 'pending' else 'normal' end) stored)",
+            (
+                "create table task (id int primary key, open boolean,"
+                "status text generated always as (case when open then 'pending' else 'normal' end) stored)"
+            ),
             "task.status is a generated column",
         ),
     ],

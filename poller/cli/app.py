@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from poller.cli import check, db, listings, orders, project, purge, schema, settings, watch
+from poller.cli import check, db, listings, orders, project, schema, settings, watch
 from poller.cli import run as run_command
 
 if TYPE_CHECKING:
@@ -39,7 +39,6 @@ app.command("failures")(listings.failures)
 app.command("history")(listings.history)
 app.command("retry")(orders.retry)
 app.command("release")(orders.release)
-app.command("purge")(purge.purge)
 app.add_typer(db.app, name="db")
 
 
