@@ -122,6 +122,12 @@ class Claimer:
         """Have the next round ask what is due, instead of going on with what it knows."""
         self._peek_at = 0.0
 
+    def start_over(self) -> None:
+        """Have the next looks begin at the top, whatever that costs."""
+        self.look()
+        for position in self._positions.values():
+            position.at_end, position.top_at = True, 0.0
+
     def is_hungry(self) -> bool:
         """Tell whether the queue has run low since the last round found more than there was room for."""
         low = self._low

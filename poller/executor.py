@@ -240,7 +240,7 @@ class Executor:
     def _pump_soon(self) -> None:
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
-            threading.Thread(target=self._loop.run_forever, name="poller loop", daemon=True).start()
+            threading.Thread(target=_run_loop, args=(self._loop,), name="poller loop", daemon=True).start()
         self._loop.call_soon_threadsafe(self._pump)
 
     def _pump(self) -> None:
@@ -270,6 +270,13 @@ class Executor:
             outcome = of_answer(handler, answer, task.attempt, task.age)
         self._finish(run, outcome)
         self._pump()
+
+
+def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
+    """Run an event loop until it is stopped, and close it."""
+    asyncio.set_event_loop(loop)
+    loop.run_forever()
+    loop.close()
 
 
 def _queue(queue: deque[Task], tasks: list[Task], *, first: bool) -> None:

@@ -143,7 +143,7 @@ class Engine:
         """
         self._done = []
         for _ in range(rounds):
-            self._claimer.look()
+            self._claimer.start_over()
             self._claimer.run_once()
             if not self._work_off():
                 return self._done
