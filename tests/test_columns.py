@@ -222,7 +222,13 @@ def test_a_value_that_the_column_refuses_fails_the_attempt(
 ) -> None:
     """Nothing is cut or rounded to fit: the attempt has failed, with the reason, and its neighbours move."""
     db.execute(f"create table task (id int primary key, status text, x {kind})")
-    stands = "default" if "identity" in kind or "unique" in kind or "references" in kind else "'001'"
+    stands = (
+        "default"
+        if "identity" in kind or "unique" in kind or "references" in kind
+        else "'1'"
+        if kind == "jsonb"
+        else "'001'"
+    )
     for key in (1, 2, 3):
         db.execute(f"insert into task values ({key}, 'pending', {stands})")
     if "unique" in kind:
