@@ -35,7 +35,7 @@ class Binding:
     handler: Handler
     table: Table
     id: int = 0
-    _settle: dict[tuple[str, ...], sql.Composed] = field(default_factory=dict, repr=False)
+    _settle: dict[tuple[tuple[str, ...], bool], sql.Composed] = field(default_factory=dict, repr=False)
 
     def __str__(self) -> str:
         return f"{self.table}:{self.handler.status}"
@@ -126,6 +126,8 @@ class Binding:
             **self._names(),
             during=sql.Literal(self.handler.during),
             own_columns=self.table.key_values("o.poller_key"),
+            key=self.table.key_text(),
+            columns=self._columns(),
         )
 
     @cached_property
@@ -147,11 +149,16 @@ class Binding:
             return trusted(self.handler.order_by)
         return sql.SQL(", ").join(sql.Identifier("t", name) for name in self.table.key)
 
-    def settle(self, columns: tuple[str, ...] = ()) -> sql.Composed:
-        """Return the statement that settles outcomes which set these further columns."""
-        if columns not in self._settle:
-            self._settle[columns] = self._compose_settle(columns)
-        return self._settle[columns]
+    def settle(self, columns: tuple[str, ...] = (), *, shown: bool = True) -> sql.Composed:
+        """Return the statement that settles outcomes which set these further columns.
+
+        Args:
+            columns: their names.
+            shown: the rows show that they are in work (`during`), if they are to.
+        """
+        if (columns, shown) not in self._settle:
+            self._settle[columns, shown] = self._compose_settle(columns, shown=shown)
+        return self._settle[columns, shown]
 
     def peek(self, *, after: bool) -> sql.Composed:
         """Return the question whether a row is due; with `after`, past the key `%(after_<id>)s`."""
@@ -167,22 +174,24 @@ class Binding:
         )
 
     def _claim(self, name: str, **parts: sql.Composable) -> sql.Composed:
-        columns = sql.SQL(", ").join(sql.Identifier("t", each) for each in self.table.columns)
         return statement(
             name,
             **self._names(),
             **parts,
             key=self.table.key_text(),
-            columns=columns,
+            columns=self._columns(),
             due=self.due,
             claimed_columns=self._claimed(),
             order=self.order,
         )
 
+    def _columns(self) -> sql.Composed:
+        return sql.SQL(", ").join(sql.Identifier("t", each) for each in self.table.columns)
+
     def _claimed(self) -> sql.Composed:
         return sql.SQL(", ").join(self.table.key_casts("k.key"))
 
-    def _compose_settle(self, names: tuple[str, ...]) -> sql.Composed:
+    def _compose_settle(self, names: tuple[str, ...], *, shown: bool) -> sql.Composed:
         for name in names:
             self._check_settable(name)
         # Without their lengths: a cast to varchar(3) cuts silently, an assignment refuses.
@@ -193,7 +202,7 @@ class Binding:
             "settle",
             **self._names(),
             status_type=trusted(self.table.columns[self.handler.column].full_type),
-            held=sql.Literal(self.handler.held),
+            held=sql.Literal(self.handler.held if shown else self.handler.status),
             from_status=sql.Literal(self.handler.status),
             outcome_columns=self.table.key_values("o.poller_key"),
             worth_recording=trusted(worth[self.handler.history]),

@@ -27,7 +27,7 @@ import psycopg
 
 from poller.errors import ConfigurationError
 from poller.lease import Lease, Result, Task
-from poller.outcome import released
+from poller.outcome import not_shown, released
 from poller.telemetry import problem
 
 if TYPE_CHECKING:
@@ -239,8 +239,13 @@ class Claimer:
             self._put_out_of_order(binding, error)
 
     def _submit(self, tasks: list[Task], *, first: bool) -> None:
+        """Hand tasks to the executor; the attempt of one that could not be shown as in work has failed."""
         self._leases.update(task.lease for task in tasks)
-        self._executor.submit(tasks, first=first)
+        self._executor.submit((task for task in tasks if task.refusal is None), first=first)
+        for task in tasks:
+            if task.refusal is not None:
+                outcome = not_shown(task.lease.binding.handler, task.refusal, task.attempt, task.age)
+                self._give_back(Result(task, outcome, 0.0))
 
     def _claim_retries(self, binding: Binding, worker: int) -> None:
         limit = self._startable()

@@ -21,6 +21,9 @@ from poller.queries import statement
 
 OLDEST_SERVER = 140000
 
+# The classes of SQLSTATE that say nothing about the rows (Postgres docs, appendix A).
+_PASSING = ("08", "40", "53", "55", "57", "58", "25", "XX", "0A")
+
 # Measured: with tcp_user_timeout alone, a client that waits for a result never notices a cut.
 _PARAMETERS = {
     "connect_timeout": "5",
@@ -157,6 +160,20 @@ def _check_server(connection: psycopg.Connection[Any]) -> None:
 def _first_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0].rstrip(".;") if lines else type(error).__name__
+
+
+def reason(error: BaseException) -> str:
+    """Return what an error says in one line: of Postgres' own, its primary message."""
+    primary = error.diag.message_primary if isinstance(error, psycopg.Error) else None
+    return " ".join(primary.split()) if primary else _first_line(error)
+
+
+def is_passing(error: BaseException) -> bool:
+    """Tell whether an error says nothing about the rows: the connection, a lock, the disk."""
+    state = getattr(error, "sqlstate", None)
+    if state is None:  # psycopg's own: the connection, or data that it could not adapt
+        return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+    return bool(state.startswith(_PASSING))
 
 
 class Link:

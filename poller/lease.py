@@ -49,6 +49,8 @@ class Task:
         age: seconds from the first attempt's beginning to this claim.
         retaken: it has a row in `poller.attempt`.
         isolated: it may have killed its worker, more than once: the only such in its worker.
+        refusal: why it could not be shown as in work (a handler's `during`), if so: the attempt has failed
+            before it began, and the row stands as it was.
     """
 
     lease: Lease
@@ -59,7 +61,7 @@ class Task:
     age: float = 0.0
     retaken: bool = False
     isolated: bool = False
-
+    refusal: str | None = None
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Result:

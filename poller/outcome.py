@@ -6,7 +6,7 @@ written to the database in one place, `sql/settle.sql`. Nothing between the two 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -161,6 +161,13 @@ def of_error(handler: Handler, error: BaseException, attempt: int, age: float = 
 def released(handler: Handler, attempt: int) -> Outcome:
     """Return the outcome of a row that is given back before its attempt began."""
     return Outcome(Verdict.RELEASED, to=handler.restored, attempt=attempt - 1)
+
+
+def not_shown(handler: Handler, reason: str, attempt: int, age: float = 0.0) -> Outcome:
+    """Return the outcome of a row that `during` could not be written to: it stands as it was."""
+    error = RuntimeError(f"during={handler.during!r} was refused: {reason}")
+    outcome = of_error(handler, error, attempt, age)
+    return replace(outcome, to=None) if outcome.to == handler.status else outcome
 
 
 def _after_crash(handler: Handler, error: Crashed, attempt: int, age: float) -> Outcome:

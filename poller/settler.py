@@ -16,15 +16,17 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from time import monotonic
 from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import errors
 
+from poller.database import is_passing, reason
 from poller.lease import Result
 from poller.outcome import Outcome, Verdict, of_error
+from poller.store import SWALLOWED
 from poller.telemetry import event, problem
 
 if TYPE_CHECKING:
@@ -37,8 +39,6 @@ SHOWN = 3  # keys named in one line of the log
 WEIGHT = 0.1  # of a new measurement in the mean time of a handler
 
 _TABLE_IS_GONE = (errors.UndefinedTable, errors.InvalidSchemaName)
-# The classes of SQLSTATE that say nothing about the rows (Postgres docs, appendix A).
-_PASSING = ("08", "40", "53", "55", "57", "58", "25", "XX", "0A")
 
 _QUIET = ("moved", "snoozed", "released")
 
@@ -98,11 +98,11 @@ class Settler:
             self._write(self._gather())
 
     def _write(self, batch: list[Result]) -> None:
-        groups = deque(self._grouped(batch).items())
+        groups = deque(self._grouped(batch))
         while groups:
-            (binding, columns), results = groups.popleft()
-            with self._keeping(*(waiting for _, waiting in groups)):
-                self._settle(binding, columns, results)
+            results = groups.popleft()
+            with self._keeping(*groups):
+                self._settle(results)
 
     def recover(self) -> None:
         """Start over on a new connection."""
@@ -124,24 +124,26 @@ class Settler:
         self._writing = len(batch)
         return batch
 
-    def _grouped(self, batch: list[Result]) -> dict[tuple[Binding, tuple[str, ...]], list[Result]]:
-        groups: dict[tuple[Binding, tuple[str, ...]], list[Result]] = defaultdict(list)
+    def _grouped(self, batch: list[Result]) -> Iterable[list[Result]]:
+        """Return the results apart that take different statements."""
+        groups: dict[tuple[Binding, tuple[str, ...], bool], list[Result]] = defaultdict(list)
         for result in batch:
-            binding = result.task.lease.binding
-            groups[binding, tuple(result.outcome.columns)].append(result)
-        return groups
+            task = result.task
+            groups[task.lease.binding, tuple(result.outcome.columns), task.refusal is None].append(result)
+        return groups.values()
 
-    def _settle(self, binding: Binding, columns: tuple[str, ...], results: list[Result]) -> None:
+    def _settle(self, results: list[Result]) -> None:
         """Write a group; halve it where Postgres refuses it; keep it where the fault is passing."""
+        binding = results[0].task.lease.binding
         try:
-            settlement = self._store.settle(binding, columns, results)
+            settlement = self._store.settle(results)
         except _TABLE_IS_GONE as error:
             self._give_up(binding, results, error)
         except Exception as error:  # a value may fail in any way on its way to Postgres
-            if _is_passing(error) and not (_is_lock(error) and len(results) > 1):
+            if is_passing(error) and not (_is_lock(error) and len(results) > 1):
                 self._keep(results)
                 raise
-            self._divide(binding, columns, results, error)
+            self._divide(results, error)
         else:
             self._writing -= len(results)
             self._after(binding, results, settlement.results, settlement.counted)
@@ -160,18 +162,12 @@ class Settler:
         self._results.extendleft(reversed(results))
         self._writing -= len(results)
 
-    def _divide(
-        self,
-        binding: Binding,
-        columns: tuple[str, ...],
-        results: list[Result],
-        error: Exception,
-    ) -> None:
+    def _divide(self, results: list[Result], error: Exception) -> None:
         if len(results) > 1:
             middle = len(results) // 2
             with self._keeping(results[middle:]):
-                self._settle(binding, columns, results[:middle])
-            self._settle(binding, columns, results[middle:])
+                self._settle(results[:middle])
+            self._settle(results[middle:])
             return
         self._writing -= 1
         self._fail(results[0], error)
@@ -180,20 +176,20 @@ class Settler:
         """Put another outcome in the place of one that cannot be written: each asks less of the table."""
         task, refused = result.task, result.outcome
         if refused.verdict is Verdict.MOVED:
-            failure = RuntimeError(f"the move was refused: {_line(error)}")
+            failure = RuntimeError(f"the move was refused: {reason(error)}")
             outcome = of_error(task.lease.binding.handler, failure, task.attempt, task.age)
         elif refused.verdict is not Verdict.PARKED or refused.to is not None:
             what = "on_failure" if refused.verdict is Verdict.FAILED else "the way back"
-            reason = f"{refused.error or refused.verdict.value}; moreover {what} was refused: {_line(error)}"
-            outcome = Outcome(Verdict.PARKED, attempt=refused.attempt, error=reason)
+            said = f"{refused.error or refused.verdict.value}; moreover {what} was refused: {reason(error)}"
+            outcome = Outcome(Verdict.PARKED, attempt=refused.attempt, error=said)
         else:
             row = f"{task.lease.binding}:{task.key}"
-            problem(f"{row} cannot be settled: {_line(error)}; it is held until this worker ends")
+            problem(f"{row} cannot be settled: {reason(error)}; it is held until this worker ends")
             return
         self.report(Result(task, outcome, result.seconds))
 
     def _give_up(self, binding: Binding, results: list[Result], error: psycopg.Error) -> None:
-        problem(f"{binding}: {_line(error)}; giving up {len(results)} rows")
+        problem(f"{binding}: {reason(error)}; giving up {len(results)} rows")
         self._store.forfeit({result.task.lease.id for result in results})
         self._writing -= len(results)
 
@@ -205,7 +201,7 @@ class Settler:
         became = [others.get(each.task.key, each.outcome.verdict.value) for each in results]
         for result, what in zip(results, became, strict=True):
             if what == "refused":
-                self._fail(result, Refused("a trigger or rule of the table swallowed the UPDATE"))
+                self._fail(result, Refused(SWALLOWED))
             elif self._observe is not None:
                 self._observe(result, what)
         _tell(binding, [each for each in zip(results, became, strict=True) if each[1] not in _QUIET])
@@ -217,22 +213,8 @@ class Settler:
         self.mean_seconds[binding] = known + WEIGHT * (mean - known)
 
 
-def _is_passing(error: Exception) -> bool:
-    state = getattr(error, "sqlstate", None)
-    if state is None:  # psycopg's own: the connection, or data that it could not adapt
-        return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
-    return bool(state.startswith(_PASSING))
-
-
 def _is_lock(error: Exception) -> bool:
     return isinstance(error, errors.LockNotAvailable)
-
-
-def _line(error: Exception) -> str:
-    primary = error.diag.message_primary if isinstance(error, psycopg.Error) else None
-    if primary:
-        return " ".join(primary.split())
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
 def _tell(binding: Binding, noteworthy: list[tuple[Result, str]]) -> None:

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
+import psycopg
 from psycopg import sql
 
+from poller.database import is_passing, reason
 from poller.lease import Lease, Result, Task
 from poller.queries import array, statement
 from poller.values import fetch, text_of
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
     from poller.database import Link
 
 UNION_ALL = sql.SQL(" union all ")
+SWALLOWED = "a trigger or rule of the table swallowed the UPDATE"
+
+Fetched = tuple[Any, ...]  # a row as the claim fetches it: the key as text, then the columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,16 +106,15 @@ class Store:
             keys = array(row[0] for row in rows)
             took = {"handler": binding.id, "worker": worker, "keys": keys}
             taken = connection.execute(statement("take"), took).fetchone()
-            if taken is not None:
-                self._show_during(binding, taken[1])
-        last, full = rows[-1][0], len(rows) == limit
-        if taken is None:
-            return [], last, full
+            last, full = rows[-1][0], len(rows) == limit
+            if taken is None:
+                return [], last, full
+            if len(taken[1]) < len(rows):
+                ours = set(taken[1])
+                rows = [row for row in rows if row[0] in ours]
+            rows, refusals = self._show_during(binding, rows)
         lease = Lease(str(taken[0]), worker, binding, taken[2], monotonic())
-        if len(taken[1]) < len(rows):
-            ours = set(taken[1])
-            rows = [row for row in rows if row[0] in ours]
-        return [Task(lease, row[0], row) for row in rows], last, full
+        return [Task(lease, row[0], row, refusal=refusals.get(row[0])) for row in rows], last, full
 
     def claim_retries(self, binding: Binding, worker: int, limit: int, *, isolated: bool) -> list[Task]:
         """Claim up to `limit` rows whose next attempt is due, each under a lease of its own.
@@ -122,12 +126,13 @@ class Store:
         asked = {"handler": binding.id, "limit": limit, "isolated": isolated}
         connection = self.link.connection
         with connection.transaction():
-            rows = {row[0]: row for row in fetch(connection, binding.claim_retries, asked)}
-            if not rows:
+            found = {row[0]: row for row in fetch(connection, binding.claim_retries, asked)}
+            if not found:
                 return []
-            took = {"handler": binding.id, "worker": worker, "keys": array(rows)}
+            took = {"handler": binding.id, "worker": worker, "keys": array(found)}
             taken = connection.execute(statement("retake"), took).fetchall()
-            self._show_during(binding, [each[1] for each in taken])
+            shown, refusals = self._show_during(binding, [found[each[1]] for each in taken])
+        rows = {row[0]: row for row in shown}
         clock = monotonic()
         return [
             Task(
@@ -139,13 +144,34 @@ class Store:
                 age=age,
                 retaken=True,
                 isolated=apart,
+                refusal=refusals.get(key),
             )
             for lease, key, attempt, apart, visit, age, now in taken
         ]
 
-    def _show_during(self, binding: Binding, keys: Sequence[str]) -> None:
-        if binding.show_during is not None and keys:
-            self.link.connection.execute(binding.show_during, {"keys": array(keys)})
+    def _show_during(self, binding: Binding, rows: list[Fetched]) -> tuple[list[Fetched], dict[str, str]]:
+        """Show rows to be in work, if the handler has a `during`.
+
+        Returns:
+            the rows as they stand then, and the reason (by key) for those that could not be shown.
+        """
+        if binding.show_during is None or not rows:
+            return rows, {}
+        try:
+            with self.link.connection.transaction():  # a savepoint: the claim stands, whatever becomes of this
+                asked = {"keys": array(row[0] for row in rows)}
+                shown = {row[0]: row for row in fetch(self.link.connection, binding.show_during, asked)}
+                self.link.connection.execute("set constraints all immediate")  # or COMMIT would fail for all
+        except psycopg.Error as error:
+            if is_passing(error):
+                raise
+            if len(rows) == 1:
+                return rows, {rows[0][0]: reason(error)}
+            middle = len(rows) // 2
+            halves = [self._show_during(binding, part) for part in (rows[:middle], rows[middle:])]
+            return halves[0][0] + halves[1][0], halves[0][1] | halves[1][1]
+        lost = {row[0]: SWALLOWED for row in rows if row[0] not in shown}
+        return [shown.get(row[0], row) for row in rows], lost
 
     def tidy_retries(self, binding: Binding) -> None:
         """Forget or put off retries that cannot be taken, so that they hide no others."""
@@ -174,11 +200,12 @@ class Store:
 
     # --- settling ---------------------------------------------------------------------------------
 
-    def settle(self, binding: Binding, columns: tuple[str, ...], results: Sequence[Result]) -> Settlement:
-        """Write outcomes of one handler's rows that all set the same further columns."""
-        cursor = self.link.connection.execute(
-            binding.settle(columns), self._outcomes(binding, columns, results)
-        )
+    def settle(self, results: Sequence[Result]) -> Settlement:
+        """Write outcomes of one handler's rows, which all take the same statement (`Binding.settle`)."""
+        first = results[0]
+        binding, columns = first.task.lease.binding, tuple(first.outcome.columns)
+        question = binding.settle(columns, shown=first.task.refusal is None)
+        cursor = self.link.connection.execute(question, self._outcomes(binding, columns, results))
         counted, others = cursor.fetchone() or (0, [])
         return Settlement(counted, dict(others))
 

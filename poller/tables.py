@@ -13,6 +13,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import namedtuple_row
 
+from poller.database import reason
 from poller.errors import ConfigurationError
 from poller.handler import dotted
 from poller.queries import statement, trusted
@@ -251,11 +252,11 @@ def check_status(connection: psycopg.Connection[Any], table: Table, column: Colu
     try:
         answer = connection.execute(question, {}).fetchone()
     except psycopg.DataError as error:
-        takes = f"; it takes {', '.join(column.labels)}" if column.labels else f" ({_line(error)})"
+        takes = f"; it takes {', '.join(column.labels)}" if column.labels else f" ({reason(error)})"
         msg = f"{table}.{column.name} ({column.full_type}) cannot hold the status {status!r}{takes}"
         raise ConfigurationError(msg) from None
     except psycopg.IntegrityError as error:
-        msg = f"{table}.{column.name} cannot hold the status {status!r}: {_line(error)}"
+        msg = f"{table}.{column.name} cannot hold the status {status!r}: {reason(error)}"
         raise ConfigurationError(msg) from None
     kept, allowed = answer or (False, [])
     if not kept:
@@ -268,7 +269,3 @@ def check_status(connection: psycopg.Connection[Any], table: Table, column: Colu
                 f"its CHECK {each.name} asks for {each.expression}"
             )
             raise ConfigurationError(msg)
-
-
-def _line(error: psycopg.Error) -> str:
-    return error.diag.message_primary or str(error).splitlines()[0]
