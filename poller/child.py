@@ -36,6 +36,7 @@ def main() -> None:
     """Run a worker as the supervisor ordered it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor passes on what concerns us
     orders = json.loads(sys.stdin.readline())
+    _restore_python_path(orders["pythonpath"])
     telemetry.setup(orders["log_format"], orders["log_level"])
     try:
         bindings = _bindings(orders)
@@ -46,6 +47,14 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: worker.stop())
     threading.Thread(target=_watch_supervisor, args=(worker,), daemon=True).start()
     _exit(worker.run())
+
+
+def _restore_python_path(value: str | None) -> None:
+    """Let the programs that handlers start see the user's PYTHONPATH: ours was for this process alone."""
+    if value is None:
+        os.environ.pop("PYTHONPATH", None)
+    else:
+        os.environ["PYTHONPATH"] = value
 
 
 def _bindings(orders: dict[str, Any]) -> list[Binding]:

@@ -63,6 +63,7 @@ class Task:
     isolated: bool = False
     refusal: str | None = None
 
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Result:
     """A task and what became of it; `seconds` is how long the attempt took."""

@@ -158,7 +158,7 @@ class Store:
         if binding.show_during is None or not rows:
             return rows, {}
         try:
-            with self.link.connection.transaction():  # a savepoint: the claim stands, whatever becomes of this
+            with self.link.connection.transaction():  # a savepoint: the claim itself stands
                 asked = {"keys": array(row[0] for row in rows)}
                 shown = {row[0]: row for row in fetch(self.link.connection, binding.show_during, asked)}
                 self.link.connection.execute("set constraints all immediate")  # or COMMIT would fail for all

@@ -88,12 +88,17 @@ class Supervisor:
         link = Link(self._place.url, "start")
         Store(link).register_handlers(bindings)
         link.close()
-        event(f"{len(bindings)} handlers: {', '.join(str(binding) for binding in bindings)}")
+        event(f"handlers: {', '.join(str(binding) for binding in bindings)}")
         return bindings
 
     def _order(self) -> str:
         """Return what a worker is told on its standard input (a password must not stand in its title)."""
-        order = {**asdict(self._options), "url": self._place.url, "supervisor": str(self._id)}
+        order = {
+            **asdict(self._options),
+            "url": self._place.url,
+            "supervisor": str(self._id),
+            "pythonpath": os.environ.get("PYTHONPATH"),
+        }
         return json.dumps(order)
 
     def _count_signal(self, *_: object) -> None:

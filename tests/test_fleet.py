@@ -446,6 +446,27 @@ def test_g1_without_triggers_a_row_is_taken_within_the_poll_interval(
 # --- several at once ------------------------------------------------------------------------------------
 
 
+def test_what_a_handler_starts_sees_the_users_own_environment(
+    project: Project, db: psycopg.Connection[Any]
+) -> None:
+    """A worker's search path for modules is its own, and not for the programs that handlers start."""
+    db.execute("create table task (id int primary key, status text, seen text)")
+    db.execute("insert into task values (1, 'pending')")
+    project.handlers("""
+        import subprocess
+
+        @handler("task", status="pending", to="normal")
+        def look(row):
+            asked = ["sh", "-c", "echo ${PYTHONPATH-none}"]
+            return Transition("normal", seen=subprocess.check_output(asked, text=True).strip())
+    """)
+
+    for given, expected in ({"PYTHONPATH": "/some/where"}, "/some/where"), ({"PYTHONPATH": ""}, ""):
+        db.execute("update task set status = 'pending'")
+        assert project.run("run", "--drain", **given).returncode == 0
+        assert db.execute("select seen from task").fetchall() == [(expected,)]
+
+
 def test_two_supervisors_that_start_at_once_migrate_once(tmp_path: Path, empty_url: str) -> None:
     """Neither fails, and both work."""
     with Project(tmp_path, empty_url) as project, psycopg.connect(empty_url, autocommit=True) as db:

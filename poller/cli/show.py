@@ -128,6 +128,8 @@ def _cell(column: Column, line: Any) -> str:
     value = column.value(line)
     if value is None:
         return ""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     return one_line(f"{value:,}" if isinstance(value, int | float) else value)
 
 
