@@ -2,17 +2,32 @@
 
 from poller.errors import PollerError
 from poller.handler import Handler, handler
+from poller.http import http
+from poller.job import Job, cron, fixed_delay, fixed_rate, job
+from poller.maintenance import age_out, purge
 from poller.model import Context, Row
 from poller.outcome import Fail, Retry, Snooze, Transition
+from poller.run import Run
+from poller.shell import shell
 
 __all__ = [
     "Context",
     "Fail",
     "Handler",
+    "Job",
     "PollerError",
     "Retry",
     "Row",
+    "Run",
     "Snooze",
     "Transition",
+    "age_out",
+    "cron",
+    "fixed_delay",
+    "fixed_rate",
     "handler",
+    "http",
+    "job",
+    "purge",
+    "shell",
 ]

@@ -38,7 +38,7 @@ class Binding:
     _settle: dict[tuple[tuple[str, ...], bool], sql.Composed] = field(default_factory=dict, repr=False)
 
     def __str__(self) -> str:
-        return f"{self.table}:{self.handler.status}"
+        return f"{self.table}:{self.handler.label}"
 
     def rebind(self, connection: psycopg.Connection[Any]) -> None:
         """Bind to the table as it is now, and compose every statement anew.

@@ -19,8 +19,10 @@ import psycopg
 
 from poller import registry, telemetry
 from poller.binding import bind_all
-from poller.database import Link
+from poller.database import Link, opener
 from poller.errors import PollerError
+from poller.housekeeping import housekeeping
+from poller.run import handler_of
 from poller.store import Store
 from poller.worker import Worker, WorkerOptions
 
@@ -58,9 +60,11 @@ def _restore_python_path(value: str | None) -> None:
 
 
 def _bindings(orders: dict[str, Any]) -> list[Binding]:
-    handlers = registry.load(orders["handlers"], orders["only"])
+    handlers, jobs = registry.load(orders["handlers"], orders["only"])
     link = Link(orders["url"], "start")
-    bindings = bind_all(link.connection, handlers)
+    able = [job for job in (*jobs, housekeeping) if job.may_run_on(orders["labels"])]
+    runs = [handler_of(job, opener(orders["url"])) for job in able]
+    bindings = bind_all(link.connection, [*handlers, *runs])
     Store(link).register_handlers(bindings)
     link.close()
     return bindings

@@ -15,6 +15,7 @@ class RunOptions:
     concurrency: int = 8
     handlers: str = "handlers"
     only: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
     lease: float = 30.0
     poll: float = 1.0
     grace: float = 30.0

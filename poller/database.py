@@ -7,10 +7,11 @@ what was under way when it broke is the caller's to judge (`sql/settle.sql` may 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -18,6 +19,9 @@ from psycopg.rows import namedtuple_row
 
 from poller.errors import ConfigurationError, DatabaseError
 from poller.queries import statement
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 OLDEST_SERVER = 140000
 
@@ -116,6 +120,11 @@ def connect(
         connection.close()
         raise
     return connection
+
+
+def opener(url: str) -> Callable[[], psycopg.Connection[Any]]:
+    """Return what opens a connection for a run of a job, which has a timeout of its own."""
+    return functools.partial(connect, url, "run", statement_timeout="0")
 
 
 def is_pooled(connection: psycopg.Connection[Any]) -> bool:

@@ -119,11 +119,22 @@ class Executor:
         now = monotonic()
         return sum(now - since > patience for since in list(self._stuck.values()))
 
-    def cancel(self) -> None:
-        """Tell every running handler that its result is no longer wanted (`ctx.cancelled`)."""
+    def cancel(self, *, runs: bool = True) -> None:
+        """Tell every running handler to stop (`ctx.cancelled`); those that run jobs only with `runs`."""
         for run in list(self._running.values()):
-            if run.context is not None:
+            if run.context is not None and (runs or run.context.notes is None):
                 run.context.cancelled.set()
+
+    def contexts(self) -> list[tuple[Task, Context]]:
+        """Return what runs, and what it was given."""
+        return [(run.task, run.context) for run in list(self._running.values()) if run.context is not None]
+
+    def hurry(self, task: Task, patience: float) -> None:
+        """Tell a running handler to stop, and give it so many seconds for that."""
+        run = self._running.get(task)
+        if run is not None and run.context is not None:
+            run.context.cancelled.set()
+            run.deadline = min(run.deadline, monotonic() + patience)
 
     def give_back(self) -> None:
         """Report every task that has not started as released."""
@@ -215,7 +226,7 @@ class Executor:
         if self._running.pop(run.task, None) is None:
             self._stuck.pop(run, None)
             return False
-        self._report(Result(run.task, outcome, monotonic() - run.started))
+        self._report(Result(run.task, outcome, monotonic() - run.started, run.context))
         return True
 
     def _abandon(self, run: Run, reason: TimedOut | Interrupted) -> None:
@@ -233,7 +244,7 @@ class Executor:
         task = run.task
         handler = task.lease.binding.handler
         outcome = of_error(handler, reason, task.attempt, task.age + monotonic() - run.started)
-        self._report(Result(task, outcome, monotonic() - run.started))
+        self._report(Result(task, outcome, monotonic() - run.started, run.context))
 
     # --- coroutines --------------------------------------------------------------------------------
 

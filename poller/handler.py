@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from tenacity.stop import StopBaseT
     from tenacity.wait import WaitBaseT
 
+    from poller.lease import Result
+
 History = Literal["all", "failures", "off"]
 
 _NAME = re.compile(r'"((?:[^"]|"")+)"|([^."]+)')
@@ -43,7 +45,8 @@ class TableName:
 class Handler:
     """A function registered for the rows of `table` whose `column` holds `status`.
 
-    It is still callable as the plain function, so that a test calls it. Durations are seconds.
+    It is still callable as the plain function, so that a test calls it. Durations are seconds. Only the
+    handlers that run jobs have a `name`, since they share a (table, status), and `amend` what is written.
     """
 
     function: Callable[..., Any]
@@ -62,6 +65,8 @@ class Handler:
     is_coroutine: bool
     takes_context: bool
     place: str
+    name: str | None = None
+    amend: Callable[[Result], Outcome] | None = None
 
     def __post_init__(self) -> None:
         functools.update_wrapper(self, self.function)
@@ -71,7 +76,12 @@ class Handler:
         return self.function(*args, **kwargs)
 
     def __str__(self) -> str:
-        return f"{self.table}:{self.status}"
+        return f"{self.table}:{self.label}"
+
+    @property
+    def label(self) -> str:
+        """What tells it from the other handlers of its table: its status, or its name."""
+        return self.name or self.status
 
     @functools.cached_property
     def moved(self) -> Outcome | None:
@@ -197,7 +207,7 @@ def refuse_collisions(handlers: Iterable[tuple[str, Handler]]) -> None:
     """
     taken: dict[tuple[str, str], Handler] = {}
     for table, each in handlers:
-        for status in (each.status, each.during):
+        for status in (each.label, None if each.name else each.during):
             if status is None:
                 continue
             other = taken.setdefault((table, status), each)
@@ -276,3 +286,11 @@ def place_of(function: Callable[..., Any]) -> str:
     if code is None:
         return _name(function)
     return f"{code.co_filename}:{code.co_firstlineno} ({_name(function)})"
+
+
+def calling_place() -> str:
+    """Return the line that called into poller, as `handlers/maintenance.py:12`."""
+    frame = inspect.currentframe()
+    while frame is not None and f"{frame.f_globals.get('__name__')}.".startswith("poller."):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame is not None else "?"

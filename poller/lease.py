@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from poller.binding import Binding
+    from poller.model import Context
     from poller.outcome import Outcome
 
 
@@ -66,8 +67,14 @@ class Task:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Result:
-    """A task and what became of it; `seconds` is how long the attempt took."""
+    """A task and what became of it.
+
+    Attributes:
+        seconds: how long the attempt took.
+        context: what its handler was given, if it was started and takes it.
+    """
 
     task: Task
     outcome: Outcome
     seconds: float
+    context: Context | None = None

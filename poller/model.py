@@ -94,6 +94,9 @@ class Context:
         cancelled: set at shutdown, at the timeout, and when the lease is lost.
     """
 
+    # What a run of a job leaves behind besides its status (`run.Notes`); a row's handler has none.
+    notes: Any = None
+
     def __init__(self, *, table: str, row_key: str, key: str, attempt: int, deadline: datetime) -> None:
         self.key = key
         self.attempt = attempt

@@ -1,4 +1,4 @@
-"""Collects the handlers of a package: imports it with its submodules and looks at what they define."""
+"""Collects the handlers and jobs of a package: imports it with its submodules and looks at what they define."""
 
 from __future__ import annotations
 
@@ -6,36 +6,50 @@ import importlib
 import pkgutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from poller.errors import ConfigurationError, PollerError
 from poller.handler import Handler, refuse_collisions
+from poller.job import Job, refuse_namesakes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import ModuleType
 
 
-def load(package: str, only: Sequence[str] = ()) -> list[Handler]:
-    """Return the handlers of a package, those of its submodules included.
+class Registered(NamedTuple):
+    """What a package defines."""
+
+    handlers: list[Handler]
+    jobs: list[Job]
+
+
+def load(package: str, only: Sequence[str] = ()) -> Registered:
+    """Return the handlers and jobs of a package, those of its submodules included.
 
     Args:
         package: its import name; it is looked for in the working directory first.
-        only: names of handlers to keep, each a table, `table:status` or the function's name; all if empty.
+        only: names to keep: of a handler its table, `table:status` or the function's name; a job's name. All
+            if empty.
 
     Raises:
-        ConfigurationError: the package cannot be imported, has no handlers, two handlers are for one
-            (table, status), or a name in `only` is no handler's.
+        ConfigurationError: the package cannot be imported or defines neither, two handlers are for one
+            (table, status), two jobs have one name, or a name in `only` is nobody's.
     """
     found = dict.fromkeys(
-        value for module in _modules(package) for value in vars(module).values() if isinstance(value, Handler)
+        value
+        for module in _modules(package)
+        for value in vars(module).values()
+        if isinstance(value, Handler | Job)
     )
-    handlers = list(found)
-    if not handlers:
-        msg = f"the package {package!r} has no handlers; write one with @handler(…), or run: poller init"
+    handlers = [each for each in found if isinstance(each, Handler)]
+    jobs = [each for each in found if isinstance(each, Job)]
+    if not found:
+        msg = f"the package {package!r} has no handlers and no jobs; write one, or run: poller init"
         raise ConfigurationError(msg)
     refuse_collisions((str(each.table), each) for each in handlers)
-    return _chosen(handlers, only)
+    refuse_namesakes(jobs)
+    return _chosen(Registered(handlers, jobs), only)
 
 
 def _modules(package: str) -> list[ModuleType]:
@@ -73,17 +87,23 @@ def _failed(name: str, error: Exception) -> ConfigurationError:
     return ConfigurationError(f"{name} cannot be imported: {type(error).__name__}: {text}{where}")
 
 
-def _chosen(handlers: list[Handler], only: Sequence[str]) -> list[Handler]:
-    chosen: list[Handler] = []
+def _chosen(all_: Registered, only: Sequence[str]) -> Registered:
+    every: list[Handler | Job] = [*all_.handlers, *all_.jobs]
+    chosen: set[Handler | Job] = set()
     for name in only:
-        named = [each for each in handlers if name in _names(each)]
+        named = [each for each in every if name in _names(each)]
         if not named:
-            known = ", ".join(str(each) for each in handlers)
-            msg = f"--only {name!r} is no handler; there are {known}"
+            known = ", ".join(map(str, every))
+            msg = f"--only {name!r} is no handler and no job; there are {known}"
             raise ConfigurationError(msg)
-        chosen += [each for each in named if each not in chosen]
-    return chosen if only else handlers
+        chosen.update(named)
+    if not only:
+        return all_
+    return Registered(
+        [each for each in all_.handlers if each in chosen], [each for each in all_.jobs if each in chosen]
+    )
 
 
-def _names(each: Handler) -> tuple[str, str, str]:
-    return (str(each.table), str(each), getattr(each.function, "__name__", ""))
+def _names(each: Handler | Job) -> set[str]:
+    own = {str(each), getattr(each.function, "__name__", "")}
+    return own | {str(each.table)} if isinstance(each, Handler) else own

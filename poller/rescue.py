@@ -84,7 +84,7 @@ def release(connection: psycopg.Connection[Any], selector: str, keys: Sequence[s
 def _handlers(package: str, chosen: Sequence[Known]) -> dict[int, Handler]:
     """Return those of a package's handlers that are among the chosen, by number; none if it has none."""
     try:
-        loaded = registry.load(package)
+        loaded = registry.load(package).handlers
     except ConfigurationError:
         return {}
     return {

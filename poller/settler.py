@@ -17,6 +17,7 @@ import contextlib
 import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -74,7 +75,8 @@ class Settler:
 
     def report(self, result: Result) -> None:
         """Take a result; called from any thread."""
-        self._results.append(result)
+        amend = result.task.lease.binding.handler.amend
+        self._results.append(result if amend is None else replace(result, outcome=amend(result)))
         if not self._arrived.is_set():
             self._arrived.set()
 

@@ -260,13 +260,13 @@ class Store:
         """Give each binding the number under which the database knows its (table, status)."""
         asked = {
             "tables": array(str(each.table) for each in bindings),
-            "statuses": array(each.handler.status for each in bindings),
+            "statuses": array(each.handler.label for each in bindings),
         }
         self.link.connection.execute(statement("register_handlers"), asked)
         rows = self.link.connection.execute(statement("handler_numbers"), asked).fetchall()
         numbers = {(table, status): number for number, table, status in rows}
         for each in bindings:
-            each.id = numbers[str(each.table), each.handler.status]
+            each.id = numbers[str(each.table), each.handler.label]
 
     def unknown_claims(self, worker: int, known: Iterable[str]) -> list[tuple[str, int, str]]:
         """Return (lease, handler id, key) of the worker's leases that are not among the known ones."""
@@ -295,10 +295,6 @@ class Store:
         asked = {"handlers": array(handlers), "limit": limit}
         rows = self.link.connection.execute(statement("dead_claims"), asked)
         return [DeadClaim(*row) for row in rows]
-
-    def bury(self) -> None:
-        """Remove workers that have been dead for a day."""
-        self.link.connection.execute(statement("bury"))
 
     # --- looking on -------------------------------------------------------------------------------
 

@@ -18,10 +18,14 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from poller import registry, schema
+from poller import agenda, registry, schema
 from poller.binding import Binding, bind_all, explain
-from poller.database import Link, reachable
+from poller.database import Link, opener, reachable
 from poller.drain import Drain
+from poller.housekeeping import housekeeping
+from poller.job import refuse_namesakes
+from poller.run import handler_of
+from poller.scheduler import Scheduler
 from poller.service import Loop
 from poller.store import Store
 from poller.sweeper import Sweeper
@@ -31,6 +35,7 @@ from poller.worker import RETIRED
 if TYPE_CHECKING:
     from poller.config import RunOptions
     from poller.database import Place
+    from poller.job import Job
 
 TICK = 0.1
 LONG_ENOUGH = 10.0  # seconds after which a worker's death is not held against the next one
@@ -59,25 +64,34 @@ class Supervisor:
         Raises:
             PollerError: it cannot start; nothing was changed.
         """
-        bindings = self._prepare()
+        bindings, jobs = self._prepare()
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, self._count_signal)
         sweeper = Sweeper(Store(Link(self._place.url, "sweeper")), bindings)
         sweeping = Loop("sweeper", sweeper.run_once, sweeper.recover)
-        drain = Drain(Store(Link(self._place.url, "watcher")), bindings, drain=self._options.drain)
+        scheduler = Scheduler(Link(self._place.url, "scheduler"), jobs)
+        planning = Loop("scheduler", scheduler.run_once, scheduler.recover)
+        able = {job.name for job in jobs if job.may_run_on(self._options.labels)}
+        worked_on = [each for each in bindings if each.handler.name is None or each.handler.name in able]
+        drain = Drain(Store(Link(self._place.url, "watcher")), worked_on, drain=self._options.drain)
         drain.begin()
         self._children = [Child(self._order()) for _ in range(self._options.workers)]
         sweeping.start()
+        if not self._options.drain:  # it would have no end
+            planning.start()
         while not self._signals and not drain.is_over():
             self._replace_the_dead(sweeper, sweeping)
             sleep(TICK)
+        planning.stop()
         self._stop_children()
         self._last_sweep(sweeper, sweeping)
         return drain.end()
 
-    def _prepare(self) -> list[Binding]:
-        """Hold the handlers against the database, and bring poller's own schema up to date."""
-        handlers = registry.load(self._options.handlers, self._options.only)
+    def _prepare(self) -> tuple[list[Binding], list[Job]]:
+        """Hold handlers and jobs against the database, and bring poller's own schema up to date."""
+        handlers, own = registry.load(self._options.handlers, self._options.only)
+        jobs = [*own, housekeeping]
+        refuse_namesakes(jobs)
         with reachable(self._place, "start") as connection:
             bindings = bind_all(connection, handlers)
             if self._options.migrate:
@@ -85,11 +99,17 @@ class Supervisor:
             schema.require(connection)
             for binding in bindings:
                 explain(connection, binding)
+            agenda.check(connection, jobs)
+            agenda.declare(connection, jobs)
+            opens = opener(self._place.url)
+            bindings += bind_all(connection, [handler_of(job, opens) for job in jobs])
         link = Link(self._place.url, "start")
         Store(link).register_handlers(bindings)
         link.close()
-        event(f"handlers: {', '.join(str(binding) for binding in bindings)}")
-        return bindings
+        for what, those in (("handlers", handlers), ("jobs", own)):
+            if those:
+                event(f"{what}: {', '.join(map(str, those))}")
+        return bindings, jobs
 
     def _order(self) -> str:
         """Return what a worker is told on its standard input (a password must not stand in its title)."""

@@ -49,13 +49,11 @@ class Sweeper:
         self._bindings = {binding.id: binding for binding in bindings}
         self._connected: object = None
         self._connected_at = 0.0
-        self._bury_at = 0.0
         self._children: deque[tuple[UUID, int]] = deque()
 
     def run_once(self) -> float:
         """Declare the dead, and settle some of what they held. Returns the seconds to the next round."""
         self._declare_children()
-        self._bury()
         deaths = self._store.deaths(self._bindings)
         if deaths.silent or deaths.lapsed:
             self._declare(deaths.silent)
@@ -94,11 +92,6 @@ class Sweeper:
         for worker, host, pid, lapsed in self._store.declare_dead(silent, lapsed=self._is_settled_in()):
             how = "its heartbeat lapsed" if lapsed else "its connection ended"
             problem(f"worker {worker} is dead: {how}", host=host, pid=pid)
-
-    def _bury(self) -> None:
-        if monotonic() >= self._bury_at:
-            self._store.bury()
-            self._bury_at = monotonic() + 3600
 
     def _is_settled_in(self) -> bool:
         """Tell whether this process has been connected for long enough to judge others' heartbeats.

@@ -22,6 +22,7 @@ from poller.claimer import Claimer
 from poller.database import Link
 from poller.executor import Executor
 from poller.heartbeat import Heartbeat
+from poller.reporter import Reporter
 from poller.service import Loop
 from poller.settler import Settler
 from poller.store import Store
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 TICK = 0.1  # seconds between two looks at the clock
 PATIENCE = 5.0  # seconds that a handler may go on after its timeout before its process is replaced
+WIND_UP = 2.0  # seconds before the end of the grace time at which runs of jobs are told to stop
 LAST_WORDS = 1.5  # seconds for writing the last results
 
 AT_ONCE = 2  # requests to stop
@@ -86,6 +88,9 @@ class Worker:
         self._claiming = Loop("claimer", self._claimer.run_once, self._claimer.recover)
         self._settling = Loop("settler", self._settler.run_once, self._settler.recover)
         self._beating = Loop("heartbeat", self._heartbeat.run_once, beating.close)
+        reporting = Link(url, "reporter")
+        reporter = Reporter(reporting, self._executor)
+        self._reporting = Loop("reporter", reporter.run_once, reporting.close)
         # A count, not an event: a signal handler that sets an event can deadlock with its own thread.
         self._stops = 0
 
@@ -99,7 +104,7 @@ class Worker:
 
     def run(self) -> int:
         """Work until asked to stop. Returns the exit status: STOPPED, or RETIRED to be replaced."""
-        for loop in (self._beating, self._claiming, self._settling):
+        for loop in (self._beating, self._claiming, self._settling, self._reporting):
             loop.start()
         retired = False
         while not self._stops and not retired:
@@ -136,7 +141,7 @@ class Worker:
         self._claiming.stop()
         self._executor.give_back()
         if not retired:
-            self._executor.cancel()
+            self._executor.cancel(runs=False)
         self._wait_for_handlers(retired=retired)
         self._claiming.join(LAST_WORDS)
         self._executor.give_back()  # what a claim under way has brought
@@ -149,9 +154,13 @@ class Worker:
     def _wait_for_handlers(self, *, retired: bool) -> None:
         """Let what runs finish; a retired worker's handlers have until their own timeouts."""
         grace_ends = monotonic() + self._options.grace
+        wind_up = grace_ends - min(WIND_UP, self._options.grace / 2)
         while self._executor.running and self._stops < AT_ONCE:
-            if monotonic() >= grace_ends and (self._stops or not retired):
-                break
+            if self._stops or not retired:
+                if monotonic() >= grace_ends:
+                    break
+                if monotonic() >= wind_up:
+                    self._executor.cancel()
             self._executor.expire()
             sleep(TICK / 10)
 
@@ -159,7 +168,7 @@ class Worker:
         left = self._settler.pending
         if left:
             problem(f"{left} results could not be written; their rows are taken back by the sweeper")
-        for loop in (self._settling, self._beating):
+        for loop in (self._reporting, self._settling, self._beating):
             loop.stop()
             loop.join(LAST_WORDS / 2)
         self._executor.close()

@@ -35,5 +35,5 @@ select oid, schema, name, is_pending, beside_default, is_foreign, is_referred_to
        coalesce(table_trigger, delete_trigger) as delete_trigger
   from part
  where until <= {cut_off}
-   and (not is_pending or is_marked)
+   
  order by until

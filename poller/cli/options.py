@@ -109,4 +109,4 @@ def loaded(package: str) -> list[Handler]:
     """
     from poller import registry  # noqa: PLC0415 - `--help` is not to wait for it
 
-    return registry.load(package)
+    return registry.load(package).handlers

@@ -21,7 +21,16 @@ Only = Annotated[
         "--only",
         metavar="NAME",
         show_default=False,
-        help="Only this handler: a table, table:status or a function's name. May be repeated.",
+        help="Only this handler or job: a table, table:status, a function's or a job's name. May be repeated.",
+    ),
+]
+Labels = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--labels",
+        metavar="NAME",
+        show_default=False,
+        help="What these workers are, for the jobs that run only `on` such. May be repeated.",
     ),
 ]
 Drain = Annotated[
@@ -70,6 +79,7 @@ def run(  # noqa: PLR0913 - the contract's options
     concurrency: Concurrency = 8,
     handlers: Handlers = "handlers",
     only: Only = None,
+    labels: Labels = None,
     drain: Drain = False,
     grace: Grace = 30.0,
     lease: Lease = 30.0,
@@ -93,6 +103,7 @@ def run(  # noqa: PLR0913 - the contract's options
         concurrency=concurrency,
         handlers=handlers,
         only=tuple(only or ()),
+        labels=tuple(labels or ()),
         drain=drain,
         grace=grace,
         lease=lease,

@@ -36,7 +36,7 @@ create table poller.worker (
 -- empties the table when it recovers from a crash, and standbys do not have it, so that a row here proves
 -- that no crash or failover has broken the session since; postmaster_started_at does so for restarts.
 create unlogged table poller.session (
-    worker_id             integer primary key,
+    worker_id             integer primary key references poller.worker on delete cascade,
     postmaster_started_at timestamptz not null default pg_postmaster_start_time()
 );
 

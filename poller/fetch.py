@@ -1,0 +1,284 @@
+"""One HTTP request with its redirects: the part of `http` that needs httpx, which is imported with it.
+
+What is refused and how. Unless the order says otherwise, the name is resolved here, once; if any address that
+it resolves to is not public the request is refused; and the connection is made to one of the addresses that
+were looked at, while the Host header, SNI and the check of the certificate keep the name. So a name that
+resolves to something else a moment later (DNS rebinding) changes nothing. Each redirect passes the same gate.
+
+Proxies of the environment are not used, since a proxy would resolve the name again; `.netrc` is not read.
+httpx's client is left out on purpose: it logs whole URLs, whose queries may hold secrets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import re
+import socket
+from dataclasses import dataclass, replace
+from time import monotonic
+from typing import TYPE_CHECKING, cast
+
+import httpx
+
+from poller.addresses import refusal
+from poller.outcome import Fail
+from poller.request import PLAIN
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncGenerator, Callable
+
+    from poller.request import Order
+
+BODY_BYTES = 2**20  # read of a body; the rest is left unread
+CONNECT_SECONDS = 10.0  # for each address
+LOOK = 0.1  # seconds between two looks whether the request must end
+CLOSING = 1.0  # seconds for closing its connection then
+MOST_REDIRECTS = 10
+
+# The server names the charset, and Python knows some that take for ever (idna) or are none (zip).
+_CHARSET = re.compile(
+    r"utf-(8|16|32)|us-ascii|iso-8859-\d+|latin-?1|windows-\d+|koi8-[ru]|shift_jis|euc-(jp|kr)|gb\w+|big5",
+    re.IGNORECASE,
+)
+
+MOVED = (301, 302)
+SEE_OTHER = 303
+
+
+class NoAnswer(Exception):  # noqa: N818 - what happened to the request
+    """The server could not be reached, or did not answer in HTTP; the text begins with its origin."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back.
+
+    Attributes:
+        origin: scheme, host and port of who answered.
+        status: of the last answer.
+        body: its beginning, decoded, up to `BODY_BYTES`.
+        more: there was more of it.
+        seconds: from the beginning to here, redirects included.
+    """
+
+    origin: str
+    status: int
+    body: str
+    more: bool
+    seconds: float
+
+
+def complete(order: Order, timeout: float, why: Callable[[], Exception | None]) -> Answer:
+    """Do `fetch` on a loop of its own, until it is done or there is a reason to end it, which is raised.
+
+    Not by `asyncio.run`, which would wait for the thread that resolves a name.
+    """
+    loop = asyncio.new_event_loop()
+    try:
+        return loop.run_until_complete(_watched(order, timeout, why))
+    finally:
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.run_until_complete(_let_others_end())
+        loop.close()
+
+
+async def _watched(order: Order, timeout: float, why: Callable[[], Exception | None]) -> Answer:  # noqa: ASYNC109
+    task = asyncio.ensure_future(fetch(order, timeout))
+    while not task.done():
+        await asyncio.wait({task}, timeout=LOOK)
+        if not task.done() and (reason := why()) is not None:
+            task.cancel()
+            await asyncio.wait({task}, timeout=CLOSING)
+            raise reason
+    return task.result()
+
+
+async def _let_others_end() -> None:
+    """Wait for what closes in the background: generators within generators that a body was read by."""
+    await asyncio.sleep(0)  # some of them are only about to begin
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    if others:
+        await asyncio.wait(others, timeout=CLOSING)
+
+
+async def fetch(order: Order, timeout: float) -> Answer:  # noqa: ASYNC109 - for each step, not for this call
+    """Send a request, follow its redirects, and read the answer.
+
+    Args:
+        order: the request.
+        timeout: seconds for each step: a write, a wait for more of the answer.
+
+    Raises:
+        Fail: it is refused: an address that is not public, a redirect to another host.
+        NoAnswer: there is no answer.
+    """
+    started = monotonic()
+    cookies = httpx.Cookies()
+    origin = _origin(httpx.URL(order.url))
+    try:
+        async with _transport() as transport:
+            for _ in range(MOST_REDIRECTS + 1):
+                request = _request(order, cookies, timeout)
+                origin = _origin(request.url)
+                async with contextlib.aclosing(await _send(transport, request, order)) as response:
+                    response.request = request
+                    if not response.has_redirect_location or response.status_code in order.expected:
+                        body, more = await _read(response)
+                        return Answer(origin, response.status_code, body, more, monotonic() - started)
+                    cookies.extract_cookies(response)
+                    order = _redirected(order, response)
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+        msg = f"{origin}: {_reason(error)}"
+        raise NoAnswer(msg) from None
+    msg = f"{origin}: more than {MOST_REDIRECTS} redirects"
+    raise NoAnswer(msg)
+
+
+def _transport() -> httpx.AsyncHTTPTransport:
+    """Return a transport that uses no connection twice: two names at one address are not one server."""
+    return httpx.AsyncHTTPTransport(verify=_trust(), limits=httpx.Limits(max_keepalive_connections=0))
+
+
+@functools.cache
+def _trust() -> ssl.SSLContext:
+    """Return whom to trust: SSL_CERT_FILE or SSL_CERT_DIR, else certifi's list. It takes long to load."""
+    return httpx.create_ssl_context()
+
+
+def _request(order: Order, cookies: httpx.Cookies, timeout: float) -> httpx.Request:
+    limits = httpx.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS))
+    return httpx.Request(
+        order.method,
+        order.url,
+        headers=order.headers,
+        content=order.content,
+        cookies=cookies,
+        extensions={"timeout": limits.as_dict()},
+    )
+
+
+# --- the gate ------------------------------------------------------------------------------------------
+
+
+async def _send(transport: httpx.AsyncHTTPTransport, request: httpx.Request, order: Order) -> httpx.Response:
+    """Send a request to an address that was looked at; to the next one if there is no connection."""
+    if order.private:
+        return await transport.handle_async_request(request)
+    failure: Exception | None = None
+    for address in await _public_addresses(request.url):
+        try:
+            return await transport.handle_async_request(_pinned(request, address))
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            failure = error
+    raise failure or httpx.ConnectError("the name has no address")
+
+
+def _pinned(request: httpx.Request, address: str) -> httpx.Request:
+    """Return the request with the address in the URL; the Host header is the name's already."""
+    name = request.url.raw_host.decode("ascii")
+    return httpx.Request(
+        request.method,
+        request.url.copy_with(host=address),
+        headers=request.headers,
+        stream=request.stream,
+        extensions={**request.extensions, "sni_hostname": name},
+    )
+
+
+async def _public_addresses(url: httpx.URL) -> list[str]:
+    """Resolve a name, once; refuse it if any of its addresses is not public."""
+    addresses = await _resolve(url.raw_host.decode("ascii"), url.port)
+    for address in addresses:
+        if (kind := refusal(address)) is not None:
+            name = url.host if address == url.host else f"{url.host} resolves to {address}, which"
+            msg = f"refused: {name} is {kind}; if the job may go there, give it private=True"
+            raise Fail(msg)
+    return addresses
+
+
+async def _resolve(host: str, port: int | None) -> list[str]:
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+# --- redirects -----------------------------------------------------------------------------------------
+
+
+def _redirected(order: Order, response: httpx.Response) -> Order:
+    """Return the request that a redirect asks for; the job's own headers go to its own host only."""
+    here = httpx.URL(order.url)
+    there = here.join(response.headers["location"])
+    if there.scheme not in ("http", "https") or not there.host:
+        msg = f"{_origin(here)}: redirected to what is no http address"
+        raise Fail(msg)
+    is_same = _is_same_host(here, there)
+    if not is_same and not order.any_host:
+        msg = f"{_origin(here)}: redirected to {_origin(there)}; to follow it, give the job redirects='any'"
+        raise Fail(msg)
+    headers = {name: value for name, value in order.headers.items() if is_same or name.lower() in PLAIN}
+    changed = replace(order, url=str(there), headers=headers)
+    if _becomes_get(order.method, response.status_code):
+        headers = {name: value for name, value in headers.items() if name.lower() != "content-type"}
+        changed = replace(changed, method="GET", content=None, headers=headers)
+    return changed
+
+
+def _becomes_get(method: str, status: int) -> bool:
+    """As browsers do, and RFC 9110 15.4 allows."""
+    return (status == SEE_OTHER and method != "HEAD") or (status in MOVED and method == "POST")
+
+
+def _is_same_host(here: httpx.URL, there: httpx.URL) -> bool:
+    """The same scheme, host and port; or from http to https on the same host, never back."""
+    if here.host != there.host:
+        return False
+    schemes = (here.scheme, there.scheme)
+    return schemes == ("http", "https") or (schemes[0] == schemes[1] and _port(here) == _port(there))
+
+
+def _port(url: httpx.URL) -> int:
+    return url.port or {"http": 80, "https": 443}[url.scheme]
+
+
+def _origin(url: httpx.URL) -> str:
+    """Return what may be shown of a URL: paths and queries can hold secrets."""
+    return f"{url.scheme}://{url.netloc.decode('ascii')}"
+
+
+# --- the answer ----------------------------------------------------------------------------------------
+
+
+async def _read(response: httpx.Response) -> tuple[str, bool]:
+    """Read a bounded part of the body as it comes: to unpack it would be to trust its size."""
+    body = bytearray()
+    raw = cast("AsyncGenerator[bytes]", response.aiter_raw())
+    async with contextlib.aclosing(raw) as chunks:
+        async for chunk in chunks:
+            body += chunk
+            if len(body) > BODY_BYTES:
+                break
+    packing = response.headers.get("content-encoding", "identity")
+    if packing != "identity":
+        return f"(packed by {packing})", True
+    return _decode(bytes(body[:BODY_BYTES]), response.charset_encoding), len(body) > BODY_BYTES
+
+
+def _decode(body: bytes, charset: str | None) -> str:
+    known = charset is not None and _CHARSET.fullmatch(charset)
+    try:
+        return body.decode(charset if charset and known else "utf-8", "replace")
+    except LookupError:
+        return body.decode("utf-8", "replace")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, socket.gaierror):
+        return f"the name does not resolve: {error.strerror}"
+    if isinstance(error, httpx.InvalidURL | ValueError):
+        return "redirected to what is no address, or the name is none"
+    if isinstance(error, httpx.TimeoutException):
+        return f"no answer in time ({type(error).__name__})"
+    return str(error) or type(error).__name__

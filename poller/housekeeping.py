@@ -1,0 +1,44 @@
+"""poller's own housekeeping: what it has recorded is purged as any table is, by a job that every fleet has.
+
+How long: what happened to rows, and the counts by minute, for 30 days; runs as long as their job says (`keep`);
+workers for a day after their death.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from poller.job import cron
+from poller.maintenance import purge
+from poller.queries import statement
+
+if TYPE_CHECKING:
+    from poller.maintenance import Rule
+    from poller.run import Run
+
+KEPT = "30d"
+
+_RUN_IS_OLD = """finished_at < poller.now() - coalesce(
+    (select j.keep from poller.job as j where j.name = t.job), interval '30 days')"""
+
+
+def _rules() -> tuple[Rule, ...]:
+    purges = (
+        purge("poller.history", column="at", older_than=KEPT),
+        purge("poller.tally", column="minute", older_than=KEPT),
+        purge("poller.run", column="finished_at", older_than="1m", where=_RUN_IS_OLD),
+        purge("poller.worker", column="died_at", older_than="1d"),
+    )
+    return tuple(cast("Rule", each.function) for each in purges)
+
+
+RULES = _rules()
+
+
+@cron("17 3 * * *", name="poller housekeeping", timeout="1h", attempts=3)
+def housekeeping(run: Run) -> None:
+    """Purge what poller has recorded, and forget one-off schedules once their runs are gone."""
+    for rule in RULES:
+        rule(run)
+    with run.connect() as connection:
+        connection.execute(statement("forget_jobs"))

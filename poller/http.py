@@ -1,0 +1,190 @@
+"""HTTP jobs: a request with a schedule, and what its answer must be.
+
+`request` checks what can be checked when the job is made; `fetch` sends it, and refuses what leads to
+addresses that are not public. What comes out of a run, its output and its errors, names the server and
+nothing else of the URL; the secrets of the request are taken out of it wherever they appear, in a body that
+echoes them, say.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sys
+from dataclasses import dataclass
+from importlib.util import find_spec
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from poller.duration import words
+from poller.errors import ConfigurationError
+from poller.job import ready_made
+from poller.outcome import Fail, Interrupted, TimedOut
+from poller.request import order
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from poller.fetch import Answer
+    from poller.job import Job, When
+    from poller.request import Order, Redirects
+    from poller.run import Run
+
+SHOWN_CHARACTERS = 2000  # of the body, in the run's output
+
+
+class RequestFailed(Exception):  # noqa: N818 - what happened to the request
+    """There was no answer, or not the expected one."""
+
+
+def http(  # noqa: PLR0913 - the contract's options
+    name: str,
+    url: str,
+    *,
+    schedule: When | None = None,
+    method: str = "GET",
+    headers: Mapping[str, str] | None = None,
+    json: Any = None,
+    data: str | bytes | Mapping[str, Any] | None = None,
+    expect: int | Collection[int] = 200,
+    expect_body: str | re.Pattern[str] | None = None,
+    redirects: Redirects = "same-host",
+    private: bool = False,
+    **options: Any,
+) -> Job:
+    """Make a job that sends a request, and fails unless the answer is the expected one.
+
+    It needs httpx: `pip install 'poller[http]'`.
+
+    Args:
+        name: the job's name.
+        url: `http://…` or `https://…`; a user and password in it are sent as basic authentication.
+        schedule: when it runs: `cron(…)`, `fixed_delay(…)` or `fixed_rate(…)`; None if by hand or `after=`.
+        method: of the request.
+        headers: of the request; they are sent to the URL's own host only.
+        json: the body, as JSON.
+        data: the body: a text, bytes, or a mapping that is sent as a form.
+        expect: the status, or statuses, of success: `200`, `{200, 204}`, `range(200, 300)`.
+        expect_body: a text that the body must hold, or a compiled expression that must be found in it.
+        redirects: which are followed: those to the same host, or `"any"`. One that is expected is not.
+        private: whether it may go to addresses that are private, loopback, link-local or else not public.
+        **options: see `job.options`; `timeout` is five minutes unless given.
+
+    Raises:
+        ConfigurationError: an option that cannot work, or httpx is missing; it names the place of this call.
+    """
+
+    def work(run: Run | None = None) -> None:
+        made.run(run, job.options.timeout)
+
+    job = ready_made(work, name, schedule, options)
+    try:
+        _require_httpx()
+        request, secrets = order(
+            url,
+            method=method,
+            headers=headers,
+            json=json,
+            data=data,
+            expect=expect,
+            redirects=redirects,
+            private=private,
+        )
+        made = _Request(request, _wanted(expect_body, request), secrets)
+    except ConfigurationError as error:
+        msg = f"{job.place}: {error}"
+        raise ConfigurationError(msg) from None
+    return job
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A job's request, the text that its answer must hold, and what must not be seen of it."""
+
+    order: Order
+    wanted: re.Pattern[str] | None
+    secrets: tuple[str, ...]
+
+    def run(self, run: Run | None, timeout: float) -> None:
+        """Send it, and print what came of it.
+
+        Raises:
+            RequestFailed: there was no answer, or not the expected one.
+            TimedOut, Interrupted: it was ended.
+            Fail: it was refused.
+        """
+        answer = self._fetch(run, timeout)
+        sys.stdout.write(self._printable(f"{self._head(answer)}\n{_shown(answer)}"))
+        if answer.status not in self.order.expected:
+            msg = f"{self._head(answer)}, expected {_listed(self.order.expected)}"
+            raise RequestFailed(msg)
+        if self.wanted is not None and not self.wanted.search(answer.body):
+            where = "in the beginning of its body" if answer.more else "in its body"
+            msg = f"{self._head(answer)}, but {self.wanted.pattern!r} is not {where}"
+            raise RequestFailed(msg)
+
+    def _fetch(self, run: Run | None, timeout: float) -> Answer:
+        from poller.fetch import NoAnswer, complete  # noqa: PLC0415 - httpx is slow to import, and an extra
+
+        until = monotonic() + timeout
+        try:
+            return complete(self.order, timeout, lambda: _reason_to_end(run, until, timeout))
+        except NoAnswer as error:
+            raise RequestFailed(self._printable(f"{self.order.method} {error}")) from None
+        except Fail as error:
+            raise Fail(self._printable(str(error))) from None
+
+    def _head(self, answer: Answer) -> str:
+        return f"{self.order.method} {answer.origin}: {answer.status} in {words(answer.seconds)}"
+
+    def _printable(self, text: str) -> str:
+        """Take secrets out, and what could play with a terminal."""
+        for secret in self.secrets:
+            text = text.replace(secret, "***")
+        return "".join(each if each.isprintable() or each in "\n\t" else "\ufffd" for each in text)
+
+
+def _reason_to_end(run: Run | None, until: float, timeout: float) -> Exception | None:
+    if monotonic() >= until:
+        return TimedOut(f"timed out after {words(timeout)}")
+    if run is not None and run.cancelled:
+        return Interrupted("interrupted: the request was broken off")
+    return None
+
+
+def _shown(answer: Answer) -> str:
+    """Return the beginning of the body, for the run's output."""
+    if "\0" in answer.body:
+        return "(no text)\n"
+    head = "\n".join(answer.body[:SHOWN_CHARACTERS].splitlines())
+    cut = "\n…" if answer.more or len(answer.body) > SHOWN_CHARACTERS else ""
+    return f"{head}{cut}\n" if head else ""
+
+
+def _listed(statuses: frozenset[int]) -> str:
+    first, last = min(statuses), max(statuses)
+    if 2 < len(statuses) == last - first + 1:  # noqa: PLR2004 - worth a range
+        return f"{first} to {last}"
+    return " or ".join(map(str, sorted(statuses)))
+
+
+def _wanted(expect_body: Any, request: Order) -> re.Pattern[str] | None:
+    if expect_body is None:
+        return None
+    if request.method == "HEAD":
+        msg = "expect_body: the answer to a HEAD has no body"
+        raise ConfigurationError(msg)
+    if isinstance(expect_body, re.Pattern) and isinstance(expect_body.pattern, str):
+        return expect_body
+    if isinstance(expect_body, str):
+        return re.compile(re.escape(expect_body))
+    msg = f"expect_body must be a text or a compiled expression of text, got {expect_body!r}"
+    raise ConfigurationError(msg)
+
+
+def _require_httpx() -> None:
+    with contextlib.suppress(ValueError):  # a stand-in without a spec
+        if find_spec("httpx") is not None:
+            return
+    msg = "http jobs need httpx; run: pip install 'poller[http]'"
+    raise ConfigurationError(msg)

@@ -1,0 +1,101 @@
+"""What a run prints and logs, kept with it: bounded, and apart from what other runs print at the same time.
+
+Standard output and error are replaced once in a worker by writers that look, for each write, whether a run is
+going on in this thread or coroutine (a context variable). If so the text goes to that run's sink, else where it
+went before. Logging is heard by a handler on the root logger in the same way.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import io
+import logging
+import sys
+import threading
+from collections import deque
+from typing import TextIO
+
+HEAD, TAIL = 16_000, 48_000  # characters kept of the beginning and of the end
+
+current: contextvars.ContextVar[Sink | None] = contextvars.ContextVar("sink", default=None)
+
+
+class Sink:
+    """The text of one run: its beginning and its end, with a word of what is left out between."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._head: list[str] = []
+        self._room = HEAD
+        self._tail: deque[str] = deque()
+        self._tail_length = 0
+        self._dropped = 0
+
+    def write(self, text: str) -> None:
+        """Take text; what there is no room for is dropped from the middle."""
+        text = text.replace("\0", "\\0")
+        with self._lock:
+            self._head.append(text[: self._room])
+            rest = text[self._room :]
+            self._room -= len(text) - len(rest)
+            if rest:
+                self._tail.append(rest[-TAIL:])
+                self._tail_length += len(rest)
+                self._trim(len(rest) - len(rest[-TAIL:]))
+
+    def text(self) -> str:
+        """Return what is kept."""
+        with self._lock:
+            middle = f"\n… {self._dropped} characters left out …\n" if self._dropped else ""
+            return "".join(self._head) + middle + "".join(self._tail)
+
+    def _trim(self, dropped: int) -> None:
+        self._tail_length -= dropped
+        self._dropped += dropped
+        while self._tail_length > TAIL:
+            excess = self._tail_length - TAIL
+            first = self._tail.popleft()
+            if len(first) > excess:
+                self._tail.appendleft(first[excess:])
+            self._tail_length -= min(len(first), excess)
+            self._dropped += min(len(first), excess)
+
+
+class _Writer(io.TextIOBase):
+    """Stands in the place of standard output or error."""
+
+    def __init__(self, before: TextIO) -> None:
+        self._before = before
+
+    def write(self, text: str) -> int:
+        sink = current.get()
+        if sink is None:
+            return self._before.write(text)
+        sink.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        self._before.flush()
+
+    def fileno(self) -> int:
+        return self._before.fileno()
+
+
+class _Listener(logging.Handler):
+    """Gives what is logged during a run to its sink."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        sink = current.get()
+        if sink is not None:
+            sink.write(self.format(record) + "\n")
+
+
+def install() -> None:
+    """Begin to capture in this process; once is enough, and again does nothing."""
+    if isinstance(sys.stdout, _Writer):
+        return
+    sys.stdout = _Writer(sys.stdout)
+    sys.stderr = _Writer(sys.stderr)
+    listener = _Listener()
+    listener.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    logging.getLogger().addHandler(listener)

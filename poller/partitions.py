@@ -1,0 +1,184 @@
+"""Drops whole partitions that lie before the cut-off, where a table is partitioned by ranges of the column.
+
+What is done with one, so that a purge may end at any instant and no row be left in a table that nobody knows:
+it is emptied and marked (its comment) in one transaction, detached without blocking anybody, and dropped.
+Whatever is left of an earlier purge, detached or not, is marked and empty, and is dropped by the next one.
+Beside a default partition, Postgres cannot detach without blocking: then it is dropped in one step, if the
+table's lock can be had quickly.
+
+Whatever cannot be done so is said, and the rows are purged one by one: where foreign keys may need them,
+where a trigger wants to see each row deleted, where the role is not the owner.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import namedtuple_row
+
+from poller.handler import dotted
+from poller.queries import statement, trusted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from poller.purging import Done
+    from poller.stale import Stale
+
+MARK = "emptied by a poller purge of {}, to be dropped"
+BRIEFLY = "1500ms"  # others wait behind us meanwhile; autovacuum gives way after 1 s (deadlock_timeout)
+PATIENTLY = "10s"  # nobody waits meanwhile
+BREATH = 1.0  # seconds between two tries
+REFUSED = (
+    psycopg.IntegrityError,
+    psycopg.NotSupportedError,
+    psycopg.InternalError,  # something depends on it
+    psycopg.errors.ObjectNotInPrerequisiteState,  # somebody else detaches a partition
+    psycopg.errors.ObjectInUse,
+)
+
+
+def old(connection: psycopg.Connection[Any], made: Stale) -> list[Any]:
+    """Return the partitions that are wholly old, as `old_partitions.sql` has them, if age alone decides."""
+    if made.rule.move is not None or made.rule.where is not None:
+        return []
+    kind = trusted(made.table.columns[made.rule.column].type)
+    question = statement("old_partitions", type=kind, cut_off=made.bound)
+    asked = {"table": made.table.oid, "column": made.rule.column, "mark": _mark(made)}
+    with connection.cursor(row_factory=namedtuple_row) as cursor:
+        return list(cursor.execute(question, asked).fetchall())
+
+
+def objection(partition: Any) -> str | None:
+    """Return why the rows of a partition must be purged one by one, or None."""
+    if partition.is_referred_to:
+        return "foreign keys refer to them"
+    if partition.delete_trigger is not None:
+        return f"the trigger {partition.delete_trigger} wants to see each row deleted"
+    if partition.is_foreign:
+        return "only their owner may drop them"
+    return None
+
+
+def droppable(connection: psycopg.Connection[Any], made: Stale) -> list[str]:
+    """Return the names of the partitions that a purge would drop as a whole."""
+    return [_name(each) for each in old(connection, made) if objection(each) is None]
+
+
+def drop_old(
+    connection: psycopg.Connection[Any], made: Stale, done: Done, pause: Callable[[float], None]
+) -> None:
+    """Drop the partitions that are wholly old, and what earlier purges have left.
+
+    Args:
+        connection: in autocommit mode.
+        made: the rule and its table.
+        done: where to say what was done.
+        pause: waits for some seconds, and raises if the run is cancelled.
+    """
+    if made.rule.move is not None:
+        return
+    _drop_left(connection, made, done)
+    for partition in old(connection, made):
+        pause(0)
+        why = objection(partition)
+        if why is not None:
+            _note(done, f"partitions that are wholly old are purged row by row, since {why}")
+        elif partition.beside_default:
+            if _tried(partial(_drop_attached, connection, partition), partition, done, pause):
+                done.partitions.append(_name(partition))
+        elif _tried(partial(_empty, connection, made, partition), partition, done, pause):
+            if not _tried(partial(_detach, connection, made, partition), partition, done, pause, tries=1):
+                return  # only one partition may be on its way at a time
+            _drop_left(connection, made, done)
+
+
+def _tried(
+    step: Callable[[], None], partition: Any, done: Done, pause: Callable[[float], None], tries: int = 3
+) -> bool:
+    """Take a step, again if locks are not to be had; return whether it was taken, and note why not."""
+    for left in reversed(range(tries)):
+        try:
+            step()
+        except psycopg.errors.LockNotAvailable:
+            if left:
+                pause(BREATH)
+        except REFUSED as error:
+            _note(done, f"{_name(partition)} cannot be dropped: {error.diag.message_primary or error}")
+            return False
+        else:
+            return True
+    _note(done, f"{_name(partition)} is in use, and is dropped by a later run")
+    return False
+
+
+def _drop_attached(connection: psycopg.Connection[Any], partition: Any) -> None:
+    with _waiting(connection, BRIEFLY):
+        connection.execute(statement("drop_partition", partition=_identifier(partition)))
+
+
+def _empty(connection: psycopg.Connection[Any], made: Stale, partition: Any) -> None:
+    if partition.is_pending:
+        return  # an earlier purge has done it
+    name, mark = _identifier(partition), sql.Literal(_mark(made))
+    with _waiting(connection, BRIEFLY):
+        connection.execute(statement("empty_partition", partition=name))
+        connection.execute(statement("mark_partition", partition=name, mark=mark))
+
+
+def _detach(connection: psycopg.Connection[Any], made: Stale, partition: Any) -> None:
+    how = sql.SQL("finalize" if partition.is_pending else "concurrently")
+    names = {"table": made.table.identifier, "partition": _identifier(partition)}
+    connection.execute(sql.SQL("set lock_timeout = {}").format(sql.Literal(PATIENTLY)))
+    try:
+        connection.execute(statement("detach_partition", how=how, **names))
+    finally:
+        connection.execute(sql.SQL("set lock_timeout = {}").format(sql.Literal(BRIEFLY)))
+
+
+def _drop_left(connection: psycopg.Connection[Any], made: Stale, done: Done) -> None:
+    """Drop what is emptied and detached; nobody sees it any more, so that nobody waits while this does."""
+    with connection.cursor(row_factory=namedtuple_row) as cursor:
+        left = cursor.execute(statement("left_partitions"), {"mark": _mark(made)}).fetchall()
+    for each in left:
+        if _tried(partial(_drop_empty, connection, each), each, done, lambda _: None, tries=1):
+            done.partitions.append(_name(each))
+
+
+def _drop_empty(connection: psycopg.Connection[Any], partition: Any) -> None:
+    name = _identifier(partition)
+    with _waiting(connection, PATIENTLY):
+        connection.execute(sql.SQL("lock table {} in access exclusive mode").format(name))
+        if connection.execute(sql.SQL("select from {} limit 1").format(name)).fetchone() is not None:
+            msg = "it has rows again"
+            raise psycopg.errors.IntegrityConstraintViolation(msg)
+        connection.execute(statement("drop_partition", partition=name))
+
+
+@contextlib.contextmanager
+def _waiting(connection: psycopg.Connection[Any], patience: str) -> Iterator[None]:
+    """Open a transaction that waits so long for each of its locks."""
+    with connection.transaction():
+        connection.execute(sql.SQL("set local lock_timeout = {}").format(sql.Literal(patience)))
+        yield
+
+
+def _note(done: Done, note: str) -> None:
+    if note not in done.notes:
+        done.notes.append(note)
+
+
+def _name(partition: Any) -> str:
+    return dotted(partition.schema, partition.name)
+
+
+def _identifier(partition: Any) -> sql.Identifier:
+    return sql.Identifier(partition.schema, partition.name)
+
+
+def _mark(made: Stale) -> str:
+    return MARK.format(made.table)

@@ -1,0 +1,239 @@
+"""Works on the old rows of a table, batch by batch, beside whoever else uses it.
+
+A batch is one statement and one transaction. It waits for no row: what others have locked is left to the next
+run. What its triggers and cascades wait for is bounded by `lock_timeout`; a batch that took long makes the
+next ones smaller. Between two batches it pauses, and ends there at once if the run is cancelled.
+
+A batch that Postgres or a trigger refuses is undone as a whole, and tried again in halves until the rows that
+are refused stand alone. That is dear, so after `MOST_ALONE` such rows a batch is left as it is: what there is
+to learn has been learnt. Anything else that goes wrong (the database goes away, the table is dropped) ends
+the run; what is done stays done, and the next run does the rest. Since a batch that was lost is done again,
+none waits for the disk.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from poller import partitions, stale, stretches
+from poller.errors import PollerError
+from poller.queries import array, statement
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from poller.maintenance import Rule, Working
+    from poller.stale import Stale
+
+MOST_ALONE = 100  # rows that are tried alone in a run
+LONG = 0.5  # seconds; a batch that took longer makes the next ones smaller
+LOCK_TIMEOUT = "500ms"
+# Locks that were not had in time, deadlocks, rows that were moved to another partition meanwhile.
+_HELD = {"55P03", "40P01", "40001"}
+# What is wrong with the statement, the role, the server or the connection: no other rows would fare better.
+_FATAL = ("08", "0A", "25", "26", "28", "42", "53", "57", "58", "XX")
+
+
+class StoppedError(PollerError):
+    """The run was cancelled between two batches.
+
+    Attributes:
+        done: what was done until then.
+    """
+
+    def __init__(self, done: Done) -> None:
+        super().__init__(f"stopped; {done.line()}")
+        self.done = done
+
+
+@dataclass
+class Done:
+    """What a run has done.
+
+    Attributes:
+        table: the table, with its schema.
+        verb: what became of old rows: `deleted`, or `moved`.
+        rows: how many.
+        locked: how many were left since somebody else had them, or what goes with them, locked.
+        kept: how many were left since a foreign key needs them, by its name.
+        refused: how many were left since a trigger or a constraint refused them, by what it said.
+        untried: how many were left beside others that were refused, after too many of those.
+        partitions: the partitions that were dropped.
+        notes: what else there is to say, a line each.
+    """
+
+    table: str
+    verb: str
+    rows: int = 0
+    locked: int = 0
+    kept: dict[str, int] = field(default_factory=dict)
+    refused: dict[str, int] = field(default_factory=dict)
+    untried: int = 0
+    partitions: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def seen(self) -> int:
+        """How many rows were looked at."""
+        return self.rows + self.locked + sum(self.kept.values()) + sum(self.refused.values()) + self.untried
+
+    def line(self) -> str:
+        """Return all of it in one line."""
+        parts = [f"{self.verb} {_rows(self.rows)} of {self.table}"]
+        if self.partitions:
+            parts.append(
+                f"dropped {_plural(len(self.partitions), 'partition')}: {', '.join(self.partitions)}"
+            )
+        if self.locked:
+            parts.append(f"left {_rows(self.locked)} that others hold to the next run")
+        parts += [f"kept {_rows(many)} that {key} needs" for key, many in _most(self.kept)]
+        parts += [f"{_rows(many)} refused: {why}" for why, many in _most(self.refused)[:5]]
+        if self.untried:
+            parts.append(
+                f"left {_rows(self.untried)} beside refused ones, as more than {MOST_ALONE} were refused"
+            )
+        return "; ".join([*parts, *self.notes])
+
+
+def _rows(many: int) -> str:
+    return _plural(many, "row")
+
+
+def _plural(many: int, what: str) -> str:
+    return f"{many:,} {what}" + ("" if many == 1 else "s")
+
+
+def _add(counts: dict[str, int], what: str, many: int) -> None:
+    counts[what] = counts.get(what, 0) + many
+
+
+def _most(counts: dict[str, int]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda each: -each[1])
+
+
+class Purging:
+    """One run of a rule.
+
+    Args:
+        connection: in autocommit mode, and nobody else's.
+        rule: the rule.
+        run: tells of progress, and when to stop.
+    """
+
+    def __init__(self, connection: psycopg.Connection[Any], rule: Rule, run: Working) -> None:
+        self._connection = connection
+        self._rule = rule
+        self._run = run
+        self._size = rule.batch
+        self._alone = 0
+        self._total = 0
+        self._done = Done(str(rule.table), "deleted" if rule.move is None else "moved")
+
+    def all(self) -> Done:
+        """Work on all rows that are old by now, and log what was done.
+
+        Raises:
+            ConfigurationError: the rule does not fit its table; nothing was changed.
+            StoppedError: the run was cancelled.
+            psycopg.Error: the database went away, say.
+        """
+        _set_up(self._connection)
+        made = stale.bind(self._connection, self._rule)
+        self._done.table = str(made.table)
+        try:
+            self._work(made)
+        except StoppedError:
+            self._run.logger.warning("stopped; %s", self._done.line())
+            raise
+        self._run.logger.info("%s", self._done.line())
+        return self._done
+
+    def _work(self, made: Stale) -> None:
+        self._check_cancelled(0)
+        partitions.drop_old(self._connection, made, self._done, self._check_cancelled)
+        self._total = stretches.estimate(self._connection, made)
+        self._tell()
+        for keys in self._batches(made):
+            if keys:
+                began = monotonic()
+                self._try(made, keys)
+                self._resize(monotonic() - began)
+                self._tell()
+            self._check_cancelled(self._rule.pause if keys else 0)
+        self._run.progress(self._done.seen, self._done.seen)
+
+    def _batches(self, made: Stale) -> Iterator[list[str]]:
+        """Yield the keys of rows that were old when they were listed; none for a stretch that had none."""
+        for stretch in stretches.stretches(self._connection, made):
+            with stretches.listed(self._connection, made, stretch) as cursor:
+                while True:
+                    keys = [row[0] for row in cursor.fetchmany(self._size)]
+                    yield keys
+                    if not keys:
+                        break
+
+    def _try(self, made: Stale, keys: Sequence[str]) -> None:
+        """Work on some rows, or on those of them that are not refused."""
+        try:
+            row = self._connection.execute(made.batch, {"keys": array(keys)}, prepare=False).fetchone()
+        except psycopg.Error as error:
+            if error.sqlstate is None or (error.sqlstate not in _HELD and error.sqlstate.startswith(_FATAL)):
+                raise
+            self._halve(made, keys, error)
+        else:
+            self._count(*(row or (0, 0, 0, {})))
+
+    def _halve(self, made: Stale, keys: Sequence[str], error: psycopg.Error) -> None:
+        self._check_cancelled(0)
+        if len(keys) == 1:
+            self._alone += 1
+            if error.sqlstate in _HELD:
+                self._done.locked += 1
+            else:
+                self._refuse(error)
+        elif self._alone >= MOST_ALONE:
+            self._done.untried += len(keys)
+        else:
+            middle = len(keys) // 2
+            self._try(made, keys[:middle])
+            self._try(made, keys[middle:])
+
+    def _refuse(self, error: psycopg.Error) -> None:
+        said = error.diag.message_primary or type(error).__name__
+        if error.sqlstate in ("23503", "23001") and error.diag.constraint_name:
+            _add(self._done.kept, error.diag.constraint_name, 1)
+        else:
+            _add(self._done.refused, " ".join(said.split()), 1)
+
+    def _count(self, free: int, locked: int, done: int, needed: dict[str, int]) -> None:
+        self._done.rows += done
+        self._done.locked += free - locked
+        for key, many in needed.items():
+            _add(self._done.kept, key, many)
+        if done < locked:
+            _add(self._done.refused, "a trigger left them as they were", locked - done)
+
+    def _resize(self, seconds: float) -> None:
+        self._size = max(1, self._size // 2) if seconds > LONG else min(self._rule.batch, self._size * 2)
+
+    def _tell(self) -> None:
+        self._run.progress(self._done.seen, max(self._total, self._done.seen))
+
+    def _check_cancelled(self, pause: float) -> None:
+        """Wait for so many seconds.
+
+        Raises:
+            StoppedError: the run is cancelled, or was meanwhile.
+        """
+        if self._run.cancelled.wait(pause):
+            raise StoppedError(self._done)
+
+
+def _set_up(connection: psycopg.Connection[Any]) -> None:
+    # A cascade may take what it takes; the batches after it are smaller.
+    connection.execute(statement("session"), {"lock_timeout": LOCK_TIMEOUT, "statement_timeout": "0"})
+    connection.execute("set synchronous_commit = off")

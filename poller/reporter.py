@@ -1,0 +1,65 @@
+"""Reports on runs while they run: what they have printed, how far they have come; and hears who is to stop.
+
+One statement in each `PERIOD` for all the runs of a worker, and none while it has no run. What is written here is
+for people who look on; what counts is written with the outcome. A run that somebody has cancelled is told so,
+and has `PATIENCE` to end by itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from poller import agenda
+from poller.agenda import Report
+from poller.telemetry import event
+
+if TYPE_CHECKING:
+    from poller.database import Link
+    from poller.executor import Executor
+    from poller.lease import Task
+    from poller.model import Context
+    from poller.run import Notes
+
+PERIOD = 0.5  # seconds
+PATIENCE = 3.0  # seconds that a cancelled run has to end by itself
+
+
+class Reporter:
+    """Reports for one worker.
+
+    Args:
+        link: a connection of its own.
+        executor: what runs.
+    """
+
+    def __init__(self, link: Link, executor: Executor) -> None:
+        self._link = link
+        self._executor = executor
+        self._told: dict[int, Report] = {}
+
+    def run_once(self) -> float:
+        """Report on what runs now. Returns the seconds to the next round."""
+        running = {
+            int(task.key): (task, context)
+            for task, context in self._executor.contexts()
+            if context.notes is not None
+        }
+        if running:
+            self._report(running)
+        return PERIOD
+
+    def _report(self, running: dict[int, tuple[Task, Context]]) -> None:
+        now = {number: _report_of(context) for number, (_, context) in running.items()}
+        changed = {number: each for number, each in now.items() if self._told.get(number) != each}
+        for number in agenda.report(self._link.connection, running, changed):
+            task, context = running[number]
+            if not context.notes.cancelled:
+                event(f"run {number} of {task.lease.binding.handler.label} is cancelled")
+                context.notes.cancelled = True
+                self._executor.hurry(task, PATIENCE)
+        self._told = now
+
+
+def _report_of(context: Context) -> Report:
+    notes: Notes = context.notes
+    return Report(context.attempt, notes.sink.text(), notes.done, notes.total)

@@ -1,0 +1,210 @@
+"""An HTTP request as a job gives it: all of it that can be checked without a network."""
+
+from __future__ import annotations
+
+import base64
+import re
+import socket
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from json import dumps
+from typing import Any, Literal, get_args
+from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
+
+from poller.addresses import refusal
+from poller.errors import ConfigurationError
+
+Redirects = Literal["same-host", "any"]
+
+SHORTEST_SECRET = 6  # characters; what is shorter also stands in texts by chance
+
+# Headers that say nothing of who sends them.
+PLAIN = {"accept", "accept-encoding", "content-type", "user-agent"}
+
+_DEFAULTS = {"User-Agent": "poller", "Accept": "*/*", "Accept-Encoding": "identity"}
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 5.6.2
+_VALUE = re.compile(r"[\t\x20-\x7e]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A request, checked.
+
+    Attributes:
+        method: in capitals.
+        url: without userinfo, which is a header.
+        headers: all that are sent, but for Host and Content-Length.
+        content: the body.
+        expected: the statuses of success.
+        any_host: whether redirects to other hosts are followed.
+        private: whether addresses that are not public may be reached.
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    content: bytes | None
+    expected: frozenset[int]
+    any_host: bool
+    private: bool
+
+
+def order(  # noqa: PLR0913 - as `http` takes them
+    url: Any,
+    *,
+    method: Any,
+    headers: Any,
+    json: Any,
+    data: Any,
+    expect: Any,
+    redirects: Any,
+    private: bool,
+) -> tuple[Order, tuple[str, ...]]:
+    """Return a request, and its secrets, the longest first. Nothing of the network is asked.
+
+    Raises:
+        ConfigurationError: an option that cannot work. The text shows no secret.
+    """
+    parts = _parts(url)
+    if not private:
+        _refuse_private(parts.hostname or "")
+    given = _headers(headers, parts)
+    content, described = _content(json, data)
+    every = _merged(_DEFAULTS, described, given)
+    if redirects not in get_args(Redirects):
+        msg = f"redirects must be one of {', '.join(get_args(Redirects))}, got {redirects!r}"
+        raise ConfigurationError(msg)
+    made = Order(
+        method=_method(method),
+        url=parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment="").geturl(),
+        headers=every,
+        content=content,
+        expected=_expected(expect),
+        any_host=redirects == "any",
+        private=private,
+    )
+    return made, _secrets(parts, given)
+
+
+def _merged(*many: Mapping[str, str]) -> dict[str, str]:
+    """Return headers of which the last of a name counts, however it is written."""
+    last = {name.lower(): (name, value) for headers in many for name, value in headers.items()}
+    return dict(last.values())
+
+
+# --- the address ---------------------------------------------------------------------------------------
+
+
+def _parts(url: Any) -> SplitResult:
+    if not isinstance(url, str) or not url.isprintable() or {*url} & {*" \\"}:
+        msg = "url must be a text like 'https://example.com/path', without blanks"
+        raise ConfigurationError(msg)
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        msg = "url is none: its host or port cannot be read"
+        raise ConfigurationError(msg) from None
+    if parts.scheme not in ("http", "https"):
+        msg = f"url must begin with http:// or https://, not {parts.scheme or 'without'}:"
+        raise ConfigurationError(msg)
+    if not parts.hostname or port == 0:
+        msg = "url names no host, or port 0"
+        raise ConfigurationError(msg)
+    return parts
+
+
+def _refuse_private(host: str) -> None:
+    """Refuse what is known not to be public without asking anybody; names are resolved when the job runs."""
+    kind = None
+    for address in _numeric(host):
+        kind = refusal(address)
+    if host == "localhost" or host.endswith((".localhost", "localhost.")):
+        kind = "this host"
+    if kind is not None:
+        msg = f"url: {host} is {kind}; if the job may go there, give it private=True"
+        raise ConfigurationError(msg)
+
+
+def _numeric(host: str) -> list[str]:
+    """Return the address that a host is written as, in any of the forms that the system takes: `0x7f.1`."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except (OSError, UnicodeError):
+        return []
+    return [str(address[0]) for *_, address in found]
+
+
+# --- what is sent --------------------------------------------------------------------------------------
+
+
+def _method(method: Any) -> str:
+    if not isinstance(method, str) or not _TOKEN.fullmatch(method):
+        msg = f"method must be one such as 'GET' or 'POST', got {method!r}"
+        raise ConfigurationError(msg)
+    return method.upper()
+
+
+def _headers(headers: Any, parts: SplitResult) -> dict[str, str]:
+    """Return the headers that were given, and the one that the userinfo of the URL makes."""
+    if not isinstance(headers, Mapping | None):
+        msg = f"headers must be a mapping of names to texts, got {type(headers).__name__}"
+        raise ConfigurationError(msg)
+    given = dict(headers or {})
+    for name, value in given.items():
+        if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+            msg = f"headers: {name!r} is no name of a header"
+            raise ConfigurationError(msg)
+        if not isinstance(value, str) or not _VALUE.fullmatch(value):
+            msg = f"headers: {name} must be a text of ASCII characters in one line"
+            raise ConfigurationError(msg)
+    if parts.username is None:
+        return given
+    if "authorization" in map(str.lower, given):
+        msg = "the url has a user, and headers an Authorization; keep one"
+        raise ConfigurationError(msg)
+    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return {**given, "Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+
+
+def _content(json: Any, data: Any) -> tuple[bytes | None, dict[str, str]]:
+    """Return the body, and the header that describes it."""
+    if json is not None and data is not None:
+        msg = "json and data are both the body; keep one"
+        raise ConfigurationError(msg)
+    try:
+        if json is not None:
+            return dumps(json).encode(), {"Content-Type": "application/json"}
+        if isinstance(data, Mapping):
+            form = urlencode(data, doseq=True).encode()
+            return form, {"Content-Type": "application/x-www-form-urlencoded"}
+    except (TypeError, ValueError) as error:
+        msg = f"the body cannot be sent: {error}"
+        raise ConfigurationError(msg) from None
+    if data is not None and not isinstance(data, str | bytes):
+        msg = f"data must be a text, bytes or a mapping, got {type(data).__name__}"
+        raise ConfigurationError(msg)
+    return (data.encode() if isinstance(data, str) else data), {}
+
+
+def _secrets(parts: SplitResult, headers: Mapping[str, str]) -> tuple[str, ...]:
+    """Return what must not be seen in an output, whole or in parts: `Bearer x` is two words."""
+    found = {parts.query, parts.username or "", parts.password or "", unquote(parts.password or "")}
+    for name, value in headers.items():
+        if name.lower() not in {*PLAIN, "host"}:
+            found |= {value, *value.split()}
+    for _, value in parse_qsl(parts.query):
+        found |= {value, value.replace("/", "\\/")}
+    return tuple(sorted((each for each in found if len(each) >= SHORTEST_SECRET), key=len, reverse=True))
+
+
+# --- what must come back -------------------------------------------------------------------------------
+
+
+def _expected(expect: Any) -> frozenset[int]:
+    many = list(expect) if isinstance(expect, Collection) and not isinstance(expect, str) else [expect]
+    statuses = [status for status in many if type(status) is int and 200 <= status <= 599]  # noqa: PLR2004
+    if not statuses or len(statuses) < len(many):
+        msg = f"expect must be a status from 200 to 599, or a set or range of them, got {expect!r}"
+        raise ConfigurationError(msg)
+    return frozenset(statuses)

@@ -1,0 +1,188 @@
+"""A run: what a job's function is given, and how a job becomes a handler of the table `poller.run`.
+
+A run is a row with a status. Its handler takes it from `pending` over `running` to `succeeded`, or to `failed`
+once it is out of attempts; leases, retries, timeouts, crashes and drains are the engine's, written once.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from poller import output
+from poller.handler import Handler, TableName
+from poller.outcome import Outcome, Transition, Verdict
+from poller.output import Sink
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+    from datetime import datetime
+
+    import psycopg
+
+    from poller.job import Job
+    from poller.lease import Result
+    from poller.model import Cancelled, Context, Row
+
+Connect = Callable[[], "AbstractContextManager[psycopg.Connection[Any]]"]
+
+TABLE = TableName("poller", "run")
+
+
+@dataclass(slots=True)
+class Notes:
+    """What a run leaves behind besides its status; written now and then, and with the outcome.
+
+    Attributes:
+        sink: what it has printed and logged.
+        done: how far it has come.
+        total: of how much.
+        cancelled: somebody asked for it to stop, and it was told so.
+    """
+
+    sink: Sink
+    done: float | None = None
+    total: float | None = None
+    cancelled: bool = False
+
+    def columns(self) -> dict[str, Any]:
+        """Return the columns of `poller.run` that hold this."""
+        return {"output": self.sink.text(), "done": self.done, "total": self.total}
+
+
+class Run:
+    """One run of a job.
+
+    Attributes:
+        id: the run's number.
+        job: the job's name.
+        planned_at: the slot it stands for, by the database's clock.
+        attempt: the number of this attempt, from 1.
+        previous_success: when the last run that succeeded was planned, or None.
+        key: an idempotency key: the same for all attempts at this run.
+        deadline: when this attempt times out.
+        cancelled: set at the timeout, at shutdown, when somebody cancels, and when the lease is lost.
+        logger: a logger whose lines are kept with the run.
+    """
+
+    def __init__(self, row: Row, context: Context, notes: Notes, connect: Connect) -> None:
+        self.id: int = row["id"]
+        self.job: str = row["job"]
+        self.planned_at: datetime = row["planned_at"]
+        self.previous_success: datetime | None = row["previous_at"]
+        self.attempt: int = context.attempt
+        self.key: str = f"{self.job}:{self.planned_at.isoformat()}"
+        self.deadline: datetime = context.deadline
+        self.cancelled: Cancelled = context.cancelled
+        self.logger = context.logger
+        self._notes = notes
+        self._connect = connect
+
+    def progress(self, done: float, total: float | None = None) -> None:
+        """Say how far the run has come; `poller runs` shows it."""
+        self._notes.done, self._notes.total = done, total
+
+    def connect(self) -> AbstractContextManager[psycopg.Connection[Any]]:
+        """Open a connection to poller's database, in autocommit mode, closed at the end of the block."""
+        return self._connect()
+
+
+def handler_of(job: Job, connect: Connect) -> Handler:
+    """Return the handler that runs a job.
+
+    Args:
+        job: the job.
+        connect: opens a connection for a run that asks for one.
+    """
+    return Handler(
+        function=_coroutine(job, connect) if job.is_coroutine else _plain(job, connect),
+        table=TABLE,
+        status="pending",
+        name=job.name,
+        to=("succeeded", "cancelled"),
+        column="status",
+        during="running",
+        on_failure="failed",
+        where=_where(job),
+        order_by="due_at, id",
+        due="due_at",
+        timeout=job.options.timeout,
+        policy=job.options.policy,
+        history="off",
+        is_coroutine=job.is_coroutine,
+        takes_context=True,
+        place=job.place,
+        amend=_amend,
+    )
+
+
+def _where(job: Job) -> str:
+    """Return the condition under which a pending run may start.
+
+    A run of a job that may not overlap waits for every earlier one, whoever planned or triggered it.
+    """
+    quoted = job.name.replace("'", "''")
+    condition = (
+        f"function = '{quoted}' and not exists (select from poller.job as held"
+        " where held.name = t.job and held.paused_at is not null)"
+    )
+    if job.options.overlap != "allow":
+        condition += (
+            " and not exists (select from poller.run as earlier where earlier.job = t.job"
+            " and earlier.id < t.id and earlier.status in ('pending', 'running'))"
+        )
+    return condition
+
+
+def _plain(job: Job, connect: Connect) -> Callable[[Row, Context], Transition]:
+    @functools.wraps(job.function)
+    def function(row: Row, context: Context) -> Transition:
+        call = _prepare(job, row, context, connect)
+        token = output.current.set(context.notes.sink)
+        try:
+            call()
+        finally:
+            output.current.reset(token)
+        return Transition("succeeded")
+
+    return function
+
+
+def _coroutine(job: Job, connect: Connect) -> Callable[[Row, Context], Any]:
+    @functools.wraps(job.function)
+    async def function(row: Row, context: Context) -> Transition:
+        call = _prepare(job, row, context, connect)
+        output.current.set(context.notes.sink)  # a coroutine's context is its own
+        await call()
+        return Transition("succeeded")
+
+    return function
+
+
+def _prepare(job: Job, row: Row, context: Context, connect: Connect) -> Callable[[], Any]:
+    """Return the call of a job's function with what it takes."""
+    output.install()
+    context.notes = Notes(Sink())
+    arguments = dict(row["args"])
+    if job.run_parameter is not None:
+        arguments[job.run_parameter] = Run(row, context, context.notes, connect)
+    inspect.signature(job.function).bind(**arguments)  # a TypeError of this call, not from within
+    return functools.partial(job.function, **arguments)
+
+
+def _amend(result: Result) -> Outcome:
+    """Write with a run's status what it leaves behind; one that was asked to stop, and did, is cancelled."""
+    outcome = result.outcome
+    if outcome.to is None:
+        return outcome
+    columns: dict[str, Any] = {"attempt": outcome.attempt, "error": outcome.error}
+    notes = result.context.notes if result.context is not None else None
+    if notes is not None:
+        columns |= notes.columns()
+        if notes.cancelled:
+            outcome = Outcome(Verdict.MOVED, to="cancelled", attempt=outcome.attempt)
+            columns["error"] = "cancelled"
+    return replace(outcome, columns=columns)

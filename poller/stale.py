@@ -1,0 +1,233 @@
+"""A rule bound to its real table: the instant before which rows are old, and every statement about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import namedtuple_row
+
+from poller import tables
+from poller.errors import ConfigurationError
+from poller.queries import statement, trusted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from poller.maintenance import Rule
+    from poller.tables import Column, Table
+
+_TRUE = sql.SQL("true")
+_WITHOUT_ZONE = sql.SQL(" at time zone 'UTC'")
+
+
+@dataclass(frozen=True)
+class Stale:
+    """A rule and its table.
+
+    Attributes:
+        rule: the rule.
+        table: its table.
+        cut_off: the instant before which rows are old, as text of the column's type.
+        foreign_keys: those that may need rows of the table, as `foreign_keys.sql` returns them.
+    """
+
+    rule: Rule
+    table: Table
+    cut_off: str
+    foreign_keys: Sequence[Any] = ()
+
+    @cached_property
+    def due(self) -> sql.Composed:
+        """The condition on a row `t` that is old, and all the rule asks for besides."""
+        return every(self.old, *self._status, *self._where)
+
+    @cached_property
+    def batch(self) -> sql.Composed:
+        """The statement that works on the rows whose keys are `%(keys)s`."""
+        parts: dict[str, sql.Composable] = {
+            "due": self.due,
+            "key_columns": self.table.key_columns(),
+            "asked_columns": self.table.key_values('o."~key"'),
+            "listed_columns": self.table.key_values('listed."~key"'),
+            "locked_columns": self.table.key_values('locked."~key"'),
+        }
+        move = self.rule.move
+        if move is None:
+            return self._statement("purge_batch", needed=self._needed, **parts)
+        return self._statement(
+            "age_out_batch",
+            status=sql.Identifier(move.column),
+            from_status=sql.Literal(move.status),
+            to_status=sql.Literal(move.to),
+            **parts,
+        )
+
+    @cached_property
+    def count(self) -> sql.Composed:
+        """The count of the rows that are old."""
+        return self._statement("count_stale", due=self.due)
+
+    @cached_property
+    def estimate(self) -> sql.Composed:
+        """The question to the planner how many rows are old."""
+        return self._statement("estimate_stale", due=self.due)
+
+    @property
+    def bound(self) -> sql.Composed:
+        """The cut-off, as a value of the column's type."""
+        return self.instant(self.cut_off)
+
+    @property
+    def driving(self) -> Iterator[sql.Composed]:
+        """The conditions under which an index may give the rows, the most selective first."""
+        if self._where:
+            yield self.due
+        if self._status:
+            yield every(self.old, *self._status)
+        yield every(self.old)
+
+    def drives(self, driving: sql.Composable) -> sql.Composed:
+        """Return the question whether an index gives the rows under a condition, in the column's order."""
+        return self._statement("drives", driving=driving, column=sql.Identifier(self.rule.column))
+
+    def stretch_end(self, driving: sql.Composable, after: sql.Composable) -> sql.Composed:
+        """Return the question where a range of the column ends that begins after another."""
+        column = sql.Identifier(self.rule.column)
+        return self._statement("stretch_end", driving=driving, after=after, column=column)
+
+    def listing(self, stretch: sql.Composable) -> sql.Composed:
+        """Return the list of the keys of the old rows in a stretch."""
+        return self._statement("stale", key=self.table.key_text(), stretch=stretch, due=self.due)
+
+    def instant(self, text: str) -> sql.Composed:
+        """Return a value of the column's type."""
+        kind = trusted(self.table.columns[self.rule.column].type)
+        return sql.SQL("{}::{}").format(sql.Literal(text), kind)
+
+    @property
+    def column(self) -> sql.Identifier:
+        """The column of a row `t` that tells its age."""
+        return sql.Identifier("t", self.rule.column)
+
+    @property
+    def old(self) -> sql.Composed:
+        """The condition on a row `t` that its age alone is enough."""
+        return sql.SQL("{} < {}").format(self.column, self.bound)
+
+    @property
+    def _status(self) -> list[sql.Composed]:
+        move = self.rule.move
+        if move is None:
+            return []
+        return [sql.SQL("{} = {}").format(sql.Identifier("t", move.column), sql.Literal(move.status))]
+
+    @property
+    def _where(self) -> list[sql.Composed]:
+        # The new line: a comment at its end is not to swallow what follows.
+        return [sql.SQL("({}\n)").format(trusted(self.rule.where))] if self.rule.where else []
+
+    @property
+    def _needed(self) -> sql.Composable:
+        """The name of the foreign key that needs a row `t`, or null."""
+        branches = [
+            statement(
+                "needs",
+                child=sql.Identifier(each.schema, each.table),
+                same=every(*(_equal(*pair) for pair in zip(each.referring, each.referred, strict=True))),
+                other=self._other if each.of_itself else _TRUE,
+                constraint=sql.Literal(each.name),
+            )
+            for each in self.foreign_keys
+        ]
+        if not branches:
+            return sql.SQL("null::text")
+        return sql.SQL("case {} end").format(sql.SQL(" ").join(branches))
+
+    @property
+    def _other(self) -> sql.Composed:
+        """The condition on a row `c` of the same table to be another: a row that needs itself may go."""
+        return sql.SQL("not ({})").format(every(*(_equal(name, name) for name in self.table.key)))
+
+    def _statement(self, name: str, **parts: sql.Composable) -> sql.Composed:
+        return statement(name, table=self.table.identifier, **parts)
+
+
+def every(*conditions: sql.Composable) -> sql.Composed:
+    """Return the condition that all of these hold."""
+    return sql.SQL(" and ").join(conditions)
+
+
+def _equal(child: str, parent: str) -> sql.Composed:
+    return sql.SQL("{} = {}").format(sql.Identifier("c", child), sql.Identifier("t", parent))
+
+
+def bind(connection: psycopg.Connection[Any], rule: Rule) -> Stale:
+    """Bind a rule to its table, and fix the instant before which rows are old.
+
+    Raises:
+        ConfigurationError: they do not fit, or the role may not do what it takes.
+    """
+    table = tables.describe(connection, rule.table)
+    column = _check_columns(connection, rule, table)
+    keys: Sequence[Any] = ()
+    if rule.move is None:
+        keys = rows(connection, "foreign_keys", {"table": table.oid})
+    made = Stale(rule, table, _cut_off(connection, rule, column), keys)
+    _check_plan(connection, made)
+    return made
+
+
+def _check_columns(connection: psycopg.Connection[Any], rule: Rule, table: Table) -> Column:
+    column = _existing(table, rule.column)
+    if column.type not in tables.TIMESTAMPS:
+        msg = (
+            f"{table}.{column.name} is {column.full_type}; the age of a row is told by a timestamp or a date"
+        )
+        raise ConfigurationError(msg)
+    if rule.move is not None:
+        status = _existing(table, rule.move.column)
+        if status.generated:
+            msg = f"{table}.{status.name} is a generated column, which nothing can set"
+            raise ConfigurationError(msg)
+        for each in (rule.move.status, rule.move.to):
+            tables.check_status(connection, table, status, each)
+    return column
+
+
+def _existing(table: Table, name: str) -> Column:
+    try:
+        return table.columns[name]
+    except KeyError:
+        msg = f"table {table} has no column {name!r}; it has {', '.join(table.columns)}"
+        raise ConfigurationError(msg) from None
+
+
+def _cut_off(connection: psycopg.Connection[Any], rule: Rule, column: Column) -> str:
+    has_zone = column.type == "timestamp with time zone"
+    question = statement(
+        "cut_off", type=trusted(column.type), zone=sql.SQL("") if has_zone else _WITHOUT_ZONE
+    )
+    row = connection.execute(question, {"older_than": rule.older_than}).fetchone()
+    return str(row[0]) if row else ""
+
+
+def _check_plan(connection: psycopg.Connection[Any], made: Stale) -> None:
+    """Have Postgres plan a batch: it looks at the condition, the grants and the rules of the table."""
+    try:
+        connection.execute(sql.SQL("explain {}").format(made.batch), {"keys": "{}"})
+        connection.execute(sql.SQL("explain {}").format(made.listing(_TRUE)), {})
+    except (psycopg.ProgrammingError, psycopg.DataError, psycopg.NotSupportedError) as error:
+        given = f" with where={made.rule.where!r}" if made.rule.where else ""
+        reason = error.diag.message_primary or error
+        msg = f"Postgres cannot work on the old rows of {made.table}{given}: {reason}"
+        raise ConfigurationError(msg) from None
+
+
+def rows(connection: psycopg.Connection[Any], name: str, asked: dict[str, Any]) -> list[Any]:
+    """Return the rows that a question about a table is answered with."""
+    with connection.cursor(row_factory=namedtuple_row) as cursor:
+        return list(cursor.execute(statement(name), asked).fetchall())

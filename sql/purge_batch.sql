@@ -1,0 +1,27 @@
+-- Purpose  Delete some rows, if they are still old, nobody holds them and no foreign key needs them.
+-- Locks    the user's rows, FOR UPDATE SKIP LOCKED: never waits for a row. What the DELETE brings along (cascades,
+--          triggers) may wait, up to lock_timeout.
+-- Fence    the whole condition is looked at again under the row's lock.
+-- Index    the primary key of the user's table; on a table that refers to it, the referring columns.
+with listed as materialized (
+    select o."~key", {needed} as "~needed"
+      from unnest(%(keys)s::text[]) as o ("~key")
+      join {table} as t on {key_columns} = {asked_columns}
+     where {due}
+), locked as materialized (
+    select listed."~key"
+      from listed
+      join {table} as t on {key_columns} = {listed_columns}
+     where listed."~needed" is null and {due}
+       for update of t skip locked
+), gone as (
+    delete from {table} as t
+     using locked
+     where {key_columns} = {locked_columns}
+    returning 1 as "~one"
+)
+select (select count(*) from listed where "~needed" is null) as free,
+       (select count(*) from locked) as locked,
+       (select count(*) from gone) as done,
+       (select coalesce(jsonb_object_agg(n."~needed", n.rows), '{{}}')
+          from (select "~needed", count(*) as rows from listed where "~needed" is not null group by 1) as n) as needed

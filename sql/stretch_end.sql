@@ -1,0 +1,9 @@
+-- Purpose  Find where a stretch ends that begins after a value of the column and holds some number of rows, and
+--          all that have the last one's value besides.
+-- Locks    none.  Fence  none.
+-- Index    one that begins with the column and serves the whole condition; `drives.sql` has found that there is one.
+select t.{column}::text
+  from {table} as t
+ where {driving} and {after}
+ order by t.{column}
+offset %(rows)s limit 1

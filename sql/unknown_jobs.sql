@@ -1,0 +1,6 @@
+-- Purpose  Find which of some names no job has.
+-- Locks    none.
+-- Fence    none: read once at start-up.
+-- Index    job's primary key.
+select name from unnest(%(names)s::text[]) as name
+ where not exists (select from poller.job as j where j.name = name)

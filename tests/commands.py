@@ -1,0 +1,53 @@
+"""What tests of shell jobs share: a run, and a call that goes on beside the test."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from poller.model import Cancelled
+
+if TYPE_CHECKING:
+    from poller.job import Job
+
+
+@dataclass
+class Run:
+    """What a command sees of a run."""
+
+    id: int = 7
+    job: str = "backup"
+    planned_at: datetime = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
+    attempt: int = 2
+    cancelled: Cancelled = field(default_factory=Cancelled)
+
+
+class Background:
+    """A job's call on a thread of its own, as a worker makes it."""
+
+    def __init__(self, job: Job) -> None:
+        self.run = Run()
+        self.error: BaseException | None = None
+        self._job = job
+        self._thread = threading.Thread(target=self._call)
+        self._thread.start()
+
+    def _call(self) -> None:
+        try:
+            self._job(run=self.run)
+        except Exception as error:  # noqa: BLE001 - the test looks at it
+            self.error = error
+
+    def cancel(self) -> float:
+        """Cancel the run; return how many seconds it took to end."""
+        began = time.monotonic()
+        self.run.cancelled.set()
+        return self.ended(began)
+
+    def ended(self, began: float) -> float:
+        self._thread.join(30)
+        assert not self._thread.is_alive()
+        return time.monotonic() - began

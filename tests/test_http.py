@@ -1,0 +1,359 @@
+"""HTTP jobs, against a real server of the test's own: what is sent, what is expected, and what is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from poller.errors import ConfigurationError
+from poller.http import RequestFailed, http
+from poller.job import fixed_rate
+from poller.model import Cancelled
+from poller.outcome import Fail, Interrupted, TimedOut
+from tests.website import Answering, Server, Visit, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+CANARY = "c4n4ry-s3cret"
+
+
+@pytest.fixture
+def site() -> Iterator[Server]:
+    """A server on this host."""
+    with serving() as site:
+        yield site
+
+
+@dataclass
+class Run:
+    """What a request sees of a run."""
+
+    cancelled: Cancelled = field(default_factory=Cancelled)
+
+
+# --- what is sent --------------------------------------------------------------------------------------
+
+
+def test_a_request_is_sent_as_given(site: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    """And the output says what came of it: status, time, and the beginning of the body."""
+    http("ping", site.url(), private=True)(run=Run())
+
+    [got] = site.received
+    assert (got.method, got.path, got.body) == ("GET", "/", b"")
+    assert got.headers["user-agent"] == "poller"
+    assert got.headers["host"] == f"127.0.0.1:{site.port}"
+    assert re.fullmatch(
+        rf"GET http://127\.0\.0\.1:{site.port}: 200 in \d\.\ds\nok\n", capsys.readouterr().out
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "content_type", "body"),
+    [
+        ({"json": {"a": [1, None]}}, "application/json", b'{"a": [1, null]}'),
+        ({"data": {"a": "1 2", "b": ["x", "y"]}}, "application/x-www-form-urlencoded", b"a=1+2&b=x&b=y"),
+        ({"data": "ä"}, None, "ä".encode()),
+        ({"data": b"\0\1"}, None, b"\0\1"),
+        ({"data": "<x/>", "headers": {"content-type": "text/xml"}}, "text/xml", b"<x/>"),
+        ({"json": 1, "headers": {"CONTENT-TYPE": "a/b"}}, "a/b", b"1"),
+    ],
+    ids=str,
+)
+def test_a_body_is_sent_with_what_describes_it(
+    site: Server, given: dict[str, Any], content_type: str | None, body: bytes
+) -> None:
+    """JSON, a form, a text or bytes; a header that was given counts."""
+    http("post", site.url(), method="post", private=True, **given)()
+    [got] = site.received
+    assert (got.method, got.headers.get("content-type"), got.body) == ("POST", content_type, body)
+
+
+def test_headers_and_userinfo_are_sent(site: Server) -> None:
+    """The userinfo as basic authentication, not in the request's line."""
+    url = site.url("/").replace("//", "//al%40ice:p%3Ass@")
+    http("ping", url, method="PURGE", headers={"X-Key": "v", "User-Agent": "mine"}, private=True)()
+    [got] = site.received
+    assert (got.headers["x-key"], got.headers["user-agent"]) == ("v", "mine")
+    assert got.headers["authorization"] == "Basic YWxAaWNlOnA6c3M="
+
+
+def test_the_environments_proxies_and_netrc_are_not_used(
+    site: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A proxy would resolve the name again; a file beside the job would add a password."""
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login a password b")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    http("ping", site.url(), private=True)()
+    assert "authorization" not in site.received[0].headers
+
+
+def test_the_job_is_a_job_like_any_other(site: Server) -> None:
+    """Its schedule and options are the contract's, and its place is where it was made."""
+    job = http(
+        "warm-cache", "https://example.com/warm", schedule=fixed_rate("30s"), expect=200, timeout="10s"
+    )
+    assert (job.name, job.options.timeout, job.run_parameter) == ("warm-cache", 10.0, "run")
+    assert "test_http.py" in job.place
+    with pytest.raises(ConfigurationError):
+        job.check_arguments({"x": 1})
+
+
+# --- what must come back -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "expect"),
+    [(200, 200), (204, {200, 204}), (299, range(200, 300)), (404, 404), (503, [503]), (302, 302)],
+)
+def test_an_expected_status_is_success(site: Server, status: int, expect: Any) -> None:
+    """One, or any of several; a redirect that is expected is not followed."""
+    http("ping", site.at("/x", status, "", location="/nowhere"), expect=expect, private=True)()
+
+
+@pytest.mark.parametrize(
+    ("expect", "words"),
+    [
+        (200, "200"),
+        ({200, 204}, "200 or 204"),
+        (range(200, 300), "200 to 299"),
+    ],
+    ids=str,
+)
+def test_another_status_fails_with_both(
+    site: Server, expect: Any, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What came, and what was expected; the body is in the output."""
+    with pytest.raises(RequestFailed, match=rf"^GET http://127\.0\.0\.1:\d+: 503 in .*s, expected {words}$"):
+        http("ping", site.at("/x", 503, "try later"), expect=expect, private=True)()
+    assert "try later" in capsys.readouterr().out
+
+
+def test_a_body_must_hold_what_is_expected(site: Server) -> None:
+    """A text as it stands, or an expression."""
+    url = site.at("/x", body="all is well, 17 checks")
+    http("ping", url, expect_body="is well, 17", private=True)()
+    http("ping", url, expect_body=re.compile(r"\b\d+ checks$"), private=True)()
+    for wanted in ("is w.ll", re.compile("^17")):
+        with pytest.raises(RequestFailed, match=r"is not in its body$"):
+            http("ping", url, expect_body=wanted, private=True)()
+
+
+def test_a_body_is_read_as_its_charset_says(site: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    """UTF-8 unless it says otherwise, and what cannot be read is replaced."""
+    latin = site.at("/latin", body="größe".encode("latin-1"), content_type="text/plain; charset=latin-1")
+    http("ping", latin, expect_body="größe", private=True)()
+    unknown = site.at("/unknown", body="größe", content_type="text/plain; charset=klingon")
+    http("ping", unknown, expect_body="größe", private=True)()
+    endless = site.at("/idna", body="größe" + "ä" * 500_000, content_type="text/plain; charset=idna")
+    http("ping", endless, expect_body="größe", private=True, timeout="5s")()
+    http("ping", site.at("/broken", body=b"a\xffb"), private=True)()
+    assert capsys.readouterr().out.endswith("a\ufffdb\n")
+
+
+def test_a_body_is_not_unpacked(site: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    """None is asked for; one that comes all the same could be any size."""
+    http("ping", site.at("/x", body=b"\x1f\x8b" + b"x" * 100, content_encoding="gzip"), private=True)()
+    assert site.received[0].headers["accept-encoding"] == "identity"
+    assert "(packed by gzip)" in capsys.readouterr().out
+
+
+def test_a_huge_body_is_read_in_part(site: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    """A mebibyte is looked at, two thousand characters are shown, and the rest is not waited for."""
+
+    def flood(visit: Visit) -> None:
+        visit.send_response(200)
+        visit.send_header("content-length", str(10**12))
+        visit.end_headers()
+        with contextlib.suppress(OSError):
+            while True:
+                visit.wfile.write(b"0123456789abcdef" * 4096)
+
+    site.answers["/flood"] = flood
+    http("ping", site.url("/flood"), expect_body="f0123", private=True)()
+    assert 2000 < len(capsys.readouterr().out) < 2100
+    with pytest.raises(RequestFailed, match=r"is not in the beginning of its body$"):
+        http("ping", site.url("/flood"), expect_body="ok", private=True)()
+
+
+def test_what_could_play_with_a_terminal_is_taken_out(
+    site: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A body comes from elsewhere, and is shown on the operator's screen."""
+    http("ping", site.at("/x", body="a\x1b[2Jb\r\nc\td\x9b1m"), private=True)()
+    assert capsys.readouterr().out.endswith("a\ufffd[2Jb\nc\td\ufffd1m\n")
+    http("ping", site.at("/y", body="PNG\0\0"), private=True)()
+    assert capsys.readouterr().out.endswith("(no text)\n")
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b"",
+        b"SSH-2.0-x\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc",
+        b"HTTP/1.1 200 OK\r\n" + b"x" * 10**6,
+    ],
+    ids=["nothing", "another protocol", "a body that breaks off", "endless headers"],
+)
+def test_an_answer_that_is_none_fails_in_one_line(broken: bytes) -> None:
+    """Whatever a server may say, or leave unsaid."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection, contextlib.suppress(OSError):
+                connection.recv(65536)
+                connection.sendall(broken)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with pytest.raises(RequestFailed, match=rf"^GET {url}: .+$") as caught:
+            http("ping", url, private=True)()
+        thread.join()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_server_that_is_not_there_fails_in_one_line(free_port: int) -> None:
+    """Nobody listens; the name does not resolve."""
+    with pytest.raises(RequestFailed, match=rf"^GET http://127\.0\.0\.1:{free_port}: .+"):
+        http("ping", f"http://127.0.0.1:{free_port}/", private=True)()
+    for private in (True, False):
+        with pytest.raises(RequestFailed, match=r"^GET http://no\.such\.invalid: .+"):
+            http("ping", "http://no.such.invalid/", private=private)()
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port at which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+# --- its time ------------------------------------------------------------------------------------------
+
+
+def hang(visit: Visit) -> None:
+    """Answer never."""
+    visit.server.release.wait(20)
+
+
+def drip(visit: Visit) -> None:
+    """Answer for ever, a byte at a time."""
+    visit.send_response(200)
+    visit.send_header("content-length", "100000")
+    visit.end_headers()
+    with contextlib.suppress(OSError):
+        while not visit.server.release.wait(0.05):
+            visit.wfile.write(b".")
+
+
+@pytest.mark.parametrize("slow", [hang, drip])
+def test_a_slow_server_is_left_at_the_timeout(site: Server, slow: Answering) -> None:
+    """Also one that always sends a little more."""
+    site.answers["/slow"] = slow
+    began = time.monotonic()
+    with pytest.raises((TimedOut, RequestFailed)) as caught:
+        http("ping", site.url("/slow"), private=True, timeout="500ms")()
+    assert 0.4 < time.monotonic() - began < 1.5
+    assert "timed out after 0.5s" in str(caught.value) or "no answer in time" in str(caught.value)
+
+
+@pytest.mark.parametrize("slow", [hang, drip])
+def test_a_cancel_breaks_a_request_off_at_once(site: Server, slow: Answering) -> None:
+    """Cancelled, the lease lost, the worker stopping."""
+    site.answers["/slow"] = slow
+    run = Run()
+    threading.Timer(0.3, run.cancelled.set).start()
+    began = time.monotonic()
+    with pytest.raises(Interrupted):
+        http("ping", site.url("/slow"), private=True)(run=run)
+    assert time.monotonic() - began < 1
+
+
+def test_a_cancel_does_not_wait_for_a_name_to_resolve(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system's resolver cannot be broken off; its thread is left behind."""
+    release = threading.Event()
+
+    def resolve(*_: Any, **__: Any) -> Any:
+        release.wait(20)
+        raise socket.gaierror(socket.EAI_AGAIN, "try again")
+
+    job = http("ping", "http://slow.example/")
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    run = Run()
+    threading.Timer(0.2, run.cancelled.set).start()
+    began = time.monotonic()
+    with pytest.raises(Interrupted):
+        job(run=run)
+    assert time.monotonic() - began < 1
+    release.set()
+
+
+# --- secrets -------------------------------------------------------------------------------------------
+
+
+def test_secrets_are_in_no_output_and_no_error(
+    site: Server, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not even where the server sends everything back, and where whoever embeds poller logs everything."""
+    caplog.set_level(logging.INFO)
+
+    def echo(visit: Visit) -> None:
+        visit.answer(500, json.dumps({"path": visit.path, **dict(visit.headers)}))
+
+    site.answers["/echo"] = echo
+    url = site.url(f"/echo?token={CANARY}").replace("//", f"//user:{CANARY}@")
+    jobs = [
+        http("a", url, private=True),
+        http("a", site.url("/echo"), headers={"Authorization": f"Bearer {CANARY}"}, private=True),
+        http("a", site.url("/echo"), headers={"X-Api-Key": CANARY}, private=True),
+        http("a", site.redirect("/r", f"http://127.0.0.1:1/{CANARY}?x={CANARY}"), private=True),
+        http("a", f"http://u:{CANARY}@no.such.invalid/?x={CANARY}", private=True),
+    ]
+    for job in jobs:
+        with pytest.raises((RequestFailed, Fail)) as caught:
+            job()
+        assert CANARY not in str(caught.value)
+    shown = capsys.readouterr()
+    assert "***" in shown.out
+    assert CANARY not in shown.out + shown.err + caplog.text
+    assert "dXNlcjpjNG40cnktczNjcmV0" not in shown.out  # the same in base64, as it is sent
+
+
+# --- beside others ----------------------------------------------------------------------------------
+
+
+def test_httpx_is_imported_by_the_first_request_only() -> None:
+    """Commands that send none start as quickly as without it."""
+    code = "from poller.http import http; http('a', 'http://example.com')"
+    code += "; import sys; print('httpx' in sys.modules)"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout == "False\n"
+
+
+def test_a_request_may_run_beside_a_loop_and_many_others(site: Server) -> None:
+    """Each on a loop and a thread of its own; nothing is left."""
+    job = http("ping", site.url(), private=True)
+
+    async def many() -> None:
+        await asyncio.gather(*(asyncio.to_thread(job) for _ in range(8)))
+
+    asyncio.run(many())
+    assert len(site.received) == 8
