@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _OTHERS = {"site-packages", "dist-packages"}
-_TABLE = Path(__file__).with_name("source_file.sql")
+_TABLES = Path(__file__).with_name("tables.sql")
 _UPSERT = """
 insert into source_file as known (path, modified_at)
 select * from unnest(%s::text[], %s::timestamptz[])
@@ -34,23 +34,33 @@ select * from unnest(%s::text[], %s::timestamptz[])
 
 def main() -> None:
     """Set up the example in the database that `poller run` will use."""
-    library = Path(sysconfig.get_path("stdlib"))
+    folder = library()
     try:
         place = locate(os.environ.get("POLLER_DATABASE_URL"))
         with psycopg.connect(place.url) as connection:
-            files, pending = seed(connection, library)
+            create(connection)
+            files, pending = refresh(connection, folder)
     except (PollerError, psycopg.OperationalError) as error:
         sys.exit(f"the example cannot be set up: {error}")
-    print(f"source_file: {files:,} files of {library}, {pending:,} of them new or changed")  # noqa: T201
+    print(f"source_file: {files:,} files of {folder}, {pending:,} of them new or changed")  # noqa: T201
 
 
-def seed(connection: psycopg.Connection[Any], folder: Path) -> tuple[int, int]:
-    """Make the table, and a row for each source file below the folder.
+def library() -> Path:
+    """Return the folder of the standard library of this Python."""
+    return Path(sysconfig.get_path("stdlib"))
+
+
+def create(connection: psycopg.Connection[Any]) -> None:
+    """Make the example's tables, where they are not there yet."""
+    connection.execute(_TABLES.read_text(encoding="utf-8"))
+
+
+def refresh(connection: psycopg.Connection[Any], folder: Path) -> tuple[int, int]:
+    """Make a row for each source file below the folder; those of new and changed files are pending.
 
     Returns:
         the number of files, and of those that became pending: the new and the changed.
     """
-    connection.execute(_TABLE.read_text(encoding="utf-8"))
     files = dict(_files(folder))
     became = connection.execute(_UPSERT, (list(files), list(files.values())))
     return len(files), became.rowcount

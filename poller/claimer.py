@@ -221,7 +221,7 @@ class Claimer:
 
     def _in_turn(self, due: Iterable[Binding]) -> list[Binding]:
         """Return the handlers that are due, each round beginning with another."""
-        self._bindings.append(self._bindings.pop(0))
+        self._bindings = self._bindings[1:] + self._bindings[:1]
         wanted = set(due)
         return [binding for binding in self._bindings if binding in wanted]
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 History = Literal["all", "failures", "off"]
 
+LONGEST_TIMEOUT = 366 * 86400.0  # seconds
+
 _NAME = re.compile(r'"((?:[^"]|"")+)"|([^."]+)')
 
 
@@ -46,7 +48,8 @@ class Handler:
     """A function registered for the rows of `table` whose `column` holds `status`.
 
     It is still callable as the plain function, so that a test calls it. Durations are seconds. Only the
-    handlers that run jobs have a `name`, since they share a (table, status), and `amend` what is written.
+    handlers that run jobs have a `name`, since they share a (table, status), and `amend` what is written. One
+    function may be registered several times: `also` is the handler that the same function was made before.
     """
 
     function: Callable[..., Any]
@@ -67,9 +70,10 @@ class Handler:
     place: str
     name: str | None = None
     amend: Callable[[Result], Outcome] | None = None
+    also: Handler | None = None
 
     def __post_init__(self) -> None:
-        functools.update_wrapper(self, self.function)
+        functools.update_wrapper(self, self.function, updated=())
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the plain function."""
@@ -148,6 +152,8 @@ def handler(  # noqa: PLR0913 - the contract's options
     """
 
     def register(function: Callable[..., Any]) -> Handler:
+        also = function if isinstance(function, Handler) else None
+        function = also.function if also else function
         place = place_of(function)
         try:
             made = Handler(
@@ -167,6 +173,7 @@ def handler(  # noqa: PLR0913 - the contract's options
                 is_coroutine=inspect.iscoroutinefunction(function),
                 takes_context=_takes_context(function),
                 place=place,
+                also=also,
             )
             _check(made)
         except (ConfigurationError, TypeError) as error:
@@ -256,8 +263,8 @@ def _check(made: Handler) -> None:
     Raises:
         ConfigurationError: with the reason.
     """
-    if made.timeout <= 0:
-        msg = "timeout must be more than 0"
+    if not 0 < made.timeout <= LONGEST_TIMEOUT:
+        msg = f"timeout must be more than 0 and at most {LONGEST_TIMEOUT / 86400:.0f}d"
         raise ConfigurationError(msg)
     if made.history not in get_args(History):
         msg = f"history must be one of {', '.join(get_args(History))}, got {made.history!r}"

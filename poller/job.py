@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from poller import slots
 from poller.duration import Duration, seconds
 from poller.errors import ConfigurationError
-from poller.handler import calling_place, place_of
+from poller.handler import LONGEST_TIMEOUT, Handler, calling_place, place_of
 from poller.policy import Policy, policy
 
 if TYPE_CHECKING:
@@ -105,6 +105,9 @@ def options(  # noqa: PLR0913 - the contract's options
         if instant is not None and instant.tzinfo is None:
             msg = f"{option} needs a time zone, as in datetime(2030, 1, 1, tzinfo=UTC)"
             raise ConfigurationError(msg)
+    if not 0 < seconds(timeout) <= LONGEST_TIMEOUT:
+        msg = f"timeout must be more than 0 and at most {LONGEST_TIMEOUT / 86400:.0f}d"
+        raise ConfigurationError(msg)
     return JobOptions(
         name=name,
         overlap=overlap,
@@ -161,7 +164,7 @@ class Job:
     place: str
 
     def __post_init__(self) -> None:
-        functools.update_wrapper(self, self.function)
+        functools.update_wrapper(self, self.function, updated=())
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the plain function."""
@@ -215,6 +218,9 @@ def make_job(function: Callable[..., Any], when: When, place: str | None = None)
         ConfigurationError: the name is none, or the schedule contradicts the options.
     """
     where = place or place_of(function)
+    if isinstance(function, Job | Handler):
+        msg = f"{where}: it is {'a job' if isinstance(function, Job) else 'a handler'} already; make a second function"
+        raise ConfigurationError(msg)
     name = when.options.name or getattr(function, "__name__", "")
     if not name or not name.isprintable() or len(name) > 200:  # noqa: PLR2004 - a line of a listing
         msg = f"{where}: a job needs a printable name of up to 200 characters; give name="

@@ -125,7 +125,7 @@ class Outcome:
 def of_answer(handler: Handler, answer: object, attempt: int, age: float = 0.0) -> Outcome:
     """Map what a handler returned; a status it may not return counts as a failed attempt."""
     if answer is None and handler.moved is not None:
-        return handler.moved
+        return handler.moved if attempt == 1 else replace(handler.moved, attempt=attempt)
     try:
         move = answer if isinstance(answer, Transition) else Transition(answer)
     except TypeError:
@@ -141,7 +141,18 @@ def of_answer(handler: Handler, answer: object, attempt: int, age: float = 0.0) 
 
 
 def of_error(handler: Handler, error: BaseException, attempt: int, age: float = 0.0) -> Outcome:
-    """Map what a handler raised, or what befell it, by the handler's retry policy."""
+    """Map what a handler raised, or what befell it, by the handler's retry policy.
+
+    The policy is the user's code: where it fails, there is no further attempt.
+    """
+    try:
+        return _by_policy(handler, error, attempt, age)
+    except Exception as fault:  # noqa: BLE001 - as said above
+        reason = f"{describe(error)}; moreover the retry policy failed: {describe(fault)}"
+        return _failed(handler, reason, attempt, None, crashed=isinstance(error, Crashed))
+
+
+def _by_policy(handler: Handler, error: BaseException, attempt: int, age: float) -> Outcome:
     match error:
         case Snooze():
             return Outcome(Verdict.SNOOZED, to=handler.restored, delay=error.delay, attempt=attempt - 1)

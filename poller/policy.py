@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 
 DEFAULT_ATTEMPTS = 5
 
+_EXAMPLES = {
+    "wait": "wait_fixed(10)",
+    "stop": "stop_after_attempt(5)",
+    "retry": "retry_if_exception_type(OSError)",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
@@ -37,6 +43,9 @@ class Policy:
             error: what ended the attempt.
             attempt: the number of the attempt that failed, from 1.
             age: seconds since the first attempt began (for `stop_after_delay`).
+
+        Raises:
+            Exception: whatever the policy raises, which is the user's code.
         """
         state = self._state(error, attempt, age)
         if not self.retry(state):
@@ -47,7 +56,10 @@ class Policy:
 
     def is_last(self, attempt: int, age: float = 0.0) -> bool:
         """Tell whether no attempt would follow the given one, if it failed."""
-        return bool(self.stop(self._state(RuntimeError("asked in advance"), attempt, age)))
+        try:
+            return bool(self.stop(self._state(RuntimeError("asked in advance"), attempt, age)))
+        except Exception:  # noqa: BLE001 - a policy is the user's code: where it fails there is no further attempt
+            return True
 
     def _state(self, error: BaseException, attempt: int, age: float) -> tenacity.RetryCallState:
         call = tenacity.Retrying(stop=self.stop, wait=self.wait, retry=self.retry)
@@ -78,11 +90,11 @@ def policy(
         msg = f"attempts must be a whole number from 1, got {attempts!r}"
         raise ConfigurationError(msg)
     for option, value in (("wait", wait), ("stop", stop), ("retry", retry)):
-        if value is not None and not callable(value):
-            msg = f"{option} must be one of tenacity's objects, such as {option}_…(…), got {value!r}"
+        if value is not None and (not callable(value) or isinstance(value, type)):
+            msg = f"{option} must be one of tenacity's objects, such as {_EXAMPLES[option]}, got {value!r}"
             raise ConfigurationError(msg)
     return Policy(
         stop=stop or tenacity.stop_after_attempt(attempts or default_attempts),
         wait=wait or tenacity.wait_exponential_jitter(initial=1, max=600),
-        retry=retry or tenacity.retry_if_exception_type(Exception),
+        retry=retry or tenacity.retry_if_exception_type(BaseException),
     )

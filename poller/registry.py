@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,7 +14,7 @@ from poller.handler import Handler, refuse_collisions
 from poller.job import Job, refuse_namesakes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from types import ModuleType
 
 
@@ -36,12 +37,8 @@ def load(package: str, only: Sequence[str] = ()) -> Registered:
         ConfigurationError: the package cannot be imported or defines neither, two handlers are for one
             (table, status), two jobs have one name, or a name in `only` is nobody's.
     """
-    found = dict.fromkeys(
-        value
-        for module in _modules(package)
-        for value in vars(module).values()
-        if isinstance(value, Handler | Job)
-    )
+    values = (value for module in _modules(package) for value in vars(module).values())
+    found = dict.fromkeys(each for value in values for each in _registered(value))
     handlers = [each for each in found if isinstance(each, Handler)]
     jobs = [each for each in found if isinstance(each, Job)]
     if not found:
@@ -50,6 +47,15 @@ def load(package: str, only: Sequence[str] = ()) -> Registered:
     refuse_collisions((str(each.table), each) for each in handlers)
     refuse_namesakes(jobs)
     return _chosen(Registered(handlers, jobs), only)
+
+
+def _registered(value: object) -> Iterator[Handler | Job]:
+    """Return what a module's value registers: itself, and what its function was made before."""
+    if isinstance(value, Job):
+        yield value
+    while isinstance(value, Handler):
+        yield value
+        value = value.also
 
 
 def _modules(package: str) -> list[ModuleType]:
@@ -67,24 +73,26 @@ def _import(name: str) -> ModuleType:
     except PollerError:
         raise
     except ModuleNotFoundError as error:
-        if error.name is not None and name.split(".", maxsplit=1)[0] == error.name:
+        if error.name is not None and f"{name}.".startswith(f"{error.name}."):
             msg = (
                 f"there is no package {name!r} in {Path.cwd()}; name yours with --handlers, "
                 "or write a first one with: poller init"
             )
             raise ConfigurationError(msg) from error
         raise _failed(name, error) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _failed(name, error) from error
 
 
-def _failed(name: str, error: Exception) -> ConfigurationError:
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    where = f" ({trace.tb_frame.f_code.co_filename}:{trace.tb_lineno})" if trace else ""
-    text = " ".join(str(error).split())
-    return ConfigurationError(f"{name} cannot be imported: {type(error).__name__}: {text}{where}")
+def _failed(name: str, error: BaseException) -> ConfigurationError:
+    if isinstance(error, SyntaxError):
+        text, where = error.msg, f"{error.filename}:{error.lineno}"
+    else:
+        frames = traceback.extract_tb(error.__traceback__)
+        text = " ".join(str(error).split())
+        where = next((f"{f.filename}:{f.lineno}" for f in reversed(frames) if f.filename[:1] != "<"), "")
+    place = f" ({where})" if where else ""
+    return ConfigurationError(f"{name} cannot be imported: {type(error).__name__}: {text}{place}")
 
 
 def _chosen(all_: Registered, only: Sequence[str]) -> Registered:

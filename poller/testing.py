@@ -1,4 +1,4 @@
-"""For the tests of your handlers: run all that is due in this process, and move the clock.
+"""For the tests of your handlers and jobs: run all that is due in this process, and move the clock.
 
 ```python
 from poller.testing import Engine
@@ -9,9 +9,9 @@ def test_a_new_tenant_gets_a_bucket(database_url):
         assert (done.key, done.became, done.to) == ("1", "moved", "normal")
 ```
 
-It is the real engine on a real database: the same statements, leases and policies. What it leaves out are the
-processes. Retries and snoozes are waited for by moving the clock (`engine.advance("10m")`), never by
-sleeping.
+It is the real engine on a real database: the same statements, leases, policies and schedules. What it leaves
+out are the processes. Retries, snoozes and slots are waited for by moving the clock (`engine.advance("10m")`),
+never by sleeping.
 """
 
 from __future__ import annotations
@@ -21,20 +21,25 @@ from dataclasses import dataclass
 from time import sleep
 from typing import TYPE_CHECKING, Any, Self
 
-from poller import schema
+from poller import agenda, schema
 from poller.binding import bind_all, explain
 from poller.claimer import Claimer
-from poller.database import Link, checked_url
+from poller.database import Link, checked_url, opener
 from poller.duration import Duration, seconds
 from poller.errors import PollerError
 from poller.executor import Executor
+from poller.handler import Handler
 from poller.heartbeat import Heartbeat
+from poller.job import Job
 from poller.model import Row, RowShape
+from poller.run import handler_of
+from poller.scheduler import Scheduler
 from poller.settler import Settler
 from poller.store import Store
 
 if TYPE_CHECKING:
-    from poller.handler import Handler
+    import psycopg
+
     from poller.lease import Result
 
 _TICK = 0.001
@@ -46,7 +51,7 @@ class Done:
 
     Attributes:
         table: the table, with its schema.
-        status: the status the row had.
+        status: the status the row had; of a run, the job's name.
         key: the primary key, as text.
         became: moved, retrying, snoozed, failed, parked, superseded or gone.
         to: the status it was given, if any.
@@ -75,20 +80,21 @@ def row(key: Any = None, /, **columns: Any) -> Row:
 
 
 class Engine:
-    """The engine in this process, for the handlers given.
+    """The engine in this process, for the handlers and jobs given.
 
     Args:
         url: the test's database; poller's schema is made in it if need be.
-        *handlers: the handlers to run.
+        *work: the handlers and jobs to run.
         concurrency: how many run at a time.
 
     Raises:
         PollerError: a handler does not fit its table.
     """
 
-    def __init__(self, url: str, *handlers: Handler, concurrency: int = 4) -> None:
+    def __init__(self, url: str, *work: Handler | Job, concurrency: int = 4) -> None:
         self._url = checked_url(url)
-        self._handlers = handlers
+        self._handlers = [each for each in work if isinstance(each, Handler)]
+        self._jobs = [each for each in work if isinstance(each, Job)]
         self._concurrency = concurrency
         self._offset = 0.0
         self._links: list[_MovedLink] = []
@@ -104,7 +110,10 @@ class Engine:
     def _start(self) -> None:
         schema.migrate(self._url)
         link = self._link("test")
-        self._bindings = bind_all(link.connection, self._handlers)
+        agenda.check(link.connection, self._jobs)
+        agenda.declare(link.connection, self._jobs)
+        runs = [handler_of(job, opener(self._url)) for job in self._jobs]
+        self._bindings = bind_all(link.connection, [*self._handlers, *runs])
         for binding in self._bindings:
             explain(link.connection, binding)
         store = Store(link)
@@ -112,6 +121,7 @@ class Engine:
         self._done: list[Done] = []
         self._settler = Settler(store, observe=self._observe)
         self._executor = Executor(self._concurrency, self._settler.report)
+        self._scheduler = Scheduler(link, self._jobs)
         self._heartbeat = self._join()
         self._claimer = Claimer(
             store=store,
@@ -133,7 +143,7 @@ class Engine:
             link.close()
 
     def run_due(self, *, rounds: int = 10_000) -> list[Done]:
-        """Run all that is due, what becomes due by it included, and return what became of each attempt.
+        """Plan and run all that is due, what becomes due by it included; return what became of each attempt.
 
         Args:
             rounds: after so many claims it is an error: the rows move in a circle.
@@ -143,6 +153,8 @@ class Engine:
         """
         self._done = []
         for _ in range(rounds):
+            while not self._scheduler.run_once():
+                pass
             self._claimer.start_over()
             self._claimer.run_once()
             if not self._work_off():
@@ -154,7 +166,7 @@ class Engine:
         """Move the clock forward for this engine: `poller.now()` in its sessions."""
         self._offset += seconds(duration)
         for link in self._links:
-            link.move_clock(self._offset)
+            link.offset = self._offset
 
     def _work_off(self) -> bool:
         """Let the claimed handlers end, and settle them; tell whether there were any."""
@@ -172,7 +184,7 @@ class Engine:
         self._done.append(
             Done(
                 table=str(binding.table),
-                status=binding.handler.status,
+                status=binding.handler.label,
                 key=task.key,
                 became=became,
                 to=outcome.to if became in ("moved", "failed") else None,
@@ -197,12 +209,24 @@ class Engine:
 
     def _link(self, name: str) -> _MovedLink:
         link = _MovedLink(self._url, name)
+        link.offset = self._offset
         self._links.append(link)
         return link
 
 
 class _MovedLink(Link):
-    """A link whose session's clock can be moved."""
+    """A link whose session's clock is moved, by `offset` seconds."""
 
-    def move_clock(self, offset: float) -> None:
-        self.connection.execute("select set_config('poller.clock_offset', %s, false)", (f"{offset} seconds",))
+    offset = 0.0
+    _moved: tuple[object, float] | None = None
+
+    @property
+    def connection(self) -> psycopg.Connection[Any]:
+        """The open connection, with its clock moved."""
+        connection = super().connection
+        if self._moved != (connection, self.offset):
+            connection.execute(
+                "select set_config('poller.clock_offset', %s, false)", [f"{self.offset} seconds"]
+            )
+            self._moved = (connection, self.offset)
+        return connection

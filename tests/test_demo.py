@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from handlers import library, seed
+from handlers import library, maintenance, seed
 from poller import Transition, registry
 from poller.testing import Engine, row
 
@@ -48,7 +48,8 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def seeded(folder: Path, db: psycopg.Connection[Any]) -> Path:
     """The same folder, known to the database."""
-    seed.seed(db, folder)
+    seed.create(db)
+    seed.refresh(db, folder)
     return folder
 
 
@@ -70,7 +71,8 @@ def test_each_source_file_of_the_folder_becomes_a_pending_row(
     folder: Path, db: psycopg.Connection[Any]
 ) -> None:
     """Packages that were installed beside the library, and what is no Python, are left out."""
-    assert seed.seed(db, folder) == (11, 11)
+    seed.create(db)
+    assert seed.refresh(db, folder) == (11, 11)
 
     rows = db.execute("select path, status from source_file").fetchall()
     assert sorted(rows) == sorted((str(folder / name), "pending") for name in [*FILES, GONE])
@@ -81,7 +83,7 @@ def test_seeding_again_makes_only_changed_files_pending(seeded: Path, db: psycop
     db.execute("update source_file set status = 'normal'")
     os.utime(seeded / "good.py", (1, 1))
 
-    assert seed.seed(db, seeded) == (11, 1)
+    assert seed.refresh(db, seeded) == (11, 1)
     pending = db.execute("select path from source_file where status = 'pending'").fetchall()
     assert pending == [(str(seeded / "good.py"),)]
 
@@ -160,6 +162,25 @@ def test_the_handler_can_be_called_without_a_database(folder: Path) -> None:
     assert answer.columns["functions"] == 2
 
 
-def test_the_package_has_the_one_handler() -> None:
-    """`poller run` finds it without being told where, and the set-up is no handler."""
-    assert [str(each) for each in registry.load("handlers")] == ["source_file:pending"]
+def test_the_package_has_the_handler_and_the_jobs() -> None:
+    """`poller run` finds them without being told where, and the set-up is neither."""
+    found = registry.load("handlers")
+    assert [str(each) for each in found.handlers] == ["source_file:pending"]
+    assert sorted(each.name for each in found.jobs) == ["purge library_sample", "rescan", "sample"]
+
+
+def test_a_rescan_has_changed_files_indexed_again(
+    seeded: Path, db: psycopg.Connection[Any], url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """30 seconds after the last one; by then four samples were taken, one every 10."""
+    monkeypatch.setattr(maintenance, "library", lambda: seeded)
+    with Engine(url, library.index, maintenance.rescan, maintenance.sample) as engine:
+        engine.run_due()
+        os.utime(seeded / "good.py", (1, 1))
+        engine.advance("31s")
+        done = engine.run_due()
+
+    assert [each.key for each in done if each.status == "pending"] == [str(seeded / "good.py")]
+    outputs = db.execute("select output from poller.run where job = 'rescan' order by id").fetchall()
+    assert outputs == [("11 files, 0 of them new or changed\n",), ("11 files, 1 of them new or changed\n",)]
+    assert db.execute("select sum(files) from library_sample").fetchone() == (4 * 11,)

@@ -1,0 +1,278 @@
+"""Which handlers and jobs a package has: found wherever they stand in it, and every fault told in one line."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from poller import PollerError, registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    Writer = Callable[[dict[str, str]], None]
+
+ABOUT_ORDERS = """
+from poller import handler
+
+@handler("orders", status="paid", to="shipped")
+def ship(order): ...
+
+@handler("orders", status="shipped", to="closed")
+def close(order): ...
+"""
+
+ABOUT_USERS = """
+from poller import handler
+
+@handler("users", status="new", to="normal")
+def greet(user): ...
+"""
+
+TIMED = """
+from poller.job import fixed_delay
+
+@fixed_delay("5m")
+def sync(): ...
+"""
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Writer]:
+    """Write modules into a folder that is the working directory; what is imported is forgotten after."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+
+    def write(modules: dict[str, str]) -> None:
+        for name, code in modules.items():
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(code)
+
+    yield write
+    for name in [name for name in sys.modules if name.partition(".")[0] == "tasks"]:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def shop(write: Writer) -> None:
+    """A package with three handlers and a job, in three modules."""
+    write(
+        {
+            "tasks/__init__.py": TIMED,
+            "tasks/orders.py": ABOUT_ORDERS,
+            "tasks/users.py": ABOUT_USERS,
+        }
+    )
+
+
+def found(*only: str) -> list[str]:
+    """Return the handlers and jobs of the package `tasks`, each in the order of their names."""
+    handlers, jobs = registry.load("tasks", only)
+    return sorted(map(str, handlers)) + sorted(map(str, jobs))
+
+
+def refusal(*only: str) -> str:
+    """Return the one line with which the package `tasks` is refused."""
+    with pytest.raises(PollerError) as caught:
+        registry.load("tasks", only)
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+# --- what is found ------------------------------------------------------------------------------------
+
+
+def test_handlers_are_found_at_any_depth(write: Writer) -> None:
+    """In the package itself, in its modules, and in the packages below."""
+    write(
+        {
+            "tasks/__init__.py": ABOUT_USERS,
+            "tasks/shop/__init__.py": "",
+            "tasks/shop/deep/__init__.py": "",
+            "tasks/shop/deep/orders.py": ABOUT_ORDERS,
+        }
+    )
+    assert found() == ["orders:paid", "orders:shipped", "users:new"]
+
+
+@pytest.mark.parametrize("path", ["tasks.py", "tasks/__init__.py", "tasks/users.py"])
+def test_a_single_file_is_enough(write: Writer, path: str) -> None:
+    """A module of the name, or a folder, with `__init__.py` or without."""
+    write({path: ABOUT_USERS})
+    assert found() == ["users:new"]
+
+
+def test_what_another_module_imports_counts_once(write: Writer) -> None:
+    """It is the same handler or job, whatever it is called there."""
+    write(
+        {
+            "tasks/__init__.py": "from tasks.users import greet",
+            "tasks/users.py": ABOUT_USERS + TIMED,
+            "tasks/others.py": "from tasks.users import greet as welcome, greet, sync as again",
+        }
+    )
+    assert found() == ["users:new", "sync"]
+
+
+@pytest.mark.parametrize(("code", "names"), [(ABOUT_USERS, ["users:new"]), (TIMED, ["sync"])])
+def test_handlers_alone_will_do_and_jobs_alone(write: Writer, code: str, names: list[str]) -> None:
+    """A package need not have both."""
+    write({"tasks/__init__.py": code})
+    assert found() == names
+
+
+def test_the_main_module_is_left_alone(write: Writer) -> None:
+    """What `python -m tasks` would do is not done by looking for handlers."""
+    write(
+        {
+            "tasks/__init__.py": ABOUT_USERS,
+            "tasks/__main__.py": "raise AssertionError",
+            "tasks/shop/__init__.py": "",
+            "tasks/shop/__main__.py": "raise AssertionError",
+        }
+    )
+    assert found() == ["users:new"]
+
+
+# --- what is refused ----------------------------------------------------------------------------------
+
+
+def test_g10_two_handlers_for_one_table_and_status_are_refused(write: Writer) -> None:
+    """The line names both places, so that one can be taken out."""
+    write({"tasks/__init__.py": "", "tasks/one.py": ABOUT_USERS, "tasks/two.py": "\n" + ABOUT_USERS})
+    text = refusal()
+    assert "two handlers for users:new" in text
+    assert "one.py:4 (greet)" in text
+    assert "two.py:5 (greet)" in text
+
+
+def test_g10_a_status_that_another_handler_shows_meanwhile_is_refused(write: Writer) -> None:
+    """It would take the rows that the other one is working on."""
+    write(
+        {
+            "tasks/__init__.py": ABOUT_USERS,
+            "tasks/more.py": ABOUT_USERS.replace('"new"', '"old", during="new"'),
+        }
+    )
+    text = refusal()
+    assert "two handlers for users:new" in text
+    assert "__init__.py:4" in text
+    assert "more.py:4" in text
+
+
+def test_g10_two_jobs_of_one_name_are_refused(write: Writer) -> None:
+    """The line names both places."""
+    write({"tasks/__init__.py": "", "tasks/one.py": TIMED, "tasks/two.py": TIMED})
+    text = refusal()
+    assert "two jobs named 'sync'" in text
+    assert "one.py:4 (sync)" in text
+    assert "two.py:4 (sync)" in text
+
+
+FAULTS = {
+    "a module of others that is missing": (
+        "\nimport none.such",
+        ["ModuleNotFoundError", "'none'", "{file}:2)"],
+    ),
+    "a module of its own that is missing": (
+        "from tasks.nothing import work",
+        ["'tasks.nothing'", "{file}:1)"],
+    ),
+    "a name that is missing": ("\n\nfrom tasks import nothing", ["ImportError", "'nothing'", "{file}:3)"]),
+    "a fault of syntax": ("work = 1\n\ndef work(:\n", ["SyntaxError", "{file}:3)"]),
+    "an encoding that there is not": ("# coding: none-such", ["SyntaxError", "none-such", "{file}:"]),
+    "an error": ("x = 1\nassert x == 2, 'one\\n  two'", ["AssertionError: one two", "{file}:2)"]),
+    "an option that cannot work": (
+        ABOUT_USERS.replace('"normal"', '"normal", attempts=0'),
+        ["attempts must be", "{file}:4 (greet)"],
+    ),
+}
+
+
+def test_one_function_may_be_registered_for_several_statuses(write: Writer) -> None:
+    """Decorators may be stacked: each makes a handler, and none is lost."""
+    write(
+        {
+            "tasks/__init__.py": """
+from poller import handler
+
+@handler("orders", status="paid", to="shipped")
+@handler("orders", status="late", to="shipped")
+def ship(order): ...
+"""
+        }
+    )
+    assert sorted(map(str, registry.load("tasks").handlers)) == ["orders:late", "orders:paid"]
+
+
+def test_g10_a_module_that_ends_the_program_is_refused(write: Writer) -> None:
+    """It would end poller without a word."""
+    write({"tasks/__init__.py": "import sys\n\nsys.exit(0)\n"})
+    assert "tasks cannot be imported: SystemExit" in refusal()
+    assert "tasks/__init__.py:3)" in refusal()
+
+
+@pytest.mark.parametrize("file", ["tasks/broken.py", "tasks/broken/__init__.py"])
+@pytest.mark.parametrize(("code", "said"), FAULTS.values(), ids=FAULTS.keys())
+def test_g10_a_module_that_cannot_be_imported_is_named(
+    write: Writer, file: str, code: str, said: list[str]
+) -> None:
+    """With what is wrong and where, also where all the others are well."""
+    write({"tasks/__init__.py": ABOUT_ORDERS, file: code})
+    text = refusal()
+    for part in said:
+        assert part.format(file=file, name=file.rpartition("/")[2]) in text
+
+
+def test_g10_a_package_that_there_is_not_is_refused(write: Writer, tmp_path: Path) -> None:
+    """The line says where it was looked for, and how to begin."""
+    text = refusal()
+    assert f"there is no package 'tasks' in {tmp_path}" in text
+    assert "poller init" in text
+
+
+def test_g10_a_package_without_either_is_refused(write: Writer) -> None:
+    """A function that lacks its decorator is none."""
+    write({"tasks/__init__.py": "def work(row): ...", "tasks/more.py": "from poller import handler"})
+    assert "'tasks' has no handlers" in refusal()
+
+
+# --- --only -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize(
+    ("only", "chosen"),
+    [
+        (["orders"], ["orders:paid", "orders:shipped"]),
+        (["orders:paid"], ["orders:paid"]),
+        (["close"], ["orders:shipped"]),
+        (["greet", "orders:paid"], ["orders:paid", "users:new"]),
+        (["ship", "orders", "orders:paid"], ["orders:paid", "orders:shipped"]),
+        (["sync"], ["sync"]),
+        (["sync", "users", "greet"], ["users:new", "sync"]),
+    ],
+)
+def test_only_takes_tables_statuses_functions_and_jobs(only: list[str], chosen: list[str]) -> None:
+    """A handler has three names; several may be given, and what is named twice is taken once."""
+    assert found(*only) == chosen
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize("name", ["invoices", "orders:closed", "Orders", "order", "tasks.orders", "handler"])
+def test_g10_only_refuses_what_is_nobodys_name(name: str) -> None:
+    """Beside a name that is right, too; the line tells the names that there are."""
+    text = refusal("users", name)
+    assert repr(name) in text
+    assert all(each in text for each in ["orders:paid", "orders:shipped", "users:new", "sync"])
+
+
+def test_g10_only_hides_no_collision(write: Writer) -> None:
+    """Two handlers of the same rows are refused, though neither is chosen: another worker would run them."""
+    write({"tasks/__init__.py": ABOUT_ORDERS, "tasks/one.py": ABOUT_USERS, "tasks/two.py": ABOUT_USERS})
+    assert "two handlers for users:new" in refusal("ship")
