@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from poller import Run, cron, fixed_delay, fixed_rate, purge
-
 from handlers.seed import library, refresh
+from poller import Run, cron, fixed_delay, fixed_rate, purge
 
 _SAMPLE = (
     "insert into library_sample (status, files) select status, count(*) from source_file group by status"
