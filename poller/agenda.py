@@ -87,6 +87,12 @@ def declare(connection: psycopg.Connection[Any], jobs: Iterable[Job]) -> None:
         connection.execute(statement("declare_job"), asked)
 
 
+def unknown_jobs(connection: psycopg.Connection[Any], names: Iterable[str]) -> set[str]:
+    """Return those of the names that no job has."""
+    rows = connection.execute(statement("unknown_jobs"), {"names": array(names)})
+    return {row[0] for row in rows}
+
+
 def check(connection: psycopg.Connection[Any], jobs: Sequence[Job]) -> None:
     """Make sure that the jobs which others are to run `after` are there.
 
@@ -94,9 +100,7 @@ def check(connection: psycopg.Connection[Any], jobs: Sequence[Job]) -> None:
         ConfigurationError: one is not; the text begins with the place of the job that names it.
     """
     names = {job.name for job in jobs}
-    needed = {name for job in jobs for name in job.options.after if name not in names}
-    rows = connection.execute(statement("unknown_jobs"), {"names": array(needed)})
-    unknown = {row[0] for row in rows}
+    unknown = unknown_jobs(connection, {name for job in jobs for name in job.options.after} - names)
     for job in jobs:
         for name in unknown.intersection(job.options.after):
             msg = f"{job.place}: after={name!r}: there is no such job"

@@ -1,6 +1,6 @@
-"""Holds handlers against the database, and finds all that is wrong or could be better, not the first alone.
+"""Holds handlers and jobs against the database, and finds all that is wrong or could be better, not the first alone.
 
-A finding is certain: where the catalogue cannot tell, nothing is said. An error keeps a handler from running,
+A finding is certain: where the catalogue cannot tell, nothing is said. An error keeps a handler or job from running,
 a warning costs time or hides rows, advice is to be read once. Nothing is changed.
 """
 
@@ -15,18 +15,21 @@ from typing import TYPE_CHECKING, Any, Literal
 import psycopg
 from psycopg import sql
 
-from poller import overview, schema, tables
+from poller import agenda, overview, schema, tables
 from poller.binding import Binding, explain
 from poller.database import is_pooled
 from poller.errors import PollerError
+from poller.maintenance import Rule
 from poller.operators import Operators
 from poller.queries import trusted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from poller.handler import Handler
+    from poller.job import Job
     from poller.operators import Index
+    from poller.registry import Registered
 
 Severity = Literal["error", "warning", "advice"]
 Findings = Iterator["Finding"]
@@ -45,23 +48,23 @@ class Finding:
     todo: str
 
 
-def check(connection: psycopg.Connection[Any], handlers: Sequence[Handler]) -> list[Finding]:
+def check(connection: psycopg.Connection[Any], registered: Registered) -> list[Finding]:
     """Return all findings, those about the database first.
 
     Raises:
         psycopg.OperationalError: the database is gone.
     """
-    checks = Checks(connection, handlers)
-    return [*checks.of_database(), *checks.of_handlers(), *checks.of_tables()]
+    checks = Checks(connection, registered)
+    return [*checks.of_database(), *checks.of_handlers(), *checks.of_tables(), *checks.of_jobs()]
 
 
 class Checks:
     """The checks, on one connection in autocommit mode."""
 
-    def __init__(self, connection: psycopg.Connection[Any], handlers: Sequence[Handler]) -> None:
+    def __init__(self, connection: psycopg.Connection[Any], registered: Registered) -> None:
         self._connection = connection
         self._operators = Operators(connection)
-        self._handlers = handlers
+        self._handlers, self._jobs = registered
         self._bindings: list[Binding] = []
         self._migrated = False
 
@@ -206,6 +209,37 @@ class Checks:
             what = f"no handler takes or leads to the {column} {named}"
             todo = "nothing, if another program does; else write a handler, or look for a misspelling"
             yield Finding("advice", str(group[0].table), what, todo)
+
+    # --- each job ---------------------------------------------------------------------------------
+
+    def of_jobs(self) -> Findings:
+        """Find what keeps a job from running, and what makes a purge read more than it must."""
+        for job in self._jobs:
+            for look in (self._after, self._rule):
+                yield from self._guarded(str(job), partial(look, job))
+
+    def _after(self, job: Job) -> Findings:
+        if not self._migrated:
+            return
+        names = {each.name for each in self._jobs}
+        for name in agenda.unknown_jobs(self._connection, {*job.options.after} - names):
+            todo = "mend the name, or have the program run that declares it"
+            yield Finding(
+                "error", f"{job} ({job.place})", f"there is no job {name!r} for it to run after", todo
+            )
+
+    def _rule(self, job: Job) -> Findings:
+        if not isinstance(job.function, Rule):
+            return
+        try:
+            index = job.function.advice(self._connection)
+        except PollerError as error:
+            yield Finding("error", f"{job} ({job.place})", *_halves(error))
+            return
+        if index is not None:
+            yield Finding(
+                "warning", str(job), "no index gives it the old rows, so that each run reads all", index
+            )
 
     def _guarded(self, where: str, look: Callable[[], Iterable[Finding]]) -> Findings:
         """Look; what Postgres refuses is a finding too, and the other looks go on.

@@ -1,6 +1,6 @@
 """A cron line in wall-clock time: reads it, refuses what cannot have been meant, finds its times of day.
 
-Nothing here knows of zones: a time is a naive `datetime`, as a clock on the wall shows it. `schedule` maps
+Nothing here knows of zones: a time is a naive `datetime`, as a clock on the wall shows it. `wallclock` maps
 such times to instants. The language is that of crontab(5) of cronie 1.7, with a field for seconds in front
 if there are six, `L` and `#` as in Quartz, `5/15` for `5-59/15`, and `?` for `*` in the two fields of days.
 Stricter than cronie: a step that never comes round is refused, and so is a line that never fires.

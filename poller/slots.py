@@ -185,7 +185,13 @@ class At(_Slots):
         if self.instant.tzinfo is None:
             msg = "a time needs its zone, as in 2030-01-01T03:00+01:00"
             raise ConfigurationError(msg)
-        object.__setattr__(self, "instant", _utc(self.instant))
+        try:
+            object.__setattr__(self, "instant", _utc(self.instant))
+        except OverflowError:
+            msg = (
+                f"@at {self.instant.isoformat()} is beyond the calendar, which ends with the year 9999 of UTC"
+            )
+            raise ConfigurationError(msg) from None
 
     def __str__(self) -> str:
         return f"@at {self.instant.isoformat()}"

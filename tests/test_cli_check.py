@@ -233,3 +233,28 @@ def test_hidden_rows_are_found(project: Project, db: psycopg.Connection[Any], ro
     [(severity, _, what, _)] = findings(project)
     assert severity == "warning"
     assert "may hide rows" in what
+
+
+def test_jobs_are_held_against_the_database_too(project: Project, db: psycopg.Connection[Any]) -> None:
+    """A purge of what there is not, one that reads a whole table each time, a job that waits for no other."""
+    db.execute("create table audit (id int primary key, at timestamptz); insert into audit values (1, now())")
+    project.handlers("""
+        from poller import job, purge
+
+        good = purge("audit", column="at", older_than="9d")
+        bad = purge("audit", column="since", older_than="9d", name="bad")
+
+        @job(after="backup")
+        def publish(): ...
+    """)
+
+    found = findings(project, status=1)
+
+    warned = [each for each in found if each[0] == "warning"]
+    assert [(where, todo) for _, where, _, todo in warned] == [
+        ("purge audit", 'CREATE INDEX CONCURRENTLY ON "public"."audit" ("at")')
+    ]
+    errors = [(where.split()[0], what) for severity, where, what, _ in found if severity == "error"]
+    assert errors[1] == ("publish", "there is no job 'backup' for it to run after")
+    assert errors[0][0] == "bad"
+    assert "since" in errors[0][1]

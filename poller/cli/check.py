@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from poller.cli import show
-from poller.cli.options import AsJson, Database, Handlers, connected, loaded, place
+from poller.cli.options import AsJson, Database, Handlers, connected, place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,13 +18,13 @@ COLOURS = {"error": "red", "warning": "yellow", "advice": "blue"}
 
 
 def check(*, handlers: Handlers = "handlers", as_json: AsJson = False, database: Database = None) -> None:
-    """Hold the handlers against the database.
+    """Hold the handlers and jobs against the database.
 
     Tells all that is wrong or could be better, and what to do about it. Exits with 1 if there are errors.
     """
-    from poller import checks  # noqa: PLC0415 - `--help` is not to wait for it
+    from poller import checks, registry  # noqa: PLC0415 - `--help` is not to wait for it
 
-    found = loaded(handlers)
+    found = registry.load(handlers)
     with connected(place(database), migrated=False) as connection:
         findings = checks.check(connection, found)
     if as_json:
