@@ -40,6 +40,8 @@ class Drain:
     def __init__(self, store: Store, bindings: Sequence[Binding], *, drain: bool) -> None:
         self._store = store
         self._bindings = bindings
+        # A fleet that goes on tells of rows alone: jobs come round for ever, and have `poller runs`.
+        self._counted = bindings if drain else [each for each in bindings if each.handler.name is None]
         self._drain = drain
         self._look_at = 0.0
         self._bar: Bar | None = None
@@ -48,7 +50,7 @@ class Drain:
     def begin(self) -> None:
         """Take the counts to reckon from."""
         self._since = self._store.now()
-        self._before = self._shown = self._store.fleet(self._bindings, self._since)
+        self._before = self._shown = self._store.fleet(self._counted, self._since)
         if self._drain:
             due = self._store.count_due(self._bindings)
             event(f"draining: {due} rows are due")
@@ -61,7 +63,7 @@ class Drain:
             return False
         self._look_at = monotonic() + (LOOK if self._drain else LINE)
         try:
-            now = self._store.fleet(self._bindings, self._since)
+            now = self._store.fleet(self._counted, self._since)
             self._show(now)
             return self._drain and self._nothing_left(now)
         except psycopg.Error:
@@ -71,7 +73,7 @@ class Drain:
     def end(self) -> int:
         """Say what was done; return 1 if a drain left rows parked or failed, else 0."""
         try:
-            done = self._done(self._store.fleet(self._bindings, self._since))
+            done = self._done(self._store.fleet(self._counted, self._since))
         except psycopg.Error:
             problem("the database is gone; what this run has done stands in poller history")
             return 0
@@ -85,7 +87,7 @@ class Drain:
         if now.in_flight or now.waiting:
             return False
         fresh, retries = self._store.peek(self._bindings, {})
-        return not (fresh or retries) and self._store.fleet(self._bindings, self._since) == now
+        return not (fresh or retries) and self._store.fleet(self._counted, self._since) == now
 
     def _show(self, now: Fleet) -> None:
         done = self._done(now)

@@ -1,8 +1,8 @@
 """One HTTP request with its redirects: the part of `http` that needs httpx, which is imported with it.
 
 What is refused and how. Unless the order says otherwise, the name is resolved here, once; if any address that
-it resolves to is not public the request is refused; and the connection is made to one of the addresses that
-were looked at, while the Host header, SNI and the check of the certificate keep the name. So a name that
+it resolves to may hold a cloud's metadata the request is refused; and the connection is made to one of the
+addresses that were looked at, while the Host header, SNI and the check of the certificate keep the name. So a name that
 resolves to something else a moment later (DNS rebinding) changes nothing. Each redirect passes the same gate.
 
 Proxies of the environment are not used, since a proxy would resolve the name again; `.netrc` is not read.
@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, cast
 
 import httpx
 
-from poller.addresses import refusal
+from poller.addresses import may_hold_metadata
 from poller.outcome import Fail
-from poller.request import PLAIN
+from poller.request import PLAIN, REFUSAL
 
 if TYPE_CHECKING:
     import ssl
@@ -112,7 +112,7 @@ async def fetch(order: Order, timeout: float) -> Answer:  # noqa: ASYNC109 - for
         timeout: seconds for each step: a write, a wait for more of the answer.
 
     Raises:
-        Fail: it is refused: an address that is not public, a redirect to another host.
+        Fail: it is refused: a cloud's metadata, a redirect to another host.
         NoAnswer: there is no answer.
     """
     started = monotonic()
@@ -165,10 +165,10 @@ def _request(order: Order, cookies: httpx.Cookies, timeout: float) -> httpx.Requ
 
 async def _send(transport: httpx.AsyncHTTPTransport, request: httpx.Request, order: Order) -> httpx.Response:
     """Send a request to an address that was looked at; to the next one if there is no connection."""
-    if order.private:
+    if order.metadata:
         return await transport.handle_async_request(request)
     failure: Exception | None = None
-    for address in await _public_addresses(request.url):
+    for address in await _addresses(request.url):
         try:
             return await transport.handle_async_request(_pinned(request, address))
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
@@ -188,13 +188,13 @@ def _pinned(request: httpx.Request, address: str) -> httpx.Request:
     )
 
 
-async def _public_addresses(url: httpx.URL) -> list[str]:
-    """Resolve a name, once; refuse it if any of its addresses is not public."""
+async def _addresses(url: httpx.URL) -> list[str]:
+    """Resolve a name, once; refuse it if any of its addresses may hold metadata."""
     addresses = await _resolve(url.raw_host.decode("ascii"), url.port)
     for address in addresses:
-        if (kind := refusal(address)) is not None:
+        if may_hold_metadata(address):
             name = url.host if address == url.host else f"{url.host} resolves to {address}, which"
-            msg = f"refused: {name} is {kind}; if the job may go there, give it private=True"
+            msg = f"refused: {name} {REFUSAL}"
             raise Fail(msg)
     return addresses
 

@@ -295,9 +295,12 @@ def place_of(function: Callable[..., Any]) -> str:
     return f"{code.co_filename}:{code.co_firstlineno} ({_name(function)})"
 
 
+_OURS = ("poller.", "contextlib.")  # contextlib stands between where poller uses a context manager of its own
+
+
 def calling_place() -> str:
     """Return the line that called into poller, as `handlers/maintenance.py:12`."""
     frame = inspect.currentframe()
-    while frame is not None and f"{frame.f_globals.get('__name__')}.".startswith("poller."):
+    while frame is not None and f"{frame.f_globals.get('__name__')}.".startswith(_OURS):
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame is not None else "?"

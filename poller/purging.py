@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from poller import partitions, stale, stretches
-from poller.errors import PollerError
+from poller.outcome import Interrupted
 from poller.queries import array, statement
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ _HELD = {"55P03", "40P01", "40001"}
 _FATAL = ("08", "0A", "25", "26", "28", "42", "53", "57", "58", "XX")
 
 
-class StoppedError(PollerError):
-    """The run was cancelled between two batches.
+class StoppedError(Interrupted):
+    """The run was told to stop between two batches; its next attempt, or the next run, does the rest.
 
     Attributes:
         done: what was done until then.

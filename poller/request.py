@@ -11,11 +11,12 @@ from json import dumps
 from typing import Any, Literal, get_args
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 
-from poller.addresses import refusal
+from poller.addresses import may_hold_metadata
 from poller.errors import ConfigurationError
 
 Redirects = Literal["same-host", "any"]
 
+REFUSAL = "is where clouds keep their credentials; if the job may go there, give it metadata=True"
 SHORTEST_SECRET = 6  # characters; what is shorter also stands in texts by chance
 
 # Headers that say nothing of who sends them.
@@ -37,7 +38,7 @@ class Order:
         content: the body.
         expected: the statuses of success.
         any_host: whether redirects to other hosts are followed.
-        private: whether addresses that are not public may be reached.
+        metadata: whether addresses where clouds keep their metadata may be reached.
     """
 
     method: str
@@ -46,7 +47,7 @@ class Order:
     content: bytes | None
     expected: frozenset[int]
     any_host: bool
-    private: bool
+    metadata: bool
 
 
 def order(  # noqa: PLR0913 - as `http` takes them
@@ -58,7 +59,7 @@ def order(  # noqa: PLR0913 - as `http` takes them
     data: Any,
     expect: Any,
     redirects: Any,
-    private: bool,
+    metadata: bool,
 ) -> tuple[Order, tuple[str, ...]]:
     """Return a request, and its secrets, the longest first. Nothing of the network is asked.
 
@@ -66,8 +67,8 @@ def order(  # noqa: PLR0913 - as `http` takes them
         ConfigurationError: an option that cannot work. The text shows no secret.
     """
     parts = _parts(url)
-    if not private:
-        _refuse_private(parts.hostname or "")
+    if not metadata:
+        _refuse_metadata(parts.hostname or "")
     given = _headers(headers, parts)
     content, described = _content(json, data)
     every = _merged(_DEFAULTS, described, given)
@@ -81,7 +82,7 @@ def order(  # noqa: PLR0913 - as `http` takes them
         content=content,
         expected=_expected(expect),
         any_host=redirects == "any",
-        private=private,
+        metadata=metadata,
     )
     return made, _secrets(parts, given)
 
@@ -114,15 +115,10 @@ def _parts(url: Any) -> SplitResult:
     return parts
 
 
-def _refuse_private(host: str) -> None:
-    """Refuse what is known not to be public without asking anybody; names are resolved when the job runs."""
-    kind = None
-    for address in _numeric(host):
-        kind = refusal(address)
-    if host == "localhost" or host.endswith((".localhost", "localhost.")):
-        kind = "this host"
-    if kind is not None:
-        msg = f"url: {host} is {kind}; if the job may go there, give it private=True"
+def _refuse_metadata(host: str) -> None:
+    """Refuse an address of a cloud's metadata; names are resolved when the job runs."""
+    if any(may_hold_metadata(address) for address in _numeric(host)):
+        msg = f"url: {host} {REFUSAL}"
         raise ConfigurationError(msg)
 
 

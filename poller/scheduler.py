@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 MOST_ON_TIME = 1000  # slots that are entered at once, if they are not too late
 CATCH_UP = 100  # slots that misfire "all" runs at the most
 LONGEST_WAIT = 1.0  # seconds: a job may be added, resumed or edited meanwhile
-AGAIN = 0.1  # seconds, while another plans
+AGAIN = 0.1  # seconds, while another plans, or holds the row of a job
 
 
 class Scheduler:
@@ -60,10 +60,10 @@ class Scheduler:
         with connection.transaction():
             if not agenda.may_plan(connection):
                 return AGAIN
-            entered = sum(self._plan(connection, job) for job in agenda.due_jobs(connection, self._known))
-            if entered:
+            due = agenda.due_jobs(connection, self._known)
+            if sum(self._plan(connection, job) for job in due):
                 connection.execute(statement("wake"))
-        return 0.0
+        return 0.0 if due else AGAIN
 
     def recover(self) -> None:
         """Start over on a new connection."""
@@ -82,7 +82,8 @@ class Scheduler:
             agenda.supersede(connection, job.name)
         entered = self._enter(connection, job, due) if due else 0
         following = next_slot(job, schedule)
-        waits = isinstance(schedule, slots.FixedDelay)  # its next slot follows from the end of this run
+        # The next slot of a fixed delay follows from the end of this run, if there is one.
+        waits = bool(due) and isinstance(schedule, slots.FixedDelay)
         agenda.planned(connection, job, following, exhausted=following is None and not waits)
         return entered
 
@@ -101,12 +102,14 @@ class Scheduler:
 
 def due_slots(job: DueJob, schedule: Schedule) -> list[datetime]:
     """Return the slots of a job that are to be entered now, oldest first; never more than a bound."""
+    until = job.now if job.ends_at is None else min(job.now, job.ends_at)
     if isinstance(schedule, slots.FixedDelay):
-        return [job.next_at or job.now]
+        slot = job.next_at or job.now
+        slot = slot if job.starts_at is None else max(slot, job.starts_at)
+        return [slot] if slot <= until else []
     after = job.planned_to if job.next_at is None else job.next_at - timedelta.resolution
     if job.starts_at is not None:
         after = max(after, job.starts_at - timedelta.resolution)
-    until = job.now if job.ends_at is None else min(job.now, job.ends_at)
     first = schedule.next_after(after, job.anchor)
     if first is None or first > until:
         return []
@@ -125,7 +128,7 @@ def due_slots(job: DueJob, schedule: Schedule) -> list[datetime]:
 def next_slot(job: DueJob, schedule: Schedule) -> datetime | None:
     """Return the slot after now, or None: there is none, or it follows from the end of a run."""
     if isinstance(schedule, slots.FixedDelay):
-        return None
+        return job.starts_at if job.starts_at is not None and job.starts_at > job.now else None
     after = job.now if job.starts_at is None else max(job.now, job.starts_at - timedelta.resolution)
     slot = schedule.next_after(after, job.anchor)
     return None if slot is None or (job.ends_at is not None and slot > job.ends_at) else slot

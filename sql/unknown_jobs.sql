@@ -2,5 +2,5 @@
 -- Locks    none.
 -- Fence    none: read once at start-up.
 -- Index    job's primary key.
-select name from unnest(%(names)s::text[]) as name
- where not exists (select from poller.job as j where j.name = name)
+select needed.name from unnest(%(names)s::text[]) as needed (name)
+ where not exists (select from poller.job as j where j.name = needed.name)

@@ -50,7 +50,7 @@ class Run:
 
 def test_a_request_is_sent_as_given(site: Server, capsys: pytest.CaptureFixture[str]) -> None:
     """And the output says what came of it: status, time, and the beginning of the body."""
-    http("ping", site.url(), private=True)(run=Run())
+    http("ping", site.url())(run=Run())
 
     [got] = site.received
     assert (got.method, got.path, got.body) == ("GET", "/", b"")
@@ -77,7 +77,7 @@ def test_a_body_is_sent_with_what_describes_it(
     site: Server, given: dict[str, Any], content_type: str | None, body: bytes
 ) -> None:
     """JSON, a form, a text or bytes; a header that was given counts."""
-    http("post", site.url(), method="post", private=True, **given)()
+    http("post", site.url(), method="post", **given)()
     [got] = site.received
     assert (got.method, got.headers.get("content-type"), got.body) == ("POST", content_type, body)
 
@@ -85,7 +85,7 @@ def test_a_body_is_sent_with_what_describes_it(
 def test_headers_and_userinfo_are_sent(site: Server) -> None:
     """The userinfo as basic authentication, not in the request's line."""
     url = site.url("/").replace("//", "//al%40ice:p%3Ass@")
-    http("ping", url, method="PURGE", headers={"X-Key": "v", "User-Agent": "mine"}, private=True)()
+    http("ping", url, method="PURGE", headers={"X-Key": "v", "User-Agent": "mine"})()
     [got] = site.received
     assert (got.headers["x-key"], got.headers["user-agent"]) == ("v", "mine")
     assert got.headers["authorization"] == "Basic YWxAaWNlOnA6c3M="
@@ -99,7 +99,7 @@ def test_the_environments_proxies_and_netrc_are_not_used(
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    http("ping", site.url(), private=True)()
+    http("ping", site.url())()
     assert "authorization" not in site.received[0].headers
 
 
@@ -123,7 +123,7 @@ def test_the_job_is_a_job_like_any_other(site: Server) -> None:
 )
 def test_an_expected_status_is_success(site: Server, status: int, expect: Any) -> None:
     """One, or any of several; a redirect that is expected is not followed."""
-    http("ping", site.at("/x", status, "", location="/nowhere"), expect=expect, private=True)()
+    http("ping", site.at("/x", status, "", location="/nowhere"), expect=expect)()
 
 
 @pytest.mark.parametrize(
@@ -140,35 +140,35 @@ def test_another_status_fails_with_both(
 ) -> None:
     """What came, and what was expected; the body is in the output."""
     with pytest.raises(RequestFailed, match=rf"^GET http://127\.0\.0\.1:\d+: 503 in .*s, expected {words}$"):
-        http("ping", site.at("/x", 503, "try later"), expect=expect, private=True)()
+        http("ping", site.at("/x", 503, "try later"), expect=expect)()
     assert "try later" in capsys.readouterr().out
 
 
 def test_a_body_must_hold_what_is_expected(site: Server) -> None:
     """A text as it stands, or an expression."""
     url = site.at("/x", body="all is well, 17 checks")
-    http("ping", url, expect_body="is well, 17", private=True)()
-    http("ping", url, expect_body=re.compile(r"\b\d+ checks$"), private=True)()
+    http("ping", url, expect_body="is well, 17")()
+    http("ping", url, expect_body=re.compile(r"\b\d+ checks$"))()
     for wanted in ("is w.ll", re.compile("^17")):
         with pytest.raises(RequestFailed, match=r"is not in its body$"):
-            http("ping", url, expect_body=wanted, private=True)()
+            http("ping", url, expect_body=wanted)()
 
 
 def test_a_body_is_read_as_its_charset_says(site: Server, capsys: pytest.CaptureFixture[str]) -> None:
     """UTF-8 unless it says otherwise, and what cannot be read is replaced."""
     latin = site.at("/latin", body="größe".encode("latin-1"), content_type="text/plain; charset=latin-1")
-    http("ping", latin, expect_body="größe", private=True)()
+    http("ping", latin, expect_body="größe")()
     unknown = site.at("/unknown", body="größe", content_type="text/plain; charset=klingon")
-    http("ping", unknown, expect_body="größe", private=True)()
+    http("ping", unknown, expect_body="größe")()
     endless = site.at("/idna", body="größe" + "ä" * 500_000, content_type="text/plain; charset=idna")
-    http("ping", endless, expect_body="größe", private=True, timeout="5s")()
-    http("ping", site.at("/broken", body=b"a\xffb"), private=True)()
+    http("ping", endless, expect_body="größe", timeout="5s")()
+    http("ping", site.at("/broken", body=b"a\xffb"))()
     assert capsys.readouterr().out.endswith("a\ufffdb\n")
 
 
 def test_a_body_is_not_unpacked(site: Server, capsys: pytest.CaptureFixture[str]) -> None:
     """None is asked for; one that comes all the same could be any size."""
-    http("ping", site.at("/x", body=b"\x1f\x8b" + b"x" * 100, content_encoding="gzip"), private=True)()
+    http("ping", site.at("/x", body=b"\x1f\x8b" + b"x" * 100, content_encoding="gzip"))()
     assert site.received[0].headers["accept-encoding"] == "identity"
     assert "(packed by gzip)" in capsys.readouterr().out
 
@@ -185,19 +185,19 @@ def test_a_huge_body_is_read_in_part(site: Server, capsys: pytest.CaptureFixture
                 visit.wfile.write(b"0123456789abcdef" * 4096)
 
     site.answers["/flood"] = flood
-    http("ping", site.url("/flood"), expect_body="f0123", private=True)()
+    http("ping", site.url("/flood"), expect_body="f0123")()
     assert 2000 < len(capsys.readouterr().out) < 2100
     with pytest.raises(RequestFailed, match=r"is not in the beginning of its body$"):
-        http("ping", site.url("/flood"), expect_body="ok", private=True)()
+        http("ping", site.url("/flood"), expect_body="ok")()
 
 
 def test_what_could_play_with_a_terminal_is_taken_out(
     site: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A body comes from elsewhere, and is shown on the operator's screen."""
-    http("ping", site.at("/x", body="a\x1b[2Jb\r\nc\td\x9b1m"), private=True)()
+    http("ping", site.at("/x", body="a\x1b[2Jb\r\nc\td\x9b1m"))()
     assert capsys.readouterr().out.endswith("a\ufffd[2Jb\nc\td\ufffd1m\n")
-    http("ping", site.at("/y", body="PNG\0\0"), private=True)()
+    http("ping", site.at("/y", body="PNG\0\0"))()
     assert capsys.readouterr().out.endswith("(no text)\n")
 
 
@@ -225,7 +225,7 @@ def test_an_answer_that_is_none_fails_in_one_line(broken: bytes) -> None:
         thread.start()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         with pytest.raises(RequestFailed, match=rf"^GET {url}: .+$") as caught:
-            http("ping", url, private=True)()
+            http("ping", url)()
         thread.join()
     assert "\n" not in str(caught.value)
 
@@ -233,10 +233,10 @@ def test_an_answer_that_is_none_fails_in_one_line(broken: bytes) -> None:
 def test_a_server_that_is_not_there_fails_in_one_line(free_port: int) -> None:
     """Nobody listens; the name does not resolve."""
     with pytest.raises(RequestFailed, match=rf"^GET http://127\.0\.0\.1:{free_port}: .+"):
-        http("ping", f"http://127.0.0.1:{free_port}/", private=True)()
-    for private in (True, False):
+        http("ping", f"http://127.0.0.1:{free_port}/")()
+    for metadata in (True, False):
         with pytest.raises(RequestFailed, match=r"^GET http://no\.such\.invalid: .+"):
-            http("ping", "http://no.such.invalid/", private=private)()
+            http("ping", "http://no.such.invalid/", metadata=metadata)()
 
 
 @pytest.fixture
@@ -270,7 +270,7 @@ def test_a_slow_server_is_left_at_the_timeout(site: Server, slow: Answering) -> 
     site.answers["/slow"] = slow
     began = time.monotonic()
     with pytest.raises((TimedOut, RequestFailed)) as caught:
-        http("ping", site.url("/slow"), private=True, timeout="500ms")()
+        http("ping", site.url("/slow"), timeout="500ms")()
     assert 0.4 < time.monotonic() - began < 1.5
     assert "timed out after 0.5s" in str(caught.value) or "no answer in time" in str(caught.value)
 
@@ -283,7 +283,7 @@ def test_a_cancel_breaks_a_request_off_at_once(site: Server, slow: Answering) ->
     threading.Timer(0.3, run.cancelled.set).start()
     began = time.monotonic()
     with pytest.raises(Interrupted):
-        http("ping", site.url("/slow"), private=True)(run=run)
+        http("ping", site.url("/slow"))(run=run)
     assert time.monotonic() - began < 1
 
 
@@ -321,11 +321,11 @@ def test_secrets_are_in_no_output_and_no_error(
     site.answers["/echo"] = echo
     url = site.url(f"/echo?token={CANARY}").replace("//", f"//user:{CANARY}@")
     jobs = [
-        http("a", url, private=True),
-        http("a", site.url("/echo"), headers={"Authorization": f"Bearer {CANARY}"}, private=True),
-        http("a", site.url("/echo"), headers={"X-Api-Key": CANARY}, private=True),
-        http("a", site.redirect("/r", f"http://127.0.0.1:1/{CANARY}?x={CANARY}"), private=True),
-        http("a", f"http://u:{CANARY}@no.such.invalid/?x={CANARY}", private=True),
+        http("a", url),
+        http("a", site.url("/echo"), headers={"Authorization": f"Bearer {CANARY}"}),
+        http("a", site.url("/echo"), headers={"X-Api-Key": CANARY}),
+        http("a", site.redirect("/r", f"http://127.0.0.1:1/{CANARY}?x={CANARY}")),
+        http("a", f"http://u:{CANARY}@no.such.invalid/?x={CANARY}"),
     ]
     for job in jobs:
         with pytest.raises((RequestFailed, Fail)) as caught:
@@ -350,7 +350,7 @@ def test_httpx_is_imported_by_the_first_request_only() -> None:
 
 def test_a_request_may_run_beside_a_loop_and_many_others(site: Server) -> None:
     """Each on a loop and a thread of its own; nothing is left."""
-    job = http("ping", site.url(), private=True)
+    job = http("ping", site.url())
 
     async def many() -> None:
         await asyncio.gather(*(asyncio.to_thread(job) for _ in range(8)))

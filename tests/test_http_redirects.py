@@ -30,7 +30,7 @@ def test_redirects_to_the_same_host_are_followed(site: Server) -> None:
     site.answers["/one"] = lambda visit: visit.answer(302, "", location="/two", set_cookie="seen=1; Path=/")
     site.redirect("/two", site.url("/three"), 308)
     site.at("/three", body="there")
-    http("ping", site.url("/one"), expect_body="there", headers={"X-Key": "v"}, private=True)()
+    http("ping", site.url("/one"), expect_body="there", headers={"X-Key": "v"})()
     assert [got.path for got in site.received] == ["/one", "/two", "/three"]
     assert site.received[2].headers["cookie"] == "seen=1"
     assert site.received[2].headers["x-key"] == "v"
@@ -53,7 +53,7 @@ def test_a_redirect_keeps_the_method_as_http_says(
     site: Server, method: str, status: int, follows: str
 ) -> None:
     """With its body, or with none."""
-    http("post", site.redirect("/x", "/", status), method=method, data={"a": "b"}, private=True)()
+    http("post", site.redirect("/x", "/", status), method=method, data={"a": "b"})()
     got = site.received[1]
     assert got.method == follows
     assert got.body == (b"" if follows == "GET" else b"a=b")
@@ -67,10 +67,10 @@ def test_a_redirect_to_another_host_is_not_followed_unless_asked(site: Server, s
         url = site.redirect("/x", other.url("/"), status)
         headers = {"X-Key": "v", "Authorization": "Bearer v", "Cookie": "a=b", "User-Agent": "mine"}
         with pytest.raises(Fail, match=rf"redirected to http://127\.0\.0\.1:{other.port}; .*redirects='any'"):
-            http("ping", url, headers=headers, private=True)()
+            http("ping", url, headers=headers)()
         assert not other.received
 
-        http("ping", url, headers=headers, redirects="any", private=True)()
+        http("ping", url, headers=headers, redirects="any")()
         [got] = other.received
         assert not {"x-key", "authorization", "cookie"} & {*got.headers}
         assert got.headers["user-agent"] == "mine"
@@ -101,7 +101,7 @@ def test_the_same_host_is_the_same_server(here: str, there: str, *, same: bool) 
 def test_a_redirect_to_what_is_no_http_is_refused(site: Server, to: str) -> None:
     """Whatever the job allows."""
     with pytest.raises(Fail, match="redirected to what is no http address"):
-        http("ping", site.redirect("/x", to), redirects="any", private=True)()
+        http("ping", site.redirect("/x", to), redirects="any")()
 
 
 @pytest.mark.parametrize(
@@ -110,12 +110,12 @@ def test_a_redirect_to_what_is_no_http_is_refused(site: Server, to: str) -> None
 def test_a_redirect_to_nonsense_fails_in_one_line(site: Server, to: str) -> None:
     """A server may send anything."""
     with pytest.raises((Fail, RequestFailed)) as caught:
-        http("ping", site.redirect("/x", to), redirects="any", private=True)()
+        http("ping", site.redirect("/x", to), redirects="any")()
     assert "\n" not in str(caught.value)
 
 
 def test_redirects_in_a_circle_end(site: Server) -> None:
     """After ten."""
     with pytest.raises(RequestFailed, match="more than 10 redirects"):
-        http("ping", site.redirect("/x", "/x"), private=True)()
+        http("ping", site.redirect("/x", "/x"))()
     assert len(site.received) == 11

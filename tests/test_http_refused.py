@@ -58,7 +58,7 @@ def test_what_cannot_work_is_refused_when_the_job_is_made(given: dict[str, Any],
     """In one line that names the place."""
     with pytest.raises(ConfigurationError, match=re.escape(reason)) as caught:
         http("ping", **{"url": "http://example.com", **given})
-    assert "timeout" in given or re.match(r".*test_http_\w+\.py:\d+ \(ping\): ", str(caught.value))
+    assert re.match(r".*test_http_\w+\.py:\d+( \(ping\))?: ", str(caught.value))
     assert "\n" not in str(caught.value)
 
 
@@ -67,7 +67,7 @@ def test_a_refusal_shows_no_secret() -> None:
     for url in (
         f"ftp://u:{CANARY}@h/?q={CANARY}",
         f"http://u:{CANARY}@[::1/",
-        f"http://u:{CANARY}@127.0.0.1/",
+        f"http://u:{CANARY}@169.254.169.254/",
     ):
         with pytest.raises(ConfigurationError) as caught:
             http("ping", url)

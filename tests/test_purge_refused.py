@@ -72,7 +72,7 @@ def test_impossible_ageing_is_refused_when_the_job_is_made(options: dict[str, An
 
 def test_options_of_the_job_are_refused_with_its_place() -> None:
     """They are any job's."""
-    with pytest.raises(ConfigurationError, match=r"test_purge_refused.py:.*purge audit.*overlpa"):
+    with pytest.raises(ConfigurationError, match=r"test_purge_refused.py:\d+: .*overlpa"):
         purge("audit", column="created_at", older_than="180d", overlpa="skip")
 
 

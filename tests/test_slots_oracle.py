@@ -1,6 +1,6 @@
 """Cron held against two second opinions: cronie's own loop run minute by minute, and cronsim.
 
-Set ORACLE_TIMES to try that many times as much, e.g. `ORACLE_TIMES=50 pytest tests/test_schedule_oracle.py`.
+Set ORACLE_TIMES to try that many times as much, e.g. `ORACLE_TIMES=50 pytest tests/test_slots_oracle.py`.
 
 What cronie's loop does otherwise, and poller not:
 - it takes a forward change of less than five minutes for its own lateness, and runs all of those minutes;
@@ -18,16 +18,18 @@ from __future__ import annotations
 import calendar
 import functools
 import os
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from poller.slots import Cron, Every, parse
+from poller import PollerError
+from poller.slots import At, Cron, Every, FixedDelay, Schedule, parse
 
 TIMES = int(os.environ.get("ORACLE_TIMES", "1"))
 Pair = tuple[datetime, datetime]
@@ -64,7 +66,9 @@ ZONES = {
 
 def examples(count: int) -> settings:
     """Return settings for that many examples."""
-    return settings(max_examples=count * TIMES, deadline=None, database=None)
+    return settings(
+        max_examples=count * TIMES, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+    )
 
 
 # --- expressions, together with what they mean --------------------------------------------------------
@@ -281,7 +285,7 @@ REACH = timedelta(hours=36)
 SHORT_REACH = timedelta(hours=4)
 
 
-@examples(700)
+@examples(800)
 @given(lines(st.none()).map(readable), places(REACH))
 def test_slots_are_those_of_cronies_loop(line: Line, place: Place) -> None:
     """Any line, in any zone, before and after any change of clocks, fires when cronie's loop would run it."""
@@ -329,7 +333,7 @@ def is_odd(zone: str, change: datetime, *, wild: bool) -> bool:
     return end - start > LARGE or (wild and bool(crooked or midnight))
 
 
-@examples(300)
+@examples(1200)
 @given(lines(st.none()).map(readable), places(REACH))
 def test_slots_are_those_of_cronsim(line: Line, place: Place) -> None:
     """cronsim, which follows Debian's cron, names the same slots wherever its rules are the same."""
@@ -341,7 +345,7 @@ def test_slots_are_those_of_cronsim(line: Line, place: Place) -> None:
     assert found == [next(theirs).astimezone(UTC) for _ in found]
 
 
-@examples(150)
+@examples(300)
 @given(lines(st.none()).map(readable), st.datetimes(datetime(1990, 1, 1), datetime(2060, 1, 1)))
 def test_rare_days_are_found_however_far(line: Line, start: datetime) -> None:
     """The next and the last slot are on the days that looking at each day finds."""
@@ -369,7 +373,7 @@ crons = st.builds(
 instants = st.datetimes(datetime(1970, 1, 1), datetime(2037, 1, 1), timezones=st.just(UTC))
 
 
-@examples(150)
+@examples(300)
 @given(rates | crons, instants, instants, st.integers(1, SOME))
 def test_slots_agree_with_each_other(
     schedule: Cron | Every, anchor: datetime, start: datetime, limit: int
@@ -392,11 +396,32 @@ def test_slots_agree_with_each_other(
     assert schedule.slots_between(start, slots[-1], anchor, limit) == slots[-limit:]
 
 
-@examples(150)
-@given(rates | crons)
-def test_the_text_of_a_schedule_is_read_back_as_its_equal(schedule: Cron | Every) -> None:
+delays = st.builds(FixedDelay, st.floats(0.001, 1e6))
+moments = st.builds(At, st.datetimes(datetime(1970, 1, 1), timezones=st.just(UTC)))
+
+
+@examples(400)
+@given(rates | crons | delays | moments)
+def test_the_text_of_a_schedule_is_read_back_as_its_equal(schedule: Schedule) -> None:
     """What is stored is what was meant, in whichever zone it is read."""
     assert parse(str(schedule)) == schedule
+    assert parse(str(schedule), "Asia/Tokyo") == (
+        replace(schedule, tz="Asia/Tokyo")
+        if isinstance(schedule, Cron) and schedule.tz == "UTC"
+        else schedule
+    )
     if isinstance(schedule, Cron):
         assert parse(schedule.expression, schedule.tz) == schedule
         assert parse(schedule.expression.lower(), schedule.tz) == schedule
+
+
+@examples(500)
+@given(st.text() | st.text(alphabet="0123456789*/-,#L? @msdh") | lines(st.none()).map(lambda line: line.text))
+def test_g10_any_text_is_a_schedule_or_refused_in_one_line(text: str) -> None:
+    """Nothing that a person may type leads to another error; what is read fires."""
+    try:
+        schedule = parse(text)
+    except PollerError as error:
+        assert str(error).isprintable() or not text.isprintable()  # noqa: PT017 - both are right
+    else:
+        assert isinstance(schedule, At) or schedule.next_after(ANCHOR, ANCHOR) is not None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from poller.cli import check, db, listings, orders, project, schema, settings, watch
+from poller.cli import purge as purge_command
 from poller.cli import run as run_command
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ app.command("failures")(listings.failures)
 app.command("history")(listings.history)
 app.command("retry")(orders.retry)
 app.command("release")(orders.release)
+app.command("purge")(purge_command.purge)
 app.add_typer(db.app, name="db")
 
 
