@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 BATCH = 1000
 LINGER = 0.005  # seconds that a result waits for company while more is on its way
 SHOWN = 3  # keys named in one line of the log
+LATE = "the lease had ended; nothing was written"
 WEIGHT = 0.1  # of a new measurement in the mean time of a handler
 
 _TABLE_IS_GONE = (errors.UndefinedTable, errors.InvalidSchemaName)
@@ -138,7 +139,7 @@ class Settler:
         """Write a group; halve it where Postgres refuses it; keep it where the fault is passing."""
         binding = results[0].task.lease.binding
         try:
-            settlement = self._store.settle(results)
+            became = self._store.settle(results)
         except _TABLE_IS_GONE as error:
             self._give_up(binding, results, error)
         except Exception as error:  # a value may fail in any way on its way to Postgres
@@ -148,7 +149,7 @@ class Settler:
             self._divide(results, error)
         else:
             self._writing -= len(results)
-            self._after(binding, results, settlement.results, settlement.counted)
+            self._after(binding, results, became)
 
     @contextlib.contextmanager
     def _keeping(self, *unwritten: list[Result]) -> Iterator[None]:
@@ -195,12 +196,8 @@ class Settler:
         self._store.forfeit({result.task.lease.id for result in results})
         self._writing -= len(results)
 
-    def _after(self, binding: Binding, results: list[Result], others: dict[str, str], counted: int) -> None:
+    def _after(self, binding: Binding, results: list[Result], became: list[str]) -> None:
         self._measure(binding, results)
-        if counted < len(results):
-            late = len(results) - counted
-            problem(f"{binding}: {late} outcomes came too late: their leases had ended, nothing was written")
-        became = [others.get(each.task.key, each.outcome.verdict.value) for each in results]
         for result, what in zip(results, became, strict=True):
             if what == "refused":
                 self._fail(result, Refused(SWALLOWED))
@@ -223,12 +220,13 @@ def _tell(binding: Binding, noteworthy: list[tuple[Result, str]]) -> None:
     """Say what became of rows that did not simply move on: a line for each kind, not for each row."""
     kinds: dict[tuple[str, str], list[Result]] = defaultdict(list)
     for result, became in noteworthy:
-        kinds[became, result.outcome.error or f"was to become {result.outcome.to}"].append(result)
+        why = result.outcome.error or f"was to become {result.outcome.to}"
+        kinds[became, LATE if became == "late" else why].append(result)
     for (became, why), results in kinds.items():
         tell = event if became in ("superseded", "gone") else problem
         rows = ", ".join(each.task.key for each in results[:SHOWN])
         more = f" and {len(results) - SHOWN} more" if len(results) > SHOWN else ""
         delay = results[0].outcome.delay
-        again = {} if delay is None else {"again_in": f"{delay:.1f}s"}
+        again = {"again_in": f"{delay:.1f}s"} if became == "retrying" and delay is not None else {}
         attempt = results[0].outcome.attempt
         tell(f"{became}: {why}", table=binding, rows=rows + more, attempt=attempt, **again)

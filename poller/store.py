@@ -33,14 +33,6 @@ Fetched = tuple[Any, ...]  # a row as the claim fetches it: the key as text, the
 
 
 @dataclass(frozen=True, slots=True)
-class Settlement:
-    """What settling wrote: how many outcomes counted, and the keys whose result was not the verdict."""
-
-    counted: int
-    results: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True)
 class Deaths:
     """What the sweeper has to do.
 
@@ -200,14 +192,20 @@ class Store:
 
     # --- settling ---------------------------------------------------------------------------------
 
-    def settle(self, results: Sequence[Result]) -> Settlement:
-        """Write outcomes of one handler's rows, which all take the same statement (`Binding.settle`)."""
+    def settle(self, results: Sequence[Result]) -> list[str]:
+        """Write outcomes of one handler's rows, which all take the same statement (`Binding.settle`).
+
+        Returns:
+            what became of each: its verdict, or superseded, gone, refused, late (see the statement).
+        """
         first = results[0]
         binding, columns = first.task.lease.binding, tuple(first.outcome.columns)
         question = binding.settle(columns, shown=first.task.refusal is None)
-        cursor = self.link.connection.execute(question, self._outcomes(binding, columns, results))
-        counted, others = cursor.fetchone() or (0, [])
-        return Settlement(counted, dict(others))
+        row = self.link.connection.execute(question, self._outcomes(binding, columns, results)).fetchone()
+        became = [each.outcome.verdict.value for each in results]
+        for place, result in row[0] if row else ():
+            became[place - 1] = result
+        return became
 
     def _outcomes(
         self, binding: Binding, columns: tuple[str, ...], results: Sequence[Result]

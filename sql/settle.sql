@@ -11,8 +11,9 @@
 -- Plans    keys are looked up by hashed subplans (IN in an expression), not joined: no estimate, however wrong,
 --          can make them nested loops.
 -- Input    rows refer by number to leases and to outcomes, since most rows of a batch share both.
--- Returns  how many outcomes counted, and [key, result] where the result is not the verdict. 'refused' is
---          not settled: a trigger or rule of the user's swallowed the UPDATE, and the row is as it was.
+-- Returns  [place in the input, from 1; result] where the result is not the verdict. Not settled are 'refused': a
+--          trigger or rule of the user's swallowed the UPDATE, and the row is as it was; and 'late': the
+--          lease had ended.
 with held as materialized (
     select c.lease, c.keys
       from poller.claim as c
@@ -129,6 +130,7 @@ with held as materialized (
            parked = y.parked + excluded.parked,
            retried = y.retried + excluded.retried
 )
-select count(*),
-       coalesce(jsonb_agg(jsonb_build_array(s.poller_key, s.result)) filter (where s.result <> s.verdict), '[]')
-  from settled as s
+select coalesce((select jsonb_agg(jsonb_build_array(s.place, s.result)) from settled as s
+                  where s.result <> s.verdict), '[]')
+    || coalesce((select jsonb_agg(jsonb_build_array(o.place, 'late')) from outcome as o
+                  where not o.is_held), '[]')

@@ -48,7 +48,7 @@ class Worker:
     def settle(self, tasks: list[Task], outcome: Outcome | None = None) -> int:
         outcome = outcome or Outcome(Verdict.MOVED, to="normal")
         results = [Result(task, outcome, 0.0) for task in tasks]
-        return self.store.settle(results).counted
+        return sum(became not in ("late", "refused") for became in self.store.settle(results))
 
     def fail(self, tasks: list[Task]) -> int:
         retry = Outcome(Verdict.RETRYING, delay=0.0, attempt=tasks[0].attempt, error="no")
