@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -127,6 +128,32 @@ def opener(url: str) -> Callable[[], psycopg.Connection[Any]]:
     return functools.partial(connect, url, "run", statement_timeout="0")
 
 
+def joined(connection: Any) -> psycopg.Connection[Any]:
+    """Return the psycopg connection beneath a user's connection or session, to take part in its transaction.
+
+    Raises:
+        ConfigurationError: it is none, or one by another driver.
+    """
+    if isinstance(connection, psycopg.Connection):
+        return connection
+    got = type(connection).__name__
+    if "sqlalchemy" in sys.modules:  # who has a connection of its own has imported it
+        from sqlalchemy import Connection  # noqa: PLC0415 - slow to import, and seldom needed
+        from sqlalchemy.orm import Session, scoped_session  # noqa: PLC0415 - as above
+
+        if isinstance(connection, Session | scoped_session):
+            connection = connection.connection()
+        if isinstance(connection, Connection):
+            if not connection.in_transaction():
+                connection.begin()  # else its commit would not know of what is done beneath it
+            driver = connection.connection.driver_connection
+            if isinstance(driver, psycopg.Connection):
+                return driver
+            got = f"{got} on {connection.dialect.name}+{connection.dialect.driver}"
+    msg = f"this needs a connection of psycopg 3, or SQLAlchemy's on postgresql+psycopg; got {got}"
+    raise ConfigurationError(msg)
+
+
 def is_pooled(connection: psycopg.Connection[Any]) -> bool:
     """Tell whether a pooler stands between: it hands out a process id of its own, not the backend's."""
     row = connection.execute("select pg_backend_pid()").fetchone()
@@ -209,3 +236,13 @@ class Link:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+@dataclass(frozen=True, slots=True)
+class Borrowed:
+    """Somebody else's connection, in the place of a link."""
+
+    connection: psycopg.Connection[Any]
+
+    def close(self) -> None:
+        """Leave it to whom it belongs."""

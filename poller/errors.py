@@ -15,5 +15,9 @@ class ConfigurationError(PollerError):
     """An option, a handler or a table that cannot work as it stands."""
 
 
+class SettleError(PollerError):
+    """The row could not be moved inside the handler's transaction, which is to be rolled back."""
+
+
 class DatabaseError(PollerError):
     """The database cannot be reached, is too old, is read-only or refuses what poller needs."""

@@ -18,6 +18,7 @@ import threading
 from collections import deque
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ from poller.duration import words
 from poller.lease import Result, Task
 from poller.model import Context, Row
 from poller.outcome import Interrupted, Outcome, TimedOut, of_answer, of_error, released
+from poller.store import Store
 from poller.telemetry import trace
 
 if TYPE_CHECKING:
@@ -211,7 +213,7 @@ class Executor:
         except BaseException as error:  # noqa: BLE001 - SystemExit in a handler is its failure, not ours
             outcome = _of_error(task, handler, run, error)
         else:
-            outcome = of_answer(handler, answer, task.attempt, task.age)
+            outcome = _of_answer(task, handler, run, answer)
         return self._finish(run, outcome)
 
     def _begin(self, task: Task, handler: Handler) -> Run:
@@ -278,7 +280,7 @@ class Executor:
         except BaseException as error:  # noqa: BLE001 - cancellation, too, is this attempt's end
             outcome = _of_error(task, handler, run, error)
         else:
-            outcome = of_answer(handler, answer, task.attempt, task.age)
+            outcome = _of_answer(task, handler, run, answer)
         self._finish(run, outcome)
         self._pump()
 
@@ -297,6 +299,15 @@ def _queue(queue: deque[Task], tasks: list[Task], *, first: bool) -> None:
         queue.extend(tasks)
 
 
+def _of_answer(task: Task, handler: Handler, run: Run, answer: object) -> Outcome:
+    if run.context is not None and run.context.settled is not None:
+        # Committed, the lease holds the row no more, and this changes nothing.
+        return of_error(
+            handler, RuntimeError("ctx.settle was called, but not committed"), task.attempt, task.age
+        )
+    return of_answer(handler, answer, task.attempt, task.age)
+
+
 def _of_error(task: Task, handler: Handler, run: Run, error: BaseException) -> Outcome:
     age = task.age + monotonic() - run.started
     trace(error, table=handler.table, status=handler.status, key=task.key, attempt=task.attempt)
@@ -313,4 +324,5 @@ def _context(task: Task, handler: Handler, now: float) -> Context:
         key=f"{lease.binding}:{task.key}:{task.visit or lease.id}",
         attempt=task.attempt,
         deadline=deadline,
+        settle=partial(Store.settle_within, task),
     )

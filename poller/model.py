@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from poller.outcome import Transition
+
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
+    from collections.abc import Callable, MutableMapping
     from datetime import datetime
 
 
@@ -92,18 +94,49 @@ class Context:
         attempt: the number of this attempt, from 1.
         deadline: when this attempt times out, by the database's clock, with its time zone.
         cancelled: set at shutdown, at the timeout, and when the lease is lost.
+        settled: the move that `settle` has made, if it was called.
     """
 
     # What a run of a job leaves behind besides its status (`run.Notes`); a row's handler has none.
     notes: Any = None
 
-    def __init__(self, *, table: str, row_key: str, key: str, attempt: int, deadline: datetime) -> None:
+    def __init__(  # noqa: PLR0913 - what is known of an attempt
+        self,
+        *,
+        table: str,
+        row_key: str,
+        key: str,
+        attempt: int,
+        deadline: datetime,
+        settle: Callable[[Any, Transition], None],
+    ) -> None:
         self.key = key
         self.attempt = attempt
         self.deadline = deadline
         self.cancelled = Cancelled()
+        self.settled: Transition | None = None
         self._table = table
         self._row_key = row_key
+        self._settle = settle
+
+    def settle(self, connection: Any, status: Any, /, **columns: Any) -> None:
+        """Move the row inside the handler's own transaction, which the handler commits.
+
+        Its other writes and the move then commit together or not at all: the row is moved exactly once. What
+        the handler returns is of no account afterwards. If it does not commit, the attempt has failed.
+
+        Args:
+            connection: a psycopg connection, or a SQLAlchemy `Connection` or `Session` on psycopg 3.
+            status: where the row moves: one of the handler's `to`.
+            **columns: further columns to set.
+
+        Raises:
+            SettleError: the lease has ended, or somebody else has changed the row; roll back.
+            PollerError: the status is none of `to`, or the connection will not do.
+        """
+        move = Transition(status, **columns)
+        self._settle(connection, move)
+        self.settled = move
 
     @cached_property
     def logger(self) -> logging.LoggerAdapter[logging.Logger]:

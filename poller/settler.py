@@ -198,12 +198,13 @@ class Settler:
 
     def _after(self, binding: Binding, results: list[Result], became: list[str]) -> None:
         self._measure(binding, results)
-        for result, what in zip(results, became, strict=True):
+        seen = list(map(_own_move, results, became))
+        for result, what in seen:
             if what == "refused":
                 self._fail(result, Refused(SWALLOWED))
             elif self._observe is not None:
                 self._observe(result, what)
-        _tell(binding, [each for each in zip(results, became, strict=True) if each[1] not in _QUIET])
+        _tell(binding, [each for each in seen if each[1] not in _QUIET])
 
     def _measure(self, binding: Binding, results: list[Result]) -> None:
         """Keep the mean time of a handler: what a claim's size is reckoned from."""
@@ -214,6 +215,15 @@ class Settler:
 
 def _is_lock(error: Exception) -> bool:
     return isinstance(error, errors.LockNotAvailable)
+
+
+def _own_move(result: Result, became: str) -> tuple[Result, str]:
+    """Return what became of a row, of one that its handler has moved by itself (`ctx.settle`) included."""
+    move = result.context.settled if result.context is not None else None
+    if move is None or became != "late":
+        return result, became
+    moved = Outcome(Verdict.MOVED, to=move.status, attempt=result.task.attempt)
+    return replace(result, outcome=moved), Verdict.MOVED
 
 
 def _tell(binding: Binding, noteworthy: list[tuple[Result, str]]) -> None:

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any, cast
 import psycopg
 from psycopg import sql
 
-from poller.database import is_passing, reason
+from poller.database import Borrowed, is_passing, joined, reason
+from poller.errors import SettleError
 from poller.lease import Lease, Result, Task
+from poller.outcome import Verdict, of_answer
 from poller.queries import array, statement
 from poller.values import fetch, text_of
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from poller.binding import Binding
     from poller.database import Link
+    from poller.outcome import Transition
 
 UNION_ALL = sql.SQL(" union all ")
 SWALLOWED = "a trigger or rule of the table swallowed the UPDATE"
@@ -72,10 +75,18 @@ class DeadClaim:
     seconds: float
 
 
+_WHY = {
+    "late": "the lease has ended",
+    "superseded": "somebody else has changed its status",
+    "gone": "it has been deleted",
+    "refused": SWALLOWED,
+}
+
+
 class Store:
     """The statements of the engine, on one link."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link | Borrowed) -> None:
         self.link = link
 
     # --- claiming ---------------------------------------------------------------------------------
@@ -206,6 +217,24 @@ class Store:
         for place, result in row[0] if row else ():
             became[place - 1] = result
         return became
+
+    @staticmethod
+    def settle_within(task: Task, connection: Any, move: Transition) -> None:
+        """Move one row inside a transaction of the user's.
+
+        Raises:
+            SettleError: it could not be moved; nothing was changed.
+            ConfigurationError: the connection will not do.
+        """
+        binding = task.lease.binding
+        outcome = of_answer(binding.handler, move, task.attempt, task.age)
+        if outcome.verdict is not Verdict.MOVED:
+            raise SettleError(outcome.error)
+        store = Store(Borrowed(joined(connection)))
+        [became] = store.settle([Result(task, outcome, monotonic() - task.lease.clock)])
+        if became != Verdict.MOVED:
+            msg = f"{binding}:{task.key} was not moved to {move.status!r}: {_WHY[became]}; roll back"
+            raise SettleError(msg)
 
     def _outcomes(
         self, binding: Binding, columns: tuple[str, ...], results: Sequence[Result]
