@@ -8,6 +8,7 @@ from poller.maintenance import age_out, purge
 from poller.model import Context, Row
 from poller.outcome import Fail, Retry, Snooze, Transition
 from poller.run import Run
+from poller.scheduling import schedule
 from poller.shell import shell
 
 __all__ = [
@@ -29,5 +30,6 @@ __all__ = [
     "http",
     "job",
     "purge",
+    "schedule",
     "shell",
 ]

@@ -131,6 +131,18 @@ class Binding:
         )
 
     @cached_property
+    def lock_rows(self) -> sql.Composed:
+        """The statement that locks leased rows for the transaction of their handlers."""
+        return statement(
+            "lock_rows",
+            **self._names(),
+            held=sql.Literal(self.handler.held),
+            key=self.table.key_text(),
+            columns=self._columns(),
+            own_columns=self.table.key_values("o.poller_key"),
+        )
+
+    @cached_property
     def due(self) -> sql.Composed:
         """The condition on a row `t` that makes it due."""
         conditions: list[sql.Composable] = [

@@ -62,6 +62,7 @@ class Handler:
     where: str | None
     order_by: str | None
     due: str | None
+    transactional: bool
     timeout: float
     policy: Policy
     history: History
@@ -120,6 +121,7 @@ def handler(  # noqa: PLR0913 - the contract's options
     where: str | None = None,
     order_by: str | None = None,
     due: str | None = None,
+    transactional: bool = False,
     timeout: Duration = "5m",
     attempts: int | None = None,
     wait: WaitBaseT | None = None,
@@ -140,6 +142,7 @@ def handler(  # noqa: PLR0913 - the contract's options
         where: a further SQL condition on the table's own columns.
         order_by: what comes first, in SQL, e.g. `"priority desc, id"`; by default the primary key.
         due: a timestamp column; the row is due once it has passed (never while it is null).
+        transactional: run it inside the transaction that moves the row, with `ctx.connection` and `ctx.session`.
         timeout: how long one run may take.
         attempts: how many attempts a row has; short for `stop=stop_after_attempt(…)`.
         wait: tenacity's wait policy between attempts.
@@ -167,6 +170,7 @@ def handler(  # noqa: PLR0913 - the contract's options
                 where=where,
                 order_by=order_by,
                 due=due,
+                transactional=transactional,
                 timeout=seconds(timeout),
                 policy=policy(attempts=attempts, wait=wait, stop=stop, retry=retry),
                 history=history,
@@ -268,6 +272,9 @@ def _check(made: Handler) -> None:
         raise ConfigurationError(msg)
     if made.history not in get_args(History):
         msg = f"history must be one of {', '.join(get_args(History))}, got {made.history!r}"
+        raise ConfigurationError(msg)
+    if made.transactional and made.is_coroutine:
+        msg = "a transactional handler cannot be a coroutine function: its connection blocks; make it a plain one"
         raise ConfigurationError(msg)
     if made.during == made.status:
         msg = f"during is {made.during!r}, the status the row already has; leave it out"

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from poller.duration import words
 from poller.errors import ConfigurationError
 from poller.job import ready_made
-from poller.outcome import Fail, Interrupted, TimedOut
+from poller.outcome import Fail, Interrupted, TimedOut, Unexpected
 from poller.request import order
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 SHOWN_CHARACTERS = 2000  # of the body, in the run's output
 
 
-class RequestFailed(Exception):  # noqa: N818 - what happened to the request
+class RequestFailed(Unexpected):
     """There was no answer, or not the expected one."""
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -21,13 +22,18 @@ from poller.handler import LONGEST_TIMEOUT, Handler, calling_place, place_of
 from poller.policy import Policy, policy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from tenacity.retry import RetryBaseT
     from tenacity.stop import StopBaseT
     from tenacity.wait import WaitBaseT
 
     from poller.slots import Schedule
+
+LONGEST = (
+    36_525 * 86400.0
+)  # seconds of grace, jitter and keep; as for schedules, more would leave the calendar
+LEAST_GRACE = 1.0  # seconds: a planner may be so late where nothing is wrong
 
 Overlap = Literal["allow", "skip", "queue", "replace"]
 Misfire = Literal["latest", "all", "skip"]
@@ -46,9 +52,7 @@ class JobOptions:
     ends_at: datetime | None = None
     after: tuple[str, ...] = ()
     timeout: float = 300.0
-    policy: Policy = field(
-        default_factory=lambda: policy(attempts=None, wait=None, stop=None, retry=None, default_attempts=1)
-    )
+    policy: Policy | None = None
     on: frozenset[str] = frozenset()
     keep: float = 30 * 86400.0
 
@@ -93,18 +97,19 @@ def options(  # noqa: PLR0913 - the contract's options
     Raises:
         ConfigurationError: an option that cannot work.
     """
-    unknown = [each for each in _many(on) if not isinstance(each, str)]
-    if unknown:
-        msg = f"on must be a label or several, got {unknown[0]!r}"
-        raise ConfigurationError(msg)
+    _check_kinds(name, on, after)
     for option, value, known in (("overlap", overlap, Overlap), ("misfire", misfire, Misfire)):
         if value not in get_args(known):
             msg = f"{option} must be one of {', '.join(get_args(known))}, got {value!r}"
             raise ConfigurationError(msg)
-    for option, instant in (("starts_at", starts_at), ("ends_at", ends_at)):
-        if instant is not None and instant.tzinfo is None:
-            msg = f"{option} needs a time zone, as in datetime(2030, 1, 1, tzinfo=UTC)"
+    _check_window(starts_at, ends_at)
+    for option, duration in (("grace", grace), ("jitter", jitter), ("keep", keep)):
+        if seconds(duration) > LONGEST:
+            msg = f"{option} must be at most {LONGEST / 86400:.0f}d"
             raise ConfigurationError(msg)
+    if seconds(grace) < LEAST_GRACE:
+        msg = f"grace must be at least {LEAST_GRACE:.0f}s: a planner may be so late where nothing is wrong"
+        raise ConfigurationError(msg)
     if not 0 < seconds(timeout) <= LONGEST_TIMEOUT:
         msg = f"timeout must be more than 0 and at most {LONGEST_TIMEOUT / 86400:.0f}d"
         raise ConfigurationError(msg)
@@ -118,14 +123,54 @@ def options(  # noqa: PLR0913 - the contract's options
         ends_at=ends_at,
         after=tuple(each if isinstance(each, str) else each.name for each in _many(after)),
         timeout=seconds(timeout),
-        policy=policy(attempts=attempts, wait=wait, stop=stop, retry=retry, default_attempts=1),
+        policy=_policy(attempts, wait, stop, retry),
         on=frozenset(str(each) for each in _many(on)),
         keep=seconds(keep),
     )
 
 
+def _policy(
+    attempts: int | None, wait: WaitBaseT | None, stop: StopBaseT | None, retry: RetryBaseT | None
+) -> Policy | None:
+    """Return the policy that the options make, or None if none of them was given."""
+    if all(option is None for option in (attempts, wait, stop, retry)):
+        return None
+    return policy(attempts=attempts, wait=wait, stop=stop, retry=retry, default_attempts=1)
+
+
+def _check_kinds(name: object, on: object, after: object) -> None:
+    """Refuse what is no name, label or job.
+
+    Raises:
+        ConfigurationError: with the option.
+    """
+    for option, value, kinds, what in (
+        ("name", () if name is None else name, str, "a text"),
+        ("on", on, str, "a label or several"),
+        ("after", after, str | Job, "a job, its name, or several"),
+    ):
+        if unknown := [each for each in _many(value) if not isinstance(each, kinds)]:
+            msg = f"{option} must be {what}, got {unknown[0]!r}"
+            raise ConfigurationError(msg)
+
+
+def _check_window(starts_at: datetime | None, ends_at: datetime | None) -> None:
+    """Refuse times without a zone, and a window that ends before it starts.
+
+    Raises:
+        ConfigurationError: with the option.
+    """
+    for option, instant in (("starts_at", starts_at), ("ends_at", ends_at)):
+        if instant is not None and (not isinstance(instant, datetime) or instant.tzinfo is None):
+            msg = f"{option} must be a time with its zone, as in datetime(2030, 1, 1, tzinfo=UTC), got {instant!r}"
+            raise ConfigurationError(msg)
+    if starts_at is not None and ends_at is not None and ends_at < starts_at:
+        msg = f"ends_at ({ends_at.isoformat()}) is before starts_at ({starts_at.isoformat()})"
+        raise ConfigurationError(msg)
+
+
 def _many(value: Any) -> list[Any]:
-    return [value] if isinstance(value, str | Job) else list(value)
+    return list(value) if isinstance(value, Iterable) and not isinstance(value, str) else [value]
 
 
 @dataclass(frozen=True)
@@ -161,6 +206,7 @@ class Job:
     schedule: Schedule | None
     tz: str
     options: JobOptions
+    policy: Policy
     place: str
 
     def __post_init__(self) -> None:
@@ -202,6 +248,9 @@ class Job:
             ConfigurationError: it does not take them, or needs others.
         """
         given = dict(arguments)
+        if self.run_parameter in given:
+            msg = f"job {self.name!r} does not take these arguments: {self.run_parameter!r} is the run itself"
+            raise ConfigurationError(msg)
         if self.run_parameter is not None:
             given[self.run_parameter] = None
         try:
@@ -211,8 +260,16 @@ class Job:
             raise ConfigurationError(msg) from None
 
 
-def make_job(function: Callable[..., Any], when: When, place: str | None = None) -> Job:
+def make_job(
+    function: Callable[..., Any], when: When, place: str | None = None, *, default_attempts: int = 1
+) -> Job:
     """Make a job of a function and a schedule.
+
+    Args:
+        function: what a run calls.
+        when: the schedule, and the options.
+        place: where it stands, if not where the function does.
+        default_attempts: how many attempts a run has if the options do not say.
 
     Raises:
         ConfigurationError: the name is none, or the schedule contradicts the options.
@@ -221,7 +278,10 @@ def make_job(function: Callable[..., Any], when: When, place: str | None = None)
     if isinstance(function, Job | Handler):
         msg = f"{where}: it is {'a job' if isinstance(function, Job) else 'a handler'} already; make a second function"
         raise ConfigurationError(msg)
-    name = when.options.name or getattr(function, "__name__", "")
+    if not callable(function):
+        msg = f"{where}: a job is made of a function, got {function!r}"
+        raise ConfigurationError(msg)
+    name = getattr(function, "__name__", "") if when.options.name is None else when.options.name
     if not name or not name.isprintable() or len(name) > 200:  # noqa: PLR2004 - a line of a listing
         msg = f"{where}: a job needs a printable name of up to 200 characters; give name="
         raise ConfigurationError(msg)
@@ -234,7 +294,16 @@ def make_job(function: Callable[..., Any], when: When, place: str | None = None)
             msg = f"{where}: a fixed delay counts from the finish, so it cannot overlap; leave overlap= out"
             raise ConfigurationError(msg)
         made = replace(made, overlap="skip")
-    return Job(name=name, function=function, schedule=when.schedule, tz=when.tz, options=made, place=where)
+    return Job(
+        name=name,
+        function=function,
+        schedule=when.schedule,
+        tz=when.tz,
+        options=made,
+        policy=made.policy
+        or policy(attempts=None, wait=None, stop=None, retry=None, default_attempts=default_attempts),
+        place=where,
+    )
 
 
 def refuse_namesakes(jobs: Iterable[Job]) -> None:
@@ -317,7 +386,14 @@ def _placed() -> Iterator[None]:
         raise ConfigurationError(msg) from None
 
 
-def ready_made(function: Callable[..., Any], name: str, when: When | None, given: Mapping[str, Any]) -> Job:
+def ready_made(
+    function: Callable[..., Any],
+    name: str,
+    when: When | None,
+    given: Mapping[str, Any],
+    *,
+    default_attempts: int = 1,
+) -> Job:
     """Make a ready-made job (a purge, say): its place is where the user's module called for it.
 
     Args:
@@ -325,10 +401,15 @@ def ready_made(function: Callable[..., Any], name: str, when: When | None, given
         name: the job's name.
         when: the schedule given, or None for one that is started otherwise.
         given: the options given beside it.
+        default_attempts: how many attempts a run has if the options do not say.
 
     Raises:
         ConfigurationError: an option that cannot work; names the place of the call.
     """
     with _placed():
+        if when is not None and not isinstance(when, When):
+            msg = f"schedule must be cron(…), fixed_rate(…) or fixed_delay(…), got {when!r}"
+            raise ConfigurationError(msg)
         made = (when or When(None, "UTC", options())).but(name, given)
-    return make_job(function, made, f"{calling_place()} ({name})")
+    place = f"{calling_place()} ({name})"
+    return make_job(function, made, place, default_attempts=default_attempts)

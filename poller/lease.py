@@ -37,7 +37,7 @@ class Lease:
     clock: float
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Task:
     """One leased row: one attempt.
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from poller.purging import Done
 
-ATTEMPTS = 3  # of a run, unless the options say otherwise
+ATTEMPTS = 3  # of a run, unless the options say otherwise: it goes on where it stopped
 LARGEST_BATCH = 100_000
 OLDEST = 36_525 * 86_400.0  # a hundred years, as for schedules: anything older is a slip
 
@@ -178,7 +178,7 @@ def purge(  # noqa: PLR0913 - the contract's options
             before anything is changed, and by `poller check`.
     """
     rule = _rule(table, column, older_than, where, None, batch, pause)
-    return ready_made(rule, name or f"purge {rule.table}", schedule, _again(options))
+    return ready_made(rule, name or f"purge {rule.table}", schedule, options, default_attempts=ATTEMPTS)
 
 
 def age_out(  # noqa: PLR0913 - the contract's options
@@ -216,12 +216,7 @@ def age_out(  # noqa: PLR0913 - the contract's options
         ConfigurationError: as for `purge`.
     """
     rule = _rule(table, column, older_than, where, (status_column, status, to), batch, pause)
-    return ready_made(rule, name or f"age out {rule.table}", schedule, _again(options))
-
-
-def _again(options: dict[str, Any]) -> dict[str, Any]:
-    """Have a run that was broken off go on where it stopped: these may be repeated, unlike jobs in general."""
-    return options if {"attempts", "stop"} & {*options} else {"attempts": ATTEMPTS, **options}
+    return ready_made(rule, name or f"age out {rule.table}", schedule, options, default_attempts=ATTEMPTS)
 
 
 def _rule(  # noqa: PLR0913, PLR0917 - what both jobs have

@@ -13,11 +13,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from poller.errors import PollerError
 from poller.outcome import Transition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, MutableMapping
     from datetime import datetime
+
+    from sqlalchemy import Connection
+    from sqlalchemy.orm import Session
+
+_NOT_LENT = "ctx.connection and ctx.session are there in transactional handlers only, while they run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +124,33 @@ class Context:
         self._table = table
         self._row_key = row_key
         self._settle = settle
+        self._lent: tuple[Connection | None, Session | None] = (None, None)
+
+    @property
+    def connection(self) -> Connection:
+        """In a transactional handler: the SQLAlchemy connection whose transaction moves the row.
+
+        Raises:
+            PollerError: the handler is not transactional.
+        """
+        if self._lent[0] is None:
+            raise PollerError(_NOT_LENT)
+        return self._lent[0]
+
+    @property
+    def session(self) -> Session:
+        """In a transactional handler: a SQLAlchemy session in the transaction that moves the row.
+
+        Raises:
+            PollerError: the handler is not transactional.
+        """
+        if self._lent[1] is None:
+            raise PollerError(_NOT_LENT)
+        return self._lent[1]
+
+    def lend(self, connection: Connection | None, session: Session | None) -> None:
+        """Give the handler a connection while it runs, or take it back; the engine does."""
+        self._lent = (connection, session)
 
     def settle(self, connection: Any, status: Any, /, **columns: Any) -> None:
         """Move the row inside the handler's own transaction, which the handler commits.
@@ -132,8 +165,11 @@ class Context:
 
         Raises:
             SettleError: the lease has ended, or somebody else has changed the row; roll back.
-            PollerError: the status is none of `to`, or the connection will not do.
+            PollerError: the status is none of `to`, the connection will not do, or the handler is transactional.
         """
+        if self._lent[0] is not None:
+            msg = "a transactional handler moves its row by what it returns; leave ctx.settle out"
+            raise PollerError(msg)
         move = Transition(status, **columns)
         self._settle(connection, move)
         self.settled = move

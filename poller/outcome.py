@@ -86,6 +86,10 @@ class Interrupted(Exception):  # noqa: N818 - what happened to the handler
     """The worker was told to stop, and the handler did not finish within the grace time."""
 
 
+class Unexpected(Exception):  # noqa: N818 - what happened to a command or a request
+    """Something ended otherwise than it should; the text says it all, whatever raised it and wherever."""
+
+
 class Verdict(StrEnum):
     """What an outcome does; the text is what `poller history` shows."""
 
@@ -221,7 +225,7 @@ def describe(error: BaseException) -> str:
     """Return an exception as one bounded line that Postgres can store (no NUL), with where it was raised."""
     name = type(error).__name__
     text = " ".join(str(error).split()).replace("\0", "\\0")[:ERROR_CHARACTERS]
-    if isinstance(error, Fail | Retry | TimedOut | Crashed | Interrupted):
+    if isinstance(error, Fail | Retry | TimedOut | Crashed | Interrupted | Unexpected):
         return text or name
     return (f"{name}: {text}" if text else name) + _raised_at(error)
 

@@ -206,6 +206,12 @@ class Settler:
                 self._observe(result, what)
         _tell(binding, [each for each in seen if each[1] not in _QUIET])
 
+    def settled(self, pairs: list[tuple[Result, str]]) -> None:
+        """Take note of results that are written already, and what became of them."""
+        if pairs:
+            binding = pairs[0][0].task.lease.binding
+            self._after(binding, [result for result, _ in pairs], [became for _, became in pairs])
+
     def _measure(self, binding: Binding, results: list[Result]) -> None:
         """Keep the mean time of a handler: what a claim's size is reckoned from."""
         mean = sum(result.seconds for result in results) / len(results)

@@ -20,7 +20,7 @@ from poller import command as commands
 from poller.duration import words
 from poller.errors import ConfigurationError
 from poller.job import ready_made
-from poller.outcome import Fail, Interrupted, TimedOut
+from poller.outcome import Fail, Interrupted, TimedOut, Unexpected
 
 if TYPE_CHECKING:
     from poller.command import Ended
@@ -35,7 +35,7 @@ REASON_CHARACTERS = 500
 _ARGUMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-class CommandFailed(Exception):  # noqa: N818 - what happened to the command
+class CommandFailed(Unexpected):
     """A command could not be started, was killed, or ended with a status that is not expected."""
 
 

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 _WITH_ZONE = re.compile(r"\s*(?:CRON_)?TZ=(\S*)(.*)", re.DOTALL | re.IGNORECASE)
 _AT = re.compile(r"\s*@at\b(.*)", re.DOTALL | re.IGNORECASE)
 _BY_DURATION = re.compile(r"\s*@(every|after)\b(.*)", re.DOTALL | re.IGNORECASE)
-_UNITS = (
-    ("w", 604_800_000_000),
+_UNITS = (  # no weeks: Postgres reads these texts too (the trigger run_moves), and makes nothing of 1w2d
     ("d", 86_400_000_000),
     ("h", 3_600_000_000),
     ("m", 60_000_000),
@@ -134,9 +133,12 @@ class Every(_Slots):
         return f"@every {_written(self.period)}"
 
     def next_after(self, instant: datetime, anchor: datetime) -> datetime | None:
-        """Return the first slot after an instant: the anchor itself, if that is still to come."""
+        """Return the first slot after an instant: the anchor, if that is to come; None where the calendar ends."""
         start, period = _utc(anchor), timedelta(seconds=self.period)
-        return start + max(0, (_utc(instant) - start) // period + 1) * period
+        try:
+            return start + max(0, (_utc(instant) - start) // period + 1) * period
+        except OverflowError:
+            return None
 
     def latest_at_or_before(self, instant: datetime, anchor: datetime) -> datetime | None:
         """Return the last slot up to an instant; None before the anchor."""

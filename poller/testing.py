@@ -36,6 +36,7 @@ from poller.run import handler_of
 from poller.scheduler import Scheduler
 from poller.settler import Settler
 from poller.store import Store
+from poller.transaction import Transactions
 
 if TYPE_CHECKING:
     import psycopg
@@ -112,7 +113,7 @@ class Engine:
         link = self._link("test")
         agenda.check(link.connection, self._jobs)
         agenda.declare(link.connection, self._jobs)
-        runs = [handler_of(job, opener(self._url)) for job in self._jobs]
+        runs = [handler_of(job, self._connect) for job in self._jobs]
         self._bindings = bind_all(link.connection, [*self._handlers, *runs])
         for binding in self._bindings:
             explain(link.connection, binding)
@@ -120,7 +121,12 @@ class Engine:
         store.register_handlers(self._bindings)
         self._done: list[Done] = []
         self._settler = Settler(store, observe=self._observe)
-        self._executor = Executor(self._concurrency, self._settler.report)
+        self._executor = Executor(
+            self._concurrency,
+            self._settler.report,
+            transactions=Transactions(self._connect, self._concurrency),
+            report_settled=self._settler.settled,
+        )
         self._scheduler = Scheduler(link, self._jobs)
         self._heartbeat = self._join()
         self._claimer = Claimer(
@@ -128,7 +134,7 @@ class Engine:
             bindings=self._bindings,
             executor=self._executor,
             worker=lambda: self._heartbeat.worker,
-            mean_seconds={},
+            mean_seconds=self._settler.mean_seconds,
             give_back=self._settler.report,
             poll=0.0,
         )
@@ -171,7 +177,7 @@ class Engine:
     def _work_off(self) -> bool:
         """Let the claimed handlers end, and settle them; tell whether there were any."""
         worked = False
-        while self._executor.running or self._executor.waiting or self._settler.pending:
+        while self._executor.busy or self._settler.pending:
             worked = True
             self._executor.expire()
             self._settler.flush()
@@ -207,11 +213,22 @@ class Engine:
         heartbeat.join()
         return heartbeat
 
+    def _connect(self) -> psycopg.Connection[Any]:
+        """Open a connection for a handler or a run, with its clock moved."""
+        connection = opener(self._url)()
+        move_clock(connection, self._offset)
+        return connection
+
     def _link(self, name: str) -> _MovedLink:
         link = _MovedLink(self._url, name)
         link.offset = self._offset
         self._links.append(link)
         return link
+
+
+def move_clock(connection: psycopg.Connection[Any], offset: float) -> None:
+    """Move `poller.now()` in a session, by so many seconds."""
+    connection.execute("select set_config('poller.clock_offset', %s, false)", [f"{offset} seconds"])
 
 
 class _MovedLink(Link):
@@ -225,8 +242,6 @@ class _MovedLink(Link):
         """The open connection, with its clock moved."""
         connection = super().connection
         if self._moved != (connection, self.offset):
-            connection.execute(
-                "select set_config('poller.clock_offset', %s, false)", [f"{self.offset} seconds"]
-            )
+            move_clock(connection, self.offset)
             self._moved = (connection, self.offset)
         return connection

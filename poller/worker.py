@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from poller.claimer import Claimer
-from poller.database import Link
+from poller.database import Link, opener
 from poller.executor import Executor
 from poller.heartbeat import Heartbeat
 from poller.reporter import Reporter
@@ -27,6 +27,7 @@ from poller.service import Loop
 from poller.settler import Settler
 from poller.store import Store
 from poller.telemetry import event, problem
+from poller.transaction import Transactions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,8 +65,14 @@ class Worker:
         self._options = options
         settling = Store(Link(url, "settler"))
         claiming = Store(Link(url, "claimer"))
-        self._executor = Executor(options.slots, self._report, self._trusted_until)
         self._settler = Settler(settling, self._is_busy)
+        self._executor = Executor(
+            options.slots,
+            self._report,
+            self._trusted_until,
+            Transactions(opener(url), options.slots),
+            self._report_settled,
+        )
         self._claimer = Claimer(
             store=claiming,
             bindings=bindings,
@@ -120,6 +127,11 @@ class Worker:
 
     def _report(self, result: Result) -> None:
         self._settler.report(result)
+        if self._claimer.is_hungry():
+            self._claiming.wake()
+
+    def _report_settled(self, pairs: list[tuple[Result, str]]) -> None:
+        self._settler.settled(pairs)
         if self._claimer.is_hungry():
             self._claiming.wake()
 

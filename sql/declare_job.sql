@@ -31,6 +31,8 @@ select g.name, g.name, g.schedule, g.tz, g.overlap, g.misfire, g.grace, g.jitter
        planned_to = case when j.name in (select name from edited) then excluded.anchor else j.planned_to end,
        next_at = case when j.name not in (select name from edited) then j.next_at
                       when excluded.schedule like '@after %%'
+                           and not exists (select from poller.run as r
+                                            where r.job = j.name and r.status in ('pending', 'running'))
                       then (select max(r.finished_at) from poller.run as r where r.job = j.name)
                            + substr(excluded.schedule, 8)::interval
                  end,

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from poller.cli import app, guard
+
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Sequence
+    from pathlib import Path
 
     import psycopg
+    import pytest
 
 HANDLERS = """
 @handler("tenants", status="pending", to="normal", during="busy", attempts=3, timeout="90s")
@@ -21,6 +26,32 @@ def initialise(tenant):
 def close(tenant):
     return "closed"
 """
+
+
+class InProcess:
+    """Runs `poller …` in this process, in an empty folder: quicker, where no handlers package is asked for."""
+
+    def __init__(
+        self,
+        folder: Path,
+        url: str,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        monkeypatch.chdir(folder)
+        monkeypatch.setattr(sys, "path", [*sys.path])
+        monkeypatch.setenv("POLLER_DATABASE_URL", url)
+        monkeypatch.setenv("POLLER_HANDLERS", "nowhere")
+        self.url = url
+        self._monkeypatch = monkeypatch
+        self._capsys = capsys
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end."""
+        self._monkeypatch.setattr(sys, "argv", ["poller", *arguments])
+        status = guard.status_of(app.run)
+        printed = self._capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, status, printed.out, printed.err)
 
 
 def make_tenants(db: psycopg.Connection[Any], *statuses: str) -> None:

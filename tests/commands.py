@@ -1,7 +1,8 @@
-"""What tests of shell jobs share: a run, and a call that goes on beside the test."""
+"""What tests of shell jobs share: a run, a call that goes on beside the test, and whether a process lives."""
 
 from __future__ import annotations
 
+import subprocess
 import threading
 import time
 from dataclasses import dataclass, field
@@ -51,3 +52,9 @@ class Background:
         self._thread.join(30)
         assert not self._thread.is_alive()
         return time.monotonic() - began
+
+
+def is_alive(pid: int) -> bool:
+    """Tell whether a process runs; a zombie does not."""
+    shown = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return shown.stdout.strip() not in {"", "Z", "Z+", "Zs"}

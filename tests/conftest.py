@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from poller import schema
+from tests.cli import InProcess
 from tests.harness import Project
 from tests.servers import fresh_database, shared_server
 
@@ -57,3 +58,11 @@ def project(tmp_path: Path, url: str) -> Iterator[Project]:
     """A user's project folder, from which `poller` is run as its user runs it."""
     with Project(tmp_path, url) as project:
         yield project
+
+
+@pytest.fixture
+def here(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> InProcess:
+    """`poller`, run in this process."""
+    return InProcess(tmp_path, url, monkeypatch, capsys)

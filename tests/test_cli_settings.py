@@ -59,7 +59,7 @@ def test_dashes_and_underscores_name_the_same_key(project: Project, db: psycopg.
     ended = project.run("run")
     assert ended.returncode == 0
     assert '"event"' in ended.stderr
-    assert "1 handlers" in ended.stderr
+    assert "handlers: tenants:pending" in ended.stderr
 
 
 def test_a_flag_may_be_switched_off_by_the_environment(project: Project) -> None:

@@ -18,7 +18,7 @@ import pytest
 from poller import command
 from poller.outcome import Interrupted, TimedOut
 from poller.shell import CommandFailed, shell
-from tests.commands import Background
+from tests.commands import Background, is_alive
 from tests.harness import wait_until
 
 if TYPE_CHECKING:
@@ -59,12 +59,6 @@ def processes(tmp_path: Path) -> Iterator[Processes]:
     for path in tmp_path.glob("note.sh.*"):
         with contextlib.suppress(ProcessLookupError):
             os.kill(int(path.read_text()), signal.SIGKILL)
-
-
-def is_alive(pid: int) -> bool:
-    """Tell whether a process runs; a zombie does not."""
-    shown = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return shown.stdout.strip() not in {"", "Z", "Z+", "Zs"}
 
 
 def test_a_timeout_ends_the_whole_group(processes: Processes) -> None:

@@ -559,6 +559,7 @@ def test_the_calendar_has_an_end() -> None:
     yearly = parse("@yearly")
     assert yearly.next_after(at("9999-06-01"), ANCHOR) is None
     assert yearly.latest_at_or_before(at("0001-01-02"), ANCHOR) in {None, at("0001-01-01")}
+    assert parse("@every 1d").next_after(at("9999-12-31T23:59"), ANCHOR) is None
     assert parse("0 0 1 1 *", "Asia/Tokyo").next_after(at("9999-12-31T23:59"), ANCHOR) is None
 
 

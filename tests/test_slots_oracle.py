@@ -308,6 +308,7 @@ def cronsim_agrees(line: Line, place: Place, until: datetime) -> bool:
     - It reads `5L` but not `friL`, and counts `3/2` of the weekday up to Sunday, poller (as croniter and
       robfig) up to Saturday.
     - It takes changes of a day like those of an hour; cronie corrects its clock.
+    - It knows whole minutes only: after a gap that ends between two it waits for the next.
     - Asked in the second of two hours, it names slots of the first for a line with its time of day: the past.
     - A line that follows real time loses its way at changes that are not by whole hours, at the full hour, or
       that leave out midnight: it steps by hours from midnight, and skips what comes first after the change.
@@ -330,7 +331,7 @@ def is_odd(zone: str, change: datetime, *, wild: bool) -> bool:
     start, end = sorted((change + offset).replace(tzinfo=None) for offset in (before, after))
     crooked = (end - start) % (60 * MINUTE) or start.minute or start.second
     midnight = before < after and (start.hour == 0 or start.date() != end.date())
-    return end - start > LARGE or (wild and bool(crooked or midnight))
+    return end - start > LARGE or bool(end.second) or (wild and bool(crooked or midnight))
 
 
 @examples(1200)

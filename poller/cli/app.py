@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from poller.cli import check, db, listings, orders, project, schema, settings, watch
+from poller.cli import check, db, jobs, listings, orders, project, runs, schema, settings, watch
+from poller.cli import next as next_command
 from poller.cli import purge as purge_command
 from poller.cli import run as run_command
 
@@ -40,6 +41,14 @@ app.command("failures")(listings.failures)
 app.command("history")(listings.history)
 app.command("retry")(orders.retry)
 app.command("release")(orders.release)
+app.add_typer(jobs.app, name="jobs")
+app.command("runs")(runs.runs)
+app.command("logs")(runs.logs)
+app.command("trigger")(jobs.trigger)
+app.command("pause")(jobs.pause)
+app.command("resume")(jobs.resume)
+app.command("cancel")(runs.cancel)
+app.command("next")(next_command.next_)
 app.command("purge")(purge_command.purge)
 app.add_typer(db.app, name="db")
 
@@ -66,7 +75,7 @@ def _leaves(group: Any) -> Iterator[Any]:
     for each in group.commands.values():
         if hasattr(each, "commands"):
             yield from _leaves(each)
-        else:
+        if getattr(each, "invoke_without_command", True):
             yield each
 
 

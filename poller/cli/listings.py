@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from poller.cli import show
-from poller.cli.options import DEFAULT_LIMIT, AsJson, Database, Handlers, Limit, connected, loaded, place
+from poller.cli.options import (
+    AsJson,
+    Database,
+    Handlers,
+    Limit,
+    connected,
+    loaded,
+    most,
+    one_more,
+    place,
+    say_if_cut,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from datetime import datetime
 
     from poller.operators import Failure
@@ -57,14 +67,14 @@ def failures(
     from poller.operators import Operators  # noqa: PLC0415 - `--help` is not to wait for it
     from poller.selector import select  # noqa: PLC0415 - as above
 
-    most = _most(limit, as_json=as_json)
+    shown = most(limit, as_json=as_json)
     with connected(place(database)) as connection:
         operators = Operators(connection)
         chosen = select(selector, (), operators.known_handlers())
-        lines = operators.failures(chosen.handlers, chosen.keys, _one_more(most))
+        lines = operators.failures(chosen.handlers, chosen.keys, one_more(shown))
         now = operators.now()
-    show.listing(lines[:most], _failures(now), as_json=as_json, empty="no rows are in trouble")
-    _say_if_cut(lines, most)
+    show.listing(lines[:shown], _failures(now), as_json=as_json, empty="no rows are in trouble")
+    say_if_cut(lines, shown)
 
 
 def history(
@@ -82,30 +92,16 @@ def history(
     from poller.operators import Operators  # noqa: PLC0415 - `--help` is not to wait for it
     from poller.selector import NothingSelectedError, of_table, same_key  # noqa: PLC0415 - as above
 
-    most = _most(limit, as_json=as_json)
+    shown = most(limit, as_json=as_json)
     with connected(place(database)) as connection:
         operators = Operators(connection)
         numbers = [each.id for each in of_table(table, operators.known_handlers())]
-        lines = operators.history(numbers, same_key(key), _one_more(most))
+        lines = operators.history(numbers, same_key(key), one_more(shown))
     if not lines:
         msg = f"nothing is recorded of row {key} of {table}"
         raise NothingSelectedError(msg)
-    show.listing(lines[-most:] if most else lines, _HISTORY, as_json=as_json, empty="")
-    _say_if_cut(lines, most)
-
-
-def _most(limit: int | None, *, as_json: bool) -> int | None:
-    return limit if limit is not None or as_json else DEFAULT_LIMIT
-
-
-def _one_more(most: int | None) -> int | None:
-    """Ask for one more than is shown, to know whether there are more."""
-    return None if most is None else most + 1
-
-
-def _say_if_cut(lines: Sequence[Any], most: int | None) -> None:
-    if most is not None and len(lines) > most:
-        typer.echo(f"only {most} are shown; there are more: --limit N", err=True)
+    show.listing(lines[-shown:] if shown else lines, _HISTORY, as_json=as_json, empty="")
+    say_if_cut(lines, shown)
 
 
 _HANDLERS = (

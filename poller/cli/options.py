@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import psycopg
 
@@ -110,3 +110,19 @@ def loaded(package: str) -> list[Handler]:
     from poller import registry  # noqa: PLC0415 - `--help` is not to wait for it
 
     return registry.load(package).handlers
+
+
+def most(limit: int | None, *, as_json: bool) -> int | None:
+    """Return how many lines a listing shows, or None for all of them."""
+    return limit if limit is not None or as_json else DEFAULT_LIMIT
+
+
+def one_more(shown: int | None) -> int | None:
+    """Return how many to ask for: one more than is shown, to know whether there are more."""
+    return None if shown is None else shown + 1
+
+
+def say_if_cut(lines: Sequence[Any], shown: int | None) -> None:
+    """Tell people that there is more than they see."""
+    if shown is not None and len(lines) > shown:
+        typer.echo(f"only {shown} are shown; there are more: --limit N", err=True)

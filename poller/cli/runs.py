@@ -1,0 +1,90 @@
+"""`poller runs`, `logs` and `cancel`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from poller.cli import show
+from poller.cli.options import AsJson, Database, Limit, connected, most, one_more, place, say_if_cut
+
+if TYPE_CHECKING:
+    from poller.timetable import RunLine
+
+Number = Annotated[
+    int,
+    typer.Argument(metavar="RUN", min=1, max=2**63 - 1, help="The run's number, as poller runs shows it."),
+]
+
+
+def runs(
+    job: Annotated[
+        str | None, typer.Argument(metavar="[JOB]", show_default=False, help="Of this job only.")
+    ] = None,
+    *,
+    limit: Limit = None,
+    as_json: AsJson = False,
+    database: Database = None,
+) -> None:
+    """Show runs of jobs, the newest first."""
+    from poller import dispatch  # noqa: PLC0415 - `--help` is not to wait for it
+
+    shown = most(limit, as_json=as_json)
+    with connected(place(database)) as connection:
+        lines = dispatch.runs(connection, job, one_more(shown))
+    show.listing(
+        lines[:shown], _RUNS, as_json=as_json, empty="no runs yet", omit=("done", "total", "seconds")
+    )
+    say_if_cut(lines, shown)
+
+
+def logs(number: Number, *, database: Database = None) -> None:
+    """Print what a run has printed and logged, as far as it has come."""
+    from poller import dispatch  # noqa: PLC0415 - `--help` is not to wait for it
+
+    with connected(place(database)) as connection:
+        found = dispatch.printed(connection, number)
+    if found.output:
+        sys.stdout.write(found.output)
+    else:
+        typer.echo(f"run {number} of {found.job} has printed nothing ({found.status})", err=True)
+
+
+def cancel(number: Number, *, database: Database = None) -> None:
+    """Stop a run.
+
+    One that waits is cancelled; one that runs is asked to stop, and is stopped soon after. Exits with 1 if it
+    has ended.
+    """
+    from poller import dispatch  # noqa: PLC0415 - `--help` is not to wait for it
+
+    with connected(place(database)) as connection:
+        typer.echo(dispatch.cancel(connection, number))
+
+
+def _progress(line: RunLine) -> str | None:
+    if line.done is None:
+        return None
+    if not line.total:
+        return f"{line.done:,g}"
+    return f"{100 * line.done / line.total:.0f}%"
+
+
+def _duration(line: RunLine) -> str | None:
+    from poller.duration import words  # noqa: PLC0415 - `--help` is not to wait for it
+
+    return None if line.seconds is None else words(line.seconds)
+
+
+_RUNS = (
+    show.Column("id", lambda line: str(line.id), right=True),
+    show.Column("job", lambda line: line.job, roomy=True),
+    show.Column("planned", lambda line: show.clock(line.planned_at)),
+    show.Column("status", lambda line: line.status),
+    show.Column("attempt", lambda line: line.attempt, right=True),
+    show.Column("progress", _progress, right=True),
+    show.Column("took", _duration, right=True),
+    show.Column("error", lambda line: line.error, roomy=True),
+)

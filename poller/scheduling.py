@@ -1,0 +1,291 @@
+"""Schedules made while the system runs: `schedule(connection, job, …)`, in the user's own transaction.
+
+A schedule made so is a row of `poller.job` that names a declared job, whose function its runs call, and their
+arguments. It is there if the user's transaction commits, and a planner sees it within a second of that. It can
+run only what some program declares, so that nothing but names and JSON is stored.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+import secrets
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from poller import slots, wallclock
+from poller.errors import ConfigurationError, DatabaseError
+from poller.job import Job, JobOptions, When
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    import psycopg
+    import sqlalchemy
+    from sqlalchemy.orm import Session, scoped_session
+
+    from poller.slots import Schedule
+
+    Usable = psycopg.Connection[Any] | sqlalchemy.Connection
+    Given = Usable | Session | scoped_session[Any]
+
+LONGEST_NAME = 200
+_MANY = 10  # names in one line
+_ALIKE = 0.7  # how near a name must come to be offered, from 0 to 1
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # in JSON; Postgres' text has none
+
+
+class _Rules(NamedTuple):
+    """How the slots of a schedule are planned; durations are seconds."""
+
+    overlap: str
+    misfire: str
+    grace: float
+    jitter: float
+    starts_at: datetime | None
+    ends_at: datetime | None
+    keep: float
+
+    @classmethod
+    def of(cls, options: JobOptions) -> _Rules:
+        return cls(*(getattr(options, name) for name in cls._fields))
+
+
+def schedule(  # noqa: PLR0913 - the contract's options
+    connection: Given,
+    job: Job | str,
+    *,
+    when: When | str | None = None,
+    at: datetime | None = None,
+    args: Mapping[str, Any] | None = None,
+    name: str | None = None,
+    tz: str = "UTC",
+) -> str:
+    """Make a schedule of a declared job, or bring the one of that name up to date; nothing is committed.
+
+    Args:
+        connection: a psycopg connection, or a SQLAlchemy `Connection` or `Session` on psycopg 3.
+        job: the job whose function runs, or its name.
+        when: `cron(…)`, `fixed_rate(…)` or `fixed_delay(…)`, whose options on planning and keeping hold for the
+            schedule; or a text such as `"0 3 * * *"`, `"@every 5m"` or `"@after 5m"`, with those of the job.
+        at: run once, at this time; at once if it has passed.
+        args: what the function is called with; JSON.
+        name: the schedule's name; a one-off is given one if it has none.
+        tz: the IANA zone of a `when` that is a text.
+
+    Returns:
+        The name, for `poller jobs`, `pause`, `resume`, `trigger` and `jobs remove`.
+
+    Raises:
+        ConfigurationError: it cannot work as given, or the name is a declared job's.
+        DatabaseError: the database has no schema poller.
+    """
+    plan = _plan(when, at, tz)
+    function = _function(job)
+    arguments = _arguments(job, args)
+    if name is None and isinstance(when, When):
+        name = when.options.name
+    chosen = _name(name, function, plan)
+    usable = _usable(connection)
+    rules = _rules(usable, job, when, plan)
+    asked = {
+        "name": chosen,
+        "function": function,
+        "schedule": str(plan),
+        "tz": plan.tz if isinstance(plan, slots.Cron) else "UTC",
+        "at": plan.instant if isinstance(plan, slots.At) else None,
+        "args": arguments,
+        **rules._asdict(),
+    }
+    if _row(usable, "enter_schedule", asked) is None:
+        raise ConfigurationError(_taken(chosen))
+    return chosen
+
+
+def as_json(value: Any, what: str) -> str:
+    """Return a value as JSON that Postgres takes.
+
+    Raises:
+        ConfigurationError: it is no such value; the text begins with `what`.
+    """
+    try:
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+        text.encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        msg = f"{what} must be JSON: {error}"
+        raise ConfigurationError(msg) from None
+    if _NUL.search(text):
+        msg = f"{what} must be JSON without the character \\u0000, which Postgres does not take"
+        raise ConfigurationError(msg)
+    return text
+
+
+def no_such_job(name: str, known: Iterable[str]) -> str:
+    """Say that there is no job of a name, and what may have been meant."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, 3, _ALIKE)
+    if near:
+        hint = f"did you mean {' or '.join(map(repr, near))}?"
+    elif names:
+        more = f" and {len(names) - _MANY} more" if len(names) > _MANY else ""
+        hint = f"there are {', '.join(names[:_MANY])}{more}"
+    else:
+        hint = "no program has declared any here yet; start one: poller run"
+    return f"there is no job {name!r}; {hint}"
+
+
+# --- what is asked for --------------------------------------------------------------------------------
+
+
+def _plan(when: When | str | None, at: datetime | None, tz: str) -> Schedule:
+    if (when is None) == (at is None):
+        msg = "schedule() takes when= or at=, one of them"
+        raise ConfigurationError(msg)
+    if at is not None:
+        if not hasattr(at, "tzinfo") or not hasattr(at, "astimezone"):
+            msg = f"at must be a datetime with its time zone, got {at!r}"
+            raise ConfigurationError(msg)
+        wallclock.zone(tz)
+        return slots.At(at)
+    if not isinstance(when, When):
+        return slots.parse(when or "", tz)
+    if when.schedule is None:
+        msg = "when= has no schedule; give cron(…), fixed_rate(…) or fixed_delay(…)"
+        raise ConfigurationError(msg)
+    if tz != "UTC":
+        msg = f"tz={tz!r} is for a when= that is a text; write cron(…, tz={tz!r})"
+        raise ConfigurationError(msg)
+    return when.schedule
+
+
+def _function(job: Job | str) -> str:
+    if not isinstance(job, Job | str):
+        msg = f"schedule() takes a job, made by @job() say, or the name of one; got {job!r}"
+        raise ConfigurationError(msg)
+    return str(job)
+
+
+def _arguments(job: Job | str, given: Mapping[str, Any] | None) -> str:
+    named = dict(given) if isinstance(given, Mapping) else given or {}
+    if not isinstance(named, dict) or not all(isinstance(each, str) for each in named):
+        msg = f"args must be a dict of arguments by their names, got {given!r}"
+        raise ConfigurationError(msg)
+    if isinstance(job, Job):
+        job.check_arguments(named)
+    return as_json(named, f"the arguments of {job}")
+
+
+def _name(given: str | None, function: str, plan: Schedule) -> str:
+    if given is None:
+        if not isinstance(plan, slots.At):
+            msg = "a schedule that recurs needs name=, by which it is edited and removed"
+            raise ConfigurationError(msg)
+        suffix = f"-{secrets.token_hex(4)}"
+        return function[: LONGEST_NAME - len(suffix)] + suffix
+    if not isinstance(given, str) or not given.isprintable() or not 0 < len(given) <= LONGEST_NAME:
+        msg = f"name must be a printable text of up to {LONGEST_NAME} characters, got {given!r}"
+        raise ConfigurationError(msg)
+    if given == function:
+        raise ConfigurationError(_taken(given))
+    return given
+
+
+def _taken(name: str) -> str:
+    return f"{name!r} is the name of a declared job; give the schedule another"
+
+
+def _rules(connection: Usable, job: Job | str, when: When | str | None, plan: Schedule) -> _Rules:
+    """Return the rules of the `When`, else of the job, as they fit the schedule."""
+    found = _Rules.of(job.options) if isinstance(job, Job) else _rules_in_database(connection, job)
+    if isinstance(when, When):
+        _refuse_foreign(when.options)
+        found = _Rules.of(when.options)
+    if isinstance(plan, slots.At):  # its time is its own, and late is better than never
+        return found._replace(misfire="latest", starts_at=None, ends_at=None)
+    if isinstance(plan, slots.FixedDelay):
+        if isinstance(when, When) and found.overlap in ("queue", "replace"):
+            msg = "a fixed delay counts from the finish, so it cannot overlap; leave overlap= out"
+            raise ConfigurationError(msg)
+        return found._replace(overlap="skip")
+    return found
+
+
+def _refuse_foreign(options: JobOptions) -> None:
+    """Refuse options that say how the function runs: they are its job's, and would be lost here."""
+    given = {
+        "after": bool(options.after),
+        "on": bool(options.on),
+        "timeout": options.timeout != JobOptions().timeout,
+        "attempts, stop and wait": options.policy is not None,
+    }
+    for option in (name for name, there in given.items() if there):
+        msg = f"{option} cannot be given to a schedule made at run time; the job that it runs has it"
+        raise ConfigurationError(msg)
+
+
+# --- the database -------------------------------------------------------------------------------------
+
+
+def _rules_in_database(connection: Usable, name: str) -> _Rules:
+    row = _row(connection, "declared_job", {"name": name})
+    if row is None:
+        names = _row(connection, "job_names", {})
+        raise ConfigurationError(no_such_job(name, names[0]))
+    declared, function, *rules = row
+    if not declared:
+        msg = f"{name!r} is a schedule made at run time; name the job whose function it runs: {function!r}"
+        raise ConfigurationError(msg)
+    return _Rules(*rules)
+
+
+def _usable(connection: Any) -> Usable:
+    """Return what takes statements in the user's transaction.
+
+    Raises:
+        ConfigurationError: it is no connection, or one by another driver.
+    """
+    import psycopg  # noqa: PLC0415 - slow to import; `import poller` is not to wait for it
+
+    if isinstance(connection, psycopg.Connection):
+        return connection
+    got = type(connection).__name__
+    if "sqlalchemy" in sys.modules:  # who has a connection of its has imported it
+        from sqlalchemy import Connection  # noqa: PLC0415 - as above
+        from sqlalchemy.orm import Session, scoped_session  # noqa: PLC0415 - as above
+
+        if isinstance(connection, Session | scoped_session):
+            connection = connection.connection()
+        if isinstance(connection, Connection):
+            dialect = connection.dialect
+            if (dialect.name, dialect.driver) == ("postgresql", "psycopg"):
+                return connection
+            got += f" on {dialect.name}+{dialect.driver}"
+    msg = f"schedule() needs a connection of psycopg 3, or SQLAlchemy's on postgresql+psycopg; got {got}"
+    raise ConfigurationError(msg)
+
+
+def _row(connection: Usable, name: str, asked: Mapping[str, Any]) -> Any:
+    """Execute a statement of `sql/` and return its first row, if it has one.
+
+    SQLAlchemy's own connection executes it, so that it knows of the transaction that it may begin.
+    """
+    import psycopg  # noqa: PLC0415 - as above
+    from psycopg.rows import tuple_row  # noqa: PLC0415 - as above
+
+    from poller.queries import statement  # noqa: PLC0415 - as above
+
+    question = statement(name)
+    try:
+        if isinstance(connection, psycopg.Connection):
+            with psycopg.Cursor(connection, row_factory=tuple_row) as cursor:
+                return cursor.execute(question, asked).fetchone()
+        return connection.exec_driver_sql(question.as_string(), dict(asked)).fetchone()
+    except Exception as error:
+        missing = psycopg.errors.UndefinedTable | psycopg.errors.InvalidSchemaName
+        if isinstance(getattr(error, "orig", error), missing):
+            msg = "this database has no schema poller that this version knows; run: poller migrate"
+            raise DatabaseError(msg) from error
+        raise

@@ -1,0 +1,153 @@
+"""What people ask of `poller.job` and `poller.run`: one method, one statement of `sql/`.
+
+Beside the engine, whose half is `agenda`. What is read here is for people to look at, and locks nothing; what is
+ordered is one statement that looks for itself. psycopg's errors are raised as such.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from psycopg.rows import class_row, tuple_row
+
+from poller.queries import statement
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    import psycopg
+
+    from poller.job import Overlap
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """A job as the database has it.
+
+    Attributes:
+        function: the declared job whose function its runs call.
+        declared: by a program; else it is a schedule made at run time.
+        planned_to: every slot up to here has been decided.
+        next_at: the next slot, if a planner has worked it out.
+        exhausted: there are no more slots.
+        pending: how many of its runs wait.
+        running: how many of its runs run.
+        last_status: of the last run that was started or cancelled.
+        last_at: when that ended, or started if it has not ended.
+        now: the time, by the one clock.
+    """
+
+    name: str
+    function: str
+    schedule: str | None
+    tz: str
+    after: list[str]
+    args: dict[str, Any]
+    overlap: Overlap
+    declared: bool
+    starts_at: datetime | None
+    ends_at: datetime | None
+    anchor: datetime
+    planned_to: datetime
+    next_at: datetime | None
+    exhausted: bool
+    paused_at: datetime | None
+    pending: int
+    running: int
+    last_status: str | None
+    last_at: datetime | None
+    now: datetime
+
+
+class RunLine(NamedTuple):
+    """A run; `seconds` is how long it took, or has taken so far."""
+
+    id: int
+    job: str
+    planned_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    status: str
+    attempt: int
+    error: str | None
+    done: float | None
+    total: float | None
+    seconds: float | None
+
+
+class Printed(NamedTuple):
+    """A run, and what it has printed and logged."""
+
+    job: str
+    status: str
+    output: str | None
+
+
+class Timetable:
+    """The statements, on one connection in autocommit mode."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self.connection = connection
+
+    # --- listings ---------------------------------------------------------------------------------
+
+    def jobs(self) -> list[JobRow]:
+        """Return all jobs."""
+        return self._jobs(None)
+
+    def job(self, name: str) -> JobRow | None:
+        """Return a job."""
+        return next(iter(self._jobs(name)), None)
+
+    def runs(self, job: str | None = None, limit: int | None = None) -> list[RunLine]:
+        """Return the newest runs, of one job or of all."""
+        rows = self.connection.execute(statement("runs"), {"job": job, "limit": limit})
+        return [RunLine(*row) for row in rows]
+
+    def run(self, number: int) -> Printed | None:
+        """Return a run."""
+        row = self._row("run", id=number)
+        return row and Printed(*row)
+
+    # --- orders -----------------------------------------------------------------------------------
+
+    def trigger(self, job: str, args: str | None) -> int:
+        """Enter a run of a job for now, with its own arguments or those given as JSON; return its number."""
+        return int(self._row("trigger_run", job=job, args=args)[0])
+
+    def pause(self, name: str) -> bool:
+        """Hold a job; tell whether it was not held before."""
+        return self._row("pause_job", name=name) is not None
+
+    def resume(self, name: str) -> bool:
+        """Let a job go on; tell whether it was held."""
+        return self._row("resume_job", name=name) is not None
+
+    def cancel(self, number: int) -> tuple[str, str] | None:
+        """Cancel a run that waits, ask one that runs to stop; return its job, and its status now.
+
+        None if it has ended, or there is none.
+        """
+        row: tuple[str, str] | None = self._row("cancel_run", id=number)
+        return row
+
+    def remove(self, name: str) -> bool:
+        """Remove a schedule made at run time; tell whether there was one."""
+        return self._row("remove_job", name=name) is not None
+
+    def cancel_pending(self, name: str) -> int:
+        """Cancel the runs of a job that wait; return how many."""
+        return self.connection.execute(statement("cancel_pending"), {"name": name}).rowcount
+
+    def wake(self) -> None:
+        """Wake the workers that wait for something to do."""
+        self.connection.execute(statement("wake"))
+
+    def _jobs(self, name: str | None) -> list[JobRow]:
+        with self.connection.cursor(row_factory=class_row(JobRow)) as cursor:
+            return cursor.execute(statement("jobs"), {"name": name}).fetchall()
+
+    def _row(self, name: str, /, **asked: Any) -> Any:
+        with self.connection.cursor(row_factory=tuple_row) as cursor:
+            return cursor.execute(statement(name), asked).fetchone()

@@ -1,0 +1,8 @@
+-- Purpose  Cancel the runs of a job that wait.
+-- Locks    poller.run: those rows.
+-- Fence    compare and set: the status.
+-- Index    run_unfinished.
+update poller.run
+   set status = 'cancelled', cancel_at = poller.now()
+ where job = %(name)s and status = 'pending'
+returning id

@@ -1,0 +1,19 @@
+-- Purpose  List the jobs, or the one of a name, with their last run and what of theirs is unfinished. A slot that
+--          was skipped is no run.
+-- Locks    none.
+-- Fence    none: to be looked at only.
+-- Index    one row a job; run's unique key, from its end; run_unfinished.
+select j.name, j.function, j.schedule, j.tz, j.after, j.args, j.overlap, j.declared, j.starts_at, j.ends_at,
+       j.anchor, j.planned_to, j.next_at, j.exhausted, j.paused_at,
+       (select count(*) from poller.run as r where r.job = j.name and r.status = 'pending') as pending,
+       (select count(*) from poller.run as r where r.job = j.name and r.status = 'running') as running,
+       l.status as last_status, coalesce(l.finished_at, l.started_at) as last_at, poller.now() as now
+  from poller.job as j
+  left join lateral (
+       select r.status, r.started_at, r.finished_at
+         from poller.run as r
+        where r.job = j.name and r.status not in ('pending', 'skipped')
+        order by r.planned_at desc
+        limit 1) as l on true
+ where %(name)s::text is null or j.name = %(name)s
+ order by j.name

@@ -1,0 +1,948 @@
+"""Planning: which slots become runs, when, and that each does so once, whatever becomes of the planners."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from poller import PollerError, agenda, cron, fixed_delay, fixed_rate
+from poller.database import Link
+from poller.job import job as unscheduled
+from poller.queries import statement, template
+from poller.scheduler import AGAIN, CATCH_UP, LONGEST_WAIT, MOST_ON_TIME, Scheduler, decide_overlap
+from poller.slots import FixedDelay
+from tests.harness import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from poller.job import Job, Misfire, Overlap, When
+
+NOON = datetime(2030, 5, 6, 12, 0, 30, tzinfo=UTC)  # a Monday; half a minute from any slot of a minute
+MINUTE = timedelta(minutes=1)
+ROUNDS = 100
+
+
+def work() -> None:
+    """Do nothing; only planning is tested here."""
+
+
+def named(name: str, when: When) -> Job:
+    """Return a job of a name."""
+    return when.but(name, {})(work)
+
+
+class Planner:
+    """A scheduler without its loop, and the clock of its session, which starts half a minute past noon."""
+
+    def __init__(self, url: str, *jobs: Job) -> None:
+        self.link = Link(url, "test")
+        self.scheduler = Scheduler(self.link, jobs)
+        self.set_clock(NOON)
+
+    def execute(self, text: str, *values: object) -> list[Any]:
+        """Run a statement in the planner's session, by its clock; return its rows."""
+        cursor = self.link.connection.execute(text.encode(), values)
+        return cursor.fetchall() if cursor.description else []
+
+    def set_clock(self, instant: datetime) -> None:
+        """Move the session's clock to an instant, whence it goes on."""
+        self.execute(
+            "select set_config('poller.clock_offset', (%s::timestamptz - clock_timestamp())::text, false)",
+            instant,
+        )
+
+    def declare(self, *jobs: Job) -> None:
+        agenda.declare(self.link.connection, jobs)
+
+    def plan(self) -> float:
+        """Plan until nothing is due; return the seconds until something may be."""
+        for _ in range(ROUNDS):
+            if wait := self.scheduler.run_once():
+                return wait
+        msg = "the planner finds no end"
+        raise AssertionError(msg)
+
+    def plan_at(self, instant: datetime) -> None:
+        self.set_clock(instant)
+        self.plan()
+
+    def slots(self, name: str, *statuses: str) -> list[datetime]:
+        """Return the slots of a job's runs, in order; only those with one of the statuses, if any is given."""
+        rows = self.execute(
+            "select planned_at, status from poller.run where job = %s order by planned_at", name
+        )
+        return [slot for slot, status in rows if not statuses or status in statuses]
+
+    def statuses(self, name: str) -> list[str]:
+        rows = self.execute("select status from poller.run where job = %s order by planned_at", name)
+        return [status for (status,) in rows]
+
+    def row(self, name: str) -> dict[str, Any]:
+        """Return a job's row."""
+        [(row,)] = self.execute("select to_jsonb(j) from poller.job as j where name = %s", name)
+        return row  # type: ignore[no-any-return]
+
+    def next_at(self, name: str) -> datetime | None:
+        [(instant,)] = self.execute("select next_at from poller.job where name = %s", name)
+        return instant  # type: ignore[no-any-return]
+
+    def finish(self, name: str, status: str = "succeeded", *, new: bool = False) -> datetime:
+        """Let a job's unfinished runs run and end, or those of a new run; return when they did."""
+        if new:
+            self.execute("insert into poller.run (job, function) values (%s, %s)", name, name)
+        self.execute("update poller.run set status = 'running' where job = %s and status = 'pending'", name)
+        rows = self.execute(
+            "update poller.run set status = %s where job = %s and status = 'running' returning finished_at",
+            status,
+            name,
+        )
+        return rows[-1][0]  # type: ignore[no-any-return]
+
+
+NewPlanner = "Callable[..., Planner]"
+
+
+@pytest.fixture
+def planner(url: str) -> Iterator[Callable[..., Planner]]:
+    """Makes planners that know some jobs, and declares those; closes their connections with the test."""
+    with contextlib.ExitStack() as stack:
+
+        def make(*jobs: Job) -> Planner:
+            made = Planner(url, *jobs)
+            stack.callback(made.link.close)
+            made.declare(*jobs)
+            return made
+
+        yield make
+
+
+def at(text: str) -> datetime:
+    """Return an instant of the day the tests begin on."""
+    return datetime.fromisoformat(f"2030-05-06T{text}+00:00")
+
+
+def after(finished: datetime, instant: datetime | None) -> float:
+    """Return how long after a finish an instant lies: in seconds, to a tenth."""
+    assert instant is not None
+    return round((instant - finished).total_seconds(), 1)
+
+
+def minutes(first: str, count: int) -> list[datetime]:
+    return [at(first) + MINUTE * number for number in range(count)]
+
+
+# --- at first ------------------------------------------------------------------------------------------
+
+
+def test_at_first_a_rate_and_a_delay_are_due_at_once_and_cron_at_its_next_slot(
+    planner: Callable[..., Planner],
+) -> None:
+    """Nothing that lies before the first registration is made up."""
+    each_minute = named("cron", cron("* * * * *"))
+    p = planner(each_minute, named("rate", fixed_rate("1h")), named("delay", fixed_delay("1h")))
+    p.plan()
+    [rate], [delay] = p.slots("rate"), p.slots("delay")
+    assert NOON <= rate < NOON + timedelta(seconds=20)
+    assert NOON <= delay < NOON + timedelta(seconds=20)
+    assert p.slots("cron") == []
+    assert p.next_at("cron") == at("12:01")
+    assert p.next_at("rate") == rate + timedelta(hours=1)
+    assert p.next_at("delay") is None
+    p.plan_at(at("12:01:30"))
+    assert p.slots("cron") == [at("12:01")]
+    assert p.slots("rate") == [rate]
+
+
+def test_a_fixed_rate_keeps_its_slots_however_late_it_is_planned(planner: Callable[..., Planner]) -> None:
+    """They count from the anchor in the database, not from the last run or a process's start."""
+    p = planner(named("rate", fixed_rate("10m", grace="1h")))
+    p.plan()
+    [first] = p.slots("rate")
+    for late in ("12:13:00", "12:25:00", "12:31:00"):
+        p.plan_at(at(late))
+    assert p.slots("rate") == [first + number * 10 * MINUTE for number in range(4)]
+
+
+@pytest.mark.parametrize("status", ["succeeded", "failed", "cancelled"])
+def test_a_fixed_delay_counts_from_the_finish_however_the_run_ended(
+    planner: Callable[..., Planner], status: str
+) -> None:
+    """While it runs nothing is planned, for however long; then the delay passes."""
+    p = planner(named("delay", fixed_delay("5m")))
+    p.plan()
+    p.execute("update poller.run set status = 'running'")
+    p.plan_at(at("14:00"))
+    assert len(p.slots("delay")) == 1
+    finished = p.finish("delay", status)
+    assert after(finished, p.next_at("delay")) == 300
+    p.plan_at(finished + 4 * MINUTE)
+    assert len(p.slots("delay")) == 1
+    p.plan_at(finished + 6 * MINUTE)
+    assert [after(finished, slot) for slot in p.slots("delay")[1:]] == [300]
+
+
+def test_a_fixed_delay_waits_while_its_run_is_tried_again(planner: Callable[..., Planner]) -> None:
+    """An attempt that failed is no finish."""
+    p = planner(named("delay", fixed_delay("5m")))
+    p.plan()
+    p.execute("update poller.run set status = 'running'")
+    p.execute("update poller.run set status = 'pending'")
+    p.plan_at(at("14:00"))
+    assert len(p.slots("delay")) == 1
+
+
+def test_postgres_reads_a_delay_as_it_was_meant(db: psycopg.Connection[Any]) -> None:
+    """The trigger adds what stands in the schedule's text: the same seconds, in every unit."""
+    chance = random.Random(1)
+    delays = [0.000001, 0.0003, 0.25, 1.5, 60, 61.001, 3600, 86_400, 604_800, 788_645.5, 36_525 * 86_400]
+    delays += [round(10 ** chance.uniform(-5, 9), 6) for _ in range(1000)]
+    texts = [str(FixedDelay(each)) for each in delays]
+    rows = db.execute(
+        "select extract(epoch from timestamptz 'epoch' + substr(t, 8)::interval)::float8"
+        " from unnest(%s::text[]) with ordinality as given (t, place) order by place",
+        [texts],
+    ).fetchall()
+    assert [row[0] for row in rows] == pytest.approx(delays, rel=0, abs=1e-6)
+
+
+def test_one_that_knows_of_nothing_due_says_how_long_it_may_sleep(planner: Callable[..., Planner]) -> None:
+    """Until the next slot, and never so long that a new or edited job would be late."""
+    p = planner(named("cron", cron("* * * * *")))
+    p.plan()
+    assert p.scheduler.run_once() == LONGEST_WAIT
+    p.set_clock(at("12:00:59.5"))
+    assert 0 < p.scheduler.run_once() <= 0.5
+
+
+# --- a fleet that was down -----------------------------------------------------------------------------
+
+THREE_DAYS = timedelta(days=3)
+
+
+@pytest.mark.parametrize(
+    ("misfire", "grace", "expected"),
+    [
+        ("latest", "1m", 1),
+        ("latest", "10m", 1),
+        ("all", "1m", CATCH_UP),
+        ("skip", "1m", 1),
+        ("skip", "10m", 10),
+        ("skip", "10s", 0),
+        ("latest", "7d", MOST_ON_TIME),
+        ("all", "7d", MOST_ON_TIME),
+        ("skip", "7d", MOST_ON_TIME),
+    ],
+)
+@pytest.mark.parametrize("kind", ["cron", "rate"])
+def test_after_three_days_down_the_misfire_policy_decides(
+    planner: Callable[..., Planner], kind: str, misfire: Misfire, grace: str, expected: int
+) -> None:
+    """Of 4320 slots the newest: one for all, each up to a cap, or those within the grace; then on as ever."""
+    when = (
+        cron("* * * * *", misfire=misfire, grace=grace)
+        if kind == "cron"
+        else fixed_rate("1m", misfire=misfire, grace=grace, starts_at=at("12:01"))
+    )
+    p = planner(named("minutely", when))
+    if kind == "rate":
+        p.execute("update poller.job set anchor = %s", at("12:00"))
+    p.plan()
+    p.set_clock(NOON + THREE_DAYS)
+    began = time.monotonic()
+    p.plan()
+    assert time.monotonic() - began < 1
+    newest = at("12:00") + THREE_DAYS
+    assert p.slots("minutely") == [newest - MINUTE * number for number in range(expected)][::-1]
+    assert p.next_at("minutely") == newest + MINUTE
+    p.plan_at(newest + MINUTE + timedelta(seconds=5))
+    assert p.slots("minutely")[expected:] == [newest + MINUTE]
+
+
+@pytest.mark.parametrize("misfire", ["latest", "all", "skip"])
+@pytest.mark.parametrize("when", [cron("* * * * * *"), fixed_rate("1s")], ids=["cron", "rate"])
+def test_three_years_of_each_second_are_caught_up_at_once(
+    planner: Callable[..., Planner], when: When, misfire: Misfire
+) -> None:
+    """Nearly a hundred million slots: none of the policies counts them."""
+    p = planner(named("secondly", when.but(None, {"misfire": misfire})))
+    p.plan()
+    before = len(p.slots("secondly"))
+    p.set_clock(NOON + timedelta(days=3 * 365))
+    began = time.monotonic()
+    p.plan()
+    assert time.monotonic() - began < 1
+    new = p.slots("secondly")[before:]
+    assert len(new) >= {"latest": 1, "all": CATCH_UP, "skip": 60}[misfire]
+    assert len(new) < {"latest": 1, "all": CATCH_UP, "skip": 60}[misfire] + 5  # those of the seconds it took
+    assert new[0] > NOON + timedelta(days=3 * 365 - 1)
+
+
+@pytest.mark.parametrize("misfire", ["latest", "all", "skip"])
+def test_slots_within_the_grace_are_not_missed(planner: Callable[..., Planner], misfire: Misfire) -> None:
+    """A downtime shorter than the grace leaves nothing out, whatever the policy."""
+    p = planner(named("minutely", cron("* * * * *", misfire=misfire, grace="1d")))
+    p.plan()
+    p.plan_at(NOON + timedelta(hours=2))
+    assert p.slots("minutely") == minutes("12:01", 120)
+
+
+def test_a_fixed_delay_that_was_down_runs_once(planner: Callable[..., Planner]) -> None:
+    """There is one slot; further ones follow from that run."""
+    p = planner(named("delay", fixed_delay("1s", misfire="all")))
+    p.plan()
+    p.finish("delay")
+    p.plan_at(NOON + THREE_DAYS)
+    assert p.statuses("delay") == ["succeeded", "pending"]
+
+
+# --- edited and declared again ---------------------------------------------------------------------------
+
+
+def test_declaring_the_same_again_changes_nothing(planner: Callable[..., Planner]) -> None:
+    """Neither what is planned nor a byte of the row, at each start of each program."""
+    jobs = [
+        named("cron", cron("0 3 * * *", tz="Asia/Shanghai", ends_at=at("20:00") + THREE_DAYS, jitter="10s")),
+        named("rate", fixed_rate("1h", overlap="queue", misfire="skip", grace="1h")),
+        named("delay", fixed_delay("1h", keep="7d")),
+        named("after", unscheduled(after=["rate", "delay"])),
+    ]
+    p = planner(*jobs)
+    p.plan()
+    before = p.execute("select xmin::text, ctid::text, to_jsonb(j) from poller.job as j order by name")
+    p.set_clock(at("12:05:30"))
+    p.declare(*jobs)
+    after = p.execute("select xmin::text, ctid::text, to_jsonb(j) from poller.job as j order by name")
+    assert after == before
+
+
+def test_an_edited_cron_line_takes_effect_at_once(planner: Callable[..., Planner]) -> None:
+    """Its slots count from the edit: nothing is made up, and the old slot is forgotten."""
+    p = planner(named("job", cron("0 * * * *")))
+    p.plan()
+    assert p.next_at("job") == at("13:00")
+    p.set_clock(at("12:10:30"))
+    p.declare(named("job", cron("* * * * *")))
+    p.plan()
+    assert p.slots("job") == []
+    assert p.next_at("job") == at("12:11")
+    p.plan_at(at("12:11:30"))
+    assert p.slots("job") == [at("12:11")]
+    p.declare(named("job", cron("0 * * * *", tz="Asia/Kolkata")))
+    p.plan()
+    assert p.next_at("job") == at("12:30")
+
+
+def test_an_edited_fixed_rate_counts_anew_from_now_without_a_run_at_once(
+    planner: Callable[..., Planner],
+) -> None:
+    """A restart with another period is not a reason to run."""
+    p = planner(named("job", fixed_rate("1h")))
+    p.plan()
+    p.set_clock(at("12:10:30"))
+    p.declare(named("job", fixed_rate("10m")))
+    p.plan()
+    assert len(p.slots("job")) == 1
+    anchor = datetime.fromisoformat(p.row("job")["anchor"])
+    assert at("12:10:30") <= anchor < at("12:10:50")
+    assert p.next_at("job") == anchor + 10 * MINUTE
+    p.plan_at(at("12:21"))
+    assert p.slots("job")[1:] == [anchor + 10 * MINUTE]
+
+
+def test_an_edited_fixed_delay_counts_from_the_last_finish(planner: Callable[..., Planner]) -> None:
+    """Shorter or longer, the time since the last run counts."""
+    p = planner(named("job", fixed_delay("1h")))
+    p.plan()
+    finished = p.finish("job")
+    p.set_clock(at("12:10:30"))
+    p.declare(named("job", fixed_delay("30m")))
+    p.plan()
+    assert p.next_at("job") == finished + 30 * MINUTE
+    p.declare(named("job", fixed_delay("5m")))
+    p.plan()
+    assert p.slots("job")[1:] == [finished + 5 * MINUTE]
+
+
+def test_a_fixed_delay_edited_while_it_runs_counts_from_that_finish(planner: Callable[..., Planner]) -> None:
+    """The run goes on, and the new delay follows it."""
+    p = planner(named("job", fixed_delay("1h")))
+    p.plan()
+    p.execute("update poller.run set status = 'running'")
+    p.declare(named("job", fixed_delay("5m")))
+    p.plan_at(at("12:30:30"))
+    assert p.statuses("job") == ["running"]
+    assert p.next_at("job") is None
+    finished = p.finish("job")
+    assert after(finished, p.next_at("job")) == 300
+
+
+def test_another_kind_of_schedule_begins_anew(planner: Callable[..., Planner]) -> None:
+    """From a delay to a cron line to a rate."""
+    p = planner(named("job", fixed_delay("1h")))
+    p.plan()
+    p.finish("job")
+    p.declare(named("job", cron("* * * * *")))
+    p.plan()
+    assert p.next_at("job") == at("12:01")
+    p.declare(named("job", fixed_rate("1h")))
+    p.plan()
+    assert len(p.slots("job")) == 1
+    assert p.next_at("job") is not None
+
+
+def test_other_options_than_the_schedule_leave_the_slots_alone(planner: Callable[..., Planner]) -> None:
+    """A slot that is missed while the option is edited is still there."""
+    p = planner(named("job", cron("* * * * *")))
+    p.plan()
+    p.set_clock(at("12:03:30"))
+    p.declare(named("job", cron("* * * * *", misfire="all", grace="1s", overlap="queue", keep="1d")))
+    p.plan()
+    assert p.slots("job") == minutes("12:01", 3)
+    assert p.row("job")["overlap"] == "queue"
+
+
+def test_a_job_whose_slots_are_over_goes_on_when_it_is_edited(planner: Callable[..., Planner]) -> None:
+    """A window that is set further brings it back."""
+    p = planner(named("job", cron("* * * * *", ends_at=at("12:01"))))
+    p.plan_at(at("12:05:30"))
+    assert p.slots("job") == [at("12:01")]
+    assert p.row("job")["exhausted"]
+    p.declare(named("job", cron("* * * * *", ends_at=at("13:00"))))
+    p.plan_at(at("12:06:30"))
+    assert p.slots("job") == [at("12:01"), at("12:06")]
+
+
+# --- a window, and spread ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["cron", "rate"])
+def test_slots_lie_within_the_window(planner: Callable[..., Planner], kind: str) -> None:
+    """From starts_at to ends_at, both included, and then never again."""
+    window: dict[str, Any] = {"starts_at": at("12:05"), "ends_at": at("12:08"), "grace": "1h"}
+    p = planner(named("job", cron("* * * * *", **window) if kind == "cron" else fixed_rate("1m", **window)))
+    p.execute("update poller.job set anchor = %s", at("12:00"))
+    p.plan()
+    assert p.slots("job") == []
+    assert p.next_at("job") == at("12:05")
+    p.plan_at(at("12:06:30"))
+    assert p.slots("job") == minutes("12:05", 2)
+    p.plan_at(at("12:20"))
+    assert p.slots("job") == minutes("12:05", 4)
+    assert p.next_at("job") is None
+    assert p.row("job")["exhausted"]
+    assert p.scheduler.run_once() == LONGEST_WAIT
+
+
+def test_a_fixed_delay_keeps_within_its_window(planner: Callable[..., Planner]) -> None:
+    """Its first run is at starts_at, and none is after ends_at."""
+    p = planner(named("job", fixed_delay("2m", starts_at=at("12:05"), ends_at=at("12:08"))))
+    p.plan()
+    assert p.slots("job") == []
+    assert p.next_at("job") == at("12:05")
+    for moment in ("12:05:30", "12:07:45"):
+        p.plan_at(at(moment))
+        p.finish("job")
+    assert len(p.slots("job")) == 2
+    p.plan_at(at("12:20"))
+    assert len(p.slots("job")) == 2
+    assert p.scheduler.run_once() == LONGEST_WAIT
+
+
+def test_a_window_that_is_over_has_no_run(planner: Callable[..., Planner]) -> None:
+    """Also of those that would be due at once."""
+    over = {"ends_at": at("11:00")}
+    p = planner(named("cron", cron("* * * * *", **over)), named("rate", fixed_rate("1m", **over)))
+    p.declare(delay := named("delay", fixed_delay("1m", **over)))
+    p.scheduler = Scheduler(
+        p.link, [delay, named("cron", cron("* * * * *")), named("rate", fixed_rate("1m"))]
+    )
+    p.plan_at(at("12:05:30"))
+    assert p.execute("select * from poller.run") == []
+    assert p.execute("select count(*) from poller.job where exhausted") == [(3,)]
+
+
+def test_jitter_moves_when_a_run_starts_not_what_it_stands_for(planner: Callable[..., Planner]) -> None:
+    """Within its bounds, and not always the same."""
+    p = planner(named("job", cron("* * * * *", jitter="30s", grace="1d")))
+    p.plan()
+    p.plan_at(NOON + timedelta(hours=2))
+    assert p.slots("job") == minutes("12:01", 120)
+    delays = [row[0] for row in p.execute("select due_at - planned_at from poller.run")]
+    assert min(delays) >= timedelta()
+    assert max(delays) <= timedelta(seconds=30)
+    assert len(set(delays)) > 100
+    assert max(delays) - min(delays) > timedelta(seconds=15)
+
+
+def test_a_job_for_one_time_runs_once(planner: Callable[..., Planner]) -> None:
+    """When it has come, or at once if nobody was there; then its slots are over."""
+    p = planner(function := named("function", unscheduled()))
+    for name, instant in (("soon", "2030-05-06T12:05Z"), ("late", "2030-05-08T09:00Z")):
+        p.execute(
+            "insert into poller.job (name, function, schedule, declared) values (%s, %s, %s, false)",
+            name,
+            function.name,
+            f"@at {instant}",
+        )
+    p.plan()
+    assert p.slots("soon") == []
+    assert p.next_at("soon") == at("12:05")
+    p.plan_at(at("12:05:30"))
+    assert p.slots("soon") == [at("12:05")]
+    p.plan_at(NOON + THREE_DAYS)
+    p.plan_at(NOON + 2 * THREE_DAYS)
+    assert p.slots("soon") == [at("12:05")]
+    assert p.slots("late") == [datetime(2030, 5, 8, 9, tzinfo=UTC)]
+    assert p.execute("select count(*) from poller.job where exhausted") == [(2,)]
+
+
+# --- pause and resume --------------------------------------------------------------------------------------
+
+
+def pause(p: Planner) -> None:
+    p.execute("update poller.job set paused_at = poller.now()")
+
+
+def resume(p: Planner) -> None:
+    p.execute(
+        "update poller.job set paused_at = null, planned_to = poller.now(), next_at = null, exhausted = false"
+    )
+
+
+def test_a_paused_job_is_not_planned_and_resumes_without_a_flood(planner: Callable[..., Planner]) -> None:
+    """The slots of the pause are left out, whatever the misfire policy; then it goes on in its own rhythm."""
+    p = planner(
+        named("cron", cron("* * * * *", misfire="all")), named("rate", fixed_rate("1m", misfire="all"))
+    )
+    p.plan()
+    [anchor] = p.slots("rate")
+    pause(p)
+    p.plan_at(NOON + timedelta(days=3))
+    assert p.slots("cron") == []
+    assert p.slots("rate") == [anchor]
+    p.set_clock(NOON + timedelta(days=6, seconds=10))
+    resume(p)
+    p.plan()
+    assert p.slots("cron") == []
+    assert p.slots("rate") == [anchor]
+    p.plan_at(NOON + timedelta(days=6, seconds=75))
+    assert p.slots("cron") == [at("12:01") + timedelta(days=6)]
+    assert p.slots("rate") == [anchor, anchor + timedelta(days=6, minutes=1)]
+
+
+def test_a_paused_fixed_delay_runs_once_when_it_is_resumed(planner: Callable[..., Planner]) -> None:
+    """Its delay is long over; and a run that goes on through the pause is not doubled."""
+    p = planner(named("job", fixed_delay("1m")))
+    p.plan()
+    pause(p)
+    p.finish("job")
+    p.plan_at(NOON + timedelta(days=3))
+    assert len(p.slots("job")) == 1
+    resume(p)
+    p.plan()
+    assert p.statuses("job") == ["succeeded", "pending"]
+    pause(p)
+    resume(p)
+    p.plan()
+    assert p.statuses("job") == ["succeeded", "pending"]
+
+
+# --- overlap -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("overlap", "unfinished", "expected"),
+    [
+        ("allow", [], ["pending"]),
+        ("allow", ["running"], ["pending"]),
+        ("allow", ["running", "pending"], ["pending"]),
+        ("skip", [], ["pending"]),
+        ("skip", ["pending"], ["skipped"]),
+        ("skip", ["running"], ["skipped"]),
+        ("queue", [], ["pending"]),
+        ("queue", ["running"], ["pending"]),
+        ("queue", ["pending"], ["skipped"]),
+        ("queue", ["running", "pending"], ["skipped"]),
+        ("replace", [], ["pending"]),
+        ("replace", ["running"], ["pending"]),
+        ("replace", ["pending"], ["pending"]),
+        ("replace", ["running", "pending"], ["pending"]),
+    ],
+)
+def test_a_slot_is_entered_as_the_overlap_policy_says(
+    planner: Callable[..., Planner], overlap: Overlap, unfinished: list[str], expected: list[str]
+) -> None:
+    """Looking at the runs that wait and at those that run; a slot that is left out is recorded as such."""
+    p = planner(named("job", cron("* * * * *", overlap=overlap)))
+    for number, status in enumerate(unfinished):
+        p.execute(
+            "insert into poller.run (job, function, planned_at, status) values ('job', 'job', %s, %s)",
+            NOON - MINUTE * (9 - number),
+            status,
+        )
+    p.plan_at(at("12:01:30"))
+    assert p.statuses("job")[len(unfinished) :] == expected
+    skipped = p.execute("select finished_at is not null from poller.run where status = 'skipped'")
+    assert skipped == [(True,)] * expected.count("skipped")
+    before = p.execute("select status, cancel_at is not null from poller.run order by planned_at")
+    if overlap == "replace":
+        told = {"running": ("running", True), "pending": ("cancelled", True)}
+    else:
+        told = {"running": ("running", False), "pending": ("pending", False)}
+    assert before[: len(unfinished)] == [told[status] for status in unfinished]
+
+
+def test_the_runs_of_other_jobs_do_not_count(planner: Callable[..., Planner]) -> None:
+    """Nor those that are finished."""
+    p = planner(named("job", cron("* * * * *", overlap="skip")), named("other", fixed_rate("1h")))
+    p.plan()
+    p.finish("job", "failed", new=True)
+    p.plan_at(at("12:01:30"))
+    assert p.statuses("job") == ["failed", "pending"]
+
+
+@pytest.mark.parametrize(
+    ("overlap", "expected"),
+    [
+        ("allow", ["pending"] * 5),
+        ("skip", ["pending"] + ["skipped"] * 4),
+        ("queue", ["pending"] * 2 + ["skipped"] * 3),
+        ("replace", ["skipped"] * 4 + ["pending"]),
+    ],
+)
+def test_of_several_slots_at_once_as_many_run_as_may(overlap: Overlap, expected: list[str]) -> None:
+    """As if each had come in its turn, with the first still running."""
+    assert decide_overlap(overlap, 5, pending=0, running=0) == expected
+    assert decide_overlap(overlap, 0, pending=0, running=0) == []
+
+
+# --- guarantee 7: a slot fires once -----------------------------------------------------------------------------
+
+
+def in_threads(count: int, work: Callable[[int], object]) -> list[object]:
+    """Do something in several threads from the same moment on; return what they return or raise."""
+    barrier, results = threading.Barrier(count), list[object]([None] * count)
+
+    def begin(number: int) -> None:
+        barrier.wait(30)
+        try:
+            results[number] = work(number)
+        except Exception as error:  # noqa: BLE001 - told to the test
+            results[number] = error
+
+    threads = [threading.Thread(target=begin, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    return results
+
+
+def test_g7_planners_side_by_side_enter_each_slot_once(planner: Callable[..., Planner]) -> None:
+    """Four planners, twenty jobs, forty minutes: each slot of each has one run, and none is left out."""
+    jobs = [named(f"job {number}", cron("* * * * *", grace="1d")) for number in range(20)]
+    planners = [planner(*jobs) for _ in range(4)]
+
+    def plan(number: int) -> None:
+        for minute in range(1, 41):
+            planners[number].set_clock(at("12:00:30") + MINUTE * minute)
+            while planners[number].scheduler.run_once() < LONGEST_WAIT / 2:
+                pass
+
+    assert in_threads(4, plan) == [None] * 4
+    for job in jobs:
+        assert planners[0].slots(job.name) == minutes("12:01", 40)
+
+
+def test_g7_while_another_plans_one_waits(
+    planner: Callable[..., Planner], db: psycopg.Connection[Any]
+) -> None:
+    """The lock saves the work of planning twice."""
+    p = planner(named("job", fixed_rate("1h")))
+    with db.transaction():
+        assert db.execute(statement("planning")).fetchone() == (True,)
+        assert p.scheduler.run_once() == AGAIN
+        assert p.slots("job") == []
+    p.plan()
+    assert len(p.slots("job")) == 1
+
+
+def test_a_job_whose_row_somebody_holds_is_waited_for_without_haste(
+    planner: Callable[..., Planner], db: psycopg.Connection[Any]
+) -> None:
+    """The others are planned; the planner does not spin until the row is free."""
+    p = planner(named("held", fixed_rate("1h")), named("free", fixed_rate("1h")))
+    with db.transaction():
+        db.execute("select from poller.job where name = 'held' for update")
+        assert p.scheduler.run_once() == 0
+        assert p.scheduler.run_once() == AGAIN
+        assert len(p.slots("free")) == 1
+        assert p.slots("held") == []
+    p.plan()
+    assert len(p.slots("held")) == 1
+
+
+@pytest.fixture
+def unguarded(monkeypatch: pytest.MonkeyPatch) -> threading.Barrier:
+    """Takes the planners' locks away, and lets two of them meet when both have found the jobs due."""
+    barrier, found = threading.Barrier(2), agenda.due_jobs
+    careless = {
+        "planning": sql.SQL("select true"),
+        "jobs_due": sql.SQL(
+            template("jobs_due").as_string().replace("for no key update of j skip locked", "")
+        ),
+    }
+
+    def meet(*arguments: Any) -> Any:
+        jobs = found(*arguments)
+        barrier.wait(30)
+        return jobs
+
+    monkeypatch.setattr(
+        "poller.agenda.statement",
+        lambda name: careless[name].format() if name in careless else statement(name),
+    )
+    monkeypatch.setattr("poller.agenda.due_jobs", meet)
+    return barrier
+
+
+def test_g7_without_any_lock_a_slot_is_still_entered_once(
+    planner: Callable[..., Planner], unguarded: threading.Barrier
+) -> None:
+    """Two planners find the same slots due at the same moment: the unique key is the proof."""
+    job = named("job", cron("* * * * *", grace="1d"))
+    planners = [planner(job), planner(job)]
+    for p in planners:
+        p.execute("update poller.job set next_at = %s", at("12:01"))
+        p.set_clock(NOON + timedelta(hours=1))
+    assert in_threads(2, lambda number: planners[number].scheduler.run_once()) == [0, 0]
+    assert unguarded.n_waiting == 0
+    assert planners[0].slots("job") == minutes("12:01", 60)
+
+
+def test_g7_control_without_the_unique_key_slots_are_entered_twice(
+    planner: Callable[..., Planner],
+    unguarded: threading.Barrier,
+    monkeypatch: pytest.MonkeyPatch,
+    db: psycopg.Connection[Any],
+) -> None:
+    """Take the key away as well and the race of the test above is lost: so the test provokes it."""
+    job = named("job", cron("* * * * *", grace="1d"))
+    planners = [planner(job), planner(job)]
+    for p in planners:
+        p.execute("update poller.job set next_at = %s", at("12:01"))
+        p.set_clock(NOON + timedelta(hours=1))
+    db.execute("alter table poller.run drop constraint run_job_planned_at_key")
+    bare = template("plan_runs").as_string().replace("on conflict (job, planned_at) do nothing", "")
+    before: Any = agenda.statement
+    monkeypatch.setattr(
+        "poller.agenda.statement",
+        lambda name: sql.SQL(bare).format() if name == "plan_runs" else before(name),
+    )
+    assert in_threads(2, lambda number: planners[number].scheduler.run_once()) == [0, 0]
+    assert planners[0].slots("job") == sorted(2 * minutes("12:01", 60))
+
+
+@pytest.mark.parametrize("step", ["supersede", "enter_runs", "planned"])
+def test_g7_a_planner_that_dies_leaves_nothing_half_done(
+    planner: Callable[..., Planner], monkeypatch: pytest.MonkeyPatch, db: psycopg.Connection[Any], step: str
+) -> None:
+    """Its session is ended before a step, or before COMMIT: no run, no move; the next planner does it all."""
+    job = named("job", cron("* * * * *", overlap="replace", misfire="all", grace="1s"))
+    p = planner(job)
+    p.plan()
+    before = p.row("job")
+    p.set_clock(at("12:05:30"))
+    real = getattr(agenda, step)
+
+    def die(connection: psycopg.Connection[Any], *arguments: Any, **options: Any) -> Any:
+        result = real(connection, *arguments, **options)
+        db.execute("select pg_terminate_backend(%s, 10000)", [connection.info.backend_pid])
+        return result
+
+    monkeypatch.setattr(agenda, step, die)
+    with pytest.raises(psycopg.OperationalError):
+        p.scheduler.run_once()
+    monkeypatch.undo()
+    assert db.execute("select * from poller.run").fetchall() == []
+    p.scheduler.recover()
+    p.set_clock(at("12:05:31"))
+    assert p.row("job") == before
+    p.plan()
+    assert p.slots("job") == minutes("12:01", 5)
+    assert p.next_at("job") == at("12:06")
+
+
+def test_g8_a_clock_that_was_set_back_brings_no_slot_twice(planner: Callable[..., Planner]) -> None:
+    """After a failover to a server whose clock is behind, say."""
+    p = planner(named("job", cron("* * * * *", grace="1d")))
+    p.plan_at(at("12:10:30"))
+    p.plan_at(at("12:05:30"))
+    p.execute("update poller.job set next_at = null, planned_to = %s", at("12:05:30"))
+    p.plan()
+    p.plan_at(at("12:12:30"))
+    assert p.slots("job") == minutes("12:01", 12)
+
+
+# --- jobs that are not ours, or broken ------------------------------------------------------------------------
+
+
+def test_a_job_whose_function_is_not_known_here_is_left_alone(planner: Callable[..., Planner]) -> None:
+    """A program that knows it plans it: so a rolling deploy loses nothing."""
+    ours, theirs = named("ours", fixed_rate("1h")), named("theirs", fixed_rate("1h"))
+    p, other = planner(ours), planner(theirs)
+    before = p.row("theirs")
+    p.plan()
+    assert p.slots("theirs") == []
+    assert p.row("theirs") == before
+    assert p.scheduler.run_once() == LONGEST_WAIT
+    other.plan()
+    assert len(p.slots("theirs")) == 1
+    assert len(p.slots("ours")) == 1
+
+
+@pytest.mark.parametrize(
+    ("column", "broken"),
+    [
+        ("schedule", "*/90 * * * *"),
+        ("schedule", "once in a blue moon"),
+        ("schedule", ""),
+        ("schedule", "@every 0s"),
+        ("schedule", "@at 9999-12-31T23:00-05:00"),
+        ("tz", "Mars/Base"),
+    ],
+)
+def test_a_broken_schedule_does_not_stop_the_others(
+    planner: Callable[..., Planner], caplog: pytest.LogCaptureFixture, column: str, broken: str
+) -> None:
+    """It is complained of once, in one line, and planned again once it is mended."""
+    good, bad = named("good", cron("* * * * *")), named("bad", cron("* * * * *"))
+    p = planner(good, bad)
+    p.execute(f"update poller.job set {column} = %s, next_at = null where name = 'bad'", broken)
+    p.plan_at(at("12:01:30"))
+    p.plan_at(at("12:02:30"))
+    assert p.slots("good") == minutes("12:01", 2)
+    assert p.slots("bad") == []
+    [complaint] = [
+        record.getMessage() for record in caplog.records if "cannot be planned" in record.getMessage()
+    ]
+    assert complaint.startswith("job bad cannot be planned: ")
+    assert "\n" not in complaint
+    p.declare(bad)
+    p.plan_at(at("12:03:30"))
+    assert p.slots("bad") == [at("12:03")]
+
+
+def test_more_jobs_than_one_round_takes_are_all_planned(planner: Callable[..., Planner]) -> None:
+    """Round after round, without a pause."""
+    p = planner(*(named(f"job {number}", fixed_rate("1h")) for number in range(250)))
+    p.plan()
+    assert p.execute("select count(distinct job), count(*) from poller.run") == [(250, 250)]
+
+
+# --- after others ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def chain(planner: Callable[..., Planner]) -> Planner:
+    """`both` runs after `one` and `two`, `last` after `both`."""
+    return planner(
+        named("one", cron("@daily")),
+        named("two", cron("@daily")),
+        named("both", unscheduled(after=["one", "two"])),
+        named("last", unscheduled(after="both")),
+    )
+
+
+def test_a_job_runs_once_all_it_waits_for_have_succeeded(chain: Planner) -> None:
+    """In whichever order and however often; and those after it in their turn."""
+    chain.finish("one", new=True)
+    chain.finish("one", new=True)
+    assert chain.statuses("both") == []
+    chain.finish("two", new=True)
+    assert chain.statuses("both") == ["pending"]
+    assert chain.statuses("last") == []
+    chain.finish("both")
+    assert chain.statuses("last") == ["pending"]
+    chain.finish("two", new=True)
+    assert chain.statuses("both") == ["succeeded"]
+    chain.finish("one", new=True)
+    assert chain.statuses("both") == ["succeeded", "pending"]
+
+
+@pytest.mark.parametrize("status", ["failed", "cancelled"])
+def test_only_a_success_counts(chain: Planner, status: str) -> None:
+    """What failed or was cancelled starts nothing, until it is run again and succeeds."""
+    chain.finish("one", new=True)
+    chain.finish("two", status, new=True)
+    assert chain.statuses("both") == []
+    chain.execute("update poller.run set status = 'pending' where job = 'two'")
+    chain.finish("two")
+    assert chain.statuses("both") == ["pending"]
+
+
+def test_a_paused_job_is_not_started_by_others(chain: Planner) -> None:
+    """Nor when it is resumed: the next success starts it."""
+    chain.execute("update poller.job set paused_at = poller.now() where name = 'both'")
+    chain.finish("one", new=True)
+    chain.finish("two", new=True)
+    assert chain.statuses("both") == []
+    chain.execute("update poller.job set paused_at = null where name = 'both'")
+    chain.finish("two", new=True)
+    assert chain.statuses("both") == ["pending"]
+
+
+def test_two_successes_in_one_statement_start_a_job_once(chain: Planner) -> None:
+    """As when a worker settles a batch."""
+    for name in ("one", "one", "two", "two"):
+        chain.execute("insert into poller.run (job, function) values (%s, %s)", name, name)
+    chain.execute("update poller.run set status = 'running'")
+    chain.execute("update poller.run set status = 'succeeded'")
+    assert chain.statuses("both") == ["pending"]
+
+
+def test_g7_two_successes_at_the_same_moment_start_a_job_once(
+    chain: Planner, url: str, db: psycopg.Connection[Any]
+) -> None:
+    """Neither sees the other's transaction: the second waits for the first at the job's row."""
+    for name in ("one", "two"):
+        chain.execute("insert into poller.run (job, function) values (%s, %s)", name, name)
+    chain.execute("update poller.run set status = 'running'")
+    chain.link.close()
+    with psycopg.connect(url) as first:
+        first.execute("update poller.run set status = 'succeeded' where job = 'one'")
+        second = threading.Thread(
+            target=db.execute, args=["update poller.run set status = 'succeeded' where job = 'two'"]
+        )
+        second.start()
+        question = (
+            "select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+        )
+        with psycopg.connect(url, autocommit=True) as looking:
+            wait_until("the second waits", lambda: looking.execute(question).rowcount)
+        assert first.execute("select from poller.run where job = 'both'").rowcount == 0
+        first.commit()
+        second.join(30)
+    assert db.execute("select status from poller.run where job = 'both'").fetchall() == [("pending",)]
+
+
+def test_g10_a_job_after_one_that_is_not_there_is_refused(planner: Callable[..., Planner]) -> None:
+    """With the place of the one that names it, also where the database knows other jobs."""
+    follower = named("follower", unscheduled(after="nobody"))
+    p = planner(named("other", cron("@daily")))
+    with pytest.raises(PollerError) as refused:
+        agenda.check(p.link.connection, [follower])
+    assert str(refused.value) == f"{follower.place}: after='nobody': there is no such job"
+    agenda.check(p.link.connection, [named("second", unscheduled(after="other"))])
+    agenda.check(
+        p.link.connection, [named("third", unscheduled(after="fourth")), named("fourth", cron("@daily"))]
+    )
