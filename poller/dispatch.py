@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from poller.timetable import JobRow, Printed, RunLine
 
 
+RECENT = 1000  # runs among which the last one that has begun is looked for
 _BY_HAND = "run it now with: poller trigger"
 
 
@@ -172,6 +173,20 @@ def runs(connection: psycopg.Connection[Any], job: str | None, limit: int | None
     found = timetable.runs(job, limit)
     if job is not None and not found:
         _known(timetable, job)
+    return found
+
+
+def last_run(connection: psycopg.Connection[Any], job: str) -> int:
+    """Return the number of the last run of a job that has begun.
+
+    Raises:
+        NothingSelectedError: there is none, or no such job.
+    """
+    begun = (line.id for line in runs(connection, job, RECENT) if line.started_at is not None)
+    found = next(begun, None)
+    if found is None:
+        msg = f"no run of {job} has begun yet; {_BY_HAND} {job!r}"
+        raise NothingSelectedError(msg)
     return found
 
 

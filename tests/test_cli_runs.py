@@ -146,9 +146,25 @@ def test_a_run_that_has_ended_is_not_cancelled(here: InProcess, db: psycopg.Conn
     assert value(db, "select cancel_at is null from poller.run")
 
 
+def test_logs_of_a_job_are_those_of_its_last_run(here: InProcess, db: psycopg.Connection[Any]) -> None:
+    """The last one that has begun; where there is none, a line says so."""
+    enter(db, "clean", "succeeded", output="old")
+    enter(db, "clean", "failed", output="new")
+    enter(db, "clean", "pending")
+    enter(db, "sync", "pending")
+    assert here.run("logs", "clean").stdout == "new"
+    assert "no run of sync has begun yet" in the_line(here.run("logs", "sync"), status=1)
+    for unknown in ("cleen", str(2**63)):
+        assert f"there is no job '{unknown}'" in the_line(here.run("logs", unknown), status=1)
+
+
 @pytest.mark.parametrize("command", ["logs", "cancel"])
 def test_a_run_that_there_is_not_is_one_line(here: InProcess, command: str) -> None:
-    """The answer no; what cannot be a run's number is wrong use."""
+    """The answer no."""
     assert "there is no run 7" in the_line(here.run(command, "7"), status=1)
+
+
+def test_what_is_no_run_cannot_be_cancelled(here: InProcess) -> None:
+    """What cannot be a run's number is wrong use."""
     for number in ("clean", "0", str(2**63)):
-        assert "'RUN'" in the_line(here.run(command, number))
+        assert "'RUN'" in the_line(here.run("cancel", number))

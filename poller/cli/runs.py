@@ -40,11 +40,17 @@ def runs(
     say_if_cut(lines, shown)
 
 
-def logs(number: Number, *, database: Database = None) -> None:
+def logs(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="The run's number; or a job, for its last run.")],
+    *,
+    database: Database = None,
+) -> None:
     """Print what a run has printed and logged, as far as it has come."""
     from poller import dispatch  # noqa: PLC0415 - `--help` is not to wait for it
 
     with connected(place(database)) as connection:
+        is_number = run.isascii() and run.isdigit() and int(run) < 2**63
+        number = int(run) if is_number else dispatch.last_run(connection, run)
         found = dispatch.printed(connection, number)
     if found.output:
         sys.stdout.write(found.output)
