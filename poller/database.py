@@ -128,8 +128,12 @@ def opener(url: str) -> Callable[[], psycopg.Connection[Any]]:
     return functools.partial(connect, url, "run", statement_timeout="0")
 
 
-def joined(connection: Any) -> psycopg.Connection[Any]:
+def joined(connection: Any, what: str) -> psycopg.Connection[Any]:
     """Return the psycopg connection beneath a user's connection or session, to take part in its transaction.
+
+    Args:
+        connection: psycopg's own, or a SQLAlchemy `Connection` or `Session`.
+        what: who needs it, for the error.
 
     Raises:
         ConfigurationError: it is none, or one by another driver.
@@ -150,7 +154,7 @@ def joined(connection: Any) -> psycopg.Connection[Any]:
             if isinstance(driver, psycopg.Connection):
                 return driver
             got = f"{got} on {connection.dialect.name}+{connection.dialect.driver}"
-    msg = f"this needs a connection of psycopg 3, or SQLAlchemy's on postgresql+psycopg; got {got}"
+    msg = f"{what} needs a connection of psycopg 3, or SQLAlchemy's on postgresql+psycopg; got {got}"
     raise ConfigurationError(msg)
 
 

@@ -11,7 +11,6 @@ import difflib
 import json
 import re
 import secrets
-import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -29,8 +28,7 @@ if TYPE_CHECKING:
 
     from poller.slots import Schedule
 
-    Usable = psycopg.Connection[Any] | sqlalchemy.Connection
-    Given = Usable | Session | scoped_session[Any]
+    Given = psycopg.Connection[Any] | sqlalchemy.Connection | Session | scoped_session[Any]
 
 LONGEST_NAME = 200
 _MANY = 10  # names in one line
@@ -89,7 +87,7 @@ def schedule(  # noqa: PLR0913 - the contract's options
     if name is None and isinstance(when, When):
         name = when.options.name
     chosen = _name(name, function, plan)
-    usable = _usable(connection)
+    usable = _joined(connection)
     rules = _rules(usable, job, when, plan)
     asked = {
         "name": chosen,
@@ -197,7 +195,9 @@ def _taken(name: str) -> str:
     return f"{name!r} is the name of a declared job; give the schedule another"
 
 
-def _rules(connection: Usable, job: Job | str, when: When | str | None, plan: Schedule) -> _Rules:
+def _rules(
+    connection: psycopg.Connection[Any], job: Job | str, when: When | str | None, plan: Schedule
+) -> _Rules:
     """Return the rules of the `When`, else of the job, as they fit the schedule."""
     found = _Rules.of(job.options) if isinstance(job, Job) else _rules_in_database(connection, job)
     if isinstance(when, When):
@@ -229,7 +229,7 @@ def _refuse_foreign(options: JobOptions) -> None:
 # --- the database -------------------------------------------------------------------------------------
 
 
-def _rules_in_database(connection: Usable, name: str) -> _Rules:
+def _rules_in_database(connection: psycopg.Connection[Any], name: str) -> _Rules:
     row = _row(connection, "declared_job", {"name": name})
     if row is None:
         names = _row(connection, "job_names", {})
@@ -241,51 +241,22 @@ def _rules_in_database(connection: Usable, name: str) -> _Rules:
     return _Rules(*rules)
 
 
-def _usable(connection: Any) -> Usable:
-    """Return what takes statements in the user's transaction.
+def _joined(connection: Given) -> psycopg.Connection[Any]:
+    from poller.database import joined  # noqa: PLC0415 - slow to import; `import poller` is not to wait for it
 
-    Raises:
-        ConfigurationError: it is no connection, or one by another driver.
-    """
-    import psycopg  # noqa: PLC0415 - slow to import; `import poller` is not to wait for it
-
-    if isinstance(connection, psycopg.Connection):
-        return connection
-    got = type(connection).__name__
-    if "sqlalchemy" in sys.modules:  # who has a connection of its has imported it
-        from sqlalchemy import Connection  # noqa: PLC0415 - as above
-        from sqlalchemy.orm import Session, scoped_session  # noqa: PLC0415 - as above
-
-        if isinstance(connection, Session | scoped_session):
-            connection = connection.connection()
-        if isinstance(connection, Connection):
-            dialect = connection.dialect
-            if (dialect.name, dialect.driver) == ("postgresql", "psycopg"):
-                return connection
-            got += f" on {dialect.name}+{dialect.driver}"
-    msg = f"schedule() needs a connection of psycopg 3, or SQLAlchemy's on postgresql+psycopg; got {got}"
-    raise ConfigurationError(msg)
+    return joined(connection, "schedule()")
 
 
-def _row(connection: Usable, name: str, asked: Mapping[str, Any]) -> Any:
-    """Execute a statement of `sql/` and return its first row, if it has one.
-
-    SQLAlchemy's own connection executes it, so that it knows of the transaction that it may begin.
-    """
+def _row(connection: psycopg.Connection[Any], name: str, asked: Mapping[str, Any]) -> Any:
+    """Execute a statement of `sql/` and return its first row, if it has one."""
     import psycopg  # noqa: PLC0415 - as above
     from psycopg.rows import tuple_row  # noqa: PLC0415 - as above
 
     from poller.queries import statement  # noqa: PLC0415 - as above
 
-    question = statement(name)
     try:
-        if isinstance(connection, psycopg.Connection):
-            with psycopg.Cursor(connection, row_factory=tuple_row) as cursor:
-                return cursor.execute(question, asked).fetchone()
-        return connection.exec_driver_sql(question.as_string(), dict(asked)).fetchone()
-    except Exception as error:
-        missing = psycopg.errors.UndefinedTable | psycopg.errors.InvalidSchemaName
-        if isinstance(getattr(error, "orig", error), missing):
-            msg = "this database has no schema poller that this version knows; run: poller migrate"
-            raise DatabaseError(msg) from error
-        raise
+        with psycopg.Cursor(connection, row_factory=tuple_row) as cursor:
+            return cursor.execute(statement(name), asked).fetchone()
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName) as error:
+        msg = "this database has no schema poller that this version knows; run: poller migrate"
+        raise DatabaseError(msg) from error

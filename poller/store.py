@@ -230,7 +230,7 @@ class Store:
         outcome = of_answer(binding.handler, move, task.attempt, task.age)
         if outcome.verdict is not Verdict.MOVED:
             raise SettleError(outcome.error)
-        store = Store(Borrowed(joined(connection)))
+        store = Store(Borrowed(joined(connection, "ctx.settle")))
         [became] = store.settle([Result(task, outcome, monotonic() - task.lease.clock)])
         if became != Verdict.MOVED:
             msg = f"{binding}:{task.key} was not moved to {move.status!r}: {_WHY[became]}; roll back"

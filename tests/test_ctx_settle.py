@@ -161,7 +161,7 @@ def test_g3_who_has_lost_the_lease_cannot_move_the_row(db: psycopg.Connection[An
 @pytest.mark.parametrize(
     ("connection", "status", "says"),
     [
-        (None, "normal", "this needs a connection of psycopg 3"),
+        (None, "normal", "ctx.settle needs a connection of psycopg 3"),
         (sqlalchemy.create_engine("sqlite://"), "normal", "got Engine"),
         (sqlalchemy.create_engine("sqlite://").connect(), "normal", "Connection on sqlite+pysqlite"),
         (None, "elsewhere", "'elsewhere'; it may return 'normal'"),
