@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 OLDEST_SERVER = 140000
 
 # The classes of SQLSTATE that say nothing about the rows (Postgres docs, appendix A).
+_CONFLICT = ("40", "55P03")
 _PASSING = ("08", "40", "53", "55", "57", "58", "25", "XX", "0A")
 
 # Measured: with tcp_user_timeout alone, a client that waits for a result never notices a cut.
@@ -126,6 +127,12 @@ def connect(
 def opener(url: str) -> Callable[[], psycopg.Connection[Any]]:
     """Return what opens a connection for a run of a job, which has a timeout of its own."""
     return functools.partial(connect, url, "run", statement_timeout="0")
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Tell whether an error is about a lock that somebody else has: a deadlock, a wait that was too long."""
+    state = getattr(getattr(error, "orig", None) or error, "sqlstate", None) or ""
+    return state.startswith(_CONFLICT)
 
 
 def joined(connection: Any, what: str) -> psycopg.Connection[Any]:

@@ -25,7 +25,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from poller.database import is_passing, reason
+from poller.database import is_conflict, is_passing, reason
 from poller.duration import words
 from poller.lease import Result, Task
 from poller.model import Context, Row
@@ -37,11 +37,13 @@ from poller.transaction import LeaseLostError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from poller.binding import Binding
     from poller.handler import Handler
     from poller.transaction import Transaction, Transactions
 
 
 MOST_TOGETHER = 500  # rows in one transaction
+APART = 30.0  # seconds that a handler's rows share no transactions, after such had waited for each other
 LONGEST_TOGETHER = 0.1  # seconds after which no further handler is run in one
 
 
@@ -101,6 +103,7 @@ class Executor:
         self._transactions = transactions
         self._report_settled = report_settled
         self._alone: WeakSet[Task] = WeakSet()
+        self._apart_until: dict[Binding, float] = {}
         self._plain: deque[Task] = deque()
         self._coroutines: deque[Task] = deque()
         self._running: dict[Task, Run] = {}
@@ -328,7 +331,7 @@ class Executor:
     def _companions(self, task: Task) -> list[Task]:
         """Take from the queue what may share a task's transaction: rows of the same lease."""
         companions: list[Task] = []
-        if task in self._alone:
+        if task in self._alone or monotonic() < self._apart_until.get(task.lease.binding, 0.0):
             return companions
         with contextlib.suppress(IndexError):
             while len(companions) < MOST_TOGETHER - 1:
@@ -397,7 +400,9 @@ class Executor:
                         raise _RolledBackError  # noqa: TRY301 - an answer that it may not give
         except _RolledBackError:
             pass
-        except BaseException as error:  # noqa: BLE001 - as in _attempt
+        except BaseException as error:
+            if len(together.tasks) > 1 and is_conflict(error):
+                raise  # over a lock that it might not have waited for, had it been alone
             outcome = _of_error(task, handler, run, error)
         together.current = None
         return Result(task, outcome, monotonic() - run.started, run.context)
@@ -407,7 +412,9 @@ class Executor:
         if isinstance(error, LeaseLostError):
             problem(str(error))
             return
-        if len(together.tasks) > 1 and not is_passing(error):
+        if len(together.tasks) > 1 and (is_conflict(error) or not is_passing(error)):
+            if is_conflict(error):
+                self._apart_until[together.tasks[0].lease.binding] = monotonic() + APART
             self._alone.update(together.tasks)
             self.submit(together.tasks, first=True)
             return
