@@ -6,6 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 USED := $(VENV)/.installed-to-run
 DEVELOPED := $(VENV)/.installed-to-develop
+TESTERS ?= 3 # processes that run tests side by side; most of a test is waiting
 QUIETLY := --quiet --quiet --disable-pip-version-check
 CODE := poller handlers tests benchmarks
 
@@ -25,7 +26,8 @@ run: $(USED) ## Index Python's standard library with four workers, until Ctrl-C
 	@exec $(BIN)/poller run --workers 4
 
 test: check ## Check, then run the tests
-	$(BIN)/pytest
+	$(BIN)/pytest -m 'not alone' --numprocesses $(TESTERS)
+	$(BIN)/pytest -m alone
 
 check: $(DEVELOPED) ## Check the format, the rules, the types and the floors
 	$(BIN)/ruff format --check $(CODE)

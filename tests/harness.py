@@ -55,7 +55,9 @@ class Project:
 
     def environment(self, **extra: str) -> dict[str, str]:
         """Return the environment of a user who has chosen the test's database."""
-        plain = {k: v for k, v in os.environ.items() if not k.startswith(("POLLER_", "DATABASE_URL"))}
+        plain = {
+            k: v for k, v in os.environ.items() if not k.startswith(("POLLER_", "DATABASE_URL", "COLUMNS"))
+        }
         return {**plain, "POLLER_DATABASE_URL": self.url, **extra}
 
     def run(self, *arguments: str, timeout: float = 60, **extra: str) -> subprocess.CompletedProcess[str]:

@@ -65,7 +65,7 @@ def test_a_parked_row_that_is_put_back_has_all_its_attempts_again(
         (["tenants:pending:waiting"], {"waiting"}),
         (["tenants", "parked", "snoozed"], {"parked", "snoozed"}),
     ],
-    ids=" ".join,
+    ids=lambda each: " ".join(sorted(each)),
 )
 def test_retry_puts_back_what_the_selector_names(
     project: Project, db: psycopg.Connection[Any], arguments: list[str], back: set[str]

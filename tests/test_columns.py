@@ -210,8 +210,8 @@ def test_a_member_of_an_enum_is_set_as_its_value(
         ("integer references task", 5, "violates foreign key constraint"),
         ("text", "nul \0", "NUL"),
         ("text", "surrogate \udcff", "surrogates not allowed"),
-        ("text", object(), "cannot adapt type 'object'"),
-        ("jsonb", {"a": object()}, "not JSON serializable"),
+        ("text", object, "cannot adapt type 'type'"),
+        ("jsonb", {"a": {1}}, "not JSON serializable"),
         ("jsonb", {"a": "\0"}, "unsupported Unicode escape sequence"),
         ("integer generated always as identity", 7, "can only be updated to DEFAULT"),
     ],
@@ -424,7 +424,7 @@ def test_a_column_may_be_called_anything(db: psycopg.Connection[Any], url: str) 
     )
 
     assert [each.became for each in done] == ["retrying", "moved"]
-    assert dict(seen[1]) == {"id": 1, "status": "pending"} | {name: at for at, name in enumerate(CLASHES)}
+    assert dict(seen[1]) == {"id": 1, "status": "busy"} | {name: at for at, name in enumerate(CLASHES)}
     assert seen[1].key == 1
     assert db.execute("select * from task").fetchall() == [(1, "normal", *range(0, -len(CLASHES), -1))]
 

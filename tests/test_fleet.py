@@ -16,6 +16,8 @@ import pytest
 from tests.harness import Project, wait_until, workers_of
 from tests.servers import cluster
 
+pytestmark = pytest.mark.alone
+
 # What the handlers of these tests write down: outside the database, so that no rollback hides it.
 NOTE = """
 import os, time

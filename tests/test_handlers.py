@@ -60,7 +60,7 @@ def test_a_returned_status_is_where_the_row_goes(url: str) -> None:
     assert became(run(url, lambda _: "no", to=("yes", "no"))) == {("moved", "no")}
 
 
-@pytest.mark.parametrize("answer", ["elsewhere", 3, object()])
+@pytest.mark.parametrize("answer", ["elsewhere", 3, object])
 def test_an_answer_that_is_not_in_to_is_a_failed_attempt(url: str, answer: object) -> None:
     """It is the handler's error, and counts."""
     done = run(url, lambda _: answer, attempts=1)
