@@ -1,9 +1,10 @@
 """One HTTP request with its redirects: the part of `http` that needs httpx, which is imported with it.
 
-What is refused and how. Unless the order says otherwise, the name is resolved here, once; if any address that
-it resolves to may hold a cloud's metadata the request is refused; and the connection is made to one of the
-addresses that were looked at, while the Host header, SNI and the check of the certificate keep the name. So a name that
-resolves to something else a moment later (DNS rebinding) changes nothing. Each redirect passes the same gate.
+What is refused and how. Unless the order says otherwise, the name is resolved here, once. If any address that
+it resolves to is not public (or inside, for a host of which the order says so) the request is refused; and
+the connection is made to one of the addresses that were looked at, while the Host header, SNI and the check
+of the certificate keep the name. So a name that resolves to something else a moment later (DNS rebinding)
+changes nothing. Each redirect passes the same gate.
 
 Proxies of the environment are not used, since a proxy would resolve the name again; `.netrc` is not read.
 httpx's client is left out on purpose: it logs whole URLs, whose queries may hold secrets.
@@ -22,9 +23,9 @@ from typing import TYPE_CHECKING, cast
 
 import httpx
 
-from poller.addresses import may_hold_metadata
+from poller.addresses import is_inside, refusal
 from poller.outcome import Fail
-from poller.request import PLAIN, REFUSAL
+from poller.request import PLAIN
 
 if TYPE_CHECKING:
     import ssl
@@ -112,7 +113,7 @@ async def fetch(order: Order, timeout: float) -> Answer:  # noqa: ASYNC109 - for
         timeout: seconds for each step: a write, a wait for more of the answer.
 
     Raises:
-        Fail: it is refused: a cloud's metadata, a redirect to another host.
+        Fail: it is refused: an address that is not public, a redirect to another host.
         NoAnswer: there is no answer.
     """
     started = monotonic()
@@ -165,10 +166,10 @@ def _request(order: Order, cookies: httpx.Cookies, timeout: float) -> httpx.Requ
 
 async def _send(transport: httpx.AsyncHTTPTransport, request: httpx.Request, order: Order) -> httpx.Response:
     """Send a request to an address that was looked at; to the next one if there is no connection."""
-    if order.metadata:
+    if order.private:
         return await transport.handle_async_request(request)
     failure: Exception | None = None
-    for address in await _addresses(request.url):
+    for address in await _addresses(request.url, order.inside):
         try:
             return await transport.handle_async_request(_pinned(request, address))
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
@@ -188,13 +189,15 @@ def _pinned(request: httpx.Request, address: str) -> httpx.Request:
     )
 
 
-async def _addresses(url: httpx.URL) -> list[str]:
-    """Resolve a name, once; refuse it if any of its addresses may hold metadata."""
+async def _addresses(url: httpx.URL, inside: str | None) -> list[str]:
+    """Resolve a name, once; refuse it if the job may not go to any one of its addresses."""
     addresses = await _resolve(url.raw_host.decode("ascii"), url.port)
     for address in addresses:
-        if may_hold_metadata(address):
+        if url.host == inside and is_inside(address):
+            continue
+        if (kind := refusal(address)) is not None:
             name = url.host if address == url.host else f"{url.host} resolves to {address}, which"
-            msg = f"refused: {name} {REFUSAL}"
+            msg = f"refused: {name} is {kind}; if the job may go there, give it private=True"
             raise Fail(msg)
     return addresses
 

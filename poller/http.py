@@ -1,7 +1,7 @@
 """HTTP jobs: a request with a schedule, and what its answer must be.
 
 `request` checks what can be checked when the job is made; `fetch` sends it, and refuses what leads to
-a cloud's metadata. What comes out of a run, its output and its errors, names the server and
+addresses that it may not go to. What comes out of a run, its output and its errors, names the server and
 nothing else of the URL; the secrets of the request are taken out of it wherever they appear, in a body that
 echoes them, say.
 """
@@ -49,7 +49,7 @@ def http(  # noqa: PLR0913 - the contract's options
     expect: int | Collection[int] = 200,
     expect_body: str | re.Pattern[str] | None = None,
     redirects: Redirects = "same-host",
-    metadata: bool = False,
+    private: bool | None = None,
     **options: Any,
 ) -> Job:
     """Make a job that sends a request, and fails unless the answer is the expected one.
@@ -67,7 +67,8 @@ def http(  # noqa: PLR0913 - the contract's options
         expect: the status, or statuses, of success: `200`, `{200, 204}`, `range(200, 300)`.
         expect_body: a text that the body must hold, or a compiled expression that must be found in it.
         redirects: which are followed: those to the same host, or `"any"`. One that is expected is not.
-        metadata: whether it may go where clouds keep their metadata: link-local addresses, and a few others.
+        private: whether addresses that are not public may be reached; by default those of this host and
+            of private networks, if the URL itself says so, as `http://localhost` and `https://app.internal` do.
         **options: see `job.options`; `timeout` is five minutes unless given.
 
     Raises:
@@ -88,7 +89,7 @@ def http(  # noqa: PLR0913 - the contract's options
             data=data,
             expect=expect,
             redirects=redirects,
-            metadata=metadata,
+            private=private,
         )
         made = _Request(request, _wanted(expect_body, request), secrets)
     except ConfigurationError as error:

@@ -11,18 +11,23 @@ from json import dumps
 from typing import Any, Literal, get_args
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 
-from poller.addresses import may_hold_metadata
+from poller.addresses import is_inside, is_plain, refusal
 from poller.errors import ConfigurationError
 
 Redirects = Literal["same-host", "any"]
 
-REFUSAL = "is where clouds keep their credentials; if the job may go there, give it metadata=True"
 SHORTEST_SECRET = 6  # characters; what is shorter also stands in texts by chance
 
 # Headers that say nothing of who sends them.
 PLAIN = {"accept", "accept-encoding", "content-type", "user-agent"}
 
 _DEFAULTS = {"User-Agent": "poller", "Accept": "*/*", "Accept-Encoding": "identity"}
+# Names that nobody has in public: RFC 6761, 6762, 8375; ICANN's .internal; of one label; and by custom.
+_THIS_HOST = re.compile(r"(.+\.)?localhost\.?")
+_INSIDE = re.compile(
+    rf"{_THIS_HOST.pattern}|[^.]+|.+\.(internal|local|lan|home\.arpa|intranet|corp|private|test|svc)\.?"
+)
+
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 5.6.2
 _VALUE = re.compile(r"[\t\x20-\x7e]*")
 
@@ -38,7 +43,8 @@ class Order:
         content: the body.
         expected: the statuses of success.
         any_host: whether redirects to other hosts are followed.
-        metadata: whether addresses where clouds keep their metadata may be reached.
+        inside: the host that may be at an address of this host or network; None if none may.
+        private: whether any address may be reached.
     """
 
     method: str
@@ -47,7 +53,8 @@ class Order:
     content: bytes | None
     expected: frozenset[int]
     any_host: bool
-    metadata: bool
+    inside: str | None
+    private: bool
 
 
 def order(  # noqa: PLR0913 - as `http` takes them
@@ -59,7 +66,7 @@ def order(  # noqa: PLR0913 - as `http` takes them
     data: Any,
     expect: Any,
     redirects: Any,
-    metadata: bool,
+    private: Any,
 ) -> tuple[Order, tuple[str, ...]]:
     """Return a request, and its secrets, the longest first. Nothing of the network is asked.
 
@@ -67,8 +74,7 @@ def order(  # noqa: PLR0913 - as `http` takes them
         ConfigurationError: an option that cannot work. The text shows no secret.
     """
     parts = _parts(url)
-    if not metadata:
-        _refuse_metadata(parts.hostname or "")
+    inside = _inside(parts.hostname or "", private)
     given = _headers(headers, parts)
     content, described = _content(json, data)
     every = _merged(_DEFAULTS, described, given)
@@ -82,7 +88,8 @@ def order(  # noqa: PLR0913 - as `http` takes them
         content=content,
         expected=_expected(expect),
         any_host=redirects == "any",
-        metadata=metadata,
+        inside=inside,
+        private=private is True,
     )
     return made, _secrets(parts, given)
 
@@ -115,11 +122,25 @@ def _parts(url: Any) -> SplitResult:
     return parts
 
 
-def _refuse_metadata(host: str) -> None:
-    """Refuse an address of a cloud's metadata; names are resolved when the job runs."""
-    if any(may_hold_metadata(address) for address in _numeric(host)):
-        msg = f"url: {host} {REFUSAL}"
+def _inside(host: str, private: Any) -> str | None:
+    """Return the host if it may be inside, as its own name says; names are resolved when the job runs.
+
+    Raises:
+        ConfigurationError: it is known, without asking anybody, to be where the job may not go.
+    """
+    if private is not None and not isinstance(private, bool):
+        msg = f"private must be True, False or None, got {private!r}"
         raise ConfigurationError(msg)
+    addresses = _numeric(host)
+    names_itself = is_plain(host) if addresses else bool(_INSIDE.fullmatch(host))
+    inside = host if private is None and names_itself else None
+    kinds = [refusal(each) for each in addresses if inside is None or not is_inside(each)]
+    if inside is None and _THIS_HOST.fullmatch(host):
+        kinds.append("this host")
+    if private is not True and any(kinds):
+        msg = f"url: {host} is {next(filter(None, kinds))}; if the job may go there, give it private=True"
+        raise ConfigurationError(msg)
+    return inside
 
 
 def _numeric(host: str) -> list[str]:

@@ -234,9 +234,9 @@ def test_a_server_that_is_not_there_fails_in_one_line(free_port: int) -> None:
     """Nobody listens; the name does not resolve."""
     with pytest.raises(RequestFailed, match=rf"^GET http://127\.0\.0\.1:{free_port}: .+"):
         http("ping", f"http://127.0.0.1:{free_port}/")()
-    for metadata in (True, False):
+    for private in (True, False, None):
         with pytest.raises(RequestFailed, match=r"^GET http://no\.such\.invalid: .+"):
-            http("ping", "http://no.such.invalid/", metadata=metadata)()
+            http("ping", "http://no.such.invalid/", private=private)()
 
 
 @pytest.fixture

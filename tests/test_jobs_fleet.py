@@ -25,8 +25,6 @@ from tests.harness import Process, Project, wait_until, workers_of
 if TYPE_CHECKING:
     import psycopg
 
-pytestmark = pytest.mark.alone
-
 SECOND = timedelta(seconds=1)
 SOAK = float(os.environ.get("POLLER_TEST_SOAK_SECONDS", "15"))
 

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from tests.harness import Process, Project
 
-pytestmark = pytest.mark.alone
-
 
 class Seen(NamedTuple):
     """A run as the database has it."""

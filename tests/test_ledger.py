@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from tests.harness import Process
     from tests.servers import Cluster
 
-pytestmark = pytest.mark.alone
-
 KILLS = 8
 
 # One transfer in fifty fails at first; the ledger has no unique constraint that could hide a double entry.

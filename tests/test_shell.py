@@ -211,6 +211,10 @@ def test_the_folder_is_the_given_one(capsys: pytest.CaptureFixture[str], tmp_pat
     assert capsys.readouterr().out == f"{tmp_path}\n"
 
 
+# Signals 32 and 33 are the C library's own: no program may set them, so they are as this machine gives them.
+OF_LIBC = 0b11 << 31
+
+
 def test_a_command_begins_with_signals_as_a_login_shell_has_them(capsys: pytest.CaptureFixture[str]) -> None:
     """A worker ignores SIGINT, and Python SIGPIPE: a command must not inherit that."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -220,7 +224,9 @@ def test_a_command_begins_with_signals_as_a_login_shell_has_them(capsys: pytest.
     finally:
         signal.signal(signal.SIGINT, before)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})
-    assert {line.split()[1] for line in capsys.readouterr().out.splitlines()} == {"0" * 16}
+    masks = [int(line.split()[1], 16) for line in capsys.readouterr().out.splitlines()]
+    assert len(masks) == 2
+    assert not any(mask & ~OF_LIBC for mask in masks)
 
 
 def test_the_job_is_a_job_like_any_other() -> None:
