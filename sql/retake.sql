@@ -3,21 +3,21 @@
 -- Locks    poller.claim: new rows. poller.worker: key share, through the foreign key.
 -- Fence    as in take.sql: a snapshot newer than the row's lock. A row that another worker has claimed,
 --          settled or failed again since the first look is left out, and the count read here is the last.
+-- Plans    nothing is joined: of arrays and steps no planner knows the size, and it takes nested loops then.
 -- Index    the primary key of poller.attempt; claim_handler.
 with due as materialized (
-    select a.key, a.attempt, a.isolated, a.visit,
+    select gen_random_uuid() as lease, a.key, a.attempt, a.isolated, a.visit,
            extract(epoch from poller.now() - a.first_at)::float8 as age
-      from unnest(%(keys)s::text[]) as o (key)
-      join poller.attempt as a on a.handler_id = %(handler)s and a.key = o.key
-     where a.state <> 'parked'
+      from poller.attempt as a
+     where a.handler_id = %(handler)s
+       and a.key = any(%(keys)s::text[])
+       and a.state <> 'parked'
        and a.next_at <= poller.now()
        and a.key not in (
              select k.key from poller.claim as c, unnest(c.keys) as k (key)
               where c.handler_id = %(handler)s)
 ), claim as (
-    insert into poller.claim (handler_id, worker_id, keys)
-    select %(handler)s, %(worker)s, array[due.key] from due
-    returning lease, keys[1] as key
+    insert into poller.claim (lease, handler_id, worker_id, keys)
+    select due.lease, %(handler)s, %(worker)s, array[due.key] from due
 )
-select claim.lease, due.key, due.attempt, due.isolated, due.visit, due.age, poller.now()
-  from claim join due using (key)
+select due.lease, due.key, due.attempt, due.isolated, due.visit, due.age, poller.now() from due

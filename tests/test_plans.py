@@ -1,0 +1,209 @@
+"""Plans of the engine's hot statements on a large table: each looks at what it takes, and at little else.
+
+Counted are the rows that all nodes of a plan went through, as EXPLAIN ANALYZE saw them. A scan of the user's
+table, a sort of all that is pending or a nested loop over two batches would show there, whatever it is called.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from poller import handler
+from poller.binding import Binding, bind
+from poller.database import Link
+from poller.lease import Result
+from poller.outcome import Outcome, Verdict
+from poller.queries import array
+from poller.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+FINISHED, PENDING, PARKED, BATCH = 200_000, 5_000, 5_000, 500
+A_NODE = BATCH + 1  # rows
+NODES = 60  # that may see the batch: the settle has about forty
+
+KEYS = {
+    "bigint": ("id bigint primary key", "i", "id"),
+    "uuid": ("id uuid primary key", "md5(i::text)::uuid", "id"),
+    "composite": ("site int, name text, primary key (site, name)", "i % 7, 'row ' || i", "site, name"),
+}
+
+
+class Explaining:
+    """A link on which each statement is explained, undone, and then run."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self.connection = self
+        self._real = connection
+        self.mode = "force_custom_plan"
+        self.visited: list[int] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    def execute(self, question: Any, asked: Mapping[str, Any]) -> psycopg.Cursor[Any]:
+        with self._real.transaction(force_rollback=True):
+            self._real.execute(f"set local plan_cache_mode = {self.mode}")
+            self.visited.append(visited(self._explain(question, asked)))
+        return self._real.execute(question, asked)
+
+    def _explain(self, question: sql.Composed, asked: Mapping[str, Any]) -> dict[str, Any]:
+        names: list[str] = []
+
+        def number(match: re.Match[str]) -> str:
+            if match[1] not in names:
+                names.append(match[1])
+            return f"${names.index(match[1]) + 1}"
+
+        text = re.sub(r"%\((\w+)\)s", number, question.as_string(self._real)).replace("%%", "%")
+        self._real.execute(f"prepare hot as {text}")  # type: ignore[call-overload]
+        run = sql.SQL("explain (analyze, timing off, format json) execute hot")
+        if names:
+            values = sql.SQL(", ").join(sql.Literal(asked[name]) for name in names)
+            run = sql.SQL("{} ({})").format(run, values)
+        row = self._real.execute(run).fetchone()
+        self._real.execute("deallocate hot")
+        assert row is not None
+        found: dict[str, Any] = row[0][0]["Plan"]
+        return found
+
+
+def visited(node: dict[str, Any]) -> int:
+    """Return how many rows a node and those under it went through, what a filter removed included."""
+    removed = sum(value for name, value in node.items() if name.startswith("Rows Removed"))
+    own = (node["Actual Rows"] + removed) * node["Actual Loops"]
+    return int(own) + sum(map(visited, node.get("Plans", ())))
+
+
+@pytest.fixture
+def link(url: str) -> Iterator[Link]:
+    """The engine's own link."""
+    made = Link(url, "test")
+    made.connection.execute("set statement_timeout = '20s'")
+    yield made
+    made.close()
+
+
+def _fill(db: psycopg.Connection[Any], kind: str, *, analyzed: bool) -> None:
+    """Make a table of finished rows, and of pending ones among them, with the index of the README."""
+    columns, values, key = KEYS[kind]
+    db.execute("set synchronous_commit = off")
+    db.execute(
+        f"create table thing ({columns}, status text not null, n int) with (autovacuum_enabled = false)"  # type: ignore[call-overload]
+    )
+    db.execute(f"create index on thing ({key}) where status = 'pending'")  # type: ignore[call-overload]
+    db.execute(
+        f"insert into thing select {values}, case when i % 41 = 0 then 'pending' else 'normal' end, 0"  # type: ignore[call-overload]
+        f" from generate_series(1, {FINISHED + PENDING}) i"
+    )
+    if analyzed:
+        db.execute("analyze")
+
+
+def _park(db: psycopg.Connection[Any], binding: Binding) -> None:
+    """Add as many parked rows, which show the status too."""
+    row_text = binding.table.key_text().as_string(db)
+    db.execute(
+        "insert into thing (id, status, n)"  # type: ignore[call-overload]
+        f" select i, 'pending', 1 from generate_series({-PARKED}, -1) i"
+    )
+    db.execute(
+        "insert into poller.attempt (handler_id, key, state, attempt, isolated, next_at, error, visit, first_at)"  # type: ignore[call-overload]
+        f" select {binding.id}, {row_text}, 'parked', 5, false, now(), 'no', gen_random_uuid(), now()"
+        " from thing t where n = 1"
+    )
+
+
+def _work(row: Any) -> None: ...
+
+
+def _joined(db: psycopg.Connection[Any], link: Link) -> tuple[Binding, int]:
+    binding = bind(db, handler("thing", status="pending", to="normal")(_work))
+    Store(link).register_handlers([binding])
+    row = db.execute(
+        "insert into poller.worker (supervisor, host, pid, slots, handlers, lease)"
+        " values (gen_random_uuid(), 'test', 1, 1, '{}', '30s') returning id"
+    ).fetchone()
+    assert row is not None
+    return binding, row[0]
+
+
+def _cycle(link: Link, binding: Binding, worker: int, mode: str) -> dict[str, list[int]]:
+    """Claim, lock, settle and retry a batch; return what each step's statements went through."""
+    explaining = Explaining(link.connection)
+    explaining.mode = mode
+    store = Store(explaining)  # type: ignore[arg-type]
+    seen: dict[str, list[int]] = {}
+
+    def step(name: str) -> None:
+        seen[name], explaining.visited = explaining.visited, []
+
+    store.peek([binding], {})
+    step("peek")
+    tasks, last, _ = store.claim(binding, worker, BATCH)
+    assert len(tasks) == BATCH
+    step("claim")
+    more, _, _ = store.claim(binding, worker, BATCH, last)
+    assert len(more) == BATCH
+    step("claim what comes after")
+    store.peek([binding], {binding: last})
+    step("peek after")
+    keys = {"keys": array(task.key for task in tasks)}
+    assert explaining.execute(binding.lock_rows, keys).rowcount == BATCH
+    step("lock")
+    retry = Outcome(Verdict.RETRYING, delay=0.0, attempt=1, error="no")
+    assert store.settle([Result(task, retry, 0.1) for task in tasks]) == ["retrying"] * BATCH
+    step("settle as failed")
+    again = store.claim_retries(binding, worker, BATCH, isolated=True)
+    assert len(again) == BATCH
+    step("claim retries")
+    moved = Outcome(Verdict.MOVED, to="normal")
+    for name, batch in (("settle", more), ("settle retries", again)):
+        assert store.settle([Result(task, moved, 0.1) for task in batch]) == ["moved"] * BATCH
+        step(name)
+    return seen
+
+
+@pytest.mark.parametrize("analyzed", [True, False], ids=["analyzed", "never analyzed"])
+@pytest.mark.parametrize("kind", KEYS)
+def test_hot_statements_go_through_little_more_than_they_take(
+    db: psycopg.Connection[Any], link: Link, kind: str, analyzed: Any
+) -> None:
+    """With plans made for the values and for any value, whatever the table's statistics say."""
+    _fill(db, kind, analyzed=analyzed)
+    binding, worker = _joined(db, link)
+    for mode in ("force_custom_plan", "force_generic_plan"):
+        for name, counts in _cycle(link, binding, worker, mode).items():
+            assert max(counts) <= NODES * A_NODE, (mode, name, counts)
+
+
+@pytest.mark.parametrize("analyzed", [True, False], ids=["analyzed", "never analyzed"])
+def test_parked_rows_are_passed_over_once_each(
+    db: psycopg.Connection[Any], link: Link, analyzed: Any
+) -> None:
+    """A claim from the beginning goes through them; none of them is looked for in all the others."""
+    _fill(db, "bigint", analyzed=False)
+    binding, worker = _joined(db, link)
+    _park(db, binding)
+    if analyzed:
+        db.execute("analyze")
+    for mode in ("force_custom_plan", "force_generic_plan"):
+        for name, counts in _cycle(link, binding, worker, mode).items():
+            assert max(counts) <= NODES * A_NODE + 8 * PARKED, (mode, name, counts)
+
+
+def test_without_its_index_a_claim_goes_through_the_table(db: psycopg.Connection[Any], link: Link) -> None:
+    """Or nothing would be proved by the others."""
+    _fill(db, "bigint", analyzed=False)
+    db.execute("drop index thing_id_idx")
+    db.execute("update thing set status = 'normal' where id < 100000 and status = 'pending'")
+    db.execute("analyze")
+    binding, worker = _joined(db, link)
+    seen = _cycle(link, binding, worker, "force_custom_plan")
+    assert max(seen["claim"]) > FINISHED / 3
