@@ -248,7 +248,7 @@ class Claimer:
                 self._give_back(Result(task, outcome, 0.0))
 
     def _claim_retries(self, binding: Binding, worker: int) -> None:
-        limit = self._startable()
+        limit = self._startable(binding)
         isolated = not self._executor.holds_isolated()
         tasks = self._store.claim_retries(binding, worker, limit, isolated=isolated)
         self._submit(tasks, first=True)
@@ -286,15 +286,23 @@ class Claimer:
         """Return how many rows to claim now."""
         mean = self._mean_seconds.get(binding)
         if mean is None or _has_one_attempt(binding):
-            return self._startable()
+            return self._startable(binding)
         waiting = self._executor.waiting
         ahead = int(HORIZON * self._executor.slots / max(mean, 1e-6))
-        return max(self._executor.free, min(LARGEST, min(ahead, 2 * LARGEST) - waiting))
+        soon = min(LARGEST, min(ahead, 2 * LARGEST) - waiting)
+        return _whole_batches(binding, max(self._executor.free * binding.handler.batch, soon))
 
-    def _startable(self) -> int:
+    def _startable(self, binding: Binding) -> int:
         """Return how many rows could start at once, or as the next of a queue that moves."""
         executor = self._executor
-        return executor.free or (executor.slots if executor.waiting else 0)
+        places = executor.free or (executor.slots if executor.waiting else 0)
+        return _whole_batches(binding, places * binding.handler.batch)
+
+
+def _whole_batches(binding: Binding, rows: int) -> int:
+    """Return a number of rows that fills the batches of a handler, not much larger than a claim should be."""
+    batch = binding.handler.batch
+    return min(-(-rows // batch) * batch, max(LARGEST, batch))
 
 
 def _has_one_attempt(binding: Binding) -> bool:

@@ -4,7 +4,10 @@ The model. Tasks wait in one queue for each kind; threads *pull* from it, so tha
 many quick rows without handing over, and slow rows spread over all of them by themselves. At most `slots`
 handlers run at a time.
 
-Tasks of a transactional handler that wait side by side share a transaction (`transaction`), and a slot.
+Tasks of a transactional handler that wait side by side share a transaction (`transaction`), and a slot. So do
+tasks of a handler that takes batches share a call. A call that fails is tried again in halves, until the row
+whose fault it is stands alone; a batch that crashed its worker, or took too long, is not: it fails as a whole,
+and each further attempt is at batches half as large, the last one at single rows.
 
 Who may say what became of a task is decided by one atomic step: whoever takes the task out of `_running`, or
 takes the tasks that share a transaction (their own thread when the handler ends; the watchdog when its time is
@@ -19,26 +22,24 @@ import contextlib
 import threading
 from collections import deque
 from dataclasses import dataclass, field
-from datetime import timedelta
-from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
+from poller import attempt
 from poller.database import is_conflict, is_passing, reason
 from poller.duration import words
 from poller.lease import Result, Task
-from poller.model import Context, Row
-from poller.outcome import Interrupted, Outcome, TimedOut, Verdict, of_answer, of_error, released
-from poller.store import Store
-from poller.telemetry import problem, trace
+from poller.outcome import Interrupted, Outcome, TimedOut, Verdict, of_error, released
+from poller.telemetry import problem
 from poller.transaction import LeaseLostError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
+    from poller.attempt import Run
     from poller.binding import Binding
-    from poller.handler import Handler
+    from poller.model import Context
     from poller.transaction import Transaction, Transactions
 
 
@@ -48,22 +49,11 @@ LONGEST_TOGETHER = 0.1  # seconds after which no further handler is run in one
 
 
 @dataclass(slots=True, eq=False)
-class Run:
-    """A task that is being run: by which thread or coroutine, in which transaction, until when."""
-
-    task: Task
-    started: float
-    deadline: float
-    context: Context | None
-    coroutine: asyncio.Task[None] | None = None
-    together: Together | None = None
-
-
-@dataclass(slots=True, eq=False)
 class Together:
     """Tasks that share a transaction. Who takes it, once, says what became of them all: its thread, or the watchdog."""
 
     tasks: list[Task]
+    left: list[Task] = field(default_factory=list)  # to be attempted in another one
     results: list[Result] = field(default_factory=list)
     current: Run | None = None
     pid: int = 0
@@ -102,7 +92,7 @@ class Executor:
         self._trusted_until = trusted_until
         self._transactions = transactions
         self._report_settled = report_settled
-        self._alone: WeakSet[Task] = WeakSet()
+        self._at_most: WeakKeyDictionary[Task, int] = WeakKeyDictionary()
         self._apart_until: dict[Binding, float] = {}
         self._plain: deque[Task] = deque()
         self._coroutines: deque[Task] = deque()
@@ -266,40 +256,76 @@ class Executor:
         """Run a handler to its result; return False if the watchdog has given up on this thread."""
         handler = task.lease.binding.handler
         if handler.transactional:
-            together = Together([task, *self._companions(task)])
+            together = Together([task, *self._companions(self._plain, task)])
             self._together.add(together)
             return self._attempt_together(together)
-        run = self._begin(task, handler)
-        row = Row(task.lease.binding.shape, task.values)
+        others = self._companions(self._plain, task) if handler.batch > 1 else ()
+        run = self._begin(task, others)
         try:
-            answer = handler.function(row) if run.context is None else handler.function(row, run.context)
+            answer = handler.function(*attempt.arguments(run))
         except BaseException as error:  # noqa: BLE001 - SystemExit in a handler is its failure, not ours
-            outcome = _of_error(task, handler, run, error)
-        else:
-            outcome = _of_answer(task, handler, run, answer)
-        return self._finish(run, outcome)
+            return self._fail(run, error)
+        return self._finish(run, attempt.of_return(run, answer))
 
-    def _begin(self, task: Task, handler: Handler, together: Together | None = None) -> Run:
-        now = monotonic()
-        context = _context(task, handler, now) if handler.takes_context else None
-        run = Run(task, now, now + handler.timeout, context, together=together)
+    def _companions(self, queue: deque[Task], task: Task) -> list[Task]:
+        """Take from the queue what may be attempted together with a task."""
+        companions: list[Task] = []
+        most = self._most(task)
+        with contextlib.suppress(IndexError):
+            while len(companions) < most - 1:
+                following = queue.popleft()
+                most = min(most, self._most(following)) if _go_together(task, following) else 0
+                if len(companions) >= most - 1:
+                    queue.appendleft(following)
+                    break
+                companions.append(following)
+        return companions
+
+    def _most(self, task: Task) -> int:
+        """Return how many tasks may be attempted together with this one, itself included."""
+        handler = task.lease.binding.handler
+        if task.crashed or (task.attempt > 1 and handler.policy.is_last(task.attempt, task.age)):
+            return 1
+        most = max(1, handler.batch >> (task.attempt - 1))
+        if handler.transactional and handler.batch == 1:
+            most = 1 if monotonic() < self._apart_until.get(task.lease.binding, 0.0) else MOST_TOGETHER
+        return min(most, self._at_most.get(task, most))
+
+    def _begin(self, task: Task, others: Sequence[Task] = (), together: Together | None = None) -> Run:
+        run = attempt.begin(task, others)
         if together is None:
             self._running[task] = run
         else:
-            together.current = run
+            run.shared, together.current = together, run
         return run
 
-    def _finish(self, run: Run, outcome: Outcome) -> bool:
-        """Report the result, unless the watchdog has: taking the task out decides it."""
+    def _finish(self, run: Run, outcomes: Sequence[Outcome]) -> bool:
+        """Report the results, unless the watchdog has: taking the task out decides it."""
         if self._running.pop(run.task, None) is None:
             self._stuck.pop(run, None)
             return False
-        self._report(Result(run.task, outcome, monotonic() - run.started, run.context))
+        for result in run.results(outcomes):
+            self._report(result)
         return True
+
+    def _fail(self, run: Run, error: BaseException) -> bool:
+        """Report a failure; try a batch that may have failed for one of its rows again, in halves."""
+        if not attempt.is_somebodys(run, error):
+            return self._finish(run, attempt.of_raise(run, error))
+        if self._running.pop(run.task, None) is None:
+            self._stuck.pop(run, None)
+            return False
+        self._halve(run.tasks)
+        return True
+
+    def _halve(self, tasks: list[Task]) -> None:
+        half = (len(tasks) + 1) // 2
+        self._at_most.update(dict.fromkeys(tasks, half))
+        self.submit(tasks, first=True)
 
     def _abandon(self, run: Run, why: TimedOut | Interrupted) -> None:
         """Take a task from its running handler, report it, and put another thread in its place."""
-        if not (self._running.pop(run.task, None) if run.together is None else run.together.take()):
+        if not (self._running.pop(run.task, None) if run.shared is None else run.shared.take()):
             return
         self._stuck[run] = monotonic()
         if run.context is not None:
@@ -309,38 +335,20 @@ class Executor:
             self._loop.call_soon_threadsafe(run.coroutine.cancel)
         elif not self._closing:
             self._start_thread()
-        task = run.task
-        if run.together is not None:
-            self._end_transaction(run.together, besides=task)
-        outcome = of_error(
-            task.lease.binding.handler, why, task.attempt, task.age + monotonic() - run.started
-        )
-        self._report(Result(task, outcome, monotonic() - run.started, run.context))
+        if run.shared is not None:
+            self._end_transaction(run.shared, besides=run.tasks)
+        for result in run.results(attempt.failed(run, why)):
+            self._report(result)
 
-    def _end_transaction(self, together: Together, besides: Task) -> None:
+    def _end_transaction(self, together: Together, besides: Sequence[Task]) -> None:
         """End a transaction whose handler does not; those that shared it are given back."""
         assert self._transactions is not None  # noqa: S101 - it has begun one
         self._together.discard(together)
         self._transactions.end(together.pid)
-        for task in together.tasks:
-            if task is not besides:
-                self._report(Result(task, released(task.lease.binding.handler, task.attempt), 0.0))
+        for task in set(together.tasks).difference(besides):
+            self._report(Result(task, released(task.lease.binding.handler, task.attempt), 0.0))
 
     # --- in transactions ---------------------------------------------------------------------------
-
-    def _companions(self, task: Task) -> list[Task]:
-        """Take from the queue what may share a task's transaction: rows of the same lease."""
-        companions: list[Task] = []
-        if task in self._alone or monotonic() < self._apart_until.get(task.lease.binding, 0.0):
-            return companions
-        with contextlib.suppress(IndexError):
-            while len(companions) < MOST_TOGETHER - 1:
-                following = self._plain.popleft()
-                if following.lease is not task.lease or following in self._alone:
-                    self._plain.appendleft(following)
-                    break
-                companions.append(following)
-        return companions
 
     def _attempt_together(self, together: Together) -> bool:
         """Attempt tasks in one transaction; return False if the watchdog has given up on this thread."""
@@ -359,53 +367,56 @@ class Executor:
         except Exception as error:  # noqa: BLE001 - whatever it is, the transaction was rolled back
             failure = getattr(error, "orig", None) or error  # SQLAlchemy wraps the driver's
             ours = ours or together.take()
-        for run in [each for each in list(self._stuck) if each.together is together]:
+        for run in [each for each in list(self._stuck) if each.shared is together]:
             del self._stuck[run]
         if ours and failure is not None:
             self._report_rolled_back(together, failure)
         elif ours:
             self._report_settled(settled)
         self._together.discard(together)
+        self.submit(together.left, first=True)
         return ours
 
     def _run_together(self, together: Together, transaction: Transaction) -> None:
         """Run the handlers one after the other, until all have run or it has taken long enough."""
         until = monotonic() + LONGEST_TOGETHER
         standing = transaction.lock(together.tasks)
-        for at, task in enumerate(together.tasks):
+        there = [task for task in together.tasks if task.key in standing]
+        for task in together.tasks:
+            if task.key not in standing:  # changed, gone, or just being edited: as if never claimed
+                outcome = released(task.lease.binding.handler, task.attempt)
+                together.results.append(Result(task, outcome, 0.0))
+        batched = together.tasks[0].lease.binding.handler.batch > 1
+        groups = [there] if batched and there else [[task] for task in there]
+        for at, tasks in enumerate(groups):
             if at and monotonic() > until:
-                left = together.tasks[at:]
-                del together.tasks[at:]
-                self.submit(left, first=True)
+                _leave(together, there[at:])
                 return
-            handler = task.lease.binding.handler
-            if task.key in standing:
-                together.results.append(self._run_one(together, transaction, task, standing[task.key]))
-            else:  # changed, gone, or just being edited: as if never claimed
-                together.results.append(Result(task, released(handler, task.attempt), 0.0))
+            self._run_within(together, transaction, tasks, [standing[task.key] for task in tasks])
 
-    def _run_one(
-        self, together: Together, transaction: Transaction, task: Task, values: tuple[Any, ...]
-    ) -> Result:
-        handler = task.lease.binding.handler
-        run = self._begin(task, handler, together)
-        row = Row(task.lease.binding.shape, values)
+    def _run_within(
+        self, together: Together, transaction: Transaction, tasks: list[Task], rows: list[tuple[Any, ...]]
+    ) -> None:
+        """Run a handler on a row or a batch, in a savepoint of its own if it is given the connection."""
+        run = self._begin(tasks[0], tasks[1:], together)
+        outcomes: list[Outcome] = []
         try:
-            if run.context is None:
-                outcome = of_answer(handler, handler.function(row), task.attempt, task.age)
-            else:
-                with transaction.savepoint(run.context):
-                    outcome = of_answer(handler, handler.function(row, run.context), task.attempt, task.age)
-                    if outcome.verdict is not Verdict.MOVED:
-                        raise _RolledBackError  # noqa: TRY301 - an answer that it may not give
-        except _RolledBackError:
-            pass
+            with transaction.savepoint(run.context) if run.context is not None else contextlib.nullcontext():
+                answer = run.handler.function(*attempt.arguments(run, rows))
+                outcomes = attempt.of_return(run, answer)
+                if run.context is not None and any(each.verdict is not Verdict.MOVED for each in outcomes):
+                    raise _RolledBackError  # noqa: TRY301 - an answer that leaves a row where it is
         except BaseException as error:
             if len(together.tasks) > 1 and is_conflict(error):
                 raise  # over a lock that it might not have waited for, had it been alone
-            outcome = _of_error(task, handler, run, error)
+            if attempt.is_somebodys(run, error):
+                _leave(together, tasks)
+                self._at_most.update(dict.fromkeys(tasks, (len(tasks) + 1) // 2))
+                outcomes = []
+            elif not isinstance(error, _RolledBackError):
+                outcomes = attempt.of_raise(run, error)
         together.current = None
-        return Result(task, outcome, monotonic() - run.started, run.context)
+        together.results += run.results(outcomes) if outcomes else []
 
     def _report_rolled_back(self, together: Together, error: BaseException) -> None:
         """Say what becomes of tasks whose transaction was rolled back."""
@@ -415,8 +426,9 @@ class Executor:
         if len(together.tasks) > 1 and (is_conflict(error) or not is_passing(error)):
             if is_conflict(error):
                 self._apart_until[together.tasks[0].lease.binding] = monotonic() + APART
-            self._alone.update(together.tasks)
-            self.submit(together.tasks, first=True)
+            half = (len(together.tasks) + 1) // 2 if together.tasks[0].lease.binding.handler.batch > 1 else 1
+            self._at_most.update(dict.fromkeys(together.tasks, half))
+            together.left += together.tasks
             return
         for task in together.tasks:
             ended = next((each for each in together.results if each.task is task), None)
@@ -443,26 +455,20 @@ class Executor:
             if monotonic() >= self._trusted_until():
                 self._loop.call_later(0.01, self._pump)
                 return
-            task = self._coroutines[0]
-            run = self._begin(task, task.lease.binding.handler)
-            self._coroutines.remove(task)
+            task = self._coroutines.popleft()
+            others = self._companions(self._coroutines, task) if task.lease.binding.handler.batch > 1 else ()
+            run = self._begin(task, others)
             run.coroutine = self._loop.create_task(self._attempt_coroutine(run))
         if self._coroutines and self.running >= self.slots and self._threads:
             self._loop.call_later(0.01, self._pump)  # a thread may have the slot
 
     async def _attempt_coroutine(self, run: Run) -> None:
-        task = run.task
-        handler = task.lease.binding.handler
-        row = Row(task.lease.binding.shape, task.values)
         try:
-            answer = await (
-                handler.function(row) if run.context is None else handler.function(row, run.context)
-            )
+            answer = await run.handler.function(*attempt.arguments(run))
         except BaseException as error:  # noqa: BLE001 - cancellation, too, is this attempt's end
-            outcome = _of_error(task, handler, run, error)
+            self._fail(run, error)
         else:
-            outcome = _of_answer(task, handler, run, answer)
-        self._finish(run, outcome)
+            self._finish(run, attempt.of_return(run, answer))
         self._pump()
 
 
@@ -480,30 +486,16 @@ def _queue(queue: deque[Task], tasks: list[Task], *, first: bool) -> None:
         queue.extend(tasks)
 
 
-def _of_answer(task: Task, handler: Handler, run: Run, answer: object) -> Outcome:
-    if run.context is not None and run.context.settled is not None:
-        # Committed, the lease holds the row no more, and this changes nothing.
-        return of_error(
-            handler, RuntimeError("ctx.settle was called, but not committed"), task.attempt, task.age
-        )
-    return of_answer(handler, answer, task.attempt, task.age)
+def _go_together(task: Task, other: Task) -> bool:
+    """Tell whether two tasks may be attempted together; those of one transaction share a lease."""
+    handler = task.lease.binding.handler
+    if handler.transactional:
+        return task.lease is other.lease
+    return task.lease.binding is other.lease.binding and task.attempt == other.attempt
 
 
-def _of_error(task: Task, handler: Handler, run: Run, error: BaseException) -> Outcome:
-    age = task.age + monotonic() - run.started
-    trace(error, table=handler.table, status=handler.status, key=task.key, attempt=task.attempt)
-    return of_error(handler, error, task.attempt, age)
-
-
-def _context(task: Task, handler: Handler, now: float) -> Context:
-    lease = task.lease
-    assert lease.claimed_at is not None  # noqa: S101 - only the sweeper makes leases without
-    deadline = lease.claimed_at + timedelta(seconds=now - lease.clock + handler.timeout)
-    return Context(
-        table=str(lease.binding.table),
-        row_key=task.key,
-        key=f"{lease.binding}:{task.key}:{task.visit or lease.id}",
-        attempt=task.attempt,
-        deadline=deadline,
-        settle=partial(Store.settle_within, task),
-    )
+def _leave(together: Together, tasks: list[Task]) -> None:
+    """Take tasks out of a transaction, for another one after it."""
+    together.left += tasks
+    left = set(tasks)
+    together.tasks = [task for task in together.tasks if task not in left]

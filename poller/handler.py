@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 History = Literal["all", "failures", "off"]
 
+LARGEST_BATCH = 10_000  # rows
 LONGEST_TIMEOUT = 366 * 86400.0  # seconds
 
 _NAME = re.compile(r'"((?:[^"]|"")+)"|([^."]+)')
@@ -62,6 +63,7 @@ class Handler:
     where: str | None
     order_by: str | None
     due: str | None
+    batch: int = 1
     transactional: bool
     timeout: float
     policy: Policy
@@ -121,6 +123,7 @@ def handler(  # noqa: PLR0913 - the contract's options
     where: str | None = None,
     order_by: str | None = None,
     due: str | None = None,
+    batch: int = 1,
     transactional: bool = False,
     timeout: Duration = "5m",
     attempts: int | None = None,
@@ -142,6 +145,7 @@ def handler(  # noqa: PLR0913 - the contract's options
         where: a further SQL condition on the table's own columns.
         order_by: what comes first, in SQL, e.g. `"priority desc, id"`; by default the primary key.
         due: a timestamp column; the row is due once it has passed (never while it is null).
+        batch: more than 1: give the function a list of up to so many rows; it may answer for each.
         transactional: run it inside the transaction that moves the row, with `ctx.connection` and `ctx.session`.
         timeout: how long one run may take.
         attempts: how many attempts a row has; short for `stop=stop_after_attempt(…)`.
@@ -170,6 +174,7 @@ def handler(  # noqa: PLR0913 - the contract's options
                 where=where,
                 order_by=order_by,
                 due=due,
+                batch=batch,
                 transactional=transactional,
                 timeout=seconds(timeout),
                 policy=policy(attempts=attempts, wait=wait, stop=stop, retry=retry),
@@ -269,6 +274,9 @@ def _check(made: Handler) -> None:
     """
     if not 0 < made.timeout <= LONGEST_TIMEOUT:
         msg = f"timeout must be more than 0 and at most {LONGEST_TIMEOUT / 86400:.0f}d"
+        raise ConfigurationError(msg)
+    if type(made.batch) is not int or not 1 <= made.batch <= LARGEST_BATCH:
+        msg = f"batch must be a whole number from 1 to {LARGEST_BATCH}, got {made.batch!r}"
         raise ConfigurationError(msg)
     if made.history not in get_args(History):
         msg = f"history must be one of {', '.join(get_args(History))}, got {made.history!r}"

@@ -95,8 +95,6 @@ class Context:
     """What the engine knows about this attempt.
 
     Attributes:
-        key: the idempotency key: the same for every attempt at this visit of the row to this status,
-            and for nothing else. Pass it on to whatever must not happen twice.
         attempt: the number of this attempt, from 1.
         deadline: when this attempt times out, by the database's clock, with its time zone.
         cancelled: set at shutdown, at the timeout, and when the lease is lost.
@@ -116,7 +114,7 @@ class Context:
         deadline: datetime,
         settle: Callable[[Any, Transition], None],
     ) -> None:
-        self.key = key
+        self._key = key
         self.attempt = attempt
         self.deadline = deadline
         self.cancelled = Cancelled()
@@ -125,6 +123,14 @@ class Context:
         self._row_key = row_key
         self._settle = settle
         self._lent: tuple[Connection | None, Session | None] = (None, None)
+
+    @property
+    def key(self) -> str:
+        """The idempotency key: the same for every attempt at this visit of the row to this status.
+
+        And for nothing else. Pass it on to whatever must not happen twice.
+        """
+        return self._key
 
     @property
     def connection(self) -> Connection:
@@ -179,6 +185,44 @@ class Context:
         """A logger whose lines carry the table, the key and the attempt."""
         fields = {"table": self._table, "key": self._row_key, "attempt": self.attempt}
         return _ContextLogger(logging.getLogger("poller.handler"), {"poller": fields})
+
+
+class BatchContext(Context):
+    """What the engine knows about this attempt at a batch of rows.
+
+    Attributes:
+        keys: the idempotency key of each row, by `row.key`.
+    """
+
+    def __init__(self, *, table: str, keys: Mapping[Any, str], attempt: int, deadline: datetime) -> None:
+        super().__init__(
+            table=table,
+            row_key=f"{len(keys)} rows",
+            key="",
+            attempt=attempt,
+            deadline=deadline,
+            settle=lambda *_: None,
+        )
+        self.keys = keys
+
+    @property
+    def key(self) -> str:
+        """There is none for a batch.
+
+        Raises:
+            PollerError: always.
+        """
+        msg = "a batch has an idempotency key for each of its rows: ctx.keys[row.key]"
+        raise PollerError(msg)
+
+    def settle(self, *_: Any, **__: Any) -> None:
+        """Be of no use: a batch is moved by what its handler returns.
+
+        Raises:
+            PollerError: always.
+        """
+        msg = "a batch is moved by what its handler returns; make it transactional=True instead of ctx.settle"
+        raise PollerError(msg)
 
 
 class _ContextLogger(logging.LoggerAdapter[logging.Logger]):

@@ -146,10 +146,11 @@ class Store:
                 visit=str(visit),
                 age=age,
                 retaken=True,
+                crashed=crashed,
                 isolated=apart,
                 refusal=refusals.get(key),
             )
-            for lease, key, attempt, apart, visit, age, now in taken
+            for lease, key, attempt, crashed, apart, visit, age, now in taken
         ]
 
     def _show_during(self, binding: Binding, rows: list[Fetched]) -> tuple[list[Fetched], dict[str, str]]:

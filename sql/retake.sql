@@ -6,7 +6,7 @@
 -- Plans    nothing is joined: of arrays and steps no planner knows the size, and it takes nested loops then.
 -- Index    the primary key of poller.attempt; claim_handler.
 with due as materialized (
-    select gen_random_uuid() as lease, a.key, a.attempt, a.isolated, a.visit,
+    select gen_random_uuid() as lease, a.key, a.attempt, a.crashes > 0 as crashed, a.isolated, a.visit,
            extract(epoch from poller.now() - a.first_at)::float8 as age
       from poller.attempt as a
      where a.handler_id = %(handler)s
@@ -20,4 +20,4 @@ with due as materialized (
     insert into poller.claim (lease, handler_id, worker_id, keys)
     select due.lease, %(handler)s, %(worker)s, array[due.key] from due
 )
-select due.lease, due.key, due.attempt, due.isolated, due.visit, due.age, poller.now() from due
+select due.lease, due.key, due.attempt, due.crashed, due.isolated, due.visit, due.age, poller.now() from due

@@ -269,7 +269,7 @@ def test_requests_succeed_or_fail_with_the_reason(project: Project, db: psycopg.
     assert "try later" in (bad.output or "")
     assert (gone.error or "").startswith("GET http://127.0.0.1:1: ")
     assert away.attempt == 1  # refused for good
-    assert (away.error or "").startswith("refused: 169.254.169.254 is where clouds keep their credentials")
+    assert (away.error or "").startswith("refused: 169.254.169.254 is a link-local address")
 
 
 # --- housekeeping ---------------------------------------------------------------------------------------

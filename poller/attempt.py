@@ -1,0 +1,164 @@
+"""One attempt: what a handler is called with, for one row or a batch of them, and what its answer means.
+
+A batch is answered as one: None, a status or a `Transition` are for each of its rows; a list has an answer for
+each in order, and a dict by key, where what it leaves out is None. In these an exception stands for its row.
+What it raises is for the whole: the three that are answers (`Snooze`, `Retry`, `Fail`) are for each row; any
+other is somebody's fault, and nobody knows whose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from poller.lease import Result, Task
+from poller.model import BatchContext, Context, Row
+from poller.outcome import Fail, Outcome, Retry, Snooze, of_answer, of_error
+from poller.store import Store
+from poller.telemetry import trace
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Sequence
+
+    from poller.handler import Handler
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """A call of a handler: for which task, or tasks of a batch, in which coroutine, until when (monotonic)."""
+
+    task: Task
+    started: float
+    deadline: float
+    context: Context | None
+    others: Sequence[Task] = ()
+    coroutine: asyncio.Task[None] | None = None
+    shared: Any = None  # the transaction that it takes part in
+
+    @property
+    def tasks(self) -> list[Task]:
+        """All of them."""
+        return [self.task, *self.others]
+
+    @property
+    def handler(self) -> Handler:
+        """The handler that is called."""
+        return self.task.lease.binding.handler
+
+    def results(self, outcomes: Sequence[Outcome]) -> list[Result]:
+        """Return the results of all tasks; each took its part of the time."""
+        seconds = (monotonic() - self.started) / len(outcomes)
+        return [
+            Result(task, outcome, seconds, self.context)
+            for task, outcome in zip(self.tasks, outcomes, strict=True)
+        ]
+
+
+def begin(task: Task, others: Sequence[Task] = ()) -> Run:
+    """Begin an attempt at a task, or at a batch of tasks of one handler which have all been tried as often."""
+    now = monotonic()
+    handler = task.lease.binding.handler
+    context = _context(task, others, handler, now) if handler.takes_context else None
+    return Run(task, now, now + handler.timeout, context, others)
+
+
+def arguments(run: Run, values: Sequence[tuple[Any, ...]] | None = None) -> tuple[Any, ...]:
+    """Return what the handler is called with.
+
+    Args:
+        run: the attempt.
+        values: the rows as they stand now, if they were fetched anew.
+    """
+    binding = run.task.lease.binding
+    given: Any
+    if binding.handler.batch == 1:
+        given = Row(binding.shape, run.task.values if values is None else values[0])
+    else:
+        given = [Row(binding.shape, each) for each in values or [task.values for task in run.tasks]]
+    return (given,) if run.context is None else (given, run.context)
+
+
+def of_return(run: Run, answer: object) -> list[Outcome]:
+    """Return the outcome of each task of a handler that returned."""
+    if run.context is not None and run.context.settled is not None:
+        # Committed, the lease holds the row no more, and this changes nothing.
+        return failed(run, RuntimeError("ctx.settle was called, but not committed"))
+    if run.handler.batch == 1:
+        return [of_answer(run.handler, answer, run.task.attempt, run.task.age)]
+    try:
+        answers = _answers(run, answer)
+    except (TypeError, ValueError) as error:
+        return failed(run, error)
+    return [
+        of_error(run.handler, each, task.attempt, task.age)
+        if isinstance(each, Exception)
+        else of_answer(run.handler, each, task.attempt, task.age)
+        for task, each in zip(run.tasks, answers, strict=True)
+    ]
+
+
+def of_raise(run: Run, error: BaseException) -> list[Outcome]:
+    """Return the outcome of each task of a handler that raised."""
+    task = run.task
+    trace(error, table=run.handler.table, status=run.handler.status, key=task.key, attempt=task.attempt)
+    return failed(run, error)
+
+
+def failed(run: Run, error: BaseException) -> list[Outcome]:
+    """Return the outcome of each task of an attempt that ended with an error, whoever found it."""
+    took = monotonic() - run.started
+    return [of_error(run.handler, error, task.attempt, task.age + took) for task in run.tasks]
+
+
+def is_somebodys(run: Run, error: BaseException) -> bool:
+    """Tell whether one row of a batch may have failed all of it."""
+    return bool(run.others) and not isinstance(error, Snooze | Retry | Fail)
+
+
+def _answers(run: Run, answer: object) -> list[Any]:
+    """Return an answer for each row of a batch.
+
+    Raises:
+        TypeError, ValueError: it does not fit the batch.
+    """
+    if isinstance(answer, Mapping):
+        keys = [row.key for row in arguments(run)[0]]
+        unknown = [key for key in answer if key not in keys]
+        if unknown:
+            msg = f"the handler answered for {unknown[0]!r}, which is none of its {len(keys)} rows"
+            raise ValueError(msg)
+        return [answer.get(key) for key in keys]
+    if isinstance(answer, list | tuple):
+        if len(answer) != len(run.tasks):
+            msg = f"the handler gave {len(answer)} answers for {len(run.tasks)} rows"
+            raise ValueError(msg)
+        return list(answer)
+    return [answer] * len(run.tasks)
+
+
+def _context(task: Task, others: Sequence[Task], handler: Handler, now: float) -> Context:
+    lease = task.lease
+    assert lease.claimed_at is not None  # noqa: S101 - only the sweeper makes leases without
+    deadline = lease.claimed_at + timedelta(seconds=now - lease.clock + handler.timeout)
+    if handler.batch > 1:
+        keys = {Row(lease.binding.shape, each.values).key: _key(each) for each in (task, *others)}
+        return BatchContext(
+            table=str(lease.binding.table), keys=keys, attempt=task.attempt, deadline=deadline
+        )
+    return Context(
+        table=str(lease.binding.table),
+        row_key=task.key,
+        key=_key(task),
+        attempt=task.attempt,
+        deadline=deadline,
+        settle=partial(Store.settle_within, task),
+    )
+
+
+def _key(task: Task) -> str:
+    return f"{task.lease.binding}:{task.key}:{task.visit or task.lease.id}"
