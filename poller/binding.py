@@ -62,6 +62,26 @@ class Binding:
         )
 
     @cached_property
+    def group(self) -> sql.Composed:
+        """What rows `t` of the same `per_key` have in common, as text; null if one of its columns is."""
+        columns = [sql.Identifier("t", name) for name in self.handler.per_key]
+        if len(columns) == 1:
+            return sql.SQL("{}::text").format(columns[0])
+        texts = sql.SQL(", ").join(sql.SQL("{}::text").format(each) for each in columns)
+        every = sql.SQL(", ").join(columns)
+        return sql.SQL("case when ({}) is not null then array[{}]::text end").format(every, texts)
+
+    @cached_property
+    def claim_keyed(self) -> sql.Composed:
+        """The claim of rows whose turn it is."""
+        return self._keyed("claim_keyed")
+
+    @cached_property
+    def retries_keyed(self) -> sql.Composed:
+        """The claim of rows whose next attempt is due and whose turn it is."""
+        return self._keyed("retries_keyed")
+
+    @cached_property
     def claim_first(self) -> sql.Composed:
         """The claim from the beginning of the order."""
         return self._claim("claim", after=_TRUE)
@@ -195,6 +215,14 @@ class Binding:
             due=self.due,
             claimed_columns=self._claimed(),
             order=self.order,
+        )
+
+    def _keyed(self, name: str) -> sql.Composed:
+        return self._claim(
+            name,
+            group=self.group,
+            busy_columns=self.table.key_values('b."~key"'),
+            chosen_columns=self.table.key_values('chosen."~key"'),
         )
 
     def _columns(self) -> sql.Composed:

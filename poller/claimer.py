@@ -7,7 +7,11 @@ only when a slot is free: a claim that ends with its worker counts as an attempt
 
 Rows in trouble (waiting, parked) keep their status, and each look from the beginning walks over them. So a
 claim goes on where the last one ended, and a handler starts from the beginning again only as often as that
-costs a twentieth of the time. `order_by` asks for the first row always, so there each look begins anew.
+costs a twentieth of the time. `order_by` asks for the first row always, so there each look begins anew; so it
+does with `per_key`, whose rows have to wait for the ones before them.
+
+A handler at a limit of the fleet is held: not looked at until the limit can have changed, which is when one of
+its rows here has been settled, or after a while, or at the time at which its rate allows another.
 
 On failure: a claim whose COMMIT was answered by an error may have been committed. Its rows would be leased to
 a living worker that does not know it, so after every fault the leases in the database are held against those
@@ -35,7 +39,7 @@ if TYPE_CHECKING:
 
     from poller.binding import Binding
     from poller.executor import Executor
-    from poller.store import Store
+    from poller.store import Claimed, Store
 
 LARGEST = 500  # rows in one claim
 HORIZON = 0.1  # seconds of work that may wait in this process
@@ -54,13 +58,17 @@ class Position:
         after: the last key looked at; the next look goes on past it.
         at_end: nothing was found past it: the next look begins at the top, if it is time.
         top_at: when a look from the top is affordable again (monotonic).
-        out_of_order_until: when a handler whose table is broken is tried again (monotonic).
+        held_until: when a handler whose table is broken, or which is at a limit, is looked at again (monotonic).
+        until_settled: an outcome of the handler ends that, too.
+        settled: how many times such outcomes have come.
     """
 
     after: str | None = None
     at_end: bool = True
     top_at: float = 0.0
-    out_of_order_until: float = 0.0
+    held_until: float = 0.0
+    until_settled: bool = False
+    settled: int = 0
 
 
 class Claimer:
@@ -115,18 +123,33 @@ class Claimer:
             self._claim(binding, worker, fresh=binding in fresh, retries=binding in retries)
         self._idle = not (fresh or retries)
         if self._idle:
-            return self._poll
+            return self._until_next()
         return self._wait_for_room() if self._more else 0.0
 
     def look(self) -> None:
         """Have the next round ask what is due, instead of going on with what it knows."""
         self._peek_at = 0.0
 
+    def freed(self, binding: Binding) -> None:
+        """Have a handler at a limit looked at again: some of its rows have been settled."""
+        position = self._positions[binding]
+        position.settled += 1
+        if position.until_settled:
+            position.held_until = 0.0
+            self.look()
+
+    def notice(self) -> None:
+        """Have all be looked at: somebody says that there is something new."""
+        self.look()
+        for position in self._positions.values():
+            if position.until_settled:
+                position.held_until = 0.0
+
     def start_over(self) -> None:
         """Have the next looks begin at the top, whatever that costs."""
         self.look()
         for position in self._positions.values():
-            position.at_end, position.top_at = True, 0.0
+            position.at_end, position.top_at, position.held_until = True, 0.0, 0.0
 
     def is_hungry(self) -> bool:
         """Tell whether the queue has run low since the last round found more than there was room for."""
@@ -154,7 +177,13 @@ class Claimer:
         """Sleep until the executor's queue has run down to half, which wakes this loop."""
         self._low = self._executor.waiting // 2
         roomy = any(self._room(binding) > 0 for binding in self._more)
-        return 0.0 if roomy and self.is_hungry() else self._poll
+        return 0.0 if roomy and self.is_hungry() else self._until_next()
+
+    def _until_next(self) -> float:
+        """Return the seconds to the next look at all handlers, or at one that is held until then."""
+        now = monotonic()
+        ends = [each.held_until for each in self._positions.values() if each.held_until > now]
+        return min([self._poll, *(end - now for end in ends)])
 
     # --- what is due ------------------------------------------------------------------------------
 
@@ -164,7 +193,7 @@ class Claimer:
         While rows are known to be there, the others are asked for once in a poll interval only.
         """
         now = monotonic()
-        able = [each for each in self._bindings if self._positions[each].out_of_order_until < now]
+        able = [each for each in self._bindings if self._positions[each].held_until <= now]
         if self._more and now < self._peek_at:
             return self._more.intersection(able), set()
         self._peek_at = now + self._poll
@@ -196,7 +225,7 @@ class Claimer:
     def _after(self, binding: Binding) -> str | None:
         """Return the key to go on from, or None for the top."""
         position = self._positions[binding]
-        if binding.handler.order_by is not None:
+        if not _goes_on(binding):
             return None
         return None if position.at_end and monotonic() >= position.top_at else position.after
 
@@ -208,13 +237,13 @@ class Claimer:
         position = self._positions[binding]
         position.at_end = True
         position.top_at = monotonic() + SHARE * seconds
-        if seconds > QUICK and binding.handler.order_by is None:
+        if seconds > QUICK and _goes_on(binding):
             position.after = self._store.last_key(binding) or position.after
 
     def _put_out_of_order(self, binding: Binding, error: psycopg.Error) -> None:
         """Leave a handler out for a while; its table is looked at anew by then."""
         problem(f"{binding}: {str(error).splitlines()[0]}; tried again in {OUT_OF_ORDER:.0f}s")
-        self._positions[binding] = Position(out_of_order_until=monotonic() + OUT_OF_ORDER)
+        self._positions[binding] = Position(held_until=monotonic() + OUT_OF_ORDER)
         self._more.discard(binding)
         with contextlib.suppress(ConfigurationError):
             binding.rebind(self._store.link.connection)
@@ -248,14 +277,33 @@ class Claimer:
                 self._give_back(Result(task, outcome, 0.0))
 
     def _claim_retries(self, binding: Binding, worker: int) -> None:
-        limit = self._startable(binding)
+        limit, settled = self._startable(binding), self._positions[binding].settled
         isolated = not self._executor.holds_isolated()
-        tasks = self._store.claim_retries(binding, worker, limit, isolated=isolated)
-        self._submit(tasks, first=True)
-        if len(tasks) < limit:
-            self._store.tidy_retries(binding)
-        else:
+        claimed = self._store.claim_retries(binding, worker, limit, isolated=isolated)
+        self._submit(claimed.tasks, first=True)
+        if self._hold(binding, claimed, settled):
+            return
+        if claimed.full:
             self.look()  # more of them may be due
+        else:
+            self._store.tidy_retries(binding)
+
+    def _hold(self, binding: Binding, claimed: Claimed, settled: int) -> bool:
+        """Leave a handler alone for as long as a limit of the fleet allows no more of its rows.
+
+        Args:
+            binding: the handler.
+            claimed: what a claim has brought.
+            settled: the position's, before that claim: an outcome that came since is not to be missed.
+        """
+        if claimed.again_in is None and not claimed.until_settled:
+            return False
+        position = self._positions[binding]
+        position.until_settled = claimed.until_settled
+        position.held_until = monotonic() + (self._poll if claimed.again_in is None else claimed.again_in)
+        if claimed.until_settled and position.settled != settled:
+            position.held_until = 0.0
+        return True
 
     def _claim_fresh(self, binding: Binding, worker: int) -> None:
         self._more.discard(binding)
@@ -264,13 +312,15 @@ class Claimer:
             self._more.add(binding)
             return
         position = self._positions[binding]
-        after = self._after(binding)
+        after, settled = self._after(binding), position.settled
         began = monotonic()
-        tasks, last, full = self._store.claim(binding, worker, room, after)
-        self._submit(tasks, first=_has_one_attempt(binding))
-        position.after = last or position.after
-        position.at_end = not full
-        if full:
+        claimed = self._store.claim(binding, worker, room, after)
+        self._submit(claimed.tasks, first=_goes_first(binding))
+        position.after = claimed.last or position.after
+        position.at_end = not claimed.full
+        if self._hold(binding, claimed, settled):
+            return
+        if claimed.full:
             self._more.add(binding)
             self._tell_others()
         elif after is None:
@@ -285,7 +335,7 @@ class Claimer:
     def _room(self, binding: Binding) -> int:
         """Return how many rows to claim now."""
         mean = self._mean_seconds.get(binding)
-        if mean is None or _has_one_attempt(binding):
+        if mean is None or _goes_first(binding):
             return self._startable(binding)
         waiting = self._executor.waiting
         ahead = int(HORIZON * self._executor.slots / max(mean, 1e-6))
@@ -295,6 +345,8 @@ class Claimer:
     def _startable(self, binding: Binding) -> int:
         """Return how many rows could start at once, or as the next of a queue that moves."""
         executor = self._executor
+        if binding.handler.rate is not None:
+            return _whole_batches(binding, executor.free * binding.handler.batch)
         places = executor.free or (executor.slots if executor.waiting else 0)
         return _whole_batches(binding, places * binding.handler.batch)
 
@@ -305,5 +357,12 @@ def _whole_batches(binding: Binding, rows: int) -> int:
     return min(-(-rows // batch) * batch, max(LARGEST, batch))
 
 
-def _has_one_attempt(binding: Binding) -> bool:
-    return binding.handler.policy.is_last(1)
+def _goes_first(binding: Binding) -> bool:
+    """Tell whether rows are claimed only when they can begin at once, or as the next."""
+    handler = binding.handler
+    return handler.limit is not None or handler.rate is not None or handler.policy.is_last(1)
+
+
+def _goes_on(binding: Binding) -> bool:
+    """Tell whether a claim may go on where the last one ended, rather than look for the first row always."""
+    return binding.handler.order_by is None and not binding.handler.per_key

@@ -243,7 +243,10 @@ class Executor:
         while not self._closing:
             if monotonic() < self._trusted_until() and self.running < self.slots:
                 with contextlib.suppress(IndexError):
-                    return self._plain.popleft()
+                    task = self._plain.popleft()
+                    if not self._is_late(task):
+                        return task
+                    continue
             with self._arrived:
                 if self._plain:
                     self._arrived.wait(0.01)  # a coroutine has the slot, or the lease is in doubt
@@ -251,6 +254,13 @@ class Executor:
                     self._idle += 1
                     self._arrived.wait()
         return None
+
+    def _is_late(self, task: Task) -> bool:
+        """Give a task back that could not begin in time."""
+        if monotonic() <= task.lease.begin_by:
+            return False
+        self._report(Result(task, released(task.lease.binding.handler, task.attempt), 0.0))
+        return True
 
     def _attempt(self, task: Task) -> bool:
         """Run a handler to its result; return False if the watchdog has given up on this thread."""
@@ -456,6 +466,8 @@ class Executor:
                 self._loop.call_later(0.01, self._pump)
                 return
             task = self._coroutines.popleft()
+            if self._is_late(task):
+                continue
             others = self._companions(self._coroutines, task) if task.lease.binding.handler.batch > 1 else ()
             run = self._begin(task, others)
             run.coroutine = self._loop.create_task(self._attempt_coroutine(run))
@@ -491,7 +503,8 @@ def _go_together(task: Task, other: Task) -> bool:
     handler = task.lease.binding.handler
     if handler.transactional:
         return task.lease is other.lease
-    return task.lease.binding is other.lease.binding and task.attempt == other.attempt
+    alike = (task.lease.binding, task.attempt, task.lease.begin_by)
+    return alike == (other.lease.binding, other.attempt, other.lease.begin_by)
 
 
 def _leave(together: Together, tasks: list[Task]) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
-from poller.duration import Duration, seconds
+from poller.duration import Duration, seconds, words
 from poller.errors import ConfigurationError
 from poller.outcome import Outcome, Verdict, status_text
 from poller.policy import Policy, policy
@@ -28,8 +28,11 @@ if TYPE_CHECKING:
 History = Literal["all", "failures", "off"]
 
 LARGEST_BATCH = 10_000  # rows
+MOST = 2**31 - 1  # rows: an integer of Postgres
+SHORTEST_WINDOW = 0.1  # seconds of a rate
 LONGEST_TIMEOUT = 366 * 86400.0  # seconds
 
+_RATE = re.compile(r"\s*(\d+)\s*/\s*(\S+)\s*")
 _NAME = re.compile(r'"((?:[^"]|"")+)"|([^."]+)')
 
 
@@ -42,6 +45,23 @@ class TableName:
 
     def __str__(self) -> str:
         return dotted(self.schema, self.name) if self.schema else dotted(self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """At most so many rows may be begun within any `window` seconds.
+
+    A worker cannot know when its handler begins to the microsecond, so `rows` are claimed within a window
+    that is longer by `slack`, and one that has not begun within `slack` seconds of its claim is given back.
+    """
+
+    rows: int
+    window: float
+
+    @property
+    def slack(self) -> float:
+        """How late a row may begin after its claim, in seconds."""
+        return min(self.window / 20, 0.25)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -64,6 +84,11 @@ class Handler:
     order_by: str | None
     due: str | None
     batch: int = 1
+    limit: int | None = None
+    per_key: tuple[str, ...] = ()
+    per_key_limit: int = 1
+    in_order: bool = True
+    rate: Rate | None = None
     transactional: bool
     timeout: float
     policy: Policy
@@ -89,6 +114,11 @@ class Handler:
     def label(self) -> str:
         """What tells it from the other handlers of its table: its status, or its name."""
         return self.name or self.status
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether how many of its rows may be in flight depends on the whole fleet."""
+        return self.limit is not None or self.rate is not None or bool(self.per_key)
 
     @functools.cached_property
     def moved(self) -> Outcome | None:
@@ -124,6 +154,11 @@ def handler(  # noqa: PLR0913 - the contract's options
     order_by: str | None = None,
     due: str | None = None,
     batch: int = 1,
+    limit: int | None = None,
+    per_key: str | Iterable[str] = (),
+    per_key_limit: int = 1,
+    in_order: bool = True,
+    rate: str | None = None,
     transactional: bool = False,
     timeout: Duration = "5m",
     attempts: int | None = None,
@@ -146,6 +181,11 @@ def handler(  # noqa: PLR0913 - the contract's options
         order_by: what comes first, in SQL, e.g. `"priority desc, id"`; by default the primary key.
         due: a timestamp column; the row is due once it has passed (never while it is null).
         batch: more than 1: give the function a list of up to so many rows; it may answer for each.
+        limit: how many rows may be in flight over the whole fleet.
+        per_key: the column, or columns, whose equal values are handled one at a time, in order.
+        per_key_limit: how many of them at a time.
+        in_order: a row that waits for another attempt, or is snoozed, holds back those of its `per_key`.
+        rate: how many rows may be begun within any such time over the whole fleet, e.g. `"100/1m"`.
         transactional: run it inside the transaction that moves the row, with `ctx.connection` and `ctx.session`.
         timeout: how long one run may take.
         attempts: how many attempts a row has; short for `stop=stop_after_attempt(…)`.
@@ -175,6 +215,11 @@ def handler(  # noqa: PLR0913 - the contract's options
                 order_by=order_by,
                 due=due,
                 batch=batch,
+                limit=limit,
+                per_key=(per_key,) if isinstance(per_key, str) else tuple(per_key),
+                per_key_limit=per_key_limit,
+                in_order=in_order,
+                rate=_rate(rate),
                 transactional=transactional,
                 timeout=seconds(timeout),
                 policy=policy(attempts=attempts, wait=wait, stop=stop, retry=retry),
@@ -275,8 +320,14 @@ def _check(made: Handler) -> None:
     if not 0 < made.timeout <= LONGEST_TIMEOUT:
         msg = f"timeout must be more than 0 and at most {LONGEST_TIMEOUT / 86400:.0f}d"
         raise ConfigurationError(msg)
-    if type(made.batch) is not int or not 1 <= made.batch <= LARGEST_BATCH:
-        msg = f"batch must be a whole number from 1 to {LARGEST_BATCH}, got {made.batch!r}"
+    _check_number("batch", made.batch, LARGEST_BATCH)
+    _check_number("limit", 1 if made.limit is None else made.limit, MOST)
+    _check_number("per_key_limit", made.per_key_limit, MOST)
+    if not all(isinstance(name, str) and name for name in made.per_key):
+        msg = f"per_key must be the name of a column, or several, got {made.per_key!r}"
+        raise ConfigurationError(msg)
+    if made.per_key_limit > 1 and not made.per_key:
+        msg = "per_key_limit needs a per_key; give limit= for all rows together"
         raise ConfigurationError(msg)
     if made.history not in get_args(History):
         msg = f"history must be one of {', '.join(get_args(History))}, got {made.history!r}"
@@ -296,6 +347,35 @@ def _check(made: Handler) -> None:
             "raise Snooze to look again later, or give due="
         )
         raise ConfigurationError(msg)
+
+
+def _check_number(option: str, value: object, most: int) -> None:
+    if type(value) is not int or not 1 <= value <= most:
+        msg = f"{option} must be a whole number from 1 to {most}, got {value!r}"
+        raise ConfigurationError(msg)
+
+
+def _rate(text: object) -> Rate | None:
+    """Return a rate written as `100/1m`.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    if text is None:
+        return None
+    match = _RATE.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        msg = f"rate must be rows in a time, like '100/1m' or '10/s', got {text!r}"
+        raise ConfigurationError(msg)
+    rows, window = match.groups()
+    found = Rate(int(rows), seconds(window if window[0].isdigit() else f"1{window}"))
+    _check_number("the rows of a rate", found.rows, MOST)
+    if not SHORTEST_WINDOW <= found.window <= LONGEST_TIMEOUT:
+        msg = (
+            f"the time of a rate must be at least {words(SHORTEST_WINDOW)}, and at most a year, got {text!r}"
+        )
+        raise ConfigurationError(msg)
+    return found
 
 
 def _name(function: Callable[..., Any]) -> str:

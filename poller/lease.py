@@ -28,6 +28,7 @@ class Lease:
         worker: the id of the worker that took it.
         claimed_at: when it was taken, by the database's clock.
         clock: this process's monotonic clock at that moment, to reckon from.
+        begin_by: until when (by that clock) the handler may begin; after that the row is given back.
     """
 
     id: str
@@ -35,6 +36,7 @@ class Lease:
     binding: Binding
     claimed_at: datetime | None
     clock: float
+    begin_by: float = float("inf")
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from poller.handler import Handler
 
-NEWEST = "0002"
+NEWEST = "0003"
 
 
 def version(connection: psycopg.Connection[Any]) -> str | None:

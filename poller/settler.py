@@ -57,6 +57,7 @@ class Settler:
     Args:
         store: on a link of its own.
         busy: tells whether more results are on their way.
+        freed: called with a handler that has limits once rows of it have been settled.
         observe: called with each written result and what became of it (for tests and counts).
     """
 
@@ -65,10 +66,12 @@ class Settler:
         store: Store,
         busy: Callable[[], bool] = lambda: False,
         observe: Observer | None = None,
+        freed: Callable[[Binding], None] = lambda _: None,
     ) -> None:
         self._store = store
         self._busy = busy
         self._observe = observe
+        self._freed = freed
         self._results: deque[Result] = deque()
         self._arrived = threading.Event()
         self._writing = 0
@@ -205,6 +208,8 @@ class Settler:
             elif self._observe is not None:
                 self._observe(result, what)
         _tell(binding, [each for each in seen if each[1] not in _QUIET])
+        if binding.handler.is_limited:
+            self._freed(binding)
 
     def settled(self, pairs: list[tuple[Result, str]]) -> None:
         """Take note of results that are written already, and what became of them."""

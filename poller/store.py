@@ -6,6 +6,7 @@ error means depends on who asked, and the service that owns the store decides.
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from poller.binding import Binding
     from poller.database import Link
+    from poller.handler import Handler
     from poller.outcome import Transition
 
 UNION_ALL = sql.SQL(" union all ")
@@ -75,12 +77,54 @@ class DeadClaim:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What a claim has brought.
+
+    Attributes:
+        tasks: a task for each row.
+        last: the key of the last row looked at.
+        full: there may be more.
+        again_in: if a limit of the fleet kept it from any: the seconds after which to look again.
+        until_settled: if so: an outcome of the handler may change that, whenever it comes.
+    """
+
+    tasks: list[Task]
+    last: str | None = None
+    full: bool = False
+    again_in: float | None = None
+    until_settled: bool = False
+
+
+NOTHING = Claimed([])
+NOBODYS_TURN = Claimed([], until_settled=True)  # what is due must wait for what is in flight
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How many rows of a handler may be claimed now, over the whole fleet.
+
+    Attributes:
+        rows: so many.
+        begun: when it was asked for (monotonic).
+        none: what a claim brings if there is no room.
+    """
+
+    rows: int
+    begun: float
+    none: Claimed = NOTHING
+
+
 _WHY = {
     "late": "the lease has ended",
     "superseded": "somebody else has changed its status",
     "gone": "it has been deleted",
     "refused": SWALLOWED,
 }
+
+
+LOOK = 2000  # rows among which it is looked for those whose turn it is
+OTHERS_TURN = (0.002, 0.02)  # seconds, at random, that another's claim is left for
 
 
 class Store:
@@ -91,55 +135,67 @@ class Store:
 
     # --- claiming ---------------------------------------------------------------------------------
 
-    def claim(
-        self, binding: Binding, worker: int, limit: int, after: str | None = None
-    ) -> tuple[list[Task], str | None, bool]:
-        """Claim up to `limit` fresh rows, in order, past the key `after`.
-
-        Returns:
-            the tasks, the last key looked at, and whether there may be more past it.
-        """
+    def claim(self, binding: Binding, worker: int, limit: int, after: str | None = None) -> Claimed:
+        """Claim up to `limit` fresh rows, in order, past the key `after`."""
         look = binding.claim_first if after is None else binding.claim_next
         asked = {"handler": binding.id, "limit": limit, "after": after}
         connection = self.link.connection
         with connection.transaction():
+            room = self._room(binding, limit)
+            if room.rows <= 0:
+                return room.none
+            asked["limit"] = room.rows
+            if binding.handler.per_key:
+                look = binding.claim_keyed
+                asked |= _turns(binding.handler)
             rows = fetch(connection, look, asked)
             if not rows:
-                return [], None, False
+                return NOBODYS_TURN if binding.handler.per_key else NOTHING
             keys = array(row[0] for row in rows)
             took = {"handler": binding.id, "worker": worker, "keys": keys}
             taken = connection.execute(statement("take"), took).fetchone()
-            last, full = rows[-1][0], len(rows) == limit
+            last, full = rows[-1][0], len(rows) == room.rows
             if taken is None:
-                return [], last, full
+                return Claimed([], last, full)
             if len(taken[1]) < len(rows):
                 ours = set(taken[1])
                 rows = [row for row in rows if row[0] in ours]
             rows, refusals = self._show_during(binding, rows)
-        lease = Lease(str(taken[0]), worker, binding, taken[2], monotonic())
-        return [Task(lease, row[0], row, refusal=refusals.get(row[0])) for row in rows], last, full
+            self._write_started(binding, len(rows))
+        lease = Lease(str(taken[0]), worker, binding, taken[2], monotonic(), _begin_by(binding, room))
+        tasks = [Task(lease, row[0], row, refusal=refusals.get(row[0])) for row in rows]
+        return Claimed(tasks, last, full)
 
-    def claim_retries(self, binding: Binding, worker: int, limit: int, *, isolated: bool) -> list[Task]:
+    def claim_retries(self, binding: Binding, worker: int, limit: int, *, isolated: bool) -> Claimed:
         """Claim up to `limit` rows whose next attempt is due, each under a lease of its own.
 
         At most one of them is isolated, and none unless `isolated` is true.
         """
         if limit <= 0:
-            return []
-        asked = {"handler": binding.id, "limit": limit, "isolated": isolated}
+            return NOTHING
+        look = binding.claim_retries
+        asked: dict[str, Any] = {"handler": binding.id, "isolated": isolated}
         connection = self.link.connection
         with connection.transaction():
-            found = {row[0]: row for row in fetch(connection, binding.claim_retries, asked)}
+            room = self._room(binding, limit)
+            if room.rows <= 0:
+                return room.none
+            asked["limit"] = room.rows
+            if binding.handler.per_key:
+                look = binding.retries_keyed
+                asked |= _turns(binding.handler)
+            found = {row[0]: row for row in fetch(connection, look, asked)}
             if not found:
-                return []
+                return NOBODYS_TURN if binding.handler.per_key else NOTHING
             took = {"handler": binding.id, "worker": worker, "keys": array(found)}
             taken = connection.execute(statement("retake"), took).fetchall()
             shown, refusals = self._show_during(binding, [found[each[1]] for each in taken])
+            self._write_started(binding, len(taken))
         rows = {row[0]: row for row in shown}
         clock = monotonic()
-        return [
+        tasks = [
             Task(
-                Lease(str(lease), worker, binding, now, clock),
+                Lease(str(lease), worker, binding, now, clock, _begin_by(binding, room)),
                 key,
                 rows[key],
                 attempt=attempt + 1,
@@ -152,6 +208,39 @@ class Store:
             )
             for lease, key, attempt, crashed, apart, visit, age, now in taken
         ]
+        return Claimed(tasks, full=len(found) == room.rows)
+
+    def _room(self, binding: Binding, limit: int) -> Room:
+        """Return how many of `limit` rows may be claimed, by the limits of the handler; others wait meanwhile."""
+        handler, begun = binding.handler, monotonic()
+        if not handler.is_limited:
+            return Room(limit, begun)
+        connection = self.link.connection
+        row = connection.execute(statement("claim_alone"), {"handler": binding.id}).fetchone()
+        if row is None or not row[0]:
+            return Room(0, begun, Claimed([], again_in=random.uniform(*OTHERS_TURN)))  # noqa: S311 - to part, not to hide
+        if handler.limit is None and handler.rate is None:
+            return Room(limit, begun)
+        asked = {
+            "handler": binding.id,
+            "limit": handler.limit,
+            "rate": handler.rate and handler.rate.rows,
+            "window": handler.rate.window + handler.rate.slack if handler.rate else 0.0,
+        }
+        row = connection.execute(statement("room"), asked).fetchone()
+        assert row is not None  # noqa: S101 - an aggregate without groups has one row
+        by_limit, by_rate, again_in = row
+        rows = min(each for each in (limit, by_limit, by_rate) if each is not None)
+        none = Claimed([], until_settled=True)
+        if by_rate is not None and by_rate <= 0:
+            none = Claimed([], again_in=max(0.0, again_in))
+        return Room(rows, begun, none)
+
+    def _write_started(self, binding: Binding, rows: int) -> None:
+        rate = binding.handler.rate
+        if rate is not None and rows:
+            asked = {"handler": binding.id, "rows": rows, "window": rate.window + rate.slack}
+            self.link.connection.execute(statement("started"), asked)
 
     def _show_during(self, binding: Binding, rows: list[Fetched]) -> tuple[list[Fetched], dict[str, str]]:
         """Show rows to be in work, if the handler has a `during`.
@@ -345,3 +434,14 @@ class Store:
         """Count the rows that are due and not parked."""
         counts = (self.link.connection.execute(each.count_due, {}).fetchone() for each in bindings)
         return sum(row[0] for row in counts if row)
+
+
+def _turns(handler: Handler) -> dict[str, Any]:
+    """Return what the claims of a handler with a `per_key` ask for besides."""
+    return {"look": LOOK, "per_key_limit": handler.per_key_limit, "in_order": handler.in_order}
+
+
+def _begin_by(binding: Binding, room: Room) -> float:
+    """Return until when a row may begin, if it must not begin late."""
+    rate = binding.handler.rate
+    return float("inf") if rate is None else room.begun + rate.slack

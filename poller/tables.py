@@ -19,7 +19,7 @@ from poller.handler import dotted
 from poller.queries import statement, trusted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from poller.handler import Handler, TableName
 
@@ -199,7 +199,11 @@ def faults(connection: psycopg.Connection[Any], handler: Handler, table: Table) 
     A column is missing or of the wrong type, or the status column would not take one of the handler's
     statuses; the line says which, and what it takes.
     """
-    looks = [partial(_check_column, handler, table), partial(_check_due, handler, table)]
+    looks: list[Callable[[], object]] = [
+        partial(_check_column, handler, table),
+        partial(_check_due, handler, table),
+    ]
+    looks += [partial(_existing, table, name, "per_key") for name in handler.per_key]
     if handler.column in table.columns:
         column = table.columns[handler.column]
         looks += [partial(check_status, connection, table, column, each) for each in handler.reachable]

@@ -65,7 +65,7 @@ class Worker:
         self._options = options
         settling = Store(Link(url, "settler"))
         claiming = Store(Link(url, "claimer"))
-        self._settler = Settler(settling, self._is_busy)
+        self._settler = Settler(settling, self._is_busy, freed=self._freed)
         self._executor = Executor(
             options.slots,
             self._report,
@@ -135,6 +135,10 @@ class Worker:
         if self._claimer.is_hungry():
             self._claiming.wake()
 
+    def _freed(self, binding: Binding) -> None:
+        self._claimer.freed(binding)
+        self._claiming.wake()
+
     def _trusted_until(self) -> float:
         return self._heartbeat.trusted_until()  # which is made after the executor
 
@@ -142,7 +146,7 @@ class Worker:
         return self._executor.running > 0 or self._executor.waiting > 0
 
     def _look(self) -> None:
-        self._claimer.look()
+        self._claimer.notice()
         self._claiming.wake()
 
     # --- stopping ----------------------------------------------------------------------------------

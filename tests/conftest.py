@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 
 from poller import schema
+from tests.claiming import Worker
 from tests.cli import InProcess
 from tests.harness import Project
 from tests.servers import fresh_database, shared_server
@@ -15,6 +17,9 @@ from tests.servers import fresh_database, shared_server
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from poller.binding import Binding
+    from tests.claiming import NewWorker
 
 
 @pytest.fixture(scope="session")
@@ -51,6 +56,19 @@ def db(url: str) -> Iterator[psycopg.Connection[Any]]:
     """A connection to the test's database, in autocommit mode."""
     with psycopg.connect(url, autocommit=True) as connection:
         yield connection
+
+
+@pytest.fixture
+def join(url: str) -> Iterator[NewWorker]:
+    """Makes workers that claim by hand, and closes their connections with the test."""
+    with contextlib.ExitStack() as stack:
+
+        def make(binding: Binding) -> Worker:
+            worker = Worker(url, binding)
+            stack.callback(worker.link.close)
+            return worker
+
+        yield make
 
 
 @pytest.fixture

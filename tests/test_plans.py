@@ -19,7 +19,7 @@ from poller.database import Link
 from poller.lease import Result
 from poller.outcome import Outcome, Verdict
 from poller.queries import array
-from poller.store import Store
+from poller.store import LOOK, Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -99,7 +99,7 @@ def _fill(db: psycopg.Connection[Any], kind: str, *, analyzed: bool) -> None:
     )
     db.execute(f"create index on thing ({key}) where status = 'pending'")  # type: ignore[call-overload]
     db.execute(
-        f"insert into thing select {values}, case when i % 41 = 0 then 'pending' else 'normal' end, 0"  # type: ignore[call-overload]
+        f"insert into thing select {values}, case when i % 41 = 0 then 'pending' else 'normal' end, i % 4999"  # type: ignore[call-overload]
         f" from generate_series(1, {FINISHED + PENDING}) i"
     )
     if analyzed:
@@ -111,20 +111,20 @@ def _park(db: psycopg.Connection[Any], binding: Binding) -> None:
     row_text = binding.table.key_text().as_string(db)
     db.execute(
         "insert into thing (id, status, n)"  # type: ignore[call-overload]
-        f" select i, 'pending', 1 from generate_series({-PARKED}, -1) i"
+        f" select i, 'pending', i from generate_series({-PARKED}, -1) i"
     )
     db.execute(
         "insert into poller.attempt (handler_id, key, state, attempt, isolated, next_at, error, visit, first_at)"  # type: ignore[call-overload]
         f" select {binding.id}, {row_text}, 'parked', 5, false, now(), 'no', gen_random_uuid(), now()"
-        " from thing t where n = 1"
+        " from thing t where n < 0"
     )
 
 
 def _work(row: Any) -> None: ...
 
 
-def _joined(db: psycopg.Connection[Any], link: Link) -> tuple[Binding, int]:
-    binding = bind(db, handler("thing", status="pending", to="normal")(_work))
+def _joined(db: psycopg.Connection[Any], link: Link, **options: Any) -> tuple[Binding, int]:
+    binding = bind(db, handler("thing", status="pending", to="normal", **options)(_work))
     Store(link).register_handlers([binding])
     row = db.execute(
         "insert into poller.worker (supervisor, host, pid, slots, handlers, lease)"
@@ -146,13 +146,14 @@ def _cycle(link: Link, binding: Binding, worker: int, mode: str) -> dict[str, li
 
     store.peek([binding], {})
     step("peek")
-    tasks, last, _ = store.claim(binding, worker, BATCH)
+    first = store.claim(binding, worker, BATCH)
+    tasks = first.tasks
     assert len(tasks) == BATCH
     step("claim")
-    more, _, _ = store.claim(binding, worker, BATCH, last)
+    more = store.claim(binding, worker, BATCH, first.last).tasks
     assert len(more) == BATCH
     step("claim what comes after")
-    store.peek([binding], {binding: last})
+    store.peek([binding], {binding: first.last})
     step("peek after")
     keys = {"keys": array(task.key for task in tasks)}
     assert explaining.execute(binding.lock_rows, keys).rowcount == BATCH
@@ -160,7 +161,7 @@ def _cycle(link: Link, binding: Binding, worker: int, mode: str) -> dict[str, li
     retry = Outcome(Verdict.RETRYING, delay=0.0, attempt=1, error="no")
     assert store.settle([Result(task, retry, 0.1) for task in tasks]) == ["retrying"] * BATCH
     step("settle as failed")
-    again = store.claim_retries(binding, worker, BATCH, isolated=True)
+    again = store.claim_retries(binding, worker, BATCH, isolated=True).tasks
     assert len(again) == BATCH
     step("claim retries")
     moved = Outcome(Verdict.MOVED, to="normal")
@@ -181,6 +182,18 @@ def test_hot_statements_go_through_little_more_than_they_take(
     for mode in ("force_custom_plan", "force_generic_plan"):
         for name, counts in _cycle(link, binding, worker, mode).items():
             assert max(counts) <= NODES * A_NODE, (mode, name, counts)
+
+
+@pytest.mark.parametrize("analyzed", [True, False], ids=["analyzed", "never analyzed"])
+def test_claims_by_key_go_through_the_rows_before_those_they_take(
+    db: psycopg.Connection[Any], link: Link, analyzed: Any
+) -> None:
+    """Of keys in flight, each once; and of the rest those among which they look. Nothing once a key."""
+    _fill(db, "bigint", analyzed=analyzed)
+    binding, worker = _joined(db, link, per_key="n", limit=4 * BATCH, rate="9999/1s")
+    for mode in ("force_custom_plan", "force_generic_plan"):
+        for name, counts in _cycle(link, binding, worker, mode).items():
+            assert max(counts) <= NODES * A_NODE + 8 * LOOK, (mode, name, counts)
 
 
 @pytest.mark.parametrize("analyzed", [True, False], ids=["analyzed", "never analyzed"])

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -12,63 +10,17 @@ import pytest
 
 from poller import handler
 from poller.binding import Binding, bind
-from poller.database import Link
-from poller.lease import Result
 from poller.outcome import Outcome, Verdict
 from poller.queries import array, statement, template
-from poller.store import Store
 from tests.harness import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from poller.lease import Task
+    from tests.claiming import NewWorker
 
 GATE = 4711  # an advisory lock at which a statement is made to wait, its snapshot taken
-
-
-class Worker:
-    """A claiming worker's store and id, without its threads."""
-
-    def __init__(self, url: str, binding: Binding) -> None:
-        self.link = Link(url, "test")
-        self.store = Store(self.link)
-        self.binding = binding
-        self.store.register_handlers([binding])
-        row = self.link.connection.execute(
-            "insert into poller.worker (supervisor, host, pid, slots, handlers, lease)"
-            " values (gen_random_uuid(), 'test', 1, 1, '{}', '30s') returning id"
-        ).fetchone()
-        assert row is not None
-        self.id = row[0]
-
-    def claim(self, limit: int = 10) -> list[Task]:
-        return self.store.claim(self.binding, self.id, limit)[0]
-
-    def settle(self, tasks: list[Task], outcome: Outcome | None = None) -> int:
-        outcome = outcome or Outcome(Verdict.MOVED, to="normal")
-        results = [Result(task, outcome, 0.0) for task in tasks]
-        return sum(became not in ("late", "refused") for became in self.store.settle(results))
-
-    def fail(self, tasks: list[Task]) -> int:
-        retry = Outcome(Verdict.RETRYING, delay=0.0, attempt=tasks[0].attempt, error="no")
-        return self.settle(tasks, retry)
-
-
-NewWorker = Callable[[Binding], Worker]
-
-
-@pytest.fixture
-def join(url: str) -> Iterator[NewWorker]:
-    """Makes workers, and closes their connections with the test."""
-    with contextlib.ExitStack() as stack:
-
-        def make(binding: Binding) -> Worker:
-            worker = Worker(url, binding)
-            stack.callback(worker.link.close)
-            return worker
-
-        yield make
 
 
 def _work(row: Any) -> None: ...
@@ -188,14 +140,14 @@ def test_g6_a_retry_that_failed_again_meanwhile_is_counted_from_there(
 
     def let_the_other_in_first(**options: Any) -> Any:
         monkeypatch.undo()
-        other = two.store.claim_retries(binding, two.id, 1, isolated=True)
+        other = two.store.claim_retries(binding, two.id, 1, isolated=True).tasks
         assert [task.attempt for task in other] == [2]
         two.fail(other)
         return real(**options)
 
     # The transaction has begun, but its first statement has not: its row lock comes after the other's.
     monkeypatch.setattr(one.link.connection, "cursor", let_the_other_in_first)
-    tasks = one.store.claim_retries(binding, one.id, 1, isolated=True)
+    tasks = one.store.claim_retries(binding, one.id, 1, isolated=True).tasks
     assert [task.attempt for task in tasks] == [3]
 
 
@@ -319,7 +271,7 @@ def test_claims_settles_and_sweeps_never_deadlock(
                 tasks = (
                     worker.claim(7)
                     if turn % 3
-                    else worker.store.claim_retries(binding, worker.id, 7, isolated=True)
+                    else worker.store.claim_retries(binding, worker.id, 7, isolated=True).tasks
                 )
                 if (turn + seed) % 4 == 0:
                     worker.store.forfeit(task.lease.id for task in tasks)

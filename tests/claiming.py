@@ -1,0 +1,46 @@
+"""A worker that claims and settles by hand, without its threads, for tests that step through races."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from poller.binding import Binding
+from poller.database import Link
+from poller.lease import Result
+from poller.outcome import Outcome, Verdict
+from poller.store import Store
+
+if TYPE_CHECKING:
+    from poller.lease import Task
+
+
+class Worker:
+    """A claiming worker's store and id, without its threads."""
+
+    def __init__(self, url: str, binding: Binding) -> None:
+        self.link = Link(url, "test")
+        self.store = Store(self.link)
+        self.binding = binding
+        self.store.register_handlers([binding])
+        row = self.link.connection.execute(
+            "insert into poller.worker (supervisor, host, pid, slots, handlers, lease)"
+            " values (gen_random_uuid(), 'test', 1, 1, '{}', '30s') returning id"
+        ).fetchone()
+        assert row is not None
+        self.id = row[0]
+
+    def claim(self, limit: int = 10) -> list[Task]:
+        return self.store.claim(self.binding, self.id, limit).tasks
+
+    def settle(self, tasks: list[Task], outcome: Outcome | None = None) -> int:
+        outcome = outcome or Outcome(Verdict.MOVED, to="normal")
+        results = [Result(task, outcome, 0.0) for task in tasks]
+        return sum(became not in ("late", "refused") for became in self.store.settle(results))
+
+    def fail(self, tasks: list[Task]) -> int:
+        retry = Outcome(Verdict.RETRYING, delay=0.0, attempt=tasks[0].attempt, error="no")
+        return self.settle(tasks, retry)
+
+
+NewWorker = Callable[[Binding], Worker]
