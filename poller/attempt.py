@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from poller.lease import Result, Task
 from poller.model import BatchContext, Context, Row
-from poller.outcome import Fail, Outcome, Retry, Snooze, of_answer, of_error
+from poller.outcome import Fail, Outcome, Retry, Snooze, Unexpected, of_answer, of_error
 from poller.store import Store
 from poller.telemetry import trace
 
@@ -26,6 +26,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from poller.handler import Handler
+
+
+class Place(Protocol):
+    """Where a handler runs that does not run on a thread of the worker."""
+
+    def end(self) -> None:
+        """End what runs there; called by another thread."""
 
 
 @dataclass(slots=True, eq=False)
@@ -39,6 +46,8 @@ class Run:
     others: Sequence[Task] = ()
     coroutine: asyncio.Task[None] | None = None
     shared: Any = None  # the transaction that it takes part in
+    place: Place | None = None  # where it runs, if that is not a thread of the worker
+    ended: bool = False  # somebody has ended it
 
     @property
     def tasks(self) -> list[Task]:
@@ -49,6 +58,24 @@ class Run:
     def handler(self) -> Handler:
         """The handler that is called."""
         return self.task.lease.binding.handler
+
+    def begin_at(self, place: Place) -> None:
+        """Begin at a place that has been made ready, which may have taken a while.
+
+        Raises:
+            Unexpected: it was ended before.
+        """
+        self.started = monotonic()
+        self.deadline = self.started + self.handler.timeout
+        self.place = place
+        if self.ended:
+            raise Unexpected
+
+    def end(self) -> None:
+        """End it by force, if that can be."""
+        self.ended = True
+        if self.place is not None:
+            self.place.end()
 
     def results(self, outcomes: Sequence[Outcome]) -> list[Result]:
         """Return the results of all tasks; each took its part of the time."""

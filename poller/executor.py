@@ -29,6 +29,7 @@ from weakref import WeakKeyDictionary
 from poller import attempt
 from poller.database import is_conflict, is_passing, reason
 from poller.duration import words
+from poller.elsewhere import Elsewhere
 from poller.lease import Result, Task
 from poller.outcome import Interrupted, Outcome, TimedOut, Verdict, of_error, released
 from poller.telemetry import problem
@@ -92,6 +93,7 @@ class Executor:
         self._trusted_until = trusted_until
         self._transactions = transactions
         self._report_settled = report_settled
+        self._elsewhere = Elsewhere()
         self._at_most: WeakKeyDictionary[Task, int] = WeakKeyDictionary()
         self._apart_until: dict[Binding, float] = {}
         self._plain: deque[Task] = deque()
@@ -151,6 +153,7 @@ class Executor:
     def expire(self) -> None:
         """Report the handlers whose time is up as timed out, and ask them to stop."""
         now = monotonic()
+        self._elsewhere.trim()
         for run in self._runs():
             if run.deadline <= now:
                 self._abandon(run, TimedOut(f"timed out after {words(run.deadline - run.started)}"))
@@ -206,6 +209,7 @@ class Executor:
             self._loop.call_soon_threadsafe(self._loop.stop)
         if self._transactions is not None:
             self._transactions.close()
+        self._elsewhere.close()
 
     def _runs(self) -> list[Run]:
         """Return what runs at this moment."""
@@ -272,7 +276,11 @@ class Executor:
         others = self._companions(self._plain, task) if handler.batch > 1 else ()
         run = self._begin(task, others)
         try:
-            answer = handler.function(*attempt.arguments(run))
+            if handler.executor == "thread":
+                answer = handler.function(*attempt.arguments(run))
+            else:
+                run.deadline = float("inf")  # until its place is ready
+                answer = self._elsewhere.call(run)
         except BaseException as error:  # noqa: BLE001 - SystemExit in a handler is its failure, not ours
             return self._fail(run, error)
         return self._finish(run, attempt.of_return(run, answer))
@@ -338,6 +346,7 @@ class Executor:
         if not (self._running.pop(run.task, None) if run.shared is None else run.shared.take()):
             return
         self._stuck[run] = monotonic()
+        run.end()
         if run.context is not None:
             run.context.cancelled.set()
         if run.coroutine is not None:

@@ -33,6 +33,7 @@ SHORTEST_WINDOW = 0.1  # seconds of a rate
 LONGEST_TIMEOUT = 366 * 86400.0  # seconds
 
 _RATE = re.compile(r"\s*(\d+)\s*/\s*(\S+)\s*")
+_FACTORY = re.compile(r"\w+(\.\w+)*:\w+(\.\w+)*")
 _NAME = re.compile(r'"((?:[^"]|"")+)"|([^."]+)')
 
 
@@ -90,6 +91,7 @@ class Handler:
     in_order: bool = True
     rate: Rate | None = None
     transactional: bool
+    executor: str = "thread"
     timeout: float
     policy: Policy
     history: History
@@ -160,6 +162,7 @@ def handler(  # noqa: PLR0913 - the contract's options
     in_order: bool = True,
     rate: str | None = None,
     transactional: bool = False,
+    executor: str = "thread",
     timeout: Duration = "5m",
     attempts: int | None = None,
     wait: WaitBaseT | None = None,
@@ -187,6 +190,8 @@ def handler(  # noqa: PLR0913 - the contract's options
         in_order: a row that waits for another attempt, or is snoozed, holds back those of its `per_key`.
         rate: how many rows may be begun within any such time over the whole fleet, e.g. `"100/1m"`.
         transactional: run it inside the transaction that moves the row, with `ctx.connection` and `ctx.session`.
+        executor: where it runs: on a `"thread"` of the worker, in a `"process"` of its own, or by the
+            `concurrent.futures.Executor` that `"module:factory"` gives.
         timeout: how long one run may take.
         attempts: how many attempts a row has; short for `stop=stop_after_attempt(…)`.
         wait: tenacity's wait policy between attempts.
@@ -221,6 +226,7 @@ def handler(  # noqa: PLR0913 - the contract's options
                 in_order=in_order,
                 rate=_rate(rate),
                 transactional=transactional,
+                executor=executor,
                 timeout=seconds(timeout),
                 policy=policy(attempts=attempts, wait=wait, stop=stop, retry=retry),
                 history=history,
@@ -332,6 +338,8 @@ def _check(made: Handler) -> None:
     if made.history not in get_args(History):
         msg = f"history must be one of {', '.join(get_args(History))}, got {made.history!r}"
         raise ConfigurationError(msg)
+    if made.executor != "thread":
+        _check_elsewhere(made)
     if made.transactional and made.is_coroutine:
         msg = "a transactional handler cannot be a coroutine function: its connection blocks; make it a plain one"
         raise ConfigurationError(msg)
@@ -346,6 +354,19 @@ def _check(made: Handler) -> None:
             f"to is {made.status!r}, the status the row already has, so it would be due again at once; "
             "raise Snooze to look again later, or give due="
         )
+        raise ConfigurationError(msg)
+
+
+def _check_elsewhere(made: Handler) -> None:
+    if made.executor != "process" and not _FACTORY.fullmatch(made.executor or ""):
+        msg = f"executor must be 'thread', 'process' or 'module:factory', got {made.executor!r}"
+        raise ConfigurationError(msg)
+    for is_so, what in ((made.transactional, "transactional"), (made.is_coroutine, "a coroutine function")):
+        if is_so:
+            msg = f"a handler that is {what} runs in its worker; leave executor={made.executor!r} out"
+            raise ConfigurationError(msg)
+    if "<" in _name(made.function) or made.function.__module__ == "__main__":
+        msg = f"executor={made.executor!r} looks for the handler by its name; make it a function of a module"
         raise ConfigurationError(msg)
 
 

@@ -87,8 +87,15 @@ class Row(Mapping[str, Any]):
 class Cancelled(threading.Event):
     """An event that is true once it is set, so that both `if ctx.cancelled` and `.wait(1)` read right."""
 
+    tell: Callable[[], None] = staticmethod(lambda: None)  # called whenever it is set
+
     def __bool__(self) -> bool:
         return self.is_set()
+
+    def set(self) -> None:
+        """Set it, and tell whoever wants to know."""
+        super().set()
+        self.tell()
 
 
 class Context:
@@ -131,6 +138,11 @@ class Context:
         And for nothing else. Pass it on to whatever must not happen twice.
         """
         return self._key
+
+    @property
+    def told(self) -> tuple[str, str, Any, int, datetime]:
+        """What is told about it in another process: `remote.Told`."""
+        return (self._table, self._row_key, self._key, self.attempt, self.deadline)
 
     @property
     def connection(self) -> Connection:
@@ -204,6 +216,11 @@ class BatchContext(Context):
             settle=lambda *_: None,
         )
         self.keys = keys
+
+    @property
+    def told(self) -> tuple[str, str, Any, int, datetime]:
+        """What is told about it in another process: `remote.Told`."""
+        return (self._table, self._row_key, self.keys, self.attempt, self.deadline)
 
     @property
     def key(self) -> str:

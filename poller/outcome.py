@@ -11,7 +11,7 @@ from enum import Enum, StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from poller.duration import Duration, seconds
+from poller.duration import Duration, seconds, words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,7 +55,10 @@ class Snooze(Exception):  # noqa: N818 - an answer, not an error
 
     def __init__(self, delay: Duration) -> None:
         self.delay = seconds(delay)
-        super().__init__(f"snoozed for {delay}")
+        super().__init__(delay)
+
+    def __str__(self) -> str:
+        return f"snoozed for {words(self.delay)}"
 
 
 class Retry(Exception):  # noqa: N818 - an answer, not an error
@@ -63,7 +66,11 @@ class Retry(Exception):  # noqa: N818 - an answer, not an error
 
     def __init__(self, delay: Duration, reason: str = "the handler asked for a retry") -> None:
         self.delay = seconds(delay)
-        super().__init__(reason)
+        self.reason = reason
+        super().__init__(delay, reason)  # what it is made from, or it could not be pickled
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 class Fail(Exception):  # noqa: N818 - an answer, not an error
@@ -227,11 +234,13 @@ def describe(error: BaseException) -> str:
     text = " ".join(str(error).split()).replace("\0", "\\0")[:ERROR_CHARACTERS]
     if isinstance(error, Fail | Retry | TimedOut | Crashed | Interrupted | Unexpected):
         return text or name
-    return (f"{name}: {text}" if text else name) + _raised_at(error)
+    return (f"{name}: {text}" if text else name) + raised_at(error)
 
 
-def _raised_at(error: BaseException) -> str:
+def raised_at(error: BaseException) -> str:
     """Return ` (file.py:12)`, the innermost frame of the exception, or nothing if it was never raised."""
+    if isinstance(said := getattr(error, "raised_at", None), str):
+        return said  # in another process
     trace = error.__traceback__
     if trace is None or trace.tb_next is None:  # made by the engine, or raised in the engine itself
         return ""

@@ -9,6 +9,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from poller import remote
 from poller.errors import ConfigurationError, PollerError
 from poller.handler import Handler, refuse_collisions
 from poller.job import Job, refuse_namesakes
@@ -46,7 +47,17 @@ def load(package: str, only: Sequence[str] = ()) -> Registered:
         raise ConfigurationError(msg)
     refuse_collisions((str(each.table), each) for each in handlers)
     refuse_namesakes(jobs)
+    for each in handlers:
+        _check_remote(each)
     return _chosen(Registered(handlers, jobs), only)
+
+
+def _check_remote(handler: Handler) -> None:
+    try:
+        remote.check(handler)
+    except ConfigurationError as error:
+        msg = f"{handler.place}: {error}"
+        raise ConfigurationError(msg) from None
 
 
 def _registered(value: object) -> Iterator[Handler | Job]:

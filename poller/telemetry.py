@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 LogFormat = Literal["text", "json"]
 
+_settings: list[tuple[LogFormat, str]] = []
 _log = logging.getLogger("poller")
 
 
@@ -34,8 +35,14 @@ def trace(error: BaseException, /, **fields: Any) -> None:
         _log.debug("handler raised", exc_info=error, extra={"poller": fields})
 
 
+def settings() -> tuple[LogFormat, str] | None:
+    """Return what `setup` was called with last, for processes that this one starts."""
+    return _settings[-1] if _settings else None
+
+
 def setup(form: LogFormat, level: str = "INFO") -> None:
     """Print the log on standard error, for people or as one JSON object a line."""
+    _settings[:] = [(form, level)]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonLines() if form == "json" else _PlainLines())
     root = logging.getLogger()

@@ -16,8 +16,6 @@ import pytest
 from tests.harness import Project, wait_until, workers_of
 from tests.servers import cluster
 
-pytestmark = pytest.mark.alone
-
 # What the handlers of these tests write down: outside the database, so that no rollback hides it.
 NOTE = """
 import os, time
@@ -119,6 +117,7 @@ def work(row):
 )
 
 
+@pytest.mark.alone
 def test_g1_the_rows_of_a_killed_worker_are_taken_up_by_others_within_a_second(
     project: Project, db: psycopg.Connection[Any]
 ) -> None:
@@ -308,6 +307,7 @@ def work(row):
 # --- timeouts -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.alone
 def test_a_handler_that_does_not_stop_is_given_back_on_time_and_its_process_replaced(
     project: Project, db: psycopg.Connection[Any]
 ) -> None:
@@ -390,6 +390,7 @@ def test_a_second_signal_stops_at_once(project: Project, db: psycopg.Connection[
     assert claims(db) == 0
 
 
+@pytest.mark.alone
 def test_a_stop_is_bounded_where_the_database_is_gone(tmp_path: Path) -> None:
     """With Postgres away for good, the fleet still ends within the grace time and some seconds."""
     with cluster() as server, Project(tmp_path, server.url) as project:
@@ -421,6 +422,7 @@ def _latency(project: Project, db: psycopg.Connection[Any], key: int) -> float:
     return latency
 
 
+@pytest.mark.alone
 def test_with_triggers_an_idle_fleet_takes_a_row_within_milliseconds(
     project: Project, db: psycopg.Connection[Any]
 ) -> None:
@@ -434,6 +436,7 @@ def test_with_triggers_an_idle_fleet_takes_a_row_within_milliseconds(
     assert statistics.median(_latencies(project, db, 20)) < 0.010
 
 
+@pytest.mark.alone
 def test_g1_without_triggers_a_row_is_taken_within_the_poll_interval(
     project: Project, db: psycopg.Connection[Any]
 ) -> None:

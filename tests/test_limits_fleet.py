@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from tests.harness import Project
 
-pytestmark = pytest.mark.alone
-
 KILLS = 6
 
 # Each handler writes down when it began and when it ended: outside the database, a line at a time.
@@ -99,6 +97,7 @@ def run_with_kills(project: Project, db: psycopg.Connection[Any], kills: int) ->
     return deaths
 
 
+@pytest.mark.alone
 def test_g6_a_limit_is_never_exceeded_and_used_to_the_full(
     project: Project, db: psycopg.Connection[Any]
 ) -> None:
@@ -123,6 +122,7 @@ def work(row):
     assert len({each.row for each in found}) == 1000
 
 
+@pytest.mark.alone
 def test_g6_a_rate_is_never_exceeded_and_used_to_the_full(
     project: Project, db: psycopg.Connection[Any]
 ) -> None:

@@ -1,0 +1,266 @@
+"""Runs handlers elsewhere than in the worker: in child processes of its own, or by an executor of the user's.
+
+The thread that has the handler's slot waits here for the answer. So the executor sees no difference, except that
+what runs here can be ended.
+
+A child (`executor="process"`) runs one call at a time. It is killed at the call's timeout; if it dies by
+itself, that call has failed, and nothing else. Whatever it does, it dies with its worker: the pipe by which it knows
+its parent is set to raise SIGIO when the other end closes, which ends it even while it holds the interpreter.
+
+An executor of the user's (`executor="module:factory"`) is made once in each worker, and anew after it broke. A
+call that it cannot cancel is left alone at its timeout: whatever comes of it is not heard.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import multiprocessing
+import os
+import queue
+import signal
+import threading
+from concurrent.futures import BrokenExecutor, Executor, Future
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from poller import attempt, remote, telemetry
+from poller.errors import ConfigurationError
+from poller.outcome import Unexpected
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from poller.attempt import Run
+    from poller.model import Context
+
+IDLE = 10.0  # seconds after which a child that has nothing to do is ended, and its memory given back
+ENDING = 1.0  # seconds for the kernel to end a killed process
+
+_SPAWN = multiprocessing.get_context("spawn")  # a worker has threads, so that it must not fork
+
+
+class Elsewhere:
+    """Where the handlers of one worker run that do not run on its threads."""
+
+    def __init__(self) -> None:
+        self._children = Children()
+        self._executors: dict[str, Executor] = {}
+        self._making = threading.Lock()
+
+    def call(self, run: Run) -> Any:
+        """Call a handler; return what it returns.
+
+        Raises:
+            BaseException: what it raises; `Unexpected` if its process died.
+        """
+        request = remote.packed(run.handler, attempt.arguments(run)[0], run.context)
+        if run.handler.executor == "process":
+            with self._children.one() as child:
+                run.begin_at(child)
+                return remote.unpacked(child.call(request, run.context))
+        submitted = Submitted(self._executor(run.handler.executor))
+        run.begin_at(submitted)
+        try:
+            return remote.unpacked(submitted.call(request))
+        except BrokenExecutor as error:
+            self._executors.pop(run.handler.executor, None)
+            msg = f"the executor broke: {error}"
+            raise Unexpected(msg) from error
+
+    def trim(self) -> None:
+        """End the children that have been idle for a while."""
+        self._children.trim(monotonic() - IDLE)
+
+    def close(self) -> None:
+        """End all children, and let the executors go; nothing is waited for."""
+        self._children.trim(float("inf"))
+        for executor in self._executors.values():
+            with contextlib.suppress(Exception):  # whatever it says, this worker ends
+                executor.shutdown(wait=False)
+
+    def _executor(self, name: str) -> Executor:
+        with self._making:
+            if name not in self._executors:
+                self._executors[name] = _make_executor(name)
+            return self._executors[name]
+
+
+def _make_executor(name: str) -> Executor:
+    made = remote.find_factory(name)()
+    if not isinstance(made, Executor):
+        msg = f"executor={name!r} gives {type(made).__name__}; it must give a concurrent.futures.Executor"
+        raise ConfigurationError(msg)
+    return made
+
+
+class Submitted:
+    """A call that is given to an executor of the user's."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+        self._done = threading.Event()
+        self._future: Future[bytes] | None = None
+        self._ended = False
+
+    def call(self, request: bytes) -> bytes:
+        """Submit it, and wait until it is done or ended."""
+        self._future = self._executor.submit(remote.run, request)
+        self._future.add_done_callback(lambda _: self._done.set())
+        self._done.wait()
+        if self._ended:
+            raise Unexpected  # nobody hears it: who has ended it has said why
+        return self._future.result()
+
+    def end(self) -> None:
+        """Cancel it, and wait for it no more."""
+        self._ended = True
+        if self._future is not None:
+            self._future.cancel()
+        self._done.set()
+
+
+# --- children ------------------------------------------------------------------------------------------
+
+
+class Children:
+    """Child processes of a worker: made when they are needed, kept for a while."""
+
+    def __init__(self) -> None:
+        self._idle: list[Child] = []
+        self._all: set[Child] = set()
+        self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def one(self) -> Iterator[Child]:
+        """Lend a child for one call; one that did not survive it is not lent again."""
+        with self._lock:
+            child = self._idle.pop() if self._idle else None
+        child = child or Child()
+        self._all.add(child)
+        try:
+            yield child
+        finally:
+            child.idle_since = monotonic()
+            with self._lock:
+                if child.is_alive:
+                    self._idle.append(child)
+                else:
+                    self._all.discard(child)
+
+    def trim(self, since: float) -> None:
+        """End the children that have been idle since some time; all of them since infinity."""
+        with self._lock:
+            old = [child for child in self._idle if child.idle_since <= since]
+            self._idle = [child for child in self._idle if child not in old]
+            for child in list(self._all) if since == float("inf") else old:
+                self._all.discard(child)
+                child.end()
+
+
+class Child:
+    """A process that makes one call at a time."""
+
+    def __init__(self) -> None:
+        self.idle_since = 0.0
+        self._pipe, theirs = _SPAWN.Pipe()
+        self._process = _SPAWN.Process(target=_serve, args=(theirs, telemetry.settings()), daemon=True)
+        self._sending = threading.Lock()
+        self._process.start()
+        theirs.close()
+        self._receive()  # it is ready
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it can make another call."""
+        return self._process.is_alive() and not self._pipe.closed
+
+    def call(self, request: bytes, context: Context | None) -> bytes:
+        """Make a call; what cancels the context meanwhile cancels it there too.
+
+        Raises:
+            Unexpected: the process died.
+        """
+        if context is not None:
+            context.cancelled.tell = lambda: self._send(b"")
+        self._send(request)
+        try:
+            return self._receive()
+        finally:
+            if context is not None:
+                context.cancelled.tell = _nobody
+
+    def end(self) -> None:
+        """Kill the process."""
+        self._process.kill()
+        self._process.join(ENDING)
+
+    def _send(self, message: bytes) -> None:
+        """Send it; that nobody is there turns out when the reply is waited for."""
+        with self._sending, contextlib.suppress(OSError):
+            self._pipe.send_bytes(message)
+
+    def _receive(self) -> bytes:
+        try:
+            return self._pipe.recv_bytes()
+        except (EOFError, OSError):
+            self._process.join(ENDING)
+            msg = f"its process died: {_how(self._process.exitcode)}"
+            raise Unexpected(msg) from None
+
+
+def _nobody() -> None: ...
+
+
+def _how(status: int | None) -> str:
+    if status is None or status >= 0:
+        return f"exit status {status}"
+    try:
+        return f"killed by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"killed by signal {-status}"
+
+
+def _serve(pipe: Connection, settings: tuple[telemetry.LogFormat, str] | None) -> None:
+    """Make the calls that come through the pipe, one after the other; the main function of a child."""
+    _die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the worker decides
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")  # rather this one than its worker, or Postgres
+    if settings is not None:
+        telemetry.setup(*settings)
+    requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    running: list[Context | None] = [None]
+    threading.Thread(target=_listen, args=(pipe, requests, running), daemon=True).start()
+    pipe.send_bytes(b"ready")
+    while True:
+        reply = remote.run(requests.get(), lambda context: running.__setitem__(0, context))
+        pipe.send_bytes(reply)
+
+
+def _listen(pipe: Connection, requests: queue.SimpleQueue[bytes], running: list[Context | None]) -> None:
+    """Take requests, and empty messages, which cancel what runs, from the pipe; end with it."""
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            message = pipe.recv_bytes()
+            if message:
+                requests.put(message)
+            elif running[0] is not None:
+                running[0].cancelled.set()
+    os._exit(0)
+
+
+def _die_with_parent() -> None:
+    """Have the kernel end this process when its parent is gone, whatever it is doing then."""
+    parent = multiprocessing.parent_process()
+    if parent is None or not hasattr(os, "O_ASYNC"):
+        return
+    sentinel = parent.sentinel
+    signal.signal(signal.SIGIO, signal.SIG_DFL)
+    fcntl.fcntl(sentinel, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(sentinel, fcntl.F_SETFL, fcntl.fcntl(sentinel, fcntl.F_GETFL) | os.O_ASYNC)
+    if wait([sentinel], 0):
+        os._exit(0)

@@ -1,0 +1,178 @@
+"""A handler's call, on its way to another process and back.
+
+What is sent: which handler, as the name of its module and its own; the rows; and what its context says. What
+comes back: its answer, or its error. Both are pickled by us, so that what cannot be is that attempt's failure and
+nobody else's. Nothing of it comes from the database but the values of columns, as psycopg has read them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pickle
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from poller.errors import ConfigurationError, PollerError
+from poller.handler import Handler
+from poller.model import BatchContext, Context
+from poller.outcome import Unexpected, describe, raised_at
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A handler's call.
+
+    Attributes:
+        module: where the function was made.
+        name: its qualified name there.
+        handler: `table:status`, since one function may be registered several times.
+        given: the row, or the rows of a batch.
+        context: what the context says, if the function takes it.
+    """
+
+    module: str
+    name: str
+    handler: str
+    given: Any
+    context: Told | None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a context says; `keys` is that of a row as text, or a batch's by their keys."""
+
+    table: str
+    row_key: str
+    keys: Any
+    attempt: int
+    deadline: datetime
+
+
+def packed(handler: Handler, given: Any, context: Context | None) -> bytes:
+    """Return a call as it is sent.
+
+    Raises:
+        Exception: a value cannot be pickled.
+    """
+    function = handler.function
+    told = None if context is None else Told(*context.told)
+    return pickle.dumps(Call(function.__module__, function.__qualname__, str(handler), given, told))
+
+
+def run(call: bytes, started: Callable[[Context | None], None] = lambda _: None) -> bytes:
+    """Do a call, wherever this is; return its answer or error as it is sent back.
+
+    Args:
+        call: as it was sent.
+        started: called with the context just before the handler.
+    """
+    try:
+        made: Call = pickle.loads(call)  # noqa: S301 - pickled by our own process, a moment ago
+        function = _find(made)
+        context = None if made.context is None else _context(made.context)
+        started(context)
+        answer = function(made.given) if context is None else function(made.given, context)
+        return pickle.dumps((True, answer))
+    except BaseException as error:  # noqa: BLE001 - SystemExit in a handler is its failure
+        return _packed_error(error)
+
+
+def unpacked(reply: bytes) -> Any:
+    """Return the answer.
+
+    Raises:
+        BaseException: what the handler raised.
+    """
+    is_answer, value = pickle.loads(reply)  # noqa: S301 - pickled by a process of ours, a moment ago
+    if is_answer:
+        return value
+    raise value
+
+
+def find_factory(name: str) -> Callable[[], Any]:
+    """Return the factory that `module:factory` names.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    module, _, path = name.partition(":")
+    try:
+        found: Any = importlib.import_module(module)
+        for part in path.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError) as error:
+        msg = f"executor={name!r} cannot be found: {error}"
+        raise ConfigurationError(msg) from error
+    if not callable(found):
+        msg = f"executor={name!r} is {type(found).__name__}; it must be a function that gives an executor"
+        raise ConfigurationError(msg)
+    factory: Callable[[], Any] = found
+    return factory
+
+
+def check(handler: Handler) -> None:
+    """Make sure that a handler's call can be made elsewhere.
+
+    Raises:
+        ConfigurationError: its function, or its executor, cannot be found by its name.
+    """
+    if handler.executor == "thread":
+        return
+    if handler.executor != "process":
+        find_factory(handler.executor)
+    function = handler.function
+    try:
+        found = _find(Call(function.__module__, function.__qualname__, str(handler), None, None))
+    except (ImportError, AttributeError):
+        found = None
+    if found is not function:
+        msg = (
+            f"executor={handler.executor!r} looks for the handler by its name, and {function.__module__} has "
+        )
+        msg += f"another {function.__qualname__!r}; give it a name of its own"
+        raise ConfigurationError(msg)
+
+
+def _packed_error(error: BaseException) -> bytes:
+    """Return an error as it is sent: itself if it survives that, else in words."""
+    error.raised_at = raised_at(error)  # type: ignore[attr-defined]  # a traceback is not sent
+    try:
+        reply = pickle.dumps((False, error))
+        pickle.loads(reply)  # noqa: S301 - to see whether it can be: many exceptions cannot
+    except Exception:  # noqa: BLE001 - whatever pickle makes of a user's class
+        reply = pickle.dumps((False, Unexpected(describe(error))))
+    return reply
+
+
+def _find(call: Call) -> Callable[..., Any]:
+    found: Any = importlib.import_module(call.module)
+    for part in call.name.split("."):
+        found = getattr(found, part)
+    while isinstance(found, Handler):
+        if str(found) == call.handler or found.also is None:
+            return found.function
+        found = found.also
+    function: Callable[..., Any] = found
+    return function
+
+
+def _context(told: Told) -> Context:
+    if isinstance(told.keys, str):
+        return Context(
+            table=told.table,
+            row_key=told.row_key,
+            key=told.keys,
+            attempt=told.attempt,
+            deadline=told.deadline,
+            settle=_refuse,
+        )
+    return BatchContext(table=told.table, keys=told.keys, attempt=told.attempt, deadline=told.deadline)
+
+
+def _refuse(*_: Any) -> None:
+    msg = "ctx.settle is of no use in another process; return the status, or leave executor= out"
+    raise PollerError(msg)
