@@ -90,7 +90,8 @@ def begin(task: Task, others: Sequence[Task] = ()) -> Run:
     """Begin an attempt at a task, or at a batch of tasks of one handler which have all been tried as often."""
     now = monotonic()
     handler = task.lease.binding.handler
-    context = _context(task, others, handler, now) if handler.takes_context else None
+    lends = handler.transactional and handler.entity is not None  # the session that its instances are in
+    context = _context(task, others, handler, now) if handler.takes_context or lends else None
     return Run(task, now, now + handler.timeout, context, others)
 
 
@@ -102,12 +103,17 @@ def arguments(run: Run, values: Sequence[tuple[Any, ...]] | None = None) -> tupl
         values: the rows as they stand now, if they were fetched anew.
     """
     binding = run.task.lease.binding
+    handler = binding.handler
     given: Any
-    if binding.handler.batch == 1:
+    if handler.batch == 1:
         given = Row(binding.shape, run.task.values if values is None else values[0])
+        if handler.entity is not None:
+            given = handler.entity.instance(given)
     else:
         given = [Row(binding.shape, each) for each in values or [task.values for task in run.tasks]]
-    return (given,) if run.context is None else (given, run.context)
+        if handler.entity is not None:
+            given = [handler.entity.instance(row) for row in given]
+    return (given, run.context) if handler.takes_context else (given,)
 
 
 def of_return(run: Run, answer: object) -> list[Outcome]:
@@ -154,7 +160,7 @@ def _answers(run: Run, answer: object) -> list[Any]:
         TypeError, ValueError: it does not fit the batch.
     """
     if isinstance(answer, Mapping):
-        keys = [row.key for row in arguments(run)[0]]
+        keys = [Row(task.lease.binding.shape, task.values).key for task in run.tasks]
         unknown = [key for key in answer if key not in keys]
         if unknown:
             msg = f"the handler answered for {unknown[0]!r}, which is none of its {len(keys)} rows"

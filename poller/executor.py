@@ -420,8 +420,13 @@ class Executor:
         run = self._begin(tasks[0], tasks[1:], together)
         outcomes: list[Outcome] = []
         try:
-            with transaction.savepoint(run.context) if run.context is not None else contextlib.nullcontext():
-                answer = run.handler.function(*attempt.arguments(run, rows))
+            given = attempt.arguments(run, rows)
+            with (
+                transaction.savepoint(run.context, given[0])
+                if run.context is not None
+                else contextlib.nullcontext()
+            ):
+                answer = run.handler.function(*given)
                 outcomes = attempt.of_return(run, answer)
                 if run.context is not None and any(each.verdict is not Verdict.MOVED for each in outcomes):
                     raise _RolledBackError  # noqa: TRY301 - an answer that leaves a row where it is

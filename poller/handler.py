@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from poller.duration import Duration, seconds, words
 from poller.errors import ConfigurationError
+from poller.mapped import Mapped, is_mapped
 from poller.outcome import Outcome, Verdict, status_text
 from poller.policy import Policy, policy
 
@@ -78,6 +79,7 @@ class Handler:
     table: TableName
     status: str
     to: tuple[str, ...]
+    entity: Mapped | None = None
     column: str
     during: str | None
     on_failure: str | None
@@ -173,8 +175,8 @@ def handler(  # noqa: PLR0913 - the contract's options
     """Register a function for the rows of a table that have a status.
 
     Args:
-        table: `"name"`, `"schema.name"` (exact case; double quotes around a part that has a dot), or a
-            SQLAlchemy `Table`.
+        table: `"name"`, `"schema.name"` (exact case; double quotes around a part that has a dot), a SQLAlchemy
+            `Table`, or a mapped class, of which the function then gets instances.
         status: the value that makes a row due: a text, int, bool or `Enum` member.
         to: the next status, or the statuses the handler may return.
         column: the status column.
@@ -208,20 +210,24 @@ def handler(  # noqa: PLR0913 - the contract's options
         function = also.function if also else function
         place = place_of(function)
         try:
+            entity = Mapped(table, column) if is_mapped(table) else None
+            text = entity.text if entity else status_text
+            named = entity.column if entity else str
             made = Handler(
                 function=function,
-                table=table_name(table),
-                status=status_text(status),
-                to=_statuses(to),
-                column=column,
-                during=None if during is None else status_text(during),
-                on_failure=None if on_failure is None else status_text(on_failure),
+                table=table_name(entity.table if entity else table),
+                status=text(status),
+                to=_statuses(to, text),
+                entity=entity,
+                column=named(column),
+                during=None if during is None else text(during),
+                on_failure=None if on_failure is None else text(on_failure),
                 where=where,
                 order_by=order_by,
-                due=due,
+                due=None if due is None else named(due),
                 batch=batch,
                 limit=limit,
-                per_key=(per_key,) if isinstance(per_key, str) else tuple(per_key),
+                per_key=tuple(map(named, (per_key,) if isinstance(per_key, str) else per_key)),
                 per_key_limit=per_key_limit,
                 in_order=in_order,
                 rate=_rate(rate),
@@ -257,7 +263,7 @@ def table_name(table: object) -> TableName:
     elif hasattr(table, "name") and hasattr(table, "schema"):
         named = cast("Any", table)
         return TableName(named.schema, str(named.name))
-    msg = f"table must be 'name', 'schema.name' or a SQLAlchemy Table, got {table!r}"
+    msg = f"table must be 'name', 'schema.name', a SQLAlchemy Table or a mapped class, got {table!r}"
     raise ConfigurationError(msg)
 
 
@@ -297,9 +303,9 @@ def _split(text: str) -> list[str]:
     return parts
 
 
-def _statuses(value: object) -> tuple[str, ...]:
+def _statuses(value: object, text: Callable[[object], str]) -> tuple[str, ...]:
     many = value if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
-    statuses = tuple(dict.fromkeys(status_text(one) for one in many))
+    statuses = tuple(dict.fromkeys(map(text, many)))
     if not statuses:
         msg = "to is empty; name the next status, or the statuses the handler may return"
         raise ConfigurationError(msg)

@@ -119,7 +119,7 @@ class Context:
         key: str,
         attempt: int,
         deadline: datetime,
-        settle: Callable[[Any, Transition], None],
+        settle: Callable[[Any, Transition], str],
     ) -> None:
         self._key = key
         self.attempt = attempt
@@ -188,9 +188,7 @@ class Context:
         if self._lent[0] is not None:
             msg = "a transactional handler moves its row by what it returns; leave ctx.settle out"
             raise PollerError(msg)
-        move = Transition(status, **columns)
-        self._settle(connection, move)
-        self.settled = move
+        self.settled = Transition(self._settle(connection, Transition(status, **columns)))
 
     @cached_property
     def logger(self) -> logging.LoggerAdapter[logging.Logger]:
@@ -213,7 +211,7 @@ class BatchContext(Context):
             key="",
             attempt=attempt,
             deadline=deadline,
-            settle=lambda *_: None,
+            settle=lambda *_: "",
         )
         self.keys = keys
 

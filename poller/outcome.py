@@ -40,9 +40,10 @@ def status_text(value: object) -> str:
 class Transition:
     """A handler's answer that moves the row and sets further columns in the same UPDATE."""
 
-    __slots__ = ("columns", "status")
+    __slots__ = ("columns", "given", "status")
 
     def __init__(self, status: Any, /, **columns: Any) -> None:
+        self.given = status  # as a mapped class may know it
         self.status = status_text(status)
         self.columns = columns
 
@@ -141,10 +142,15 @@ def of_answer(handler: Handler, answer: object, attempt: int, age: float = 0.0) 
         move = answer if isinstance(answer, Transition) else Transition(answer)
     except TypeError:
         move = None
+    if move is not None and handler.entity is not None:
+        try:
+            move = handler.entity.translated(move)
+        except Exception as error:  # noqa: BLE001 - a type of the user's may raise anything
+            return of_error(handler, error, attempt, age)
     allowed = " or ".join(repr(status) for status in handler.to)
     if move is None:
-        error = TypeError(f"the handler returned {type(answer).__name__}; it may return {allowed}")
-        return of_error(handler, error, attempt, age)
+        fault = TypeError(f"the handler returned {type(answer).__name__}; it may return {allowed}")
+        return of_error(handler, fault, attempt, age)
     if move.status not in handler.to:
         wrong = ValueError(f"the handler returned {move.status!r}; it may return {allowed}")
         return of_error(handler, wrong, attempt, age)

@@ -173,6 +173,6 @@ def _context(told: Told) -> Context:
     return BatchContext(table=told.table, keys=told.keys, attempt=told.attempt, deadline=told.deadline)
 
 
-def _refuse(*_: Any) -> None:
+def _refuse(*_: Any) -> str:
     msg = "ctx.settle is of no use in another process; return the status, or leave executor= out"
     raise PollerError(msg)

@@ -309,8 +309,8 @@ class Store:
         return became
 
     @staticmethod
-    def settle_within(task: Task, connection: Any, move: Transition) -> None:
-        """Move one row inside a transaction of the user's.
+    def settle_within(task: Task, connection: Any, move: Transition) -> str:
+        """Move one row inside a transaction of the user's; return its status, as the database has it.
 
         Raises:
             SettleError: it could not be moved; nothing was changed.
@@ -323,8 +323,10 @@ class Store:
         store = Store(Borrowed(joined(connection, "ctx.settle")))
         [became] = store.settle([Result(task, outcome, monotonic() - task.lease.clock)])
         if became != Verdict.MOVED:
-            msg = f"{binding}:{task.key} was not moved to {move.status!r}: {_WHY[became]}; roll back"
+            msg = f"{binding}:{task.key} was not moved to {outcome.to!r}: {_WHY[became]}; roll back"
             raise SettleError(msg)
+        assert outcome.to is not None  # noqa: S101 - it moves
+        return outcome.to
 
     def _outcomes(
         self, binding: Binding, columns: tuple[str, ...], results: Sequence[Result]

@@ -105,8 +105,12 @@ class Transaction:
         return {row[0]: row for row in fetch(self._store.link.connection, self._binding.lock_rows, asked)}
 
     @contextlib.contextmanager
-    def savepoint(self, context: Context) -> Iterator[None]:
+    def savepoint(self, context: Context, given: Any) -> Iterator[None]:
         """Give a handler the connection; undo what it has written if the block raises.
+
+        Args:
+            context: what it gets the connection by.
+            given: the row or rows that it gets: instances of a mapped class are put into its session.
 
         Raises:
             PollerError: the handler has ended the transaction, which is not its own to end.
@@ -114,9 +118,14 @@ class Transaction:
         nested = self._connection.begin_nested()
         session = Session(self._connection, join_transaction_mode="create_savepoint")
         context.lend(self._connection, session)
+        entity = self._binding.handler.entity
+        instances = [] if entity is None else given if isinstance(given, list) else [given]
+        session.add_all(instances)
         try:
             yield
             _require_active(nested)
+            if entity is not None:
+                entity.refuse_moved(instances, session)
             session.commit()
             nested.commit()
         except BaseException:
