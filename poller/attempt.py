@@ -181,9 +181,14 @@ def _context(task: Task, others: Sequence[Task], handler: Handler, now: float) -
     if handler.batch > 1:
         keys = {Row(lease.binding.shape, each.values).key: _key(each) for each in (task, *others)}
         return BatchContext(
-            table=str(lease.binding.table), keys=keys, attempt=task.attempt, deadline=deadline
+            database=lease.binding.database,
+            table=str(lease.binding.table),
+            keys=keys,
+            attempt=task.attempt,
+            deadline=deadline,
         )
     return Context(
+        database=lease.binding.database,
         table=str(lease.binding.table),
         row_key=task.key,
         key=_key(task),

@@ -35,6 +35,7 @@ class Binding:
     handler: Handler
     table: Table
     id: int = 0
+    database: str = ""  # what handlers know it by
     _settle: dict[tuple[tuple[str, ...], bool], sql.Composed] = field(default_factory=dict, repr=False)
 
     def __str__(self) -> str:
@@ -48,7 +49,7 @@ class Binding:
         """
         table = tables.describe(connection, self.handler.table)
         tables.check(connection, self.handler, table)
-        for name in [name for name in vars(self) if name not in ("handler", "table", "id")]:
+        for name in [name for name in vars(self) if name not in ("handler", "table", "id", "database")]:
             del self.__dict__[name]
         self.table, self._settle = table, {}
 
@@ -302,7 +303,7 @@ def bind(connection: psycopg.Connection[Any], handler: Handler) -> Binding:
     except ConfigurationError as error:
         msg = f"{handler.place}: {error}"
         raise ConfigurationError(msg) from None
-    return Binding(handler, table)
+    return Binding(handler, table, database=connection.info.dbname)
 
 
 def bind_all(connection: psycopg.Connection[Any], handlers: Iterable[Handler]) -> list[Binding]:

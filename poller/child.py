@@ -21,7 +21,7 @@ from poller import registry, telemetry
 from poller.binding import bind_all
 from poller.database import Link, opener
 from poller.errors import PollerError
-from poller.housekeeping import housekeeping
+from poller.housekeeping import jobs_of_site
 from poller.run import handler_of
 from poller.store import Store
 from poller.worker import Worker, WorkerOptions
@@ -39,7 +39,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor passes on what concerns us
     orders = json.loads(sys.stdin.readline())
     _restore_python_path(orders["pythonpath"])
-    telemetry.setup(orders["log_format"], orders["log_level"])
+    telemetry.setup(orders["log_format"], orders["log_level"], **orders["logged"])
     try:
         bindings = _bindings(orders)
     except (PollerError, psycopg.Error) as error:
@@ -62,9 +62,12 @@ def _restore_python_path(value: str | None) -> None:
 def _bindings(orders: dict[str, Any]) -> list[Binding]:
     handlers, jobs = registry.load(orders["handlers"], orders["only"])
     link = Link(orders["url"], "start")
-    able = [job for job in (*jobs, housekeeping) if job.may_run_on(orders["labels"])]
+    jobs = jobs_of_site(jobs, is_first=orders["is_first"])
+    able = [job for job in jobs if job.may_run_on(orders["labels"])]
     runs = [handler_of(job, opener(orders["url"])) for job in able]
     bindings = bind_all(link.connection, [*handlers, *runs])
+    for binding in bindings:
+        binding.database = orders["database"]
     Store(link).register_handlers(bindings)
     link.close()
     return bindings

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 OLDEST_SERVER = 140000
+
+_NAMED = re.compile(r"([A-Za-z_][\w-]*)=(postgres(?:ql)?(?:\+\w+)?://.*)", re.DOTALL)
 
 # The classes of SQLSTATE that say nothing about the rows (Postgres docs, appendix A).
 _CONFLICT = ("40", "55P03")
@@ -44,10 +47,11 @@ _PARAMETERS = {
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A database: its libpq URL, and whether it is the embedded one of this folder."""
+    """A database: its libpq URL, whether it is the embedded one of this folder, and what handlers know it by."""
 
     url: str
     embedded: bool = False
+    name: str = ""
 
 
 def locate(url: str | None, folder: Path | None = None) -> Place:
@@ -55,7 +59,8 @@ def locate(url: str | None, folder: Path | None = None) -> Place:
 
     Args:
         url: as given by `--database` or `POLLER_DATABASE_URL`; `postgres://` and `postgresql://` URLs and
-            libpq's `key=value` form are taken as they are; a SQLAlchemy driver name is taken off.
+            libpq's `key=value` form are taken as they are; a SQLAlchemy driver name is taken off. `eu=` in
+            front of a URL names it.
         folder: where the embedded server keeps its data; by default the working directory.
 
     Raises:
@@ -64,7 +69,9 @@ def locate(url: str | None, folder: Path | None = None) -> Place:
     """
     given = url or os.environ.get("DATABASE_URL")
     if given:
-        return Place(checked_url(given))
+        named = _NAMED.fullmatch(given)
+        checked = checked_url(named[2] if named else given)
+        return Place(checked, name=named[1] if named else str(conninfo_to_dict(checked).get("dbname", "")))
     from poller import embedded  # noqa: PLC0415 - an extra, needed only without a URL
 
     return Place(embedded.start(folder or Path.cwd()), embedded=True)

@@ -35,14 +35,16 @@ class Drain:
         store: on a link of its own.
         bindings: the handlers that are run.
         drain: whether to end once nothing is due.
+        label: the database, if there are several: its lines say so, and there is no progress bar.
     """
 
-    def __init__(self, store: Store, bindings: Sequence[Binding], *, drain: bool) -> None:
+    def __init__(self, store: Store, bindings: Sequence[Binding], *, drain: bool, label: str = "") -> None:
         self._store = store
         self._bindings = bindings
         # A fleet that goes on tells of rows alone: jobs come round for ever, and have `poller runs`.
         self._counted = bindings if drain else [each for each in bindings if each.handler.name is None]
         self._drain = drain
+        self._logged = {"database": label} if label else {}
         self._look_at = 0.0
         self._bar: Bar | None = None
         self._shown = self._before = Fleet(0, 0, 0, 0, 0)
@@ -53,8 +55,8 @@ class Drain:
         self._before = self._shown = self._store.fleet(self._counted, self._since)
         if self._drain:
             due = self._store.count_due(self._bindings)
-            event(f"draining: {due} rows are due")
-            if sys.stderr.isatty():
+            event(f"draining: {due} rows are due", **self._logged)
+            if sys.stderr.isatty() and not self._logged:
                 self._bar = Bar(due)
 
     def is_over(self) -> bool:
@@ -80,7 +82,7 @@ class Drain:
         finally:
             if self._bar is not None:
                 self._bar.close()
-        event(f"done: {done.moved} moved, {done.failed} failed, {done.parked} parked")
+        event(f"done: {done.moved} moved, {done.failed} failed, {done.parked} parked", **self._logged)
         return int(self._drain and done.failed + done.parked > 0)
 
     def _nothing_left(self, now: Fleet) -> bool:
@@ -97,7 +99,8 @@ class Drain:
             rate = (now.moved - self._shown.moved) / LINE
             event(
                 f"{done.moved:,} moved ({rate:,.0f}/s), {now.in_flight:,} in flight, "
-                f"{now.waiting:,} waiting to retry, {done.parked:,} parked"
+                f"{now.waiting:,} waiting to retry, {done.parked:,} parked",
+                **self._logged,
             )
         self._shown = now
 

@@ -223,15 +223,15 @@ def _how(status: int | None) -> str:
         return f"killed by signal {-status}"
 
 
-def _serve(pipe: Connection, settings: tuple[telemetry.LogFormat, str] | None) -> None:
+def _serve(pipe: Connection, settings: dict[str, Any]) -> None:
     """Make the calls that come through the pipe, one after the other; the main function of a child."""
     _die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the worker decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")  # rather this one than its worker, or Postgres
-    if settings is not None:
-        telemetry.setup(*settings)
+    if settings:
+        telemetry.setup(**settings)
     requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     running: list[Context | None] = [None]
     threading.Thread(target=_listen, args=(pipe, requests, running), daemon=True).start()

@@ -9,11 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from poller.job import cron
-from poller.maintenance import purge
+from poller.maintenance import Rule, purge
 from poller.queries import statement
 
 if TYPE_CHECKING:
-    from poller.maintenance import Rule
+    from collections.abc import Iterable
+
+    from poller.job import Job
     from poller.run import Run
 
 KEPT = "30d"
@@ -42,3 +44,13 @@ def housekeeping(run: Run) -> None:
         rule(run)
     with run.connect() as connection:
         connection.execute(statement("forget_jobs"))
+
+
+def jobs_of_site(jobs: Iterable[Job], *, is_first: bool) -> list[Job]:
+    """Return the jobs that belong to a database, one of several: the first has them all.
+
+    The others have what is about tables: purges, `age_out`, and poller's own housekeeping. Anything else is to
+    run once over all of them.
+    """
+    own = [job for job in jobs if is_first or isinstance(job.function, Rule)]
+    return [*own, housekeeping]

@@ -102,6 +102,7 @@ class Context:
     """What the engine knows about this attempt.
 
     Attributes:
+        database: the name of the database that the row is in, as `--database name=URL` has it, or its own.
         attempt: the number of this attempt, from 1.
         deadline: when this attempt times out, by the database's clock, with its time zone.
         cancelled: set at shutdown, at the timeout, and when the lease is lost.
@@ -114,6 +115,7 @@ class Context:
     def __init__(  # noqa: PLR0913 - what is known of an attempt
         self,
         *,
+        database: str,
         table: str,
         row_key: str,
         key: str,
@@ -121,6 +123,7 @@ class Context:
         deadline: datetime,
         settle: Callable[[Any, Transition], str],
     ) -> None:
+        self.database = database
         self._key = key
         self.attempt = attempt
         self.deadline = deadline
@@ -140,9 +143,9 @@ class Context:
         return self._key
 
     @property
-    def told(self) -> tuple[str, str, Any, int, datetime]:
+    def told(self) -> tuple[str, str, str, Any, int, datetime]:
         """What is told about it in another process: `remote.Told`."""
-        return (self._table, self._row_key, self._key, self.attempt, self.deadline)
+        return (self.database, self._table, self._row_key, self._key, self.attempt, self.deadline)
 
     @property
     def connection(self) -> Connection:
@@ -204,8 +207,11 @@ class BatchContext(Context):
         keys: the idempotency key of each row, by `row.key`.
     """
 
-    def __init__(self, *, table: str, keys: Mapping[Any, str], attempt: int, deadline: datetime) -> None:
+    def __init__(
+        self, *, database: str, table: str, keys: Mapping[Any, str], attempt: int, deadline: datetime
+    ) -> None:
         super().__init__(
+            database=database,
             table=table,
             row_key=f"{len(keys)} rows",
             key="",
@@ -216,9 +222,9 @@ class BatchContext(Context):
         self.keys = keys
 
     @property
-    def told(self) -> tuple[str, str, Any, int, datetime]:
+    def told(self) -> tuple[str, str, str, Any, int, datetime]:
         """What is told about it in another process: `remote.Told`."""
-        return (self._table, self._row_key, self.keys, self.attempt, self.deadline)
+        return (self.database, self._table, self._row_key, self.keys, self.attempt, self.deadline)
 
     @property
     def key(self) -> str:

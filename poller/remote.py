@@ -45,6 +45,7 @@ class Call:
 class Told:
     """What a context says; `keys` is that of a row as text, or a batch's by their keys."""
 
+    database: str
     table: str
     row_key: str
     keys: Any
@@ -163,6 +164,7 @@ def _find(call: Call) -> Callable[..., Any]:
 def _context(told: Told) -> Context:
     if isinstance(told.keys, str):
         return Context(
+            database=told.database,
             table=told.table,
             row_key=told.row_key,
             key=told.keys,
@@ -170,7 +172,13 @@ def _context(told: Told) -> Context:
             deadline=told.deadline,
             settle=_refuse,
         )
-    return BatchContext(table=told.table, keys=told.keys, attempt=told.attempt, deadline=told.deadline)
+    return BatchContext(
+        database=told.database,
+        table=told.table,
+        keys=told.keys,
+        attempt=told.attempt,
+        deadline=told.deadline,
+    )
 
 
 def _refuse(*_: Any) -> str:

@@ -1,11 +1,14 @@
 """Runs the workers of one host: starts them, replaces the dead, sweeps for them, and stops them in order.
 
+It may serve several databases: each has workers of its own, and is as if it were alone; only signals are common.
+
 The only module that wires everything. A supervisor holds no state that matters: kill it with its workers and
 start another anywhere. Its workers end with it (see `child`), and other supervisors sweep what they held.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -22,7 +25,8 @@ from poller import agenda, registry, schema
 from poller.binding import Binding, bind_all, explain
 from poller.database import Link, opener, reachable
 from poller.drain import Drain
-from poller.housekeeping import housekeeping
+from poller.errors import PollerError
+from poller.housekeeping import housekeeping, jobs_of_site
 from poller.job import refuse_namesakes
 from poller.run import handler_of
 from poller.scheduler import Scheduler
@@ -33,8 +37,11 @@ from poller.telemetry import event, problem
 from poller.worker import RETIRED
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from poller.config import RunOptions
     from poller.database import Place
+    from poller.handler import Handler
     from poller.job import Job
 
 TICK = 0.1
@@ -44,18 +51,17 @@ KILL_AFTER = 4.0  # seconds past the grace time
 
 
 class Supervisor:
-    """The workers of one host.
+    """The workers of one host, for one database or several.
 
     Args:
-        place: the database.
+        places: the databases; the first one is the jobs' own.
         options: as given to `poller run`.
     """
 
-    def __init__(self, place: Place, options: RunOptions) -> None:
-        self._place = place
+    def __init__(self, places: Sequence[Place], options: RunOptions) -> None:
+        several = len(places) > 1
         self._options = options
-        self._id = uuid.uuid4()
-        self._children: list[Child] = []
+        self._sites = [Site(each, options, is_first=each is places[0], several=several) for each in places]
         self._signals = 0
 
     def run(self) -> int:
@@ -64,109 +70,189 @@ class Supervisor:
         Raises:
             PollerError: it cannot start; nothing was changed.
         """
-        bindings, jobs = self._prepare()
+        handlers, jobs = registry.load(self._options.handlers, self._options.only)
+        refuse_namesakes([*jobs, housekeeping])
+        for site in self._sites:
+            site.check(handlers)
+        for site in self._sites:
+            site.prepare(handlers, jobs)
+        for what, those in (("handlers", handlers), ("jobs", jobs)):
+            if those:
+                event(f"{what}: {', '.join(map(str, those))}")
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, self._count_signal)
-        sweeper = Sweeper(Store(Link(self._place.url, "sweeper")), bindings)
-        sweeping = Loop("sweeper", sweeper.run_once, sweeper.recover)
-        scheduler = Scheduler(Link(self._place.url, "scheduler"), jobs)
-        planning = Loop("scheduler", scheduler.run_once, scheduler.recover)
-        able = {job.name for job in jobs if job.may_run_on(self._options.labels)}
-        worked_on = [each for each in bindings if each.handler.name is None or each.handler.name in able]
-        drain = Drain(Store(Link(self._place.url, "watcher")), worked_on, drain=self._options.drain)
-        drain.begin()
-        self._children = [Child(self._order()) for _ in range(self._options.workers)]
-        sweeping.start()
-        if not self._options.drain:  # it would have no end
-            planning.start()
-        while not self._signals and not drain.is_over():
-            self._replace_the_dead(sweeper, sweeping)
+        for site in self._sites:
+            site.start()
+        while not self._signals and not self._is_over():
+            for site in self._sites:
+                site.replace_the_dead()
             sleep(TICK)
-        planning.stop()
-        self._stop_children()
-        self._last_sweep(sweeper, sweeping)
-        return drain.end()
+        return self._stop()
 
-    def _prepare(self) -> tuple[list[Binding], list[Job]]:
-        """Hold handlers and jobs against the database, and bring poller's own schema up to date."""
-        handlers, own = registry.load(self._options.handlers, self._options.only)
-        jobs = [*own, housekeeping]
-        refuse_namesakes(jobs)
-        with reachable(self._place, "start") as connection:
-            bindings = bind_all(connection, handlers)
+    def _count_signal(self, *_: object) -> None:
+        self._signals += 1
+
+    def _is_over(self) -> bool:
+        looks = [site.is_over() for site in self._sites]  # each is to look, whatever the others say
+        return all(looks)
+
+    def _stop(self) -> int:
+        """Stop planning, then the workers, and say what was done; return the exit status."""
+        for site in self._sites:
+            site.stop_planning()
+        self._stop_children([child for site in self._sites for child in site.children])
+        for site in self._sites:
+            site.sweep_at_last()
+        return max(site.end() for site in self._sites)
+
+    def _stop_children(self, children: list[Child]) -> None:
+        """Pass on the signals; kill what is left some seconds after the grace time."""
+        event("stopping: no more claims; handlers may finish", grace=f"{self._options.grace:g}s")
+        passed_on = 0
+        kill_at = monotonic() + self._options.grace + KILL_AFTER
+        while any(not child.has_ended() for child in children):
+            while passed_on < max(1, min(self._signals, 2)):
+                passed_on += 1
+                for child in children:
+                    child.signal(signal.SIGTERM)
+            if monotonic() >= kill_at:
+                for child in children:
+                    child.signal(signal.SIGKILL)
+            sleep(TICK / 5)
+
+
+class Site:
+    """One database, with the workers here that serve it, the sweeper and the planner.
+
+    Args:
+        place: the database.
+        options: as given to `poller run`.
+        is_first: it is the one that jobs belong to, but for those that every database has.
+        several: there are others, so that lines say which one they are about.
+    """
+
+    def __init__(self, place: Place, options: RunOptions, *, is_first: bool, several: bool) -> None:
+        self._place = place
+        self._options = options
+        self._is_first = is_first
+        self._label = place.name if several else ""
+        self._id = uuid.uuid4()
+        self._bindings: list[Binding] = []
+        self._jobs: list[Job] = []
+        self._over = False
+        self.children: list[Child] = []
+
+    def check(self, handlers: list[Handler]) -> None:
+        """Hold handlers against the database.
+
+        Raises:
+            PollerError: one does not fit, or the database will not do.
+        """
+        with self._named(), reachable(self._place, "start") as connection:
+            self._bindings = bind_all(connection, handlers)
+
+    def prepare(self, handlers: list[Handler], jobs: list[Job]) -> None:
+        """Bring poller's own schema up to date, and make handlers and jobs known in it.
+
+        Raises:
+            PollerError: one does not fit.
+        """
+        self._jobs = jobs_of_site(jobs, is_first=self._is_first)
+        with self._named(), reachable(self._place, "start") as connection:
             if self._options.migrate:
                 schema.migrate(self._place.url)
             schema.require(connection)
-            for binding in bindings:
+            self._bindings = bind_all(connection, handlers)
+            for binding in self._bindings:
                 explain(connection, binding)
-            agenda.check(connection, jobs)
-            agenda.declare(connection, jobs)
+            agenda.check(connection, self._jobs)
+            agenda.declare(connection, self._jobs)
             opens = opener(self._place.url)
-            bindings += bind_all(connection, [handler_of(job, opens) for job in jobs])
+            self._bindings += bind_all(connection, [handler_of(job, opens) for job in self._jobs])
         link = Link(self._place.url, "start")
-        Store(link).register_handlers(bindings)
+        Store(link).register_handlers(self._bindings)
         link.close()
-        for what, those in (("handlers", handlers), ("jobs", own)):
-            if those:
-                event(f"{what}: {', '.join(map(str, those))}")
-        return bindings, jobs
+
+    def start(self) -> None:
+        """Start the workers, and what goes on beside them."""
+        url, drains = self._place.url, self._options.drain
+        self._sweeper = Sweeper(Store(Link(url, "sweeper")), self._bindings)
+        self._sweeping = Loop("sweeper", self._sweeper.run_once, self._sweeper.recover)
+        scheduler = Scheduler(Link(url, "scheduler"), self._jobs)
+        self._planning = Loop("scheduler", scheduler.run_once, scheduler.recover)
+        able = {job.name for job in self._jobs if job.may_run_on(self._options.labels)}
+        worked_on = [
+            each for each in self._bindings if each.handler.name is None or each.handler.name in able
+        ]
+        self._drain = Drain(Store(Link(url, "watcher")), worked_on, drain=drains, label=self._label)
+        self._drain.begin()
+        self.children = [Child(self._order()) for _ in range(self._options.workers)]
+        self._sweeping.start()
+        if not drains:  # it would have no end
+            self._planning.start()
+
+    def is_over(self) -> bool:
+        """Tell whether a drain has had nothing left to do here; it does not look again after that."""
+        self._over = self._over or self._drain.is_over()
+        return self._over
+
+    def replace_the_dead(self) -> None:
+        """Start a worker in the place of each that has ended, when it is time."""
+        for child in self.children:
+            if not child.has_ended():
+                continue
+            if child.noticed_at is None:
+                child.notice()
+                self._sweeper.child_died(self._id, child.pid)
+                self._sweeping.wake()
+            if monotonic() >= child.restart_at:
+                child.start(self._order())
+
+    def stop_planning(self) -> None:
+        """Plan no more runs."""
+        self._planning.stop()
+
+    def sweep_at_last(self) -> None:
+        """Take back at once what a killed worker of ours still held, if the database is there."""
+        self._sweeping.stop()
+        self._sweeping.join(1.0)
+        for child in self.children:
+            if child.process.returncode != 0:
+                self._sweeper.child_died(self._id, child.pid)
+        if self._sweeping.is_alive():
+            return
+        try:
+            self._sweeper.run_once()
+        except psycopg.Error as error:
+            problem(f"the last sweep failed: {str(error).splitlines()[0]}; another supervisor will sweep")
+
+    def end(self) -> int:
+        """Say what was done; return 1 if a drain left rows parked or failed, else 0."""
+        return self._drain.end()
 
     def _order(self) -> str:
         """Return what a worker is told on its standard input (a password must not stand in its title)."""
         order = {
             **asdict(self._options),
             "url": self._place.url,
+            "database": self._place.name,
+            "is_first": self._is_first,
+            "logged": {"database": self._label} if self._label else {},
             "supervisor": str(self._id),
             "pythonpath": os.environ.get("PYTHONPATH"),
         }
         return json.dumps(order)
 
-    def _count_signal(self, *_: object) -> None:
-        self._signals += 1
-
-    # --- while it runs -----------------------------------------------------------------------------
-
-    def _replace_the_dead(self, sweeper: Sweeper, sweeping: Loop) -> None:
-        for child in self._children:
-            if not child.has_ended():
-                continue
-            if child.noticed_at is None:
-                child.notice()
-                sweeper.child_died(self._id, child.pid)
-                sweeping.wake()
-            if monotonic() >= child.restart_at:
-                child.start(self._order())
-
-    # --- stopping ----------------------------------------------------------------------------------
-
-    def _stop_children(self) -> None:
-        """Pass on the signals; kill what is left some seconds after the grace time."""
-        event("stopping: no more claims; handlers may finish", grace=f"{self._options.grace:g}s")
-        passed_on = 0
-        kill_at = monotonic() + self._options.grace + KILL_AFTER
-        while any(not child.has_ended() for child in self._children):
-            while passed_on < max(1, min(self._signals, 2)):
-                passed_on += 1
-                for child in self._children:
-                    child.signal(signal.SIGTERM)
-            if monotonic() >= kill_at:
-                for child in self._children:
-                    child.signal(signal.SIGKILL)
-            sleep(TICK / 5)
-
-    def _last_sweep(self, sweeper: Sweeper, sweeping: Loop) -> None:
-        """Take back at once what a killed worker of ours still held, if the database is there."""
-        sweeping.stop()
-        sweeping.join(1.0)
-        for child in self._children:
-            if child.process.returncode != 0:
-                sweeper.child_died(self._id, child.pid)
-        if sweeping.is_alive():
-            return
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        """Say of an error which database it is about."""
         try:
-            sweeper.run_once()
-        except psycopg.Error as error:
-            problem(f"the last sweep failed: {str(error).splitlines()[0]}; another supervisor will sweep")
+            yield
+        except PollerError as error:
+            if not self._label:
+                raise
+            msg = f"database {self._label}: {error}"
+            raise type(error)(msg) from error
 
 
 class Child:

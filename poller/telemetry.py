@@ -14,7 +14,8 @@ from typing import Any, Literal
 
 LogFormat = Literal["text", "json"]
 
-_settings: list[tuple[LogFormat, str]] = []
+_settings: dict[str, Any] = {}
+_always: dict[str, str] = {}
 _log = logging.getLogger("poller")
 
 
@@ -35,14 +36,15 @@ def trace(error: BaseException, /, **fields: Any) -> None:
         _log.debug("handler raised", exc_info=error, extra={"poller": fields})
 
 
-def settings() -> tuple[LogFormat, str] | None:
-    """Return what `setup` was called with last, for processes that this one starts."""
-    return _settings[-1] if _settings else None
+def settings() -> dict[str, Any]:
+    """Return what `setup` was called with, for processes that this one starts."""
+    return dict(_settings)
 
 
-def setup(form: LogFormat, level: str = "INFO") -> None:
-    """Print the log on standard error, for people or as one JSON object a line."""
-    _settings[:] = [(form, level)]
+def setup(form: LogFormat, level: str = "INFO", **fields: str) -> None:
+    """Print the log on standard error, for people or as one JSON object a line, each with these fields."""
+    _settings.update(form=form, level=level, **fields)
+    _always.update(fields)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonLines() if form == "json" else _PlainLines())
     root = logging.getLogger()
@@ -56,7 +58,7 @@ class _PlainLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         time = datetime.fromtimestamp(record.created, UTC).astimezone().strftime("%H:%M:%S")
-        fields = getattr(record, "poller", {})
+        fields = {**_always, **getattr(record, "poller", {})}
         words = [f"{name}={_short(value)}" for name, value in fields.items()]
         mark = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
         line = f"{time} {mark}{record.getMessage()}" + (f" · {' '.join(words)}" if words else "")
@@ -75,6 +77,7 @@ class _JsonLines(logging.Formatter):
             "logger": record.name,
             "event": record.getMessage(),
             "process": record.process,
+            **_always,
             **getattr(record, "poller", {}),
         }
         if record.exc_info:

@@ -27,6 +27,16 @@ Database = Annotated[
         help="postgres://… or libpq's key=value form; without one, the embedded Postgres of this folder.",
     ),
 ]
+Databases = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--database",
+        metavar="[NAME=]URL",
+        envvar=["POLLER_DATABASE_URL", "DATABASE_URL"],
+        show_default=False,
+        help="As for the other commands. Several, with a name for each, are served side by side.",
+    ),
+]
 Handlers = Annotated[
     str, typer.Option("--handlers", metavar="PKG", help="The package that the handlers are in.")
 ]
@@ -67,17 +77,48 @@ def duration(text: str | float) -> float:
 
 
 def place(database: str | None) -> Place:
-    """Return the database to use, and say so if nobody named one.
+    """Return the database to use, the first if there are several, and say so if nobody named one.
 
     Raises:
         PollerError: the URL is none, or the embedded server cannot be started.
     """
     from poller.database import locate  # noqa: PLC0415 - `--help` is not to wait for it
 
+    several = (database or "").split()
+    if len(several) > 1 and all("://" in each for each in several):
+        database = several[0]
     found = locate(database)
     if found.embedded:
         typer.echo(EMBEDDED, err=True)
     return found
+
+
+def places(databases: Sequence[str] | None) -> list[Place]:
+    """Return the databases to use, and say so if nobody named one.
+
+    Raises:
+        PollerError: a URL is none, two have one name, or the embedded server cannot be started.
+    """
+    from poller.errors import ConfigurationError  # noqa: PLC0415 - as above
+
+    if not databases:
+        return [place(None)]
+    found = [place(each) for each in _whole(databases)]
+    names = [each.name for each in found]
+    for name in names:
+        if names.count(name) > 1:
+            msg = f"two databases are called {name!r}; name each: --database eu=postgres://… --database us=postgres://…"
+            raise ConfigurationError(msg)
+    return found
+
+
+def _whole(databases: Sequence[str]) -> list[str]:
+    """Put libpq's `key=value` form together again, which Typer takes apart if it comes from the environment."""
+    pairs = [each for each in databases if "://" not in each and " " not in each]
+    keys = [each.partition("=")[0] for each in pairs]
+    if len(keys) > len(set(keys)):
+        return list(databases)
+    return [*([" ".join(pairs)] if pairs else []), *(each for each in databases if each not in pairs)]
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from poller.cli.options import Database, Handlers, duration, place
+from poller.cli.options import Databases, Handlers, duration, places
 from poller.telemetry import LogFormat
 
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -87,7 +87,7 @@ def run(  # noqa: PLR0913 - the contract's options
     migrate: Migrate = True,
     log_format: Format = "text",
     log_level: Level = "info",
-    database: Database = None,
+    database: Databases = None,
 ) -> None:
     """Run the handlers on rows that are due, until told to stop.
 
@@ -113,4 +113,4 @@ def run(  # noqa: PLR0913 - the contract's options
         log_level=log_level,
     )
     telemetry.setup(log_format, log_level)
-    raise typer.Exit(Supervisor(place(database), options).run())
+    raise typer.Exit(Supervisor(places(database), options).run())

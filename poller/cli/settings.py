@@ -62,7 +62,10 @@ def defaults(command: Any, settings: Settings) -> dict[str, Any]:
     Raises:
         ConfigurationError: a key is no command's option, or its value is of the wrong type.
     """
-    known = {_key(option): option for option in _options(command)}
+    known: dict[str, TyperOption] = {}
+    for option in _options(command):  # the one that takes most stands for its namesakes
+        if option.multiple or _key(option) not in known:
+            known[_key(option)] = option
     for key, value in settings.values.items():
         if key not in known:
             close = difflib.get_close_matches(key, known, 1)
@@ -103,7 +106,10 @@ def _check_type(file: str, key: str, option: TyperOption, value: object) -> None
 
 
 def _listed(option: TyperOption, value: Any) -> Any:
-    return [value] if option.multiple and isinstance(value, str) else value
+    """Return a value as an option takes it: one that takes a single text gets the first of several."""
+    if option.multiple:
+        return [value] if isinstance(value, str) else value
+    return value[0] if isinstance(value, list) and value else value
 
 
 def _load(path: Path) -> dict[str, Any] | None:
