@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-from tenacity import retry_if_exception_type
+from tenacity import retry_if_exception_type, wait_fixed
 
 from poller import Context, Fail, PollerError, Retry, Row, Snooze, Transition, elsewhere, handler, remote
 from poller.binding import bind
@@ -48,9 +48,8 @@ def url(url: str) -> str:
 
 def made(function: Any, **options: Any) -> Handler:
     """Register one of this module's functions."""
-    return handler("task", **{"status": "pending", "to": "normal", "executor": "process", **options})(
-        function
-    )
+    plain = {"status": "pending", "to": "normal", "executor": "process", "wait": wait_fixed(600)}
+    return handler("task", **{**plain, **options})(function)
 
 
 def run(url: str, step: Handler, concurrency: int = 1) -> list[Done]:

@@ -157,7 +157,7 @@ def test_the_window_of_a_rate_slides(url: str, db: psycopg.Connection[Any]) -> N
     """It is no calendar minute: what was begun a minute ago makes room, one by one."""
     begun: list[float] = []
     clock = 0.0
-    step = moves("thing", lambda _: begun.append(clock), rate="10/1m")
+    step = moves("thing", lambda _: begun.append(clock), rate="10/65s")
     with Engine(url, step, concurrency=100) as engine:
         db.execute("update thing set status = 'later' where id > 4")
         for _ in range(14):
