@@ -14,7 +14,7 @@ def main(url: str, workers: str) -> int:
     """Work until told to stop; return the exit status."""
     telemetry.setup("text", "WARNING")
     options = RunOptions(workers=int(workers), handlers="benchmarks.noop", log_level="WARNING")
-    return Supervisor(Place(url), options).run()
+    return Supervisor([Place(url)], options).run()
 
 
 if __name__ == "__main__":

@@ -212,7 +212,7 @@ def handler(  # noqa: PLR0913 - the contract's options
         try:
             entity = Mapped(table, column) if is_mapped(table) else None
             text = entity.text if entity else status_text
-            named = entity.column if entity else str
+            named = entity.column if entity else _itself
             made = Handler(
                 function=function,
                 table=table_name(entity.table if entity else table),
@@ -403,6 +403,10 @@ def _rate(text: object) -> Rate | None:
         )
         raise ConfigurationError(msg)
     return found
+
+
+def _itself(name: str) -> str:
+    return name
 
 
 def _name(function: Callable[..., Any]) -> str:
