@@ -153,6 +153,10 @@ def shared_server() -> Iterator[str]:
         yield given
         return
     with cluster() as made:
+        # Nobody pulls its plug, and each test makes a database: ten times as quick without waiting for the disk.
+        with psycopg.connect(made.url, autocommit=True) as connection:
+            connection.execute("alter system set fsync = off")
+            connection.execute("select pg_reload_conf()")
         yield made.url
 
 
@@ -166,10 +170,15 @@ def fresh_database(server_url: str, template: str | None = None) -> Iterator[str
     """
     name = f"poller_test_{uuid.uuid4().hex[:12]}"
     original = "template0" if template is None else urlsplit(template).path.removeprefix("/")
-    _execute(
-        server_url,
-        sql.SQL("create database {} template {}").format(sql.Identifier(name), sql.Identifier(original)),
-    )
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        copies = connection.info.server_version >= 150000
+        connection.execute(
+            sql.SQL("create database {} template {}{}").format(
+                sql.Identifier(name),
+                sql.Identifier(original),
+                sql.SQL(" strategy file_copy" if copies else ""),
+            )
+        )
     try:
         yield _of_database(server_url, name)
     finally:
