@@ -58,9 +58,10 @@ class Elsewhere:
         """
         request = remote.packed(run.handler, attempt.arguments(run)[0], run.context)
         if run.handler.executor == "process":
-            with self._children.one() as child:
-                run.begin_at(child)
-                return remote.unpacked(child.call(request, run.context))
+            with self._children.one() as lent:
+                lent.child.load(run.handler.function.__module__)
+                run.begin_at(lent)
+                return remote.unpacked(lent.child.call(request, run.context))
         submitted = Submitted(self._executor(run.handler.executor))
         run.begin_at(submitted)
         try:
@@ -134,18 +135,20 @@ class Children:
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
-    def one(self) -> Iterator[Child]:
+    def one(self) -> Iterator[Lent]:
         """Lend a child for one call; one that did not survive it is not lent again."""
         with self._lock:
             child = self._idle.pop() if self._idle else None
         child = child or Child()
         self._all.add(child)
+        lent = Lent(child)
         try:
-            yield child
+            yield lent
         finally:
+            survives = lent.give_back()
             child.idle_since = monotonic()
             with self._lock:
-                if child.is_alive:
+                if survives:
                     self._idle.append(child)
                 else:
                     self._all.discard(child)
@@ -160,11 +163,33 @@ class Children:
                 child.end()
 
 
+class Lent:
+    """A child for the time of one call: ended by the watchdog only until it is given back."""
+
+    def __init__(self, child: Child) -> None:
+        self.child = child
+        self._is_lent = True
+        self._lock = threading.Lock()
+
+    def end(self) -> None:
+        """Kill it, unless the call has ended: then it is lent to another already, or soon."""
+        with self._lock:
+            if self._is_lent:
+                self.child.end()
+
+    def give_back(self) -> bool:
+        """Give it back; tell whether it can be lent again."""
+        with self._lock:
+            self._is_lent = False
+            return self.child.is_alive
+
+
 class Child:
     """A process that makes one call at a time."""
 
     def __init__(self) -> None:
         self.idle_since = 0.0
+        self._loaded: set[str] = set()
         self._pipe, theirs = _SPAWN.Pipe()
         self._process = _SPAWN.Process(target=_serve, args=(theirs, telemetry.settings()), daemon=True)
         self._sending = threading.Lock()
@@ -176,6 +201,16 @@ class Child:
     def is_alive(self) -> bool:
         """Whether it can make another call."""
         return self._process.is_alive() and not self._pipe.closed
+
+    def load(self, module: str) -> None:
+        """Import a handler's module, which is not to count as the handler's time.
+
+        Raises:
+            BaseException: what the import raises.
+        """
+        if module not in self._loaded:
+            remote.unpacked(self.call(remote.import_of(module), None))
+            self._loaded.add(module)
 
     def call(self, request: bytes, context: Context | None) -> bytes:
         """Make a call; what cancels the context meanwhile cancels it there too.

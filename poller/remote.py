@@ -64,6 +64,15 @@ def packed(handler: Handler, given: Any, context: Context | None) -> bytes:
     return pickle.dumps(Call(function.__module__, function.__qualname__, str(handler), given, told))
 
 
+def import_of(module: str) -> bytes:
+    """Return the call that imports a module, and does nothing else."""
+    return pickle.dumps(Call(__name__, _load.__qualname__, "", module, None))
+
+
+def _load(module: str) -> None:
+    importlib.import_module(module)
+
+
 def run(call: bytes, started: Callable[[Context | None], None] = lambda _: None) -> bytes:
     """Do a call, wherever this is; return its answer or error as it is sent back.
 

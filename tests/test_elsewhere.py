@@ -312,6 +312,20 @@ def test_a_factory_that_gives_no_executor_is_the_attempts_failure(url: str) -> N
     assert "gives str; it must give a concurrent.futures.Executor" in str(done[0].error)
 
 
+def test_a_process_is_not_ended_for_a_call_that_is_over() -> None:
+    """It may be making another's by then: the watchdog had decided, and was slower than the handler."""
+    children = elsewhere.Children()
+    with children.one() as first:
+        first.child.load("os")
+    first.end()
+    with children.one() as second:
+        assert second.child is first.child
+        second.child.load("re")
+        second.end()
+        assert not second.child.is_alive
+    children.trim(float("inf"))
+
+
 # --- a real worker --------------------------------------------------------------------------------------
 
 
@@ -357,6 +371,20 @@ def test_a_worker_stops_in_time_whatever_its_children_do(
     wait_until("the child has ended", lambda: not Path(f"/proc/{child}").exists())
     assert "Traceback" not in process.log
     assert db.execute("select count(*) from poller.claim").fetchone() == (0,)
+
+
+def test_an_import_is_not_the_handlers_time(project: Project, db: psycopg.Connection[Any], url: str) -> None:
+    """A new process imports the handlers before the clock of its first call starts."""
+    project.handlers("""
+        import multiprocessing, time
+
+        if multiprocessing.parent_process():
+            time.sleep(1)
+
+        @handler("task", status="pending", to="normal", executor="process", timeout="900ms", attempts=1)
+        def work(row): ...
+    """)
+    assert project.run("run", "--workers", "1", "--concurrency", "1", "--drain").returncode == 0
 
 
 # --- options --------------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ AGED: dict[str, Any] = {
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"table": 7}, "table must be 'name', 'schema.name' or a SQLAlchemy Table, got 7"),
+        ({"table": 7}, "table must be 'name', 'schema.name', a SQLAlchemy Table or a mapped class, got 7"),
         ({"table": "a.b.c"}, "table must be 'name'"),
         ({"column": ""}, "column must be a text, got ''"),
         ({"column": None}, "column must be a text, got None"),
