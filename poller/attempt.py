@@ -80,6 +80,8 @@ class Run:
     def results(self, outcomes: Sequence[Outcome]) -> list[Result]:
         """Return the results of all tasks; each took its part of the time."""
         seconds = (monotonic() - self.started) / len(outcomes)
+        if not self.others:
+            return [Result(self.task, outcomes[0], seconds, self.context)]
         return [
             Result(task, outcome, seconds, self.context)
             for task, outcome in zip(self.tasks, outcomes, strict=True)

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 LARGEST = 500  # rows in one claim
 HORIZON = 0.1  # seconds of work that may wait in this process
+A_THREADS_WORTH = 0.005  # seconds of work for which another thread is woken
 SHARE = 20  # a look from the beginning may take one part in so many of the time
 QUICK = 0.005  # seconds; a look this short needs no sparing
 # A fault of the connection, or a plan that an ALTER TABLE made stale: a new connection mends both.
@@ -269,12 +270,21 @@ class Claimer:
 
     def _submit(self, tasks: list[Task], *, first: bool) -> None:
         """Hand tasks to the executor; the attempt of one that could not be shown as in work has failed."""
-        self._leases.update(task.lease for task in tasks)
-        self._executor.submit((task for task in tasks if task.refusal is None), first=first)
+        self._leases.update({task.lease for task in tasks})
+        able = [task for task in tasks if task.refusal is None]
+        self._executor.submit(able, first=first, threads=self._threads(able))
         for task in tasks:
             if task.refusal is not None:
                 outcome = not_shown(task.lease.binding.handler, task.refusal, task.attempt, task.age)
                 self._give_back(Result(task, outcome, 0.0))
+
+    def _threads(self, tasks: list[Task]) -> int | None:
+        """Return how many threads the tasks are worth, by what their handler has been taking; None if unknown.
+
+        To wake a thread costs more than many a handler.
+        """
+        mean = self._mean_seconds.get(tasks[0].lease.binding) if tasks else None
+        return None if mean is None else 1 + int(len(tasks) * mean / A_THREADS_WORTH)
 
     def _claim_retries(self, binding: Binding, worker: int) -> None:
         limit, settled = self._startable(binding), self._positions[binding].settled
@@ -360,7 +370,7 @@ def _whole_batches(binding: Binding, rows: int) -> int:
 def _goes_first(binding: Binding) -> bool:
     """Tell whether rows are claimed only when they can begin at once, or as the next."""
     handler = binding.handler
-    return handler.limit is not None or handler.rate is not None or handler.policy.is_last(1)
+    return handler.limit is not None or handler.rate is not None or handler.has_one_attempt
 
 
 def _goes_on(binding: Binding) -> bool:

@@ -136,8 +136,14 @@ class Executor:
             task.isolated for task in (*self._running, *self._plain, *self._coroutines, *self._sharing())
         )
 
-    def submit(self, tasks: Iterable[Task], *, first: bool = False) -> None:
-        """Queue tasks for the threads or the event loop, as their handlers are; `first` before the others."""
+    def submit(self, tasks: Iterable[Task], *, first: bool = False, threads: int | None = None) -> None:
+        """Queue tasks for the threads or the event loop, as their handlers are.
+
+        Args:
+            tasks: what is to be run.
+            first: before what waits already.
+            threads: how many to wake for it now; if that proves too few, `expire` wakes the others.
+        """
         plain: list[Task] = []
         coroutines: list[Task] = []
         for task in tasks:
@@ -145,7 +151,7 @@ class Executor:
             (coroutines if is_coroutine else plain).append(task)
         if plain:
             _queue(self._plain, plain, first=first)
-            self._wake_threads(len(plain))
+            self._wake_threads(len(plain) if threads is None else min(threads, len(plain)))
         if coroutines:
             _queue(self._coroutines, coroutines, first=first)
             self._pump_soon()
@@ -154,6 +160,8 @@ class Executor:
         """Report the handlers whose time is up as timed out, and ask them to stop."""
         now = monotonic()
         self._elsewhere.trim()
+        if self._plain:
+            self._wake_threads(len(self._plain))
         for run in self._runs():
             if run.deadline <= now:
                 self._abandon(run, TimedOut(f"timed out after {words(run.deadline - run.started)}"))

@@ -125,6 +125,11 @@ class Handler:
         return self.limit is not None or self.rate is not None or bool(self.per_key)
 
     @functools.cached_property
+    def has_one_attempt(self) -> bool:
+        """Whether a row's first attempt is its last."""
+        return self.policy.is_last(1)
+
+    @functools.cached_property
     def moved(self) -> Outcome | None:
         """The outcome of a handler that returns None; there is none if `to` leaves a choice."""
         return Outcome(Verdict.MOVED, to=self.to[0]) if len(self.to) == 1 else None

@@ -39,7 +39,10 @@ class Lease:
     begin_by: float = float("inf")
 
 
-@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+# These two are not frozen, though nobody changes them: that would double what they cost, for each row.
+
+
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class Task:
     """One leased row: one attempt.
 
@@ -69,7 +72,7 @@ class Task:
     refusal: str | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Result:
     """A task and what became of it.
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from psycopg import sql
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from psycopg.abc import AdaptContext
 
@@ -51,12 +51,27 @@ def trusted(text: str) -> sql.SQL:
     return sql.SQL(text.replace("%", "%%"))
 
 
-def array(values: Iterable[object]) -> str:
-    """Return a Postgres array literal.
+def texts(values: Sequence[str]) -> str:
+    """Return a Postgres array literal of texts.
 
     psycopg's own list adaptation takes about a microsecond an element, more than all else that is done
-    for a row; this takes a tenth of it. (Array input syntax: Postgres docs, 8.15.2.)
+    for a row; this takes a twentieth of it. (Array input syntax: Postgres docs, 8.15.2.)
     """
+    if not values:
+        return "{}"
+    every = "".join(values)
+    if '"' in every or "\\" in every:
+        return array(values)
+    return '{"' + '","'.join(values) + '"}'
+
+
+def numbers(values: Iterable[float]) -> str:
+    """Return a Postgres array literal of numbers, none of which is null."""
+    return "{" + ",".join(map(str, values)) + "}"
+
+
+def array(values: Iterable[object]) -> str:
+    """Return a Postgres array literal of texts, numbers, truths and nulls; see `texts`."""
     return "{" + ",".join(map(_element, values)) + "}"
 
 

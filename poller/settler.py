@@ -201,13 +201,15 @@ class Settler:
 
     def _after(self, binding: Binding, results: list[Result], became: list[str]) -> None:
         self._measure(binding, results)
-        seen = list(map(_own_move, results, became))
-        for result, what in seen:
+        noteworthy = []
+        for result, what in map(_own_move, results, became):
             if what == "refused":
                 self._fail(result, Refused(SWALLOWED))
             elif self._observe is not None:
                 self._observe(result, what)
-        _tell(binding, [each for each in seen if each[1] not in _QUIET])
+            if what not in _QUIET:
+                noteworthy.append((result, what))
+        _tell(binding, noteworthy)
         if binding.handler.is_limited:
             self._freed(binding)
 
@@ -230,8 +232,7 @@ def _is_lock(error: Exception) -> bool:
 
 def _own_move(result: Result, became: str) -> tuple[Result, str]:
     """Return what became of a row, of one that its handler has moved by itself (`ctx.settle`) included."""
-    move = result.context.settled if result.context is not None else None
-    if move is None or became != "late":
+    if became != "late" or result.context is None or (move := result.context.settled) is None:
         return result, became
     moved = Outcome(Verdict.MOVED, to=move.status, attempt=result.task.attempt)
     return replace(result, outcome=moved), Verdict.MOVED

@@ -18,7 +18,7 @@ from poller.database import Borrowed, is_passing, joined, reason
 from poller.errors import SettleError
 from poller.lease import Lease, Result, Task
 from poller.outcome import Verdict, of_answer
-from poller.queries import array, statement
+from poller.queries import array, numbers, statement, texts
 from poller.values import fetch, text_of
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ class Store:
             rows = fetch(connection, look, asked)
             if not rows:
                 return NOBODYS_TURN if binding.handler.per_key else NOTHING
-            keys = array(row[0] for row in rows)
+            keys = texts([row[0] for row in rows])
             took = {"handler": binding.id, "worker": worker, "keys": keys}
             taken = connection.execute(statement("take"), took).fetchone()
             last, full = rows[-1][0], len(rows) == room.rows
@@ -163,7 +163,10 @@ class Store:
             rows, refusals = self._show_during(binding, rows)
             self._write_started(binding, len(rows))
         lease = Lease(str(taken[0]), worker, binding, taken[2], monotonic(), _begin_by(binding, room))
-        tasks = [Task(lease, row[0], row, refusal=refusals.get(row[0])) for row in rows]
+        if refusals:
+            tasks = [Task(lease, row[0], row, refusal=refusals.get(row[0])) for row in rows]
+        else:
+            tasks = [Task(lease, row[0], row) for row in rows]
         return Claimed(tasks, last, full)
 
     def claim_retries(self, binding: Binding, worker: int, limit: int, *, isolated: bool) -> Claimed:
@@ -303,7 +306,7 @@ class Store:
         binding, columns = first.task.lease.binding, tuple(first.outcome.columns)
         question = binding.settle(columns, shown=first.task.refusal is None)
         row = self.link.connection.execute(question, self._outcomes(binding, columns, results)).fetchone()
-        became = [each.outcome.verdict.value for each in results]
+        became: list[str] = [each.outcome.verdict for each in results]
         for place, result in row[0] if row else ():
             became[place - 1] = result
         return became
@@ -336,23 +339,28 @@ class Store:
         workers: list[int] = []
         kinds: dict[tuple[int, bool], int] = {}
         outcomes = []
+        lease_no, kind_no = [], []
         for result in results:
-            lease = result.task.lease
-            if lease.id not in leases:
-                leases[lease.id] = len(leases) + 1
-                workers.append(lease.worker)
-            kind = (id(result.outcome), result.task.retaken)
-            if kind not in kinds:
-                kinds[kind] = len(kinds) + 1
+            task = result.task
+            number = leases.get(task.lease.id)
+            if number is None:
+                number = leases[task.lease.id] = len(leases) + 1
+                workers.append(task.lease.worker)
+            lease_no.append(number)
+            kind = (id(result.outcome), task.retaken)
+            number = kinds.get(kind)
+            if number is None:
+                number = kinds[kind] = len(kinds) + 1
                 outcomes.append(result)
+            kind_no.append(number)
         asked: dict[str, Any] = {
             "handler": binding.id,
             "leases": array(leases),
             "workers": array(workers),
-            "key": array(each.task.key for each in results),
-            "lease_no": array(leases[each.task.lease.id] for each in results),
-            "kind_no": array(kinds[id(each.outcome), each.task.retaken] for each in results),
-            "seconds": array(round(each.seconds, 6) for each in results),
+            "key": texts([each.task.key for each in results]),
+            "lease_no": numbers(lease_no),
+            "kind_no": numbers(kind_no),
+            "seconds": "{" + ",".join([f"{each.seconds:.6f}" for each in results]) + "}",
             "verdict": array(each.outcome.verdict.value for each in outcomes),
             "to_status": array(each.outcome.to for each in outcomes),
             "delay": array(each.outcome.delay for each in outcomes),

@@ -192,7 +192,7 @@ class Engine:
                 table=str(binding.table),
                 status=binding.handler.label,
                 key=task.key,
-                became=became,
+                became=str(became),
                 to=outcome.to if became in ("moved", "failed") else None,
                 attempt=outcome.attempt,
                 error=outcome.error,
