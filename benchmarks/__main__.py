@@ -27,8 +27,12 @@ def main() -> None:
         each
         for workers in options.workers
         for each in (
-            *(ours(workers, history) for history in options.history),
+            *(
+                ours(workers, **({} if history == "all" else {"history": history}))
+                for history in options.history
+            ),
             *(hand_written(workers, batch) for batch in BATCHES),
+            *_others(workers, every=not options.rows_only),
         )
     ]
     with cluster() as server:
@@ -41,12 +45,24 @@ def main() -> None:
         file.write_text(json.dumps(report.as_json(measured, about, options.rows), indent=2) + "\n")
 
 
+def _others(workers: int, *, every: bool) -> list[Contestant]:
+    """Return the other kinds of handlers, and the program that transactional ones are compared with."""
+    if not every:
+        return []
+    return [
+        ours(workers, batch=500),
+        ours(workers, transactional=True),
+        hand_written(workers, 500, "transaction"),
+    ]
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=int, help="how often each is measured (5)")
     parser.add_argument("--rows", type=int, help="how many rows are drained each time (100000)")
     parser.add_argument("--workers", type=_numbers, default=[1, 2, 4], help="numbers of workers (1,2,4)")
     parser.add_argument("--history", type=_histories, default=["all"], help="of: all, failures, off (all)")
+    parser.add_argument("--rows-only", action="store_true", help="leave out batches and transactions")
     parser.add_argument("--quick", action="store_true", help="one round of 20000 rows, for a look")
     parser.add_argument("--json", metavar="FILE", help=f"also write it here, below {RESULTS}")
     options = parser.parse_args()
@@ -66,9 +82,7 @@ def _histories(text: str) -> list[str]:
 def _measure(url: str, contestants: list[Contestant], rounds: int, rows: int) -> list[report.Series]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     measured = [
-        report.Series(
-            each.name, by_hand=each.copies == each.workers and not each.stays, workers=each.workers, rates=[]
-        )
+        report.Series(each.name, by_hand=not each.stays, shape=each.shape, workers=each.workers, rates=[])
         for each in contestants
     ]
     with Progress(*columns, console=Console(stderr=True)) as progress:

@@ -10,6 +10,7 @@ for slow and quick handlers, and tables other than this one.
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -44,13 +45,25 @@ update item set status = 'normal' from unnest(%s::bigint[]) as done (key)
  where id = done.key and status = 'pending'
 """
 
+# The other shape: one transaction locks rows, and moves them at its end. If it dies, nobody has counted that.
+_LOCK = """
+select id, payload from item
+ where status = 'pending' and id > %s
+ order by id limit %s
+   for no key update skip locked
+"""
+_MOVE = "update item set status = 'normal' from unnest(%s::bigint[]) as done (key) where id = done.key"
+
 
 def main(url: str, batch: str) -> None:
     """Wait at the gate, then work until nothing is left."""
     with psycopg.connect(url, autocommit=True, application_name=NAME) as connection:
         connection.execute(f"listen {CHANNEL}")
         next(connection.notifies())
-        handled = sum(_handle(connection, *lease) for lease in _leases(connection, int(batch)))
+        if os.environ.get("BENCHMARK_SHAPE") == "transaction":
+            handled = sum(_within(connection, int(batch)))
+        else:
+            handled = sum(_handle(connection, *lease) for lease in _leases(connection, int(batch)))
         connection.execute("insert into handled values (%s)", [handled])
 
 
@@ -75,6 +88,22 @@ def _handle(connection: psycopg.Connection[Any], lease: int, rows: list[Any]) ->
         nothing(row)
     connection.execute(_SETTLE, [lease, [row[0] for row in rows]])
     return len(rows)
+
+
+def _within(connection: psycopg.Connection[Any], batch: int) -> Iterator[int]:
+    """Lock, handle and move one batch after the other, each in one transaction; yield how many rows it had."""
+    after = 0
+    while True:
+        with connection.transaction(), connection.cursor(binary=True) as cursor:
+            rows = cursor.execute(_LOCK, [after, batch]).fetchall()
+            for row in rows:
+                nothing(row)
+            if rows:
+                cursor.execute(_MOVE, [[row[0] for row in rows]])
+        if not rows and not after:
+            return
+        yield len(rows)
+        after = rows[-1][0] if rows else 0
 
 
 def nothing(row: Any) -> None:

@@ -9,6 +9,7 @@ unfinished. So both are measured from idle; ours with the growing of its first c
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -17,7 +18,7 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 import psycopg
 
@@ -26,6 +27,8 @@ from tests.servers import fresh_database
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+Shape = Literal["lease", "transaction"]
 
 ROOT = Path(__file__).parents[1]
 LOOK = 0.002  # seconds between two looks
@@ -59,6 +62,7 @@ class Contestant:
         stays: whether it has to be told that this is the end.
         session: what the sessions that claim are called, one a worker.
         handled: the query that counts the calls of its function.
+        shape: of its transactions: what is compared with each other.
         schema: what it needs beside the table.
     """
 
@@ -70,14 +74,16 @@ class Contestant:
     stays: bool
     session: str
     handled: str
+    shape: Shape
     schema: str = ""
     environment: dict[str, str] = field(default_factory=dict, hash=False)
 
 
-def ours(workers: int, history: str) -> Contestant:
-    """Return our fleet."""
+def ours(workers: int, **options: Any) -> Contestant:
+    """Return our fleet, whose handler has these options."""
+    said = ", ".join(f"{name} {value}" if value is not True else name for name, value in options.items())
     return Contestant(
-        name=f"poller, history {history}",
+        name=f"poller, {said}" if said else "poller",
         workers=workers,
         module="benchmarks.fleet",
         argument=workers,
@@ -87,14 +93,16 @@ def ours(workers: int, history: str) -> Contestant:
         # A call's outcome is tallied as moved, or stands in the history, whatever is kept there.
         handled="""select sum(moved) + (select count(*) from poller.history where verdict <> 'moved')
                      from poller.tally""",
-        environment={"BENCHMARK_HISTORY": history},
+        shape="transaction" if options.get("transactional") else "lease",
+        environment={"BENCHMARK_OPTIONS": json.dumps(options)},
     )
 
 
-def hand_written(workers: int, batch: int) -> Contestant:
+def hand_written(workers: int, batch: int, shape: Shape = "lease") -> Contestant:
     """Return the hand-written program."""
+    how = "" if shape == "lease" else ", in a transaction"
     return Contestant(
-        name=f"by hand, batches of {batch}",
+        name=f"by hand, batches of {batch}{how}",
         workers=workers,
         module="benchmarks.by_hand",
         argument=batch,
@@ -102,6 +110,8 @@ def hand_written(workers: int, batch: int) -> Contestant:
         stays=False,
         session=by_hand.NAME,
         handled="select sum(rows) from handled",
+        shape=shape,
+        environment={"BENCHMARK_SHAPE": shape},
         schema=by_hand.SCHEMA,
     )
 

@@ -21,6 +21,7 @@ class Series:
 
     name: str
     by_hand: bool
+    shape: str
     workers: int
     rates: list[float]
 
@@ -53,9 +54,10 @@ def table(measured: Sequence[Series]) -> Table:
     shown = Table(title="rows a second, drained (median; lowest to highest)")
     for heading in ("", "workers", "median", "range", "to by hand, same workers", "to by hand, best"):
         shown.add_column(heading, justify="right" if heading else "left")
-    best = _best(measured)
     for each in measured:
-        same = _best([other for other in measured if other.workers == each.workers])
+        alike = [other for other in measured if other.shape == each.shape]
+        best = _best(alike)
+        same = _best([other for other in alike if other.workers == each.workers])
         shown.add_row(
             each.name,
             str(each.workers),
@@ -69,14 +71,11 @@ def table(measured: Sequence[Series]) -> Table:
 
 def verdicts(measured: Sequence[Series]) -> dict[str, float]:
     """Return, for each of ours, its best number of workers against the best of what is written by hand."""
-    names = dict.fromkeys(each.name for each in measured if not each.by_hand)
-    best = _best(measured)
-    return {
-        name: max((each for each in measured if each.name == name), key=lambda each: each.median).against(
-            best
-        )
-        for name in names
-    }
+    found = {}
+    for name in dict.fromkeys(each.name for each in measured if not each.by_hand):
+        mine = max((each for each in measured if each.name == name), key=lambda each: each.median)
+        found[name] = mine.against(_best([each for each in measured if each.shape == mine.shape]))
+    return found
 
 
 def as_json(measured: Sequence[Series], about: dict[str, str], rows: int) -> dict[str, Any]:
