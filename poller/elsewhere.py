@@ -17,18 +17,21 @@ import contextlib
 import fcntl
 import multiprocessing
 import os
+import pickle
 import queue
 import signal
 import threading
 from concurrent.futures import BrokenExecutor, Executor, Future
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 from poller import attempt, remote, telemetry
 from poller.errors import ConfigurationError
 from poller.outcome import Unexpected
+from poller.output import Sink
+from poller.run import Notes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +40,9 @@ if TYPE_CHECKING:
     from poller.model import Context
 
 IDLE = 10.0  # seconds after which a child that has nothing to do is ended, and its memory given back
+TELLING = 0.5  # seconds between two times that a child says what a run has said
+REPLY, SAID = b"R", b"S"  # how messages of a child begin
+
 ENDING = 1.0  # seconds for the kernel to end a killed process
 
 _SPAWN = multiprocessing.get_context("spawn")  # a worker has threads, so that it must not fork
@@ -57,15 +63,17 @@ class Elsewhere:
             BaseException: what it raises; `Unexpected` if its process died.
         """
         request = remote.packed(run.handler, attempt.arguments(run)[0], run.context)
+        if run.handler.name is not None and run.context is not None:
+            run.context.notes = Notes(Sink())
         if run.handler.executor == "process":
             with self._children.one() as lent:
                 lent.child.load(run.handler.function.__module__)
                 run.begin_at(lent)
-                return remote.unpacked(lent.child.call(request, run.context))
+                return remote.unpacked(lent.child.call(request, run.context), run.context)
         submitted = Submitted(self._executor(run.handler.executor))
         run.begin_at(submitted)
         try:
-            return remote.unpacked(submitted.call(request))
+            return remote.unpacked(submitted.call(request), run.context)
         except BrokenExecutor as error:
             self._executors.pop(run.handler.executor, None)
             msg = f"the executor broke: {error}"
@@ -209,7 +217,7 @@ class Child:
             BaseException: what the import raises.
         """
         if module not in self._loaded:
-            remote.unpacked(self.call(remote.import_of(module), None))
+            remote.unpacked(self.call(remote.import_of(module), None), None)
             self._loaded.add(module)
 
     def call(self, request: bytes, context: Context | None) -> bytes:
@@ -222,7 +230,10 @@ class Child:
             context.cancelled.tell = lambda: self._send(b"")
         self._send(request)
         try:
-            return self._receive()
+            while (message := self._receive())[:1] == SAID:
+                if context is not None:
+                    context.notes.take(pickle.loads(message[1:]))  # noqa: S301 - our own process pickled it
+            return message[1:]
         finally:
             if context is not None:
                 context.cancelled.tell = _nobody
@@ -270,10 +281,14 @@ def _serve(pipe: Connection, settings: dict[str, Any]) -> None:
     requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     running: list[Context | None] = [None]
     threading.Thread(target=_listen, args=(pipe, requests, running), daemon=True).start()
-    pipe.send_bytes(b"ready")
+    sending = threading.Lock()
+    threading.Thread(target=_tell, args=(pipe, sending, running), daemon=True).start()
+    pipe.send_bytes(REPLY)
     while True:
         reply = remote.run(requests.get(), lambda context: running.__setitem__(0, context))
-        pipe.send_bytes(reply)
+        with sending:
+            running[0] = None
+            pipe.send_bytes(REPLY + reply)
 
 
 def _listen(pipe: Connection, requests: queue.SimpleQueue[bytes], running: list[Context | None]) -> None:
@@ -286,6 +301,18 @@ def _listen(pipe: Connection, requests: queue.SimpleQueue[bytes], running: list[
             elif running[0] is not None:
                 running[0].cancelled.set()
     os._exit(0)
+
+
+def _tell(pipe: Connection, sending: threading.Lock, running: list[Context | None]) -> None:
+    """Tell the worker now and then what a run of a job has said of itself."""
+    told = None
+    while True:
+        sleep(TELLING)
+        with sending, contextlib.suppress(OSError):
+            said = remote.said(running[0])
+            if said is not None and said != told:
+                pipe.send_bytes(SAID + pickle.dumps(said))
+            told = said
 
 
 def _die_with_parent() -> None:

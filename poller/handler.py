@@ -71,8 +71,9 @@ class Handler:
     """A function registered for the rows of `table` whose `column` holds `status`.
 
     It is still callable as the plain function, so that a test calls it. Durations are seconds. Only the
-    handlers that run jobs have a `name`, since they share a (table, status), and `amend` what is written. One
-    function may be registered several times: `also` is the handler that the same function was made before.
+    handlers that run jobs have a `name`, since they share a (table, status), and a `run_parameter`, and `amend`
+    what is written. One function may be registered several times: `also` is the handler that the same
+    function was made before.
     """
 
     function: Callable[..., Any]
@@ -101,6 +102,7 @@ class Handler:
     takes_context: bool
     place: str
     name: str | None = None
+    run_parameter: str | None = None
     amend: Callable[[Result], Outcome] | None = None
     also: Handler | None = None
 
@@ -349,8 +351,10 @@ def _check(made: Handler) -> None:
     if made.history not in get_args(History):
         msg = f"history must be one of {', '.join(get_args(History))}, got {made.history!r}"
         raise ConfigurationError(msg)
-    if made.executor != "thread":
-        _check_elsewhere(made)
+    check_executor(made.executor, made.function)
+    if made.transactional and made.executor != "thread":
+        msg = f"a transactional handler runs in its worker; leave executor={made.executor!r} out"
+        raise ConfigurationError(msg)
     if made.transactional and made.is_coroutine:
         msg = "a transactional handler cannot be a coroutine function: its connection blocks; make it a plain one"
         raise ConfigurationError(msg)
@@ -368,16 +372,22 @@ def _check(made: Handler) -> None:
         raise ConfigurationError(msg)
 
 
-def _check_elsewhere(made: Handler) -> None:
-    if made.executor != "process" and not _FACTORY.fullmatch(made.executor or ""):
-        msg = f"executor must be 'thread', 'process' or 'module:factory', got {made.executor!r}"
+def check_executor(executor: object, function: Callable[..., Any]) -> None:
+    """Refuse what is no executor, or cannot run a function.
+
+    Raises:
+        ConfigurationError: with the reason.
+    """
+    if executor == "thread":
+        return
+    if executor != "process" and not (isinstance(executor, str) and _FACTORY.fullmatch(executor)):
+        msg = f"executor must be 'thread', 'process' or 'module:factory', got {executor!r}"
         raise ConfigurationError(msg)
-    for is_so, what in ((made.transactional, "transactional"), (made.is_coroutine, "a coroutine function")):
-        if is_so:
-            msg = f"a handler that is {what} runs in its worker; leave executor={made.executor!r} out"
-            raise ConfigurationError(msg)
-    if "<" in _name(made.function) or made.function.__module__ == "__main__":
-        msg = f"executor={made.executor!r} looks for the handler by its name; make it a function of a module"
+    if inspect.iscoroutinefunction(function):
+        msg = f"a coroutine function runs in its worker; leave executor={executor!r} out"
+        raise ConfigurationError(msg)
+    if "<" in _name(function) or getattr(function, "__module__", "__main__") == "__main__":
+        msg = f"executor={executor!r} looks for the function by its name; make it a function of a module"
         raise ConfigurationError(msg)
 
 

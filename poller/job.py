@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from poller import slots
 from poller.duration import Duration, seconds
 from poller.errors import ConfigurationError
-from poller.handler import LONGEST_TIMEOUT, Handler, calling_place, place_of
+from poller.handler import LONGEST_TIMEOUT, Handler, calling_place, check_executor, place_of
 from poller.policy import Policy, policy
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ class JobOptions:
     after: tuple[str, ...] = ()
     timeout: float = 300.0
     policy: Policy | None = None
+    executor: str = "thread"
     on: frozenset[str] = frozenset()
     keep: float = 30 * 86400.0
 
@@ -72,6 +73,7 @@ def options(  # noqa: PLR0913 - the contract's options
     wait: WaitBaseT | None = None,
     stop: StopBaseT | None = None,
     retry: RetryBaseT | None = None,
+    executor: str = "thread",
     on: str | Iterable[str] = (),
     keep: Duration = "30d",
 ) -> JobOptions:
@@ -91,6 +93,8 @@ def options(  # noqa: PLR0913 - the contract's options
         wait: tenacity's wait policy between attempts.
         stop: tenacity's stop policy.
         retry: tenacity's predicate of the errors that are worth another attempt.
+        executor: where it runs: on a `"thread"` of the worker, in a `"process"` of its own, or by the
+            `concurrent.futures.Executor` that `"module:factory"` gives.
         on: labels of the workers that may run it (all of them must be the worker's).
         keep: how long its runs are kept.
 
@@ -124,6 +128,7 @@ def options(  # noqa: PLR0913 - the contract's options
         after=tuple(each if isinstance(each, str) else each.name for each in _many(after)),
         timeout=seconds(timeout),
         policy=_policy(attempts, wait, stop, retry),
+        executor=executor,
         on=frozenset(str(each) for each in _many(on)),
         keep=seconds(keep),
     )
@@ -289,6 +294,11 @@ def make_job(
         msg = f"{where}: job {name!r} has a schedule and after=; keep one"
         raise ConfigurationError(msg)
     made = when.options
+    try:
+        check_executor(made.executor, function)
+    except ConfigurationError as error:
+        msg = f"{where}: {error}"
+        raise ConfigurationError(msg) from None
     if isinstance(when.schedule, slots.FixedDelay):
         if made.overlap not in ("allow", "skip"):
             msg = f"{where}: a fixed delay counts from the finish, so it cannot overlap; leave overlap= out"

@@ -43,6 +43,11 @@ class Sink:
                 self._tail_length += len(rest)
                 self._trim(len(rest) - len(rest[-TAIL:]))
 
+    def replace(self, text: str) -> None:
+        """Keep this, as another sink has it, and nothing else."""
+        with self._lock:
+            self._head[:] = [text]
+
     def text(self) -> str:
         """Return what is kept."""
         with self._lock:

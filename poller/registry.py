@@ -47,16 +47,16 @@ def load(package: str, only: Sequence[str] = ()) -> Registered:
         raise ConfigurationError(msg)
     refuse_collisions((str(each.table), each) for each in handlers)
     refuse_namesakes(jobs)
-    for each in handlers:
-        _check_remote(each)
+    for registered in found:
+        _check_remote(registered)
     return _chosen(Registered(handlers, jobs), only)
 
 
-def _check_remote(handler: Handler) -> None:
+def _check_remote(registered: Handler | Job) -> None:
     try:
-        remote.check(handler)
+        remote.check(registered)
     except ConfigurationError as error:
-        msg = f"{handler.place}: {error}"
+        msg = f"{registered.place}: {error}"
         raise ConfigurationError(msg) from None
 
 

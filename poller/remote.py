@@ -14,12 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 from poller.errors import ConfigurationError, PollerError
 from poller.handler import Handler
+from poller.job import Job
 from poller.model import BatchContext, Context
 from poller.outcome import Unexpected, describe, raised_at
+from poller.run import perform
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
+
+
+JOB = "job"  # in the place of a handler's name
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,7 @@ class Call:
         handler: `table:status`, since one function may be registered several times.
         given: the row, or the rows of a batch.
         context: what the context says, if the function takes it.
+        run_parameter: of a job's function, what takes the run, if anything does.
     """
 
     module: str
@@ -39,6 +45,12 @@ class Call:
     handler: str
     given: Any
     context: Told | None
+    run_parameter: str | None = None
+
+    @property
+    def is_job(self) -> bool:
+        """Whether the row is a run of a job."""
+        return self.handler == JOB
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +73,9 @@ def packed(handler: Handler, given: Any, context: Context | None) -> bytes:
     """
     function = handler.function
     told = None if context is None else Told(*context.told)
-    return pickle.dumps(Call(function.__module__, function.__qualname__, str(handler), given, told))
+    name = str(handler) if handler.name is None else JOB
+    call = Call(function.__module__, function.__qualname__, name, given, told, handler.run_parameter)
+    return pickle.dumps(call)
 
 
 def import_of(module: str) -> bytes:
@@ -80,24 +94,35 @@ def run(call: bytes, started: Callable[[Context | None], None] = lambda _: None)
         call: as it was sent.
         started: called with the context just before the handler.
     """
+    context: Context | None = None
     try:
         made: Call = pickle.loads(call)  # noqa: S301 - pickled by our own process, a moment ago
         function = _find(made)
         context = None if made.context is None else _context(made.context)
         started(context)
-        answer = function(made.given) if context is None else function(made.given, context)
-        return pickle.dumps((True, answer))
+        if made.is_job and context is not None:
+            answer = perform(function, made.run_parameter, made.given, context, _refuse_connection)
+        else:
+            answer = function(made.given) if context is None else function(made.given, context)
+        return pickle.dumps((True, answer, said(context)))
     except BaseException as error:  # noqa: BLE001 - SystemExit in a handler is its failure
-        return _packed_error(error)
+        return _packed_error(error, context)
 
 
-def unpacked(reply: bytes) -> Any:
-    """Return the answer.
+def said(context: Context | None) -> dict[str, Any] | None:
+    """Return what a run of a job has said of itself until now; None of other calls."""
+    return None if context is None or context.notes is None else context.notes.columns()
+
+
+def unpacked(reply: bytes, context: Context | None) -> Any:
+    """Return the answer; what a run has said of itself goes to its context.
 
     Raises:
         BaseException: what the handler raised.
     """
-    is_answer, value = pickle.loads(reply)  # noqa: S301 - pickled by a process of ours, a moment ago
+    is_answer, value, notes = pickle.loads(reply)  # noqa: S301 - pickled by a process of ours, a moment ago
+    if notes is not None and context is not None:
+        context.notes.take(notes)
     if is_answer:
         return value
     raise value
@@ -124,37 +149,36 @@ def find_factory(name: str) -> Callable[[], Any]:
     return factory
 
 
-def check(handler: Handler) -> None:
-    """Make sure that a handler's call can be made elsewhere.
+def check(registered: Handler | Job) -> None:
+    """Make sure that a handler's or a job's call can be made elsewhere, if it is to be.
 
     Raises:
         ConfigurationError: its function, or its executor, cannot be found by its name.
     """
-    if handler.executor == "thread":
+    executor = registered.executor if isinstance(registered, Handler) else registered.options.executor
+    if executor == "thread":
         return
-    if handler.executor != "process":
-        find_factory(handler.executor)
-    function = handler.function
+    if executor != "process":
+        find_factory(executor)
+    function = registered.function
     try:
-        found = _find(Call(function.__module__, function.__qualname__, str(handler), None, None))
+        found = _find(Call(function.__module__, function.__qualname__, str(registered), None, None))
     except (ImportError, AttributeError):
         found = None
     if found is not function:
-        msg = (
-            f"executor={handler.executor!r} looks for the handler by its name, and {function.__module__} has "
-        )
+        msg = f"executor={executor!r} looks for the function by its name, and {function.__module__} has "
         msg += f"another {function.__qualname__!r}; give it a name of its own"
         raise ConfigurationError(msg)
 
 
-def _packed_error(error: BaseException) -> bytes:
+def _packed_error(error: BaseException, context: Context | None) -> bytes:
     """Return an error as it is sent: itself if it survives that, else in words."""
     error.raised_at = raised_at(error)  # type: ignore[attr-defined]  # a traceback is not sent
     try:
-        reply = pickle.dumps((False, error))
+        reply = pickle.dumps((False, error, said(context)))
         pickle.loads(reply)  # noqa: S301 - to see whether it can be: many exceptions cannot
     except Exception:  # noqa: BLE001 - whatever pickle makes of a user's class
-        reply = pickle.dumps((False, Unexpected(describe(error))))
+        reply = pickle.dumps((False, Unexpected(describe(error)), said(context)))
     return reply
 
 
@@ -162,6 +186,8 @@ def _find(call: Call) -> Callable[..., Any]:
     found: Any = importlib.import_module(call.module)
     for part in call.name.split("."):
         found = getattr(found, part)
+    if isinstance(found, Job):
+        found = found.function
     while isinstance(found, Handler):
         if str(found) == call.handler or found.also is None:
             return found.function
@@ -188,6 +214,11 @@ def _context(told: Told) -> Context:
         attempt=told.attempt,
         deadline=told.deadline,
     )
+
+
+def _refuse_connection() -> Any:
+    msg = "run.connect is of no use in another process; open a connection there, or leave executor= out"
+    raise PollerError(msg)
 
 
 def _refuse(*_: Any) -> str:

@@ -48,6 +48,11 @@ class Notes:
     total: float | None = None
     cancelled: bool = False
 
+    def take(self, said: dict[str, Any]) -> None:
+        """Take over what the same run says of itself in another process: its `columns`."""
+        self.sink.replace(said["output"])
+        self.done, self.total = said["done"], said["total"]
+
     def columns(self) -> dict[str, Any]:
         """Return the columns of `poller.run` that hold this."""
         return {"output": self.sink.text(), "done": self.done, "total": self.total}
@@ -102,6 +107,7 @@ def handler_of(job: Job, connect: Connect) -> Handler:
         table=TABLE,
         status="pending",
         name=job.name,
+        run_parameter=job.run_parameter,
         to=("succeeded", "cancelled"),
         column="status",
         during="running",
@@ -110,6 +116,7 @@ def handler_of(job: Job, connect: Connect) -> Handler:
         order_by="due_at, id",
         due="due_at",
         transactional=False,
+        executor=job.options.executor,
         timeout=job.options.timeout,
         policy=job.policy,
         history="off",
@@ -141,21 +148,28 @@ def _where(job: Job) -> str:
 def _plain(job: Job, connect: Connect) -> Callable[[Row, Context], Transition]:
     @functools.wraps(job.function)
     def function(row: Row, context: Context) -> Transition:
-        call = _prepare(job, row, context, connect)
-        token = output.current.set(context.notes.sink)
-        try:
-            call()
-        finally:
-            output.current.reset(token)
-        return Transition("succeeded")
+        return perform(job.function, job.run_parameter, row, context, connect)
 
     return function
+
+
+def perform(
+    function: Callable[..., Any], run_parameter: str | None, row: Row, context: Context, connect: Connect
+) -> Transition:
+    """Call a job's function for a run, wherever this is, and keep what it prints and logs with the run."""
+    call = _prepare(function, run_parameter, row, context, connect)
+    token = output.current.set(context.notes.sink)
+    try:
+        call()
+    finally:
+        output.current.reset(token)
+    return Transition("succeeded")
 
 
 def _coroutine(job: Job, connect: Connect) -> Callable[[Row, Context], Any]:
     @functools.wraps(job.function)
     async def function(row: Row, context: Context) -> Transition:
-        call = _prepare(job, row, context, connect)
+        call = _prepare(job.function, job.run_parameter, row, context, connect)
         output.current.set(context.notes.sink)  # a coroutine's context is its own
         await call()
         return Transition("succeeded")
@@ -163,15 +177,17 @@ def _coroutine(job: Job, connect: Connect) -> Callable[[Row, Context], Any]:
     return function
 
 
-def _prepare(job: Job, row: Row, context: Context, connect: Connect) -> Callable[[], Any]:
+def _prepare(
+    function: Callable[..., Any], run_parameter: str | None, row: Row, context: Context, connect: Connect
+) -> Callable[[], Any]:
     """Return the call of a job's function with what it takes."""
     output.install()
     context.notes = Notes(Sink())
     arguments = dict(row["args"])
-    if job.run_parameter is not None:
-        arguments[job.run_parameter] = Run(row, context, context.notes, connect)
-    inspect.signature(job.function).bind(**arguments)  # a TypeError of this call, not from within
-    return functools.partial(job.function, **arguments)
+    if run_parameter is not None:
+        arguments[run_parameter] = Run(row, context, context.notes, connect)
+    inspect.signature(function).bind(**arguments)  # a TypeError of this call, not from within
+    return functools.partial(function, **arguments)
 
 
 def _amend(result: Result) -> Outcome:

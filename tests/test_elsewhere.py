@@ -7,6 +7,7 @@ import pickle
 import re
 import resource
 import signal
+import sys
 import time
 from concurrent.futures import Executor as Futures
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -18,7 +19,21 @@ import psycopg
 import pytest
 from tenacity import retry_if_exception_type, wait_fixed
 
-from poller import Context, Fail, PollerError, Retry, Row, Snooze, Transition, elsewhere, handler, remote
+from poller import (
+    Context,
+    Fail,
+    PollerError,
+    Retry,
+    Row,
+    Run,
+    Snooze,
+    Transition,
+    elsewhere,
+    fixed_rate,
+    handler,
+    remote,
+    shell,
+)
 from poller.binding import bind
 from poller.errors import ConfigurationError
 from poller.executor import Executor
@@ -28,7 +43,7 @@ from tests.engines import do_nothing
 from tests.harness import wait_until, workers_of
 
 if TYPE_CHECKING:
-    from poller import Handler
+    from poller import Handler, Job
     from poller.lease import Result
     from poller.testing import Done
     from tests.claiming import NewWorker
@@ -52,7 +67,7 @@ def made(function: Any, **options: Any) -> Handler:
     return handler("task", **{**plain, **options})(function)
 
 
-def run(url: str, step: Handler, concurrency: int = 1) -> list[Done]:
+def run(url: str, step: Handler | Job, concurrency: int = 1) -> list[Done]:
     """Run the tasks."""
     with Engine(url, step, concurrency=concurrency) as engine:
         return engine.run_due()
@@ -253,6 +268,73 @@ def test_a_batch_that_crashes_is_tried_again_in_halves(url: str, db: psycopg.Con
     assert "SIGSEGV" in str(others_moved(db, run(url, made(crash_among, batch=10))).error)
 
 
+# --- jobs ------------------------------------------------------------------------------------------------
+
+
+def say_where(run: Run) -> None:
+    sys.stdout.write(f"in {os.getpid()}\n")
+    run.logger.warning("careful")
+    run.progress(1, 2)
+    with pytest.raises(PollerError, match="of no use in another process"):
+        run.connect()
+
+
+def run_of(db: psycopg.Connection[Any], job: str) -> Any:
+    """Return (status, output, done, total, error) of a job's only run."""
+    return db.execute(
+        "select status, output, done, total, error from poller.run where job = %s", [job]
+    ).fetchone()
+
+
+def test_a_job_may_run_there_too(url: str, db: psycopg.Connection[Any]) -> None:
+    """What it prints and logs is kept with its run, and how far it has come."""
+    run(url, fixed_rate("1h", executor="process")(say_where))
+    status, output, done, total, error = run_of(db, "say_where")
+    assert (status, done, total, error) == ("succeeded", 1.0, 2.0, None)
+    assert f"in {os.getpid()}\n" not in output
+    assert re.match(r"in \d+\n", output)
+    assert "careful" in output
+
+
+def say_and_crash() -> None:
+    sys.stdout.write("before\n")
+    time.sleep(1.5)
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def test_what_a_job_has_said_before_its_process_died_is_kept(url: str, db: psycopg.Connection[Any]) -> None:
+    """It is told now and then."""
+    run(url, fixed_rate("1h", executor="process")(say_and_crash))
+    status, output, _, _, error = run_of(db, "say_and_crash")
+    assert (status, output, error) == ("failed", "before\n", "its process died: killed by SIGSEGV")
+
+
+def spin_for_ever() -> None:
+    re.match(r"(a|aa)+$", "a" * 60 + "b")
+
+
+def test_a_job_that_holds_the_interpreter_is_killed_at_its_timeout(
+    url: str, db: psycopg.Connection[Any]
+) -> None:
+    """As a row's handler is."""
+    run(url, fixed_rate("1h", executor="process", timeout="500ms")(spin_for_ever))
+    assert run_of(db, "spin_for_ever")[0] == "failed"
+    assert run_of(db, "spin_for_ever")[4] == "timed out after 0.5s"
+
+
+def test_a_job_may_be_given_to_an_executor_of_the_users(url: str, db: psycopg.Connection[Any]) -> None:
+    """Its output comes back with its answer."""
+    run(url, fixed_rate("1h", executor="tests.test_elsewhere:processes")(say_where))
+    assert run_of(db, "say_where")[0] == "succeeded"
+    assert run_of(db, "say_where")[1].startswith("in ")
+
+
+def test_a_ready_made_job_runs_in_its_worker() -> None:
+    """A command has a process of its own anyway, and a purge is the database's work."""
+    with pytest.raises(ConfigurationError, match="make it a function of a module"):
+        shell("a", "true", executor="process")
+
+
 # --- an executor of the user's --------------------------------------------------------------------------
 
 MADE: list[Futures] = []
@@ -398,8 +480,8 @@ async def coroutine(_: Row) -> None: ...
     [
         (do_nothing, {"executor": "fork"}, "executor must be 'thread', 'process' or 'module:factory'"),
         (do_nothing, {"executor": None}, "executor must be 'thread', 'process' or 'module:factory'"),
-        (do_nothing, {"transactional": True}, "a handler that is transactional runs in its worker"),
-        (coroutine, {}, "a handler that is a coroutine function runs in its worker"),
+        (do_nothing, {"transactional": True}, "a transactional handler runs in its worker"),
+        (coroutine, {}, "a coroutine function runs in its worker"),
         (lambda _: None, {}, "make it a function of a module"),
     ],
     ids=["kind", "none", "transactional", "coroutine", "lambda"],
@@ -437,7 +519,7 @@ def test_what_cannot_be_found_elsewhere_is_refused_at_start(
 def test_answers_can_be_sent() -> None:
     """The classes that are answers can be sent as they are."""
     for each in (Retry("5s", "why"), Snooze("5s"), Fail("no"), Transition("x", a=1)):
-        again = remote.unpacked(pickle.dumps((True, each)))
+        again = remote.unpacked(pickle.dumps((True, each, None)), None)
         assert str(again) == str(each)
         assert getattr(again, "delay", None) == getattr(each, "delay", None)
         assert getattr(again, "columns", None) == getattr(each, "columns", None)
