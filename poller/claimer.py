@@ -10,6 +10,9 @@ claim goes on where the last one ended, and a handler starts from the beginning 
 costs a twentieth of the time. `order_by` asks for the first row always, so there each look begins anew; so it
 does with `per_key`, whose rows have to wait for the ones before them.
 
+A row that an outcome of this worker's has moved to another handler's status is looked for at once, or as soon as a
+look from the top is affordable: the next step of a chain does not wait for a poll.
+
 A handler at a limit of the fleet is held: not looked at until the limit can have changed, which is when one of
 its rows here has been settled, or after a while, or at the time at which its rate allows another.
 
@@ -62,6 +65,8 @@ class Position:
         held_until: when a handler whose table is broken, or which is at a limit, is looked at again (monotonic).
         until_settled: an outcome of the handler ends that, too.
         settled: how many times such outcomes have come.
+        came: how many times rows are known to have come to this status.
+        seen: what that was before the last look from the top; if it is more now, another one is wanted.
     """
 
     after: str | None = None
@@ -70,6 +75,8 @@ class Position:
     held_until: float = 0.0
     until_settled: bool = False
     settled: int = 0
+    came: int = 0
+    seen: int = 0
 
 
 class Claimer:
@@ -104,6 +111,7 @@ class Claimer:
         self._give_back = give_back
         self._poll = poll
         self._positions = {binding: Position() for binding in bindings}
+        self._by_status = {(each.table.oid, each.handler.status): each for each in bindings}
         self._more: set[Binding] = set()
         self._idle = True
         self._peek_at = 0.0
@@ -131,13 +139,24 @@ class Claimer:
         """Have the next round ask what is due, instead of going on with what it knows."""
         self._peek_at = 0.0
 
-    def freed(self, binding: Binding) -> None:
-        """Have a handler at a limit looked at again: some of its rows have been settled."""
+    def freed(self, binding: Binding) -> bool:
+        """Have a handler at a limit looked at again, since some of its rows have been settled; tell whether it is."""
         position = self._positions[binding]
         position.settled += 1
-        if position.until_settled:
-            position.held_until = 0.0
-            self.look()
+        if not position.until_settled:
+            return False
+        position.held_until = 0.0
+        self.look()
+        return True
+
+    def expect(self, binding: Binding, statuses: set[str]) -> bool:
+        """Have the handlers looked at whose statuses rows of a table have come to; tell whether there is one."""
+        ones = [self._by_status.get((binding.table.oid, status)) for status in statuses]
+        for each in ones:
+            if each is not None:
+                self._positions[each].came += 1
+                self.look()
+        return any(ones)
 
     def notice(self) -> None:
         """Have all be looked at: somebody says that there is something new."""
@@ -184,7 +203,11 @@ class Claimer:
         """Return the seconds to the next look at all handlers, or at one that is held until then."""
         now = monotonic()
         ends = [each.held_until for each in self._positions.values() if each.held_until > now]
-        return min([self._poll, *(end - now for end in ends)])
+        wanted = [
+            each for each in self._positions.values() if each.came > each.seen and each.held_until <= now
+        ]
+        ends += [each.top_at for each in wanted]
+        return max(0.0, min([self._poll, *(end - now for end in ends)]))
 
     # --- what is due ------------------------------------------------------------------------------
 
@@ -206,6 +229,7 @@ class Claimer:
         if not able:
             return set(), set()
         after = {binding: self._after(binding) for binding in able}
+        came = {binding: self._positions[binding].came for binding in able}
         began = monotonic()
         try:
             fresh, retries = self._store.peek(able, after)
@@ -219,7 +243,7 @@ class Claimer:
             return set(), set()
         for binding in able:
             if binding.id not in fresh and after[binding] is None:
-                self._rest(binding, monotonic() - began)
+                self._rest(binding, monotonic() - began, came[binding])
         known = {binding.id: binding for binding in able}
         return {known[each] for each in fresh}, {known[each] for each in retries}
 
@@ -230,13 +254,18 @@ class Claimer:
             return None
         return None if position.at_end and monotonic() >= position.top_at else position.after
 
-    def _rest(self, binding: Binding, seconds: float) -> None:
+    def _rest(self, binding: Binding, seconds: float, came: int) -> None:
         """A look from the top found less than it asked for: the next such look waits in proportion.
 
         Until then looks go on from the last row there is, so that what is added at the end is seen.
+
+        Args:
+            binding: the handler.
+            seconds: how long the look took.
+            came: the position's, before it.
         """
         position = self._positions[binding]
-        position.at_end = True
+        position.at_end, position.seen = True, came
         position.top_at = monotonic() + SHARE * seconds
         if seconds > QUICK and _goes_on(binding):
             position.after = self._store.last_key(binding) or position.after
@@ -322,7 +351,7 @@ class Claimer:
             self._more.add(binding)
             return
         position = self._positions[binding]
-        after, settled = self._after(binding), position.settled
+        after, settled, came = self._after(binding), position.settled, position.came
         began = monotonic()
         claimed = self._store.claim(binding, worker, room, after)
         self._submit(claimed.tasks, first=_goes_first(binding))
@@ -334,7 +363,7 @@ class Claimer:
             self._more.add(binding)
             self._tell_others()
         elif after is None:
-            self._rest(binding, monotonic() - began)
+            self._rest(binding, monotonic() - began, came)
 
     def _tell_others(self) -> None:
         """An idle worker's claim came back full: there is work for the others too."""

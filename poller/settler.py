@@ -42,6 +42,7 @@ WEIGHT = 0.1  # of a new measurement in the mean time of a handler
 
 _TABLE_IS_GONE = (errors.UndefinedTable, errors.InvalidSchemaName)
 
+_MOVES = (Verdict.MOVED, Verdict.FAILED)
 _QUIET = ("moved", "snoozed", "released")
 
 Observer = Callable[[Result, str], None]
@@ -57,7 +58,7 @@ class Settler:
     Args:
         store: on a link of its own.
         busy: tells whether more results are on their way.
-        freed: called with a handler that has limits once rows of it have been settled.
+        written: called with a handler whose rows have been settled, and the statuses that they have moved to.
         observe: called with each written result and what became of it (for tests and counts).
     """
 
@@ -66,12 +67,12 @@ class Settler:
         store: Store,
         busy: Callable[[], bool] = lambda: False,
         observe: Observer | None = None,
-        freed: Callable[[Binding], None] = lambda _: None,
+        written: Callable[[Binding, set[str]], None] = lambda *_: None,
     ) -> None:
         self._store = store
         self._busy = busy
         self._observe = observe
-        self._freed = freed
+        self._written = written
         self._results: deque[Result] = deque()
         self._arrived = threading.Event()
         self._writing = 0
@@ -210,8 +211,10 @@ class Settler:
             if what not in _QUIET:
                 noteworthy.append((result, what))
         _tell(binding, noteworthy)
-        if binding.handler.is_limited:
-            self._freed(binding)
+        outcomes = {id(result.outcome): result.outcome for result in results}.values()
+        self._written(
+            binding, {each.to for each in outcomes if each.to is not None and each.verdict in _MOVES}
+        )
 
     def settled(self, pairs: list[tuple[Result, str]]) -> None:
         """Take note of results that are written already, and what became of them."""

@@ -65,7 +65,7 @@ class Worker:
         self._options = options
         settling = Store(Link(url, "settler"))
         claiming = Store(Link(url, "claimer"))
-        self._settler = Settler(settling, self._is_busy, freed=self._freed)
+        self._settler = Settler(settling, self._is_busy, written=self._written)
         self._executor = Executor(
             options.slots,
             self._report,
@@ -135,9 +135,10 @@ class Worker:
         if self._claimer.is_hungry():
             self._claiming.wake()
 
-    def _freed(self, binding: Binding) -> None:
-        self._claimer.freed(binding)
-        self._claiming.wake()
+    def _written(self, binding: Binding, statuses: set[str]) -> None:
+        """Go on at once with what outcomes have made due: the next rows at a limit, the next step of a chain."""
+        if self._claimer.freed(binding) | self._claimer.expect(binding, statuses):
+            self._claiming.wake()
 
     def _trusted_until(self) -> float:
         return self._heartbeat.trusted_until()  # which is made after the executor

@@ -451,6 +451,29 @@ def test_g1_without_triggers_a_row_is_taken_within_the_poll_interval(
 # --- several at once ------------------------------------------------------------------------------------
 
 
+def test_the_steps_of_a_chain_do_not_wait_for_a_poll(project: Project, db: psycopg.Connection[Any]) -> None:
+    """Five statuses, one after the other, in much less than one interval."""
+    make_rows(db, 2)
+    project.handlers(
+        NOTE
+        + """
+def step(status, to):
+    @handler("thing", status=status, to=to)
+    def work(row):
+        note(row, status)
+        time.sleep(0.1)
+
+    return work
+
+first, second, third = step("pending", "a"), step("a", "b"), step("b", "c")
+fourth, fifth = step("c", "d"), step("d", "normal")
+"""
+    )
+    project.start("run", "--workers", "1", "--poll", "60s")
+    started = "select count(*) from thing where status = 'normal'"
+    wait_until("all have come to the end", lambda: db.execute(started).fetchone() == (2,))
+
+
 def test_what_a_handler_starts_sees_the_users_own_environment(
     project: Project, db: psycopg.Connection[Any]
 ) -> None:
