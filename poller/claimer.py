@@ -159,9 +159,14 @@ class Claimer:
         return any(ones)
 
     def notice(self) -> None:
-        """Have all be looked at: somebody says that there is something new."""
+        """Have all be looked at: somebody says that there is something new.
+
+        From the top, too, as soon as that is affordable: the new row may be one that came between the last look
+        and the question for the last key (`_rest`).
+        """
         self.look()
         for position in self._positions.values():
+            position.came += 1
             if position.until_settled:
                 position.held_until = 0.0
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 
-from poller import handler
+from poller import claimer, handler
 from poller.binding import Binding, bind
 from poller.outcome import Outcome, Verdict
 from poller.queries import array, statement, template
+from poller.store import Store
+from poller.testing import Engine
+from tests.engines import moves
 from tests.harness import wait_until
 
 if TYPE_CHECKING:
@@ -296,3 +300,29 @@ def test_no_array_is_mistaken_for_another(db: psycopg.Connection[Any]) -> None:
     keys = ["", "NULL", "null", '"', "\\", "{", "}", ",", " ", "a\nb", "é", "{a,b}", '\\"']
     row = db.execute("select %s::text[]", [array(keys)]).fetchone()
     assert row == (keys,)
+
+
+def test_a_row_that_comes_between_a_look_and_the_last_key_is_not_passed_over(
+    url: str, db: psycopg.Connection[Any], table: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next look begins after it; but whoever announced it has another one made from the top, and soon."""
+    db.execute("update thing set status = 'normal'")
+    plain = Store.last_key
+
+    def racing(store: Store, bound: Binding) -> str | None:
+        db.execute("insert into thing values (4) on conflict do nothing")
+        return plain(store, bound)
+
+    monkeypatch.setattr(claimer, "QUICK", -1.0)  # ask for the last key after each look
+    monkeypatch.setattr(Store, "last_key", racing)
+    with Engine(url, moves("thing")) as engine:
+        looking = engine._claimer
+        monkeypatch.setattr(looking, "_poll", 60.0)
+        assert looking.run_once() == 60.0, "it has passed it over"
+        looking.notice()
+        delay = looking.run_once()
+        assert delay < 5
+        time.sleep(delay)
+        looking.run_once()
+        assert engine._work_off()
+    assert db.execute("select status from thing where id = 4").fetchone() == ("normal",)
