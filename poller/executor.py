@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 
 MOST_TOGETHER = 500  # rows in one transaction
 APART = 30.0  # seconds that a handler's rows share no transactions, after such had waited for each other
+SLOW = 1.0  # seconds in a transaction that are worth a word
+TELL_AGAIN = 600.0  # seconds until there is another
 LONGEST_TOGETHER = 0.1  # seconds after which no further handler is run in one
 
 
@@ -96,6 +98,7 @@ class Executor:
         self._elsewhere = Elsewhere()
         self._at_most: WeakKeyDictionary[Task, int] = WeakKeyDictionary()
         self._apart_until: dict[Binding, float] = {}
+        self._told_slow: dict[Binding, float] = {}
         self._plain: deque[Task] = deque()
         self._coroutines: deque[Task] = deque()
         self._running: dict[Task, Run] = {}
@@ -448,7 +451,19 @@ class Executor:
             elif not isinstance(error, _RolledBackError):
                 outcomes = attempt.of_raise(run, error)
         together.current = None
+        self._tell_if_slow(run)
         together.results += run.results(outcomes) if outcomes else []
+
+    def _tell_if_slow(self, run: Run) -> None:
+        """Say that a handler keeps a transaction open for long: once in a while, of each handler."""
+        binding, now = run.task.lease.binding, monotonic()
+        if now - run.started < SLOW or now < self._told_slow.get(binding, 0.0) + TELL_AGAIN:
+            return
+        self._told_slow[binding] = now
+        problem(
+            f"{binding} took {words(now - run.started)} in its transaction, which holds the row's lock and keeps "
+            "vacuum from its work; do what is slow in a handler that is not transactional"
+        )
 
     def _report_rolled_back(self, together: Together, error: BaseException) -> None:
         """Say what becomes of tasks whose transaction was rolled back."""

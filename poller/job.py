@@ -52,7 +52,10 @@ class JobOptions:
     ends_at: datetime | None = None
     after: tuple[str, ...] = ()
     timeout: float = 300.0
-    policy: Policy | None = None
+    attempts: int | None = None
+    wait: WaitBaseT | None = None
+    stop: StopBaseT | None = None
+    retry: RetryBaseT | None = None
     executor: str = "thread"
     on: frozenset[str] = frozenset()
     keep: float = 30 * 86400.0
@@ -117,6 +120,7 @@ def options(  # noqa: PLR0913 - the contract's options
     if not 0 < seconds(timeout) <= LONGEST_TIMEOUT:
         msg = f"timeout must be more than 0 and at most {LONGEST_TIMEOUT / 86400:.0f}d"
         raise ConfigurationError(msg)
+    policy(attempts=attempts, wait=wait, stop=stop, retry=retry)  # refuses what cannot work
     return JobOptions(
         name=name,
         overlap=overlap,
@@ -127,20 +131,14 @@ def options(  # noqa: PLR0913 - the contract's options
         ends_at=ends_at,
         after=tuple(each if isinstance(each, str) else each.name for each in _many(after)),
         timeout=seconds(timeout),
-        policy=_policy(attempts, wait, stop, retry),
+        attempts=attempts,
+        wait=wait,
+        stop=stop,
+        retry=retry,
         executor=executor,
         on=frozenset(str(each) for each in _many(on)),
         keep=seconds(keep),
     )
-
-
-def _policy(
-    attempts: int | None, wait: WaitBaseT | None, stop: StopBaseT | None, retry: RetryBaseT | None
-) -> Policy | None:
-    """Return the policy that the options make, or None if none of them was given."""
-    if all(option is None for option in (attempts, wait, stop, retry)):
-        return None
-    return policy(attempts=attempts, wait=wait, stop=stop, retry=retry, default_attempts=1)
 
 
 def _check_kinds(name: object, on: object, after: object) -> None:
@@ -192,14 +190,11 @@ class When:
 
     def but(self, name: str | None, given: Mapping[str, Any]) -> When:
         """Return this with a job's own name and options in the place of these."""
-        changed = options(**given) if given else None
-        mine = {key: getattr(changed, _FIELD.get(key, key)) for key in given} if changed else {}
-        fields = {_FIELD.get(key, key): value for key, value in mine.items()}
-        return replace(self, options=replace(self.options, name=name or self.options.name, **fields))
-
-
-# The retry options of a job end up in one field.
-_FIELD = {"attempts": "policy", "wait": "policy", "stop": "policy", "retry": "policy"}
+        changed = options(**given)
+        mine = {key: getattr(changed, key) for key in given}
+        if mine.keys() & {"attempts", "stop"}:  # one is short for the other
+            mine = {"attempts": None, "stop": None} | mine
+        return replace(self, options=replace(self.options, name=name or self.options.name, **mine))
 
 
 @dataclass(kw_only=True, eq=False)
@@ -310,8 +305,13 @@ def make_job(
         schedule=when.schedule,
         tz=when.tz,
         options=made,
-        policy=made.policy
-        or policy(attempts=None, wait=None, stop=None, retry=None, default_attempts=default_attempts),
+        policy=policy(
+            attempts=made.attempts,
+            wait=made.wait,
+            stop=made.stop,
+            retry=made.retry,
+            default_attempts=default_attempts,
+        ),
         place=where,
     )
 

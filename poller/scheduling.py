@@ -219,7 +219,8 @@ def _refuse_foreign(options: JobOptions) -> None:
         "after": bool(options.after),
         "on": bool(options.on),
         "timeout": options.timeout != JobOptions().timeout,
-        "attempts, stop and wait": options.policy is not None,
+        "executor": options.executor != JobOptions().executor,
+        "attempts, wait, stop and retry": any((options.attempts, options.wait, options.stop, options.retry)),
     }
     for option in (name for name, there in given.items() if there):
         msg = f"{option} cannot be given to a schedule made at run time; the job that it runs has it"

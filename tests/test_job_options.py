@@ -125,11 +125,11 @@ def test_every_option_arrives() -> None:
     assert (given.overlap, given.misfire, given.grace, given.jitter) == ("queue", "all", 3600, 30)
     assert (given.starts_at, given.ends_at) == (NOON, NOON + timedelta(days=1))
     assert (given.timeout, given.keep, given.on) == (3600, 604_800, {"gpu"})
-    assert given.policy.delay(OSError(), 2) == 9
-    assert given.policy.delay(ValueError(), 2) is None
-    assert given.policy.delay(OSError(), 3) is None
+    assert made.policy.delay(OSError(), 2) == 9
+    assert made.policy.delay(ValueError(), 2) is None
+    assert made.policy.delay(OSError(), 3) is None
     assert job(on=["gpu", "big"])(work).options.on == {"gpu", "big"}
-    assert job(stop=stop_after_delay(60))(work).options.policy.delay(OSError(), 50, 59) is not None
+    assert job(stop=stop_after_delay(60))(work).policy.delay(OSError(), 50, 59) is not None
 
 
 def test_a_job_comes_after_others_by_name_or_by_themselves() -> None:
@@ -391,6 +391,12 @@ def test_the_attempts_of_a_schedule_are_those_of_the_ready_made_job(make: Callab
     made = make(schedule=cron("@daily", attempts=7))
     assert made.policy.is_last(7)
     assert not made.policy.is_last(6)
+    waiting = make(schedule=cron("@daily", attempts=7), wait=wait_fixed(9))
+    assert waiting.policy.delay(OSError(), 6) == 9
+    assert waiting.policy.is_last(7), "one of them leaves the others as the schedule has them"
+    stopping = make(schedule=cron("@daily", attempts=7, wait=wait_fixed(9)), stop=stop_after_delay(60))
+    assert not stopping.policy.is_last(7), "attempts is short for stop"
+    assert stopping.policy.delay(OSError(), 99) == 9
 
 
 @every_ready_made
@@ -432,4 +438,5 @@ def test_make_job_and_options_are_what_the_decorators_are_made_of() -> None:
     """A place of one's own choice stands in the errors."""
     when = cron("@daily").but("mine", {})
     assert make_job(work, when, "here:1").place == "here:1"
-    assert options(attempts=2).policy.is_last(2)
+    assert make_job(work, when.but(None, {"attempts": 2})).policy.is_last(2)
+    assert options(attempts=2).attempts == 2

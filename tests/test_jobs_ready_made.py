@@ -326,3 +326,34 @@ def test_housekeeping_purges_what_poller_has_recorded(project: Project, db: psyc
         "deleted 1 row of poller.worker; kept 1 row that claim_worker_id_fkey needs\n",
     ):
         assert said in (seen.output or "")
+
+
+WATCHERS = """
+from poller import age_out, cron, purge
+
+audit = purge("policy_audit", column="created_at", older_than="180d", schedule=cron("0 3 * * *"))
+inactive = age_out("users", column="login_at", older_than="90d", status="active", to="disabled",
+                   schedule=cron("30 3 * * *"))
+"""
+
+
+def test_two_watchers_take_less_than_ten_lines(project: Project, db: psycopg.Connection[Any]) -> None:
+    """Old audit rows go; people who have not been seen for long are disabled. Nothing else is touched."""
+    assert len(WATCHERS.strip().splitlines()) < 10
+    db.execute("""
+        create table policy_audit (id int primary key, created_at timestamptz);
+        insert into policy_audit select i, now() - make_interval(days => i) from generate_series(100, 300) as i;
+        create table users (id int primary key, login_at timestamptz, status text);
+        insert into users select i, now() - make_interval(days => i),
+               case when i % 10 = 0 then 'banned' else 'active' end from generate_series(1, 200) as i""")
+    project.handlers(WATCHERS)
+    project.start("run", "--poll", "100ms")
+    planned = "select to_regclass('poller.job') is not null and count(*) = 2 from poller.job where name ~ 'audit|users'"
+    wait_until("both are known", lambda: value(db, planned))
+    for job in ("purge policy_audit", "age out users"):
+        assert project.run("trigger", job).returncode == 0
+    done = "select count(*) from poller.run where status = 'succeeded' and job ~ 'policy_audit|users'"
+    wait_until("both have run", lambda: value(db, done) >= 2)
+    assert value(db, "select array_agg(id order by id) from policy_audit") == list(range(100, 180))
+    disabled = [number for number in range(90, 201) if number % 10]
+    assert value(db, "select array_agg(id order by id) from users where status = 'disabled'") == disabled

@@ -380,7 +380,7 @@ WRONG: dict[str, tuple[Any, dict[str, Any], str]] = {
     "labels": (greet, {"when": cron("0 3 * * *", on="gpu"), "name": "x"}, "on cannot be given"),
     "jobs before it": (greet, {"when": cron("0 3 * * *", after="y"), "name": "x"}, "after cannot be given"),
     "a timeout": (greet, {"when": cron("0 3 * * *", timeout="1h"), "name": "x"}, "timeout cannot be given"),
-    "attempts": (greet, {"when": cron("0 3 * * *", stop=stop_after_delay(9)), "name": "x"}, "attempts, stop"),
+    "attempts": (greet, {"when": cron("0 3 * * *", stop=stop_after_delay(9)), "name": "x"}, "attempts, wait, stop"),
 }  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from poller import Context, Fail, PollerError, Row, Snooze, Transition, handler
+from poller import Context, Fail, PollerError, Row, Snooze, Transition, executor, handler
 from poller.testing import Engine
 from tests.engines import moves
 
@@ -299,3 +299,19 @@ def test_g10_a_transactional_coroutine_is_refused() -> None:
 
         @handler("task", status="pending", to="normal", transactional=True)
         async def step(row: Row) -> None: ...
+
+
+def test_a_slow_handler_is_told_about(
+    url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once, not for each row."""
+    monkeypatch.setattr(executor, "SLOW", 0.01)
+    run(url, transactional(lambda *_: time.sleep(0.02)))
+    [line] = [each for each in caplog.messages if "in its transaction" in each]
+    assert line.startswith("public.task:pending took 0.0s in its transaction, which holds the row's lock")
+
+
+def test_a_quick_handler_is_not(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A second is a long time."""
+    run(url, transactional(lambda *_: None))
+    assert not [each for each in caplog.messages if "in its transaction" in each]
