@@ -345,12 +345,12 @@ class Executor:
             self._stuck.pop(run, None)
             return False
         self._halve(run.tasks)
+        self.submit(run.tasks, first=True)
         return True
 
     def _halve(self, tasks: list[Task]) -> None:
-        half = (len(tasks) + 1) // 2
-        self._at_most.update(dict.fromkeys(tasks, half))
-        self.submit(tasks, first=True)
+        """Have the next attempts at these tasks be at half as many together."""
+        self._at_most.update(dict.fromkeys(tasks, (len(tasks) + 1) // 2))
 
     def _abandon(self, run: Run, why: TimedOut | Interrupted) -> None:
         """Take a task from its running handler, report it, and put another thread in its place."""
@@ -446,7 +446,7 @@ class Executor:
                 raise  # over a lock that it might not have waited for, had it been alone
             if attempt.is_somebodys(run, error):
                 _leave(together, tasks)
-                self._at_most.update(dict.fromkeys(tasks, (len(tasks) + 1) // 2))
+                self._halve(tasks)
                 outcomes = []
             elif not isinstance(error, _RolledBackError):
                 outcomes = attempt.of_raise(run, error)
@@ -473,8 +473,10 @@ class Executor:
         if len(together.tasks) > 1 and (is_conflict(error) or not is_passing(error)):
             if is_conflict(error):
                 self._apart_until[together.tasks[0].lease.binding] = monotonic() + APART
-            half = (len(together.tasks) + 1) // 2 if together.tasks[0].lease.binding.handler.batch > 1 else 1
-            self._at_most.update(dict.fromkeys(together.tasks, half))
+            if together.tasks[0].lease.binding.handler.batch > 1:
+                self._halve(together.tasks)
+            else:
+                self._at_most.update(dict.fromkeys(together.tasks, 1))
             together.left += together.tasks
             return
         for task in together.tasks:
