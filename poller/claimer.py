@@ -208,10 +208,9 @@ class Claimer:
         """Return the seconds to the next look at all handlers, or at one that is held until then."""
         now = monotonic()
         ends = [each.held_until for each in self._positions.values() if each.held_until > now]
-        wanted = [
-            each for each in self._positions.values() if each.came > each.seen and each.held_until <= now
-        ]
-        ends += [each.top_at for each in wanted]
+        for binding, each in self._positions.items():
+            if each.came > each.seen and each.held_until <= now and binding not in self._more:
+                ends.append(each.top_at)
         return max(0.0, min([self._poll, *(end - now for end in ends)]))
 
     # --- what is due ------------------------------------------------------------------------------
@@ -322,6 +321,10 @@ class Claimer:
 
     def _claim_retries(self, binding: Binding, worker: int) -> None:
         limit, settled = self._startable(binding), self._positions[binding].settled
+        if limit <= 0:  # once there is room, they come before whatever is fresh
+            self._more.add(binding)
+            self.look()
+            return
         isolated = not self._executor.holds_isolated()
         claimed = self._store.claim_retries(binding, worker, limit, isolated=isolated)
         self._submit(claimed.tasks, first=True)

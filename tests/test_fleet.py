@@ -474,6 +474,45 @@ fourth, fifth = step("c", "d"), step("d", "normal")
     wait_until("all have come to the end", lambda: db.execute(started).fetchone() == (2,))
 
 
+def cpu_seconds(pid: int) -> float:
+    """Return how long a process has been on a core."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.parametrize("options", ["", ", limit=1", ", per_key='status'", ", rate='1/1h'"])
+@pytest.mark.parametrize("retries", [False, True], ids=["fresh", "retries"])
+def test_a_worker_that_can_take_no_more_does_not_spin(
+    project: Project, db: psycopg.Connection[Any], options: str, *, retries: bool
+) -> None:
+    """All slots are taken, or a limit is reached, and more is due; others come in and are announced."""
+    make_rows(db, 100)
+    project.handlers(
+        NOTE
+        + f"""
+@handler("thing", status="pending", to="normal"{options})
+def work(row):
+    note(row)
+    time.sleep(60)
+"""
+    )
+    project.start("run", "--workers", "1", "--concurrency", "2", "--grace", "0s")
+    wait_until("it works", lambda: ran(project))
+    if retries:
+        db.execute(
+            "insert into poller.attempt (handler_id, key, state, attempt, visit)"
+            " select h.id, i::text, 'waiting', 1, gen_random_uuid()"
+            " from poller.handler as h, generate_series(50, 60) as i where h.table_name = 'public.thing'"
+        )
+    [(_, pid)] = workers_of(db)
+    before = cpu_seconds(pid)
+    for number in range(8):
+        db.execute("insert into thing values (%s, 'other')", [1000 + number])
+        db.execute("notify poller")
+        time.sleep(0.25)
+    assert cpu_seconds(pid) - before < 0.6, "of two seconds"
+
+
 def test_what_a_handler_starts_sees_the_users_own_environment(
     project: Project, db: psycopg.Connection[Any]
 ) -> None:
