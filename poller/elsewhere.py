@@ -115,8 +115,15 @@ class Submitted:
         self._ended = False
 
     def call(self, request: bytes) -> bytes:
-        """Submit it, and wait until it is done or ended."""
-        self._future = self._executor.submit(remote.run, request)
+        """Submit it, and wait until it is done or ended.
+
+        Raises:
+            BrokenExecutor: the executor takes no calls any more.
+        """
+        try:
+            self._future = self._executor.submit(remote.run, request)
+        except Exception as error:
+            raise BrokenExecutor(str(error)) from error
         self._future.add_done_callback(lambda _: self._done.set())
         self._done.wait()
         if self._ended:

@@ -350,6 +350,14 @@ def processes() -> Futures:
     return MADE[-1]
 
 
+def closed_at_first() -> Futures:
+    """Give one that has been shut down, as a client whose cluster has gone; and then one that works."""
+    MADE.append(ThreadPoolExecutor(2))
+    if len(MADE) == 1:
+        MADE[0].shutdown()
+    return MADE[-1]
+
+
 def nonsense() -> Any:
     return "no executor"
 
@@ -370,6 +378,15 @@ def test_an_executor_that_breaks_is_made_anew(url: str, db: psycopg.Connection[A
     MADE.clear()
     bad = others_moved(db, run(url, made(crash, executor="tests.test_elsewhere:processes")))
     assert str(bad.error).startswith("the executor broke: ")
+    assert len(MADE) == 2
+
+
+def test_an_executor_that_takes_no_calls_is_made_anew(url: str, db: psycopg.Connection[Any]) -> None:
+    """The first call has failed for it; the others find the new one."""
+    MADE.clear()
+    done = run(url, made(do_nothing, executor="tests.test_elsewhere:closed_at_first"))
+    assert [each.became for each in done].count("moved") == 4
+    assert str(done[0].error).startswith("the executor broke: cannot schedule new futures")
     assert len(MADE) == 2
 
 
