@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from poller.handler import Handler
     from poller.tables import Table
 
+LOOK = 2000  # rows among which it is looked for those whose turn it is
+
 _TRUE = sql.SQL("true")
 
 
@@ -72,20 +74,21 @@ class Binding:
         every = sql.SQL(", ").join(columns)
         return sql.SQL("case when ({}) is not null then array[{}]::text end").format(every, texts)
 
-    @cached_property
-    def claim_keyed(self) -> sql.Composed:
-        """The claim of rows whose turn it is."""
-        return self._keyed("claim_keyed")
-
-    @cached_property
-    def retries_keyed(self) -> sql.Composed:
-        """The claim of rows whose next attempt is due and whose turn it is."""
-        return self._keyed("retries_keyed")
+    def asked(self, limit: int, after: str | None = None) -> dict[str, Any]:
+        """Return the parameters of the claims; not each of them takes each."""
+        return {
+            "handler": self.id,
+            "limit": limit,
+            "after": after,
+            "look": LOOK,
+            "per_key_limit": self.handler.per_key_limit,
+            "waiting_hold": self.handler.in_order,
+        }
 
     @cached_property
     def claim_first(self) -> sql.Composed:
-        """The claim from the beginning of the order."""
-        return self._claim("claim", after=_TRUE)
+        """The claim from the beginning of the order; with a `per_key`, of rows whose turn it is."""
+        return self._keyed("look_fresh") if self.handler.per_key else self._claim("claim", after=_TRUE)
 
     @cached_property
     def claim_next(self) -> sql.Composed:
@@ -95,8 +98,10 @@ class Binding:
 
     @cached_property
     def claim_retries(self) -> sql.Composed:
-        """The claim of rows whose next attempt is due."""
-        return self._claim("claim_retries", retry_columns=self.table.key_values('retry."~key"'))
+        """The claim of rows whose next attempt is due; with a `per_key`, if it is their turn, too."""
+        if self.handler.per_key:
+            return self._keyed("look_retries")
+        return self._claim("claim_retries", due_retries=_due_retries("limit"), retry_columns=self._retry())
 
     @cached_property
     def count_due(self) -> sql.Composed:
@@ -218,13 +223,18 @@ class Binding:
             order=self.order,
         )
 
-    def _keyed(self, name: str) -> sql.Composed:
+    def _keyed(self, look: str) -> sql.Composed:
+        retries = {"due_retries": _due_retries("look"), "retry_columns": self._retry()}
         return self._claim(
-            name,
+            "claim_keyed",
+            look=self._claim(look, group=self.group, **retries),
             group=self.group,
             busy_columns=self.table.key_values('b."~key"'),
             chosen_columns=self.table.key_values('chosen."~key"'),
         )
+
+    def _retry(self) -> sql.Composable:
+        return self.table.key_values('retry."~key"')
 
     def _columns(self) -> sql.Composed:
         return sql.SQL(", ").join(sql.Identifier("t", each) for each in self.table.columns)
@@ -287,6 +297,10 @@ class Binding:
         return sql.Identifier("t", self.handler.column)
 
 
+def _due_retries(most: str) -> sql.Composed:
+    return statement("due_retries", most=sql.Placeholder(most))
+
+
 def _each(form: str, parts: list[Any]) -> sql.Composed:
     return sql.Composed([trusted(form).format(part) for part in parts])
 
@@ -326,7 +340,7 @@ def explain(connection: psycopg.Connection[Any], binding: Binding) -> list[str]:
     """
     question = sql.SQL("explain {}").format(binding.claim_first)
     try:
-        rows = connection.execute(question, {"handler": binding.id, "limit": 1}).fetchall()
+        rows = connection.execute(question, binding.asked(limit=1)).fetchall()
     except (psycopg.ProgrammingError, psycopg.DataError) as error:
         options = {"where": binding.handler.where, "order_by": binding.handler.order_by}
         given = ", ".join(f"{name}={value!r}" for name, value in options.items() if value)

@@ -67,7 +67,7 @@ def _bindings(orders: dict[str, Any]) -> list[Binding]:
     runs = [handler_of(job, opener(orders["url"])) for job in able]
     bindings = bind_all(link.connection, [*handlers, *runs])
     for binding in bindings:
-        binding.database = orders["database"]
+        binding.database = orders["database"] or binding.database
     Store(link).register_handlers(bindings)
     link.close()
     return bindings

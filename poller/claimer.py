@@ -111,7 +111,7 @@ class Claimer:
         self._give_back = give_back
         self._poll = poll
         self._positions = {binding: Position() for binding in bindings}
-        self._by_status = {(each.table.oid, each.handler.status): each for each in bindings}
+        self._by_status = {(str(each.table), each.handler.status): each for each in bindings}
         self._more: set[Binding] = set()
         self._idle = True
         self._peek_at = 0.0
@@ -151,7 +151,8 @@ class Claimer:
 
     def expect(self, binding: Binding, statuses: set[str]) -> bool:
         """Have the handlers looked at whose statuses rows of a table have come to; tell whether there is one."""
-        ones = [self._by_status.get((binding.table.oid, status)) for status in statuses]
+        table = str(binding.table)
+        ones = [self._by_status.get((table, status)) for status in statuses]
         for each in ones:
             if each is not None:
                 self._positions[each].came += 1

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
 MOST_TOGETHER = 500  # rows in one transaction
 APART = 30.0  # seconds that a handler's rows share no transactions, after such had waited for each other
+READY = 60.0  # seconds for a process to start and to import what it needs
 SLOW = 1.0  # seconds in a transaction that are worth a word
 TELL_AGAIN = 600.0  # seconds until there is another
 LONGEST_TOGETHER = 0.1  # seconds after which no further handler is run in one
@@ -290,7 +291,7 @@ class Executor:
             if handler.executor == "thread":
                 answer = handler.function(*attempt.arguments(run))
             else:
-                run.deadline = float("inf")  # until its place is ready
+                run.deadline += READY  # until its place is ready, where the clock starts anew
                 answer = self._elsewhere.call(run)
         except BaseException as error:  # noqa: BLE001 - SystemExit in a handler is its failure, not ours
             return self._fail(run, error)

@@ -339,15 +339,7 @@ def _check(made: Handler) -> None:
     if not 0 < made.timeout <= LONGEST_TIMEOUT:
         msg = f"timeout must be more than 0 and at most {LONGEST_TIMEOUT / 86400:.0f}d"
         raise ConfigurationError(msg)
-    _check_number("batch", made.batch, LARGEST_BATCH)
-    _check_number("limit", 1 if made.limit is None else made.limit, MOST)
-    _check_number("per_key_limit", made.per_key_limit, MOST)
-    if not all(isinstance(name, str) and name for name in made.per_key):
-        msg = f"per_key must be the name of a column, or several, got {made.per_key!r}"
-        raise ConfigurationError(msg)
-    if made.per_key_limit > 1 and not made.per_key:
-        msg = "per_key_limit needs a per_key; give limit= for all rows together"
-        raise ConfigurationError(msg)
+    _check_limits(made)
     if made.history not in get_args(History):
         msg = f"history must be one of {', '.join(get_args(History))}, got {made.history!r}"
         raise ConfigurationError(msg)
@@ -369,6 +361,22 @@ def _check(made: Handler) -> None:
             f"to is {made.status!r}, the status the row already has, so it would be due again at once; "
             "raise Snooze to look again later, or give due="
         )
+        raise ConfigurationError(msg)
+
+
+def _check_limits(made: Handler) -> None:
+    """Refuse numbers that cannot be, and options that mean nothing without another."""
+    _check_number("batch", made.batch, LARGEST_BATCH)
+    _check_number("limit", 1 if made.limit is None else made.limit, MOST)
+    _check_number("per_key_limit", made.per_key_limit, MOST)
+    if not all(isinstance(name, str) and name for name in made.per_key):
+        msg = f"per_key must be the name of a column, or several, got {made.per_key!r}"
+        raise ConfigurationError(msg)
+    if not isinstance(made.in_order, bool):
+        msg = f"in_order must be True or False, got {made.in_order!r}"
+        raise ConfigurationError(msg)
+    if (made.per_key_limit > 1 or not made.in_order) and not made.per_key:
+        msg = "per_key_limit and in_order need a per_key; give limit= for all rows together"
         raise ConfigurationError(msg)
 
 

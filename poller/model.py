@@ -143,9 +143,16 @@ class Context:
         return self._key
 
     @property
-    def told(self) -> tuple[str, str, str, Any, int, datetime]:
-        """What is told about it in another process: `remote.Told`."""
-        return (self.database, self._table, self._row_key, self._key, self.attempt, self.deadline)
+    def told(self) -> dict[str, Any]:
+        """What another one is made of, in another process."""
+        return {
+            "database": self.database,
+            "table": self._table,
+            "row_key": self._row_key,
+            "key": self._key,
+            "attempt": self.attempt,
+            "deadline": self.deadline,
+        }
 
     @property
     def connection(self) -> Connection:
@@ -222,9 +229,10 @@ class BatchContext(Context):
         self.keys = keys
 
     @property
-    def told(self) -> tuple[str, str, str, Any, int, datetime]:
-        """What is told about it in another process: `remote.Told`."""
-        return (self.database, self._table, self._row_key, self.keys, self.attempt, self.deadline)
+    def told(self) -> dict[str, Any]:
+        """What another one is made of, in another process."""
+        told = {name: value for name, value in super().told.items() if name not in ("row_key", "key")}
+        return told | {"keys": self.keys}
 
     @property
     def key(self) -> str:

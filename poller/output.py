@@ -47,6 +47,8 @@ class Sink:
         """Keep this, as another sink has it, and nothing else."""
         with self._lock:
             self._head[:] = [text]
+            self._tail.clear()
+            self._tail_length = self._dropped = 0
 
     def text(self) -> str:
         """Return what is kept."""

@@ -21,7 +21,6 @@ from poller.run import perform
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
 
 JOB = "job"  # in the place of a handler's name
@@ -44,25 +43,13 @@ class Call:
     name: str
     handler: str
     given: Any
-    context: Told | None
+    context: dict[str, Any] | None
     run_parameter: str | None = None
 
     @property
     def is_job(self) -> bool:
         """Whether the row is a run of a job."""
         return self.handler == JOB
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What a context says; `keys` is that of a row as text, or a batch's by their keys."""
-
-    database: str
-    table: str
-    row_key: str
-    keys: Any
-    attempt: int
-    deadline: datetime
 
 
 def packed(handler: Handler, given: Any, context: Context | None) -> bytes:
@@ -72,7 +59,7 @@ def packed(handler: Handler, given: Any, context: Context | None) -> bytes:
         Exception: a value cannot be pickled.
     """
     function = handler.function
-    told = None if context is None else Told(*context.told)
+    told = None if context is None else context.told
     name = str(handler) if handler.name is None else JOB
     call = Call(function.__module__, function.__qualname__, name, given, told, handler.run_parameter)
     return pickle.dumps(call)
@@ -142,6 +129,9 @@ def find_factory(name: str) -> Callable[[], Any]:
     except (ImportError, AttributeError) as error:
         msg = f"executor={name!r} cannot be found: {error}"
         raise ConfigurationError(msg) from error
+    except Exception as error:
+        msg = f"executor={name!r} cannot be imported: {describe(error)}"
+        raise ConfigurationError(msg) from error
     if not callable(found):
         msg = f"executor={name!r} is {type(found).__name__}; it must be a function that gives an executor"
         raise ConfigurationError(msg)
@@ -196,24 +186,8 @@ def _find(call: Call) -> Callable[..., Any]:
     return function
 
 
-def _context(told: Told) -> Context:
-    if isinstance(told.keys, str):
-        return Context(
-            database=told.database,
-            table=told.table,
-            row_key=told.row_key,
-            key=told.keys,
-            attempt=told.attempt,
-            deadline=told.deadline,
-            settle=_refuse,
-        )
-    return BatchContext(
-        database=told.database,
-        table=told.table,
-        keys=told.keys,
-        attempt=told.attempt,
-        deadline=told.deadline,
-    )
+def _context(told: dict[str, Any]) -> Context:
+    return BatchContext(**told) if "keys" in told else Context(**told, settle=_refuse)
 
 
 def _refuse_connection() -> Any:

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from poller.binding import Binding
     from poller.database import Link
-    from poller.handler import Handler
     from poller.outcome import Transition
 
 UNION_ALL = sql.SQL(" union all ")
@@ -123,7 +122,6 @@ _WHY = {
 }
 
 
-LOOK = 2000  # rows among which it is looked for those whose turn it is
 OTHERS_TURN = (0.002, 0.02)  # seconds, at random, that another's claim is left for
 
 
@@ -138,17 +136,12 @@ class Store:
     def claim(self, binding: Binding, worker: int, limit: int, after: str | None = None) -> Claimed:
         """Claim up to `limit` fresh rows, in order, past the key `after`."""
         look = binding.claim_first if after is None else binding.claim_next
-        asked = {"handler": binding.id, "limit": limit, "after": after}
         connection = self.link.connection
         with connection.transaction():
             room = self._room(binding, limit)
             if room.rows <= 0:
                 return room.none
-            asked["limit"] = room.rows
-            if binding.handler.per_key:
-                look = binding.claim_keyed
-                asked |= _turns(binding.handler)
-            rows = fetch(connection, look, asked)
+            rows = fetch(connection, look, binding.asked(room.rows, after))
             if not rows:
                 return NOBODYS_TURN if binding.handler.per_key else NOTHING
             keys = texts([row[0] for row in rows])
@@ -174,20 +167,13 @@ class Store:
 
         At most one of them is isolated, and none unless `isolated` is true.
         """
-        if limit <= 0:
-            return NOTHING
-        look = binding.claim_retries
-        asked: dict[str, Any] = {"handler": binding.id, "isolated": isolated}
         connection = self.link.connection
         with connection.transaction():
             room = self._room(binding, limit)
             if room.rows <= 0:
                 return room.none
-            asked["limit"] = room.rows
-            if binding.handler.per_key:
-                look = binding.retries_keyed
-                asked |= _turns(binding.handler)
-            found = {row[0]: row for row in fetch(connection, look, asked)}
+            asked = binding.asked(room.rows) | {"isolated": isolated, "waiting_hold": False}
+            found = {row[0]: row for row in fetch(connection, binding.claim_retries, asked)}
             if not found:
                 return NOBODYS_TURN if binding.handler.per_key else NOTHING
             took = {"handler": binding.id, "worker": worker, "keys": array(found)}
@@ -444,11 +430,6 @@ class Store:
         """Count the rows that are due and not parked."""
         counts = (self.link.connection.execute(each.count_due, {}).fetchone() for each in bindings)
         return sum(row[0] for row in counts if row)
-
-
-def _turns(handler: Handler) -> dict[str, Any]:
-    """Return what the claims of a handler with a `per_key` ask for besides."""
-    return {"look": LOOK, "per_key_limit": handler.per_key_limit, "in_order": handler.in_order}
 
 
 def _begin_by(binding: Binding, room: Room) -> float:

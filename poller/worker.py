@@ -137,7 +137,9 @@ class Worker:
 
     def _written(self, binding: Binding, statuses: set[str]) -> None:
         """Go on at once with what outcomes have made due: the next rows at a limit, the next step of a chain."""
-        if self._claimer.freed(binding) | self._claimer.expect(binding, statuses):
+        freed = self._claimer.freed(binding)
+        expected = self._claimer.expect(binding, statuses)
+        if freed or expected:
             self._claiming.wake()
 
     def _trusted_until(self) -> float:

@@ -115,6 +115,16 @@ def test_without_names_they_go_by_their_own(project: Project, shards: dict[str, 
     assert value(shards["us"], "select distinct seen from thing") == f"{name} us"
 
 
+def test_the_name_is_known_where_the_url_does_not_say_it(project: Project, shards: dict[str, str]) -> None:
+    """libpq takes it from elsewhere: handlers see it all the same."""
+    project.handlers(HANDLERS)
+    pairs = psycopg.conninfo.conninfo_to_dict(shards["eu"])
+    name = str(pairs.pop("dbname"))
+    libpq = " ".join(f"{key}={each}" for key, each in pairs.items())
+    assert project.run("run", "--drain", "--database", libpq, PGDATABASE=name).returncode == 0
+    assert value(shards["eu"], "select distinct seen from thing") == f"{name} eu"
+
+
 def test_they_may_stand_in_the_environment_and_the_settings(project: Project, shards: dict[str, str]) -> None:
     """Parted by blanks in a variable; a list in the file. One in libpq's form has blanks of its own."""
     project.handlers(HANDLERS)

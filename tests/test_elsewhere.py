@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import pickle
 import re
@@ -531,6 +532,41 @@ def test_what_cannot_be_found_elsewhere_is_refused_at_start(
     )
     with pytest.raises(ConfigurationError, match=rf"{name}\.py:\d+ \(work\): .*{reason}"):
         load(name)
+
+
+def test_a_factory_whose_module_fails_is_refused_at_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one line, whatever it raises."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "no_cluster.py").write_text("raise OSError('no cluster\\nhere')")
+    with pytest.raises(
+        ConfigurationError, match=r"cannot be imported: OSError: no cluster here \(no_cluster\.py:1\)"
+    ):
+        remote.check(made(do_nothing, executor="no_cluster:executor"))
+
+
+def test_a_process_that_never_gets_ready_does_not_keep_its_slot(
+    url: str, db: psycopg.Connection[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The import of the handlers hangs there: the attempt times out, and with the engine the process ends."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("poller.executor.READY", 1.0)
+    (tmp_path / "hanging.py").write_text(
+        "import multiprocessing, os, pathlib, time\n"
+        "if multiprocessing.parent_process():\n"
+        f"    pathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(os.getpid()))\n"
+        "    time.sleep(3600)\n"
+        "def work(row): ...\n"
+    )
+    db.execute("delete from task where id > 1")
+    [done] = run(url, made(importlib.import_module("hanging").work, timeout="500ms"))
+    assert done.became == "retrying"
+    assert str(done.error).startswith("timed out after")
+    child = int(
+        wait_until("it has begun", lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
+    )
+    wait_until("the child has ended", lambda: not Path(f"/proc/{child}").exists())
 
 
 def test_answers_can_be_sent() -> None:

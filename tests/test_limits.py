@@ -312,6 +312,37 @@ def test_each_key_is_handled_in_order_whatever_happens(url: str) -> None:
         assert mine == sorted(mine)
 
 
+@pytest.mark.parametrize("transactional", [False, True])
+@pytest.mark.parametrize("batch", [1, 10])
+def test_limits_go_together_with_all_else(
+    url: str, db: psycopg.Connection[Any], batch: int, *, transactional: bool
+) -> None:
+    """What is due, a condition, an order, batches, transactions: only what may be taken is, and in its order."""
+    db.execute("alter table thing add at timestamptz default now() - interval '1h'")
+    db.execute("update thing set at = now() + interval '1d' where id = 20")
+    done: list[list[Row]] = []
+    step = moves(
+        "thing",
+        lambda given: done.append(given if batch > 1 else [given]),
+        where="part = 0",
+        order_by="id desc",
+        due="at",
+        per_key="owner",
+        limit=2,
+        rate="100/1m",
+        batch=batch,
+        transactional=transactional,
+    )
+    with Engine(url, step) as engine:
+        engine.run_due()
+    rows = [row for given in done for row in given]
+    assert sorted(row.id for row in rows) == [each for each in range(2, 31, 2) if each != 20]
+    assert all(len({row.owner for row in given}) == len(given) <= 2 for given in done)
+    for owner in "abc":
+        mine = [row.id for row in rows if row.owner == owner]
+        assert mine == sorted(mine, reverse=True)
+
+
 # --- options -------------------------------------------------------------------------------------------
 
 
@@ -321,7 +352,9 @@ def test_each_key_is_handled_in_order_whatever_happens(url: str) -> None:
         ({"limit": 0}, "limit must be a whole number from 1"),
         ({"limit": True}, "limit must be a whole number from 1"),
         ({"limit": "7"}, "limit must be a whole number from 1"),
-        ({"per_key_limit": 2}, "per_key_limit needs a per_key"),
+        ({"per_key_limit": 2}, "per_key_limit and in_order need a per_key"),
+        ({"in_order": False}, "per_key_limit and in_order need a per_key"),
+        ({"per_key": "owner", "in_order": 0}, "in_order must be True or False"),
         ({"per_key": "owner", "per_key_limit": 0}, "per_key_limit must be a whole number from 1"),
         ({"per_key": ""}, "per_key must be the name of a column"),
         ({"per_key": [1]}, "per_key must be the name of a column"),

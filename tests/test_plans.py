@@ -14,12 +14,12 @@ import pytest
 from psycopg import sql
 
 from poller import handler
-from poller.binding import Binding, bind
+from poller.binding import LOOK, Binding, bind
 from poller.database import Link
 from poller.lease import Result
 from poller.outcome import Outcome, Verdict
 from poller.queries import array
-from poller.store import LOOK, Store
+from poller.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -1,0 +1,8 @@
+-- Purpose  List rows whose next attempt is due, in the order of the table: a part of claim_keyed.sql.
+-- Locks    none.
+-- Fence    as claim_keyed.sql.
+-- Index    attempt_next; the primary key of the user's table.
+select {key} as "~key", {group} as "~group", row_number() over (order by {order}) as "~place"
+  from ({due_retries}) as retry ("~key")
+  join {table} as t on {key_columns} = {retry_columns}
+ where {due}
