@@ -258,7 +258,7 @@ def handler(  # noqa: PLR0913 - the contract's options
 
 
 def table_name(table: object) -> TableName:
-    """Return the name of a table given as text or as a SQLAlchemy `Table`.
+    """Return the name of a table given as text, as a SQLAlchemy `Table` or as a mapped class.
 
     Raises:
         ConfigurationError: it is neither, or the text is no name.
@@ -267,6 +267,8 @@ def table_name(table: object) -> TableName:
         parts = _split(table)
         if len(parts) <= 2 and all(parts):  # noqa: PLR2004 - schema and name
             return TableName(parts[0] if len(parts) > 1 else None, parts[-1])
+    elif is_mapped(table):
+        return table_name(cast("Any", table).__mapper__.local_table)
     elif hasattr(table, "name") and hasattr(table, "schema"):
         named = cast("Any", table)
         return TableName(named.schema, str(named.name))

@@ -162,7 +162,7 @@ def purge(  # noqa: PLR0913 - the contract's options
     If the table is partitioned by ranges of the column, whole partitions are dropped.
 
     Args:
-        table: `"name"`, `"schema.name"`, or a SQLAlchemy `Table`.
+        table: `"name"`, `"schema.name"`, a SQLAlchemy `Table` or a mapped class.
         column: the timestamp or date that tells a row's age. One without time zone is taken as UTC; where it
             is null the row is never old.
         older_than: how old a row must be, by the database's clock at the start of the run.

@@ -12,7 +12,7 @@ from sqlalchemy import JSON, Enum, ForeignKey, Integer, TypeDecorator, inspect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from sqlalchemy.orm.exc import DetachedInstanceError
 
-from poller import Context, Transition, handler
+from poller import Context, Transition, handler, purge
 from poller.errors import ConfigurationError
 from poller.testing import Engine
 
@@ -263,6 +263,11 @@ def test_what_is_mapped_to_two_tables_is_refused() -> None:
         ConfigurationError, match="Special is mapped to more than one table; name the one with the status"
     ):
         handler(Special, status=PENDING, to=NORMAL, column="state")(print)
+
+
+def test_a_purge_takes_a_mapped_class_too() -> None:
+    """For its table."""
+    assert str(purge(Tenant, column="created_at", older_than="1d").function.table) == "tenants"
 
 
 def test_a_status_column_that_is_none_is_refused(url: str, db: psycopg.Connection[Any]) -> None:
