@@ -34,7 +34,7 @@ import psycopg
 
 from poller.errors import ConfigurationError
 from poller.lease import Lease, Result, Task
-from poller.outcome import not_shown, released
+from poller.outcome import Verdict, not_shown, released
 from poller.telemetry import problem
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ SHARE = 20  # a look from the beginning may take one part in so many of the time
 QUICK = 0.005  # seconds; a look this short needs no sparing
 # A fault of the connection, or a plan that an ALTER TABLE made stale: a new connection mends both.
 PASSING = (psycopg.OperationalError, psycopg.NotSupportedError)
+MOVES = (Verdict.MOVED, Verdict.FAILED)
 OUT_OF_ORDER = 30.0  # seconds until a handler whose table is broken is tried again
 
 
@@ -112,6 +113,7 @@ class Claimer:
         self._poll = poll
         self._positions = {binding: Position() for binding in bindings}
         self._by_status = {(str(each.table), each.handler.status): each for each in bindings}
+        self._isolated: set[Task] = set()  # that may kill their worker; until what came of them is written
         self._more: set[Binding] = set()
         self._idle = True
         self._peek_at = 0.0
@@ -139,7 +141,23 @@ class Claimer:
         """Have the next round ask what is due, instead of going on with what it knows."""
         self._peek_at = 0.0
 
-    def freed(self, binding: Binding) -> bool:
+    def written(self, binding: Binding, results: Sequence[Result]) -> bool:
+        """Take note of results that have been written; tell whether there is something to look for at once.
+
+        That is the next rows of a handler at a limit, and the next step of a chain.
+        """
+        if self._isolated:
+            self._isolated.difference_update(result.task for result in results)
+        freed = self._free(binding)
+        outcomes = {id(result.outcome): result.outcome for result in results}.values()
+        expected = self._expect(binding, {each.to for each in outcomes if each.verdict in MOVES})
+        return freed or expected
+
+    def forget(self) -> None:
+        """Forget what was claimed: the leases are lost."""
+        self._isolated.clear()
+
+    def _free(self, binding: Binding) -> bool:
         """Have a handler at a limit looked at again, since some of its rows have been settled; tell whether it is."""
         position = self._positions[binding]
         position.settled += 1
@@ -149,10 +167,10 @@ class Claimer:
         self.look()
         return True
 
-    def expect(self, binding: Binding, statuses: set[str]) -> bool:
+    def _expect(self, binding: Binding, statuses: set[str | None]) -> bool:
         """Have the handlers looked at whose statuses rows of a table have come to; tell whether there is one."""
         table = str(binding.table)
-        ones = [self._by_status.get((table, status)) for status in statuses]
+        ones = [self._by_status.get((table, status)) for status in statuses if status is not None]
         for each in ones:
             if each is not None:
                 self._positions[each].came += 1
@@ -326,8 +344,8 @@ class Claimer:
             self._more.add(binding)
             self.look()
             return
-        isolated = not self._executor.holds_isolated()
-        claimed = self._store.claim_retries(binding, worker, limit, isolated=isolated)
+        claimed = self._store.claim_retries(binding, worker, limit, isolated=not self._isolated)
+        self._isolated.update(task for task in claimed.tasks if task.isolated)
         self._submit(claimed.tasks, first=True)
         if self._hold(binding, claimed, settled):
             return

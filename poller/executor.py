@@ -134,12 +134,6 @@ class Executor:
         """How many tasks could start at once."""
         return max(0, self.slots - self.running - self.waiting)
 
-    def holds_isolated(self) -> bool:
-        """Tell whether a row that may be killing its workers is in here."""
-        return any(
-            task.isolated for task in (*self._running, *self._plain, *self._coroutines, *self._sharing())
-        )
-
     def submit(self, tasks: Iterable[Task], *, first: bool = False, threads: int | None = None) -> None:
         """Queue tasks for the threads or the event loop, as their handlers are.
 
@@ -227,9 +221,6 @@ class Executor:
         """Return what runs at this moment."""
         shared = [each.current for each in list(self._together) if each.current is not None]
         return [*list(self._running.values()), *shared]
-
-    def _sharing(self) -> list[Task]:
-        return [task for each in list(self._together) for task in each.tasks]
 
     # --- plain functions ---------------------------------------------------------------------------
 
@@ -470,6 +461,8 @@ class Executor:
         """Say what becomes of tasks whose transaction was rolled back."""
         if isinstance(error, LeaseLostError):
             problem(str(error))
+            for task in together.tasks:  # some of them may be ours still
+                self._report(Result(task, released(task.lease.binding.handler, task.attempt), 0.0))
             return
         if len(together.tasks) > 1 and (is_conflict(error) or not is_passing(error)):
             if is_conflict(error):

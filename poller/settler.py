@@ -42,7 +42,6 @@ WEIGHT = 0.1  # of a new measurement in the mean time of a handler
 
 _TABLE_IS_GONE = (errors.UndefinedTable, errors.InvalidSchemaName)
 
-_MOVES = (Verdict.MOVED, Verdict.FAILED)
 _QUIET = ("moved", "snoozed", "released")
 
 Observer = Callable[[Result, str], None]
@@ -58,7 +57,7 @@ class Settler:
     Args:
         store: on a link of its own.
         busy: tells whether more results are on their way.
-        written: called with a handler whose rows have been settled, and the statuses that they have moved to.
+        written: called with a handler, and results of it that have been written, or given up.
         observe: called with each written result and what became of it (for tests and counts).
     """
 
@@ -67,7 +66,7 @@ class Settler:
         store: Store,
         busy: Callable[[], bool] = lambda: False,
         observe: Observer | None = None,
-        written: Callable[[Binding, set[str]], None] = lambda *_: None,
+        written: Callable[[Binding, list[Result]], None] = lambda *_: None,
     ) -> None:
         self._store = store
         self._busy = busy
@@ -192,6 +191,7 @@ class Settler:
         else:
             row = f"{task.lease.binding}:{task.key}"
             problem(f"{row} cannot be settled: {reason(error)}; it is held until this worker ends")
+            self._written(task.lease.binding, [result])
             return
         self.report(Result(task, outcome, result.seconds))
 
@@ -199,6 +199,7 @@ class Settler:
         problem(f"{binding}: {reason(error)}; giving up {len(results)} rows")
         self._store.forfeit({result.task.lease.id for result in results})
         self._writing -= len(results)
+        self._written(binding, results)
 
     def _after(self, binding: Binding, results: list[Result], became: list[str]) -> None:
         self._measure(binding, results)
@@ -211,10 +212,7 @@ class Settler:
             if what not in _QUIET:
                 noteworthy.append((result, what))
         _tell(binding, noteworthy)
-        outcomes = {id(result.outcome): result.outcome for result in results}.values()
-        self._written(
-            binding, {each.to for each in outcomes if each.to is not None and each.verdict in _MOVES}
-        )
+        self._written(binding, results)
 
     def settled(self, pairs: list[tuple[Result, str]]) -> None:
         """Take note of results that are written already, and what became of them."""

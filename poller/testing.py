@@ -41,6 +41,7 @@ from poller.transaction import Transactions
 if TYPE_CHECKING:
     import psycopg
 
+    from poller.binding import Binding
     from poller.lease import Result
 
 _TICK = 0.001
@@ -120,7 +121,7 @@ class Engine:
         store = Store(link)
         store.register_handlers(self._bindings)
         self._done: list[Done] = []
-        self._settler = Settler(store, observe=self._observe)
+        self._settler = Settler(store, observe=self._observe, written=self._written)
         self._executor = Executor(
             self._concurrency,
             self._settler.report,
@@ -198,6 +199,9 @@ class Engine:
                 error=outcome.error,
             )
         )
+
+    def _written(self, binding: Binding, results: list[Result]) -> None:
+        self._claimer.written(binding, results)
 
     def _join(self) -> Heartbeat:
         """Enter this process as a worker, once; it does not beat, so its lease is long."""

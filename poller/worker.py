@@ -90,7 +90,7 @@ class Worker:
             slots=options.slots,
             lease=options.lease,
             on_notify=self._look,
-            on_lost=self._executor.forget,
+            on_lost=self._forget,
         )
         self._claiming = Loop("claimer", self._claimer.run_once, self._claimer.recover)
         self._settling = Loop("settler", self._settler.run_once, self._settler.recover)
@@ -135,12 +135,13 @@ class Worker:
         if self._claimer.is_hungry():
             self._claiming.wake()
 
-    def _written(self, binding: Binding, statuses: set[str]) -> None:
-        """Go on at once with what outcomes have made due: the next rows at a limit, the next step of a chain."""
-        freed = self._claimer.freed(binding)
-        expected = self._claimer.expect(binding, statuses)
-        if freed or expected:
+    def _written(self, binding: Binding, results: list[Result]) -> None:
+        if self._claimer.written(binding, results):
             self._claiming.wake()
+
+    def _forget(self) -> None:
+        self._executor.forget()
+        self._claimer.forget()
 
     def _trusted_until(self) -> float:
         return self._heartbeat.trusted_until()  # which is made after the executor

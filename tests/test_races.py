@@ -302,6 +302,29 @@ def test_no_array_is_mistaken_for_another(db: psycopg.Connection[Any]) -> None:
     assert row == (keys,)
 
 
+def test_g6_two_suspects_are_never_in_one_worker_until_the_first_ones_outcome_is_written(
+    url: str, db: psycopg.Connection[Any], table: None
+) -> None:
+    """It has run, but if its worker died now it would count as its attempt: the other one is not to see to that."""
+    with Engine(url, moves("thing"), concurrency=1) as engine:
+        db.execute("delete from thing where id = 3")
+        db.execute(
+            "insert into poller.attempt (handler_id, key, state, attempt, crashes, isolated, visit)"
+            " select h.id, t.id::text, 'waiting', 2, 2, true, gen_random_uuid()"
+            " from poller.handler as h, thing as t where h.table_name = 'public.thing'"
+        )
+        looking = engine._claimer
+        claimed = "select coalesce(sum(cardinality(keys)), 0) from poller.claim"
+        for left in (1, 0):
+            for _ in range(3):
+                looking.start_over()
+                looking.run_once()
+                wait_until("it has run", lambda: not engine._executor.busy)
+                assert db.execute(claimed).fetchone() == (1,)
+            engine._settler.flush()
+            assert db.execute("select count(*) from thing where status = 'pending'").fetchone() == (left,)
+
+
 def test_a_row_that_comes_between_a_look_and_the_last_key_is_not_passed_over(
     url: str, db: psycopg.Connection[Any], table: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
