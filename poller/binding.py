@@ -74,10 +74,11 @@ class Binding:
         every = sql.SQL(", ").join(columns)
         return sql.SQL("case when ({}) is not null then array[{}]::text end").format(every, texts)
 
-    def asked(self, limit: int, after: str | None = None) -> dict[str, Any]:
+    def asked(self, limit: int, worker: int, after: str | None = None) -> dict[str, Any]:
         """Return the parameters of the claims; not each of them takes each."""
         return {
             "handler": self.id,
+            "worker": worker,
             "limit": limit,
             "after": after,
             "look": LOOK,
@@ -88,13 +89,14 @@ class Binding:
     @cached_property
     def claim_first(self) -> sql.Composed:
         """The claim from the beginning of the order; with a `per_key`, of rows whose turn it is."""
-        return self._keyed("look_fresh") if self.handler.per_key else self._claim("claim", after=_TRUE)
+        return self._keyed("look_fresh") if self.handler.per_key else self._fresh(_TRUE, _TRUE)
 
     @cached_property
     def claim_next(self) -> sql.Composed:
-        """The claim of what comes after the key `%(after)s`."""
+        """The claim of what comes after the key `%(after)s`; what the worker itself holds has come before that."""
         after = self.table.key_values("%(after)s")
-        return self._claim("claim", after=sql.SQL("{} > {}").format(self.table.key_columns(), after))
+        others = sql.SQL("c.worker_id <> {}").format(sql.Placeholder("worker"))
+        return self._fresh(sql.SQL("{} > {}").format(self.table.key_columns(), after), others)
 
     @cached_property
     def claim_retries(self) -> sql.Composed:
@@ -198,6 +200,12 @@ class Binding:
             self._settle[columns, shown] = self._compose_settle(columns, shown=shown)
         return self._settle[columns, shown]
 
+    @cached_property
+    def settle_moved(self) -> sql.Composed:
+        """The statement that settles outcomes which have moved their rows to one status, and nothing else."""
+        worth = trusted("true" if self.handler.history == "all" else "false")
+        return statement("settle_moved", **self._settled(), worth_recording=worth)
+
     def peek(self, *, after: bool) -> sql.Composed:
         """Return the question whether a row is due; with `after`, past the key `%(after_<id>)s`."""
         values = self.table.key_values(f"%(after_{self.id})s")
@@ -222,6 +230,9 @@ class Binding:
             claimed_columns=self._claimed(),
             order=self.order,
         )
+
+    def _fresh(self, after: sql.Composable, held_by_others: sql.Composable) -> sql.Composed:
+        return self._claim("claim", after=after, held_by_others=held_by_others)
 
     def _keyed(self, look: str) -> sql.Composed:
         retries = {"due_retries": _due_retries("look"), "retry_columns": self._retry()}
@@ -251,11 +262,7 @@ class Binding:
         worth = {"all": "true", "failures": "s.result not in ('moved', 'snoozed')", "off": "false"}
         return statement(
             "settle",
-            **self._names(),
-            status_type=trusted(self.table.columns[self.handler.column].full_type),
-            held=sql.Literal(self.handler.held if shown else self.handler.status),
-            from_status=sql.Literal(self.handler.status),
-            outcome_columns=self.table.key_values("o.poller_key"),
+            **self._settled(shown=shown),
             worth_recording=trusted(worth[self.handler.history]),
             value_names=_each(", {}", values),
             value_parameters=_each(
@@ -268,6 +275,15 @@ class Binding:
                 ]
             ),
         )
+
+    def _settled(self, *, shown: bool = True) -> dict[str, sql.Composable]:
+        return {
+            **self._names(),
+            "status_type": trusted(self.table.columns[self.handler.column].full_type),
+            "held": sql.Literal(self.handler.held if shown else self.handler.status),
+            "from_status": sql.Literal(self.handler.status),
+            "outcome_columns": self.table.key_values("o.poller_key"),
+        }
 
     def _check_settable(self, name: str) -> None:
         column = self.table.columns.get(name)
@@ -340,7 +356,7 @@ def explain(connection: psycopg.Connection[Any], binding: Binding) -> list[str]:
     """
     question = sql.SQL("explain {}").format(binding.claim_first)
     try:
-        rows = connection.execute(question, binding.asked(limit=1)).fetchall()
+        rows = connection.execute(question, binding.asked(limit=1, worker=0)).fetchall()
     except (psycopg.ProgrammingError, psycopg.DataError) as error:
         options = {"where": binding.handler.where, "order_by": binding.handler.order_by}
         given = ", ".join(f"{name}={value!r}" for name, value in options.items() if value)

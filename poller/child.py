@@ -6,6 +6,7 @@ and the worker gives its rows back and ends: no orphan goes on claiming.
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -48,6 +49,7 @@ def main() -> None:
     worker = Worker(orders["url"], bindings, _options(orders))
     signal.signal(signal.SIGTERM, lambda *_: worker.stop())
     threading.Thread(target=_watch_supervisor, args=(worker,), daemon=True).start()
+    gc.freeze()  # what has been imported stays: the collector need not look through it again and again
     _exit(worker.run())
 
 

@@ -13,6 +13,9 @@ does with `per_key`, whose rows have to wait for the ones before them.
 A row that an outcome of this worker's has moved to another handler's status is looked for at once, or as soon as a
 look from the top is affordable: the next step of a chain does not wait for a poll.
 
+Workers take turns to look (`turn`). Whoever finds in its turn that something is due for which it has no room wakes
+the others.
+
 A handler at a limit of the fleet is held: not looked at until the limit can have changed, which is when one of
 its rows here has been settled, or after a while, or at the time at which its rate allows another.
 
@@ -36,6 +39,7 @@ from poller.errors import ConfigurationError
 from poller.lease import Lease, Result, Task
 from poller.outcome import Verdict, not_shown, released
 from poller.telemetry import problem
+from poller.turn import Turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -44,7 +48,7 @@ if TYPE_CHECKING:
     from poller.executor import Executor
     from poller.store import Claimed, Store
 
-LARGEST = 500  # rows in one claim
+LARGEST = 1000  # rows in one claim
 HORIZON = 0.1  # seconds of work that may wait in this process
 A_THREADS_WORTH = 0.005  # seconds of work for which another thread is woken
 SHARE = 20  # a look from the beginning may take one part in so many of the time
@@ -90,7 +94,8 @@ class Claimer:
         worker: returns the worker's id, or None while it has none (it must register anew).
         mean_seconds: how long each handler has been taking.
         give_back: takes the result of a task that is given back.
-        poll: seconds between two looks of an idle worker.
+        poll: seconds between two looks of an idle fleet.
+        turn: returns whose turn it is to look, as far as is known.
     """
 
     def __init__(  # noqa: PLR0913 - its collaborators
@@ -103,6 +108,7 @@ class Claimer:
         mean_seconds: dict[Binding, float],
         give_back: Callable[[Result], None],
         poll: float,
+        turn: Callable[[], Turn] = Turn,
     ) -> None:
         self._store = store
         self._bindings = list(bindings)
@@ -111,12 +117,15 @@ class Claimer:
         self._mean_seconds = mean_seconds
         self._give_back = give_back
         self._poll = poll
+        self._turn = turn
+        self._turn_at = 0.0
+        self._is_lookout = False
         self._positions = {binding: Position() for binding in bindings}
         self._by_status = {(str(each.table), each.handler.status): each for each in bindings}
         self._isolated: set[Task] = set()  # that may kill their worker; until what came of them is written
         self._more: set[Binding] = set()
         self._idle = True
-        self._peek_at = 0.0
+        self._asked = False
         self._low: int | None = None
         self._leases: WeakSet[Lease] = WeakSet()
         self._in_doubt = False
@@ -139,7 +148,7 @@ class Claimer:
 
     def look(self) -> None:
         """Have the next round ask what is due, instead of going on with what it knows."""
-        self._peek_at = 0.0
+        self._asked = True
 
     def written(self, binding: Binding, results: Sequence[Result]) -> bool:
         """Take note of results that have been written; tell whether there is something to look for at once.
@@ -204,7 +213,7 @@ class Claimer:
         """Start over on a new connection, from the top."""
         self._store.link.close()
         self._more.clear()
-        self._peek_at = 0.0
+        self.look()
         self._in_doubt = True
 
     def _give_unknown_back(self, worker: int) -> None:
@@ -230,20 +239,23 @@ class Claimer:
         for binding, each in self._positions.items():
             if each.came > each.seen and each.held_until <= now and binding not in self._more:
                 ends.append(each.top_at)
-        return max(0.0, min([self._poll, *(end - now for end in ends)]))
+        return max(0.0, min([self._turn_at, *ends]) - now)
 
     # --- what is due ------------------------------------------------------------------------------
 
     def _due(self) -> tuple[set[Binding], set[Binding]]:
         """Return the handlers with fresh rows, and those with retries due.
 
-        While rows are known to be there, the others are asked for once in a poll interval only.
+        While rows are known to be there, the others are asked for when it is this worker's turn only.
         """
         now = monotonic()
         able = [each for each in self._bindings if self._positions[each].held_until <= now]
-        if self._more and now < self._peek_at:
+        self._is_lookout = now >= self._turn_at
+        if self._is_lookout:
+            self._turn_at = now + self._turn().wait(self._poll)
+        elif self._more and not self._asked:
             return self._more.intersection(able), set()
-        self._peek_at = now + self._poll
+        self._asked = False
         fresh, retries = self._peek(able)
         return fresh | self._more.intersection(able), retries
 
@@ -343,6 +355,7 @@ class Claimer:
         if limit <= 0:  # once there is room, they come before whatever is fresh
             self._more.add(binding)
             self.look()
+            self._leave_to_others()
             return
         claimed = self._store.claim_retries(binding, worker, limit, isolated=not self._isolated)
         self._isolated.update(task for task in claimed.tasks if task.isolated)
@@ -376,6 +389,7 @@ class Claimer:
         room = self._room(binding)
         if room <= 0:
             self._more.add(binding)
+            self._leave_to_others()
             return
         position = self._positions[binding]
         after, settled, came = self._after(binding), position.settled, position.came
@@ -396,6 +410,12 @@ class Claimer:
         """An idle worker's claim came back full: there is work for the others too."""
         if self._idle:
             self._idle = False
+            self._store.wake()
+
+    def _leave_to_others(self) -> None:
+        """The others may have room for what this worker has found in its turn and has none for."""
+        if self._is_lookout:
+            self._is_lookout = False
             self._store.wake()
 
     def _room(self, binding: Binding) -> int:

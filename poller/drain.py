@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from poller.store import Store
 
 LOOK = 0.25  # seconds between two looks of a drain
-LINE = 5.0  # seconds between two lines of a run
+LINE = 10.0  # seconds between two lines of a run
 
 
 class Drain:

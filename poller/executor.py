@@ -248,12 +248,15 @@ class Executor:
     def _take(self) -> Task | None:
         """Wait for a task that may start: one whose lease can be trusted, while a slot is free."""
         while not self._closing:
-            if monotonic() < self._trusted_until() and self.running < self.slots:
-                with contextlib.suppress(IndexError):
+            now = monotonic()
+            if self._plain and now < self._trusted_until() and self.running < self.slots:
+                try:
                     task = self._plain.popleft()
-                    if not self._is_late(task):
-                        return task
+                except IndexError:  # another thread was quicker
                     continue
+                if now <= task.lease.begin_by or not self._is_late(task):
+                    return task
+                continue
             with self._arrived:
                 if self._plain:
                     self._arrived.wait(0.01)  # a coroutine has the slot, or the lease is in doubt

@@ -18,11 +18,12 @@ from __future__ import annotations
 import os
 import socket
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from poller.database import is_pooled
 from poller.queries import array, statement
 from poller.telemetry import event, problem
+from poller.turn import Turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -72,6 +73,7 @@ class Heartbeat:
         self._beat_at = 0.0
         self._trusted_until = 0.0
         self.worker: int | None = None
+        self.turn = Turn()
         self.stopping = False
 
     def trusted_until(self) -> float:
@@ -145,10 +147,13 @@ class Heartbeat:
         """Beat; return False if the worker was found to have been declared dead."""
         began = monotonic()
         asked = {"worker": self.worker, "stopping": self.stopping}
-        if connection.execute(statement("beat"), asked).fetchone() is None:
+        row: Any = connection.execute(statement("beat"), asked).fetchone()
+        if row is None:
             self._lose()
             return False
         self._trust(began)
+        workers, place, now = row
+        self.turn = Turn(workers, place, now - monotonic())
         if self._locked_on is not connection and not is_pooled(connection):
             self._hold_lock(connection)
         return True

@@ -146,7 +146,7 @@ class Operators:
     def history(self, handlers: Iterable[int], keys: Sequence[str], limit: int | None = None) -> list[Event]:
         """Return the last `limit` events of the row with one of these keys, the oldest first."""
         rows = self._rows("history", handlers=array(handlers), keys=array(keys), limit=limit)
-        return [Event(*row[1:]) for row in rows]
+        return [Event(*row) for row in rows]
 
     # --- orders -----------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from psycopg import sql
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from psycopg.abc import AdaptContext
 
@@ -26,9 +26,30 @@ def template(name: str) -> sql.SQL:
     return sql.SQL(body)
 
 
-def statement(name: str, **parts: sql.Composable) -> sql.Composed:
+class Statement(sql.Composed):
+    """A statement that is rendered once: that takes longer than many a statement."""
+
+    _rendered: bytes | None = None
+
+    def as_bytes(self, context: AdaptContext | None = None) -> bytes:
+        """Return it as it is sent."""
+        if self._rendered is None:
+            self._rendered = super().as_bytes(context)
+        return self._rendered
+
+
+def statement(name: str, **parts: sql.Composable) -> Statement:
     """Return the statement of `sql/<name>.sql` with its `{parts}` filled in, to be run with parameters."""
-    return template(name).format(**{place: _doubled(part) for place, part in parts.items()})
+    return _composed(name, parts) if parts else _alone(name)
+
+
+@cache
+def _alone(name: str) -> Statement:
+    return _composed(name, {})
+
+
+def _composed(name: str, parts: Mapping[str, sql.Composable]) -> Statement:
+    return Statement([*template(name).format(**{place: _doubled(part) for place, part in parts.items()})])
 
 
 class _Doubled(sql.Composable):

@@ -22,7 +22,7 @@ from poller.queries import array, statement
 from poller.telemetry import event, problem
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     import psycopg
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 MOST_ON_TIME = 1000  # slots that are entered at once, if they are not too late
 CATCH_UP = 100  # slots that misfire "all" runs at the most
 LONGEST_WAIT = 1.0  # seconds: a job may be added, resumed or edited meanwhile
+LONGEST_WAIT_HEARING = 10.0  # if that would be heard of
 AGAIN = 0.1  # seconds, while another plans, or holds the row of a job
 
 
@@ -44,19 +45,22 @@ class Scheduler:
     Args:
         link: a connection of its own.
         jobs: the declared jobs.
+        hears: tells whether it is told of jobs that change; it wakes the scheduler.
     """
 
-    def __init__(self, link: Link, jobs: Sequence[Job]) -> None:
+    def __init__(self, link: Link, jobs: Sequence[Job], hears: Callable[[], bool] = lambda: False) -> None:
         self._link = link
+        self._hears = hears
         self._known = array(job.name for job in jobs)
         self._broken: set[str] = set()
 
     def run_once(self) -> float:
         """Plan what is due. Returns the seconds until something may be."""
         connection = self._link.connection
+        longest = LONGEST_WAIT_HEARING if self._hears() else LONGEST_WAIT  # asked before the look
         until = agenda.seconds_to_plan(connection, self._known)
         if until is None or until > 0:
-            return LONGEST_WAIT if until is None else min(LONGEST_WAIT, until)
+            return longest if until is None else min(longest, until)
         with connection.transaction():
             if not agenda.may_plan(connection):
                 return AGAIN

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from poller.handler import Handler
 
-NEWEST = "0003"
+NEWEST = "0005"
 
 
 def version(connection: psycopg.Connection[Any]) -> str | None:

@@ -18,7 +18,7 @@ from poller.telemetry import event, problem
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-JITTER = 0.1
+JITTER = 0.1  # of a delay, but no more than of a second
 BACKOFF_FIRST = 0.1
 BACKOFF_MOST = 5.0
 
@@ -45,7 +45,8 @@ class Loop(threading.Thread):
 
     def wake(self) -> None:
         """Start the next round now, or right after the one under way."""
-        self._wake.set()
+        if not self._wake.is_set():  # to set it takes a lock
+            self._wake.set()
 
     def stop(self) -> None:
         """End the loop after the round under way."""
@@ -60,7 +61,7 @@ class Loop(threading.Thread):
             if self._failures:
                 self._stopping.wait(delay)  # a wake-up does not shorten what is there to spare the server
             elif delay > 0:
-                self._wake.wait(delay * random.uniform(1 - JITTER, 1 + JITTER))  # noqa: S311
+                self._wake.wait(delay + JITTER * min(delay, 1.0) * random.uniform(-1, 1))  # noqa: S311
 
     def _round(self) -> float:
         try:

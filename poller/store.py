@@ -6,6 +6,7 @@ error means depends on who asked, and the service that owns the store decides.
 
 from __future__ import annotations
 
+import contextlib
 import random
 from dataclasses import dataclass
 from time import monotonic
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import psycopg
 from psycopg import sql
+from psycopg.pq import TransactionStatus
 
 from poller.database import Borrowed, is_passing, joined, reason
 from poller.errors import SettleError
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from poller.database import Link
     from poller.outcome import Transition
 
+MANY = 32  # simple moves that are worth a statement of their own
 UNION_ALL = sql.SQL(" union all ")
 SWALLOWED = "a trigger or rule of the table swallowed the UPDATE"
 
@@ -42,13 +45,20 @@ class Deaths:
 
     Attributes:
         silent: workers whose liveness lock is free though it should be held.
-        lapsed: a heartbeat has lapsed.
         claims: the dead hold leases.
+        strangers: workers of other supervisors live, whose deaths are seen in no other way.
+        lapse_in: seconds until the next heartbeat lapses, unless that worker beats; below 0 if one has.
     """
 
     silent: list[int]
-    lapsed: bool
     claims: bool
+    strangers: bool
+    lapse_in: float
+
+    @property
+    def lapsed(self) -> bool:
+        """Whether a heartbeat has lapsed."""
+        return self.lapse_in < 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +124,39 @@ class Room:
     none: Claimed = NOTHING
 
 
+class _Leases:
+    """The leases of some results, numbered from 1: most rows of a batch share one.
+
+    Attributes:
+        number: of each lease.
+        ids: their ids, in that order.
+        workers: the ids of their workers, in that order.
+    """
+
+    def __init__(self, results: Sequence[Result]) -> None:
+        leases = dict.fromkeys([each.task.lease for each in results])
+        self.number = {lease: number for number, lease in enumerate(leases, 1)}
+        self.ids = [lease.id for lease in leases]
+        self.workers = [lease.worker for lease in leases]
+
+
+def _simple_moves(results: Sequence[Result]) -> dict[str, list[int]]:
+    """Return the places of results that have simply moved their rows, by the status; none if they are few."""
+    moves: dict[str, list[int]] = {}
+    if len(results) < MANY or results[0].outcome.columns:
+        return moves
+    for place, result in enumerate(results):
+        outcome, task = result.outcome, result.task
+        is_first = outcome.attempt == 1 and not task.retaken
+        if outcome.verdict is Verdict.MOVED and outcome.to is not None and is_first:
+            moves.setdefault(outcome.to, []).append(place)
+    return {status: places for status, places in moves.items() if len(places) >= MANY}
+
+
+def _seconds(results: Sequence[Result]) -> str:
+    return "{" + ",".join([f"{each.seconds:.6f}" for each in results]) + "}"
+
+
 _WHY = {
     "late": "the lease has ended",
     "superseded": "somebody else has changed its status",
@@ -141,7 +184,7 @@ class Store:
             room = self._room(binding, limit)
             if room.rows <= 0:
                 return room.none
-            rows = fetch(connection, look, binding.asked(room.rows, after))
+            rows = fetch(connection, look, binding.asked(room.rows, worker, after))
             if not rows:
                 return NOBODYS_TURN if binding.handler.per_key else NOTHING
             keys = texts([row[0] for row in rows])
@@ -150,7 +193,7 @@ class Store:
             last, full = rows[-1][0], len(rows) == room.rows
             if taken is None:
                 return Claimed([], last, full)
-            if len(taken[1]) < len(rows):
+            if taken[1] is not None:
                 ours = set(taken[1])
                 rows = [row for row in rows if row[0] in ours]
             rows, refusals = self._show_during(binding, rows)
@@ -172,7 +215,7 @@ class Store:
             room = self._room(binding, limit)
             if room.rows <= 0:
                 return room.none
-            asked = binding.asked(room.rows) | {"isolated": isolated, "waiting_hold": False}
+            asked = binding.asked(room.rows, worker) | {"isolated": isolated, "waiting_hold": False}
             found = {row[0]: row for row in fetch(connection, binding.claim_retries, asked)}
             if not found:
                 return NOBODYS_TURN if binding.handler.per_key else NOTHING
@@ -283,11 +326,51 @@ class Store:
     # --- settling ---------------------------------------------------------------------------------
 
     def settle(self, results: Sequence[Result]) -> list[str]:
-        """Write outcomes of one handler's rows, which all take the same statement (`Binding.settle`).
+        """Write outcomes of one handler's rows, which set the same columns, in one transaction.
 
         Returns:
-            what became of each: its verdict, or superseded, gone, refused, late (see the statement).
+            what became of each: its verdict, or superseded, gone, refused, late (see `sql/settle.sql`).
         """
+        moves = _simple_moves(results)
+        if not moves:
+            return self._settle(results)
+        became: list[str] = [Verdict.MOVED] * len(results)
+        leases = _Leases(results)
+        with self._transaction():
+            rest = set(range(len(results)))
+            for status, places in moves.items():
+                unmoved = self._settle_moved(status, [results[place] for place in places], leases)
+                rest.difference_update(places)
+                if unmoved:
+                    rest.update(place for place in places if results[place].task.key in unmoved)
+            if rest:
+                left = sorted(rest)
+                for place, what in zip(left, self._settle([results[each] for each in left]), strict=True):
+                    became[place] = what
+        return became
+
+    def _transaction(self) -> contextlib.AbstractContextManager[object]:
+        """Begin a transaction, unless there is one."""
+        connection = self.link.connection
+        is_idle = connection.info.transaction_status == TransactionStatus.IDLE
+        return connection.transaction() if is_idle else contextlib.nullcontext()
+
+    def _settle_moved(self, status: str, results: Sequence[Result], leases: _Leases) -> set[str]:
+        """Settle rows that have simply moved to a status; return the keys of those that were left as they are."""
+        binding = results[0].task.lease.binding
+        asked = {
+            "handler": binding.id,
+            "to_status": status,
+            "leases": array(leases.ids),
+            "workers": array(leases.workers),
+            "key": texts([each.task.key for each in results]),
+            "lease_no": numbers([leases.number[each.task.lease] for each in results]),
+            "seconds": _seconds(results),
+        }
+        row = self.link.connection.execute(binding.settle_moved, asked).fetchone()
+        return set((row and row[0]) or ())
+
+    def _settle(self, results: Sequence[Result]) -> list[str]:
         first = results[0]
         binding, columns = first.task.lease.binding, tuple(first.outcome.columns)
         question = binding.settle(columns, shown=first.task.refusal is None)
@@ -321,19 +404,11 @@ class Store:
         self, binding: Binding, columns: tuple[str, ...], results: Sequence[Result]
     ) -> dict[str, Any]:
         """Number the leases and the distinct outcomes; most rows of a batch share both."""
-        leases: dict[str, int] = {}
-        workers: list[int] = []
+        leases = _Leases(results)
         kinds: dict[tuple[int, bool], int] = {}
-        outcomes = []
-        lease_no, kind_no = [], []
+        outcomes, kind_no = [], []
         for result in results:
-            task = result.task
-            number = leases.get(task.lease.id)
-            if number is None:
-                number = leases[task.lease.id] = len(leases) + 1
-                workers.append(task.lease.worker)
-            lease_no.append(number)
-            kind = (id(result.outcome), task.retaken)
+            kind = (id(result.outcome), result.task.retaken)
             number = kinds.get(kind)
             if number is None:
                 number = kinds[kind] = len(kinds) + 1
@@ -341,12 +416,12 @@ class Store:
             kind_no.append(number)
         asked: dict[str, Any] = {
             "handler": binding.id,
-            "leases": array(leases),
-            "workers": array(workers),
+            "leases": array(leases.ids),
+            "workers": array(leases.workers),
             "key": texts([each.task.key for each in results]),
-            "lease_no": numbers(lease_no),
+            "lease_no": numbers([leases.number[each.task.lease] for each in results]),
             "kind_no": numbers(kind_no),
-            "seconds": "{" + ",".join([f"{each.seconds:.6f}" for each in results]) + "}",
+            "seconds": _seconds(results),
             "verdict": array(each.outcome.verdict.value for each in outcomes),
             "to_status": array(each.outcome.to for each in outcomes),
             "delay": array(each.outcome.delay for each in outcomes),
@@ -386,9 +461,14 @@ class Store:
         asked = {"worker": worker, "known": array(known)}
         return self.link.connection.execute(statement("unknown_claims"), asked).fetchall()
 
-    def deaths(self, handlers: Iterable[int]) -> Deaths:
-        """Look for dead workers, and for leases of the dead that are of these handlers."""
-        asked = {"handlers": array(handlers)}
+    def deaths(self, handlers: Iterable[int], supervisor: UUID | None = None) -> Deaths:
+        """Look for dead workers, and for leases of the dead that are of these handlers.
+
+        Args:
+            handlers: their ids.
+            supervisor: who asks, if it sees its own workers end.
+        """
+        asked = {"handlers": array(handlers), "supervisor": supervisor}
         row = self.link.connection.execute(statement("deaths"), asked).fetchone()
         assert row is not None  # noqa: S101 - a select without from has one row
         return Deaths(*row)

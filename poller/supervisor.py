@@ -28,6 +28,7 @@ from poller.drain import Drain
 from poller.errors import PollerError
 from poller.housekeeping import housekeeping, jobs_of_site
 from poller.job import refuse_namesakes
+from poller.listener import Listener
 from poller.run import handler_of
 from poller.scheduler import Scheduler
 from poller.service import Loop
@@ -176,9 +177,11 @@ class Site:
     def start(self) -> None:
         """Start the workers, and what goes on beside them."""
         url, drains = self._place.url, self._options.drain
-        self._sweeper = Sweeper(Store(Link(url, "sweeper")), self._bindings)
+        listener = Listener(Link(url, "listener"), self._look)
+        self._listening = Loop("listener", listener.run_once, listener.recover)
+        self._sweeper = Sweeper(Store(Link(url, "sweeper")), self._bindings, self._id, listener.hears)
         self._sweeping = Loop("sweeper", self._sweeper.run_once, self._sweeper.recover)
-        scheduler = Scheduler(Link(url, "scheduler"), self._jobs)
+        scheduler = Scheduler(Link(url, "scheduler"), self._jobs, listener.hears)
         self._planning = Loop("scheduler", scheduler.run_once, scheduler.recover)
         able = {job.name for job in self._jobs if job.may_run_on(self._options.labels)}
         worked_on = [
@@ -187,6 +190,7 @@ class Site:
         self._drain = Drain(Store(Link(url, "watcher")), worked_on, drain=drains, label=self._label)
         self._drain.begin()
         self.children = [Child(self._order()) for _ in range(self._options.workers)]
+        self._listening.start()
         self._sweeping.start()
         if not drains:  # it would have no end
             self._planning.start()
@@ -203,13 +207,19 @@ class Site:
                 continue
             if child.noticed_at is None:
                 child.notice()
-                self._sweeper.child_died(self._id, child.pid)
+                self._sweeper.child_died(child.pid)
                 self._sweeping.wake()
             if monotonic() >= child.restart_at:
                 child.start(self._order())
 
+    def _look(self) -> None:
+        """Have the sweeper and the planner look: a worker has come, or a job has changed."""
+        self._sweeping.wake()
+        self._planning.wake()
+
     def stop_planning(self) -> None:
         """Plan no more runs."""
+        self._listening.stop()
         self._planning.stop()
 
     def sweep_at_last(self) -> None:
@@ -218,7 +228,7 @@ class Site:
         self._sweeping.join(1.0)
         for child in self.children:
             if child.process.returncode != 0:
-                self._sweeper.child_died(self._id, child.pid)
+                self._sweeper.child_died(child.pid)
         if self._sweeping.is_alive():
             return
         try:

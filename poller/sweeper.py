@@ -2,7 +2,8 @@
 
 The model. A worker is dead when its session's lock is free though Postgres itself has not restarted, seen
 twice with a moment between (a worker whose connection broke takes its lock again within it); when its
-heartbeat has lapsed; or when its own supervisor saw it end. Death is declared by one conditional UPDATE,
+heartbeat has lapsed; or when its own supervisor saw it end. While there are no other workers than those of its own
+supervisor, and it would hear of others (`listener`), it looks seldom. Death is declared by one conditional UPDATE,
 after which that worker cannot beat. Then its claims are settled through the same gate as any result, with the
 outcome *crashed*: the attempt counts, the retry policy decides, the fence and compare-and-set hold.
 
@@ -23,13 +24,14 @@ from poller.settler import Settler
 from poller.telemetry import event, problem
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from uuid import UUID
 
     from poller.binding import Binding
     from poller.store import DeadClaim, Store
 
 PERIOD = 0.7  # seconds between two looks: with SECOND_LOOK, a death is found within a second
+SELDOM = 10.0  # if there is nobody whose death could be seen by that alone
 SECOND_LOOK = 0.25
 LEASES = 20  # settled in one round
 PATIENCE = 10.0  # seconds of connection before a lapsed heartbeat counts
@@ -41,33 +43,45 @@ class Sweeper:
     Args:
         store: on a link of its own.
         bindings: the handlers this process knows.
+        supervisor: whose own workers' deaths it is told of (`child_died`), if any.
+        hears: tells whether it is told, too, that a worker of others has come; it wakes the sweeper.
     """
 
-    def __init__(self, store: Store, bindings: Sequence[Binding]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        bindings: Sequence[Binding],
+        supervisor: UUID | None = None,
+        hears: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._store = store
+        self._supervisor = supervisor
+        self._hears = hears
         self._settler = Settler(store)
         self._bindings = {binding.id: binding for binding in bindings}
         self._connected: object = None
         self._connected_at = 0.0
-        self._children: deque[tuple[UUID, int]] = deque()
+        self._children: deque[int] = deque()
 
     def run_once(self) -> float:
         """Declare the dead, and settle some of what they held. Returns the seconds to the next round."""
         self._declare_children()
-        deaths = self._store.deaths(self._bindings)
+        hears = self._hears()  # before the look: who comes after it is heard of
+        deaths = self._store.deaths(self._bindings, self._supervisor)
         if deaths.silent or deaths.lapsed:
             self._declare(deaths.silent)
         elif not deaths.claims:
-            return PERIOD
+            return PERIOD if deaths.strangers or not hears else max(PERIOD, min(SELDOM, deaths.lapse_in))
         return 0.0 if self.sweep() else PERIOD
 
-    def child_died(self, supervisor: UUID, pid: int) -> None:
+    def child_died(self, pid: int) -> None:
         """Take note of a child that this supervisor saw end; the next round declares it dead."""
-        self._children.append((supervisor, pid))
+        self._children.append(pid)
 
     def _declare_children(self) -> None:
         while self._children:
-            self._store.declare_child_dead(*self._children[0])
+            assert self._supervisor is not None  # noqa: S101 - whose children they are
+            self._store.declare_child_dead(self._supervisor, self._children[0])
             self._children.popleft()
 
     def recover(self) -> None:

@@ -81,6 +81,7 @@ class Worker:
             mean_seconds=self._settler.mean_seconds,
             give_back=self._settler.report,
             poll=options.poll,
+            turn=lambda: self._heartbeat.turn,
         )
         beating = Link(url, "heartbeat")
         self._heartbeat = Heartbeat(

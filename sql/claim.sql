@@ -5,16 +5,17 @@
 -- Index    on the user's table: (key columns) where status = …; on poller.attempt its primary key.
 -- ~key is no name that a handler's `where` or `order_by` could mean.
 -- Both exclusions are written so that no plan can be bad: NOT IN over few keys is a hashed subplan, and
--- the scalar subquery over many is one index probe for each row looked at.
+-- the scalar subquery over many is one index probe for each row looked at, unless the handler has none in trouble.
 select {key} as "~key", {columns}
   from {table} as t
  where {due}
    and {after}
    and {key_columns} not in (
          select {claimed_columns} from poller.claim as c, unnest(c.keys) as k (key)
-          where c.handler_id = %(handler)s)
-   and (select true from poller.attempt as a
-         where a.handler_id = %(handler)s and a.key = {key} limit 1) is null
+          where c.handler_id = %(handler)s and {held_by_others})
+   and (not exists (select from poller.attempt as a where a.handler_id = %(handler)s)
+        or (select true from poller.attempt as a
+             where a.handler_id = %(handler)s and a.key = {key} limit 1) is null)
  order by {order}
  limit %(limit)s
    for no key update of t skip locked

@@ -11,7 +11,9 @@ with candidate as materialized (
 )
 select array(select c.id from candidate as c
               where pg_try_advisory_xact_lock(hashtextextended('poller worker ' || c.id, 0))) as silent,
-       exists (select from poller.worker as w
-                where w.died_at is null and w.heartbeat_at + w.lease < poller.now()) as lapsed,
        exists (select from poller.claim as c join poller.worker as w on w.id = c.worker_id
-                where w.died_at is not null and c.handler_id = any(%(handlers)s::integer[])) as claims
+                where w.died_at is not null and c.handler_id = any(%(handlers)s::integer[])) as claims,
+       exists (select from poller.worker as w
+                where w.died_at is null and w.supervisor is distinct from %(supervisor)s::uuid) as strangers,
+       coalesce((select extract(epoch from min(w.heartbeat_at + w.lease) - poller.now())::float8
+                   from poller.worker as w where w.died_at is null), 'infinity') as lapse_in

@@ -3,13 +3,15 @@
 -- Fence    this statement's snapshot is newer than any commit that could have freed those locks, so
 --          whatever was claimed or failed since the first look is seen here and left out.
 -- Index    claim_handler; the primary key of poller.attempt.
+-- Returns  the lease; its keys, if they are not all of those asked for; and the time.
 insert into poller.claim (handler_id, worker_id, keys)
-select %(handler)s, %(worker)s, array_agg(o.key order by o.place)
-  from unnest(%(keys)s::text[]) with ordinality as o (key, place)
+select %(handler)s, %(worker)s, array_agg(o.key)
+  from unnest(%(keys)s::text[]) as o (key)
  where o.key not in (
          select k.key from poller.claim as c, unnest(c.keys) as k (key)
           where c.handler_id = %(handler)s)
-   and (select true from poller.attempt as a
-         where a.handler_id = %(handler)s and a.key = o.key limit 1) is null
+   and (not exists (select from poller.attempt as a where a.handler_id = %(handler)s)
+        or (select true from poller.attempt as a
+             where a.handler_id = %(handler)s and a.key = o.key limit 1) is null)
 having count(*) > 0
-returning lease, keys, poller.now()
+returning lease, case when cardinality(keys) < cardinality(%(keys)s::text[]) then keys end, poller.now()

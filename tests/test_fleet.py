@@ -230,11 +230,11 @@ def test_g3_a_worker_stopped_for_longer_than_its_lease_changes_nothing_afterward
     project.start("run", "--workers", "1", "--lease", "2s")
     wait_until("another has done the row", lambda: statuses(db) == {"normal": 1})
     db.execute("update thing set status = 'by hand'")
-    before = db.execute("select * from poller.history order by id").fetchall()
+    before = db.execute("select * from poller.history order by at, key").fetchall()
     os.kill(zombie, signal.SIGCONT)
     wait_until("the zombie's handler has ended", lambda: zombie in [p for _, p, _ in ran(project, "ended")])
     wait_until("it has registered anew", lambda: zombie in [pid for _, pid in workers_of(db)])
-    assert db.execute("select * from poller.history order by id").fetchall() == before
+    assert db.execute("select * from poller.history order by at, key").fetchall() == before
     assert statuses(db) == {"by hand": 1}
 
 

@@ -341,7 +341,7 @@ def test_a_row_that_comes_between_a_look_and_the_last_key_is_not_passed_over(
     with Engine(url, moves("thing")) as engine:
         looking = engine._claimer
         monkeypatch.setattr(looking, "_poll", 60.0)
-        assert looking.run_once() == 60.0, "it has passed it over"
+        assert looking.run_once() > 59.0, "it has passed it over"
         looking.notice()
         delay = looking.run_once()
         assert delay < 5

@@ -1,0 +1,64 @@
+"""Hears, for a supervisor, of what it would otherwise have to ask for: workers of others, and jobs that have changed.
+
+The model. Triggers of poller's own schema notify when a worker registers and when a job changes (migration 0004). Whoever
+waits for that may look seldom while this connection listens, and must look often while it does not: behind a pooler,
+or after a cut, which is found by asking something on this very session now and then.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from poller.database import is_pooled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import psycopg
+
+    from poller.database import Link
+
+CHECK = 10.0  # seconds between two proofs that the session is there
+
+
+class Listener:
+    """Listens for one supervisor.
+
+    Args:
+        link: a connection of its own.
+        on_change: called when something has changed, or may have while nobody listened.
+    """
+
+    def __init__(self, link: Link, on_change: Callable[[], None]) -> None:
+        self._link = link
+        self._on_change = on_change
+        self._session: psycopg.Connection[object] | None = None
+        self._check_at = 0.0
+        self._hears = False
+
+    def hears(self) -> bool:
+        """Tell whether a change would be heard of now."""
+        return self._hears
+
+    def run_once(self) -> float:
+        """Listen for a moment. Returns 0: the next round follows at once."""
+        connection = self._link.connection
+        if connection is not self._session:
+            connection.execute("listen poller_supervisor")
+            self._session = connection
+            self._hears = not is_pooled(connection)
+            self._on_change()
+        elif monotonic() >= self._check_at:
+            connection.execute("select")
+            self._check_at = monotonic() + CHECK
+        for _ in connection.notifies(timeout=0.5, stop_after=1):
+            self._on_change()
+        return 0.0
+
+    def recover(self) -> None:
+        """Start over on a new connection; until then, nothing is heard."""
+        self._hears = False
+        self._session = None
+        self._link.close()
+        self._on_change()

@@ -1,0 +1,60 @@
+-- Purpose  Settle rows that have simply moved, at the first attempt, all to one status: most of all outcomes, at half the
+--          cost of settle.sql. What this leaves as it is (a row that somebody else has changed, a lease that has ended)
+--          settle.sql looks at, in the same transaction.
+-- Locks    as settle.sql; %(leases)s are all those that the transaction is going to lock.
+-- Fence    as settle.sql: a row is moved only if its lease still holds its key.
+-- CAS      as settle.sql: and only if it still shows the status it was leased with.
+-- Index    the primary keys of all the tables named.
+-- Plans    keys are looked up by hashed subplans, as in settle.sql.
+-- Returns  the keys that were not moved, or null.
+with held as materialized (
+    select c.lease, c.keys, array_position(%(leases)s::uuid[], c.lease) as lease_no
+      from poller.claim as c
+     where c.lease = any(%(leases)s::uuid[])
+     order by c.lease
+       for update
+), moved as (
+    update {table} as t
+       set {status} = %(to_status)s::{status_type}
+      from unnest(%(key)s::text[], %(lease_no)s::integer[], %(seconds)s::real[])
+        as o (poller_key, lease_no, seconds)
+     where {key_columns} = {outcome_columns}
+       and t.{status} = {held}
+       and (o.lease_no, o.poller_key) in (select h.lease_no, unnest(h.keys) from held as h)
+    returning o.poller_key, o.lease_no, o.seconds
+), ended as materialized (
+    select m.lease_no, (%(workers)s::integer[])[m.lease_no] as worker_id, count(*) as rows
+      from moved as m
+     group by m.lease_no
+), given_back as (
+    delete from poller.claim as c
+     using held, ended
+     where c.lease = held.lease and held.lease_no = ended.lease_no and cardinality(held.keys) = ended.rows
+), kept as (
+    update poller.claim as c
+       set keys = array(select k.key
+                          from unnest(held.keys) with ordinality as k (key, place)
+                         where k.key not in (select m.poller_key from moved as m where m.lease_no = held.lease_no)
+                         order by k.place)
+      from held, ended
+     where c.lease = held.lease and held.lease_no = ended.lease_no and cardinality(held.keys) <> ended.rows
+), recorded as (
+    insert into poller.history
+           (handler_id, key, verdict, from_status, to_status, attempt, seconds, worker_id, lease, at)
+    select %(handler)s, m.poller_key, 'moved', {from_status}, %(to_status)s, 1, m.seconds,
+           (%(workers)s::integer[])[m.lease_no], (%(leases)s::uuid[])[m.lease_no], (select poller.now())
+      from moved as m
+     where {worth_recording}
+), counted as (
+    insert into poller.tally as y (minute, handler_id, worker_id, moved)
+    select date_trunc('minute', poller.now()), %(handler)s, e.worker_id, sum(e.rows)
+      from ended as e
+     group by e.worker_id
+     order by e.worker_id
+        on conflict (minute, handler_id, worker_id) do update
+       set moved = y.moved + excluded.moved
+)
+select case when (select count(*) from moved) < cardinality(%(key)s::text[])
+            then array(select k.key from unnest(%(key)s::text[]) as k (key)
+                        where k.key not in (select m.poller_key from moved as m))
+       end
