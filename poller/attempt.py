@@ -125,6 +125,8 @@ def of_return(run: Run, answer: object) -> list[Outcome]:
         return failed(run, RuntimeError("ctx.settle was called, but not committed"))
     if run.handler.batch == 1:
         return [of_answer(run.handler, answer, run.task.attempt, run.task.age)]
+    if answer is None and run.handler.moved is not None and run.task.attempt == 1:
+        return [run.handler.moved] * len(run.tasks)
     try:
         answers = _answers(run, answer)
     except (TypeError, ValueError) as error:

@@ -74,11 +74,10 @@ class Binding:
         every = sql.SQL(", ").join(columns)
         return sql.SQL("case when ({}) is not null then array[{}]::text end").format(every, texts)
 
-    def asked(self, limit: int, worker: int, after: str | None = None) -> dict[str, Any]:
+    def asked(self, limit: int, after: str | None = None) -> dict[str, Any]:
         """Return the parameters of the claims; not each of them takes each."""
         return {
             "handler": self.id,
-            "worker": worker,
             "limit": limit,
             "after": after,
             "look": LOOK,
@@ -89,14 +88,13 @@ class Binding:
     @cached_property
     def claim_first(self) -> sql.Composed:
         """The claim from the beginning of the order; with a `per_key`, of rows whose turn it is."""
-        return self._keyed("look_fresh") if self.handler.per_key else self._fresh(_TRUE, _TRUE)
+        return self._keyed("look_fresh") if self.handler.per_key else self._fresh()
 
     @cached_property
     def claim_next(self) -> sql.Composed:
-        """The claim of what comes after the key `%(after)s`; what the worker itself holds has come before that."""
-        after = self.table.key_values("%(after)s")
-        others = sql.SQL("c.worker_id <> {}").format(sql.Placeholder("worker"))
-        return self._fresh(sql.SQL("{} > {}").format(self.table.key_columns(), after), others)
+        """The claim of what comes after the key `%(after)s`."""
+        after = sql.SQL(" > {}").format(self.table.key_values("%(after)s"))
+        return self._fresh(self.table.key_columns() + after, sql.SQL("({})").format(self._claimed()) + after)
 
     @cached_property
     def claim_retries(self) -> sql.Composed:
@@ -231,8 +229,8 @@ class Binding:
             order=self.order,
         )
 
-    def _fresh(self, after: sql.Composable, held_by_others: sql.Composable) -> sql.Composed:
-        return self._claim("claim", after=after, held_by_others=held_by_others)
+    def _fresh(self, after: sql.Composable = _TRUE, claimed_after: sql.Composable = _TRUE) -> sql.Composed:
+        return self._claim("claim", after=after, claimed_after=claimed_after)
 
     def _keyed(self, look: str) -> sql.Composed:
         retries = {"due_retries": _due_retries("look"), "retry_columns": self._retry()}
@@ -356,7 +354,7 @@ def explain(connection: psycopg.Connection[Any], binding: Binding) -> list[str]:
     """
     question = sql.SQL("explain {}").format(binding.claim_first)
     try:
-        rows = connection.execute(question, binding.asked(limit=1, worker=0)).fetchall()
+        rows = connection.execute(question, binding.asked(limit=1)).fetchall()
     except (psycopg.ProgrammingError, psycopg.DataError) as error:
         options = {"where": binding.handler.where, "order_by": binding.handler.order_by}
         given = ", ".join(f"{name}={value!r}" for name, value in options.items() if value)

@@ -93,7 +93,7 @@ class Claimer:
         executor: where the tasks go.
         worker: returns the worker's id, or None while it has none (it must register anew).
         mean_seconds: how long each handler has been taking.
-        give_back: takes the result of a task that is given back.
+        give_back: takes the results of tasks that are given back.
         poll: seconds between two looks of an idle fleet.
         turn: returns whose turn it is to look, as far as is known.
     """
@@ -106,7 +106,7 @@ class Claimer:
         executor: Executor,
         worker: Callable[[], int | None],
         mean_seconds: dict[Binding, float],
-        give_back: Callable[[Result], None],
+        give_back: Callable[[Sequence[Result]], None],
         poll: float,
         turn: Callable[[], Turn] = Turn,
     ) -> None:
@@ -223,7 +223,7 @@ class Claimer:
         for lease_id, handler_id, key in self._store.unknown_claims(worker, known):
             binding = bindings[handler_id]
             task = Task(Lease(lease_id, worker, binding, None, 0.0), key, ())
-            self._give_back(Result(task, released(binding.handler, 1), 0.0))
+            self._give_back([Result(task, released(binding.handler, 1), 0.0)])
         self._in_doubt = False
 
     def _wait_for_room(self) -> float:
@@ -340,7 +340,7 @@ class Claimer:
         for task in tasks:
             if task.refusal is not None:
                 outcome = not_shown(task.lease.binding.handler, task.refusal, task.attempt, task.age)
-                self._give_back(Result(task, outcome, 0.0))
+                self._give_back([Result(task, outcome, 0.0)])
 
     def _threads(self, tasks: list[Task]) -> int | None:
         """Return how many threads the tasks are worth, by what their handler has been taking; None if unknown.

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from poller.transaction import Transaction, Transactions
 
 
-MOST_TOGETHER = 500  # rows in one transaction
+MOST_TOGETHER = 1000  # rows in one transaction
 APART = 30.0  # seconds that a handler's rows share no transactions, after such had waited for each other
 READY = 60.0  # seconds for a process to start and to import what it needs
 SLOW = 1.0  # seconds in a transaction that are worth a word
@@ -77,7 +77,7 @@ class Executor:
 
     Args:
         slots: how many handlers run at a time.
-        report: called with each result, from any thread.
+        report: called with results, from any thread.
         trusted_until: returns until when (monotonic) leases may be trusted without asking the database.
         transactions: for transactional handlers.
         report_settled: called with results that are written already, and what became of them.
@@ -86,7 +86,7 @@ class Executor:
     def __init__(
         self,
         slots: int,
-        report: Callable[[Result], None],
+        report: Callable[[Sequence[Result]], None],
         trusted_until: Callable[[], float] = lambda: float("inf"),
         transactions: Transactions | None = None,
         report_settled: Callable[[list[tuple[Result, str]]], None] = lambda _: None,
@@ -191,9 +191,7 @@ class Executor:
         for queue in (self._plain, self._coroutines):
             with contextlib.suppress(IndexError):
                 while True:
-                    task = queue.popleft()
-                    handler = task.lease.binding.handler
-                    self._report(Result(task, released(handler, task.attempt), 0.0))
+                    self._release([queue.popleft()])
 
     def interrupt(self) -> None:
         """Report every running handler as interrupted, and ask it to stop."""
@@ -269,8 +267,14 @@ class Executor:
         """Give a task back that could not begin in time."""
         if monotonic() <= task.lease.begin_by:
             return False
-        self._report(Result(task, released(task.lease.binding.handler, task.attempt), 0.0))
+        self._release([task])
         return True
+
+    def _release(self, tasks: Iterable[Task]) -> None:
+        """Give tasks back that have not begun, or whose work was undone."""
+        self._report(
+            [Result(each, released(each.lease.binding.handler, each.attempt), 0.0) for each in tasks]
+        )
 
     def _attempt(self, task: Task) -> bool:
         """Run a handler to its result; return False if the watchdog has given up on this thread."""
@@ -296,10 +300,9 @@ class Executor:
         companions: list[Task] = []
         most = self._most(task)
         with contextlib.suppress(IndexError):
-            while len(companions) < most - 1:
+            while len(companions) + 1 < most:
                 following = queue.popleft()
-                most = min(most, self._most(following)) if _go_together(task, following) else 0
-                if len(companions) >= most - 1:
+                if not _go_together(task, following) or self._most(following) < len(companions) + 2:
                     queue.appendleft(following)
                     break
                 companions.append(following)
@@ -313,7 +316,7 @@ class Executor:
         most = max(1, handler.batch >> (task.attempt - 1))
         if handler.transactional and handler.batch == 1:
             most = 1 if monotonic() < self._apart_until.get(task.lease.binding, 0.0) else MOST_TOGETHER
-        return min(most, self._at_most.get(task, most))
+        return min(most, self._at_most.get(task, most)) if self._at_most else most
 
     def _begin(self, task: Task, others: Sequence[Task] = (), together: Together | None = None) -> Run:
         run = attempt.begin(task, others)
@@ -328,8 +331,7 @@ class Executor:
         if self._running.pop(run.task, None) is None:
             self._stuck.pop(run, None)
             return False
-        for result in run.results(outcomes):
-            self._report(result)
+        self._report(run.results(outcomes))
         return True
 
     def _fail(self, run: Run, error: BaseException) -> bool:
@@ -362,16 +364,14 @@ class Executor:
             self._start_thread()
         if run.shared is not None:
             self._end_transaction(run.shared, besides=run.tasks)
-        for result in run.results(attempt.failed(run, why)):
-            self._report(result)
+        self._report(run.results(attempt.failed(run, why)))
 
     def _end_transaction(self, together: Together, besides: Sequence[Task]) -> None:
         """End a transaction whose handler does not; those that shared it are given back."""
         assert self._transactions is not None  # noqa: S101 - it has begun one
         self._together.discard(together)
         self._transactions.end(together.pid)
-        for task in set(together.tasks).difference(besides):
-            self._report(Result(task, released(task.lease.binding.handler, task.attempt), 0.0))
+        self._release(set(together.tasks).difference(besides))
 
     # --- in transactions ---------------------------------------------------------------------------
 
@@ -427,15 +427,13 @@ class Executor:
         outcomes: list[Outcome] = []
         try:
             given = attempt.arguments(run, rows)
-            with (
-                transaction.savepoint(run.context, given[0])
-                if run.context is not None
-                else contextlib.nullcontext()
-            ):
-                answer = run.handler.function(*given)
-                outcomes = attempt.of_return(run, answer)
-                if run.context is not None and any(each.verdict is not Verdict.MOVED for each in outcomes):
-                    raise _RolledBackError  # noqa: TRY301 - an answer that leaves a row where it is
+            if run.context is None:
+                outcomes = attempt.of_return(run, run.handler.function(*given))
+            else:
+                with transaction.savepoint(run.context, given[0]):
+                    outcomes = attempt.of_return(run, run.handler.function(*given))
+                    if any(each.verdict is not Verdict.MOVED for each in outcomes):
+                        raise _RolledBackError  # noqa: TRY301 - an answer that leaves a row where it is
         except BaseException as error:
             if len(together.tasks) > 1 and is_conflict(error):
                 raise  # over a lock that it might not have waited for, had it been alone
@@ -447,7 +445,8 @@ class Executor:
                 outcomes = attempt.of_raise(run, error)
         together.current = None
         self._tell_if_slow(run)
-        together.results += run.results(outcomes) if outcomes else []
+        if outcomes:
+            together.results += run.results(outcomes)
 
     def _tell_if_slow(self, run: Run) -> None:
         """Say that a handler keeps a transaction open for long: once in a while, of each handler."""
@@ -464,8 +463,7 @@ class Executor:
         """Say what becomes of tasks whose transaction was rolled back."""
         if isinstance(error, LeaseLostError):
             problem(str(error))
-            for task in together.tasks:  # some of them may be ours still
-                self._report(Result(task, released(task.lease.binding.handler, task.attempt), 0.0))
+            self._release(together.tasks)  # some of them may be ours still
             return
         if len(together.tasks) > 1 and (is_conflict(error) or not is_passing(error)):
             if is_conflict(error):
@@ -479,12 +477,11 @@ class Executor:
         for task in together.tasks:
             ended = next((each for each in together.results if each.task is task), None)
             if ended is None:
-                outcome = released(task.lease.binding.handler, task.attempt)
-                self._report(Result(task, outcome, 0.0))
+                self._release([task])
             else:
                 fault = RuntimeError(f"the transaction was rolled back: {reason(error)}")
                 outcome = of_error(task.lease.binding.handler, fault, task.attempt, task.age)
-                self._report(Result(task, outcome, ended.seconds))
+                self._report([Result(task, outcome, ended.seconds)])
 
     # --- coroutines --------------------------------------------------------------------------------
 
@@ -539,6 +536,8 @@ def _go_together(task: Task, other: Task) -> bool:
     handler = task.lease.binding.handler
     if handler.transactional:
         return task.lease is other.lease
+    if task.lease is other.lease:
+        return task.attempt == other.attempt
     alike = (task.lease.binding, task.attempt, task.lease.begin_by)
     return alike == (other.lease.binding, other.attempt, other.lease.begin_by)
 

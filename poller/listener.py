@@ -1,8 +1,8 @@
 """Hears, for a supervisor, of what it would otherwise have to ask for: workers of others, and jobs that have changed.
 
-The model. Triggers of poller's own schema notify when a worker registers and when a job changes (migration 0004). Whoever
-waits for that may look seldom while this connection listens, and must look often while it does not: behind a pooler,
-or after a cut, which is found by asking something on this very session now and then.
+The model. Triggers of poller's own schema notify when a worker registers and when a job changes (migration
+0004). Whoever waits for that may look seldom while this connection listens, and must look often while it does
+not: behind a pooler, or after a cut, which is found by asking something on this very session now and then.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -77,10 +77,12 @@ class Settler:
         self._writing = 0
         self.mean_seconds: dict[Binding, float] = {}
 
-    def report(self, result: Result) -> None:
-        """Take a result; called from any thread."""
-        amend = result.task.lease.binding.handler.amend
-        self._results.append(result if amend is None else replace(result, outcome=amend(result)))
+    def report(self, results: Sequence[Result]) -> None:
+        """Take results of one handler; called from any thread."""
+        amend = results[0].task.lease.binding.handler.amend if results else None
+        if amend is not None:
+            results = [replace(each, outcome=amend(each)) for each in results]
+        self._results.extend(results)
         if not self._arrived.is_set():
             self._arrived.set()
 
@@ -193,7 +195,7 @@ class Settler:
             problem(f"{row} cannot be settled: {reason(error)}; it is held until this worker ends")
             self._written(task.lease.binding, [result])
             return
-        self.report(Result(task, outcome, result.seconds))
+        self.report([Result(task, outcome, result.seconds)])
 
     def _give_up(self, binding: Binding, results: list[Result], error: psycopg.Error) -> None:
         problem(f"{binding}: {reason(error)}; giving up {len(results)} rows")

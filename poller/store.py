@@ -173,6 +173,7 @@ class Store:
 
     def __init__(self, link: Link | Borrowed) -> None:
         self.link = link
+        self._seen: dict[Binding, list[str]] = {}  # leases that need no second look; see take.sql
 
     # --- claiming ---------------------------------------------------------------------------------
 
@@ -184,11 +185,11 @@ class Store:
             room = self._room(binding, limit)
             if room.rows <= 0:
                 return room.none
-            rows = fetch(connection, look, binding.asked(room.rows, worker, after))
+            rows = fetch(connection, look, binding.asked(room.rows, after))
             if not rows:
                 return NOBODYS_TURN if binding.handler.per_key else NOTHING
-            keys = texts([row[0] for row in rows])
-            took = {"handler": binding.id, "worker": worker, "keys": keys}
+            keys, seen = texts([row[0] for row in rows]), array(self._seen.get(binding, ()))
+            took = {"handler": binding.id, "worker": worker, "keys": keys, "seen": seen}
             taken = connection.execute(statement("take"), took).fetchone()
             last, full = rows[-1][0], len(rows) == room.rows
             if taken is None:
@@ -199,6 +200,7 @@ class Store:
             rows, refusals = self._show_during(binding, rows)
             self._write_started(binding, len(rows))
         lease = Lease(str(taken[0]), worker, binding, taken[2], monotonic(), _begin_by(binding, room))
+        self._seen[binding] = [lease.id, *taken[3]]
         if refusals:
             tasks = [Task(lease, row[0], row, refusal=refusals.get(row[0])) for row in rows]
         else:
@@ -215,7 +217,7 @@ class Store:
             room = self._room(binding, limit)
             if room.rows <= 0:
                 return room.none
-            asked = binding.asked(room.rows, worker) | {"isolated": isolated, "waiting_hold": False}
+            asked = binding.asked(room.rows) | {"isolated": isolated, "waiting_hold": False}
             found = {row[0]: row for row in fetch(connection, binding.claim_retries, asked)}
             if not found:
                 return NOBODYS_TURN if binding.handler.per_key else NOTHING

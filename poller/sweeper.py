@@ -92,7 +92,7 @@ class Sweeper:
         """Settle a bounded number of leases of the dead; return how many rows that were."""
         dead = self._store.dead_claims(self._bindings, LEASES)
         for each in dead:
-            self._settler.report(_crashed(self._bindings[each.handler_id], each))
+            self._settler.report([_crashed(self._bindings[each.handler_id], each)])
         self._settler.flush()
         if dead:
             event(f"took back {len(dead)} rows from dead workers")

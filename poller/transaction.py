@@ -25,7 +25,7 @@ from sqlalchemy.orm import Session
 
 from poller.database import Borrowed
 from poller.errors import PollerError
-from poller.queries import array
+from poller.queries import texts
 from poller.store import Store
 from poller.values import fetch
 
@@ -101,7 +101,7 @@ class Transaction:
 
     def lock(self, tasks: Sequence[Task]) -> dict[str, tuple[Any, ...]]:
         """Lock the rows of tasks; return those that stand as they were leased, by their keys."""
-        asked = {"keys": array(task.key for task in tasks)}
+        asked = {"keys": texts([task.key for task in tasks])}
         return {row[0]: row for row in fetch(self._store.link.connection, self._binding.lock_rows, asked)}
 
     @contextlib.contextmanager

@@ -126,8 +126,8 @@ class Worker:
 
     # --- between the services ----------------------------------------------------------------------
 
-    def _report(self, result: Result) -> None:
-        self._settler.report(result)
+    def _report(self, results: Sequence[Result]) -> None:
+        self._settler.report(results)
         if self._claimer.is_hungry():
             self._claiming.wake()
 

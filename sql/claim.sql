@@ -12,7 +12,7 @@ select {key} as "~key", {columns}
    and {after}
    and {key_columns} not in (
          select {claimed_columns} from poller.claim as c, unnest(c.keys) as k (key)
-          where c.handler_id = %(handler)s and {held_by_others})
+          where c.handler_id = %(handler)s and {claimed_after})
    and (not exists (select from poller.attempt as a where a.handler_id = %(handler)s)
         or (select true from poller.attempt as a
              where a.handler_id = %(handler)s and a.key = {key} limit 1) is null)

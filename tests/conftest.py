@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from psycopg.sql import SQL
 
-from poller import schema
+from poller import queries, schema
 from tests.claiming import Worker
 from tests.cli import InProcess
 from tests.harness import Project
 from tests.servers import fresh_database, shared_server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from poller.binding import Binding
@@ -69,6 +70,26 @@ def join(url: str) -> Iterator[NewWorker]:
             return worker
 
         yield make
+
+
+Alter = Callable[[str, str, str], None]
+
+
+@pytest.fixture
+def alter() -> Iterator[Alter]:
+    """Changes statements of `sql/` in this process, for a control: the text `old` of one becomes `new`."""
+    with pytest.MonkeyPatch.context() as patch:
+
+        def change(name: str, old: str, new: str) -> None:
+            plain = queries.template
+            text = plain(name).as_string()
+            assert old in text, f"sql/{name}.sql has no {old!r} any more"
+            changed = SQL(text.replace(old, new))
+            patch.setattr(queries, "template", lambda each: changed if each == name else plain(each))
+            queries._alone.cache_clear()
+
+        yield change
+    queries._alone.cache_clear()
 
 
 @pytest.fixture

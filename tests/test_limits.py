@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from poller.lease import Result
     from poller.store import Claimed
     from tests.claiming import NewWorker, Worker
+    from tests.conftest import Alter
 
 GATE = 4712  # an advisory lock at which a claim is made to wait
 
@@ -115,15 +116,14 @@ def test_g6_claims_of_one_handler_do_not_overlap(
 
 
 def test_g6_control_without_the_lock_the_limit_is_exceeded(
-    url: str, db: psycopg.Connection[Any], join: NewWorker, monkeypatch: pytest.MonkeyPatch
+    url: str, db: psycopg.Connection[Any], join: NewWorker, alter: Alter
 ) -> None:
     """Each counts without the other."""
-    plain = queries.template
-
-    def without(name: str) -> Any:
-        return psycopg.sql.SQL("select true") if name == "claim_alone" else plain(name)
-
-    monkeypatch.setattr(queries, "template", without)
+    alter(
+        "claim_alone",
+        "pg_try_advisory_xact_lock(hashtextextended('poller claim ' || %(handler)s, 0))",
+        "true",
+    )
     first, second = _claim_at_the_gate(url, db, join, limit=7)
     assert len(first.tasks) + len(second.tasks) > 7
 
@@ -172,7 +172,7 @@ def test_a_row_that_would_begin_late_is_given_back(db: psycopg.Connection[Any], 
     """Else many rows, claimed long ago, could begin together with new ones."""
     worker = join(bound(db, rate="7/1s"))
     results: list[Result] = []
-    executor = Executor(4, results.append, trusted_until=lambda: 0.0 if waiting.is_set() else float("inf"))
+    executor = Executor(4, results.extend, trusted_until=lambda: 0.0 if waiting.is_set() else float("inf"))
     waiting = threading.Event()
     waiting.set()
     executor.submit(claim(worker).tasks)

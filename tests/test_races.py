@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from poller import claimer, handler
+from poller import claimer, handler, store
 from poller.binding import Binding, bind
 from poller.outcome import Outcome, Verdict
-from poller.queries import array, statement, template
+from poller.queries import array
 from poller.store import Store
 from poller.testing import Engine
 from tests.engines import moves
@@ -23,11 +23,18 @@ if TYPE_CHECKING:
 
     from poller.lease import Task
     from tests.claiming import NewWorker
+    from tests.conftest import Alter
 
 GATE = 4711  # an advisory lock at which a statement is made to wait, its snapshot taken
 
 
 def _work(row: Any) -> None: ...
+
+
+@pytest.fixture(autouse=True, params=[1, 1000], ids=["settle_moved", "settle"])
+def _settled_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each race is run with either statement that settles."""
+    monkeypatch.setattr(store, "MANY", request.param)
 
 
 @pytest.fixture
@@ -102,16 +109,46 @@ def test_g2_control_without_the_second_look_the_rows_are_claimed_twice(
     slow_binding: Binding,
     binding: Binding,
     gate: psycopg.Connection[Any],
-    monkeypatch: pytest.MonkeyPatch,
+    alter: Alter,
 ) -> None:
     """Take the guard away and the race of the test above is lost: so the test provokes it."""
-    careless = template("take").as_string().replace("c.handler_id = %(handler)s", "false")
-    monkeypatch.setattr(
-        "poller.store.statement",
-        lambda name, **parts: careless if name == "take" else statement(name, **parts),
-    )
+    alter("take", "c.handler_id = %(handler)s", "false")
     early, late = _claim_with_an_old_snapshot(join, slow_binding, binding, gate)
     assert {task.key for task in early} == {task.key for task in late} == {"1", "2", "3"}
+
+
+def test_g2_leases_that_need_no_second_look_hide_no_newer_one(
+    db: psycopg.Connection[Any],
+    join: NewWorker,
+    slow_binding: Binding,
+    binding: Binding,
+    gate: psycopg.Connection[Any],
+) -> None:
+    """A worker has seen a lease of another, which then takes a second one during its claim."""
+    late, early = join(slow_binding), join(binding)
+    assert len(early.claim(1)) == 1
+    gate.execute(f"select pg_advisory_unlock({GATE})")
+    [task] = late.claim(1)  # it sees that one, and its own
+    assert task.key == "2"
+    gate.execute(f"select pg_advisory_lock({GATE})")
+    late_tasks: list[Task] = []
+    thread = threading.Thread(target=lambda: late_tasks.extend(late.claim()))
+    thread.start()
+    _wait_at_gate(gate)
+    assert [task.key for task in early.claim()] == ["3"]
+    _open(gate)
+    thread.join(30)
+    assert late_tasks == []
+    assert db.execute("select count(*) from poller.claim").fetchone() == (3,)
+
+
+def test_a_worker_claims_nothing_that_it_holds_itself_when_it_begins_at_the_top_again(
+    join: NewWorker, binding: Binding
+) -> None:
+    """Its own leases are among those that it has seen."""
+    worker = join(binding)
+    assert [task.key for each in (1, 1, 10, 10) for task in worker.claim(each)] == ["1", "2", "3"]
+    assert worker.store.claim(binding, worker.id, 10, after="1").tasks == []
 
 
 def test_g2_a_claim_with_an_old_snapshot_takes_no_row_that_has_failed_meanwhile(

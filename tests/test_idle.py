@@ -1,0 +1,211 @@
+"""What an idle fleet asks for, and how it hears of what it does not ask for."""
+
+from __future__ import annotations
+
+import time
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+
+from poller import sweeper
+from poller.binding import bind
+from poller.claimer import Claimer
+from poller.database import Link
+from poller.executor import Executor
+from poller.listener import Listener
+from poller.queries import statement
+from poller.service import Loop
+from poller.store import Store
+from poller.sweeper import SELDOM, Sweeper
+from poller.turn import Turn
+from tests.engines import moves
+from tests.harness import Project, wait_until, workers_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import psycopg
+
+REGISTER = "insert into poller.worker (supervisor, host, pid, slots, handlers, lease)"
+
+# --- turns ------------------------------------------------------------------------------------------
+
+
+def test_a_worker_alone_looks_in_every_poll_interval() -> None:
+    """There is nobody to take turns with."""
+    assert Turn().wait(1.5) == 1.5
+
+
+@pytest.mark.parametrize("workers", [2, 4, 7])
+def test_together_they_look_once_in_a_poll_interval(monkeypatch: pytest.MonkeyPatch, workers: int) -> None:
+    """Each follows its own clock, which is off by some time; the database's is common."""
+    looks = []
+    for place in range(workers):
+        offset = 1000.3 * place
+        now = 17.0 - offset
+        for _ in range(3):
+            monkeypatch.setattr("poller.turn.monotonic", lambda now=now: now)
+            now += Turn(workers, place, offset).wait(1.0)
+            looks.append(now + offset)
+    gaps = [later - sooner for sooner, later in pairwise(sorted(looks))]
+    assert gaps == pytest.approx([1.0] * (3 * workers - 1))
+
+
+def test_a_turn_that_has_just_been_taken_is_not_taken_again() -> None:
+    """A wake-up a little before its time is not followed by another right after it."""
+    turn = Turn(4, 0, -time.monotonic() - 0.3)  # its turn is in 0.3 s
+    assert turn.wait(1.0) == pytest.approx(4.3, abs=0.05)
+
+
+def test_the_beat_tells_a_worker_its_turn(project: Project, db: psycopg.Connection[Any]) -> None:
+    """Three workers with one handler, and one that has another as well: only it can look for that."""
+    ids = [
+        db.execute(
+            "insert into poller.worker (supervisor, host, pid, slots, handlers, lease)"
+            " values (gen_random_uuid(), 'h', 1, 1, %s, '30s') returning id",
+            [handlers],
+        ).fetchone()[0]  # type: ignore[index]
+        for handlers in ([1], [1, 2], [1], [2, 1])
+    ]
+
+    def turn(worker: int, *, stopping: bool = False) -> tuple[int, int]:
+        row = db.execute(statement("beat"), {"worker": worker, "stopping": stopping}).fetchone()
+        assert row is not None
+        assert abs(row[2] - time.time()) < 60
+        return row[:2]
+
+    assert [turn(each) for each in ids] == [(4, 0), (2, 0), (4, 2), (2, 1)]
+    assert turn(ids[0], stopping=True) == (4, 0)
+    assert turn(ids[2]) == (3, 1), "one that stops takes no more turns"
+    db.execute("update poller.worker set died_at = now() where id = %s", [ids[3]])
+    assert turn(ids[1]) == (1, 0)
+    assert db.execute(statement("beat"), {"worker": ids[3], "stopping": False}).fetchone() is None
+
+
+def test_who_has_no_room_in_its_turn_wakes_the_others(url: str, db: psycopg.Connection[Any]) -> None:
+    """Once, and only in its turn: woken ones that have none do not wake each other without end."""
+    db.execute("create table thing (id int primary key, status text not null default 'pending')")
+    binding = bind(db, moves("thing"))
+    link = Link(url, "test")
+    store = Store(link)
+    store.register_handlers([binding])
+    executor = Executor(0, lambda _: None)
+    looking = Claimer(
+        store=store,
+        bindings=[binding],
+        executor=executor,
+        worker=lambda: 1,
+        mean_seconds={},
+        give_back=lambda _: None,
+        poll=60.0,
+    )
+    assert looking.run_once() > 50
+    db.execute("insert into thing values (1)")
+    db.execute("listen poller")
+    for its_turn in (False, True, False):
+        looking.look()
+        if its_turn:
+            looking._turn_at = 0.0
+        looking.run_once()
+        assert len(list(db.notifies(timeout=0.2))) == its_turn
+    link.close()
+
+
+# --- what supervisors hear ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def listening(url: str) -> Iterator[tuple[Listener, list[float]]]:
+    """A listener that listens, and when it heard something."""
+    heard: list[float] = []
+    listener = Listener(Link(url, "listener"), lambda: heard.append(time.monotonic()))
+    loop = Loop("listener", listener.run_once, listener.recover)
+    loop.start()
+    wait_until("it listens", listener.hears)
+    heard.clear()
+    yield listener, heard
+    loop.stop()
+    loop.join(5)
+    listener.recover()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        f"{REGISTER} values (gen_random_uuid(), 'h', 1, 1, '{{}}', '1m')",
+        "insert into poller.job (name, function, schedule, declared) values ('j', 'f', '@every 1m', true)",
+    ],
+    ids=["worker", "job"],
+)
+def test_a_supervisor_hears_of_what_it_has_not_asked_for(
+    db: psycopg.Connection[Any], listening: tuple[Listener, list[float]], change: str
+) -> None:
+    """Of a worker that registers, and of a job that is added."""
+    _, heard = listening
+    db.execute(change)
+    wait_until("it has heard", lambda: heard, timeout=5)
+
+
+def test_after_a_cut_it_hears_nothing_and_says_so_until_it_listens_again(
+    db: psycopg.Connection[Any], listening: tuple[Listener, list[float]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And whoever waits is woken both times: it may have missed something."""
+    listener, heard = listening
+    before = db.execute(
+        "select pid from pg_stat_activity where application_name = 'poller listener'"
+    ).fetchone()
+    assert before is not None
+    db.execute("select pg_terminate_backend(%s)", before)
+    wait_until("it has noticed, and listens again", lambda: len(heard) >= 2 and listener.hears())
+    db.execute("notify poller_supervisor")
+    wait_until("it has heard", lambda: len(heard) >= 3)
+
+
+def test_the_sweeper_looks_seldom_only_while_it_would_see_every_death(
+    url: str, db: psycopg.Connection[Any]
+) -> None:
+    """Not if others' workers live, nor if it would not hear of them; and in time for a heartbeat that lapses."""
+    me, hears = uuid4(), [True]
+    link = Link(url, "sweeper")
+    sweeping = Sweeper(Store(link), [], me, lambda: hears[0])
+
+    def worker(supervisor: Any, lease: str) -> None:
+        db.execute(
+            "insert into poller.worker (supervisor, host, pid, slots, handlers, lease) values (%s, 'h', 1, 1, '{}', %s)",
+            [supervisor, lease],
+        )
+
+    assert sweeping.run_once() == SELDOM
+    worker(me, "30s")
+    assert sweeping.run_once() == SELDOM
+    worker(me, "4s")
+    assert 3.0 < sweeping.run_once() < 4.1
+    hears[0] = False
+    assert sweeping.run_once() == sweeper.PERIOD
+    hears[0] = True
+    worker(uuid4(), "30s")
+    assert sweeping.run_once() == sweeper.PERIOD
+    link.close()
+
+
+def test_a_job_that_is_added_begins_at_once_though_the_planner_sleeps_for_long(
+    project: Project, db: psycopg.Connection[Any]
+) -> None:
+    """It hears of it: there is nothing else to plan for hours."""
+    project.handlers(
+        """
+from poller import Run, cron
+
+@cron("0 3 1 1 *")
+def yearly(run: Run): print("ran")
+"""
+    )
+    project.start("run")
+    wait_until("the fleet is there", lambda: workers_of(db))
+    done = project.run("jobs", "add", "often", "yearly", "--every", "1s")
+    assert done.returncode == 0, done.stderr
+    began = time.monotonic()
+    wait_until("it ran", lambda: db.execute("select from poller.run where job = 'often'").rowcount, timeout=8)
+    assert time.monotonic() - began < 6
