@@ -20,7 +20,7 @@ import psycopg
 
 from poller import registry, telemetry
 from poller.binding import bind_all
-from poller.database import Link, opener
+from poller.database import Link, mark_of, opener
 from poller.errors import PollerError
 from poller.housekeeping import jobs_of_site
 from poller.run import handler_of
@@ -66,7 +66,8 @@ def _bindings(orders: dict[str, Any]) -> list[Binding]:
     link = Link(orders["url"], "start")
     jobs = jobs_of_site(jobs, is_first=orders["is_first"])
     able = [job for job in jobs if job.may_run_on(orders["labels"])]
-    runs = [handler_of(job, opener(orders["url"])) for job in able]
+    mark = mark_of(UUID(orders["supervisor"]), os.getpid())
+    runs = [handler_of(job, opener(orders["url"], mark)) for job in able]
     bindings = bind_all(link.connection, [*handlers, *runs])
     for binding in bindings:
         binding.database = orders["database"] or binding.database

@@ -24,6 +24,7 @@ from poller.queries import statement
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from uuid import UUID
 
 OLDEST_SERVER = 140000
 
@@ -131,9 +132,19 @@ def connect(
     return connection
 
 
-def opener(url: str) -> Callable[[], psycopg.Connection[Any]]:
-    """Return what opens a connection for a run of a job, which has a timeout of its own."""
-    return functools.partial(connect, url, "run", statement_timeout="0")
+def opener(url: str, mark: str = "") -> Callable[[], psycopg.Connection[Any]]:
+    """Return what opens a connection for a handler or a run of a job, which have timeouts of their own.
+
+    Args:
+        url: the database.
+        mark: of the process, if it is a worker's (`mark_of`).
+    """
+    return functools.partial(connect, url, f"run {mark}".strip(), statement_timeout="0")
+
+
+def mark_of(supervisor: UUID, pid: int) -> str:
+    """Return what the sessions of a worker process have in their names, so that others can end them."""
+    return f"{supervisor.hex[:8]}/{pid}"
 
 
 def is_conflict(error: BaseException) -> bool:

@@ -30,6 +30,7 @@ from poller import attempt
 from poller.database import is_conflict, is_passing, reason
 from poller.duration import words
 from poller.elsewhere import Elsewhere
+from poller.failpoints import reach
 from poller.lease import Result, Task
 from poller.outcome import Interrupted, Outcome, TimedOut, Verdict, of_error, released
 from poller.telemetry import problem
@@ -389,6 +390,8 @@ class Executor:
                 ours = together.take()
                 if not ours:
                     raise TimedOut  # noqa: TRY301 - to roll back
+                reach("transaction settled")
+            reach("transaction committed")
         except Exception as error:  # noqa: BLE001 - whatever it is, the transaction was rolled back
             failure = getattr(error, "orig", None) or error  # SQLAlchemy wraps the driver's
             ours = ours or together.take()

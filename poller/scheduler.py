@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from poller import agenda, slots
 from poller.errors import ConfigurationError
+from poller.failpoints import reach
 from poller.queries import array, statement
 from poller.telemetry import event, problem
 
@@ -67,6 +68,8 @@ class Scheduler:
             due = agenda.due_jobs(connection, self._known)
             if sum(self._plan(connection, job) for job in due):
                 connection.execute(statement("wake"))
+            reach("plan entered")
+        reach("plan committed")
         return 0.0 if due else AGAIN
 
     def recover(self) -> None:

@@ -25,6 +25,7 @@ import psycopg
 from psycopg import errors
 
 from poller.database import is_passing, reason
+from poller.failpoints import reach
 from poller.lease import Result
 from poller.outcome import Outcome, Verdict, of_error
 from poller.store import SWALLOWED
@@ -153,6 +154,7 @@ class Settler:
                 raise
             self._divide(results, error)
         else:
+            reach("settle committed")
             self._writing -= len(results)
             self._after(binding, results, became)
 

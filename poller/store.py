@@ -16,8 +16,9 @@ import psycopg
 from psycopg import sql
 from psycopg.pq import TransactionStatus
 
-from poller.database import Borrowed, is_passing, joined, reason
+from poller.database import Borrowed, is_passing, is_pooled, joined, mark_of, reason
 from poller.errors import SettleError
+from poller.failpoints import reach
 from poller.lease import Lease, Result, Task
 from poller.outcome import Verdict, of_answer
 from poller.queries import array, numbers, statement, texts
@@ -188,6 +189,7 @@ class Store:
             rows = fetch(connection, look, binding.asked(room.rows, after))
             if not rows:
                 return NOBODYS_TURN if binding.handler.per_key else NOTHING
+            reach("claim looked")
             keys, seen = texts([row[0] for row in rows]), array(self._seen.get(binding, ()))
             took = {"handler": binding.id, "worker": worker, "keys": keys, "seen": seen}
             taken = connection.execute(statement("take"), took).fetchone()
@@ -199,6 +201,8 @@ class Store:
                 rows = [row for row in rows if row[0] in ours]
             rows, refusals = self._show_during(binding, rows)
             self._write_started(binding, len(rows))
+            reach("claim taken")
+        reach("claim committed")
         lease = Lease(str(taken[0]), worker, binding, taken[2], monotonic(), _begin_by(binding, room))
         self._seen[binding] = [lease.id, *taken[3]]
         if refusals:
@@ -225,6 +229,8 @@ class Store:
             taken = connection.execute(statement("retake"), took).fetchall()
             shown, refusals = self._show_during(binding, [found[each[1]] for each in taken])
             self._write_started(binding, len(taken))
+            reach("retry taken")
+        reach("retry committed")
         rows = {row[0]: row for row in shown}
         clock = monotonic()
         tasks = [
@@ -333,6 +339,7 @@ class Store:
         Returns:
             what became of each: its verdict, or superseded, gone, refused, late (see `sql/settle.sql`).
         """
+        reach("settle begins")
         moves = _simple_moves(results)
         if not moves:
             return self._settle(results)
@@ -349,6 +356,7 @@ class Store:
                 left = sorted(rest)
                 for place, what in zip(left, self._settle([results[each] for each in left]), strict=True):
                     became[place] = what
+            reach("settle written")
         return became
 
     def _transaction(self) -> contextlib.AbstractContextManager[object]:
@@ -479,6 +487,12 @@ class Store:
         """Declare dead the silent ones that still are, and with `lapsed` those that beat too long ago."""
         asked = {"silent": array(silent), "lapsed": lapsed}
         return self.link.connection.execute(statement("declare_dead"), asked).fetchall()
+
+    def end_sessions(self, supervisor: UUID, pid: int) -> None:
+        """End what sessions a dead worker's process still has, and with them their locks."""
+        if not is_pooled(self.link.connection):
+            asked = {"mark": mark_of(supervisor, pid)}
+            self.link.connection.execute(statement("end_sessions"), asked)
 
     def declare_child_dead(self, supervisor: UUID, pid: int) -> None:
         """Declare dead a worker that its supervisor saw end."""

@@ -2,10 +2,12 @@
 
 The model. A worker is dead when its session's lock is free though Postgres itself has not restarted, seen
 twice with a moment between (a worker whose connection broke takes its lock again within it); when its
-heartbeat has lapsed; or when its own supervisor saw it end. While there are no other workers than those of its own
-supervisor, and it would hear of others (`listener`), it looks seldom. Death is declared by one conditional UPDATE,
-after which that worker cannot beat. Then its claims are settled through the same gate as any result, with the
-outcome *crashed*: the attempt counts, the retry policy decides, the fence and compare-and-set hold.
+heartbeat has lapsed; or when its own supervisor saw it end. While there are no other workers than those of its
+own supervisor, and it would hear of others (`listener`), it looks seldom.
+
+Death is declared by one conditional UPDATE, after which that worker cannot beat, and what sessions it still has are
+ended, so that it holds no lock. Then its claims are settled through the same gate as any result, with the outcome
+*crashed*: the attempt counts, the retry policy decides, the fence and compare-and-set hold.
 
 What may be trusted: nothing that was read before. A claim that was settled meanwhile is found gone by its
 fence. Handlers that this process does not know are left to a process that does (rolling deploys).
@@ -18,6 +20,7 @@ from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from poller.failpoints import reach
 from poller.lease import Lease, Result, Task
 from poller.outcome import Crashed, of_error
 from poller.settler import Settler
@@ -82,7 +85,9 @@ class Sweeper:
         while self._children:
             assert self._supervisor is not None  # noqa: S101 - whose children they are
             self._store.declare_child_dead(self._supervisor, self._children[0])
+            self._store.end_sessions(self._supervisor, self._children[0])
             self._children.popleft()
+            reach("sweep declared")
 
     def recover(self) -> None:
         """Start over on a new connection."""
@@ -91,9 +96,11 @@ class Sweeper:
     def sweep(self) -> int:
         """Settle a bounded number of leases of the dead; return how many rows that were."""
         dead = self._store.dead_claims(self._bindings, LEASES)
+        reach("sweep looked")
         for each in dead:
             self._settler.report([_crashed(self._bindings[each.handler_id], each)])
         self._settler.flush()
+        reach("sweep settled")
         if dead:
             event(f"took back {len(dead)} rows from dead workers")
             self._store.wake()
@@ -103,9 +110,13 @@ class Sweeper:
         """Declare dead those who are silent still after a moment, and those whose heartbeat has lapsed."""
         if silent:
             threading.Event().wait(SECOND_LOOK)
-        for worker, host, pid, lapsed in self._store.declare_dead(silent, lapsed=self._is_settled_in()):
+        for worker, supervisor, host, pid, lapsed in self._store.declare_dead(
+            silent, lapsed=self._is_settled_in()
+        ):
             how = "its heartbeat lapsed" if lapsed else "its connection ended"
             problem(f"worker {worker} is dead: {how}", host=host, pid=pid)
+            self._store.end_sessions(supervisor, pid)
+        reach("sweep declared")
 
     def _is_settled_in(self) -> bool:
         """Tell whether this process has been connected for long enough to judge others' heartbeats.

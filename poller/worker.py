@@ -12,6 +12,7 @@ takes back.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from time import monotonic, sleep
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from poller.claimer import Claimer
-from poller.database import Link, opener
+from poller.database import Link, mark_of, opener
 from poller.executor import Executor
 from poller.heartbeat import Heartbeat
 from poller.reporter import Reporter
@@ -63,14 +64,15 @@ class Worker:
 
     def __init__(self, url: str, bindings: Sequence[Binding], options: WorkerOptions) -> None:
         self._options = options
-        settling = Store(Link(url, "settler"))
-        claiming = Store(Link(url, "claimer"))
+        mark = mark_of(options.supervisor, os.getpid())
+        settling = Store(Link(url, f"settler {mark}"))
+        claiming = Store(Link(url, f"claimer {mark}"))
         self._settler = Settler(settling, self._is_busy, written=self._written)
         self._executor = Executor(
             options.slots,
             self._report,
             self._trusted_until,
-            Transactions(opener(url), options.slots),
+            Transactions(opener(url, mark), options.slots),
             self._report_settled,
         )
         self._claimer = Claimer(
@@ -83,7 +85,7 @@ class Worker:
             poll=options.poll,
             turn=lambda: self._heartbeat.turn,
         )
-        beating = Link(url, "heartbeat")
+        beating = Link(url, f"heartbeat {mark}")
         self._heartbeat = Heartbeat(
             link=beating,
             supervisor=options.supervisor,
@@ -96,7 +98,7 @@ class Worker:
         self._claiming = Loop("claimer", self._claimer.run_once, self._claimer.recover)
         self._settling = Loop("settler", self._settler.run_once, self._settler.recover)
         self._beating = Loop("heartbeat", self._heartbeat.run_once, beating.close)
-        reporting = Link(url, "reporter")
+        reporting = Link(url, f"reporter {mark}")
         reporter = Reporter(reporting, self._executor)
         self._reporting = Loop("reporter", reporter.run_once, reporting.close)
         # A count, not an event: a signal handler that sets an event can deadlock with its own thread.

@@ -15,4 +15,4 @@ update poller.worker
  where died_at is null
    and (id in (select id from named)
         or %(lapsed)s and heartbeat_at + lease < poller.now())
-returning id, host, pid, heartbeat_at + lease < poller.now() as lapsed
+returning id, supervisor, host, pid, heartbeat_at + lease < poller.now() as lapsed
