@@ -23,6 +23,14 @@ BACKOFF_FIRST = 0.1
 BACKOFF_MOST = 5.0
 
 
+def within(seconds: float, work: Callable[[], None]) -> bool:
+    """Do some last work; tell whether it was done in time. It goes on if not, and nobody waits for it."""
+    thread = threading.Thread(target=work, name="poller last words", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return not thread.is_alive()
+
+
 class Loop(threading.Thread):
     """Runs `run_once` on a thread of its own until it is stopped.
 

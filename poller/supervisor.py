@@ -31,7 +31,7 @@ from poller.job import refuse_namesakes
 from poller.listener import Listener
 from poller.run import handler_of
 from poller.scheduler import Scheduler
-from poller.service import Loop
+from poller.service import Loop, within
 from poller.store import Store
 from poller.sweeper import Sweeper
 from poller.telemetry import event, problem
@@ -48,7 +48,9 @@ if TYPE_CHECKING:
 TICK = 0.1
 LONG_ENOUGH = 10.0  # seconds after which a worker's death is not held against the next one
 RESTART_FIRST, RESTART_MOST = 0.1, 30.0
-KILL_AFTER = 4.0  # seconds past the grace time
+KILL_AFTER = 1.5  # seconds past the grace time: what a worker needs for its last words, and some
+LAST_WORDS = 0.5  # seconds for our own; more, up to `MOST_WORDS`, while the grace time and two seconds last
+MOST_WORDS = 5.0
 
 
 class Supervisor:
@@ -101,10 +103,13 @@ class Supervisor:
         """Stop planning, then the workers, and say what was done; return the exit status."""
         for site in self._sites:
             site.stop_planning()
+        ends = monotonic() + self._options.grace + 2.0
         self._stop_children([child for site in self._sites for child in site.children])
-        for site in self._sites:
-            site.sweep_at_last()
-        return max(site.end() for site in self._sites)
+        seconds = min(MOST_WORDS, max(LAST_WORDS, ends - monotonic()))
+        statuses: list[int] = []
+        if not within(seconds, lambda: statuses.extend(site.end() for site in self._sites)):
+            problem("the database does not answer; what this run has done stands in poller history")
+        return max(statuses, default=0)
 
     def _stop_children(self, children: list[Child]) -> None:
         """Pass on the signals; kill what is left some seconds after the grace time."""
@@ -222,10 +227,10 @@ class Site:
         self._listening.stop()
         self._planning.stop()
 
-    def sweep_at_last(self) -> None:
+    def _sweep_at_last(self) -> None:
         """Take back at once what a killed worker of ours still held, if the database is there."""
         self._sweeping.stop()
-        self._sweeping.join(1.0)
+        self._sweeping.join(LAST_WORDS)
         for child in self.children:
             if child.process.returncode != 0:
                 self._sweeper.child_died(child.pid)
@@ -237,7 +242,8 @@ class Site:
             problem(f"the last sweep failed: {str(error).splitlines()[0]}; another supervisor will sweep")
 
     def end(self) -> int:
-        """Say what was done; return 1 if a drain left rows parked or failed, else 0."""
+        """Sweep once more, and say what was done; return 1 if a drain left rows parked or failed, else 0."""
+        self._sweep_at_last()
         return self._drain.end()
 
     def _order(self) -> str:

@@ -12,6 +12,7 @@ takes back.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from time import monotonic, sleep
@@ -24,7 +25,7 @@ from poller.database import Link, mark_of, opener
 from poller.executor import Executor
 from poller.heartbeat import Heartbeat
 from poller.reporter import Reporter
-from poller.service import Loop
+from poller.service import Loop, within
 from poller.settler import Settler
 from poller.store import Store
 from poller.telemetry import event, problem
@@ -40,7 +41,8 @@ if TYPE_CHECKING:
 TICK = 0.1  # seconds between two looks at the clock
 PATIENCE = 5.0  # seconds that a handler may go on after its timeout before its process is replaced
 WIND_UP = 2.0  # seconds before the end of the grace time at which runs of jobs are told to stop
-LAST_WORDS = 1.5  # seconds for writing the last results
+LAST_WORDS = 1.0  # seconds, past the grace time, for writing the last results and taking leave
+FAREWELL = 0.3  # of these, for taking leave
 
 AT_ONCE = 2  # requests to stop
 
@@ -166,13 +168,13 @@ class Worker:
         if not retired:
             self._executor.cancel(runs=False)
         self._wait_for_handlers(retired=retired)
-        self._claiming.join(LAST_WORDS)
+        until = monotonic() + LAST_WORDS
+        self._claiming.join(LAST_WORDS / 2)
         self._executor.give_back()  # what a claim under way has brought
         self._executor.interrupt()
-        until = monotonic() + LAST_WORDS
-        while self._settler.pending and monotonic() < until:
+        while self._settler.pending and monotonic() < until - FAREWELL:
             sleep(TICK / 10)
-        self._leave()
+        within(max(FAREWELL, until - monotonic()), lambda: self._leave(until))
 
     def _wait_for_handlers(self, *, retired: bool) -> None:
         """Let what runs finish; a retired worker's handlers have until their own timeouts."""
@@ -187,16 +189,17 @@ class Worker:
             self._executor.expire()
             sleep(TICK / 10)
 
-    def _leave(self) -> None:
+    def _leave(self, until: float) -> None:
+        """Say what could not be written, and take leave of the fleet; the sweeper notices if that fails."""
         left = self._settler.pending
         if left:
             problem(f"{left} results could not be written; their rows are taken back by the sweeper")
-        for loop in (self._reporting, self._settling, self._beating):
+        loops = (self._reporting, self._settling, self._beating)
+        for loop in loops:
             loop.stop()
-            loop.join(LAST_WORDS / 2)
+        for loop in loops:
+            loop.join(max(0.0, until - monotonic()))
         self._executor.close()
-        try:
+        with contextlib.suppress(psycopg.Error):
             self._heartbeat.leave()
-        except psycopg.Error:
-            return  # the sweeper notices
-        event(f"worker {self._heartbeat.worker} has left")
+            event(f"worker {self._heartbeat.worker} has left")

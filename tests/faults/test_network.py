@@ -1,0 +1,145 @@
+"""What a network does: connections that break, that go silent, and that break in the midst of a COMMIT."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.faults.audit import audit, began, leased, make_rows, transactional, wait_until_done
+from tests.faults.proxy import Proxy
+from tests.harness import Project, wait_until, workers_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    import psycopg
+
+
+@pytest.fixture
+def wire(url: str) -> Iterator[Proxy]:
+    with Proxy(url) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def project(tmp_path: Path, wire: Proxy) -> Iterator[Project]:
+    """A project whose database is at the other end of the wire."""
+    with Project(tmp_path, wire.url) as project:
+        yield project
+
+
+@pytest.mark.fault("F31")
+@pytest.mark.parametrize("handlers", [leased, transactional])
+def test_g5_commits_whose_replies_are_lost_count_once(
+    project: Project, db: psycopg.Connection[Any], wire: Proxy, handlers: Callable[[], str]
+) -> None:
+    """The commit stands, and whoever asked for it gets an error: nothing is done twice, nothing is left."""
+    make_rows(db, 3000)
+    project.handlers(handlers())
+    project.start("run", "--workers", "2", "--lease", "5s")
+    wait_until("it works", lambda: len(began(project)) > 10)
+    wire.swallows_commits = 5
+    wait_until("commits were swallowed", lambda: _add(db) and wire.swallows_commits == 0)
+    wait_until_done(db)
+    audit(project, db, effects=handlers is transactional)
+
+
+def _add(db: psycopg.Connection[Any]) -> bool:
+    db.execute("insert into thing select max(id) + i from thing, generate_series(1, 100) as i group by i")
+    time.sleep(0.05)
+    return True
+
+
+@pytest.mark.fault("F7")
+def test_g1_connections_that_break_again_and_again_lose_nothing(
+    project: Project, db: psycopg.Connection[Any], wire: Proxy
+) -> None:
+    """All of them at once, in whatever they were doing."""
+    make_rows(db, 300)
+    project.handlers(transactional(0.01))
+    project.start("run", "--workers", "2", "--lease", "5s")
+    for count in (20, 60, 100, 140):
+        wait_until(f"{count} have begun", lambda count=count: len(began(project)) >= count)
+        wire.cut()
+    wait_until_done(db)
+    audit(project, db, effects=True)
+
+
+@pytest.mark.fault("F7", "F39")
+def test_g3_a_worker_behind_a_silent_wire_is_swept_and_changes_nothing_afterwards(
+    project: Project, db: psycopg.Connection[Any], wire: Proxy, tmp_path: Path, url: str
+) -> None:
+    """No packet comes through and nobody is told; a fleet elsewhere goes on within the lease."""
+    make_rows(db, 200)
+    project.handlers(leased(0.02))
+    project.start("run", "--workers", "1", "--lease", "2s")
+    wait_until("it works", lambda: len(began(project)) > 10)
+    [(worker, _)] = workers_of(db)
+    wire.forwards = False
+    elsewhere = Project(tmp_path, url)
+    with elsewhere:
+        elsewhere.start("run", "--workers", "1", "--lease", "2s")
+        wait_until(
+            "it is declared dead", lambda: worker not in {each for each, _ in workers_of(db)}, timeout=25
+        )
+        wait_until_done(db)
+        before = db.execute("select * from poller.history order by at, key").fetchall()
+        wire.forwards = True
+        wire.cut()
+        wait_until("it has joined anew", lambda: len(workers_of(db)) == 2)
+        assert db.execute("select * from poller.history order by at, key").fetchall() == before
+    audit(project, db)
+
+
+@pytest.mark.fault("F39")
+def test_a_stop_is_bounded_behind_a_silent_wire(
+    project: Project, db: psycopg.Connection[Any], wire: Proxy
+) -> None:
+    """Nothing can be written any more: it ends within the grace time and two seconds, and says what is left."""
+    make_rows(db, 500)
+    project.handlers(leased(0.02))
+    fleet = project.start("run", "--workers", "2", "--grace", "1s")
+    wait_until("it works", lambda: len(began(project)) > 10)
+    pids = [pid for _, pid in workers_of(db)]
+    wire.forwards = False
+    began_at = time.monotonic()
+    fleet.signal(signal.SIGTERM)
+    fleet.wait(20)
+    took = time.monotonic() - began_at
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+    assert "Traceback" not in fleet.log
+    assert took < 1 + 2, f"it took {took:.1f}s"
+
+
+def _terminate(db: psycopg.Connection[Any], name: str) -> int:
+    """End the sessions whose names begin so; return how many there were."""
+    return db.execute(
+        "select pg_terminate_backend(pid) from pg_stat_activity"
+        " where starts_with(application_name, %s) and datname = current_database()",
+        [name],
+    ).rowcount
+
+
+@pytest.mark.fault("F8")
+def test_g1_a_listener_that_went_deaf_misses_nothing_for_longer_than_a_poll(
+    project: Project, db: psycopg.Connection[Any]
+) -> None:
+    """Its session is ended behind its back, and a row comes: the poll finds it; then it hears again."""
+    make_rows(db, 0)
+    db.execute("create trigger w after insert on thing for each statement execute function poller.wake()")
+    project.handlers(leased())
+    project.start("run")
+    wait_until("it is there", lambda: workers_of(db))
+    for number in range(1, 4):
+        wait_until("it listens", lambda: _terminate(db, "poller heartbeat"))
+        db.execute("insert into thing values (%s)", [number])
+        wait_until("it is done", lambda number=number: len(began(project)) == number, timeout=5)
+    wait_until_done(db)
+    audit(project, db)
