@@ -8,7 +8,6 @@ in between changes the counts.
 from __future__ import annotations
 
 import sys
-from time import monotonic
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -45,7 +44,7 @@ class Drain:
         self._counted = bindings if drain else [each for each in bindings if each.handler.name is None]
         self._drain = drain
         self._logged = {"database": label} if label else {}
-        self._look_at = 0.0
+        self.is_over = False  # a drain has had nothing left to do
         self._bar: Bar | None = None
         self._shown = self._before = Fleet(0, 0, 0, 0, 0)
 
@@ -59,18 +58,17 @@ class Drain:
             if sys.stderr.isatty() and not self._logged:
                 self._bar = Bar(due)
 
-    def is_over(self) -> bool:
-        """Look, if it is time; tell whether a drain has nothing left to do."""
-        if monotonic() < self._look_at:
-            return False
-        self._look_at = monotonic() + (LOOK if self._drain else LINE)
-        try:
+    def run_once(self) -> float:
+        """Look, and say what has changed. Returns the seconds to the next look."""
+        if not self.is_over:
             now = self._store.fleet(self._counted, self._since)
             self._show(now)
-            return self._drain and self._nothing_left(now)
-        except psycopg.Error:
-            self._store.link.close()
-            return False
+            self.is_over = self._drain and self._nothing_left(now)
+        return LOOK if self._drain else LINE
+
+    def recover(self) -> None:
+        """Start over on a new connection."""
+        self._store.link.close()
 
     def end(self) -> int:
         """Say what was done; return 1 if a drain left rows parked or failed, else 0."""

@@ -48,8 +48,8 @@ if TYPE_CHECKING:
 TICK = 0.1
 LONG_ENOUGH = 10.0  # seconds after which a worker's death is not held against the next one
 RESTART_FIRST, RESTART_MOST = 0.1, 30.0
-KILL_AFTER = 1.5  # seconds past the grace time: what a worker needs for its last words, and some
-LAST_WORDS = 0.5  # seconds for our own; more, up to `MOST_WORDS`, while the grace time and two seconds last
+KILL_AFTER = 1.2  # seconds past the grace time: what a worker needs for its last words, and some
+LAST_WORDS = 0.5  # seconds for our own; more, up to `MOST_WORDS`, while the grace time and a little last
 MOST_WORDS = 5.0
 
 
@@ -86,7 +86,7 @@ class Supervisor:
             signal.signal(name, self._count_signal)
         for site in self._sites:
             site.start()
-        while not self._signals and not self._is_over():
+        while not self._signals and not all(site.is_over for site in self._sites):
             for site in self._sites:
                 site.replace_the_dead()
             sleep(TICK)
@@ -95,15 +95,11 @@ class Supervisor:
     def _count_signal(self, *_: object) -> None:
         self._signals += 1
 
-    def _is_over(self) -> bool:
-        looks = [site.is_over() for site in self._sites]  # each is to look, whatever the others say
-        return all(looks)
-
     def _stop(self) -> int:
         """Stop planning, then the workers, and say what was done; return the exit status."""
         for site in self._sites:
             site.stop_planning()
-        ends = monotonic() + self._options.grace + 2.0
+        ends = monotonic() + self._options.grace + 1.4
         self._stop_children([child for site in self._sites for child in site.children])
         seconds = min(MOST_WORDS, max(LAST_WORDS, ends - monotonic()))
         statuses: list[int] = []
@@ -145,7 +141,6 @@ class Site:
         self._id = uuid.uuid4()
         self._bindings: list[Binding] = []
         self._jobs: list[Job] = []
-        self._over = False
         self.children: list[Child] = []
 
     def check(self, handlers: list[Handler]) -> None:
@@ -194,16 +189,17 @@ class Site:
         ]
         self._drain = Drain(Store(Link(url, "watcher")), worked_on, drain=drains, label=self._label)
         self._drain.begin()
+        self._watching = Loop("watcher", self._drain.run_once, self._drain.recover)
         self.children = [Child(self._order()) for _ in range(self._options.workers)]
-        self._listening.start()
-        self._sweeping.start()
+        for loop in (self._listening, self._sweeping, self._watching):
+            loop.start()
         if not drains:  # it would have no end
             self._planning.start()
 
+    @property
     def is_over(self) -> bool:
-        """Tell whether a drain has had nothing left to do here; it does not look again after that."""
-        self._over = self._over or self._drain.is_over()
-        return self._over
+        """Whether a drain has had nothing left to do here; it does not look again after that."""
+        return self._drain.is_over
 
     def replace_the_dead(self) -> None:
         """Start a worker in the place of each that has ended, when it is time."""
@@ -243,6 +239,8 @@ class Site:
 
     def end(self) -> int:
         """Sweep once more, and say what was done; return 1 if a drain left rows parked or failed, else 0."""
+        self._watching.stop()
+        self._watching.join(LAST_WORDS)
         self._sweep_at_last()
         return self._drain.end()
 

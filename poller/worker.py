@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 TICK = 0.1  # seconds between two looks at the clock
 PATIENCE = 5.0  # seconds that a handler may go on after its timeout before its process is replaced
 WIND_UP = 2.0  # seconds before the end of the grace time at which runs of jobs are told to stop
-LAST_WORDS = 1.0  # seconds, past the grace time, for writing the last results and taking leave
+LAST_WORDS = 0.8  # seconds, past the grace time, for writing the last results and taking leave
 FAREWELL = 0.3  # of these, for taking leave
 
 AT_ONCE = 2  # requests to stop

@@ -111,7 +111,8 @@ def work(url: str) -> None:
         Sweeper(store, bindings).run_once()
         drain = Drain(store, bindings, drain=True)
         drain.begin()
-        assert drain.is_over()
+        drain.run_once()
+        assert drain.is_over
         store.forfeit([])
     finally:
         store.link.close()

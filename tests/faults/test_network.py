@@ -96,6 +96,7 @@ def test_g3_a_worker_behind_a_silent_wire_is_swept_and_changes_nothing_afterward
     audit(project, db)
 
 
+@pytest.mark.alone
 @pytest.mark.fault("F39")
 def test_a_stop_is_bounded_behind_a_silent_wire(
     project: Project, db: psycopg.Connection[Any], wire: Proxy
