@@ -11,13 +11,13 @@ QUIETLY := --quiet --quiet --disable-pip-version-check
 CODE := poller handlers tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench coverage clean
+.PHONY: help run test check format bench bench-peers coverage clean
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
 help: ## Print this
 	@echo 'make <target> [PYTHON=python3.12] [VENV=.venv]'
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: $(USED) ## Index Python's standard library with four workers, until Ctrl-C
 	@$(BIN)/python -m handlers.seed
@@ -39,8 +39,11 @@ format: $(DEVELOPED) ## Format the code, and mend what can be mended
 	$(BIN)/ruff check --fix $(CODE)
 	$(BIN)/ruff format $(CODE)
 
-bench: $(USED) ## Measure rows per second beside a loop written by hand
+bench: $(USED) ## Measure beside loops written by hand: rates, latencies, what idleness costs
 	$(BIN)/python -m benchmarks
+
+bench-peers: $(USED) ## Measure beside other job systems, as far as they can be had here
+	$(BIN)/python -m benchmarks.peers
 
 coverage: $(DEVELOPED) ## Run the tests, and show what they leave out
 	$(BIN)/pytest --cov --cov-report=term

@@ -1,4 +1,7 @@
-"""`python -m benchmarks`: measures poller beside a hand-written loop, on a server of its own."""
+"""`python -m benchmarks`: measures poller beside what is written by hand, on a server of its own.
+
+Without a name, the drain in full and the others in short.
+"""
 
 from __future__ import annotations
 
@@ -7,101 +10,102 @@ import json
 import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from benchmarks import report
-from benchmarks.race import Contestant, hand_written, ours, race
+from benchmarks import cost, drain, growth, idle, latency, lines, progress, report, waiting
 from tests.servers import cluster
 
+if TYPE_CHECKING:
+    from benchmarks.measurement import Measurement
+
 RESULTS = Path(__file__).parent / "results"
-BATCHES = (100, 500)
+WIDTH = 100  # characters
+MEASUREMENTS: dict[str, Measurement] = {
+    "drain": drain.MEASUREMENT,
+    "latency": latency.MEASUREMENT,
+    "idle": idle.MEASUREMENT,
+    "waiting": waiting.MEASUREMENT,
+    "growth": growth.MEASUREMENT,
+    "cost": cost.MEASUREMENT,
+}
 
 
 def main() -> None:
-    """Race all contestants in turn, round after round, and print what came of it."""
-    options = _options()
+    """Measure what is asked for, print what came of it, and write it down."""
+    given = _given()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing is left behind then, too
-    contestants = [
-        each
-        for workers in options.workers
-        for each in (
-            *(
-                ours(workers, **({} if history == "all" else {"history": history}))
-                for history in options.history
-            ),
-            *(hand_written(workers, batch) for batch in BATCHES),
-            *_others(workers, every=not options.rows_only),
-        )
-    ]
-    with cluster() as server:
+    with cluster() as server, progress.shown() as bars:
         about = report.machine(server.url)
-        measured = _measure(server.url, contestants, options.rounds, options.rows)
-    _show(measured, about, options.rows)
-    if options.json:
-        file = RESULTS / options.json  # an absolute path stays as it is
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(report.as_json(measured, about, options.rows), indent=2) + "\n")
+        found = {}
+        for name, size in _sizes(given).items():
+            teller = progress.Teller(bars, name)
+            found[name] = MEASUREMENTS[name].measure(server, size, teller)
+            teller.end()
+    console = Console(record=True, width=WIDTH)
+    _show(console, found, about)
+    console.save_svg(str(_file(given["svg"])), title="python -m benchmarks")
+    if "json" in given:
+        whole = {"machine": about, **{name: each.as_json() for name, each in found.items()}}
+        _file(given["json"]).write_text(json.dumps(whole, indent=2) + "\n")
 
 
-def _others(workers: int, *, every: bool) -> list[Contestant]:
-    """Return the other kinds of handlers, and the program that transactional ones are compared with."""
-    if not every:
-        return []
-    return [
-        ours(workers, batch=500),
-        ours(workers, transactional=True),
-        hand_written(workers, 500, "transaction"),
-    ]
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--rounds", type=int, help="how often each is measured (5)")
-    parser.add_argument("--rows", type=int, help="how many rows are drained each time (100000)")
-    parser.add_argument("--workers", type=_numbers, default=[1, 2, 4], help="numbers of workers (1,2,4)")
-    parser.add_argument("--history", type=_histories, default=["all"], help="of: all, failures, off (all)")
-    parser.add_argument("--rows-only", action="store_true", help="leave out batches and transactions")
-    parser.add_argument("--quick", action="store_true", help="one round of 20000 rows, for a look")
+def _given() -> dict[str, Any]:
+    """Return what the command line says, and nothing of what it does not."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, argument_default=argparse.SUPPRESS
+    )
+    parser.add_argument("only", nargs="?", default=None, choices=MEASUREMENTS, help="the one to measure")
+    parser.add_argument("--quick", action="store_true", default=False, help="in short, for a look")
     parser.add_argument("--json", metavar="FILE", help=f"also write it here, below {RESULTS}")
-    options = parser.parse_args()
-    options.rounds = options.rounds or (1 if options.quick else 5)
-    options.rows = options.rows or (20_000 if options.quick else 100_000)
-    return options
+    parser.add_argument("--svg", metavar="FILE", default="latest.svg", help="the picture (latest.svg)")
+    parser.add_argument("--rounds", type=int, help="how often each is measured (5)")
+    parser.add_argument("--rows", type=int, help="drain, growth, cost: how many rows each time (100000)")
+    parser.add_argument("--workers", type=_numbers, help="drain: numbers of workers (1,2,4)")
+    parser.add_argument("--history", type=_words, help="drain: of all, failures, off (all)")
+    parser.add_argument("--rows-only", action="store_true", help="drain: leave out batches and transactions")
+    parser.add_argument("--inserts", type=int, help="latency: inserts a round (300)")
+    parser.add_argument("--settling", type=float, help="idle: seconds before it is measured (20)")
+    parser.add_argument("--seconds", type=float, help="idle: seconds that are measured (30)")
+    parser.add_argument("--memory-rows", type=int, help="idle: rows for the memory (1000000)")
+    parser.add_argument("--coroutine-rows", type=int, help="waiting: rows for coroutines (20000)")
+    parser.add_argument("--work", type=float, help="waiting: seconds of work for slow handlers (4)")
+    parser.add_argument("--finished", type=_numbers, help="growth: finished rows (1000000)")
+    parser.add_argument("--trouble", type=int, help="growth: rows parked or in backoff (100000)")
+    return vars(parser.parse_args())
 
 
-def _numbers(text: str) -> list[int]:
-    return [int(part) for part in text.split(",")]
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(","))
 
 
-def _histories(text: str) -> list[str]:
-    return text.split(",")
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split(","))
 
 
-def _measure(url: str, contestants: list[Contestant], rounds: int, rows: int) -> list[report.Series]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    measured = [
-        report.Series(each.name, by_hand=not each.stays, shape=each.shape, workers=each.workers, rates=[])
-        for each in contestants
-    ]
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("", total=rounds * len(contestants))
-        for number in range(rounds):
-            for contestant, series in zip(contestants, measured, strict=True):
-                what = f"round {number + 1}: {contestant.name}, {contestant.workers} workers"
-                progress.update(task, description=what)
-                series.rates.append(race(url, contestant, rows))
-                progress.advance(task)
-    return measured
+def _sizes(given: dict[str, Any]) -> dict[str, Any]:
+    """Return how much of what to measure."""
+    if given["only"]:
+        return {given["only"]: MEASUREMENTS[given["only"]].size(given, short=given["quick"])}
+    return {
+        name: each.size(given, short=given["quick"] or name != "drain") for name, each in MEASUREMENTS.items()
+    }
 
 
-def _show(measured: list[report.Series], about: dict[str, str], rows: int) -> None:
-    console = Console()
-    console.print(report.table(measured))
-    for name, ratio in report.verdicts(measured).items():
-        console.print(f"{name}: {ratio:.2f} of what is written by hand, each at its best")
-    console.print(f"{rows:,} rows; " + ", ".join(f"{name} {value}" for name, value in about.items()))
+def _file(name: str) -> Path:
+    """Return the file of a result; an absolute path stays as it is."""
+    file = RESULTS / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return file
+
+
+def _show(console: Console, found: dict[str, lines.Measured], about: dict[str, str]) -> None:
+    for measured in found.values():
+        if measured.table:
+            console.print(measured.table)
+    console.print(lines.table(found))
+    console.print(", ".join(f"{name} {value}" for name, value in about.items()), highlight=False)
 
 
 if __name__ == "__main__":

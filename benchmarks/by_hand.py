@@ -27,19 +27,19 @@ create table lease (id bigint generated always as identity primary key, keys big
 create table handled (rows bigint not null);
 """
 
-_LOOK = """
+LOOK = """
 select id, payload from item
  where status = 'pending' and id > %s and id not in (select unnest(keys) from lease)
  order by id limit %s
    for no key update skip locked
 """
-_TAKE = """
+TAKE = """
 insert into lease (keys)
 select array_agg(key) from unnest(%s::bigint[]) as key where key not in (select unnest(keys) from lease)
 having count(*) > 0
 returning id, keys
 """
-_SETTLE = """
+SETTLE = """
 with given_back as (delete from lease where id = %s)
 update item set status = 'normal' from unnest(%s::bigint[]) as done (key)
  where id = done.key and status = 'pending'
@@ -63,17 +63,17 @@ def main(url: str, batch: str) -> None:
         if os.environ.get("BENCHMARK_SHAPE") == "transaction":
             handled = sum(_within(connection, int(batch)))
         else:
-            handled = sum(_handle(connection, *lease) for lease in _leases(connection, int(batch)))
+            handled = sum(_handle(connection, *lease) for lease in leases(connection, int(batch)))
         connection.execute("insert into handled values (%s)", [handled])
 
 
-def _leases(connection: psycopg.Connection[Any], batch: int) -> Iterator[tuple[int, list[Any]]]:
+def leases(connection: psycopg.Connection[Any], batch: int) -> Iterator[tuple[int, list[Any]]]:
     """Claim one batch after the other, from the first row to the last, and once more from the first."""
     after = 0
     while True:
         with connection.transaction(), connection.cursor(binary=True) as cursor:
-            rows = cursor.execute(_LOOK, [after, batch]).fetchall()
-            lease = cursor.execute(_TAKE, [[row[0] for row in rows]]).fetchone() if rows else None
+            rows = cursor.execute(LOOK, [after, batch]).fetchall()
+            lease = cursor.execute(TAKE, [[row[0] for row in rows]]).fetchone() if rows else None
         if lease:
             ours = set(lease[1])
             yield lease[0], [row for row in rows if row[0] in ours]
@@ -86,8 +86,13 @@ def _handle(connection: psycopg.Connection[Any], lease: int, rows: list[Any]) ->
     """Call the function for each row, and settle."""
     for row in rows:
         nothing(row)
-    connection.execute(_SETTLE, [lease, [row[0] for row in rows]])
+    settle(connection, lease, rows)
     return len(rows)
+
+
+def settle(connection: psycopg.Connection[Any], lease: int, rows: list[Any]) -> None:
+    """Move the rows of a lease, and give it back."""
+    connection.execute(SETTLE, [lease, [row[0] for row in rows]])
 
 
 def _within(connection: psycopg.Connection[Any], batch: int) -> Iterator[int]:

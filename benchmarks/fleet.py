@@ -1,8 +1,16 @@
-"""Our fleet, as `poller run --workers N` starts it: `python -m benchmarks.fleet URL N`."""
+"""Our fleet, as `poller run` starts it: `python -m benchmarks.fleet URL N [--handlers MODULE] [--concurrency C]`.
+
+It ends with its standard input, so that nothing is left behind when the measuring process is killed.
+"""
 
 from __future__ import annotations
 
+import argparse
+import os
+import signal
 import sys
+import threading
+from typing import Any
 
 from poller import telemetry
 from poller.config import RunOptions
@@ -10,12 +18,30 @@ from poller.database import Place
 from poller.supervisor import Supervisor
 
 
-def main(url: str, workers: str) -> int:
+def main() -> int:
     """Work until told to stop; return the exit status."""
+    given = _arguments()
+    url = given.pop("url")
+    threading.Thread(target=_end_with_input, daemon=True).start()
     telemetry.setup("text", "WARNING")
-    options = RunOptions(workers=int(workers), handlers="benchmarks.noop", log_level="WARNING")
-    return Supervisor([Place(url)], options).run()
+    return Supervisor([Place(url)], RunOptions(**given, log_level="WARNING")).run()
+
+
+def _end_with_input() -> None:
+    while os.read(0, 1024):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _arguments() -> dict[str, Any]:
+    """Return what was given; what was not is left to the defaults of `poller run`."""
+    parser = argparse.ArgumentParser(description=__doc__, argument_default=argparse.SUPPRESS)
+    parser.add_argument("url")
+    parser.add_argument("workers", type=int)
+    parser.add_argument("--handlers", default="benchmarks.noop")
+    parser.add_argument("--concurrency", type=int)
+    return vars(parser.parse_args())
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(main())

@@ -61,12 +61,9 @@ class Windows:
     def ratio(self, share: float) -> float:
         """Return the median over the pairs of windows: a percentile beside the purge to that without it."""
         pairs = zip(self.beside, self.without, strict=True)
-        return median(percentile(busy, share) / percentile(quiet, share) for busy, quiet in pairs)
-
-
-def percentile(values: list[float], share: float) -> float:
-    """Return the value that such a share of the values is not above."""
-    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
+        return median(
+            report.percentile(busy, share) / report.percentile(quiet, share) for busy, quiet in pairs
+        )
 
 
 def main() -> None:
@@ -209,7 +206,7 @@ def _show(windows: Windows, seconds: float, gone: int, options: argparse.Namespa
     say(f"purged {gone:,} of {options.rows:,} rows in {seconds:.0f} s, {gone / seconds:,.0f} a second;")
     for name, share in (("p50", 0.5), ("p99", 0.99)):
         quiet, busy = (
-            percentile([each for window in kind for each in window], share)
+            report.percentile([each for window in kind for each in window], share)
             for kind in (windows.without, windows.beside)
         )
         times = f"{windows.ratio(share):.2f} times as the median of {len(windows.beside)} pairs of windows"

@@ -1,6 +1,6 @@
 """One race: a contestant drains a table of its own, from the gate to the last row.
 
-The gate. The workers have been started, have imported everything, are connected and listen; the table is empty. The rows
+The gate. The workers have been started, have imported everything, are connected and listen; no row is due. The rows
 come in by one COPY whose transaction analyses the table and notifies, as the trigger of `poller migrate --triggers`
 would have it. Its commit is the gate: the clock starts when it returns, and stops when the table shows nothing
 unfinished. So both are measured from idle; ours with the growing of its first claims.
@@ -10,44 +10,42 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import signal
-import subprocess
-import sys
-import tempfile
 import time
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import psycopg
+from psycopg import sql
 
 from benchmarks import by_hand
+from benchmarks.processes import Program, running
 from tests.servers import fresh_database
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
 Shape = Literal["lease", "transaction"]
 
-ROOT = Path(__file__).parents[1]
-LOOK = 0.002  # seconds between two looks
-PATIENCE = 120.0  # seconds that anything may take
-
-_TABLE = """
-create table item (
+# As of a table `item`; of others, too.
+TABLE = """
+create table {table} (
     id      bigint generated always as identity primary key,
     status  text not null default 'pending',
     payload text not null
 );
-create index item_pending on item (id) where status = 'pending';
+create index {index} on {table} (id) where status = 'pending';
 """
 # Backwards: workers go forwards, so that this finds a row at once until the end is near.
-_UNFINISHED = "select id from item where status = 'pending' order by id desc limit 1"
-_READY = (
-    "select count(*) from pg_stat_activity where application_name = %s and state = 'idle' and query <> ''"
-)
-_NOT_NORMAL = "select count(*) from item where status <> 'normal'"
+_UNFINISHED = "select id from {table} where status = 'pending' and id > {kept} order by id desc limit 1"
+_LEFT = "select count(*) from {table} where status <> 'normal' and id > {kept}"
+# The name of a session of ours goes on, with the worker that it is of.
+_READY = """
+select count(*) from pg_stat_activity
+ where starts_with(application_name, %s) and state = 'idle' and query <> ''
+"""
+_DEAD = "select sum(n_tup_upd + n_tup_del) from pg_stat_user_tables"
+_WAL = "select pg_current_wal_lsn() - '0/0'::pg_lsn"
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ class Contestant:
     Attributes:
         name: as the report shows it.
         workers: how many processes work.
-        module: the program to start, with the database's URL and `argument`.
+        module: the program to start, with the database's URL, `argument`, and `more`.
         copies: how many of it.
         stays: whether it has to be told that this is the end.
         session: what the sessions that claim are called, one a worker.
@@ -77,6 +75,56 @@ class Contestant:
     shape: Shape
     schema: str = ""
     environment: dict[str, str] = field(default_factory=dict, hash=False)
+    more: tuple[str, ...] = ()
+
+    def program(self, url: str) -> Program:
+        """Return what is to run."""
+        arguments = (url, str(self.argument), *self.more)
+        return Program(self.module, arguments, self.environment, self.copies, self.stays)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is done to the database before the race, and during it.
+
+    Attributes:
+        name: as the report shows it.
+        template: the URL of a database to copy, which has the tables; an empty one without.
+        kept: the rows of the template's table that may be unfinished for good are those with ids up to this.
+        beside: returns what goes on beside the race, given the database's URL.
+        tables: those over which the rows are spread evenly.
+    """
+
+    name: str = "an empty table"
+    template: str | None = None
+    kept: int = 0
+    beside: Callable[[str], AbstractContextManager[Any]] | None = None
+    tables: tuple[str, ...] = ("item",)
+
+
+PLAIN = Setting()
+
+
+@dataclass(frozen=True)
+class Finish:
+    """What a race came to.
+
+    Attributes:
+        rows: how many were drained.
+        seconds: from the gate to the last row.
+        wal: bytes written from the gate until the contestant had ended.
+        dead: row versions that updates and deletes left dead in that time.
+    """
+
+    rows: int
+    seconds: float
+    wal: int
+    dead: int
+
+    @property
+    def rate(self) -> float:
+        """Rows a second."""
+        return self.rows / self.seconds
 
 
 def ours(workers: int, **options: Any) -> Contestant:
@@ -98,6 +146,12 @@ def ours(workers: int, **options: Any) -> Contestant:
     )
 
 
+def with_handlers(workers: int, module: str, concurrency: int) -> Contestant:
+    """Return our fleet with the handlers of a module, and so many slots a worker."""
+    more = ("--handlers", module, "--concurrency", str(concurrency))
+    return replace(ours(workers), name=f"poller, {module.rpartition('.')[2]}", more=more)
+
+
 def hand_written(workers: int, batch: int, shape: Shape = "lease") -> Contestant:
     """Return the hand-written program."""
     how = "" if shape == "lease" else ", in a transaction"
@@ -116,92 +170,107 @@ def hand_written(workers: int, batch: int, shape: Shape = "lease") -> Contestant
     )
 
 
-def race(server_url: str, contestant: Contestant, rows: int) -> float:
+def race(server_url: str, contestant: Contestant, rows: int, setting: Setting = PLAIN) -> float:
     """Return how many rows a second the contestant drains.
 
     Raises:
         RuntimeError: it did not get there, or handled a row twice.
     """
-    with fresh_database(server_url) as url, psycopg.connect(url, autocommit=True) as db:
-        db.execute(_TABLE + contestant.schema)
-        with _running(contestant, url) as look_after:
-            _await("ready", lambda: _count(db, _READY, contestant.session) == contestant.workers, look_after)
-            began = _open_gate(db, rows)
-            _await("done", lambda: db.execute(_UNFINISHED).fetchone() is None, look_after)
-            seconds = time.perf_counter() - began
-        left, handled = _count(db, _NOT_NORMAL), _count(db, contestant.handled)
+    return run(server_url, contestant, rows, setting).rate
+
+
+def run(server_url: str, contestant: Contestant, rows: int, setting: Setting = PLAIN) -> Finish:
+    """Race once, and return what it came to.
+
+    Raises:
+        RuntimeError: it did not get there, or handled a row twice.
+    """
+    with (
+        fresh_database(server_url, setting.template) as url,
+        psycopg.connect(url, autocommit=True) as db,
+    ):
+        track = Track(db, setting)
+        track.build(contestant.schema)
+        beside = setting.beside(url) if setting.beside else contextlib.nullcontext()
+        with running(contestant.program(url)) as processes:
+            processes.wait("ready", lambda: ready(db, contestant.session) == contestant.workers)
+            with beside:
+                dead, wal = track.open_gate(rows)
+                began = time.perf_counter()
+                processes.wait("done", track.is_over)
+                seconds = time.perf_counter() - began
+        finish = Finish(rows, seconds, count(db, _WAL) - wal, count(db, _DEAD) - dead)
+        left, handled = track.left(), count(db, contestant.handled)
     if (left, handled) != (0, rows):
         msg = f"{contestant.name}: of {rows} rows {left} are left, and {handled} were handled"
         raise RuntimeError(msg)
-    return rows / seconds
+    return finish
 
 
-def _open_gate(db: psycopg.Connection[Any], rows: int) -> float:
-    """Let the rows in; return when that was."""
-    db.execute("checkpoint")  # so that none falls into the race
-    with db.transaction():
-        with db.cursor().copy("copy item (payload) from stdin") as copy:
+class Track:
+    """The tables of a race.
+
+    Args:
+        db: a session in autocommit mode.
+        setting: says which they are.
+    """
+
+    def __init__(self, db: psycopg.Connection[Any], setting: Setting) -> None:
+        self._db = db
+        self._setting = setting
+        self._watched = list(setting.tables)
+
+    def build(self, schema: str) -> None:
+        """Make what the template does not have."""
+        if self._setting.template is None:
+            for table in self._setting.tables:
+                create_table(self._db, table)
+        self._db.execute(schema.encode())
+
+    def open_gate(self, rows: int) -> tuple[int, int]:
+        """Let the rows in. Returns what was dead before, and where the WAL is now."""
+        self._db.execute("checkpoint")  # so that none falls into the race
+        dead = count(self._db, _DEAD)
+        share, rest = divmod(rows, len(self._setting.tables))
+        with self._db.transaction():
+            for number, table in enumerate(self._setting.tables):
+                self._fill(table, share + (number < rest))
+            self._db.execute(f"notify {by_hand.CHANNEL}")
+        return dead, count(self._db, _WAL)
+
+    def is_over(self) -> bool:
+        """Tell whether nothing is unfinished; a table that is finished is not looked at again."""
+        while self._watched and self._db.execute(self._of(_UNFINISHED, self._watched[-1])).fetchone() is None:
+            self._watched.pop()
+        return not self._watched
+
+    def left(self) -> int:
+        """Return how many rows are not where they should be."""
+        return sum(count(self._db, self._of(_LEFT, table)) for table in self._setting.tables)
+
+    def _fill(self, table: str, rows: int) -> None:
+        with self._db.cursor().copy(self._of("copy {table} (payload) from stdin", table)) as copy:
             copy.write("".join(f"payload {number}\n" for number in range(rows)))
-        db.execute("analyze item")
-        db.execute(f"notify {by_hand.CHANNEL}")
-    return time.perf_counter()
+        self._db.execute(self._of("analyze {table}", table))
+
+    def _of(self, statement: str, table: str) -> sql.Composed:
+        names = {"table": sql.Identifier(table), "kept": sql.Literal(self._setting.kept)}
+        return sql.SQL(statement).format(**names)
 
 
-def _count(db: psycopg.Connection[Any], query: str, *arguments: str) -> int:
-    row = db.execute(query, arguments).fetchone()
+def create_table(db: psycopg.Connection[Any], name: str) -> None:
+    """Make a table for a race."""
+    names = {"table": sql.Identifier(name), "index": sql.Identifier(f"{name}_pending")}
+    db.execute(sql.SQL(TABLE).format(**names))
+
+
+def ready(db: psycopg.Connection[Any], session: str) -> int:
+    """Return how many sessions of this name wait for work."""
+    return count(db, _READY, session)
+
+
+def count(db: psycopg.Connection[Any], query: str | sql.Composed, *arguments: str) -> int:
+    """Return the one number that a query gives; none is 0."""
+    text = query.encode() if isinstance(query, str) else query
+    row = db.execute(text, arguments).fetchone()
     return int(row[0] or 0) if row else 0
-
-
-def _await(what: str, holds: Callable[[], bool], look_after: Callable[[], None]) -> None:
-    until = time.monotonic() + PATIENCE
-    while not holds():
-        look_after()
-        if time.monotonic() > until:
-            msg = f"not {what} after {PATIENCE:.0f} s"
-            raise RuntimeError(msg)
-        time.sleep(LOOK)
-
-
-@contextlib.contextmanager
-def _running(contestant: Contestant, url: str) -> Iterator[Callable[[], None]]:
-    """Start the contestant; give what raises if it failed; have it end at the end, one way or the other."""
-    with tempfile.TemporaryFile() as log:
-        processes = [_start(contestant, url, log) for _ in range(contestant.copies)]
-        try:
-            yield lambda: _check_alive(processes, log)
-            for process in processes:
-                if contestant.stays:
-                    process.send_signal(signal.SIGTERM)
-                process.wait(PATIENCE)
-            _check_alive(processes, log)
-        finally:
-            for process in processes:
-                _end(process)
-
-
-def _start(contestant: Contestant, url: str, log: IO[bytes]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(  # noqa: S603 - our own module
-        [sys.executable, "-m", contestant.module, url, str(contestant.argument)],
-        cwd=ROOT,
-        env=os.environ | contestant.environment,
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=log,
-        process_group=0,  # Ctrl-C is for us: `_end` passes it on
-    )
-
-
-def _check_alive(processes: list[subprocess.Popen[bytes]], log: IO[bytes]) -> None:
-    if any(process.poll() for process in processes):
-        log.seek(0)
-        msg = f"a process has failed:\n{log.read().decode(errors='replace')}"
-        raise RuntimeError(msg)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a process that may still run: a fleet is asked twice, so that it does not wait for its handlers."""
-    for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
-        if process.poll() is None:
-            process.send_signal(number)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(3.0)

@@ -49,6 +49,11 @@ def machine(url: str) -> dict[str, str]:
     }
 
 
+def percentile(values: list[float], share: float) -> float:
+    """Return the value that such a share of the values is not above."""
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
+
+
 def table(measured: Sequence[Series]) -> Table:
     """Return the table that is printed."""
     shown = Table(title="rows a second, drained (median; lowest to highest)")
@@ -69,21 +74,20 @@ def table(measured: Sequence[Series]) -> Table:
     return shown
 
 
-def verdicts(measured: Sequence[Series]) -> dict[str, float]:
-    """Return, for each of ours, its best number of workers against the best of what is written by hand."""
-    found = {}
+def best_pairs(measured: Sequence[Series]) -> list[tuple[str, Series, Series]]:
+    """Return each of ours at its best number of workers, and the best of what is written by hand."""
+    found = []
     for name in dict.fromkeys(each.name for each in measured if not each.by_hand):
         mine = max((each for each in measured if each.name == name), key=lambda each: each.median)
-        found[name] = mine.against(_best([each for each in measured if each.shape == mine.shape]))
+        found.append((name, mine, _best([each for each in measured if each.shape == mine.shape])))
     return found
 
 
-def as_json(measured: Sequence[Series], about: dict[str, str], rows: int) -> dict[str, Any]:
+def as_json(measured: Sequence[Series], rows: int) -> dict[str, Any]:
     """Return all that was measured."""
     return {
-        "machine": about,
         "rows": rows,
-        "best_to_best": verdicts(measured),
+        "best_to_best": {name: mine.against(best) for name, mine, best in best_pairs(measured)},
         "series": [{**asdict(each), "median": each.median} for each in measured],
     }
 

@@ -20,8 +20,8 @@ A handler at a limit of the fleet is held: not looked at until the limit can hav
 its rows here has been settled, or after a while, or at the time at which its rate allows another.
 
 On failure: a claim whose COMMIT was answered by an error may have been committed. Its rows would be leased to
-a living worker that does not know it, so after every fault the leases in the database are held against those
-known here, and what is unknown is given back. A handler whose table cannot be read any more is put aside
+a living worker that does not know it, so after every fault the rows that it holds by the database are held against
+those known here, and what is unknown is given back. A handler whose table cannot be read any more is put aside
 and bound anew after a while; the others go on.
 """
 
@@ -31,7 +31,6 @@ import contextlib
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING
-from weakref import WeakSet
 
 import psycopg
 
@@ -49,6 +48,7 @@ if TYPE_CHECKING:
     from poller.store import Claimed, Store
 
 LARGEST = 1000  # rows in one claim
+FEW = 3  # handlers, for each of which is claimed at a notification, before it is asked what else is due
 HORIZON = 0.1  # seconds of work that may wait in this process
 A_THREADS_WORTH = 0.005  # seconds of work for which another thread is woken
 SHARE = 20  # a look from the beginning may take one part in so many of the time
@@ -56,6 +56,7 @@ QUICK = 0.005  # seconds; a look this short needs no sparing
 # A fault of the connection, or a plan that an ALTER TABLE made stale: a new connection mends both.
 PASSING = (psycopg.OperationalError, psycopg.NotSupportedError)
 MOVES = (Verdict.MOVED, Verdict.FAILED)
+SECOND_LOOK = 0.3  # seconds until what is unknown is looked at again
 OUT_OF_ORDER = 30.0  # seconds until a handler whose table is broken is tried again
 
 
@@ -94,6 +95,7 @@ class Claimer:
         worker: returns the worker's id, or None while it has none (it must register anew).
         mean_seconds: how long each handler has been taking.
         give_back: takes the results of tasks that are given back.
+        held: returns the tasks that are known, wherever they are.
         poll: seconds between two looks of an idle fleet.
         turn: returns whose turn it is to look, as far as is known.
     """
@@ -107,6 +109,7 @@ class Claimer:
         worker: Callable[[], int | None],
         mean_seconds: dict[Binding, float],
         give_back: Callable[[Sequence[Result]], None],
+        held: Callable[[], Iterable[Task]],
         poll: float,
         turn: Callable[[], Turn] = Turn,
     ) -> None:
@@ -116,19 +119,23 @@ class Claimer:
         self._worker = worker
         self._mean_seconds = mean_seconds
         self._give_back = give_back
+        self._held = held
         self._poll = poll
         self._turn = turn
         self._turn_at = 0.0
         self._is_lookout = False
         self._positions = {binding: Position() for binding in bindings}
         self._by_status = {(str(each.table), each.handler.status): each for each in bindings}
+        self._first = 0  # of the bindings, in the next round
+        self._expected: set[Binding] = set()  # to whose statuses rows are known to have come
         self._isolated: set[Task] = set()  # that may kill their worker; until what came of them is written
         self._more: set[Binding] = set()
         self._idle = True
         self._asked = False
         self._low: int | None = None
-        self._leases: WeakSet[Lease] = WeakSet()
         self._in_doubt = False
+        self._unknown: set[tuple[str, int, str]] = set()
+        self._look_again_at = 0.0
 
     def run_once(self) -> float:
         """Claim for each handler that has something due. Returns the seconds to the next look."""
@@ -136,15 +143,25 @@ class Claimer:
         worker = self._worker()
         if worker is None:
             return self._poll
-        if self._in_doubt:
+        if self._in_doubt and monotonic() >= self._look_again_at:
             self._give_unknown_back(worker)
-        fresh, retries = self._due()
+        expected = self._claim_expected(worker)
+        fresh, retries = self._due(ask=not expected)
         for binding in self._in_turn(fresh | retries):
             self._claim(binding, worker, fresh=binding in fresh, retries=binding in retries)
         self._idle = not (fresh or retries)
         if self._idle:
             return self._until_next()
         return self._wait_for_room() if self._more else 0.0
+
+    def _claim_expected(self, worker: int) -> bool:
+        """Claim for the handlers to whose statuses rows are known to have come; tell whether there were any."""
+        expected, self._expected = self._expected, set()
+        now = monotonic()
+        for binding in self._in_turn(expected):
+            if self._positions[binding].held_until <= now:
+                self._claim(binding, worker, fresh=True, retries=False)
+        return bool(expected)
 
     def look(self) -> None:
         """Have the next round ask what is due, instead of going on with what it knows."""
@@ -183,7 +200,7 @@ class Claimer:
         for each in ones:
             if each is not None:
                 self._positions[each].came += 1
-                self.look()
+                self._expected.add(each)
         return any(ones)
 
     def notice(self) -> None:
@@ -197,6 +214,9 @@ class Claimer:
             position.came += 1
             if position.until_settled:
                 position.held_until = 0.0
+        watching = [each for each in self._bindings if each.handler.name is None]
+        if len(watching) <= FEW:  # it is quicker to claim than to ask first
+            self._expected.update(watching)
 
     def start_over(self) -> None:
         """Have the next looks begin at the top, whatever that costs."""
@@ -217,14 +237,21 @@ class Claimer:
         self._in_doubt = True
 
     def _give_unknown_back(self, worker: int) -> None:
-        """Give back leases that a fault at COMMIT has left to us without our knowing."""
-        known = [lease.id for lease in self._leases]
+        """Give back rows that the database says are ours, and of which we know nothing.
+
+        A fault at COMMIT has left them to us; or the database was set back, and has forgotten what we wrote. What is
+        unknown is looked at twice: a task may just be on its way from one hand to the next.
+        """
+        held = {(task.lease.id, task.key) for task in self._held()}
+        unknown = {each for each in self._store.claims_of(worker) if (each[0], each[2]) not in held}
         bindings = {binding.id: binding for binding in self._bindings}
-        for lease_id, handler_id, key in self._store.unknown_claims(worker, known):
+        for lease_id, handler_id, key in unknown & self._unknown:
             binding = bindings[handler_id]
             task = Task(Lease(lease_id, worker, binding, None, 0.0), key, ())
             self._give_back([Result(task, released(binding.handler, 1), 0.0)])
-        self._in_doubt = False
+        self._unknown = unknown - self._unknown
+        self._in_doubt = bool(self._unknown)
+        self._look_again_at = monotonic() + SECOND_LOOK
 
     def _wait_for_room(self) -> float:
         """Sleep until the executor's queue has run down to half, which wakes this loop."""
@@ -236,6 +263,8 @@ class Claimer:
         """Return the seconds to the next look at all handlers, or at one that is held until then."""
         now = monotonic()
         ends = [each.held_until for each in self._positions.values() if each.held_until > now]
+        if self._in_doubt:
+            ends.append(self._look_again_at)
         for binding, each in self._positions.items():
             if each.came > each.seen and each.held_until <= now and binding not in self._more:
                 ends.append(each.top_at)
@@ -243,7 +272,7 @@ class Claimer:
 
     # --- what is due ------------------------------------------------------------------------------
 
-    def _due(self) -> tuple[set[Binding], set[Binding]]:
+    def _due(self, *, ask: bool) -> tuple[set[Binding], set[Binding]]:
         """Return the handlers with fresh rows, and those with retries due.
 
         While rows are known to be there, the others are asked for when it is this worker's turn only.
@@ -253,7 +282,7 @@ class Claimer:
         self._is_lookout = now >= self._turn_at
         if self._is_lookout:
             self._turn_at = now + self._turn().wait(self._poll)
-        elif self._more and not self._asked:
+        elif (self._more or not ask) and not self._asked:
             return self._more.intersection(able), set()
         self._asked = False
         fresh, retries = self._peek(able)
@@ -276,9 +305,10 @@ class Claimer:
                 return set().union(*(part[0] for part in parts)), set().union(*(part[1] for part in parts))
             self._put_out_of_order(able[0], error)
             return set(), set()
+        seconds = (monotonic() - began) / len(able)
         for binding in able:
             if binding.id not in fresh and after[binding] is None:
-                self._rest(binding, monotonic() - began, came[binding])
+                self._rest(binding, seconds, came[binding])
         known = {binding.id: binding for binding in able}
         return {known[each] for each in fresh}, {known[each] for each in retries}
 
@@ -312,12 +342,16 @@ class Claimer:
         self._more.discard(binding)
         with contextlib.suppress(ConfigurationError):
             binding.rebind(self._store.link.connection)
+            self._store.forget_questions()
 
     def _in_turn(self, due: Iterable[Binding]) -> list[Binding]:
         """Return the handlers that are due, each round beginning with another."""
-        self._bindings = self._bindings[1:] + self._bindings[:1]
         wanted = set(due)
-        return [binding for binding in self._bindings if binding in wanted]
+        if not wanted:
+            return []
+        self._first = (self._first + 1) % len(self._bindings)
+        turned = self._bindings[self._first :] + self._bindings[: self._first]
+        return [binding for binding in turned if binding in wanted]
 
     # --- taking it --------------------------------------------------------------------------------
 
@@ -334,7 +368,6 @@ class Claimer:
 
     def _submit(self, tasks: list[Task], *, first: bool) -> None:
         """Hand tasks to the executor; the attempt of one that could not be shown as in work has failed."""
-        self._leases.update({task.lease for task in tasks})
         able = [task for task in tasks if task.refusal is None]
         self._executor.submit(able, first=first, threads=self._threads(able))
         for task in tasks:

@@ -21,3 +21,7 @@ class SettleError(PollerError):
 
 class DatabaseError(PollerError):
     """The database cannot be reached, is too old, is read-only or refuses what poller needs."""
+
+
+class LeaseLostError(PollerError):
+    """The lease had ended before the transaction could be committed."""

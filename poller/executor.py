@@ -30,11 +30,11 @@ from poller import attempt
 from poller.database import is_conflict, is_passing, reason
 from poller.duration import words
 from poller.elsewhere import Elsewhere
+from poller.errors import LeaseLostError
 from poller.failpoints import reach
 from poller.lease import Result, Task
 from poller.outcome import Interrupted, Outcome, TimedOut, Verdict, of_error, released
 from poller.telemetry import problem
-from poller.transaction import LeaseLostError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -179,6 +179,12 @@ class Executor:
     def contexts(self) -> list[tuple[Task, Context]]:
         """Return what runs, and what it was given."""
         return [(run.task, run.context) for run in self._runs() if run.context is not None]
+
+    def tasks(self) -> list[Task]:
+        """Return all that waits or runs here."""
+        running = [task for run in self._runs() for task in run.tasks]
+        shared = [task for each in list(self._together) for task in (*each.tasks, *each.left)]
+        return [*list(self._plain), *list(self._coroutines), *running, *shared]
 
     def hurry(self, task: Task, patience: float) -> None:
         """Tell a running handler to stop, and give it so many seconds for that."""

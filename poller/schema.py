@@ -154,7 +154,9 @@ def _engine_connection(url: str) -> Iterator[Any]:
     from sqlalchemy import create_engine, pool  # noqa: PLC0415 - slow to import, and seldom needed
 
     engine = create_engine(
-        "postgresql+psycopg://", creator=lambda: psycopg.connect(url), poolclass=pool.NullPool
+        "postgresql+psycopg://",
+        creator=lambda: psycopg.connect(url, client_encoding="utf8"),
+        poolclass=pool.NullPool,
     )
     with engine.connect() as connection:
         yield connection

@@ -33,6 +33,7 @@ from poller.telemetry import event, problem
 
 if TYPE_CHECKING:
     from poller.binding import Binding
+    from poller.lease import Task
     from poller.store import Store
 
 BATCH = 1000
@@ -76,6 +77,7 @@ class Settler:
         self._results: deque[Result] = deque()
         self._arrived = threading.Event()
         self._writing = 0
+        self._batch: list[Result] = []
         self.mean_seconds: dict[Binding, float] = {}
 
     def report(self, results: Sequence[Result]) -> None:
@@ -131,7 +133,12 @@ class Settler:
         if self._results:
             self._arrived.set()
         self._writing = len(batch)
+        self._batch = batch
         return batch
+
+    def tasks(self) -> list[Task]:
+        """Return those whose results are not written yet, and those just written."""
+        return [result.task for result in [*list(self._results), *self._batch]]
 
     def _grouped(self, batch: list[Result]) -> Iterable[list[Result]]:
         """Return the results apart that take different statements."""

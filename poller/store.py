@@ -154,6 +154,14 @@ def _simple_moves(results: Sequence[Result]) -> dict[str, list[int]]:
     return {status: places for status, places in moves.items() if len(places) >= MANY}
 
 
+def _peek_of(bindings: Sequence[Binding], after: Mapping[Binding, str | None]) -> bytes:
+    """Return the question for what is due of some handlers."""
+    branches = [binding.peek(after=after.get(binding) is not None) for binding in bindings]
+    retries = statement("peek_retries", handlers=sql.Literal([binding.id for binding in bindings]))
+    text = UNION_ALL.join([*branches, retries]).as_bytes()
+    return text if any(after.values()) else text.replace(b"%%", b"%")
+
+
 def _seconds(results: Sequence[Result]) -> str:
     return "{" + ",".join([f"{each.seconds:.6f}" for each in results]) + "}"
 
@@ -175,6 +183,7 @@ class Store:
     def __init__(self, link: Link | Borrowed) -> None:
         self.link = link
         self._seen: dict[Binding, list[str]] = {}  # leases that need no second look; see take.sql
+        self._peeks: dict[Any, bytes] = {}
 
     # --- claiming ---------------------------------------------------------------------------------
 
@@ -319,13 +328,19 @@ class Store:
         self, bindings: Sequence[Binding], after: Mapping[Binding, str | None]
     ) -> tuple[set[int], set[int]]:
         """Tell which handlers (by id) have fresh rows due, and which have retries due."""
-        branches = [binding.peek(after=after.get(binding) is not None) for binding in bindings]
-        asked: dict[str, Any] = {f"after_{each.id}": after.get(each) for each in bindings}
-        asked["handlers"] = array(binding.id for binding in bindings)
-        question = UNION_ALL.join([*branches, statement("peek_retries")])
-        rows = self.link.connection.execute(question, asked).fetchall()
+        places = {f"after_{each.id}": key for each in bindings if (key := after.get(each)) is not None}
+        shape = (tuple(bindings), tuple(places))
+        if shape not in self._peeks:
+            self._peeks = {shape: _peek_of(bindings, after)}  # most often the one before
+        question = self._peeks[shape]
+        # Without parameters there is none to look for, in a text that is long where handlers are many.
+        rows = self.link.connection.execute(question, places or None).fetchall()
         fresh = {handler for handler, retry in rows if not retry}
         return fresh, {handler for handler, retry in rows if retry}
+
+    def forget_questions(self) -> None:
+        """Compose anew what is asked about handlers: one of them was bound anew."""
+        self._peeks.clear()
 
     def wake(self) -> None:
         """Wake the workers of the fleet that wait for something to do."""
@@ -466,10 +481,9 @@ class Store:
         for each in bindings:
             each.id = numbers[str(each.table), each.handler.label]
 
-    def unknown_claims(self, worker: int, known: Iterable[str]) -> list[tuple[str, int, str]]:
-        """Return (lease, handler id, key) of the worker's leases that are not among the known ones."""
-        asked = {"worker": worker, "known": array(known)}
-        return self.link.connection.execute(statement("unknown_claims"), asked).fetchall()
+    def claims_of(self, worker: int) -> list[tuple[str, int, str]]:
+        """Return (lease, handler id, key) of each row that the worker holds."""
+        return self.link.connection.execute(statement("claims_of"), {"worker": worker}).fetchall()
 
     def deaths(self, handlers: Iterable[int], supervisor: UUID | None = None) -> Deaths:
         """Look for dead workers, and for leases of the dead that are of these handlers.

@@ -137,6 +137,7 @@ class Engine:
             worker=lambda: self._heartbeat.worker,
             mean_seconds=self._settler.mean_seconds,
             give_back=self._settler.report,
+            held=lambda: [*self._executor.tasks(), *self._settler.tasks()],
             poll=0.0,
         )
 

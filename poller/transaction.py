@@ -24,7 +24,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
 from poller.database import Borrowed
-from poller.errors import PollerError
+from poller.errors import LeaseLostError, PollerError
 from poller.queries import texts
 from poller.store import Store
 from poller.values import fetch
@@ -37,10 +37,6 @@ if TYPE_CHECKING:
     from poller.binding import Binding
     from poller.lease import Result, Task
     from poller.model import Context
-
-
-class LeaseLostError(PollerError):
-    """The lease had ended before the transaction could be committed."""
 
 
 class Transactions:

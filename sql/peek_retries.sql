@@ -2,7 +2,7 @@
 -- Locks    none.  Fence  none: a hint.
 -- Index    attempt_next: one probe a handler.
 select h.id, true
-  from unnest(%(handlers)s::integer[]) as h (id)
+  from unnest({handlers}::integer[]) as h (id)
  where exists (
     select from poller.attempt as a
      where a.handler_id = h.id and a.state <> 'parked' and a.next_at <= poller.now()

@@ -5,7 +5,7 @@
 -- Fence    as settle.sql: a row is moved only if its lease still holds its key.
 -- CAS      as settle.sql: and only if it still shows the status it was leased with.
 -- Index    the primary keys of all the tables named.
--- Plans    keys are looked up by hashed subplans, as in settle.sql.
+-- Plans    keys are looked up by hashed subplans, as in settle.sql: "is true" keeps the planner from making it a join.
 -- Returns  the keys that were not moved, or null.
 with held as materialized (
     select c.lease, c.keys, array_position(%(leases)s::uuid[], c.lease) as lease_no
@@ -20,7 +20,7 @@ with held as materialized (
         as o (poller_key, lease_no, seconds)
      where {key_columns} = {outcome_columns}
        and t.{status} = {held}
-       and (o.lease_no, o.poller_key) in (select h.lease_no, unnest(h.keys) from held as h)
+       and ((o.lease_no, o.poller_key) in (select h.lease_no, unnest(h.keys) from held as h)) is true
     returning o.poller_key, o.lease_no, o.seconds
 ), ended as materialized (
     select m.lease_no, (%(workers)s::integer[])[m.lease_no] as worker_id, count(*) as rows

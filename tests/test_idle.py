@@ -99,6 +99,7 @@ def test_who_has_no_room_in_its_turn_wakes_the_others(url: str, db: psycopg.Conn
         worker=lambda: 1,
         mean_seconds={},
         give_back=lambda _: None,
+        held=list,
         poll=60.0,
     )
     assert looking.run_once() > 50

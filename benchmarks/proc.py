@@ -1,0 +1,57 @@
+"""What Linux says of processes: children, CPU time, memory."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_TICKS = os.sysconf("SC_CLK_TCK")  # in a second
+_PPID, _UTIME, _STIME = 1, 11, 12  # fields of /proc/PID/stat after the command's name
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a process has in memory, in MiB.
+
+    Attributes:
+        rss: its pages, those shared with others included.
+        pss: its pages, a page of n processes counting an nth.
+    """
+
+    rss: float
+    pss: float
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes that a process has started and that live."""
+    return [each for each in _all() if _stat(each)[_PPID : _PPID + 1] == [str(pid)]]
+
+
+def cpu_seconds(pids: Iterable[int]) -> float:
+    """Return the CPU time that living processes have used, in user and system mode."""
+    stats = [_stat(pid) for pid in pids]
+    return sum(int(stat[_UTIME]) + int(stat[_STIME]) for stat in stats if stat) / _TICKS
+
+
+def memory(pid: int) -> Memory:
+    """Return what a process has in memory."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
+    kib = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}
+    return Memory(rss=kib["Rss"] / 1024, pss=kib["Pss"] / 1024)
+
+
+def _all() -> list[int]:
+    return [int(each.name) for each in Path("/proc").iterdir() if each.name.isdigit()]
+
+
+def _stat(pid: int) -> list[str]:
+    """Return the fields after the command's name, which may have spaces; none if the process has ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
