@@ -186,6 +186,7 @@ def test_autovacuum_that_is_off_is_found(project: Project, db: psycopg.Connectio
     assert (severity, todo) == ("warning", "alter table tenants reset (autovacuum_enabled)")
 
 
+@pytest.mark.fault("F17")
 def test_a_clock_that_differs_is_found(project: Project, db: psycopg.Connection[Any]) -> None:
     """By more than two seconds, either way."""
     make_tenants(db)
@@ -217,6 +218,7 @@ def test_missing_rights_are_found(project: Project, db: psycopg.Connection[Any],
     assert any("grant select, update on" in todo for todo in todos)
 
 
+@pytest.mark.fault("F28")
 def test_hidden_rows_are_found(project: Project, db: psycopg.Connection[Any], role: str) -> None:
     """Row level security without a policy hides all; with one, perhaps some."""
     make_tenants(db)

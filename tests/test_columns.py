@@ -145,6 +145,7 @@ def test_null_is_none_both_ways(db: psycopg.Connection[Any], url: str, kind: str
     assert column(db, "select x is null from task") == [True, True]
 
 
+@pytest.mark.fault("F26")
 @pytest.mark.parametrize(
     ("kind", "literal", "seen"),
     [
@@ -445,6 +446,7 @@ def test_a_key_or_a_status_may_be_called_anything(db: psycopg.Connection[Any], u
         assert column(db, f'select "{status}" from {table}') == ["normal"]
 
 
+@pytest.mark.fault("F23")
 def test_a_column_added_while_the_engine_runs_is_no_fault(db: psycopg.Connection[Any], url: str) -> None:
     """The engine names the columns it knew at start-up; a later one is not seen, and is in nobody's way."""
     from poller.testing import Engine  # noqa: PLC0415 - here alone is it needed for itself

@@ -117,6 +117,7 @@ def work(row):
 )
 
 
+@pytest.mark.fault("F1")
 @pytest.mark.alone
 def test_g1_the_rows_of_a_killed_worker_are_taken_up_by_others_within_a_second(
     project: Project, db: psycopg.Connection[Any]
@@ -163,6 +164,7 @@ def test_g1_a_fleet_killed_whole_goes_on_where_it_was(project: Project, db: psyc
     assert crashed[0] > 0
 
 
+@pytest.mark.fault("F5")
 @pytest.mark.parametrize("how", ["kill", "stop for 10 s", "restart"])
 def test_g1_the_fleet_outlives_postgres(tmp_path: Path, how: str) -> None:
     """Postgres is killed, stopped for 10 s, or restarted during a drain: the fleet goes on by itself."""
@@ -257,6 +259,7 @@ def test_g4_a_status_edited_by_hand_during_the_handler_stays(
 # --- guarantee 6: a row that kills its worker ---------------------------------------------------------
 
 
+@pytest.mark.fault("F19")
 def test_g6_a_row_that_kills_its_worker_is_parked_while_1000_beside_it_are_done(
     project: Project, db: psycopg.Connection[Any]
 ) -> None:
@@ -307,6 +310,7 @@ def work(row):
 # --- timeouts -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("F2")
 @pytest.mark.alone
 def test_a_handler_that_does_not_stop_is_given_back_on_time_and_its_process_replaced(
     project: Project, db: psycopg.Connection[Any]
@@ -344,6 +348,7 @@ def work(row):
 # --- stopping -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("F39")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_lets_handlers_finish_and_exits_0(
     project: Project, db: psycopg.Connection[Any], number: int
@@ -390,6 +395,7 @@ def test_a_second_signal_stops_at_once(project: Project, db: psycopg.Connection[
     assert claims(db) == 0
 
 
+@pytest.mark.fault("F39")
 @pytest.mark.alone
 def test_a_stop_is_bounded_where_the_database_is_gone(tmp_path: Path) -> None:
     """With Postgres away for good, the fleet still ends within the grace time and some seconds."""
@@ -551,6 +557,7 @@ def test_two_supervisors_that_start_at_once_migrate_once(tmp_path: Path, empty_u
         )
 
 
+@pytest.mark.fault("F24")
 def test_leases_of_handlers_that_a_process_does_not_know_are_left_alone(
     project: Project, db: psycopg.Connection[Any]
 ) -> None:

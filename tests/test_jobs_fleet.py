@@ -247,6 +247,7 @@ def shifted_clocks(folder: Path) -> list[dict[str, str]]:
     ]
 
 
+@pytest.mark.fault("F37")
 @pytest.mark.parametrize("clocks", ["together", "apart"])
 def test_g7_g8_every_slot_is_one_run_while_workers_and_planners_are_killed(
     project: Project, db: psycopg.Connection[Any], clocks: str
@@ -321,6 +322,7 @@ def kill(pid: int) -> bool:
     return bool(pid)
 
 
+@pytest.mark.fault("F17")
 @pytest.mark.parametrize("module", ["scheduler", "slots", "cronline", "wallclock", "agenda", "run", "job"])
 def test_g8_no_module_that_plans_reads_a_process_clock(module: str) -> None:
     """The database's clock decides; nothing here could ask another."""

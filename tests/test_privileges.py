@@ -118,6 +118,7 @@ def work(url: str) -> None:
         store.link.close()
 
 
+@pytest.mark.fault("F28")
 def test_the_grants_of_the_readme_suffice(as_role: str, db: psycopg.Connection[Any]) -> None:
     """For claiming, settling, retrying, parking, sweeping, beating and draining."""
     work(as_role)

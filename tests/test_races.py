@@ -192,6 +192,7 @@ def test_g6_a_retry_that_failed_again_meanwhile_is_counted_from_there(
     assert [task.attempt for task in tasks] == [3]
 
 
+@pytest.mark.fault("F4")
 def test_g3_an_outcome_whose_lease_was_swept_changes_nothing(
     join: NewWorker, db: psycopg.Connection[Any], binding: Binding
 ) -> None:

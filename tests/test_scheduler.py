@@ -228,6 +228,7 @@ def test_one_that_knows_of_nothing_due_says_how_long_it_may_sleep(planner: Calla
 THREE_DAYS = timedelta(days=3)
 
 
+@pytest.mark.fault("F38")
 @pytest.mark.parametrize(
     ("misfire", "grace", "expected"),
     [
@@ -610,6 +611,7 @@ def test_the_runs_of_other_jobs_do_not_count(planner: Callable[..., Planner]) ->
     assert p.statuses("job") == ["failed", "pending"]
 
 
+@pytest.mark.fault("F38")
 @pytest.mark.parametrize(
     ("overlap", "expected"),
     [
@@ -715,6 +717,7 @@ def unguarded(monkeypatch: pytest.MonkeyPatch) -> threading.Barrier:
     return barrier
 
 
+@pytest.mark.fault("F37")
 def test_g7_without_any_lock_a_slot_is_still_entered_once(
     planner: Callable[..., Planner], unguarded: threading.Barrier
 ) -> None:
@@ -782,6 +785,7 @@ def test_g7_a_planner_that_dies_leaves_nothing_half_done(
     assert p.next_at("job") == at("12:06")
 
 
+@pytest.mark.fault("F17")
 def test_g8_a_clock_that_was_set_back_brings_no_slot_twice(planner: Callable[..., Planner]) -> None:
     """After a failover to a server whose clock is behind, say."""
     p = planner(named("job", cron("* * * * *", grace="1d")))

@@ -24,6 +24,7 @@ from itertools import pairwise
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+import pytest
 from cronsim import CronSim
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
@@ -285,6 +286,7 @@ REACH = timedelta(hours=36)
 SHORT_REACH = timedelta(hours=4)
 
 
+@pytest.mark.fault("F18")
 @examples(800)
 @given(lines(st.none()).map(readable), places(REACH))
 def test_slots_are_those_of_cronies_loop(line: Line, place: Place) -> None:

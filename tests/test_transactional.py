@@ -257,6 +257,7 @@ def test_a_timeout_ends_the_transaction_and_gives_the_others_back(
     assert ledger(db) == in_status(db, "normal") == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.fault("F36")
 def test_g10_a_handler_that_ends_its_transaction_is_told_not_to(
     db: psycopg.Connection[Any], url: str
 ) -> None:
