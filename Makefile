@@ -11,7 +11,7 @@ QUIETLY := --quiet --quiet --disable-pip-version-check
 CODE := poller handlers tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench bench-peers coverage clean
+.PHONY: help run test check format bench bench-peers controls chaos coverage clean
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
@@ -44,6 +44,12 @@ bench: $(USED) ## Measure beside loops written by hand: rates, latencies, what i
 
 bench-peers: $(USED) ## Measure beside other job systems, as far as they can be had here
 	$(BIN)/python -m benchmarks.peers
+
+controls: $(DEVELOPED) ## Take each guard away in a copy, and see that the tests notice
+	$(BIN)/python -m tests.faults.controls
+
+chaos: $(DEVELOPED) ## Ten minutes of kills, stops and cuts under load; then an audit
+	$(BIN)/python -m tests.chaos
 
 coverage: $(DEVELOPED) ## Run the tests, and show what they leave out
 	$(BIN)/pytest --cov --cov-report=term

@@ -1,0 +1,98 @@
+"""`python -m tests.chaos.shutdowns --times 200`: a fleet under load is told to stop at moments drawn at random.
+
+Some with the network gone silent, some asked twice. Each time it must end within the grace time and two seconds,
+leave no process and no traceback, and, where the database could be reached, no row leased.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from rich.console import Console
+from rich.progress import track
+
+from poller import schema
+from tests.chaos import load
+from tests.faults.proxy import Proxy
+from tests.harness import Project, workers_of
+from tests.servers import cluster
+
+if TYPE_CHECKING:
+    from tests.harness import Process
+
+GRACE = 1.0  # seconds
+MARGIN = 2.0
+
+
+def stop_once(project: Project, db: psycopg.Connection[Any], wire: Proxy, draw: random.Random) -> list[str]:
+    """Start a fleet, stop it at some moment, and return what was wrong with that."""
+    wire.forwards = True
+    load.feed(db, 5000)
+    fleet = project.start("run", "--workers", "2", "--grace", f"{GRACE:g}s")
+    time.sleep(draw.uniform(0.2, 2.5))
+    pids = [fleet.pid, *(pid for _, pid in workers_of(db))]
+    silent = draw.random() < 0.25
+    wire.forwards = not silent
+    number = draw.choice([signal.SIGTERM, signal.SIGINT])
+    began = time.monotonic()
+    fleet.signal(number)
+    if draw.random() < 0.3:
+        time.sleep(draw.uniform(0.0, 0.3))
+        fleet.signal(number)
+    return _wrong(fleet, db, pids, began, silent=silent)
+
+
+def _wrong(
+    fleet: Process, db: psycopg.Connection[Any], pids: list[int], began: float, *, silent: bool
+) -> list[str]:
+    wrong = []
+    status = fleet.wait(60)
+    took = time.monotonic() - began
+    if took > GRACE + MARGIN:
+        wrong.append(f"it took {took:.1f} s")
+    if status not in (0, 130, 143, -signal.SIGINT, -signal.SIGTERM):
+        wrong.append(f"exit status {status}")
+    if "Traceback" in fleet.log:
+        wrong.append("a traceback")
+    if any(Path(f"/proc/{pid}").exists() for pid in pids):
+        wrong.append("a process is left")
+    if not silent and db.execute("select from poller.claim").rowcount:
+        wrong.append("a row is leased")
+    return wrong
+
+
+def main() -> int:
+    """Stop so many times; print what was wrong, and return 1 if anything was."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos.shutdowns", description=__doc__)
+    parser.add_argument("--times", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=7)
+    options = parser.parse_args()
+    found: Counter[str] = Counter()
+    draw = random.Random(options.seed)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        cluster() as server,
+        Proxy(server.url) as wire,
+        Project(Path(folder), wire.url) as project,
+        psycopg.connect(server.url, autocommit=True) as db,
+    ):
+        schema.migrate(server.url)
+        db.execute(load.SCHEMA)
+        project.handlers(load.HANDLERS)
+        for _ in track(range(options.times), "stopping", console=Console(stderr=True)):
+            found.update(stop_once(project, db, wire, draw))
+    Console().print(f"stopped {options.times} times; wrong: {dict(found) or 'nothing'}")
+    return int(bool(found))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,384 @@
+"""Negative controls: each guard is taken away in a copy of the code, and the tests that are for it must fail.
+
+`make controls` runs them all and prints a table; `python -m tests.faults.controls NAME…` some. A control whose tests
+pass without the guard is a hole in the tests; one whose text is not there any more is found by the suite.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+ROOT = Path(__file__).parents[2]
+COPIED = ("poller", "sql", "tests", "handlers", "pyproject.toml", "README.md", "docs")
+PATIENCE = 300.0  # seconds for one
+
+
+@dataclass(frozen=True)
+class Control:
+    """A guard, and what catches its absence.
+
+    Attributes:
+        guard: what it is called.
+        file: where it stands.
+        old: the text that is it.
+        new: what stands there without it.
+        tests: what must fail then, as pytest takes it.
+    """
+
+    guard: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+RACES = "tests/test_races.py"
+STATEFUL = "tests/faults/test_stateful.py"
+HELD_AND_SAME = "       and t.{status} = {held}\n       and o.is_held\n"
+CLAIMS_AGAIN = (
+    " where o.key not in (\n         select k.key from poller.claim as c, unnest(c.keys) as k (key)\n"
+    "          where c.handler_id = %(handler)s and c.lease <> all (%(seen)s::uuid[]))\n   and"
+)
+NOT_LEASED = (
+    "       and a.key not in (\n             select k.key from poller.claim as c, unnest(c.keys) as k (key)\n"
+    "              where c.handler_id = %(handler)s)\n"
+)
+CONTROLS = (
+    Control(
+        "fence of an outcome",
+        "sql/settle.sql",
+        "       and o.is_held\n       and o.to_status",
+        "       and o.to_status",
+        (RACES,),
+    ),
+    Control(
+        "fence of simple moves",
+        "sql/settle_moved.sql",
+        "       and ((o.lease_no, o.poller_key) in (select h.lease_no, unnest(h.keys) from held as h)) is true\n",
+        "",
+        (RACES,),
+    ),
+    Control("compare and set", "sql/settle.sql", HELD_AND_SAME, "       and o.is_held\n", (RACES,)),
+    Control(
+        "compare and set of simple moves",
+        "sql/settle_moved.sql",
+        "       and t.{status} = {held}\n",
+        "",
+        (RACES,),
+    ),
+    Control("second look for leases", "sql/take.sql", CLAIMS_AGAIN, " where", (RACES,)),
+    Control(
+        "leases seen before are those that were seen",
+        "sql/take.sql",
+        "c.lease <> all (%(seen)s::uuid[])",
+        "c.lease <> all (%(seen)s::uuid[]) and false",
+        (RACES,),
+    ),
+    Control(
+        "second look for attempts",
+        "sql/take.sql",
+        "a.key = o.key limit 1) is null)",
+        "a.key = o.key limit 1) is null or true)",
+        (RACES,),
+    ),
+    Control(
+        "first look leaves leased rows out",
+        "sql/claim.sql",
+        "c.handler_id = %(handler)s and {claimed_after}",
+        "c.handler_id = %(handler)s and false",
+        (STATEFUL,),
+    ),
+    Control(
+        "first look leaves rows in trouble out",
+        "sql/claim.sql",
+        "a.key = {key} limit 1) is null)",
+        "a.key = {key} limit 1) is null or true)",
+        (STATEFUL,),
+    ),
+    Control(
+        "row locks that children do not wait for",
+        "sql/claim.sql",
+        "for no key update of t",
+        "for update of t",
+        (RACES,),
+    ),
+    Control("locked rows are skipped", "sql/claim.sql", "skip locked", "", ("tests/test_tables.py", RACES)),
+    Control(
+        "a retry is taken once",
+        "sql/retake.sql",
+        NOT_LEASED,
+        "",
+        (RACES, STATEFUL),
+    ),
+    Control(
+        "a parked row is not retried",
+        "sql/due_retries.sql",
+        "   and a.state <> 'parked'\n   and a.next_at",
+        "   and a.next_at",
+        (STATEFUL,),
+    ),
+    Control(
+        "a retry waits for its time",
+        "sql/due_retries.sql",
+        "   and a.next_at <= poller.now()\n   and (not",
+        "   and (not",
+        ("tests/test_testing.py", "tests/test_policy.py", "tests/test_handlers.py"),
+    ),
+    Control(
+        "suspects run apart",
+        "sql/due_retries.sql",
+        "   and (not a.isolated or a.key = (select key from suspect))\n",
+        "",
+        (RACES,),
+    ),
+    Control(
+        "one suspect in a worker",
+        "poller/claimer.py",
+        "isolated=not self._isolated)",
+        "isolated=True)",
+        (RACES,),
+    ),
+    Control(
+        "a dead worker cannot beat",
+        "sql/beat.sql",
+        "     where id = %(worker)s and died_at is null\n",
+        "     where id = %(worker)s\n",
+        ("tests/test_idle.py",),
+    ),
+    Control("only the dead are swept", "sql/dead_claims.sql", "w.died_at is not null and ", "", (STATEFUL,)),
+    Control(
+        "leases of unknown handlers are left",
+        "sql/dead_claims.sql",
+        " and c.handler_id = any(%(handlers)s::integer[])\n         order",
+        "\n         order",
+        ("tests/test_fleet.py::test_leases_of_handlers_that_a_process_does_not_know_are_left_alone",),
+    ),
+    Control(
+        "a crash counts as an attempt",
+        "poller/sweeper.py",
+        "attempt = dead.attempt + 1",
+        "attempt = dead.attempt",
+        (STATEFUL,),
+    ),
+    Control(
+        "the dead's sessions are ended",
+        "poller/sweeper.py",
+        "            self._store.end_sessions(supervisor, pid)\n",
+        "",
+        (
+            "tests/faults/test_steps.py::test_g3_workers_stopped_at_each_step_beyond_their_leases_change_nothing_afterwards",
+        ),
+    ),
+    Control(
+        "a transaction ends with its lease",
+        "poller/transaction.py",
+        'if any(became == "late" for _, became in settled):',
+        "if False:",
+        ("tests/test_transactional.py",),
+    ),
+    Control(
+        "rows are looked at again in their transaction",
+        "sql/lock_rows.sql",
+        " where t.{status} = {held}\n",
+        "",
+        ("tests/test_transactional.py",),
+    ),
+    Control(
+        "ctx.settle is fenced",
+        "poller/store.py",
+        "        if became != Verdict.MOVED:\n",
+        "        if False:\n",
+        ("tests/test_ctx_settle.py",),
+    ),
+    Control(
+        "an outcome is said once",
+        "poller/executor.py",
+        "                if not ours:\n                    raise TimedOut  # noqa: TRY301 - to roll back\n",
+        "",
+        ("tests/test_transactional.py",),
+    ),
+    Control(
+        "claims at a limit do not overlap",
+        "sql/claim_alone.sql",
+        "pg_try_advisory_xact_lock(hashtextextended('poller claim ' || %(handler)s, 0))",
+        "true",
+        ("tests/test_limits.py",),
+    ),
+    Control(
+        "what is in flight counts at a limit",
+        "sql/room.sql",
+        "coalesce(sum(cardinality(c.keys)), 0)",
+        "0",
+        ("tests/test_limits.py",),
+    ),
+    Control(
+        "what was begun counts at a rate",
+        "sql/room.sql",
+        "coalesce(sum(s.rows), 0)",
+        "0",
+        ("tests/test_limits.py",),
+    ),
+    Control(
+        "a row that would begin late is given back",
+        "poller/executor.py",
+        "if now <= task.lease.begin_by or not self._is_late(task):",
+        "if True:",
+        ("tests/test_limits.py",),
+    ),
+    Control(
+        "a slot is one run",
+        "sql/plan_runs.sql",
+        "    on conflict (job, planned_at) do nothing\n",
+        "",
+        ("tests/test_scheduler.py",),
+    ),
+    Control(
+        "an answer is one that may be given",
+        "poller/outcome.py",
+        "    if move.status not in handler.to:\n",
+        "    if False:\n",
+        (
+            "tests/test_handlers.py",
+            "tests/test_batch.py",
+            "tests/test_transactional.py",
+            "tests/test_testing.py",
+        ),
+    ),
+    Control(
+        "results are kept through a fault",
+        "poller/settler.py",
+        "                self._keep(results)\n                raise\n",
+        "                raise\n",
+        ("tests/test_fleet.py::test_g1_the_fleet_outlives_postgres",),
+    ),
+    Control(
+        "what a worker has forgotten is given back",
+        "poller/claimer.py",
+        "        if self._in_doubt and monotonic() >= self._look_again_at:\n",
+        "        if False:\n",
+        (
+            "tests/faults/test_postgres.py::test_g3_a_fleet_goes_on_over_a_database_that_was_set_back",
+            "tests/faults/test_network.py::test_g5_commits_whose_replies_are_lost_count_once",
+        ),
+    ),
+    Control(
+        "what comes between two looks is looked for",
+        "poller/claimer.py",
+        "                self._rest(binding, seconds, came[binding])\n",
+        "                self._rest(binding, seconds, self._positions[binding].came)\n",
+        (RACES,),
+    ),
+    Control(
+        "a poll finds what nobody announced",
+        "poller/claimer.py",
+        "        return max(0.0, min([self._turn_at, *ends]) - now)",
+        "        return 3600.0",
+        ("tests/test_fleet.py::test_g1_without_triggers_a_row_is_taken_within_the_poll_interval",),
+    ),
+    Control(
+        "turns are taken",
+        "poller/turn.py",
+        "        if self.workers <= 1:\n",
+        "        if True:\n",
+        ("tests/test_idle.py",),
+    ),
+    Control(
+        "a supervisor that does not hear looks often",
+        "poller/sweeper.py",
+        "PERIOD if deaths.strangers or not hears else",
+        "",
+        ("tests/test_idle.py",),
+    ),
+    Control(
+        "a stop is bounded",
+        "poller/supervisor.py",
+        "        if not within(seconds, lambda: statuses.extend(site.end() for site in self._sites)):\n",
+        "        if statuses.extend(site.end() for site in self._sites):\n",
+        ("tests/faults/test_network.py::test_a_stop_is_bounded_behind_a_silent_wire",),
+    ),
+    Control(
+        "names are composed",
+        "poller/queries.py",
+        '.replace(b"%", b"%%")',
+        "",
+        ("tests/test_queries.py", "tests/test_tables.py"),
+    ),
+    Control(
+        "an old row is looked at again under its lock",
+        "sql/purge_batch.sql",
+        '     where listed."~needed" is null and {due}\n',
+        '     where listed."~needed" is null\n',
+        ("tests/test_purge.py",),
+    ),
+)
+
+
+def caught(control: Control, copy: Path) -> tuple[bool, str]:
+    """Run the tests without the guard; return whether they failed, and the first that did."""
+    file = copy / control.file
+    whole = file.read_text()
+    file.write_text(whole.replace(control.old, control.new, 1))
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-rf", *control.tests],
+            cwd=copy,
+            env=os.environ | {"PYTHONPATH": str(copy)},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return True, "they did not end"
+    finally:
+        file.write_text(whole)
+    failed = [line for line in ended.stdout.splitlines() if line.startswith("FAILED ")]
+    if ended.returncode not in (0, 1):
+        return False, f"pytest ended with {ended.returncode}: {ended.stdout[-200:]}"
+    return bool(failed), failed[0].partition("::")[2].partition(" ")[0] if failed else ""
+
+
+def main(names: list[str]) -> int:
+    """Run the controls of these names, or all; return 1 if one was not caught."""
+    chosen = [each for each in CONTROLS if not names or each.guard in names]
+    table = Table("guard taken away", "caught by", "s", title="negative controls")
+    missed = 0
+    with tempfile.TemporaryDirectory() as folder, Progress(console=Console(stderr=True)) as progress:
+        copy = Path(folder)
+        for each in COPIED:
+            _copy(ROOT / each, copy / each)
+        task = progress.add_task("", total=len(chosen))
+        for control in chosen:
+            progress.update(task, description=control.guard)
+            began = monotonic()
+            is_caught, by = caught(control, copy)
+            missed += not is_caught
+            table.add_row(
+                control.guard, by if is_caught else f"[red]NOT CAUGHT {by}", f"{monotonic() - began:.0f}"
+            )
+            progress.advance(task)
+    Console().print(table)
+    Console().print(f"{len(chosen) - missed} of {len(chosen)} are caught")
+    return int(missed > 0)
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+    else:
+        shutil.copy(source, target)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
