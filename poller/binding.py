@@ -185,6 +185,9 @@ class Binding:
         """What comes first: the handler's own order, else the primary key's."""
         if self.handler.order_by is not None:
             return trusted(self.handler.order_by)
+        return self._key_order()
+
+    def _key_order(self) -> sql.Composed:
         return sql.SQL(", ").join(sql.Identifier("t", name) for name in self.table.key)
 
     def settle(self, columns: tuple[str, ...] = (), *, shown: bool = True) -> sql.Composed:
@@ -215,6 +218,7 @@ class Binding:
             key=self.table.key_text(),
             claimed_columns=self._claimed(),
             after=sql.SQL("{} > {}").format(self.table.key_columns(), values) if after else _TRUE,
+            key_order=self._key_order(),
         )
 
     def _claim(self, name: str, **parts: sql.Composable) -> sql.Composed:
