@@ -28,9 +28,11 @@ if TYPE_CHECKING:
 
 OLDEST_SERVER = 140000
 
+_QUOTED = re.compile(r'".*"', re.DOTALL)
 _NAMED = re.compile(r"([A-Za-z_][\w-]*)=(postgres(?:ql)?(?:\+\w+)?://.*)", re.DOTALL)
 
 # The classes of SQLSTATE that say nothing about the rows (Postgres docs, appendix A).
+_ABOUT_DATA = "22"  # messages of this class quote the value, not a name
 _CONFLICT = ("40", "55P03")
 _PASSING = ("08", "40", "53", "55", "57", "58", "25", "XX", "0A")
 
@@ -228,9 +230,13 @@ def _first_line(error: BaseException) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """Return what an error says in one line: of Postgres' own, its primary message."""
+    """Return what an error says in one line: of Postgres' own, its primary message, without a row's values."""
     primary = error.diag.message_primary if isinstance(error, psycopg.Error) else None
-    return " ".join(primary.split()) if primary else _first_line(error)
+    if not primary:
+        return _first_line(error)
+    if (getattr(error, "sqlstate", None) or "").startswith(_ABOUT_DATA):
+        primary = _QUOTED.sub('"…"', primary)
+    return " ".join(primary.split())
 
 
 def is_passing(error: BaseException) -> bool:
