@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from poller.failpoints import reach
 from poller.lease import Lease, Result, Task
 from poller.outcome import Crashed, of_error
+from poller.service import BACKOFF_MOST
 from poller.settler import Settler
 from poller.telemetry import event, problem
 
@@ -37,7 +38,9 @@ PERIOD = 0.7  # seconds between two looks: with SECOND_LOOK, a death is found wi
 SELDOM = 10.0  # if there is nobody whose death could be seen by that alone
 SECOND_LOOK = 0.25
 LEASES = 20  # settled in one round
-PATIENCE = 10.0  # seconds of connection before a lapsed heartbeat counts
+PATIENCE = (
+    BACKOFF_MOST + 1.0
+)  # seconds of connection before a lapsed heartbeat counts: others come back meanwhile
 
 
 class Sweeper:

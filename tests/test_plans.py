@@ -193,7 +193,7 @@ def test_hot_statements_go_through_little_more_than_they_take(
 def test_nor_do_they_beside_a_million_finished_rows(
     db: psycopg.Connection[Any], link: Link, analyzed: Any, each: int
 ) -> None:
-    """Whether many are pending or few. (Of very many, before the first ANALYZE, a claim may sort them all.)"""
+    """Whether many are pending or few; of very many, before the first ANALYZE, a claim may sort them all."""
     _fill(db, "bigint", analyzed=analyzed, rows=1_100_000, each=each)
     binding, worker = _joined(db, link)
     for mode in ("force_custom_plan", "force_generic_plan"):
