@@ -11,7 +11,7 @@ QUIETLY := --quiet --quiet --disable-pip-version-check
 CODE := poller handlers tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench bench-peers controls chaos coverage clean
+.PHONY: help run test check format bench bench-peers controls chaos coverage lock clean
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
@@ -53,6 +53,13 @@ chaos: $(DEVELOPED) ## Ten minutes of kills, stops and cuts under load; then an 
 
 coverage: $(DEVELOPED) ## Run the tests, and show what they leave out
 	$(BIN)/pytest --cov --cov-report=term
+
+lock: $(DEVELOPED) ## Write down what development is done with, by hash: requirements-dev.txt
+	@$(BIN)/pip install $(QUIETLY) pip-tools
+	@{ sed -n '/^#/p;/^#/!q' requirements-dev.txt; $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
+	  --extra dev --extra embedded --no-header --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
+	  --output-file - pyproject.toml; } > requirements-dev.new
+	@mv requirements-dev.new requirements-dev.txt
 
 clean: ## Remove all that was made here, the embedded database included
 	@[ ! -x $(BIN)/poller ] || $(BIN)/poller db stop

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -112,3 +113,17 @@ def test_the_face_and_the_help_import_nothing_heavy(wheel: Path, code: str) -> N
     """A handlers module imports the face, and a person waits for the help."""
     asked = f"import atexit, sys; atexit.register(lambda: print([m for m in {HEAVY} if m in sys.modules]))\n"
     assert run_in(wheel, asked + code).splitlines()[-1] == "[]"
+
+
+def test_the_lock_has_each_direct_dependency_with_its_hashes() -> None:
+    """And it names no index and no path of anybody's machine."""
+    project = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *extras["dev"], *extras["embedded"]]
+    lock = (TOP / "requirements-dev.txt").read_text()
+    blocks = dict(re.findall(r"^([a-z0-9._-]+)==[^\n]*((?:\n    .*)*)", lock, re.MULTILINE))
+    for each in wanted:
+        name = re.split(r"[^\w.-]", each)[0].lower().replace("_", "-")
+        assert "--hash=sha256:" in blocks[name], name
+    assert "http" not in lock.replace("httpcore", "").replace("httpx", "")
+    assert not re.search(r"^--(index|find|extra-index)", lock, re.MULTILINE)
