@@ -76,7 +76,7 @@ def test_neither_is_ever_said(tmp_path: Path, url: str, db: psycopg.Connection[A
         question = "select count(*) from poller.history where verdict in ('parked', 'failed')"
         wait_until("rows have failed", lambda: (db.execute(question).fetchone() or (0,))[0] >= 10)
         said += _names(db, fleet.pid)
-        for command in COMMANDS:
+        for command in COMMANDS if log_format == "text" else ():
             ended = project.run(*command.split())
             said += [ended.stdout, ended.stderr]
         away = secret_url.replace("port=", "port=1")
