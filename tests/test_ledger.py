@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from tests.harness import Project, workers_of
+from tests.harness import Project, wait_until
 from tests.servers import cluster
 
 if TYPE_CHECKING:
@@ -81,10 +81,19 @@ def harass(fleet: Process, server: Cluster, seed: int) -> int:
             server.start()
         with contextlib.suppress(psycopg.Error, ProcessLookupError):
             with psycopg.connect(server.url, autocommit=True) as db:
-                workers = workers_of(db)
-            if workers:
-                os.kill(chance.choice(workers)[1], signal.SIGKILL)
+                busy = wait_until("a worker has rows", lambda: _busy(db) or fleet.popen.poll() is not None)
+            if isinstance(busy, list):
+                os.kill(chance.choice(busy), signal.SIGKILL)
     return fleet.wait(90)
+
+
+def _busy(db: psycopg.Connection[Any]) -> list[int]:
+    """Return the processes of the workers that hold rows."""
+    rows = db.execute(
+        "select distinct w.pid from poller.worker as w join poller.claim as c on c.worker_id = w.id"
+        " where w.died_at is null order by 1"
+    )
+    return [pid for (pid,) in rows]
 
 
 @pytest.mark.parametrize(("how", "rows"), [("transactional", 4000), ("ctx.settle", 2000)])
