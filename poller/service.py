@@ -18,7 +18,7 @@ from poller.telemetry import event, problem
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-JITTER = 0.1  # of a delay, but no more than of a second
+JITTER = 0.1  # of a delay, but no more than of a second; later, never sooner: it may not be time yet
 BACKOFF_FIRST = 0.1
 BACKOFF_MOST = 5.0
 
@@ -69,7 +69,7 @@ class Loop(threading.Thread):
             if self._failures:
                 self._stopping.wait(delay)  # a wake-up does not shorten what is there to spare the server
             elif delay > 0:
-                self._wake.wait(delay + JITTER * min(delay, 1.0) * random.uniform(-1, 1))  # noqa: S311
+                self._wake.wait(delay + JITTER * min(delay, 1.0) * random.random())  # noqa: S311
 
     def _round(self) -> float:
         try:
