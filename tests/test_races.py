@@ -142,6 +142,38 @@ def test_g2_leases_that_need_no_second_look_hide_no_newer_one(
     assert db.execute("select count(*) from poller.claim").fetchone() == (3,)
 
 
+def test_a_claim_does_not_wait_for_a_row_that_somebody_edits(
+    db: psycopg.Connection[Any], join: NewWorker, binding: Binding
+) -> None:
+    """It takes the others."""
+    with psycopg.connect(db.info.dsn) as person:
+        person.execute("update thing set status = 'pending' where id = 1")
+        worker = join(binding)
+        worker.link.connection.execute("set lock_timeout = '100ms'")
+        assert [task.key for task in worker.claim()] == ["2", "3"]
+
+
+def test_g2_a_claim_of_retries_with_an_old_snapshot_takes_none_that_is_claimed(
+    join: NewWorker, slow_binding: Binding, binding: Binding, gate: psycopg.Connection[Any]
+) -> None:
+    """As with fresh rows: the second look sees what the first one's snapshot could not."""
+    late, early = join(slow_binding), join(binding)
+    early.fail(early.claim())
+    found: list[Task] = []
+
+    def claim() -> None:
+        found.extend(late.store.claim_retries(slow_binding, late.id, 10, isolated=True).tasks)
+
+    thread = threading.Thread(target=claim)
+    thread.start()
+    _wait_at_gate(gate)
+    taken = early.store.claim_retries(binding, early.id, 10, isolated=True).tasks
+    _open(gate)
+    thread.join(30)
+    assert len(taken) == 3
+    assert found == []
+
+
 def test_a_worker_claims_nothing_that_it_holds_itself_when_it_begins_at_the_top_again(
     join: NewWorker, binding: Binding
 ) -> None:
