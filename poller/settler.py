@@ -110,10 +110,13 @@ class Settler:
 
     def _write(self, batch: list[Result]) -> None:
         groups = deque(self._grouped(batch))
-        while groups:
-            results = groups.popleft()
-            with self._keeping(*groups):
-                self._settle(results)
+        try:
+            while groups:
+                results = groups.popleft()
+                with self._keeping(*groups):
+                    self._settle(results)
+        finally:
+            self._batch = []  # what could not be written is waiting again
 
     def recover(self) -> None:
         """Start over on a new connection."""
@@ -137,7 +140,7 @@ class Settler:
         return batch
 
     def tasks(self) -> list[Task]:
-        """Return those whose results are not written yet, and those just written."""
+        """Return those whose results are not written yet."""
         return [result.task for result in [*list(self._results), *self._batch]]
 
     def _grouped(self, batch: list[Result]) -> Iterable[list[Result]]:
