@@ -94,7 +94,10 @@ class Chaos:
 
     def _victim(self, db: psycopg.Connection[Any]) -> tuple[int, int, list[str]]:
         """Choose a worker; return its id, its process and its leases."""
-        worker, pid = self._random.choice(workers_of(db))
+        workers = workers_of(db)
+        if not workers:
+            raise ProcessLookupError  # all of them have just been struck
+        worker, pid = self._random.choice(workers)
         leases = db.execute("select lease::text from poller.claim where worker_id = %s", [worker])
         return worker, pid, [row[0] for row in leases]
 
