@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
+from poller.database import reason
 from poller.errors import ConfigurationError
 from poller.lease import Lease, Result, Task
 from poller.outcome import Verdict, not_shown, released
@@ -337,7 +338,7 @@ class Claimer:
 
     def _put_out_of_order(self, binding: Binding, error: psycopg.Error) -> None:
         """Leave a handler out for a while; its table is looked at anew by then."""
-        problem(f"{binding}: {str(error).splitlines()[0]}; tried again in {OUT_OF_ORDER:.0f}s")
+        problem(f"{binding}: {reason(error)}; tried again in {OUT_OF_ORDER:.0f}s")
         self._positions[binding] = Position(held_until=monotonic() + OUT_OF_ORDER)
         self._more.discard(binding)
         with contextlib.suppress(ConfigurationError):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
+from poller.database import reason
 from poller.telemetry import event, problem
 
 if TYPE_CHECKING:
@@ -91,8 +92,8 @@ class Loop(threading.Thread):
 
 
 def _describe(error: Exception) -> str:
-    """Return the first line of a database's error, or the kind of any other with its text."""
+    """Return what a database's error says, or the kind of any other with its text."""
+    if isinstance(error, psycopg.Error):
+        return reason(error)
     lines = str(error).strip().splitlines()
-    if isinstance(error, psycopg.Error) and lines:
-        return lines[0]
     return f"{type(error).__name__}: {lines[0] if lines else ''}"

@@ -125,29 +125,37 @@ def test_a_server_that_becomes_read_only_is_waited_for(own: tuple[Cluster, Proje
 
 
 @pytest.mark.fault("F9")
-def test_a_server_without_free_connections_is_waited_for(
-    project: Project, db: psycopg.Connection[Any]
-) -> None:
-    """The sessions that it has go on; those that it cannot have, it asks for again."""
-    make_rows(db, 100)
-    project.handlers(transactional(0.01))
-    project.start("run", "--workers", "1")
-    wait_until("it is under way", lambda: len(began(project)) > 5)
-    row = db.execute("select count(*) from pg_stat_activity where datname = current_database()").fetchone()
-    assert row is not None
-    name = db.info.dbname
-    db.execute(f'alter database "{name}" connection limit {row[0]}')
-    superuser = db.execute("select rolsuper from pg_roles where rolname = current_user").fetchone()
-    ended = db.execute(
-        "select pg_terminate_backend(pid) from pg_stat_activity"
-        " where datname = current_database() and application_name like 'poller %'"
-    )
-    assert ended.rowcount > 2
-    assert superuser is not None
-    time.sleep(1.0)
-    db.execute(f'alter database "{name}" connection limit -1')
-    wait_until_done(db)
-    audit(project, db, effects=True)
+def test_a_server_without_free_connections_is_waited_for(own: tuple[Cluster, Project]) -> None:
+    """Others have taken all that there are, those of the fleet too; it asks for its own again until it has them."""
+    server, project = own
+    with _connected(server) as db:
+        db.execute("alter system set max_connections = 25")
+    server.restart()
+    with _connected(server) as db, contextlib.ExitStack() as others:
+        make_rows(db, 200)
+        project.handlers(transactional(0.01))
+        fleet = project.start("run", "--workers", "1")
+        wait_until("it is under way", lambda: len(began(project)) > 5)
+        ending = (
+            "select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'poller %'"
+        )
+
+        def shut_out() -> bool:
+            ended = db.execute(ending).rowcount
+            with contextlib.suppress(psycopg.OperationalError):
+                while True:
+                    others.enter_context(psycopg.connect(server.url))
+            return not ended
+
+        wait_until("it has no session, and none is to be had", shut_out)
+        time.sleep(1.5)  # it asks, in vain
+        assert db.execute(ending).rowcount == 0
+        left = db.execute("select from thing where status = 'pending'").rowcount
+        assert left > 0
+        others.close()
+        wait_until_done(db)
+        audit(project, db, effects=True)
+    assert fleet.popen.poll() is None
 
 
 @pytest.mark.fault("F30")
@@ -330,9 +338,7 @@ def test_the_defaults_of_the_database_do_not_change_what_is_promised(
 
 @pytest.mark.fault("F26")
 @pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
-def test_a_database_of_another_encoding_is_served_or_refused_in_one_line(
-    server: str, tmp_path: Path, encoding: str
-) -> None:
+def test_a_database_of_another_encoding_is_served(server: str, tmp_path: Path, encoding: str) -> None:
     """Its texts come as they are; bytes that are no text keep nobody else's rows from being handled."""
     with fresh_database(server) as url, psycopg.connect(url, autocommit=True) as db:
         name = f"{db.info.dbname}_{encoding.lower()}"
@@ -354,12 +360,9 @@ def _with_encoding(url: str, folder: Path) -> None:
         )
         project.handlers(leased())
         done = project.run("run", "--drain")
+        assert done.returncode == 0, done.stderr
         assert "Traceback" not in done.stderr
-        if done.returncode == 0:
-            audit(project, db)
-        else:
-            assert done.returncode == 2
-            assert len(done.stderr.strip().splitlines()) <= 2
+        audit(project, db)
 
 
 @pytest.mark.fault("F35")

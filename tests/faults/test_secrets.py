@@ -32,6 +32,9 @@ def wrong(row): return Transition("normal", number=row.secret)
 @handler("thing", status="slow", to="normal", timeout="200ms", attempts=1)
 def slow(row, ctx): ctx.cancelled.wait(5)
 
+@handler("thing", status="other", to="normal", where="secret::int > 0")
+def unreadable(row): pass
+
 @cron("* * * * * *")
 def job(): pass
 """
@@ -75,6 +78,7 @@ def test_neither_is_ever_said(tmp_path: Path, url: str, db: psycopg.Connection[A
         wait_until("they are there", lambda: len(workers_of(db)) == 2)
         question = "select count(*) from poller.history where verdict in ('parked', 'failed')"
         wait_until("rows have failed", lambda: (db.execute(question).fetchone() or (0,))[0] >= 10)
+        fleet.wait_for_log("invalid input syntax")
         said += _names(db, fleet.pid)
         for command in COMMANDS if log_format == "text" else ():
             ended = project.run(*command.split())
