@@ -1,9 +1,9 @@
 """Plans the slots of jobs: for each slot that has come, one row of `poller.run`.
 
 The model. A job's row says up to when its slots have been decided and when the next one is. A round takes an
-advisory lock (one planner at a time saves work), reads the jobs that are due together with the database's
-clock, enters their runs and moves the rows on, all in one transaction. That a slot fires once rests on the
-unique key (job, planned_at), not on the lock.
+advisory lock, reads the jobs that are due together with the database's clock, enters their runs and moves the
+rows on, all in one transaction. That a slot fires once rests on the unique key (job, planned_at), not on the
+lock: the lock saves work, and lets the count of unfinished runs see what the planner before has committed.
 
 What may be trusted: nothing but the database's clock, read in the round that uses it. A planner that slept
 finds more slots than one; the misfire policy says which of them run, and none of the policies looks at more

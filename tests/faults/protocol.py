@@ -7,7 +7,6 @@ a statement sees what was committed when it began (its snapshot), but a row that
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -100,6 +99,24 @@ class Protocol:
             if row.status == "pending" and state.edits < 1 and not _is_locked(state, at):
                 yield f"{at} is edited", _row(state, at, row._replace(status="edited"))._replace(edits=1)
 
+    def broken(self, state: State) -> str | None:
+        """Return which promise a state breaks, if any."""
+        held = [claim[2] for claim in state.claims]
+        if len(held) != len(set(held)):
+            return "a row is held by two leases"
+        for row in state.rows:
+            for is_broken, why in (
+                (row.stale, "who had lost a lease has moved the row"),
+                (row.moves > 1, "a row has moved twice"),
+                (row.overwritten, "a person's edit was overwritten"),
+                (row.starts > row.leases, "a handler was begun without a lease of its own"),
+                (row.leases > ATTEMPTS, "a row that ends with its workers is handed out for ever"),
+                (row.attempts > row.leases - row.moves, "an attempt was counted that never was"),
+            ):
+                if is_broken:
+                    return why
+        return None
+
     def _claim(self, state: State, number: int, worker: Worker) -> Iterator[tuple[str, State]]:
         if not worker.alive:
             return  # the lease's foreign key, and its own beat, keep it from that
@@ -188,50 +205,6 @@ class Protocol:
             back = row._replace(attempts=attempts, parked=row.parked or attempts >= ATTEMPTS)
             claims = tuple(each for each in state.claims if each != claim)
             yield "the sweeper settles", _row(rest._replace(claims=claims), claim[2], back)
-
-
-def broken(state: State) -> str | None:
-    """Return which promise a state breaks, if any."""
-    held = [claim[2] for claim in state.claims]
-    if len(held) != len(set(held)):
-        return "a row is held by two leases"
-    for row in state.rows:
-        for is_broken, why in (
-            (row.stale, "who had lost a lease has moved the row"),
-            (row.moves > 1, "a row has moved twice"),
-            (row.overwritten, "a person's edit was overwritten"),
-            (row.starts > row.leases, "a handler was begun without a lease of its own"),
-            (row.leases > ATTEMPTS, "a row that ends with its workers is handed out for ever"),
-            (row.attempts > row.leases - row.moves, "an attempt was counted that never was"),
-        ):
-            if is_broken:
-                return why
-    return None
-
-
-def search(protocol: Protocol) -> tuple[int, list[str] | None]:
-    """Go through all states; return how many there are, and the shortest way to one that breaks a promise."""
-    first = protocol.start()
-    came: dict[State, tuple[State, str] | None] = {first: None}
-    queue = deque([first])
-    while queue:
-        state = queue.popleft()
-        why = broken(state)
-        if why:
-            return len(came), [*_way(came, state), why]
-        for step, following in protocol.steps(state):
-            if following not in came:
-                came[following] = (state, step)
-                queue.append(following)
-    return len(came), None
-
-
-def _way(came: dict[State, tuple[State, str] | None], state: State) -> list[str]:
-    steps: list[str] = []
-    while (before := came[state]) is not None:
-        state, step = before
-        steps.insert(0, step)
-    return steps
 
 
 def _is_locked(state: State, at: int) -> bool:
