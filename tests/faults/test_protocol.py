@@ -1,4 +1,4 @@
-"""The protocols of leases and of slots, searched through: no order of steps breaks a promise, and each guard is needed."""
+"""The protocols of leases and of slots, searched through: no order of steps breaks a promise; each guard is needed."""
 
 from __future__ import annotations
 
