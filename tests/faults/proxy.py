@@ -12,7 +12,7 @@ _COMMIT = b"COMMIT"
 
 
 class Proxy:
-    """Takes TCP connections on 127.0.0.1 and hands what comes to the socket of a local server, and back.
+    """Takes TCP connections on 127.0.0.1 and hands what comes to a server, and back.
 
     Attributes:
         forwards: what comes is handed on; else it is swallowed, and nobody is told (a black hole).
@@ -22,7 +22,8 @@ class Proxy:
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         hosts = parse_qs(parts.query).get("host") or [parts.hostname or ""]
-        self._socket = f"{unquote(hosts[0])}/.s.PGSQL.{parts.port or 5432}"
+        self._host = unquote(hosts[0])
+        self._server_port = parts.port or 5432
         self._name = f"{parts.username or 'postgres'}@127.0.0.1"
         self._database = parts.path
         self.forwards = True
@@ -67,9 +68,14 @@ class Proxy:
         self._loop.run_until_complete(asyncio.sleep(0))
         self._loop.close()
 
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self._host.startswith("/"):
+            return await asyncio.open_unix_connection(f"{self._host}/.s.PGSQL.{self._server_port}")
+        return await asyncio.open_connection(self._host, self._server_port)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            far_reader, far_writer = await asyncio.open_unix_connection(self._socket)
+            far_reader, far_writer = await self._connect()
         except OSError:
             writer.transport.abort()
             return

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
-import socket
-import subprocess
 import time
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlsplit
 
 import psycopg
 import pytest
@@ -233,34 +229,3 @@ def test_a_start_without_the_right_to_migrate_beside_an_older_schema_says_what_t
     assert refused.returncode == 2
     assert "poller migrate" in refused.stderr
     assert db.execute("select status from thing").fetchall() == [("pending",)]
-
-
-@pytest.mark.fault("F12")
-@pytest.mark.skipif(shutil.which("pgbouncer") is None, reason="pgbouncer is not installed here")
-def test_behind_pgbouncer_check_says_what_is_lost(
-    url: str, db: psycopg.Connection[Any], tmp_path: Path
-) -> None:
-    """In transaction mode, which is the worst case."""
-    parts = urlsplit(url)
-    host = (parse_qs(parts.query).get("host") or [parts.hostname])[0]
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    ini = tmp_path / "pgbouncer.ini"
-    ini.write_text(
-        f"[databases]\n* = host={host} port={parts.port or 5432}\n[pgbouncer]\nlisten_addr=127.0.0.1\n"
-        f"listen_port={port}\nauth_type=any\npool_mode=transaction\nunix_socket_dir=\nuser=nobody\n"
-        "ignore_startup_parameters=extra_float_digits\ndefault_pool_size=10\n"
-    )
-    ini.chmod(0o644)
-    pooler = subprocess.Popen(["pgbouncer", "-q", ini])
-    try:
-        with Project(tmp_path, f"postgresql://postgres@127.0.0.1:{port}{parts.path}") as project:
-            make_rows(db, 5)
-            project.handlers(leased())
-            wait_until("it answers", lambda: not socket.socket().connect_ex(("127.0.0.1", port)))
-            checked = project.run("check")
-            assert "pooler" in checked.stdout + checked.stderr
-    finally:
-        pooler.terminate()
-        pooler.wait(10)

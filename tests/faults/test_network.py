@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import socket
+import subprocess
 import time
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -144,3 +148,51 @@ def test_g1_a_listener_that_went_deaf_misses_nothing_for_longer_than_a_poll(
         wait_until("it is done", lambda number=number: len(began(project)) == number, timeout=5)
     wait_until_done(db)
     audit(project, db)
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture
+def pooler(wire: Proxy, tmp_path: Path) -> Iterator[str]:
+    """The database's URL by way of pgbouncer in transaction mode, which is the worst of poolers."""
+    if shutil.which("pgbouncer") is None:
+        pytest.skip("pgbouncer is not installed here")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = urlsplit(wire.url)
+    ini = tmp_path / "pgbouncer.ini"
+    ini.write_text(
+        f"[databases]\n* = host=127.0.0.1 port={server.port} user={server.username}\n"
+        f"[pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port={port}\nauth_type=any\npool_mode=transaction\n"
+        + ("user=nobody\n" if os.geteuid() == 0 else "")
+    )
+    process = subprocess.Popen(["pgbouncer", "-q", ini])
+    try:
+        wait_until("it answers", lambda: _answers(port))
+        yield f"postgresql://{server.username}@127.0.0.1:{port}{server.path}"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@pytest.mark.fault("F12")
+def test_behind_pgbouncer_check_and_run_say_what_is_lost_and_rows_are_done_once(
+    pooler: str, db: psycopg.Connection[Any], tmp_path: Path
+) -> None:
+    """A worker that is killed is noticed by its lease."""
+    make_rows(db, 3000)
+    with Project(tmp_path, pooler) as project:
+        project.handlers(leased())
+        checked = project.run("check")
+        assert checked.returncode == 0
+        assert "warning: database: a pooler stands before the database" in checked.stdout
+        running = project.start("run", "--workers", "2", "--lease", "3s")
+        wait_until("it works", lambda: len(began(project)) > 10)
+        os.kill(workers_of(db)[0][1], signal.SIGKILL)
+        wait_until_done(db)
+        audit(project, db)
+        assert "no notifications, no instant recovery" in running.log
