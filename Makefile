@@ -26,7 +26,7 @@ run: $(USED) ## Index Python's standard library with four workers, until Ctrl-C
 	@exec $(BIN)/poller run --workers 4
 
 test: check ## Check, then run the tests
-	$(BIN)/pytest -m 'not alone' --numprocesses $(TESTERS)
+	$(BIN)/pytest -m 'not alone' --numprocesses $(TESTERS) --dist worksteal
 	$(BIN)/pytest -m alone
 
 check: $(DEVELOPED) ## Check the format, the rules, the types and the floors

@@ -33,6 +33,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 import psycopg
+from psycopg import errors
 
 from poller.database import reason
 from poller.errors import ConfigurationError
@@ -54,8 +55,8 @@ HORIZON = 0.1  # seconds of work that may wait in this process
 A_THREADS_WORTH = 0.005  # seconds of work for which another thread is woken
 SHARE = 20  # a look from the beginning may take one part in so many of the time
 QUICK = 0.005  # seconds; a look this short needs no sparing
-# A fault of the connection, or a plan that an ALTER TABLE made stale: a new connection mends both.
-PASSING = (psycopg.OperationalError, psycopg.NotSupportedError)
+# A fault of the connection, a plan that an ALTER TABLE made stale, a server that was demoted: none is of one table.
+PASSING = (psycopg.OperationalError, psycopg.NotSupportedError, errors.ReadOnlySqlTransaction)
 MOVES = (Verdict.MOVED, Verdict.FAILED)
 SECOND_LOOK = 0.3  # seconds until what is unknown is looked at again
 OUT_OF_ORDER = 30.0  # seconds until a handler whose table is broken is tried again

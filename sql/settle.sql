@@ -105,11 +105,12 @@ with clock as materialized (
                   order by k.place) as keys
       from held as h
 ), given_back as (
-    delete from poller.claim as c using rest
-     where c.lease = rest.lease and rest.keys = '{{}}'
+    delete from poller.claim as c
+     where c.lease = any (array(select rest.lease from rest where rest.keys = '{{}}'))
 ), kept as (
     update poller.claim as c set keys = rest.keys from rest
-     where c.lease = rest.lease and rest.keys <> '{{}}'
+     where c.lease = rest.lease
+       and c.lease = any (array(select rest.lease from rest where rest.keys <> '{{}}'))
 ), recorded as (
     insert into poller.history
            (handler_id, key, verdict, from_status, to_status, attempt, seconds, error, worker_id, lease, at)

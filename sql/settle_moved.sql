@@ -26,18 +26,21 @@ with held as materialized (
     select m.lease_no, (%(workers)s::integer[])[m.lease_no] as worker_id, count(*) as rows
       from moved as m
      group by m.lease_no
+), rest as materialized (
+    select h.lease,
+           array(select k.key
+                   from unnest(h.keys) with ordinality as k (key, place)
+                  where (h.lease_no, k.key) not in (select m.lease_no, m.poller_key from moved as m)
+                  order by k.place) as keys
+      from held as h
+     where h.lease_no in (select e.lease_no from ended as e)
 ), given_back as (
     delete from poller.claim as c
-     using held, ended
-     where c.lease = held.lease and held.lease_no = ended.lease_no and cardinality(held.keys) = ended.rows
+     where c.lease = any (array(select rest.lease from rest where rest.keys = '{{}}'))
 ), kept as (
-    update poller.claim as c
-       set keys = array(select k.key
-                          from unnest(held.keys) with ordinality as k (key, place)
-                         where k.key not in (select m.poller_key from moved as m where m.lease_no = held.lease_no)
-                         order by k.place)
-      from held, ended
-     where c.lease = held.lease and held.lease_no = ended.lease_no and cardinality(held.keys) <> ended.rows
+    update poller.claim as c set keys = rest.keys from rest
+     where c.lease = rest.lease
+       and c.lease = any (array(select rest.lease from rest where rest.keys <> '{{}}'))
 ), recorded as (
     insert into poller.history
            (handler_id, key, verdict, from_status, to_status, attempt, seconds, worker_id, lease, at)

@@ -43,7 +43,10 @@ class Project:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for process in self.processes:
+        living = [process for process in self.processes if process.popen.poll() is None]
+        for process in living:  # all, before any is waited for
+            process.signal(signal.SIGTERM)
+        for process in living:
             process.end()
 
     def handlers(self, code: str) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import psycopg
 
 SECOND = timedelta(seconds=1)
-SOAK = float(os.environ.get("POLLER_TEST_SOAK_SECONDS", "10"))
+SOAK = float(os.environ.get("POLLER_TEST_SOAK_SECONDS", "6"))
 
 # What the jobs of these tests begin with.
 HEAD = """

@@ -161,8 +161,9 @@ def _cycle(link: Link, binding: Binding, worker: int, mode: str) -> dict[str, li
     keys = {"keys": array(task.key for task in tasks)}
     assert explaining.execute(binding.lock_rows, keys).rowcount == BATCH
     step("lock")
-    retry = Outcome(Verdict.RETRYING, delay=0.0, attempt=1, error="no")
-    assert store.settle([Result(task, retry, 0.1) for task in tasks]) == ["retrying"] * BATCH
+    failed = [Outcome(Verdict.RETRYING, delay=0.0, attempt=1, error=f"no: {task.key}") for task in tasks]
+    results = [Result(task, outcome, 0.1) for task, outcome in zip(tasks, failed, strict=True)]
+    assert store.settle(results) == ["retrying"] * BATCH
     step("settle as failed")
     again = store.claim_retries(binding, worker, BATCH, isolated=True).tasks
     assert len(again) == BATCH
@@ -196,6 +197,33 @@ def test_nor_do_they_beside_a_million_finished_rows(
     """Whether many are pending or few; of very many, before the first ANALYZE, a claim may sort them all."""
     _fill(db, "bigint", analyzed=analyzed, rows=1_100_000, each=each)
     binding, worker = _joined(db, link)
+    for mode in ("force_custom_plan", "force_generic_plan"):
+        for name, counts in _cycle(link, binding, worker, mode).items():
+            assert max(counts) <= NODES * A_NODE, (mode, name, counts)
+
+
+@pytest.mark.parametrize("deleted", [0, 3000], ids=["a new table", "all but one deleted"])
+def test_nor_when_leases_and_attempts_were_counted_at_a_bad_moment(
+    db: psycopg.Connection[Any], link: Link, deleted: int
+) -> None:
+    """Autovacuum may look when there is one of them; a batch later there are hundreds."""
+    _fill(db, "bigint", analyzed=True, each=20)
+    binding, worker = _joined(db, link)
+    of = {"handler": binding.id, "worker": worker, "deleted": deleted}
+    db.execute(
+        "insert into poller.claim (handler_id, worker_id, keys)"
+        " select %(handler)s, %(worker)s, array[(-i)::text] from generate_series(1, 1 + %(deleted)s) as i",
+        of,
+    )
+    db.execute("delete from poller.claim where keys <> '{-1}'")
+    db.execute(
+        "insert into poller.attempt (handler_id, key, state, attempt, isolated, next_at, error, visit, first_at)"
+        " select %(handler)s, -i, 'parked', 5, false, now(), 'no', gen_random_uuid(), now()"
+        " from generate_series(1, 1 + %(deleted)s) as i",
+        of,
+    )
+    db.execute("delete from poller.attempt where key <> '-1'")
+    db.execute("analyze poller.claim, poller.attempt")
     for mode in ("force_custom_plan", "force_generic_plan"):
         for name, counts in _cycle(link, binding, worker, mode).items():
             assert max(counts) <= NODES * A_NODE, (mode, name, counts)

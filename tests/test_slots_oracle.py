@@ -287,7 +287,7 @@ SHORT_REACH = timedelta(hours=4)
 
 
 @pytest.mark.fault("F18")
-@examples(800)
+@examples(120)
 @given(lines(st.none()).map(readable), places(REACH))
 def test_slots_are_those_of_cronies_loop(line: Line, place: Place) -> None:
     """Any line, in any zone, before and after any change of clocks, fires when cronie's loop would run it."""
@@ -336,7 +336,7 @@ def is_odd(zone: str, change: datetime, *, wild: bool) -> bool:
     return end - start > LARGE or bool(end.second) or (wild and bool(crooked or midnight))
 
 
-@examples(1200)
+@examples(150)
 @given(lines(st.none()).map(readable), places(REACH))
 def test_slots_are_those_of_cronsim(line: Line, place: Place) -> None:
     """cronsim, which follows Debian's cron, names the same slots wherever its rules are the same."""
@@ -348,7 +348,7 @@ def test_slots_are_those_of_cronsim(line: Line, place: Place) -> None:
     assert found == [next(theirs).astimezone(UTC) for _ in found]
 
 
-@examples(300)
+@examples(120)
 @given(lines(st.none()).map(readable), st.datetimes(datetime(1990, 1, 1), datetime(2060, 1, 1)))
 def test_rare_days_are_found_however_far(line: Line, start: datetime) -> None:
     """The next and the last slot are on the days that looking at each day finds."""
@@ -376,7 +376,7 @@ crons = st.builds(
 instants = st.datetimes(datetime(1970, 1, 1), datetime(2037, 1, 1), timezones=st.just(UTC))
 
 
-@examples(300)
+@examples(120)
 @given(rates | crons, instants, instants, st.integers(1, SOME))
 def test_slots_agree_with_each_other(
     schedule: Cron | Every, anchor: datetime, start: datetime, limit: int
@@ -403,7 +403,7 @@ delays = st.builds(FixedDelay, st.floats(0.001, 1e6))
 moments = st.builds(At, st.datetimes(datetime(1970, 1, 1), timezones=st.just(UTC)))
 
 
-@examples(400)
+@examples(150)
 @given(rates | crons | delays | moments)
 def test_the_text_of_a_schedule_is_read_back_as_its_equal(schedule: Schedule) -> None:
     """What is stored is what was meant, in whichever zone it is read."""
@@ -418,7 +418,7 @@ def test_the_text_of_a_schedule_is_read_back_as_its_equal(schedule: Schedule) ->
         assert parse(schedule.expression.lower(), schedule.tz) == schedule
 
 
-@examples(500)
+@examples(200)
 @given(st.text() | st.text(alphabet="0123456789*/-,#L? @msdh") | lines(st.none()).map(lambda line: line.text))
 def test_g10_any_text_is_a_schedule_or_refused_in_one_line(text: str) -> None:
     """Nothing that a person may type leads to another error; what is read fires."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from poller import Handler
 
 IN_ONE_DATABASE = settings(
-    max_examples=40,
+    max_examples=25,
     deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from poller.testing import Done
 
 
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows share their transaction, however slow the machine is."""
+    monkeypatch.setattr(executor, "LONGEST_TOGETHER", 60.0)
+
+
 @pytest.fixture
 def url(url: str) -> str:
     """A database with a task, and a ledger that takes each once and nothing below nought."""

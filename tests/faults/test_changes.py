@@ -13,7 +13,6 @@ from tests.harness import Project, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 KINDS = pytest.mark.parametrize("handlers", [leased, transactional])
 GATE = 4713  # an advisory lock at which handlers wait
