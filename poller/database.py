@@ -10,6 +10,7 @@ import contextlib
 import functools
 import os
 import re
+import select
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ from poller.queries import statement
 if TYPE_CHECKING:
     from collections.abc import Callable
     from uuid import UUID
+
+    from poller.bell import Bell
 
 OLDEST_SERVER = 140000
 
@@ -189,6 +192,27 @@ def is_pooled(connection: psycopg.Connection[Any]) -> bool:
     """Tell whether a pooler stands between: it hands out a process id of its own, not the backend's."""
     row = connection.execute("select pg_backend_pid()").fetchone()
     return row is not None and row[0] != connection.info.backend_pid
+
+
+def heard(connection: psycopg.Connection[Any], seconds: float, bell: Bell | None = None) -> bool:
+    """Sleep for so long, or until a notification comes or the bell is rung; tell whether one has come.
+
+    psycopg's own wait looks up ten times a second.
+    """
+    if _notified(connection):  # it came with the answer to something else
+        return True
+    ready = select.poll()
+    ready.register(connection.fileno(), select.POLLIN)
+    if bell is not None:
+        ready.register(bell.fileno(), select.POLLIN)
+    woken = ready.poll(seconds * 1000)
+    if bell is not None:
+        bell.wait(0)
+    return bool(woken) and _notified(connection)
+
+
+def _notified(connection: psycopg.Connection[Any]) -> bool:
+    return any(True for _ in connection.notifies(timeout=0, stop_after=1))
 
 
 def reachable(place: Place, name: str = "cli", *, statement_timeout: str = "60s") -> psycopg.Connection[Any]:

@@ -82,21 +82,25 @@ class Executor:
         trusted_until: returns until when (monotonic) leases may be trusted without asking the database.
         transactions: for transactional handlers.
         report_settled: called with results that are written already, and what became of them.
+        begins: called when there is something to do again.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - its collaborators
         self,
+        *,
         slots: int,
         report: Callable[[Sequence[Result]], None],
         trusted_until: Callable[[], float] = lambda: float("inf"),
         transactions: Transactions | None = None,
         report_settled: Callable[[list[tuple[Result, str]]], None] = lambda _: None,
+        begins: Callable[[], None] = lambda: None,
     ) -> None:
         self.slots = slots
         self._report = report
         self._trusted_until = trusted_until
         self._transactions = transactions
         self._report_settled = report_settled
+        self._begins = begins
         self._elsewhere = Elsewhere()
         self._at_most: WeakKeyDictionary[Task, int] = WeakKeyDictionary()
         self._apart_until: dict[Binding, float] = {}
@@ -143,6 +147,7 @@ class Executor:
             first: before what waits already.
             threads: how many to wake for it now; if that proves too few, `expire` wakes the others.
         """
+        was_busy = self.busy
         plain: list[Task] = []
         coroutines: list[Task] = []
         for task in tasks:
@@ -154,6 +159,8 @@ class Executor:
         if coroutines:
             _queue(self._coroutines, coroutines, first=first)
             self._pump_soon()
+        if not was_busy:
+            self._begins()
 
     def expire(self) -> None:
         """Report the handlers whose time is up as timed out, and ask them to stop."""

@@ -20,7 +20,8 @@ import socket
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from poller.database import is_pooled
+from poller.bell import Bell
+from poller.database import heard, is_pooled
 from poller.queries import array, statement
 from poller.telemetry import event, problem
 from poller.turn import Turn
@@ -68,6 +69,7 @@ class Heartbeat:
         self._lease = lease
         self._on_notify = on_notify
         self._on_lost = on_lost
+        self._bell = Bell()
         self._session: psycopg.Connection[object] | None = None
         self._locked_on: psycopg.Connection[object] | None = None
         self._beat_at = 0.0
@@ -83,11 +85,15 @@ class Heartbeat:
     def run_once(self) -> float:
         """Listen until the next beat is due, and beat. Returns 0: the next round follows at once."""
         connection = self.join()
-        for _ in connection.notifies(timeout=min(0.5, max(0.0, self._beat_at - monotonic())), stop_after=1):
+        if heard(connection, max(0.0, self._beat_at - monotonic()), self._bell):
             self._on_notify()
         if monotonic() >= self._beat_at:
             self._beat(connection)
         return 0.0
+
+    def wake(self) -> None:
+        """End the wait for notifications."""
+        self._bell.ring()
 
     def join(self) -> psycopg.Connection[object]:
         """Make sure that the worker takes part in the fleet on the present connection; return that."""

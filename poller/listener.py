@@ -10,7 +10,7 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from poller.database import is_pooled
+from poller.database import heard, is_pooled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,7 +52,7 @@ class Listener:
         elif monotonic() >= self._check_at:
             connection.execute("select")
             self._check_at = monotonic() + CHECK
-        for _ in connection.notifies(timeout=0.5, stop_after=1):
+        if heard(connection, max(0.0, self._check_at - monotonic())):
             self._on_change()
         return 0.0
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from poller.run import Notes
 
 PERIOD = 0.5  # seconds
+SELDOM = 1.0  # seconds, while nothing runs
 PATIENCE = 3.0  # seconds that a cancelled run has to end by itself
 
 
@@ -44,8 +45,9 @@ class Reporter:
             for task, context in self._executor.contexts()
             if context.notes is not None
         }
-        if running:
-            self._report(running)
+        if not running:
+            return SELDOM
+        self._report(running)
         return PERIOD
 
     def _report(self, running: dict[int, tuple[Task, Context]]) -> None:

@@ -96,8 +96,7 @@ class Settler:
 
     def run_once(self) -> float:
         """Wait for results, then write what there is. Returns 0: the next round follows at once."""
-        if not self._arrived.wait(0.5):
-            return 0.0
+        self._arrived.wait()
         self._linger()
         self._arrived.clear()
         self._write(self._gather())
@@ -121,6 +120,10 @@ class Settler:
     def recover(self) -> None:
         """Start over on a new connection."""
         self._store.link.close()
+        self.wake()
+
+    def wake(self) -> None:
+        """End the wait for results."""
         self._arrived.set()
 
     def _linger(self) -> None:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from poller import agenda, registry, schema
+from poller.bell import Bell
 from poller.binding import Binding, bind_all, explain
 from poller.database import Link, opener, reachable
 from poller.drain import Drain
@@ -45,7 +46,8 @@ if TYPE_CHECKING:
     from poller.handler import Handler
     from poller.job import Job
 
-TICK = 0.1
+TICK = 0.1  # seconds between two looks at a drain, or at a worker that is to be replaced
+SELDOM = 2.0  # seconds between two looks at workers that live: a death is told
 LONG_ENOUGH = 10.0  # seconds after which a worker's death is not held against the next one
 RESTART_FIRST, RESTART_MOST = 0.1, 30.0
 KILL_AFTER = 1.2  # seconds past the grace time: what a worker needs for its last words, and some
@@ -66,6 +68,7 @@ class Supervisor:
         self._options = options
         self._sites = [Site(each, options, is_first=each is places[0], several=several) for each in places]
         self._signals = 0
+        self._bell = Bell()
 
     def run(self) -> int:
         """Work until told to stop, or until nothing is due with `--drain`. Returns the exit status.
@@ -84,16 +87,18 @@ class Supervisor:
                 event(f"{what}: {', '.join(map(str, those))}")
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, self._count_signal)
+        signal.signal(signal.SIGCHLD, lambda *_: self._bell.ring())
         for site in self._sites:
             site.start()
         while not self._signals and not all(site.is_over for site in self._sites):
             for site in self._sites:
                 site.replace_the_dead()
-            sleep(TICK)
+            self._bell.wait(TICK if any(site.is_changing for site in self._sites) else SELDOM)
         return self._stop()
 
     def _count_signal(self, *_: object) -> None:
         self._signals += 1
+        self._bell.ring()
 
     def _stop(self) -> int:
         """Stop planning, then the workers, and say what was done; return the exit status."""
@@ -200,6 +205,11 @@ class Site:
     def is_over(self) -> bool:
         """Whether a drain has had nothing left to do here; it does not look again after that."""
         return self._drain.is_over
+
+    @property
+    def is_changing(self) -> bool:
+        """Whether there is something to look at: a drain, or a worker that is to be replaced."""
+        return self._options.drain or any(child.noticed_at is not None for child in self.children)
 
     def replace_the_dead(self) -> None:
         """Start a worker in the place of each that has ended, when it is time."""

@@ -123,8 +123,8 @@ class Engine:
         self._done: list[Done] = []
         self._settler = Settler(store, observe=self._observe, written=self._written)
         self._executor = Executor(
-            self._concurrency,
-            self._settler.report,
+            slots=self._concurrency,
+            report=self._settler.report,
             transactions=Transactions(self._connect, self._concurrency),
             report_settled=self._settler.settled,
         )

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from poller.bell import Bell
 from poller.claimer import Claimer
 from poller.database import Link, mark_of, opener
 from poller.executor import Executor
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from poller.transaction import Transactions
 
 TICK = 0.1  # seconds between two looks at the clock
+SELDOM = 2.0  # seconds, while there is nothing to do: what comes is told
 PATIENCE = 5.0  # seconds that a handler may go on after its timeout before its process is replaced
 WIND_UP = 2.0  # seconds before the end of the grace time at which runs of jobs are told to stop
 LAST_WORDS = 0.8  # seconds, past the grace time, for writing the last results and taking leave
@@ -70,12 +72,14 @@ class Worker:
         settling = Store(Link(url, f"settler {mark}"))
         claiming = Store(Link(url, f"claimer {mark}"))
         self._settler = Settler(settling, self._is_busy, written=self._written)
+        self._bell = Bell()
         self._executor = Executor(
-            options.slots,
-            self._report,
-            self._trusted_until,
-            _transactions(opener(url, mark), options.slots, bindings),
-            self._report_settled,
+            slots=options.slots,
+            report=self._report,
+            trusted_until=self._trusted_until,
+            transactions=_transactions(opener(url, mark), options.slots, bindings),
+            report_settled=self._report_settled,
+            begins=self._bell.ring,
         )
         self._claimer = Claimer(
             store=claiming,
@@ -110,10 +114,12 @@ class Worker:
     def stop(self) -> None:
         """Ask the worker to stop; asked again, it stops at once. Safe in a signal handler."""
         self._stops += 1
+        self._bell.ring()
 
     def stop_at_once(self) -> None:
         """Ask the worker to stop without waiting for its handlers."""
         self._stops = AT_ONCE
+        self._bell.ring()
 
     def run(self) -> int:
         """Work until asked to stop. Returns the exit status: STOPPED, or RETIRED to be replaced."""
@@ -121,7 +127,7 @@ class Worker:
             loop.start()
         retired = False
         while not self._stops and not retired:
-            sleep(TICK)
+            self._bell.wait(TICK if self._executor.busy else SELDOM)
             self._executor.expire()
             retired = self._executor.stuck(PATIENCE) > 0
         if retired:
@@ -198,6 +204,8 @@ class Worker:
         loops = (self._reporting, self._settling, self._beating)
         for loop in loops:
             loop.stop()
+        self._settler.wake()
+        self._heartbeat.wake()
         for loop in loops:
             loop.join(max(0.0, until - monotonic()))
         self._executor.close()

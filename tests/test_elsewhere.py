@@ -250,7 +250,7 @@ def test_it_is_told_to_stop(url: str, db: psycopg.Connection[Any], join: NewWork
     db.execute("update task set note = %s where id = 1", [str(started)])
     worker = join(bind(db, made(wait_for_cancel)))
     results: list[Result] = []
-    executor = Executor(1, results.extend)
+    executor = Executor(slots=1, report=results.extend)
     executor.submit(worker.claim(1))
     wait_until("it has started", started.exists)
     executor.cancel()

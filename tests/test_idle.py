@@ -91,7 +91,7 @@ def test_who_has_no_room_in_its_turn_wakes_the_others(url: str, db: psycopg.Conn
     link = Link(url, "test")
     store = Store(link)
     store.register_handlers([binding])
-    executor = Executor(0, lambda _: None)
+    executor = Executor(slots=0, report=lambda _: None)
     looking = Claimer(
         store=store,
         bindings=[binding],

@@ -172,7 +172,9 @@ def test_a_row_that_would_begin_late_is_given_back(db: psycopg.Connection[Any], 
     """Else many rows, claimed long ago, could begin together with new ones."""
     worker = join(bound(db, rate="7/1s"))
     results: list[Result] = []
-    executor = Executor(4, results.extend, trusted_until=lambda: 0.0 if waiting.is_set() else float("inf"))
+    executor = Executor(
+        slots=4, report=results.extend, trusted_until=lambda: 0.0 if waiting.is_set() else float("inf")
+    )
     waiting = threading.Event()
     waiting.set()
     executor.submit(claim(worker).tasks)

@@ -1,0 +1,35 @@
+"""What a main thread sleeps on, so that it need not look up again and again.
+
+Other threads ring it, and so do signal handlers, which may take no lock: they run on the very thread that sleeps.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+
+
+class Bell:
+    """Wakes the one thread that waits for it, now or when it waits next."""
+
+    def __init__(self) -> None:
+        self._out, self._in = os.pipe()
+        os.set_blocking(self._out, False)
+        os.set_blocking(self._in, False)
+        self._ready = select.poll()
+        self._ready.register(self._out, select.POLLIN)
+
+    def fileno(self) -> int:
+        """Return what is readable while it rings."""
+        return self._out
+
+    def ring(self) -> None:
+        """Wake it; a bell that has been rung already stays so."""
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._in, b"!")
+
+    def wait(self, seconds: float) -> None:
+        """Sleep for so many seconds, or until it is rung."""
+        if self._ready.poll(seconds * 1000):
+            os.read(self._out, 4096)
