@@ -1,7 +1,7 @@
 """What an idle fleet costs: statements, CPU, memory.
 
-Four workers with twenty handlers and twenty nightly jobs. Statements are counted in the server's log, which is on for
-that; a BEGIN and a COMMIT are one each. CPU is that of the supervisor, its workers, and their backends.
+Four workers with twenty handlers and twenty nightly jobs. CPU is that of the supervisor, its workers, and their
+backends. Statements are counted after that in the server's log, which is on for it; a BEGIN and a COMMIT are one each.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Idleness:
 def measure(server: Cluster, size: Size, teller: Teller) -> Measured:
     """Watch an idle fleet, and then a worker that is busy."""
     teller.expect(1 + PORTIONS)
-    with teller.step(f"idle for {size.settling + size.seconds:.0f} s"):
+    with teller.step(f"idle for {size.settling + 2 * size.seconds:.0f} s"):
         idle = _idle(server, size)
     memory = _busy(server.url, size.memory_rows, teller)
     return Measured(
@@ -87,12 +87,14 @@ def _idle(server: Cluster, size: Size) -> Idleness:
         with running(program) as processes:
             processes.wait("ready", lambda: ready(db, "poller claimer") == WORKERS)
             memory = [proc.memory(pid) for pid in _workers(processes)]
+            time.sleep(size.settling)
+            at, used = time.monotonic(), _cpu(db, processes)
+            time.sleep(size.seconds)
+            core = (_cpu(db, processes) - used) / (time.monotonic() - at)
             with Logging(db, log) as logging:
-                time.sleep(size.settling)
-                at, used = logging.begin(), _cpu(db, processes)
+                at = logging.begin()
                 time.sleep(size.seconds)
                 statements, seconds = logging.counted(), time.monotonic() - at
-                core = (_cpu(db, processes) - used) / seconds
     return Idleness({text: many / seconds for text, many in statements.most_common()}, core, memory)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,8 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_TICKS = os.sysconf("SC_CLK_TCK")  # in a second
-_PPID, _UTIME, _STIME = 1, 11, 12  # fields of /proc/PID/stat after the command's name
+_PPID = 1  # of the fields of /proc/PID/stat after the command's name
 
 
 @dataclass(frozen=True)
@@ -33,9 +31,9 @@ def children(pid: int) -> list[int]:
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
-    """Return the CPU time that living processes have used, in user and system mode."""
-    stats = [_stat(pid) for pid in pids]
-    return sum(int(stat[_UTIME]) + int(stat[_STIME]) for stat in stats if stat) / _TICKS
+    """Return the CPU time that the living threads of processes have used, by the scheduler's clock, to the nanosecond."""
+    threads = [thread for pid in pids for thread in Path(f"/proc/{pid}/task").glob("*")]
+    return sum(int(_read(thread / "schedstat").partition(" ")[0] or 0) for thread in threads) / 1e9
 
 
 def memory(pid: int) -> Memory:
@@ -51,7 +49,11 @@ def _all() -> list[int]:
 
 def _stat(pid: int) -> list[str]:
     """Return the fields after the command's name, which may have spaces; none if the process has ended."""
+    return _read(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()
+
+
+def _read(file: Path) -> str:
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return file.read_text()
     except (FileNotFoundError, ProcessLookupError):
-        return []
+        return ""
