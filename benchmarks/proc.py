@@ -31,7 +31,7 @@ def children(pid: int) -> list[int]:
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
-    """Return the CPU time that the living threads of processes have used, by the scheduler's clock, to the nanosecond."""
+    """Return the CPU time that the living threads of processes have used, by the scheduler's clock."""
     threads = [thread for pid in pids for thread in Path(f"/proc/{pid}/task").glob("*")]
     return sum(int(_read(thread / "schedstat").partition(" ")[0] or 0) for thread in threads) / 1e9
 
