@@ -23,24 +23,28 @@ with held as materialized (
        and ((o.lease_no, o.poller_key) in (select h.lease_no, unnest(h.keys) from held as h)) is true
     returning o.poller_key, o.lease_no, o.seconds
 ), ended as materialized (
-    select m.lease_no, (%(workers)s::integer[])[m.lease_no] as worker_id, count(*) as rows
+    select m.lease_no, (%(workers)s::integer[])[m.lease_no] as worker_id, count(*)::integer as rows
       from moved as m
      group by m.lease_no
-), rest as materialized (
-    select h.lease,
-           array(select k.key
-                   from unnest(h.keys) with ordinality as k (key, place)
-                  where (h.lease_no, k.key) not in (select m.lease_no, m.poller_key from moved as m)
-                  order by k.place) as keys
+), touched as materialized (
+    select h.lease_no, h.lease, h.keys,
+           (h.lease_no, cardinality(h.keys)) in (select e.lease_no, e.rows from ended as e) as is_done
       from held as h
      where h.lease_no in (select e.lease_no from ended as e)
 ), given_back as (
     delete from poller.claim as c
-     where c.lease = any (array(select rest.lease from rest where rest.keys = '{{}}'))
+     where c.lease = any (array(select t.lease from touched as t where t.is_done))
+), rest as materialized (
+    select t.lease,
+           array(select k.key
+                   from unnest(t.keys) with ordinality as k (key, place)
+                  where (t.lease_no, k.key) not in (select m.lease_no, m.poller_key from moved as m)
+                  order by k.place) as keys
+      from touched as t
+     where not t.is_done
 ), kept as (
     update poller.claim as c set keys = rest.keys from rest
-     where c.lease = rest.lease
-       and c.lease = any (array(select rest.lease from rest where rest.keys <> '{{}}'))
+     where c.lease = rest.lease and c.lease = any (array(select rest.lease from rest))
 ), recorded as (
     insert into poller.history
            (handler_id, key, verdict, from_status, to_status, attempt, seconds, worker_id, lease, at)
