@@ -93,8 +93,16 @@ class Binding:
     @cached_property
     def claim_next(self) -> sql.Composed:
         """The claim of what comes after the key `%(after)s`."""
-        after = sql.SQL(" > {}").format(self.table.key_values("%(after)s"))
-        return self._fresh(self.table.key_columns() + after, sql.SQL("({})").format(self._claimed()) + after)
+        after = self.table.key_ordered("%(after)s")
+        past = [
+            sql.SQL("{} > {}").format(each, after)
+            for each in (
+                self.table.key_columns(),
+                self.table.key_ordered("c.keys[cardinality(c.keys)]"),
+                self.table.key_ordered("k.key"),
+            )
+        ]
+        return self._fresh(*past)
 
     @cached_property
     def claim_retries(self) -> sql.Composed:
@@ -233,8 +241,13 @@ class Binding:
             order=self.order,
         )
 
-    def _fresh(self, after: sql.Composable = _TRUE, claimed_after: sql.Composable = _TRUE) -> sql.Composed:
-        return self._claim("claim", after=after, claimed_after=claimed_after)
+    def _fresh(
+        self,
+        after: sql.Composable = _TRUE,
+        lease_after: sql.Composable = _TRUE,
+        claimed_after: sql.Composable = _TRUE,
+    ) -> sql.Composed:
+        return self._claim("claim", after=after, lease_after=lease_after, claimed_after=claimed_after)
 
     def _keyed(self, look: str) -> sql.Composed:
         retries = {"due_retries": _due_retries("look"), "retry_columns": self._retry()}

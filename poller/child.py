@@ -50,6 +50,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: worker.stop())
     threading.Thread(target=_watch_supervisor, args=(worker,), daemon=True).start()
     gc.freeze()  # what has been imported stays: the collector need not look through it again and again
+    gc.set_threshold(10_000, 20, 20)  # nor through the thousands of tasks in flight, which are in no cycle
     _exit(worker.run())
 
 

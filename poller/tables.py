@@ -44,12 +44,13 @@ TIMESTAMPS = ("timestamp with time zone", "timestamp without time zone", "date")
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: `type` without its length (to cast to), `full_type` with it."""
+    """A column: `type` without its length (to cast to), `full_type` with it; `collation` quoted, if not its type's."""
 
     name: str
     type: str
     full_type: str
     generated: bool
+    collation: str | None
     labels: tuple[str, ...] | None
 
 
@@ -100,6 +101,12 @@ class Table:
     def key_values(self, text: str) -> sql.Composable:
         """Return the key in the SQL expression `text`, cast back to the columns' own types."""
         return _tuple(self.key_casts(text))
+
+    def key_ordered(self, text: str) -> sql.Composable:
+        """Return the key in the SQL expression `text`, to be compared with another such in the order of the key."""
+        collations = [self.columns[name].collation for name in self.key]
+        parts = zip(self.key_casts(text), collations, strict=True)
+        return _tuple([each + trusted(f" collate {name}") if name else each for each, name in parts])
 
     def key_casts(self, text: str) -> list[sql.Composable]:
         """Return the parts of the key in the SQL expression `text`, each cast to its column's type."""
@@ -173,6 +180,7 @@ def _column(found: dict[str, Any]) -> Column:
         found["type"],
         found["full_type"],
         found["generated"],
+        found["collation"],
         None if labels is None else tuple(labels),
     )
 

@@ -10,6 +10,10 @@ select c.oid::bigint, n.nspname, c.relname, c.relkind::text, c.relrowsecurity,
                    'type', format_type(a.atttypid, -1),
                    'full_type', format_type(a.atttypid, a.atttypmod),
                    'generated', a.attgenerated <> '',
+                   'collation', (select quote_ident(s.nspname) || '.' || quote_ident(l.collname)
+                                   from pg_collation as l join pg_namespace as s on s.oid = l.collnamespace
+                                   join pg_type as y on y.oid = a.atttypid
+                                  where l.oid = a.attcollation and a.attcollation <> y.typcollation),
                    'labels', (select jsonb_agg(e.enumlabel order by e.enumsortorder)
                                 from pg_enum as e where e.enumtypid = a.atttypid))
                order by a.attnum)

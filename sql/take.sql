@@ -6,8 +6,8 @@
 -- Index    claim_handler; the primary key of poller.attempt.
 -- Returns  the lease; its keys, if they are not all of those asked for; the time; leases seen now, some if they are many.
 insert into poller.claim (handler_id, worker_id, keys)
-select %(handler)s, %(worker)s, array_agg(o.key)
-  from unnest(%(keys)s::text[]) as o (key)
+select %(handler)s, %(worker)s, array_agg(o.key order by o.place)
+  from unnest(%(keys)s::text[]) with ordinality as o (key, place)
  where o.key not in (
          select k.key from poller.claim as c, unnest(c.keys) as k (key)
           where c.handler_id = %(handler)s and c.lease <> all (%(seen)s::uuid[]))

@@ -419,3 +419,33 @@ def test_a_row_that_comes_between_a_look_and_the_last_key_is_not_passed_over(
         looking.run_once()
         assert engine._work_off()
     assert db.execute("select status from thing where id = 4").fetchone() == ("normal",)
+
+
+@pytest.mark.parametrize("key", ["id", "id, site"])
+def test_g2_keys_are_compared_in_the_order_of_their_own_collation(
+    db: psycopg.Connection[Any], join: NewWorker, key: str
+) -> None:
+    """A claim that goes on leaves out what others hold past its place: by the table's order, not the database's."""
+    if not db.execute("select from pg_collation where collname = 'und-x-icu'").rowcount:
+        pytest.skip("this server has no collation that differs from its default")
+    db.execute('create table thing (id text collate "und-x-icu", site int, status text not null)')
+    db.execute(f"alter table thing add primary key ({key})")  # type: ignore[call-overload]
+    db.execute("""insert into thing select id, 1, 'pending' from unnest('{a,B}'::text[]) as id""")
+    binding = bind(db, handler("thing", status="pending", to="normal")(_work))
+    one, other = join(binding), join(binding)
+    first = one.store.claim(binding, one.id, 1)
+    assert [task.values[1] for task in first.tasks] == ["a"]
+    [rest] = other.claim()
+    assert rest.values[1] == "B"
+    one.store._seen[binding].append(rest.lease.id)  # as if the claim had come after the other one
+    assert one.store.claim(binding, one.id, 10, first.last).tasks == []
+
+
+def test_g2_the_claim_that_goes_on_names_the_collation_of_the_key(db: psycopg.Connection[Any]) -> None:
+    """Of either side of each comparison between texts."""
+    db.execute('create collation reversed from "C"')
+    db.execute("create table thing (id text collate reversed primary key, status text)")
+    binding = bind(db, handler("thing", status="pending", to="normal")(_work))
+    asked = binding.claim_next.as_string(db)
+    assert asked.count("::text collate public.reversed") == 5
+    assert "collate" not in binding.claim_first.as_string(db)

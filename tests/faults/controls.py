@@ -140,7 +140,7 @@ CONTROLS = (
     Control(
         "first look leaves leased rows out",
         "sql/claim.sql",
-        "c.handler_id = %(handler)s and {claimed_after}",
+        "c.handler_id = %(handler)s and {lease_after} and {claimed_after}",
         "c.handler_id = %(handler)s and false",
         (STATEFUL,),
     ),
