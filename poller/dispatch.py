@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from poller import agenda, registry, slots
 from poller.errors import ConfigurationError
+from poller.handler import split_off_table
 from poller.housekeeping import housekeeping
 from poller.operators import Operators
 from poller.scheduling import as_json, no_such_job
@@ -338,7 +339,7 @@ def _job_to_hold(timetable: Timetable, name: str) -> JobRow:
 
 
 def _is_handler(timetable: Timetable, name: str) -> bool:
-    table, _, status = name.partition(":")
+    table, status = split_off_table(name)
     try:
         handlers = of_table(table, Operators(timetable.connection).known_handlers())
     except (NothingSelectedError, ConfigurationError):

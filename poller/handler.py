@@ -36,6 +36,9 @@ LONGEST_TIMEOUT = 366 * 86400.0  # seconds
 _RATE = re.compile(r"\s*(\d+)\s*/\s*(\S+)\s*")
 _FACTORY = re.compile(r"\w+(\.\w+)*:\w+(\.\w+)*")
 _NAME = re.compile(r'"((?:[^"]|"")+)"|([^."]+)')
+_QUOTED = re.compile(
+    r'(?:(?:"(?:[^"]|"")+"|[^.":]+)\.)?"(?:[^"]|"")+"'
+)  # a name whose last part is in quotes, or first
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +268,7 @@ def table_name(table: object) -> TableName:
     """
     if isinstance(table, str):
         parts = _split(table)
-        if len(parts) <= 2 and all(parts):  # noqa: PLR2004 - schema and name
+        if 0 < len(parts) <= 2 and all(parts):  # noqa: PLR2004 - schema and name
             return TableName(parts[0] if len(parts) > 1 else None, parts[-1])
     elif is_mapped(table):
         return table_name(cast("Any", table).__mapper__.local_table)
@@ -274,6 +277,13 @@ def table_name(table: object) -> TableName:
         return TableName(named.schema, str(named.name))
     msg = f"table must be 'name', 'schema.name', a SQLAlchemy Table or a mapped class, got {table!r}"
     raise ConfigurationError(msg)
+
+
+def split_off_table(text: str) -> tuple[str, str]:
+    """Return the name of a table that a text begins with, and what follows its colon; one in quotes is the name's."""
+    quoted = _QUOTED.match(text)
+    end = text.find(":", quoted.end() if quoted else 0)
+    return (text, "") if end < 0 else (text[:end], text[end + 1 :])
 
 
 def dotted(*names: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from poller.errors import PollerError
-from poller.handler import table_name
+from poller.handler import split_off_table, table_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +55,7 @@ def select(selector: str, keys: Sequence[str], known: Sequence[Known]) -> Select
     text = " ".join([selector, *keys])
     if selector == ALL:
         return Selection(text, tuple(each.id for each in known), _keys(keys))
-    name, _, rest = selector.partition(":")
+    name, rest = split_off_table(selector)
     handlers = of_table(name, known)
     status, key = _split(rest, handlers)
     chosen = tuple(each.id for each in handlers if status in (None, each.status))

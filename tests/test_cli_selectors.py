@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from tenacity import stop_after_attempt, stop_after_delay, stop_never
 
 from poller.errors import ConfigurationError
+from poller.handler import split_off_table
 from poller.operators import Known
 from poller.overview import attempts
 from poller.policy import policy
 from poller.selector import NothingSelectedError, select
+from tests.cli import the_line
+
+if TYPE_CHECKING:
+    from tests.cli import InProcess
 
 KNOWN = [
     Known(1, "public.tenants", "pending"),
@@ -76,3 +83,28 @@ def test_attempts_are_told_where_the_policy_sets_a_number() -> None:
     assert told(stop_after_attempt(7) | stop_after_delay(60)) == 7
     assert told(stop_after_delay(60)) is None
     assert told(stop_never) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "table", "rest"),
+    [
+        ("task", "task", ""),
+        ("task:pending:1", "task", "pending:1"),
+        ("a.task:x", "a.task", "x"),
+        ('"a:b"', '"a:b"', ""),
+        ('"a:b":pending', '"a:b"', "pending"),
+        ('s."a:""b":pending:1', 's."a:""b"', "pending:1"),
+        ('"s:"."a:b":pending:1', '"s:"."a:b"', "pending:1"),
+        ('"s:".task:"1"', '"s:".task', '"1"'),
+        ('task:"a:b"', "task", '"a:b"'),
+        ('"a:b', '"a', "b"),
+    ],
+)
+def test_a_colon_within_quotes_is_the_names_own(text: str, table: str, rest: str) -> None:
+    """What is between the quotes is no end of the table's name."""
+    assert split_off_table(text) == (table, rest)
+
+
+def test_a_quote_that_is_never_closed_is_refused_in_one_line(here: InProcess) -> None:
+    """By a selector as by a handler."""
+    assert "table must be" in the_line(here.run("retry", '"a:b'))
