@@ -235,27 +235,28 @@ class Store:
             if not found:
                 return NOBODYS_TURN if binding.handler.per_key else NOTHING
             took = {"handler": binding.id, "worker": worker, "keys": array(found)}
-            taken = connection.execute(statement("retake"), took).fetchall()
-            shown, refusals = self._show_during(binding, [found[each[1]] for each in taken])
+            taken = {each[0]: each[1:] for each in connection.execute(statement("retake"), took)}
+            ours = [row for key, row in found.items() if key in taken]  # in the order of the claim
+            rows, refusals = self._show_during(binding, ours)
             self._write_started(binding, len(taken))
             reach("retry taken")
         reach("retry committed")
-        rows = {row[0]: row for row in shown}
         clock = monotonic()
+        tried = [(row, *taken[row[0]]) for row in rows]
         tasks = [
             Task(
                 Lease(str(lease), worker, binding, now, clock, _begin_by(binding, room)),
-                key,
-                rows[key],
+                row[0],
+                row,
                 attempt=attempt + 1,
                 visit=str(visit),
                 age=age,
                 retaken=True,
                 crashed=crashed,
                 isolated=apart,
-                refusal=refusals.get(key),
+                refusal=refusals.get(row[0]),
             )
-            for lease, key, attempt, crashed, apart, visit, age, now in taken
+            for row, lease, attempt, crashed, apart, visit, age, now in tried
         ]
         return Claimed(tasks, full=len(found) == room.rows)
 

@@ -20,4 +20,4 @@ with due as materialized (
     insert into poller.claim (lease, handler_id, worker_id, keys)
     select due.lease, %(handler)s, %(worker)s, array[due.key] from due
 )
-select due.lease, due.key, due.attempt, due.crashed, due.isolated, due.visit, due.age, poller.now() from due
+select due.key, due.lease, due.attempt, due.crashed, due.isolated, due.visit, due.age, poller.now() from due

@@ -155,7 +155,8 @@ def test_after_a_cut_it_hears_nothing_and_says_so_until_it_listens_again(
     """And whoever waits is woken both times: it may have missed something."""
     listener, heard = listening
     before = db.execute(
-        "select pid from pg_stat_activity where application_name = 'poller listener'"
+        "select pid from pg_stat_activity"
+        " where application_name = 'poller listener' and datname = current_database()"
     ).fetchone()
     assert before is not None
     db.execute("select pg_terminate_backend(%s)", before)

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from poller import Context, Fail, PollerError, Row, Snooze, Transition, executor, handler
+from poller import Context, Fail, PollerError, Row, Snooze, Transition, claimer, executor, handler
 from poller.testing import Engine
 from tests.engines import moves
 
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rows share their transaction, however slow the machine is."""
+    """Rows share their lease and their transaction, however slow the machine is."""
+    monkeypatch.setattr(claimer, "HORIZON", 60.0)
     monkeypatch.setattr(executor, "LONGEST_TOGETHER", 60.0)
 
 

@@ -21,9 +21,10 @@ class Proxy:
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
-        hosts = parse_qs(parts.query).get("host") or [parts.hostname or ""]
+        query = parse_qs(parts.query)
+        hosts = query.get("host") or [parts.hostname or ""]
         self._host = unquote(hosts[0])
-        self._server_port = parts.port or 5432
+        self._server_port = int((query.get("port") or [parts.port or 5432])[0])
         self._name = f"{parts.username or 'postgres'}@127.0.0.1"
         self._database = parts.path
         self.forwards = True

@@ -290,26 +290,26 @@ def test_notifications_that_nobody_reads_are_in_nobodys_way(
 
 
 @pytest.mark.fault("F16")
-def test_transactions_are_few_and_an_empty_look_takes_no_number(
-    project: Project, db: psycopg.Connection[Any]
-) -> None:
+def test_transactions_are_few_and_an_empty_look_takes_no_number(own: tuple[Cluster, Project]) -> None:
     """20,000 rows take a small part of a transaction each; an idle fleet takes next to none."""
-    make_rows(db, 20_000)
-    project.handlers(leased())
+    server, project = own
+    with _connected(server) as db:
+        make_rows(db, 20_000)
+        project.handlers(leased())
 
-    def number() -> int:
-        row = db.execute("select pg_current_xact_id()::text::bigint").fetchone()
-        assert row is not None
-        return int(row[0])
+        def number() -> int:
+            row = db.execute("select pg_current_xact_id()::text::bigint").fetchone()
+            assert row is not None
+            return int(row[0])
 
-    first = number()
-    project.start("run")
-    wait_until_done(db, timeout=60)
-    taken = number() - first
-    assert taken < 20_000 / 5, "many rows share a transaction"
-    idle = number()
-    time.sleep(3.0)
-    assert number() - idle < 10, "a look that finds nothing writes nothing"
+        first = number()
+        project.start("run")
+        wait_until_done(db, timeout=60)
+        taken = number() - first
+        assert taken < 20_000 / 5, "many rows share a transaction"
+        idle = number()
+        time.sleep(3.0)
+        assert number() - idle < 10, "a look that finds nothing writes nothing"
 
 
 @pytest.mark.fault("F11")
