@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from benchmarks import cost, drain, growth, idle, latency, lines, progress, report, waiting
+from benchmarks import cost, crowd, drain, growth, idle, latency, lines, progress, report, waiting
 from tests.servers import cluster
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "waiting": waiting.MEASUREMENT,
     "growth": growth.MEASUREMENT,
     "cost": cost.MEASUREMENT,
+    "crowd": crowd.MEASUREMENT,
 }
 
 
@@ -72,6 +73,9 @@ def _given() -> dict[str, Any]:
     parser.add_argument("--coroutine-rows", type=int, help="waiting: rows for coroutines (20000)")
     parser.add_argument("--work", type=float, help="waiting: seconds of work for slow handlers (4)")
     parser.add_argument("--finished", type=_numbers, help="growth: finished rows (1000000)")
+    parser.add_argument(
+        "--crowds", type=_numbers, help="crowd: numbers of simulated workers (10,100,500,1000)"
+    )
     parser.add_argument("--trouble", type=int, help="growth: rows parked or in backoff (100000)")
     return vars(parser.parse_args())
 
