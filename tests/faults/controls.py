@@ -122,6 +122,13 @@ CONTROLS = (
         "",
         (RACES,),
     ),
+    Control(
+        "keys are compared in their own collation",
+        "poller/tables.py",
+        'each + trusted(f" collate {name}") if name else each',
+        "each",
+        (RACES,),
+    ),
     Control("second look for leases", "sql/take.sql", CLAIMS_AGAIN, " where", (RACES,)),
     Control(
         "leases seen before are those that were seen",
