@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from poller.sweeper import PATIENCE
 from tests.harness import workers_of
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class Chaos:
         self._random = random.Random(7)
         self.recovery: dict[str, list[float]] = defaultdict(list)
         self._watching: list[threading.Thread] = []
+        self._restarted_at = float("-inf")
+        self._stopped: set[int] = set()
 
     def start(self) -> None:
         """Start the supervisors that do not run."""
@@ -110,27 +113,34 @@ class Chaos:
     def _kill_supervisor(self, kind: str) -> None:
         fleet = self._random.choice([each for each in self._fleets if each is not None])
         with self._connect() as db:
-            mine = db.execute(
-                "select id from poller.worker where died_at is null and supervisor ="
+            found = db.execute(
+                "select id, pid from poller.worker where died_at is null and supervisor ="
                 " (select supervisor from poller.worker where pid = any(%s) and died_at is null limit 1)",
                 [_children(fleet.pid)],
             ).fetchall()
+        mine = [worker for worker, pid in found if pid not in self._stopped]  # those heal by their leases
         fleet.signal(signal.SIGKILL)
-        self._watch(kind, lambda db: not any(_holds(db, worker) for (worker,) in mine))
+        self._watch(kind, lambda db: not any(_holds(db, worker) for worker in mine))
 
     def _stop_worker(self, kind: str) -> None:
         with self._connect() as db:
             _, pid, leases = self._victim(db)
         os.kill(pid, signal.SIGSTOP)
+        self._stopped.add(pid)
 
         def is_healed(db: psycopg.Connection[Any]) -> bool:
             question = "select from poller.claim where lease = any(%s::uuid[])"
             return not db.execute(question, [leases]).rowcount
 
         self._watch(kind, is_healed)
-        timer = threading.Timer(LEASE + 3, _resume, [pid])
+        timer = threading.Timer(LEASE + 3, self._resume, [pid])
         timer.start()
         self._watching.append(timer)
+
+    def _resume(self, pid: int) -> None:
+        self._stopped.discard(pid)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
 
     def _end_session(self, kind: str) -> None:
         with self._connect() as db:
@@ -146,6 +156,7 @@ class Chaos:
 
     def _restart(self, kind: str) -> None:
         self._server.restart("immediate")
+        self._restarted_at = time.monotonic()
         self._watch(kind, self._moves_on())
 
     def _moves_on(self) -> Callable[[psycopg.Connection[Any]], bool]:
@@ -166,7 +177,9 @@ class Chaos:
                         time.sleep(0.02)
                     break
                 time.sleep(0.05)
-            self.recovery[kind].append(time.monotonic() - began)
+            # A lapsed lease is believed once workers have had time to come back after a restart.
+            is_beside = kind == "stop a worker" and self._restarted_at > began - PATIENCE
+            self.recovery[f"{kind} beside a restart" if is_beside else kind].append(time.monotonic() - began)
 
         thread = threading.Thread(target=look)
         thread.start()
@@ -183,8 +196,3 @@ def _holds(db: psycopg.Connection[Any], worker: int) -> bool:
 def _children(pid: int) -> list[int]:
     with open(f"/proc/{pid}/task/{pid}/children") as file:  # noqa: PTH123 - no path of the disk's
         return [int(each) for each in file.read().split()]
-
-
-def _resume(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGCONT)
