@@ -304,6 +304,7 @@ def test_transactions_are_few_and_an_empty_look_takes_no_number(own: tuple[Clust
 
         first = number()
         project.start("run")
+        wait_until("it is under way", lambda: began(project))
         wait_until_done(db, timeout=60)
         taken = number() - first
         assert taken < 20_000 / 5, "many rows share a transaction"
