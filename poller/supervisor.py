@@ -50,8 +50,8 @@ TICK = 0.1  # seconds between two looks at a drain, or at a worker that is to be
 SELDOM = 2.0  # seconds between two looks at workers that live: a death is told
 LONG_ENOUGH = 10.0  # seconds after which a worker's death is not held against the next one
 RESTART_FIRST, RESTART_MOST = 0.1, 30.0
-KILL_AFTER = 1.2  # seconds past the grace time: what a worker needs for its last words, and some
-LAST_WORDS = 0.5  # seconds for our own; more, up to `MOST_WORDS`, while the grace time and a little last
+KILL_AFTER = 1.1  # seconds past the grace time: what a worker needs for its last words, and some
+LAST_WORDS = 0.3  # seconds for our own; more, up to `MOST_WORDS`, while the grace time and a little last
 MOST_WORDS = 5.0
 
 

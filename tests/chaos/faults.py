@@ -116,7 +116,7 @@ class Chaos:
             found = db.execute(
                 "select id, pid from poller.worker where died_at is null and supervisor ="
                 " (select supervisor from poller.worker where pid = any(%s) and died_at is null limit 1)",
-                [_children(fleet.pid)],
+                [children(fleet.pid)],
             ).fetchall()
         mine = [worker for worker, pid in found if pid not in self._stopped]  # those heal by their leases
         fleet.signal(signal.SIGKILL)
@@ -193,6 +193,7 @@ def _holds(db: psycopg.Connection[Any], worker: int) -> bool:
     return db.execute("select from poller.claim where worker_id = %s limit 1", [worker]).rowcount > 0
 
 
-def _children(pid: int) -> list[int]:
+def children(pid: int) -> list[int]:
+    """Return the processes that a process has started."""
     with open(f"/proc/{pid}/task/{pid}/children") as file:  # noqa: PTH123 - no path of the disk's
         return [int(each) for each in file.read().split()]
