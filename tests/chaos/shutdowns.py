@@ -73,7 +73,7 @@ def _wrong(
     if not silent and db.execute(leased, [pids]).rowcount:
         wrong.append("a row is leased")
     if wrong:
-        print(*wrong, fleet.log, sep="\n", file=sys.stderr)
+        Console(stderr=True, markup=False).print(*wrong, fleet.log, sep="\n")
     return wrong
 
 
