@@ -39,7 +39,10 @@ def stop_once(project: Project, db: psycopg.Connection[Any], wire: Proxy, draw: 
     wire.forwards = True
     load.feed(db, 5000)
     fleet = project.start("run", "--workers", "2", "--grace", f"{GRACE:g}s")
-    time.sleep(draw.uniform(0.2, 2.5))
+    fleet.wait_for_log(
+        "handlers:"
+    )  # before that, Python may still be importing, and tells of a Ctrl-C in its own way
+    time.sleep(draw.uniform(0.0, 2.2))
     pids = [fleet.pid, *children(fleet.pid)]
     silent = draw.random() < 0.25
     wire.forwards = not silent
