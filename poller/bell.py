@@ -1,4 +1,4 @@
-"""What a main thread sleeps on, so that it need not look up again and again.
+"""What a thread sleeps on, alone or beside its socket, so that it need not look up again and again.
 
 Other threads ring it, and so do signal handlers, which may take no lock: they run on the very thread that sleeps.
 """

@@ -74,12 +74,13 @@ class Binding:
         every = sql.SQL(", ").join(columns)
         return sql.SQL("case when ({}) is not null then array[{}]::text end").format(every, texts)
 
-    def asked(self, limit: int, after: str | None = None) -> dict[str, Any]:
+    def asked(self, limit: int, after: str | None = None, worker: int = 0) -> dict[str, Any]:
         """Return the parameters of the claims; not each of them takes each."""
         return {
             "handler": self.id,
             "limit": limit,
             "after": after,
+            "worker": worker,
             "look": LOOK,
             "per_key_limit": self.handler.per_key_limit,
             "waiting_hold": self.handler.in_order,

@@ -82,7 +82,7 @@ class Executor:
         trusted_until: returns until when (monotonic) leases may be trusted without asking the database.
         transactions: for transactional handlers.
         report_settled: called with results that are written already, and what became of them.
-        begins: called when there is something to do again.
+        begins: called when tasks come while nothing waits or runs.
     """
 
     def __init__(  # noqa: PLR0913 - its collaborators

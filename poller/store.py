@@ -195,7 +195,7 @@ class Store:
             room = self._room(binding, limit)
             if room.rows <= 0:
                 return room.none
-            rows = fetch(connection, look, binding.asked(room.rows, after))
+            rows = fetch(connection, look, binding.asked(room.rows, after, worker))
             if not rows:
                 return NOBODYS_TURN if binding.handler.per_key else NOTHING
             reach("claim looked")

@@ -3,7 +3,8 @@
 -- Fence    none yet: this statement's snapshot may be older than the commit that freed a row, so that it
 --          cannot see that row's claim. take.sql looks again, in the same transaction.
 -- Index    on the user's table: (key columns) where status = …; on poller.attempt its primary key.
--- A lease's keys are in the order of the key: one whose last key is not past `after` is not looked into.
+-- The keys of our own leases are in the order of the key: one whose last key is not past `after` is not looked into.
+-- Those of others need not be: a program that is being replaced may have the handler with another `order_by`.
 -- ~key is no name that a handler's `where` or `order_by` could mean.
 -- Both exclusions are written so that no plan can be bad: NOT IN over few keys is a hashed subplan, and
 -- the scalar subquery over many is one index probe for each row looked at, unless the handler has none in trouble.
@@ -13,7 +14,7 @@ select {key} as "~key", {columns}
    and {after}
    and {key_columns} not in (
          select {claimed_columns} from poller.claim as c, unnest(c.keys) as k (key)
-          where c.handler_id = %(handler)s and {lease_after} and {claimed_after})
+          where c.handler_id = %(handler)s and (c.worker_id <> %(worker)s or {lease_after}) and {claimed_after})
    and (not exists (select from poller.attempt as a where a.handler_id = %(handler)s)
         or (select true from poller.attempt as a
              where a.handler_id = %(handler)s and a.key = {key} limit 1) is null)

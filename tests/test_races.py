@@ -325,7 +325,7 @@ def test_g9_an_insert_into_a_child_table_is_never_blocked_by_a_claim(
     db.execute("create table child (thing int references thing)")
     worker = join(binding)
     with worker.link.connection.transaction():
-        asked = {"handler": binding.id, "limit": 3}
+        asked = binding.asked(3)
         assert len(worker.link.connection.execute(binding.claim_first, asked).fetchall()) == 3
         db.execute("set lock_timeout = '1s'")
         db.execute("insert into child values (1)")
@@ -439,6 +439,20 @@ def test_g2_keys_are_compared_in_the_order_of_their_own_collation(
     assert rest.values[1] == "B"
     one.store._seen[binding].append(rest.lease.id)  # as if the claim had come after the other one
     assert one.store.claim(binding, one.id, 10, first.last).tasks == []
+
+
+def test_g2_a_lease_of_others_may_be_in_any_order(
+    db: psycopg.Connection[Any], join: NewWorker, binding: Binding
+) -> None:
+    """Theirs is a program that has the handler with another `order_by`, say: each of its keys is left out."""
+    backwards = bind(db, handler("thing", status="pending", to="normal", order_by="id desc")(_work))
+    one, other = join(binding), join(backwards)
+    first = one.store.claim(binding, one.id, 1)
+    assert [task.key for task in first.tasks] == ["1"]
+    assert [task.key for task in other.claim()] == ["3", "2"]
+    [theirs] = db.execute("select lease::text from poller.claim where worker_id = %s", [other.id]).fetchall()
+    one.store._seen[binding].extend(theirs)  # as if the claim had come after the other one
+    assert one.store.claim(binding, one.id, 10, "2").tasks == []
 
 
 def test_g2_the_claim_that_goes_on_names_the_collation_of_the_key(db: psycopg.Connection[Any]) -> None:

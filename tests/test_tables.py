@@ -613,7 +613,7 @@ def test_a_child_row_can_be_inserted_while_its_parent_is_being_claimed(
     """The claim's lock is FOR NO KEY UPDATE: it excludes writers of the row, and no child's insert."""
     binding = bind(db, moves("task"))
     with db.transaction():
-        claimed = db.execute(binding.claim_first, {"handler": 0, "limit": 2, "after": None}).fetchall()
+        claimed = db.execute(binding.claim_first, binding.asked(2)).fetchall()
         assert [row[0] for row in claimed] == ["1", "2"]
 
         other.execute("insert into note (task) values (1)")

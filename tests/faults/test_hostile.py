@@ -27,7 +27,7 @@ NAMES = (
 )
 
 HANDLERS = """
-from poller import job, schedule
+from poller import job
 
 @handler({table!r}, column={name!r}, status={name!r}, to={after!r}, per_key={name!r}, attempts=1)
 def work(row):
@@ -81,7 +81,7 @@ def test_by_every_command(project: Project, here: InProcess, db: psycopg.Connect
     assert objects(here.run("status", "--json", "--handlers", package))
     run("release", table, name, status=1)  # it is in nobody's hands
     run("retry", f"{table}:{name}:{name}")
-    run("retry", table, "--", name, status=0)
+    run("retry", table, "--", name)
     run("purge", table, "--column", due, "--older-than", "1d", "--handlers", package)
     statuses = db.execute(sql.SQL("select id, {table} from {schema}.{table}").format(**names)).fetchall()
     assert statuses == [(name, name)], "the other one is purged"
