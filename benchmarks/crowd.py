@@ -21,7 +21,7 @@ from benchmarks.measurement import Measurement
 from benchmarks.race import PLAIN, Track
 from poller import handler, schema
 from poller.binding import bind
-from poller.database import connect
+from poller.database import Borrowed, connect
 from poller.lease import Result
 from poller.outcome import Outcome, Verdict
 from poller.queries import array, statement
@@ -95,7 +95,7 @@ def _gathered(url: str, binding: Binding, crowd: int) -> Iterator[list[Member]]:
         members = []
         for number in range(crowd):
             session = sessions.enter_context(connect(url, "crowd"))
-            store = Store(_Lent(session))  # type: ignore[arg-type]
+            store = Store(Borrowed(session))
             if not number:
                 store.register_handlers([binding])
             asked = {
@@ -104,20 +104,13 @@ def _gathered(url: str, binding: Binding, crowd: int) -> Iterator[list[Member]]:
                 "slots": 1,
                 "lease": 600.0,
                 "handlers": array([binding.id]),
+                "supervisor": "00000000-0000-0000-0000-000000000000",
             }
-            asked["supervisor"] = "00000000-0000-0000-0000-000000000000"
             row = session.execute(statement("register_worker"), asked).fetchone()
             assert row is not None  # noqa: S101 - an insert returns its row
             session.execute("listen poller")
             members.append(Member(session, row[0]))
         yield members
-
-
-@dataclass(frozen=True)
-class _Lent:
-    """A session in the place of a link."""
-
-    connection: psycopg.Connection[Any]
 
 
 def _nothing(row: Any) -> None:
@@ -153,7 +146,7 @@ def _work_all(members: list[Member], binding: Binding, rows: int) -> None:
     left = rows
 
     def claim(member: Member) -> int:
-        store = Store(_Lent(member.session))  # type: ignore[arg-type]
+        store = Store(Borrowed(member.session))
         tasks = store.claim(binding, member.worker, A_CLAIM).tasks
         if tasks:
             store.settle([Result(task, MOVED, 0.0) for task in tasks])
