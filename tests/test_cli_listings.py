@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
+    from tests.cli import InProcess
     from tests.harness import Project
 
 
@@ -117,7 +118,7 @@ def test_handlers_shows_their_options_and_how_they_fare(
     assert "handlers/__init__.py:3 (initialise)" in project.run("handlers").stdout
 
 
-def test_workers_shows_who_is_alive_and_what_they_hold(project: Project, db: psycopg.Connection[Any]) -> None:
+def test_workers_shows_who_is_alive_and_what_they_hold(here: InProcess, db: psycopg.Connection[Any]) -> None:
     """A worker whose heartbeat has lapsed is dead, whether anybody has said so or not."""
     handler = known(db, "public.tenants", "pending")
     alive = hold(db, handler, "1", "2")
@@ -126,7 +127,7 @@ def test_workers_shows_who_is_alive_and_what_they_hold(project: Project, db: psy
     db.execute("update poller.worker set died_at = now() where id = %s", [dead])
     db.execute("update poller.worker set heartbeat_at = now() - interval '2 hours' where id = %s", [lapsed])
 
-    lines = objects(project.run("workers", "--json"))
+    lines = objects(here.run("workers", "--json"))
 
     assert [(line["id"], line["state"], line["in_flight"]) for line in lines] == [
         (alive, "alive", 2), (stopping, "stopping", 1), (dead, "dead", 1), (lapsed, "dead", 1)
@@ -134,11 +135,11 @@ def test_workers_shows_who_is_alive_and_what_they_hold(project: Project, db: psy
     assert {"host", "pid", "slots", "heartbeat_at", "heartbeat_age", "started_at"} < set(lines[0])
     assert datetime.fromisoformat(lines[0]["started_at"]).utcoffset() is not None
     assert 7200 <= lines[3]["heartbeat_age"] < 7300
-    assert "4711" in project.run("workers").stdout
+    assert "4711" in here.run("workers").stdout
 
 
 def test_failures_shows_parked_and_failed_rows_with_their_error(
-    project: Project, db: psycopg.Connection[Any]
+    here: InProcess, db: psycopg.Connection[Any]
 ) -> None:
     """With the keys that the contract names; snoozed rows are in no trouble."""
     handler = known(db, "public.tenants", "pending")
@@ -146,7 +147,7 @@ def test_failures_shows_parked_and_failed_rows_with_their_error(
     trouble(db, handler, "2", "waiting", attempt=2)
     trouble(db, handler, "3", "snoozed")
 
-    parked, waiting = objects(project.run("failures", "--json"))
+    parked, waiting = objects(here.run("failures", "--json"))
 
     assert list(parked) == ["table", "status", "key", "attempt", "error", "parked", "next_at"]
     assert parked == {
@@ -157,7 +158,7 @@ def test_failures_shows_parked_and_failed_rows_with_their_error(
     assert datetime.fromisoformat(waiting["next_at"]) > datetime.now(UTC)
 
 
-def test_failures_takes_a_selector(project: Project, db: psycopg.Connection[Any]) -> None:
+def test_failures_takes_a_selector(here: InProcess, db: psycopg.Connection[Any]) -> None:
     """A table with or without its schema, a status, a key; an unknown table is the answer no."""
     for status in ("pending", "closing"):
         handler = known(db, "public.tenants", status)
@@ -166,7 +167,7 @@ def test_failures_takes_a_selector(project: Project, db: psycopg.Connection[Any]
     trouble(db, known(db, "shop.orders", "paid"), "9")
 
     def found(selector: str) -> list[str]:
-        return keys(objects(project.run("failures", selector, "--json")))
+        return keys(objects(here.run("failures", selector, "--json")))
 
     assert len(found("all")) == 5
     assert len(found("tenants")) == len(found("public.tenants")) == 4
@@ -174,39 +175,39 @@ def test_failures_takes_a_selector(project: Project, db: psycopg.Connection[Any]
     assert found("tenants:closing:same") == ["same"]
     assert found("tenants:same") == ["same", "same"]
     assert found("orders:pending") == [], "no status of that table, and no key"
-    assert "shop.orders" in the_line(project.run("failures", "nothing"), status=1)
+    assert "shop.orders" in the_line(here.run("failures", "nothing"), status=1)
 
 
 def test_a_table_name_that_two_schemas_share_must_be_told_apart(
-    project: Project, db: psycopg.Connection[Any]
+    here: InProcess, db: psycopg.Connection[Any]
 ) -> None:
     """One line that names both."""
     trouble(db, known(db, "public.orders", "paid"), "1")
     trouble(db, known(db, "shop.orders", "paid"), "2")
-    assert "public.orders or shop.orders" in the_line(project.run("failures", "orders"), status=1)
-    assert keys(objects(project.run("failures", "shop.orders", "--json"))) == ["2"]
+    assert "public.orders or shop.orders" in the_line(here.run("failures", "orders"), status=1)
+    assert keys(objects(here.run("failures", "shop.orders", "--json"))) == ["2"]
 
 
-def test_long_listings_are_cut_off_for_people_only(project: Project, db: psycopg.Connection[Any]) -> None:
+def test_long_listings_are_cut_off_for_people_only(here: InProcess, db: psycopg.Connection[Any]) -> None:
     """100 rows and a word that there are more; --json gives all, --limit so many."""
     handler = known(db, "public.tenants", "pending")
     for key in range(1, 103):
         trouble(db, handler, str(key))
-    ended = project.run("failures")
+    ended = here.run("failures")
     assert len(ended.stdout.splitlines()) == 101
     assert "--limit" in ended.stderr
-    assert len(objects(project.run("failures", "--json"))) == 102
-    assert len(project.run("failures", "--limit", "102").stdout.splitlines()) == 103
+    assert len(objects(here.run("failures", "--json"))) == 102
+    assert len(here.run("failures", "--limit", "102").stdout.splitlines()) == 103
 
 
-def test_text_of_others_cannot_break_the_lines(project: Project, db: psycopg.Connection[Any]) -> None:
+def test_text_of_others_cannot_break_the_lines(here: InProcess, db: psycopg.Connection[Any]) -> None:
     """Control characters in keys and errors are shown, not sent; JSON has them as they are."""
     key = "a\nb\x1b[2J\tü|'\""
     trouble(db, known(db, "public.tenants", "pending"), key)
-    shown = project.run("failures").stdout
+    shown = here.run("failures").stdout
     assert len(shown.splitlines()) == 2
     assert "\x1b" not in shown
-    assert keys(objects(project.run("failures", "--json"))) == [key]
+    assert keys(objects(here.run("failures", "--json"))) == [key]
 
 
 def test_history_tells_what_happened_to_a_row_in_order(project: Project, db: psycopg.Connection[Any]) -> None:
@@ -292,8 +293,8 @@ def terminal(columns: int) -> Iterator[tuple[int, int]]:
         os.close(theirs)
 
 
-def test_empty_listings_say_so_or_are_empty_arrays(project: Project) -> None:
+def test_empty_listings_say_so_or_are_empty_arrays(here: InProcess) -> None:
     """Nothing to show is no error."""
     for command in ("workers", "failures"):
-        assert project.run(command).stdout.startswith("no ")
-        assert objects(project.run(command, "--json")) == []
+        assert here.run(command).stdout.startswith("no ")
+        assert objects(here.run(command, "--json")) == []

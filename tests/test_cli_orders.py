@@ -17,6 +17,7 @@ from tests.harness import wait_until
 if TYPE_CHECKING:
     import psycopg
 
+    from tests.cli import InProcess
     from tests.harness import Project
 
 
@@ -68,7 +69,7 @@ def test_a_parked_row_that_is_put_back_has_all_its_attempts_again(
     ids=lambda each: " ".join(sorted(each)),
 )
 def test_retry_puts_back_what_the_selector_names(
-    project: Project, db: psycopg.Connection[Any], arguments: list[str], back: set[str]
+    here: InProcess, db: psycopg.Connection[Any], arguments: list[str], back: set[str]
 ) -> None:
     """Snoozed rows only by their keys; rows in flight never."""
     pending = known(db, "public.tenants", "pending")
@@ -78,43 +79,41 @@ def test_retry_puts_back_what_the_selector_names(
     hold(db, pending, "held")
     trouble(db, known(db, "shop.orders", "paid"), "other")
 
-    assert project.run("retry", *arguments).returncode == 0
+    assert here.run("retry", *arguments).returncode == 0
 
     assert {key for key, state in attempts(db).items() if state == ("waiting", 0, True)} == back
     assert value(db, "select count(*) from poller.attempt where crashes > 0 or isolated") == 5 - len(back)
 
 
-def test_retry_takes_keys_with_any_characters(project: Project, db: psycopg.Connection[Any]) -> None:
+def test_retry_takes_keys_with_any_characters(here: InProcess, db: psycopg.Connection[Any]) -> None:
     """As arguments of their own; what begins with a dash goes after `--`."""
     pending = known(db, "public.tenants", "pending")
     strange = ["a:b", "pending", "ü \n'\"%{}\\", '{"x"}', "-v", ""]
     for key in strange:
         trouble(db, pending, key)
-    ended = project.run("retry", "tenants", "--", *strange)
+    ended = here.run("retry", "tenants", "--", *strange)
     assert ended.stdout == "put back 6 rows\n"
     assert set(attempts(db).values()) == {("waiting", 0, True)}
 
 
-def test_retry_wakes_the_workers(project: Project, db: psycopg.Connection[Any]) -> None:
+def test_retry_wakes_the_workers(here: InProcess, db: psycopg.Connection[Any]) -> None:
     """By one notification, however many rows."""
     pending = known(db, "public.tenants", "pending")
     for key in "123":
         trouble(db, pending, key)
     db.execute("listen poller")
-    project.run("retry", "all")
+    here.run("retry", "all")
     assert len(list(db.notifies(timeout=0.5))) == 1
 
 
 def test_an_order_that_reaches_nothing_is_answered_with_1(
-    project: Project, db: psycopg.Connection[Any]
+    here: InProcess, db: psycopg.Connection[Any]
 ) -> None:
     """In one line, and nobody is woken."""
     known(db, "public.tenants", "pending")
-    assert "no row of tenants:pending is parked" in the_line(
-        project.run("retry", "tenants:pending"), status=1
-    )
-    assert "no row of tenants 7 is in flight" in the_line(project.run("release", "tenants", "7"), status=1)
-    assert "no handler is known for table order" in the_line(project.run("retry", "order"), status=1)
+    assert "no row of tenants:pending is parked" in the_line(here.run("retry", "tenants:pending"), status=1)
+    assert "no row of tenants 7 is in flight" in the_line(here.run("release", "tenants", "7"), status=1)
+    assert "no handler is known for table order" in the_line(here.run("retry", "order"), status=1)
 
 
 def test_a_released_row_is_taken_again_and_its_holder_changes_nothing(
@@ -148,13 +147,13 @@ def test_a_released_row_is_taken_again_and_its_holder_changes_nothing(
     assert value(db, "select count(*) from poller.attempt") == 0
 
 
-def test_release_takes_single_rows_out_of_a_lease(project: Project, db: psycopg.Connection[Any]) -> None:
+def test_release_takes_single_rows_out_of_a_lease(here: InProcess, db: psycopg.Connection[Any]) -> None:
     """The rest of the batch stays where it is; a lease that holds nothing any more is gone."""
     pending = known(db, "public.tenants", "pending")
     hold(db, pending, "1", "2", "3")
     hold(db, pending, "4")
     trouble(db, pending, "4", "waiting", attempt=1)
-    assert project.run("release", "tenants", "2", "4", "9").stdout == "released 2 rows\n"
+    assert here.run("release", "tenants", "2", "4", "9").stdout == "released 2 rows\n"
     assert db.execute("select keys from poller.claim").fetchall() == [(["1", "3"],)]
     assert attempts(db) == {"2": ("waiting", 1, True), "4": ("waiting", 2, True)}
 

@@ -19,6 +19,7 @@ from tests.maintained import keys, make_audit
 if TYPE_CHECKING:
     import psycopg
 
+    from tests.cli import InProcess
     from tests.harness import Project
 
 OPTIONS = ("--column", "created_at", "--older-than", "180d", "--pause", "0s")
@@ -30,29 +31,29 @@ other = age_out("audit", column="created_at", older_than="1d", status="x", to="y
 NOTHING = {"locked": 0, "kept": {}, "refused": {}, "untried": 0, "partitions": [], "notes": []}
 
 
-def test_it_deletes_what_is_old_and_says_so(project: Project, db: psycopg.Connection[Any]) -> None:
+def test_it_deletes_what_is_old_and_says_so(here: InProcess, db: psycopg.Connection[Any]) -> None:
     """No handlers package is needed."""
     make_audit(db, old=1500, young=2)
 
-    ended = project.run("purge", "audit", *OPTIONS)
+    ended = here.run("purge", "audit", *OPTIONS)
 
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout == "deleted 1,500 rows of public.audit\n"
     assert len(keys(db)) == 2
 
 
-def test_it_answers_as_json(project: Project, db: psycopg.Connection[Any]) -> None:
+def test_it_answers_as_json(here: InProcess, db: psycopg.Connection[Any]) -> None:
     """With what was kept, and why."""
     make_audit(db, old=10)
     db.execute("create table note (audit_id bigint constraint about references audit)")
     db.execute("insert into note values (3)")
 
-    ended = project.run("purge", "public.audit", *OPTIONS, "--json")
+    ended = here.run("purge", "public.audit", *OPTIONS, "--json")
 
     assert objects(ended) == [{"table": "public.audit", "rows": 9, **NOTHING, "kept": {"about": 1}}]
 
 
-def test_a_dry_run_only_counts(project: Project, db: psycopg.Connection[Any]) -> None:
+def test_a_dry_run_only_counts(here: InProcess, db: psycopg.Connection[Any]) -> None:
     """For people and as JSON; partitions that would go as a whole are named."""
     make_audit(db, old=10, young=1)
     db.execute(
@@ -62,11 +63,11 @@ def test_a_dry_run_only_counts(project: Project, db: psycopg.Connection[Any]) ->
         "insert into log values ('2020-01-02'), ('2021-01-02'), (now())"
     )
 
-    ended = project.run("purge", "audit", *OPTIONS, "--dry-run")
+    ended = here.run("purge", "audit", *OPTIONS, "--dry-run")
     assert (ended.returncode, ended.stdout) == (0, "would delete 10 rows of public.audit\n")
-    ended = project.run("purge", "log", "--column", "at", "--older-than", "1d", "--dry-run")
+    ended = here.run("purge", "log", "--column", "at", "--older-than", "1d", "--dry-run")
     assert ended.stdout == "would delete 2 rows of public.log, all those of public.log_2020 among them\n"
-    ended = project.run("purge", "log", "--column", "at", "--older-than", "1d", "--dry-run", "--json")
+    ended = here.run("purge", "log", "--column", "at", "--older-than", "1d", "--dry-run", "--json")
     assert objects(ended) == [{"table": "public.log", "rows": 2, "partitions": ["public.log_2020"]}]
     assert len(keys(db)) == 11
 
@@ -113,12 +114,12 @@ def test_without_a_declared_purge_it_asks_for_options(project: Project, db: psyc
     ],
 )
 def test_what_cannot_work_is_one_line(
-    project: Project, db: psycopg.Connection[Any], options: tuple[str, ...], reason: str
+    here: InProcess, db: psycopg.Connection[Any], options: tuple[str, ...], reason: str
 ) -> None:
     """Before anything is changed."""
     make_audit(db, old=1)
 
-    assert reason in the_line(project.run("purge", *options))
+    assert reason in the_line(here.run("purge", *options))
     assert keys(db) == [1]
 
 
