@@ -1,6 +1,9 @@
 """What a thread sleeps on, alone or beside its socket, so that it need not look up again and again.
 
 Other threads ring it, and so do signal handlers, which may take no lock: they run on the very thread that sleeps.
+
+Who waits puts the bell back before it looks at what has changed, and who rings has changed that before. So a bell that
+has been rung, and has not been put back, need not be rung again: whoever waits is going to look.
 """
 
 from __future__ import annotations
@@ -11,12 +14,13 @@ import select
 
 
 class Bell:
-    """Wakes the one thread that waits for it, now or when it waits next."""
+    """Wakes the one thread that waits for it, now or when it waits next; it lasts as long as the process."""
 
     def __init__(self) -> None:
         self._out, self._in = os.pipe()
         os.set_blocking(self._out, False)
         os.set_blocking(self._in, False)
+        self._rung = False
         self._ready = select.poll()
         self._ready.register(self._out, select.POLLIN)
 
@@ -26,10 +30,22 @@ class Bell:
 
     def ring(self) -> None:
         """Wake it; a bell that has been rung already stays so."""
-        with contextlib.suppress(BlockingIOError):
-            os.write(self._in, b"!")
+        if not self._rung:
+            self._rung = True
+            with contextlib.suppress(BlockingIOError):
+                os.write(self._in, b"!")
 
     def wait(self, seconds: float) -> None:
         """Sleep for so many seconds, or until it is rung."""
         if self._ready.poll(seconds * 1000):
+            self._put_back()
+
+    def clear(self) -> None:
+        """Put the bell back without waiting for it."""
+        if self._rung:
+            self._put_back()
+
+    def _put_back(self) -> None:
+        with contextlib.suppress(BlockingIOError):  # it has been rung, but not written yet
             os.read(self._out, 4096)
+        self._rung = False

@@ -13,6 +13,8 @@ does with `per_key`, whose rows have to wait for the ones before them.
 A row that an outcome of this worker's has moved to another handler's status is looked for at once, or as soon as a
 look from the top is affordable: the next step of a chain does not wait for a poll.
 
+The connection listens while the claimer sleeps; the next look finds a cut that this would sleep through.
+
 Workers take turns to look (`turn`). Whoever finds in its turn that something is due for which it has no room wakes
 the others.
 
@@ -30,12 +32,12 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import errors
 
-from poller.database import reason
+from poller.database import heard, reason
 from poller.errors import ConfigurationError
 from poller.lease import Lease, Result, Task
 from poller.outcome import Verdict, not_shown, released
@@ -45,6 +47,7 @@ from poller.turn import Turn
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from poller.bell import Bell
     from poller.binding import Binding
     from poller.executor import Executor
     from poller.store import Claimed, Store
@@ -126,6 +129,7 @@ class Claimer:
         self._turn = turn
         self._turn_at = 0.0
         self._is_lookout = False
+        self._session: psycopg.Connection[Any] | None = None
         self._positions = {binding: Position() for binding in bindings}
         self._by_status = {(str(each.table), each.handler.status): each for each in bindings}
         self._first = 0  # of the bindings, in the next round
@@ -145,6 +149,7 @@ class Claimer:
         worker = self._worker()
         if worker is None:
             return self._poll
+        self._listen()
         if self._in_doubt and monotonic() >= self._look_again_at:
             self._give_unknown_back(worker)
         expected = self._claim_expected(worker)
@@ -164,6 +169,19 @@ class Claimer:
             if self._positions[binding].held_until <= now:
                 self._claim(binding, worker, fresh=True, retries=False)
         return bool(expected)
+
+    def sleep(self, seconds: float, bell: Bell) -> None:
+        """Sleep for so long, or until the bell rings, or somebody says that there is something new."""
+        if heard(self._store.link.connection, seconds, bell):
+            self.notice()
+
+    def _listen(self) -> None:
+        """Make sure that the present connection listens."""
+        connection = self._store.link.connection
+        if connection is not self._session:
+            connection.execute("listen poller")
+            self._session = connection
+            self.notice()  # whatever was said while nobody listened
 
     def look(self) -> None:
         """Have the next round ask what is due, instead of going on with what it knows."""

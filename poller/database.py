@@ -194,7 +194,7 @@ def is_pooled(connection: psycopg.Connection[Any]) -> bool:
     return row is not None and row[0] != connection.info.backend_pid
 
 
-def heard(connection: psycopg.Connection[Any], seconds: float, bell: Bell | None = None) -> bool:
+def heard(connection: psycopg.Connection[Any], seconds: float, bell: Bell) -> bool:
     """Sleep for so long, or until a notification comes or the bell is rung; tell whether one has come.
 
     psycopg's own wait looks up ten times a second.
@@ -203,16 +203,14 @@ def heard(connection: psycopg.Connection[Any], seconds: float, bell: Bell | None
         return True
     ready = select.poll()
     ready.register(connection.fileno(), select.POLLIN)
-    if bell is not None:
-        ready.register(bell.fileno(), select.POLLIN)
-    woken = ready.poll(seconds * 1000)
-    if bell is not None:
-        bell.wait(0)
-    return bool(woken) and _notified(connection)
+    ready.register(bell.fileno(), select.POLLIN)
+    woken = {each for each, _ in ready.poll(seconds * 1000)}
+    bell.clear()
+    return connection.fileno() in woken and _notified(connection)
 
 
 def _notified(connection: psycopg.Connection[Any]) -> bool:
-    return any(True for _ in connection.notifies(timeout=0, stop_after=1))
+    return len(list(connection.notifies(timeout=0))) > 0  # all of them: they say the same
 
 
 def reachable(place: Place, name: str = "cli", *, statement_timeout: str = "60s") -> psycopg.Connection[Any]:

@@ -1,8 +1,8 @@
-"""Keeps a worker alive in the eyes of the fleet, and hears when there is work.
+"""Keeps a worker alive in the eyes of the fleet.
 
-The model. One dedicated connection, never a pooled one, does three things that belong together: it holds the
-worker's session advisory lock, it beats, and it listens. The beat is a statement on the very session that
-holds the lock and listens, so that a cut which LISTEN would sleep through for ever is found by the next beat.
+The model. One dedicated connection, never a pooled one, does two things that belong together: it holds the
+worker's session advisory lock, and it beats. The beat is a statement on the very session that holds the lock, so that
+a cut of which nobody is told is found by the next beat.
 
 What may be trusted: leases, until `trusted_until`: the last beat that was answered, plus the lease time, less
 a margin, by this process's monotonic clock. After that (the process was stopped, the network cut) nothing new
@@ -20,7 +20,6 @@ import socket
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from poller.bell import Bell
 from poller.database import heard, is_pooled
 from poller.queries import array, statement
 from poller.telemetry import event, problem
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
+    from poller.bell import Bell
     from poller.database import Link
 
 BEATS = 3  # in one lease time
@@ -47,7 +47,7 @@ class Heartbeat:
         handlers: the ids of the handlers it knows.
         slots: how many handlers it runs at a time.
         lease: seconds without a beat after which the worker counts as dead.
-        on_notify: called when there may be work.
+        on_join: called when the worker takes part in the fleet, or does so again.
         on_lost: called when the worker has been declared dead.
     """
 
@@ -59,7 +59,7 @@ class Heartbeat:
         handlers: Sequence[int],
         slots: int,
         lease: float,
-        on_notify: Callable[[], None],
+        on_join: Callable[[], None],
         on_lost: Callable[[], None],
     ) -> None:
         self._link = link
@@ -67,9 +67,8 @@ class Heartbeat:
         self._handlers = array(handlers)
         self._slots = slots
         self._lease = lease
-        self._on_notify = on_notify
+        self._on_join = on_join
         self._on_lost = on_lost
-        self._bell = Bell()
         self._session: psycopg.Connection[object] | None = None
         self._locked_on: psycopg.Connection[object] | None = None
         self._beat_at = 0.0
@@ -83,17 +82,15 @@ class Heartbeat:
         return self._trusted_until
 
     def run_once(self) -> float:
-        """Listen until the next beat is due, and beat. Returns 0: the next round follows at once."""
+        """Beat, if it is time. Returns the seconds to the next beat."""
         connection = self.join()
-        if heard(connection, max(0.0, self._beat_at - monotonic()), self._bell):
-            self._on_notify()
         if monotonic() >= self._beat_at:
             self._beat(connection)
-        return 0.0
+        return max(0.0, self._beat_at - monotonic())
 
-    def wake(self) -> None:
-        """End the wait for notifications."""
-        self._bell.ring()
+    def sleep(self, seconds: float, bell: Bell) -> None:
+        """Sleep for so long, or until the bell rings; if the session ends, with its lock, that is noticed at once."""
+        heard(self._link.connection, seconds, bell)
 
     def join(self) -> psycopg.Connection[object]:
         """Make sure that the worker takes part in the fleet on the present connection; return that."""
@@ -109,16 +106,15 @@ class Heartbeat:
         self._link.close()
 
     def _enter(self, connection: psycopg.Connection[object]) -> None:
-        """Take part in the fleet on a new session: register, or beat at once; lock; listen."""
+        """Take part in the fleet on a new session: register, or beat at once; lock."""
         if self.worker is None:
             self._register(connection)
         elif not self._beat(connection):
             return  # declared dead meanwhile; the next round registers
-        connection.execute("listen poller")
         if is_pooled(connection):
             problem("a pooler stands before the database: no notifications, no instant recovery of the dead")
         self._session = connection
-        self._on_notify()  # whatever was said while nobody listened
+        self._on_join()
 
     def _hold_lock(self, connection: psycopg.Connection[object]) -> None:
         """Take the liveness lock, and say so; where it cannot be had, say that it proves nothing.

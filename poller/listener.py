@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
+    from poller.bell import Bell
     from poller.database import Link
 
 CHECK = 10.0  # seconds between two proofs that the session is there
@@ -42,19 +43,23 @@ class Listener:
         return self._hears
 
     def run_once(self) -> float:
-        """Listen for a moment. Returns 0: the next round follows at once."""
+        """Make sure that the session is there, and listens. Returns the seconds to the next proof of it."""
         connection = self._link.connection
         if connection is not self._session:
             connection.execute("listen poller_supervisor")
             self._session = connection
             self._hears = not is_pooled(connection)
+            self._check_at = monotonic() + CHECK
             self._on_change()
         elif monotonic() >= self._check_at:
             connection.execute("select")
             self._check_at = monotonic() + CHECK
-        if heard(connection, max(0.0, self._check_at - monotonic())):
+        return max(0.0, self._check_at - monotonic())
+
+    def sleep(self, seconds: float, bell: Bell) -> None:
+        """Sleep for so long, or until the bell rings; say so if a change is heard of."""
+        if heard(self._link.connection, seconds, bell):
             self._on_change()
-        return 0.0
 
     def recover(self) -> None:
         """Start over on a new connection; until then, nothing is heard."""

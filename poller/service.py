@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
+from poller.bell import Bell
 from poller.database import reason
 from poller.telemetry import event, problem
 
@@ -39,48 +40,51 @@ class Loop(threading.Thread):
         name: what the log calls it.
         run_once: does one round and returns the seconds to the next; raising puts it off.
         recover: called after a round that raised, to drop what may be broken (a connection).
+        sleep: sleeps for so many seconds, or until the bell rings, or something else comes.
     """
 
     def __init__(
-        self, name: str, run_once: Callable[[], float], recover: Callable[[], None] = lambda: None
+        self,
+        name: str,
+        run_once: Callable[[], float],
+        recover: Callable[[], None] = lambda: None,
+        sleep: Callable[[float, Bell], None] = lambda seconds, bell: bell.wait(seconds),
     ) -> None:
         super().__init__(name=f"poller {name}", daemon=True)
         self._service = name
         self._run_once = run_once
         self._recover = recover
-        self._wake = threading.Event()
+        self._sleep = sleep
+        self._bell = Bell()
         self._stopping = threading.Event()
         self._failures = 0
 
     def wake(self) -> None:
         """Start the next round now, or right after the one under way."""
-        if not self._wake.is_set():  # to set it takes a lock
-            self._wake.set()
+        self._bell.ring()
 
     def stop(self) -> None:
         """End the loop after the round under way."""
         self._stopping.set()
-        self._wake.set()
+        self._bell.ring()
 
     def run(self) -> None:
         """Do rounds until stopped; `start()` runs this on the loop's thread."""
         while not self._stopping.is_set():
-            self._wake.clear()
-            delay = self._round()
-            if self._failures:
-                self._stopping.wait(delay)  # a wake-up does not shorten what is there to spare the server
-            elif delay > 0:
-                self._wake.wait(delay + JITTER * min(delay, 1.0) * random.random())  # noqa: S311
+            self._bell.clear()
+            try:
+                self._round()
+            except Exception as error:  # noqa: BLE001 - a service never dies of one bad round
+                # A wake-up does not shorten what is there to spare the server.
+                self._stopping.wait(self._put_off(error))
 
-    def _round(self) -> float:
-        try:
-            delay = self._run_once()
-        except Exception as error:  # noqa: BLE001 - a service never dies of one bad round
-            return self._put_off(error)
+    def _round(self) -> None:
+        delay = self._run_once()
         if self._failures:
             event(f"{self._service}: works again", after=f"{self._failures} failed rounds")
             self._failures = 0
-        return delay
+        if delay > 0:
+            self._sleep(delay + JITTER * min(delay, 1.0) * random.random(), self._bell)  # noqa: S311
 
     def _put_off(self, error: Exception) -> float:
         if not self._failures:

@@ -183,7 +183,7 @@ class Site:
         """Start the workers, and what goes on beside them."""
         url, drains = self._place.url, self._options.drain
         listener = Listener(Link(url, "listener"), self._look)
-        self._listening = Loop("listener", listener.run_once, listener.recover)
+        self._listening = Loop("listener", listener.run_once, listener.recover, sleep=listener.sleep)
         self._sweeper = Sweeper(Store(Link(url, "sweeper")), self._bindings, self._id, listener.hears)
         self._sweeping = Loop("sweeper", self._sweeper.run_once, self._sweeper.recover)
         scheduler = Scheduler(Link(url, "scheduler"), self._jobs, listener.hears)

@@ -212,7 +212,7 @@ class Engine:
             handlers=[binding.id for binding in self._bindings],
             slots=self._concurrency,
             lease=10 * 365 * 86400.0,
-            on_notify=lambda: None,
+            on_join=lambda: None,
             on_lost=lambda: None,
         )
         heartbeat.join()

@@ -99,12 +99,16 @@ class Worker:
             handlers=[binding.id for binding in bindings],
             slots=options.slots,
             lease=options.lease,
-            on_notify=self._look,
+            on_join=self._look,
             on_lost=self._forget,
         )
-        self._claiming = Loop("claimer", self._claimer.run_once, self._claimer.recover)
+        self._claiming = Loop(
+            "claimer", self._claimer.run_once, self._claimer.recover, sleep=self._claimer.sleep
+        )
         self._settling = Loop("settler", self._settler.run_once, self._settler.recover)
-        self._beating = Loop("heartbeat", self._heartbeat.run_once, beating.close)
+        self._beating = Loop(
+            "heartbeat", self._heartbeat.run_once, beating.close, sleep=self._heartbeat.sleep
+        )
         reporting = Link(url, f"reporter {mark}")
         reporter = Reporter(reporting, self._executor)
         self._reporting = Loop("reporter", reporter.run_once, reporting.close)
@@ -205,7 +209,6 @@ class Worker:
         for loop in loops:
             loop.stop()
         self._settler.wake()
-        self._heartbeat.wake()
         for loop in loops:
             loop.join(max(0.0, until - monotonic()))
         self._executor.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from uuid import uuid4
 import pytest
 
 from poller import sweeper
+from poller.bell import Bell
 from poller.binding import bind
 from poller.claimer import Claimer
 from poller.database import Link
@@ -114,6 +116,42 @@ def test_who_has_no_room_in_its_turn_wakes_the_others(url: str, db: psycopg.Conn
     link.close()
 
 
+# --- bells ------------------------------------------------------------------------------------------
+
+
+def test_a_bell_that_is_rung_by_many_is_missed_by_nobody() -> None:
+    """Whatever was changed before it was rung is seen; it need not ring for each change."""
+    bell, changes, seen = Bell(), [0] * 4, 0
+
+    def ring(who: int) -> None:
+        for _ in range(20_000):
+            changes[who] += 1
+            bell.ring()
+
+    threads = [threading.Thread(target=ring, args=(each,)) for each in range(4)]
+    for each in threads:
+        each.start()
+    while seen < 80_000:
+        began = time.monotonic()
+        bell.wait(10)
+        assert time.monotonic() - began < 5, f"{sum(changes)} changes, {seen} seen"
+        seen = sum(changes)
+    for each in threads:
+        each.join()
+
+
+def test_a_bell_waits_again_once_it_has_been_heard_or_put_back() -> None:
+    """It rings once, however often it was rung."""
+    bell = Bell()
+    for put_back in (lambda: bell.wait(10), bell.clear):
+        bell.ring()
+        bell.ring()
+        put_back()
+        began = time.monotonic()
+        bell.wait(0.05)
+        assert time.monotonic() - began >= 0.05
+
+
 # --- what supervisors hear ---------------------------------------------------------------------------
 
 
@@ -122,7 +160,7 @@ def listening(url: str) -> Iterator[tuple[Listener, list[float]]]:
     """A listener that listens, and when it heard something."""
     heard: list[float] = []
     listener = Listener(Link(url, "listener"), lambda: heard.append(time.monotonic()))
-    loop = Loop("listener", listener.run_once, listener.recover)
+    loop = Loop("listener", listener.run_once, listener.recover, sleep=listener.sleep)
     loop.start()
     wait_until("it listens", listener.hears)
     heard.clear()

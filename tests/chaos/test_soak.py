@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-SECONDS = float(os.environ.get("POLLER_SOAK_SECONDS", "30"))
+SECONDS = float(os.environ.get("POLLER_SOAK_SECONDS", "60"))
 
 
 @pytest.mark.alone

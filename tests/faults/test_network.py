@@ -74,6 +74,23 @@ def test_g1_connections_that_break_again_and_again_lose_nothing(
     audit(project, db, effects=True)
 
 
+@pytest.mark.fault("F7")
+def test_g2_a_worker_whose_sessions_end_keeps_its_rows(project: Project, db: psycopg.Connection[Any]) -> None:
+    """The lock ends with its session; it is taken anew at once, long before the next beat, and before anybody sweeps."""
+    make_rows(db, 1)
+    project.handlers(leased(3.0))
+    project.start("run", "--workers", "1", "--lease", "60s")
+    wait_until("it works", lambda: len(began(project)) == 1)
+    before = workers_of(db)
+    for _ in range(5):
+        wait_until("it holds its lock", lambda: db.execute("select from poller.session").rowcount == 1)
+        wait_until("its sessions end", lambda: _terminate(db, "poller heartbeat"))
+        _terminate(db, "poller claimer")
+    wait_until_done(db)
+    assert workers_of(db) == before
+    assert len(began(project)) == 1
+
+
 @pytest.mark.fault("F7", "F39")
 def test_g3_a_worker_behind_a_silent_wire_is_swept_and_changes_nothing_afterwards(
     project: Project, db: psycopg.Connection[Any], wire: Proxy, tmp_path: Path, url: str
@@ -143,7 +160,7 @@ def test_g1_a_listener_that_went_deaf_misses_nothing_for_longer_than_a_poll(
     project.start("run")
     wait_until("it is there", lambda: workers_of(db))
     for number in range(1, 4):
-        wait_until("it listens", lambda: _terminate(db, "poller heartbeat"))
+        wait_until("it listens", lambda: _terminate(db, "poller claimer"))
         db.execute("insert into thing values (%s)", [number])
         wait_until("it is done", lambda number=number: len(began(project)) == number, timeout=5)
     wait_until_done(db)
