@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 USED := $(VENV)/.installed-to-run
 DEVELOPED := $(VENV)/.installed-to-develop
-TESTERS ?= 6 # processes that run tests side by side; most of a test is waiting
+TESTERS ?= 4 # processes that run tests side by side; most of a test is waiting
 QUIETLY := --quiet --quiet --disable-pip-version-check
 CODE := poller handlers tests benchmarks
 

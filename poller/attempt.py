@@ -36,7 +36,7 @@ class Place(Protocol):
 
 
 @dataclass(slots=True, eq=False)
-class Run:
+class Call:
     """A call of a handler: for which task, or tasks of a batch, in which coroutine, until when (monotonic)."""
 
     task: Task
@@ -88,94 +88,94 @@ class Run:
         ]
 
 
-def begin(task: Task, others: Sequence[Task] = ()) -> Run:
+def begin(task: Task, others: Sequence[Task] = ()) -> Call:
     """Begin an attempt at a task, or at a batch of tasks of one handler which have all been tried as often."""
     now = monotonic()
     handler = task.lease.binding.handler
     lends = handler.transactional and handler.entity is not None  # the session that its instances are in
     context = _context(task, others, handler, now) if handler.takes_context or lends else None
-    return Run(task, now, now + handler.timeout, context, others)
+    return Call(task, now, now + handler.timeout, context, others)
 
 
-def arguments(run: Run, values: Sequence[tuple[Any, ...]] | None = None) -> tuple[Any, ...]:
+def arguments(call: Call, values: Sequence[tuple[Any, ...]] | None = None) -> tuple[Any, ...]:
     """Return what the handler is called with.
 
     Args:
-        run: the attempt.
+        call: the attempt.
         values: the rows as they stand now, if they were fetched anew.
     """
-    binding = run.task.lease.binding
+    binding = call.task.lease.binding
     handler = binding.handler
     given: Any
     if handler.batch == 1:
-        given = Row(binding.shape, run.task.values if values is None else values[0])
+        given = Row(binding.shape, call.task.values if values is None else values[0])
         if handler.entity is not None:
             given = handler.entity.instance(given)
     else:
-        given = [Row(binding.shape, each) for each in values or [task.values for task in run.tasks]]
+        given = [Row(binding.shape, each) for each in values or [task.values for task in call.tasks]]
         if handler.entity is not None:
             given = [handler.entity.instance(row) for row in given]
-    return (given, run.context) if handler.takes_context else (given,)
+    return (given, call.context) if handler.takes_context else (given,)
 
 
-def of_return(run: Run, answer: object) -> list[Outcome]:
+def of_return(call: Call, answer: object) -> list[Outcome]:
     """Return the outcome of each task of a handler that returned."""
-    if run.context is not None and run.context.settled is not None:
+    if call.context is not None and call.context.settled is not None:
         # Committed, the lease holds the row no more, and this changes nothing.
-        return failed(run, RuntimeError("ctx.settle was called, but not committed"))
-    if run.handler.batch == 1:
-        return [of_answer(run.handler, answer, run.task.attempt, run.task.age)]
-    if answer is None and run.handler.moved is not None and run.task.attempt == 1:
-        return [run.handler.moved] * len(run.tasks)
+        return failed(call, RuntimeError("ctx.settle was called, but not committed"))
+    if call.handler.batch == 1:
+        return [of_answer(call.handler, answer, call.task.attempt, call.task.age)]
+    if answer is None and call.handler.moved is not None and call.task.attempt == 1:
+        return [call.handler.moved] * len(call.tasks)
     try:
-        answers = _answers(run, answer)
+        answers = _answers(call, answer)
     except (TypeError, ValueError) as error:
-        return failed(run, error)
+        return failed(call, error)
     return [
-        of_error(run.handler, each, task.attempt, task.age)
+        of_error(call.handler, each, task.attempt, task.age)
         if isinstance(each, Exception)
-        else of_answer(run.handler, each, task.attempt, task.age)
-        for task, each in zip(run.tasks, answers, strict=True)
+        else of_answer(call.handler, each, task.attempt, task.age)
+        for task, each in zip(call.tasks, answers, strict=True)
     ]
 
 
-def of_raise(run: Run, error: BaseException) -> list[Outcome]:
+def of_raise(call: Call, error: BaseException) -> list[Outcome]:
     """Return the outcome of each task of a handler that raised."""
-    task = run.task
-    trace(error, table=run.handler.table, status=run.handler.status, key=task.key, attempt=task.attempt)
-    return failed(run, error)
+    task = call.task
+    trace(error, table=call.handler.table, status=call.handler.status, key=task.key, attempt=task.attempt)
+    return failed(call, error)
 
 
-def failed(run: Run, error: BaseException) -> list[Outcome]:
+def failed(call: Call, error: BaseException) -> list[Outcome]:
     """Return the outcome of each task of an attempt that ended with an error, whoever found it."""
-    took = monotonic() - run.started
-    return [of_error(run.handler, error, task.attempt, task.age + took) for task in run.tasks]
+    took = monotonic() - call.started
+    return [of_error(call.handler, error, task.attempt, task.age + took) for task in call.tasks]
 
 
-def is_somebodys(run: Run, error: BaseException) -> bool:
+def is_somebodys(call: Call, error: BaseException) -> bool:
     """Tell whether one row of a batch may have failed all of it."""
-    return bool(run.others) and not isinstance(error, Snooze | Retry | Fail)
+    return bool(call.others) and not isinstance(error, Snooze | Retry | Fail)
 
 
-def _answers(run: Run, answer: object) -> list[Any]:
+def _answers(call: Call, answer: object) -> list[Any]:
     """Return an answer for each row of a batch.
 
     Raises:
         TypeError, ValueError: it does not fit the batch.
     """
     if isinstance(answer, Mapping):
-        keys = [Row(task.lease.binding.shape, task.values).key for task in run.tasks]
+        keys = [Row(task.lease.binding.shape, task.values).key for task in call.tasks]
         unknown = [key for key in answer if key not in keys]
         if unknown:
             msg = f"the handler answered for {unknown[0]!r}, which is none of its {len(keys)} rows"
             raise ValueError(msg)
         return [answer.get(key) for key in keys]
     if isinstance(answer, list | tuple):
-        if len(answer) != len(run.tasks):
-            msg = f"the handler gave {len(answer)} answers for {len(run.tasks)} rows"
+        if len(answer) != len(call.tasks):
+            msg = f"the handler gave {len(answer)} answers for {len(call.tasks)} rows"
             raise ValueError(msg)
         return list(answer)
-    return [answer] * len(run.tasks)
+    return [answer] * len(call.tasks)
 
 
 def _context(task: Task, others: Sequence[Task], handler: Handler, now: float) -> Context:

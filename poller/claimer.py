@@ -35,9 +35,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from psycopg import errors
 
-from poller.database import heard, reason
+from poller.database import heard, is_passing, reason
 from poller.errors import ConfigurationError
 from poller.lease import Lease, Result, Task
 from poller.outcome import Verdict, not_shown, released
@@ -58,8 +57,6 @@ HORIZON = 0.1  # seconds of work that may wait in this process
 A_THREADS_WORTH = 0.005  # seconds of work for which another thread is woken
 SHARE = 20  # a look from the beginning may take one part in so many of the time
 QUICK = 0.005  # seconds; a look this short needs no sparing
-# A fault of the connection, a plan that an ALTER TABLE made stale, a server that was demoted: none is of one table.
-PASSING = (psycopg.OperationalError, psycopg.NotSupportedError, errors.ReadOnlySqlTransaction)
 MOVES = (Verdict.MOVED, Verdict.FAILED)
 SECOND_LOOK = 0.3  # seconds until what is unknown is looked at again
 OUT_OF_ORDER = 30.0  # seconds until a handler whose table is broken is tried again
@@ -317,9 +314,9 @@ class Claimer:
         began = monotonic()
         try:
             fresh, retries = self._store.peek(able, after)
-        except PASSING:
-            raise
         except psycopg.Error as error:
+            if is_passing(error):
+                raise
             if len(able) > 1:
                 parts = [self._peek([each]) for each in able]
                 return set().union(*(part[0] for part in parts)), set().union(*(part[1] for part in parts))
@@ -381,9 +378,9 @@ class Claimer:
                 self._claim_retries(binding, worker)
             if fresh:
                 self._claim_fresh(binding, worker)
-        except PASSING:
-            raise
         except psycopg.Error as error:
+            if is_passing(error):
+                raise
             self._put_out_of_order(binding, error)
 
     def _submit(self, tasks: list[Task], *, first: bool) -> None:

@@ -34,10 +34,12 @@ OLDEST_SERVER = 140000
 _QUOTED = re.compile(r'".*"', re.DOTALL)
 _NAMED = re.compile(r"([A-Za-z_][\w-]*)=(postgres(?:ql)?(?:\+\w+)?://.*)", re.DOTALL)
 
-# The classes of SQLSTATE that say nothing about the rows (Postgres docs, appendix A).
+# Classes of SQLSTATE (Postgres docs, appendix A).
 _ABOUT_DATA = "22"  # messages of this class quote the value, not a name
 _CONFLICT = ("40", "55P03")
-_PASSING = ("08", "40", "53", "55", "57", "58", "25", "XX", "0A")
+# They say nothing of one table or row: the connection, a lock, the disk; a plan that an ALTER TABLE made stale (0A), a
+# server that was demoted (25). XX does: an index or a page that is broken.
+_PASSING = ("08", "0A", "25", "40", "53", "55", "57", "58")
 
 # Measured: with tcp_user_timeout alone, a client that waits for a result never notices a cut.
 _PARAMETERS = {

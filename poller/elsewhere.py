@@ -36,7 +36,7 @@ from poller.run import Notes
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from poller.attempt import Run
+    from poller.attempt import Call
     from poller.model import Context
 
 IDLE = 10.0  # seconds after which a child that has nothing to do is ended, and its memory given back
@@ -56,26 +56,26 @@ class Elsewhere:
         self._executors: dict[str, Executor] = {}
         self._making = threading.Lock()
 
-    def call(self, run: Run) -> Any:
+    def call(self, call: Call) -> Any:
         """Call a handler; return what it returns.
 
         Raises:
             BaseException: what it raises; `Unexpected` if its process died.
         """
-        request = remote.packed(run.handler, attempt.arguments(run)[0], run.context)
-        if run.handler.name is not None and run.context is not None:
-            run.context.notes = Notes(Sink())
-        if run.handler.executor == "process":
+        request = remote.packed(call.handler, attempt.arguments(call)[0], call.context)
+        if call.handler.name is not None and call.context is not None:
+            call.context.notes = Notes(Sink())
+        if call.handler.executor == "process":
             with self._children.one() as lent:
-                lent.child.load(run.handler.function.__module__)
-                run.begin_at(lent)
-                return remote.unpacked(lent.child.call(request, run.context), run.context)
-        submitted = Submitted(self._executor(run.handler.executor))
-        run.begin_at(submitted)
+                lent.child.load(call.handler.function.__module__)
+                call.begin_at(lent)
+                return remote.unpacked(lent.child.call(request, call.context), call.context)
+        submitted = Submitted(self._executor(call.handler.executor))
+        call.begin_at(submitted)
         try:
-            return remote.unpacked(submitted.call(request), run.context)
+            return remote.unpacked(submitted.call(request), call.context)
         except BrokenExecutor as error:
-            self._executors.pop(run.handler.executor, None)
+            self._executors.pop(call.handler.executor, None)
             msg = f"the executor broke: {error}"
             raise Unexpected(msg) from error
 

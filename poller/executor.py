@@ -39,7 +39,7 @@ from poller.telemetry import problem
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from poller.attempt import Run
+    from poller.attempt import Call
     from poller.binding import Binding
     from poller.model import Context
     from poller.transaction import Transaction, Transactions
@@ -60,7 +60,7 @@ class Together:
     tasks: list[Task]
     left: list[Task] = field(default_factory=list)  # to be attempted in another one
     results: list[Result] = field(default_factory=list)
-    current: Run | None = None
+    current: Call | None = None
     pid: int = 0
     _taken: threading.Lock = field(default_factory=threading.Lock)
 
@@ -107,12 +107,12 @@ class Executor:
         self._told_slow: dict[Binding, float] = {}
         self._plain: deque[Task] = deque()
         self._coroutines: deque[Task] = deque()
-        self._running: dict[Task, Run] = {}
+        self._running: dict[Task, Call] = {}
         self._together: set[Together] = set()
         self._arrived = threading.Condition()
         self._idle = 0
         self._threads: set[threading.Thread] = set()
-        self._stuck: dict[Run, float] = {}
+        self._stuck: dict[Call, float] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = False
 
@@ -168,9 +168,9 @@ class Executor:
         self._elsewhere.trim()
         if self._plain:
             self._wake_threads(len(self._plain))
-        for run in self._runs():
-            if run.deadline <= now:
-                self._abandon(run, TimedOut(f"timed out after {words(run.deadline - run.started)}"))
+        for call in self._calls():
+            if call.deadline <= now:
+                self._abandon(call, TimedOut(f"timed out after {words(call.deadline - call.started)}"))
 
     def stuck(self, patience: float) -> int:
         """Return how many abandoned handlers have gone on for longer than `patience` seconds."""
@@ -179,26 +179,26 @@ class Executor:
 
     def cancel(self, *, runs: bool = True) -> None:
         """Tell every running handler to stop (`ctx.cancelled`); those that run jobs only with `runs`."""
-        for run in self._runs():
-            if run.context is not None and (runs or run.context.notes is None):
-                run.context.cancelled.set()
+        for call in self._calls():
+            if call.context is not None and (runs or call.context.notes is None):
+                call.context.cancelled.set()
 
     def contexts(self) -> list[tuple[Task, Context]]:
         """Return what runs, and what it was given."""
-        return [(run.task, run.context) for run in self._runs() if run.context is not None]
+        return [(call.task, call.context) for call in self._calls() if call.context is not None]
 
     def tasks(self) -> list[Task]:
         """Return all that waits or runs here."""
-        running = [task for run in self._runs() for task in run.tasks]
+        running = [task for call in self._calls() for task in call.tasks]
         shared = [task for each in list(self._together) for task in (*each.tasks, *each.left)]
         return [*list(self._plain), *list(self._coroutines), *running, *shared]
 
     def hurry(self, task: Task, patience: float) -> None:
         """Tell a running handler to stop, and give it so many seconds for that."""
-        run = self._running.get(task)
-        if run is not None and run.context is not None:
-            run.context.cancelled.set()
-            run.deadline = min(run.deadline, monotonic() + patience)
+        call = self._running.get(task)
+        if call is not None and call.context is not None:
+            call.context.cancelled.set()
+            call.deadline = min(call.deadline, monotonic() + patience)
 
     def give_back(self) -> None:
         """Report every task that has not started as released."""
@@ -209,8 +209,8 @@ class Executor:
 
     def interrupt(self) -> None:
         """Report every running handler as interrupted, and ask it to stop."""
-        for run in self._runs():
-            self._abandon(run, Interrupted("interrupted: the worker stopped before the handler ended"))
+        for call in self._calls():
+            self._abandon(call, Interrupted("interrupted: the worker stopped before the handler ended"))
 
     def forget(self) -> None:
         """Drop what has not started, and cancel what runs: the leases are lost."""
@@ -229,7 +229,7 @@ class Executor:
             self._transactions.close()
         self._elsewhere.close()
 
-    def _runs(self) -> list[Run]:
+    def _calls(self) -> list[Call]:
         """Return what runs at this moment."""
         shared = [each.current for each in list(self._together) if each.current is not None]
         return [*list(self._running.values()), *shared]
@@ -298,16 +298,16 @@ class Executor:
             self._together.add(together)
             return self._attempt_together(together)
         others = self._companions(self._plain, task) if handler.batch > 1 else ()
-        run = self._begin(task, others)
+        call = self._begin(task, others)
         try:
             if handler.executor == "thread":
-                answer = handler.function(*attempt.arguments(run))
+                answer = handler.function(*attempt.arguments(call))
             else:
-                run.deadline += READY  # until its place is ready, where the clock starts anew
-                answer = self._elsewhere.call(run)
+                call.deadline += READY  # until its place is ready, where the clock starts anew
+                answer = self._elsewhere.call(call)
         except BaseException as error:  # noqa: BLE001 - SystemExit in a handler is its failure, not ours
-            return self._fail(run, error)
-        return self._finish(run, attempt.of_return(run, answer))
+            return self._fail(call, error)
+        return self._finish(call, attempt.of_return(call, answer))
 
     def _companions(self, queue: deque[Task], task: Task) -> list[Task]:
         """Take from the queue what may be attempted together with a task."""
@@ -332,53 +332,53 @@ class Executor:
             most = 1 if monotonic() < self._apart_until.get(task.lease.binding, 0.0) else MOST_TOGETHER
         return min(most, self._at_most.get(task, most)) if self._at_most else most
 
-    def _begin(self, task: Task, others: Sequence[Task] = (), together: Together | None = None) -> Run:
-        run = attempt.begin(task, others)
+    def _begin(self, task: Task, others: Sequence[Task] = (), together: Together | None = None) -> Call:
+        call = attempt.begin(task, others)
         if together is None:
-            self._running[task] = run
+            self._running[task] = call
         else:
-            run.shared, together.current = together, run
-        return run
+            call.shared, together.current = together, call
+        return call
 
-    def _finish(self, run: Run, outcomes: Sequence[Outcome]) -> bool:
+    def _finish(self, call: Call, outcomes: Sequence[Outcome]) -> bool:
         """Report the results, unless the watchdog has: taking the task out decides it."""
-        if self._running.pop(run.task, None) is None:
-            self._stuck.pop(run, None)
+        if self._running.pop(call.task, None) is None:
+            self._stuck.pop(call, None)
             return False
-        self._report(run.results(outcomes))
+        self._report(call.results(outcomes))
         return True
 
-    def _fail(self, run: Run, error: BaseException) -> bool:
+    def _fail(self, call: Call, error: BaseException) -> bool:
         """Report a failure; try a batch that may have failed for one of its rows again, in halves."""
-        if not attempt.is_somebodys(run, error):
-            return self._finish(run, attempt.of_raise(run, error))
-        if self._running.pop(run.task, None) is None:
-            self._stuck.pop(run, None)
+        if not attempt.is_somebodys(call, error):
+            return self._finish(call, attempt.of_raise(call, error))
+        if self._running.pop(call.task, None) is None:
+            self._stuck.pop(call, None)
             return False
-        self._halve(run.tasks)
-        self.submit(run.tasks, first=True)
+        self._halve(call.tasks)
+        self.submit(call.tasks, first=True)
         return True
 
     def _halve(self, tasks: list[Task]) -> None:
         """Have the next attempts at these tasks be at half as many together."""
         self._at_most.update(dict.fromkeys(tasks, (len(tasks) + 1) // 2))
 
-    def _abandon(self, run: Run, why: TimedOut | Interrupted) -> None:
+    def _abandon(self, call: Call, why: TimedOut | Interrupted) -> None:
         """Take a task from its running handler, report it, and put another thread in its place."""
-        if not (self._running.pop(run.task, None) if run.shared is None else run.shared.take()):
+        if not (self._running.pop(call.task, None) if call.shared is None else call.shared.take()):
             return
-        self._stuck[run] = monotonic()
-        run.end()
-        if run.context is not None:
-            run.context.cancelled.set()
-        if run.coroutine is not None:
+        self._stuck[call] = monotonic()
+        call.end()
+        if call.context is not None:
+            call.context.cancelled.set()
+        if call.coroutine is not None:
             assert self._loop is not None  # noqa: S101 - it runs this coroutine
-            self._loop.call_soon_threadsafe(run.coroutine.cancel)
+            self._loop.call_soon_threadsafe(call.coroutine.cancel)
         elif not self._closing:
             self._start_thread()
-        if run.shared is not None:
-            self._end_transaction(run.shared, besides=run.tasks)
-        self._report(run.results(attempt.failed(run, why)))
+        if call.shared is not None:
+            self._end_transaction(call.shared, besides=call.tasks)
+        self._report(call.results(attempt.failed(call, why)))
 
     def _end_transaction(self, together: Together, besides: Sequence[Task]) -> None:
         """End a transaction whose handler does not; those that shared it are given back."""
@@ -408,8 +408,8 @@ class Executor:
         except Exception as error:  # noqa: BLE001 - whatever it is, the transaction was rolled back
             failure = getattr(error, "orig", None) or error  # SQLAlchemy wraps the driver's
             ours = ours or together.take()
-        for run in [each for each in list(self._stuck) if each.shared is together]:
-            del self._stuck[run]
+        for call in [each for each in list(self._stuck) if each.shared is together]:
+            del self._stuck[call]
         if ours and failure is not None:
             self._report_rolled_back(together, failure)
         elif ours:
@@ -439,39 +439,39 @@ class Executor:
         self, together: Together, transaction: Transaction, tasks: list[Task], rows: list[tuple[Any, ...]]
     ) -> None:
         """Run a handler on a row or a batch, in a savepoint of its own if it is given the connection."""
-        run = self._begin(tasks[0], tasks[1:], together)
+        call = self._begin(tasks[0], tasks[1:], together)
         outcomes: list[Outcome] = []
         try:
-            given = attempt.arguments(run, rows)
-            if run.context is None:
-                outcomes = attempt.of_return(run, run.handler.function(*given))
+            given = attempt.arguments(call, rows)
+            if call.context is None:
+                outcomes = attempt.of_return(call, call.handler.function(*given))
             else:
-                with transaction.savepoint(run.context, given[0]):
-                    outcomes = attempt.of_return(run, run.handler.function(*given))
+                with transaction.savepoint(call.context, given[0]):
+                    outcomes = attempt.of_return(call, call.handler.function(*given))
                     if any(each.verdict is not Verdict.MOVED for each in outcomes):
                         raise _RolledBackError  # noqa: TRY301 - an answer that leaves a row where it is
         except BaseException as error:
             if len(together.tasks) > 1 and is_conflict(error):
                 raise  # over a lock that it might not have waited for, had it been alone
-            if attempt.is_somebodys(run, error):
+            if attempt.is_somebodys(call, error):
                 _leave(together, tasks)
                 self._halve(tasks)
                 outcomes = []
             elif not isinstance(error, _RolledBackError):
-                outcomes = attempt.of_raise(run, error)
+                outcomes = attempt.of_raise(call, error)
         together.current = None
-        self._tell_if_slow(run)
+        self._tell_if_slow(call)
         if outcomes:
-            together.results += run.results(outcomes)
+            together.results += call.results(outcomes)
 
-    def _tell_if_slow(self, run: Run) -> None:
+    def _tell_if_slow(self, call: Call) -> None:
         """Say that a handler keeps a transaction open for long: once in a while, of each handler."""
-        binding, now = run.task.lease.binding, monotonic()
-        if now - run.started < SLOW or now < self._told_slow.get(binding, 0.0) + TELL_AGAIN:
+        binding, now = call.task.lease.binding, monotonic()
+        if now - call.started < SLOW or now < self._told_slow.get(binding, 0.0) + TELL_AGAIN:
             return
         self._told_slow[binding] = now
         problem(
-            f"{binding} took {words(now - run.started)} in its transaction, which holds the row's lock and keeps "
+            f"{binding} took {words(now - call.started)} in its transaction, which holds the row's lock and keeps "
             "vacuum from its work; do what is slow in a handler that is not transactional"
         )
 
@@ -518,18 +518,18 @@ class Executor:
             if self._is_late(task):
                 continue
             others = self._companions(self._coroutines, task) if task.lease.binding.handler.batch > 1 else ()
-            run = self._begin(task, others)
-            run.coroutine = self._loop.create_task(self._attempt_coroutine(run))
+            call = self._begin(task, others)
+            call.coroutine = self._loop.create_task(self._attempt_coroutine(call))
         if self._coroutines and self.running >= self.slots and self._threads:
             self._loop.call_later(0.01, self._pump)  # a thread may have the slot
 
-    async def _attempt_coroutine(self, run: Run) -> None:
+    async def _attempt_coroutine(self, call: Call) -> None:
         try:
-            answer = await run.handler.function(*attempt.arguments(run))
+            answer = await call.handler.function(*attempt.arguments(call))
         except BaseException as error:  # noqa: BLE001 - cancellation, too, is this attempt's end
-            self._fail(run, error)
+            self._fail(call, error)
         else:
-            self._finish(run, attempt.of_return(run, answer))
+            self._finish(call, attempt.of_return(call, answer))
         self._pump()
 
 

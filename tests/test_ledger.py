@@ -74,6 +74,7 @@ def book(row, ctx):
 def harass(fleet: Process, server: Cluster, seed: int) -> int:
     """Kill workers while the fleet works, and Postgres once; return the fleet's exit status."""
     chance = random.Random(seed)
+    wait_until("it has begun", lambda: _has_begun(server))
     for turn in range(KILLS):
         time.sleep(chance.uniform(0.3, 1.0))
         if turn == KILLS // 2:
@@ -85,6 +86,12 @@ def harass(fleet: Process, server: Cluster, seed: int) -> int:
             if isinstance(busy, list):
                 os.kill(chance.choice(busy), signal.SIGKILL)
     return fleet.wait(90)
+
+
+def _has_begun(server: Cluster) -> bool:
+    """Tell whether a row has been booked; before that, a fleet may be told in vain to start."""
+    with psycopg.connect(server.url) as db:
+        return db.execute("select from transfer where status = 'booked' limit 1").rowcount > 0
 
 
 def _busy(db: psycopg.Connection[Any]) -> list[int]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 LEASE = 5.0  # seconds
 UNHEALED = 30.0  # seconds after which a fault counts as not healed
-RARE = 12.0  # seconds between two restarts of Postgres, on average
+RARE = 30.0  # faults, one of which is a restart of Postgres, on average
 
 
 class Chaos:
