@@ -18,13 +18,14 @@ import psycopg
 from benchmarks import noop, proc
 from benchmarks.lines import Line, Measured, Target
 from benchmarks.measurement import Measurement
-from benchmarks.processes import Running, fleet, running
+from benchmarks.processes import at_work, fleet
 from benchmarks.race import PLAIN, Track, create_table, ready
 from tests.servers import fresh_database
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from benchmarks.processes import Crew
     from benchmarks.progress import Teller
     from tests.servers import Cluster
 
@@ -83,18 +84,19 @@ def _idle(server: Cluster, size: Size) -> Idleness:
     environment = {"BENCHMARK_HOUR": str((datetime.now(UTC).hour + 12) % 24)}
     with fresh_database(server.url) as url, psycopg.connect(url, autocommit=True) as db:
         create_table(db, "item")
-        program = fleet(url, WORKERS, handlers="benchmarks.handling.idle", environment=environment)
-        with running(program) as processes:
-            processes.wait("ready", lambda: ready(db, "poller claimer") == WORKERS)
-            memory = [proc.memory(pid) for pid in _workers(processes)]
+        command = fleet(url, WORKERS, handlers="benchmarks.handling.idle", environment=environment)
+        with at_work([command]) as crew:
+            crew.wait("ready", lambda: ready(db, "poller claimer") == WORKERS)
+            memory = [proc.memory(pid) for pid in _workers(crew)]
             time.sleep(size.settling)
-            at, used = time.monotonic(), _cpu(db, processes)
+            at, used = time.monotonic(), _cpu(db, crew)
             time.sleep(size.seconds)
-            core = (_cpu(db, processes) - used) / (time.monotonic() - at)
+            core = (_cpu(db, crew) - used) / (time.monotonic() - at)
             with Logging(db, log) as logging:
                 at = logging.begin()
                 time.sleep(size.seconds)
                 statements, seconds = logging.counted(), time.monotonic() - at
+            crew.finish(told=True)
     return Idleness({text: many / seconds for text, many in statements.most_common()}, core, memory)
 
 
@@ -102,26 +104,27 @@ def _busy(server_url: str, rows: int, teller: Teller) -> list[proc.Memory]:
     """Have one worker drain rows in portions. Returns its memory at start, and after each of them."""
     with fresh_database(server_url) as url, psycopg.connect(url, autocommit=True) as db:
         create_table(db, "item")
-        with running(fleet(url, 1, handlers=noop.__name__)) as processes:
-            processes.wait("ready", lambda: ready(db, "poller claimer") == 1)
-            found = [proc.memory(*_workers(processes))]
+        with at_work([fleet(url, 1, handlers=noop.__name__)]) as crew:
+            crew.wait("ready", lambda: ready(db, "poller claimer") == 1)
+            found = [proc.memory(*_workers(crew))]
             for number in range(PORTIONS):
                 with teller.step(f"portion {number + 1} of {rows:,} rows"):
                     track = Track(db, PLAIN)
                     track.open_gate(rows // PORTIONS)
-                    processes.wait("done", track.is_over)
-                    found.append(proc.memory(*_workers(processes)))
+                    crew.wait("done", track.is_over)
+                    found.append(proc.memory(*_workers(crew)))
+            crew.finish(told=True)
     return found
 
 
-def _workers(processes: Running) -> list[int]:
-    return [worker for pid in processes.pids for worker in proc.children(pid)]
+def _workers(crew: Crew) -> list[int]:
+    return [worker for pid in crew.pids for worker in proc.children(pid)]
 
 
-def _cpu(db: psycopg.Connection[Any], processes: Running) -> float:
+def _cpu(db: psycopg.Connection[Any], crew: Crew) -> float:
     """Return the CPU seconds that the fleet and its backends have used."""
     backends = [pid for (pid,) in db.execute(SESSIONS).fetchall()]
-    return proc.cpu_seconds([*processes.pids, *_workers(processes), *backends])
+    return proc.cpu_seconds([*crew.pids, *_workers(crew), *backends])
 
 
 class Logging:

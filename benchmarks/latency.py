@@ -23,7 +23,7 @@ import psycopg
 from benchmarks import by_hand, by_hand_listening
 from benchmarks.lines import Measured, Target, compared
 from benchmarks.measurement import Measurement
-from benchmarks.processes import ROOT, Program, fleet, running
+from benchmarks.processes import ROOT, at_work, fleet, module
 from benchmarks.race import create_table, ready
 from benchmarks.report import percentile
 from benchmarks.reports import SOCKET, Reports, statuses
@@ -32,6 +32,7 @@ from tests.servers import fresh_database
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from benchmarks.processes import Command
     from benchmarks.progress import Teller
     from tests.servers import Cluster
 
@@ -95,11 +96,13 @@ def _round(server_url: str, inserts: int, steps: int) -> list[float]:
     with fresh_database(server_url) as url, _reports() as (reports, path):
         environment = {SOCKET: str(path), "BENCHMARK_STEPS": str(steps)}
         with psycopg.connect(url, autocommit=True) as db:
-            program = _prepare(db, url, environment) if steps else _by_hand(db, url, environment)
+            command = _prepare(db, url, environment) if steps else _by_hand(db, url, environment)
             session = "poller claimer" if steps else by_hand.NAME
-            with running(program) as processes:
-                processes.wait("ready", lambda: ready(db, session) == 1)
-                return [_delay(db, reports) for _ in range(WARM_UP + inserts)][WARM_UP:]
+            with at_work([command]) as crew:
+                crew.wait("ready", lambda: ready(db, session) == 1)
+                delays = [_delay(db, reports) for _ in range(WARM_UP + inserts)]
+                crew.finish(told=True)
+    return delays[WARM_UP:]
 
 
 @contextlib.contextmanager
@@ -110,14 +113,14 @@ def _reports() -> Iterator[tuple[Reports, Path]]:
             yield reports, path
 
 
-def _by_hand(db: psycopg.Connection[Any], url: str, environment: dict[str, str]) -> Program:
+def _by_hand(db: psycopg.Connection[Any], url: str, environment: dict[str, str]) -> Command:
     create_table(db, "item")
     db.execute(by_hand.SCHEMA.encode())
     db.execute(by_hand_listening.SCHEMA.encode())
-    return Program("benchmarks.by_hand_listening", (url,), environment)
+    return module("benchmarks.by_hand_listening", url, environment=environment)
 
 
-def _prepare(db: psycopg.Connection[Any], url: str, environment: dict[str, str]) -> Program:
+def _prepare(db: psycopg.Connection[Any], url: str, environment: dict[str, str]) -> Command:
     """Make the table with the indexes that are advised, and the triggers; return our fleet."""
     create_table(db, "item")
     for status in statuses(int(environment["BENCHMARK_STEPS"]))[1:]:

@@ -18,12 +18,14 @@ import psycopg
 from psycopg import sql
 
 from benchmarks import by_hand
-from benchmarks.processes import Program, running
+from benchmarks.processes import at_work, module
 from tests.servers import fresh_database
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
+
+    from benchmarks.processes import Command
 
 Shape = Literal["lease", "transaction"]
 
@@ -77,10 +79,10 @@ class Contestant:
     environment: dict[str, str] = field(default_factory=dict, hash=False)
     more: tuple[str, ...] = ()
 
-    def program(self, url: str) -> Program:
+    def commands(self, url: str) -> list[Command]:
         """Return what is to run."""
         arguments = (url, str(self.argument), *self.more)
-        return Program(self.module, arguments, self.environment, self.copies, self.stays)
+        return [module(self.module, *arguments, environment=self.environment)] * self.copies
 
 
 @dataclass(frozen=True)
@@ -192,13 +194,14 @@ def run(server_url: str, contestant: Contestant, rows: int, setting: Setting = P
         track = Track(db, setting)
         track.build(contestant.schema)
         beside = setting.beside(url) if setting.beside else contextlib.nullcontext()
-        with running(contestant.program(url)) as processes:
-            processes.wait("ready", lambda: ready(db, contestant.session) == contestant.workers)
+        with at_work(contestant.commands(url)) as crew:
+            crew.wait("ready", lambda: ready(db, contestant.session) == contestant.workers)
             with beside:
                 dead, wal = track.open_gate(rows)
                 began = time.perf_counter()
-                processes.wait("done", track.is_over)
+                crew.wait("done", track.is_over)
                 seconds = time.perf_counter() - began
+            crew.finish(told=contestant.stays)
         finish = Finish(rows, seconds, count(db, _WAL) - wal, count(db, _DEAD) - dead)
         left, handled = track.left(), count(db, contestant.handled)
     if (left, handled) != (0, rows):

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.peers import installing
-from benchmarks.peers.processes import Command, Crew, at_work, put
+from benchmarks.processes import Command, Crew, at_work, put
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,11 +60,9 @@ class _Celery:
         with _redis(self.server) as redis:
             commands = [self.program.telling("work", redis.url, str(number)) for number in range(workers)]
             with at_work(commands) as crew:
-                crew.wait_until("ready", lambda: redis.ask("CLIENT LIST").count(" cmd=brpop ") == workers)
+                crew.wait("ready", lambda: redis.ask("CLIENT LIST").count(" cmd=brpop ") == workers)
                 with put(self.program.telling("put", redis.url, str(rows))) as began:
-                    crew.wait_until(
-                        "done", lambda: redis.ask("LLEN celery") == redis.ask("HLEN unacked") == "0"
-                    )
+                    crew.wait("done", lambda: redis.ask("LLEN celery") == redis.ask("HLEN unacked") == "0")
                     seconds = time.perf_counter() - began
                 self.program.run("count", redis.url, str(rows))
         return rows / seconds
@@ -103,4 +101,4 @@ def _redis(program: str) -> Iterator[_Redis]:
 
 
 def _connect(connection: socket.socket, path: Path, crew: Crew) -> None:
-    crew.wait_until("listening", lambda: connection.connect_ex(str(path)) == 0)
+    crew.wait("listening", lambda: connection.connect_ex(str(path)) == 0)

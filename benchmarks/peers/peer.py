@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import psycopg
 
-from benchmarks.peers.processes import Command, at_work, put
+from benchmarks.processes import Command, at_work, put
 from tests.servers import fresh_database
 
 if TYPE_CHECKING:
@@ -60,12 +60,12 @@ class OnPostgres:
             self.program.run("install", url)
             names = [f"worker {number}" for number in range(workers)]
             with at_work([self.program.telling("work", _called(url, name)) for name in names]) as crew:
-                crew.wait_until("ready", lambda: _holds(db, _READY, workers=workers))
+                crew.wait("ready", lambda: _holds(db, _READY, workers=workers))
                 db.execute("checkpoint")  # so that none falls into the race
                 with put(self.program.telling("put", url, str(rows))) as began:
-                    crew.wait_until("done", lambda: db.execute(self.unfinished.encode()).fetchone() is None)
+                    crew.wait("done", lambda: db.execute(self.unfinished.encode()).fetchone() is None)
                     seconds = time.perf_counter() - began
-                crew.wait_until("counted", self._all_succeeded(db, rows))
+                crew.wait("counted", self._all_succeeded(db, rows))
         return rows / seconds
 
     def _all_succeeded(self, db: psycopg.Connection[Any], rows: int) -> Callable[[], bool]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from benchmarks.peers import installing
 from benchmarks.peers.peer import OnPostgres, Peer
-from benchmarks.peers.processes import Command
+from benchmarks.processes import Command
 
 
 def prepare() -> Peer:

@@ -75,7 +75,7 @@ CONTROLS = (
     Control(
         "ctx.settle counts once it is committed",
         "poller/attempt.py",
-        "if run.context is not None and run.context.settled is not None:",
+        "if call.context is not None and call.context.settled is not None:",
         "if False:",
         ("tests/test_ctx_settle.py",),
     ),
