@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from poller import schema
 from tests.faults.audit import audit, began, leased, make_rows, transactional, wait_until_done
+from tests.faults.proxy import Proxy
 from tests.harness import Project, wait_until, workers_of
 from tests.servers import cluster, fresh_database
 
@@ -75,6 +77,55 @@ def audit_of_effects(db: psycopg.Connection[Any], rows: int) -> None:
     assert db.execute("select count(*), count(distinct thing) from effect").fetchone() == (rows, rows)
     moved = "select count(*), count(distinct key) from poller.history where verdict = 'moved'"
     assert db.execute(moved).fetchone() == (rows, rows)
+
+
+@pytest.mark.fault("F6")
+def test_g3_a_fleet_follows_a_standby_that_is_promoted(tmp_path: Path) -> None:
+    """The primary is killed in the midst of work. The URL names both; what is replicated synchronously is done once."""
+    with cluster() as primary, cluster() as standby, Proxy(primary.url) as wire:
+        with _connected(primary) as db:
+            make_rows(db, 600)
+        url = _replicate(primary, standby, wire.url)
+        with Project(tmp_path, url) as project:
+            project.handlers(transactional(0.01))
+            project.start("run", "--workers", "2", "--lease", "5s")
+            wait_until("it is under way", lambda: len(began(project)) > 100)
+            primary.kill()
+            with _connected(standby) as db:
+                db.execute("select pg_promote()")
+                wait_until_done(db)
+                audit(project, db, effects=True)
+
+
+def _replicate(primary: Cluster, standby: Cluster, wire: str) -> str:
+    """Make the standby of a primary, which waits for it at each commit.
+
+    Args:
+        primary: it is stopped for a moment.
+        standby: what it holds is replaced.
+        wire: the primary's URL as the standby may have it: the folder with its socket may be another account's.
+
+    Returns:
+        the URL of whichever can be written to.
+    """
+    standby.stop()
+    primary.stop()
+    data = standby.folder / ".poller" / "data"
+    shutil.rmtree(data)
+    subprocess.run(["cp", "-a", primary.folder / ".poller" / "data", data], check=True)
+    (data / "standby.signal").touch()
+    with (data / "postgresql.auto.conf").open("a") as file:
+        file.write(f"primary_conninfo = '{wire}'\n")
+    primary.start()
+    standby.start()
+    with _connected(primary) as db:
+        db.execute("alter system set synchronous_standby_names = '*'")
+        db.execute("select pg_reload_conf()")
+        synchronous = "select from pg_stat_replication where sync_state = 'sync'"
+        wait_until("it is replicated", lambda: db.execute(synchronous).rowcount == 1)
+    servers = [conninfo_to_dict(each.url) for each in (primary, standby)]
+    both = {name: ",".join(str(each[name]) for each in servers) for name in ("host", "port")}
+    return make_conninfo(primary.url, **both, target_session_attrs="read-write")
 
 
 @pytest.mark.fault("F41")
