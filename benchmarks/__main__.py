@@ -64,7 +64,7 @@ def _given() -> dict[str, Any]:
     parser.add_argument("--rounds", type=int, help="how often each is measured (5)")
     parser.add_argument("--rows", type=int, help="drain, growth, cost: how many rows each time (100000)")
     parser.add_argument("--workers", type=_numbers, help="drain: numbers of workers (1,2,4)")
-    parser.add_argument("--history", type=_words, help="drain: of all, failures, off (all)")
+    parser.add_argument("--history", type=_words, help="drain: of all, failures, off (all,failures)")
     parser.add_argument("--rows-only", action="store_true", help="drain: leave out batches and transactions")
     parser.add_argument("--inserts", type=int, help="latency: inserts a round (300)")
     parser.add_argument("--settling", type=float, help="idle: seconds before it is measured (20)")

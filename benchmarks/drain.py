@@ -32,7 +32,7 @@ class Size:
     rounds: int = 5
     rows: int = 100_000
     workers: tuple[int, ...] = (1, 2, 4)
-    history: tuple[str, ...] = ("all",)
+    history: tuple[str, ...] = ("all", "failures")
     rows_only: bool = False
 
 

@@ -16,7 +16,8 @@ from poller.store import Fleet
 from poller.telemetry import event, problem
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
 
     from rich.progress import Progress, TaskID
 
@@ -35,9 +36,18 @@ class Drain:
         bindings: the handlers that are run.
         drain: whether to end once nothing is due.
         label: the database, if there are several: its lines say so, and there is no progress bar.
+        on_begin: called when the counts to reckon from have been taken, so that the work may begin.
     """
 
-    def __init__(self, store: Store, bindings: Sequence[Binding], *, drain: bool, label: str = "") -> None:
+    def __init__(
+        self,
+        store: Store,
+        bindings: Sequence[Binding],
+        *,
+        drain: bool,
+        label: str = "",
+        on_begin: Callable[[], None] = lambda: None,
+    ) -> None:
         self._store = store
         self._bindings = bindings
         # A fleet that goes on tells of rows alone: jobs come round for ever, and have `poller runs`.
@@ -46,21 +56,32 @@ class Drain:
         self._logged = {"database": label} if label else {}
         self.is_over = False  # a drain has had nothing left to do
         self._bar: Bar | None = None
+        self._on_begin = on_begin
+        self._since: datetime | None = None
         self._shown = self._before = Fleet(0, 0, 0, 0, 0)
 
-    def begin(self) -> None:
+    @property
+    def has_begun(self) -> bool:
+        """Whether the counts to reckon from have been taken."""
+        return self._since is not None
+
+    def _begin(self) -> None:
         """Take the counts to reckon from."""
-        self._since = self._store.now()
-        self._before = self._shown = self._store.fleet(self._counted, self._since)
+        since = self._store.now()
+        self._before = self._shown = self._store.fleet(self._counted, since)
         if self._drain:
             due = self._store.count_due(self._bindings)
             event(f"draining: {due} rows are due", **self._logged)
             if sys.stderr.isatty() and not self._logged:
                 self._bar = Bar(due)
+        self._since = since
+        self._on_begin()
 
     def run_once(self) -> float:
         """Look, and say what has changed. Returns the seconds to the next look."""
-        if not self.is_over:
+        if self._since is None:
+            self._begin()
+        elif not self.is_over:
             now = self._store.fleet(self._counted, self._since)
             self._show(now)
             self.is_over = self._drain and self._nothing_left(now)
@@ -72,6 +93,9 @@ class Drain:
 
     def end(self) -> int:
         """Say what was done; return 1 if a drain left rows parked or failed, else 0."""
+        if self._since is None:
+            event("stopped before anything was begun", **self._logged)
+            return 0
         try:
             done = self._done(self._store.fleet(self._counted, self._since))
         except psycopg.Error:
@@ -86,6 +110,7 @@ class Drain:
     def _nothing_left(self, now: Fleet) -> bool:
         if now.in_flight or now.waiting:
             return False
+        assert self._since is not None  # noqa: S101 - it has begun
         fresh, retries = self._store.peek(self._bindings, {})
         return not (fresh or retries) and self._store.fleet(self._counted, self._since) == now
 

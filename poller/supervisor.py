@@ -39,7 +39,7 @@ from poller.telemetry import event, problem
 from poller.worker import RETIRED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from poller.config import RunOptions
     from poller.database import Place
@@ -89,10 +89,10 @@ class Supervisor:
             signal.signal(name, self._count_signal)
         signal.signal(signal.SIGCHLD, lambda *_: self._bell.ring())
         for site in self._sites:
-            site.start()
+            site.start(on_begin=self._bell.ring)
         while not self._signals and not all(site.is_over for site in self._sites):
             for site in self._sites:
-                site.replace_the_dead()
+                site.look_after_workers()
             self._bell.wait(TICK if any(site.is_changing for site in self._sites) else SELDOM)
         return self._stop()
 
@@ -179,8 +179,12 @@ class Site:
         Store(link).register_handlers(self._bindings)
         link.close()
 
-    def start(self) -> None:
-        """Start the workers, and what goes on beside them."""
+    def start(self, on_begin: Callable[[], None]) -> None:
+        """Start what goes on beside the workers; nothing here waits for the database, which may be silent.
+
+        Args:
+            on_begin: called when it is time for the workers.
+        """
         url, drains = self._place.url, self._options.drain
         listener = Listener(Link(url, "listener"), self._look)
         self._listening = Loop("listener", listener.run_once, listener.recover, sleep=listener.sleep)
@@ -192,10 +196,9 @@ class Site:
         worked_on = [
             each for each in self._bindings if each.handler.name is None or each.handler.name in able
         ]
-        self._drain = Drain(Store(Link(url, "watcher")), worked_on, drain=drains, label=self._label)
-        self._drain.begin()
+        watching = Store(Link(url, "watcher"))
+        self._drain = Drain(watching, worked_on, drain=drains, label=self._label, on_begin=on_begin)
         self._watching = Loop("watcher", self._drain.run_once, self._drain.recover)
-        self.children = [Child(self._order()) for _ in range(self._options.workers)]
         for loop in (self._listening, self._sweeping, self._watching):
             loop.start()
         if not drains:  # it would have no end
@@ -211,8 +214,10 @@ class Site:
         """Whether there is something to look at: a drain, or a worker that is to be replaced."""
         return self._options.drain or any(child.noticed_at is not None for child in self.children)
 
-    def replace_the_dead(self) -> None:
-        """Start a worker in the place of each that has ended, when it is time."""
+    def look_after_workers(self) -> None:
+        """Start the workers when it is time, and another in the place of each that has ended."""
+        if self._drain.has_begun and not self.children:
+            self.children = [Child(self._order()) for _ in range(self._options.workers)]
         for child in self.children:
             if not child.has_ended():
                 continue

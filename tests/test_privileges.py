@@ -110,7 +110,7 @@ def work(url: str) -> None:
         store.register_handlers(bindings)
         Sweeper(store, bindings).run_once()
         drain = Drain(store, bindings, drain=True)
-        drain.begin()
+        drain.run_once()
         drain.run_once()
         assert drain.is_over
         store.forfeit([])

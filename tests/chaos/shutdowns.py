@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import random
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -59,7 +60,12 @@ def _wrong(
     fleet: Process, db: psycopg.Connection[Any], pids: list[int], began: float, *, silent: bool
 ) -> list[str]:
     wrong = []
-    status = fleet.wait(60)
+    try:
+        status = fleet.wait(20)
+    except subprocess.TimeoutExpired:
+        wrong.append("it hung")
+        fleet.signal(signal.SIGKILL)
+        status = 0
     took = time.monotonic() - began
     if took > GRACE + MARGIN:
         wrong.append(f"it took {took:.1f} s")

@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 
 from tests.faults.audit import audit, began, leased, make_rows, transactional, wait_until_done
@@ -20,8 +21,6 @@ from tests.harness import Project, wait_until, workers_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-
-    import psycopg
 
 
 @pytest.fixture
@@ -138,6 +137,29 @@ def test_a_stop_is_bounded_behind_a_silent_wire(
             os.kill(pid, 0)
     assert "Traceback" not in fleet.log
     assert took < 1 + 2, f"it took {took:.1f}s"
+
+
+@pytest.mark.fault("F39")
+def test_a_stop_is_bounded_while_a_fleet_begins_behind_a_silent_wire(
+    project: Project, db: psycopg.Connection[Any], wire: Proxy, url: str
+) -> None:
+    """Its first counts wait for a lock when the wire goes silent: it has no workers yet, and ends as soon as ever."""
+    make_rows(db, 10)
+    project.handlers(leased())
+    waits = (
+        "select from pg_stat_activity where application_name = 'poller watcher' and wait_event_type = 'Lock'"
+    )
+    with psycopg.connect(url) as holder:
+        holder.execute("lock table poller.tally in access exclusive mode")
+        fleet = project.start("run", "--grace", "1s")
+        wait_until("it takes its first counts", lambda: db.execute(waits).rowcount)
+        wire.forwards = False
+    began_at = time.monotonic()
+    fleet.signal(signal.SIGTERM)
+    fleet.wait(20)
+    assert time.monotonic() - began_at < 1 + 2 + 2, "with others beside it"
+    assert "Traceback" not in fleet.log
+    assert began(project) == []
 
 
 def _terminate(db: psycopg.Connection[Any], name: str) -> int:
