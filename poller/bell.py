@@ -1,6 +1,6 @@
 """What a thread sleeps on, alone or beside its socket, so that it need not look up again and again.
 
-Other threads ring it, and so do signal handlers, which may take no lock: they run on the very thread that sleeps.
+Other threads ring it, and so do signals, whose handlers may take no lock: they run on the very thread that sleeps.
 
 Who waits puts the bell back before it looks at what has changed, and who rings has changed that before. So a bell that
 has been rung, and has not been put back, need not be rung again: whoever waits is going to look.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import signal
 
 
 class Bell:
@@ -27,6 +28,14 @@ class Bell:
     def fileno(self) -> int:
         """Return what is readable while it rings."""
         return self._out
+
+    def ring_at_signals(self) -> None:
+        """Ring at every signal that has a handler in Python; called by the main thread, which waits.
+
+        Python runs such a handler between two steps of its own. A signal that comes after the last of them would be
+        slept through, were there not this, which is done at once (Python's documentation, `signal.set_wakeup_fd`).
+        """
+        signal.set_wakeup_fd(self._in, warn_on_full_buffer=False)
 
     def ring(self) -> None:
         """Wake it; a bell that has been rung already stays so."""

@@ -85,9 +85,10 @@ class Supervisor:
         for what, those in (("handlers", handlers), ("jobs", jobs)):
             if those:
                 event(f"{what}: {', '.join(map(str, those))}")
+        self._bell.ring_at_signals()
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, self._count_signal)
-        signal.signal(signal.SIGCHLD, lambda *_: self._bell.ring())
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # it rings: that is all
         for site in self._sites:
             site.start(on_begin=self._bell.ring)
         while not self._signals and not all(site.is_over for site in self._sites):
@@ -98,7 +99,6 @@ class Supervisor:
 
     def _count_signal(self, *_: object) -> None:
         self._signals += 1
-        self._bell.ring()
 
     def _stop(self) -> int:
         """Stop planning, then the workers, and say what was done; return the exit status."""

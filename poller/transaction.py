@@ -17,6 +17,7 @@ What an error means:
 from __future__ import annotations
 
 import contextlib
+import threading
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -64,7 +65,10 @@ class Transactions:
             yield Transaction(connection, binding)
 
     def end(self, pid: int) -> None:
-        """End a transaction by force: its handler does not."""
+        """End a transaction by force: its handler does not. Nobody waits for that, since the database may be silent."""
+        threading.Thread(target=self._terminate, args=(pid,), name="poller ends", daemon=True).start()
+
+    def _terminate(self, pid: int) -> None:
         with contextlib.suppress(psycopg.Error), self._connect() as connection:
             connection.execute("select pg_terminate_backend(%s)", [pid])
 

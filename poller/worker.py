@@ -127,6 +127,7 @@ class Worker:
 
     def run(self) -> int:
         """Work until asked to stop. Returns the exit status: STOPPED, or RETIRED to be replaced."""
+        self._bell.ring_at_signals()
         for loop in (self._beating, self._claiming, self._settling, self._reporting):
             loop.start()
         retired = False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from itertools import pairwise
@@ -138,6 +140,47 @@ def test_a_bell_that_is_rung_by_many_is_missed_by_nobody() -> None:
         seen = sum(changes)
     for each in threads:
         each.join()
+
+
+# Signals are sent just as the main thread goes to sleep; it prints how many it has slept through.
+SIGNALS = """
+import os, signal, threading, time
+from poller.bell import Bell
+
+COUNT = 2000
+bell, heard, slept_through = Bell(), 0, 0
+bell.ring_at_signals()
+
+def hear(*_):
+    global heard
+    heard += 1
+
+def send():
+    for number in range(COUNT):
+        go.acquire()
+        for _ in range(number % 200):  # so that they come at all moments
+            pass
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+signal.signal(signal.SIGUSR1, hear)
+go = threading.Semaphore(0)
+threading.Thread(target=send, daemon=True).start()
+for number in range(COUNT):
+    go.release()
+    began = time.monotonic()
+    while heard <= number:
+        bell.wait(10)
+    slept_through += time.monotonic() - began > 9
+print(slept_through)
+"""
+
+
+def test_no_signal_is_slept_through() -> None:
+    """Python runs handlers between two steps of its own: one that comes after the last of them must ring, too."""
+    ended = subprocess.run(
+        [sys.executable, "-c", SIGNALS], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert ended.stdout == "0\n"
 
 
 def test_a_bell_waits_again_once_it_has_been_heard_or_put_back() -> None:
