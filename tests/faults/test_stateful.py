@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from poller.lease import Task
     from poller.outcome import Outcome
 
-EXAMPLES = int(os.environ.get("POLLER_EXAMPLES", "50"))
+EXAMPLES = int(os.environ.get("POLLER_EXAMPLES", "100"))
 ATTEMPTS = 3
 WORKERS = 3
 
