@@ -260,9 +260,10 @@ def test_a_database_that_is_away_is_asked_for_seldom_and_said_once(own: tuple[Cl
     server, project = own
     with _connected(server) as db:
         make_rows(db, 10)
-    project.handlers(leased())
-    fleet = project.start("run", "--workers", "4")
-    wait_until("all is done", lambda: len(began(project)) == 10)
+        project.handlers(leased())
+        fleet = project.start("run", "--workers", "4")
+        wait_until("all is done", lambda: len(began(project)) == 10)
+        wait_until("all are there", lambda: len(workers_of(db)) == 4)
     server.stop("immediate")
     before = fleet.log.count("\n")
     time.sleep(6.0)
