@@ -74,13 +74,16 @@ class Binding:
         every = sql.SQL(", ").join(columns)
         return sql.SQL("case when ({}) is not null then array[{}]::text end").format(every, texts)
 
-    def asked(self, limit: int, after: str | None = None, worker: int = 0) -> dict[str, Any]:
+    def asked(
+        self, limit: int, *, after: str | None = None, worker: int = 0, seen: str = "{}"
+    ) -> dict[str, Any]:
         """Return the parameters of the claims; not each of them takes each."""
         return {
             "handler": self.id,
             "limit": limit,
             "after": after,
             "worker": worker,
+            "seen": seen,
             "look": LOOK,
             "per_key_limit": self.handler.per_key_limit,
             "waiting_hold": self.handler.in_order,
@@ -89,7 +92,7 @@ class Binding:
     @cached_property
     def claim_first(self) -> sql.Composed:
         """The claim from the beginning of the order; with a `per_key`, of rows whose turn it is."""
-        return self._keyed("look_fresh") if self.handler.per_key else self._fresh()
+        return self._claim(self._keyed("look_fresh") if self.handler.per_key else self._look())
 
     @cached_property
     def claim_next(self) -> sql.Composed:
@@ -103,14 +106,16 @@ class Binding:
                 self.table.key_ordered("k.key"),
             )
         ]
-        return self._fresh(*past)
+        return self._claim(self._look(*past))
 
     @cached_property
     def claim_retries(self) -> sql.Composed:
         """The claim of rows whose next attempt is due; with a `per_key`, if it is their turn, too."""
         if self.handler.per_key:
             return self._keyed("look_retries")
-        return self._claim("claim_retries", due_retries=_due_retries("limit"), retry_columns=self._retry())
+        return self._looked_for(
+            "claim_retries", due_retries=_due_retries("limit"), retry_columns=self._retry()
+        )
 
     @cached_property
     def count_due(self) -> sql.Composed:
@@ -230,7 +235,11 @@ class Binding:
             key_order=self._key_order(),
         )
 
-    def _claim(self, name: str, **parts: sql.Composable) -> sql.Composed:
+    def _claim(self, look: sql.Composed) -> sql.Composed:
+        names = [sql.Identifier(f"column_{place}") for place in self.shape.index.values()]
+        return statement("claim", look=look, names=sql.SQL(", ").join(names))
+
+    def _looked_for(self, name: str, **parts: sql.Composable) -> sql.Composed:
         return statement(
             name,
             **self._names(),
@@ -242,19 +251,19 @@ class Binding:
             order=self.order,
         )
 
-    def _fresh(
+    def _look(
         self,
         after: sql.Composable = _TRUE,
         lease_after: sql.Composable = _TRUE,
         claimed_after: sql.Composable = _TRUE,
     ) -> sql.Composed:
-        return self._claim("claim", after=after, lease_after=lease_after, claimed_after=claimed_after)
+        return self._looked_for("look", after=after, lease_after=lease_after, claimed_after=claimed_after)
 
     def _keyed(self, look: str) -> sql.Composed:
         retries = {"due_retries": _due_retries("look"), "retry_columns": self._retry()}
-        return self._claim(
+        return self._looked_for(
             "claim_keyed",
-            look=self._claim(look, group=self.group, **retries),
+            look=self._looked_for(look, group=self.group, **retries),
             group=self.group,
             busy_columns=self.table.key_values('b."~key"'),
             chosen_columns=self.table.key_values('chosen."~key"'),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from poller.handler import Handler
 
-NEWEST = "0006"
+NEWEST = "0007"
 
 
 def version(connection: psycopg.Connection[Any]) -> str | None:

@@ -1,4 +1,4 @@
-"""The engine's conversation with the database: one method, one statement of `sql/` (a claim takes two).
+"""The engine's conversation with the database: one method, one statement of `sql/` (few take more).
 
 A store belongs to one thread, since its link does. Its methods raise psycopg's errors as they are: what an
 error means depends on who asked, and the service that owns the store decides.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import random
 from dataclasses import dataclass
+from datetime import datetime
 from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
@@ -26,7 +27,6 @@ from poller.values import fetch, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from datetime import datetime
     from uuid import UUID
 
     from poller.binding import Binding
@@ -182,38 +182,35 @@ class Store:
 
     def __init__(self, link: Link | Borrowed) -> None:
         self.link = link
-        self._seen: dict[Binding, list[str]] = {}  # leases that need no second look; see take.sql
+        self._seen: dict[Binding, list[str]] = {}  # leases that need no second look; see poller.take
         self._peeks: dict[Any, bytes] = {}
 
     # --- claiming ---------------------------------------------------------------------------------
 
     def claim(self, binding: Binding, worker: int, limit: int, after: str | None = None) -> Claimed:
         """Claim up to `limit` fresh rows, in order, past the key `after`."""
-        look = binding.claim_first if after is None else binding.claim_next
-        connection = self.link.connection
-        with connection.transaction():
+        claim = binding.claim_first if after is None else binding.claim_next
+        connection, seen = self.link.connection, array(self._seen.get(binding, ()))
+        with connection.transaction() if _needs_more(binding) else contextlib.nullcontext():
             room = self._room(binding, limit)
             if room.rows <= 0:
                 return room.none
-            rows = fetch(connection, look, binding.asked(room.rows, after, worker))
+            rows = fetch(connection, claim, binding.asked(room.rows, after=after, worker=worker, seen=seen))
             if not rows:
                 return NOBODYS_TURN if binding.handler.per_key else NOTHING
-            reach("claim looked")
-            keys, seen = texts([row[0] for row in rows]), array(self._seen.get(binding, ()))
-            took = {"handler": binding.id, "worker": worker, "keys": keys, "seen": seen}
-            taken = connection.execute(statement("take"), took).fetchone()
-            last, full = rows[-1][0], len(rows) == room.rows
-            if taken is None:
+            taken, last, full = rows[0][-1], rows[-1][0], len(rows) == room.rows
+            if taken["lease"] is None:
                 return Claimed([], last, full)
-            if taken[1] is not None:
-                ours = set(taken[1])
+            if taken["ours"] is not None:
+                ours = set(taken["ours"])
                 rows = [row for row in rows if row[0] in ours]
             rows, refusals = self._show_during(binding, rows)
             self._write_started(binding, len(rows))
             reach("claim taken")
         reach("claim committed")
-        lease = Lease(str(taken[0]), worker, binding, taken[2], monotonic(), _begin_by(binding, room))
-        self._seen[binding] = [lease.id, *taken[3]]
+        claimed_at = datetime.fromisoformat(taken["claimed_at"])
+        lease = Lease(taken["lease"], worker, binding, claimed_at, monotonic(), _begin_by(binding, room))
+        self._seen[binding] = [lease.id, *taken["known"]]
         if refusals:
             tasks = [Task(lease, row[0], row, refusal=refusals.get(row[0])) for row in rows]
         else:
@@ -541,6 +538,11 @@ class Store:
         """Count the rows that are due and not parked."""
         counts = (self.link.connection.execute(each.count_due, {}).fetchone() for each in bindings)
         return sum(row[0] for row in counts if row)
+
+
+def _needs_more(binding: Binding) -> bool:
+    """Tell whether a claim takes more than one statement, and so a transaction."""
+    return binding.handler.is_limited or binding.show_during is not None
 
 
 def _begin_by(binding: Binding, room: Room) -> float:

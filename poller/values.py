@@ -43,20 +43,26 @@ _UNREADABLE = (psycopg.DataError, ValueError, OverflowError)
 def fetch(
     connection: psycopg.Connection[Any], question: sql.Composed, asked: Mapping[str, Any]
 ) -> list[tuple[Any, ...]]:
-    """Return the rows of a question, which is asked again if one of their values cannot be read.
+    """Return the rows of a question, which are read again if one of their values cannot be.
 
     An infinite time is then the greatest or the least that Python has; another such value is its text.
     """
+    cursor = connection.execute(question, asked)
     try:
-        return connection.execute(question, asked).fetchall()
-    except _UNREADABLE as error:
-        if isinstance(error, psycopg.Error) and error.sqlstate is not None:
-            raise  # Postgres' own
-    with connection.cursor() as cursor:
-        for name, infinite in _UNSURE.items():
-            loader = _forgiving(name, infinite, cursor)
-            cursor.adapters.register_loader(name, loader)
-        return cursor.execute(question, asked).fetchall()
+        return cursor.fetchall()
+    except _UNREADABLE:
+        return _read_again(cursor)
+
+
+def _read_again(cursor: psycopg.Cursor[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Return the rows of a question, which is not asked again: it may have claimed what it returned."""
+    for name, infinite in _UNSURE.items():
+        cursor.adapters.register_loader(name, _forgiving(name, infinite, cursor))
+    result = cursor.pgresult
+    assert result is not None  # noqa: S101 - it had rows
+    reader = Transformer(cursor)
+    reader.set_pgresult(result)
+    return reader.load_rows(0, result.ntuples, tuple)
 
 
 def _forgiving(name: str, infinite: Mapping[str, Any], context: AdaptContext) -> type[Loader]:

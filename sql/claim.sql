@@ -1,23 +1,20 @@
--- Purpose  Fetch and lock the next rows that are due and in nobody's hands: the first look of a claim.
--- Locks    the user's rows, FOR NO KEY UPDATE SKIP LOCKED: never waits. Until the transaction ends.
--- Fence    none yet: this statement's snapshot may be older than the commit that freed a row, so that it
---          cannot see that row's claim. take.sql looks again, in the same transaction.
--- Index    on the user's table: (key columns) where status = …; on poller.attempt its primary key.
--- The keys of our own leases are in the order of the key: one whose last key is not past `after` is not looked into.
--- Those of others need not be: a program that is being replaced may have the handler with another `order_by`.
--- ~key is no name that a handler's `where` or `order_by` could mean.
--- Both exclusions are written so that no plan can be bad: NOT IN over few keys is a hashed subplan, and
--- the scalar subquery over many is one index probe for each row looked at, unless the handler has none in trouble.
-select {key} as "~key", {columns}
-  from {table} as t
- where {due}
-   and {after}
-   and {key_columns} not in (
-         select {claimed_columns} from poller.claim as c, unnest(c.keys) as k (key)
-          where c.handler_id = %(handler)s and (c.worker_id <> %(worker)s or {lease_after}) and {claimed_after})
-   and (not exists (select from poller.attempt as a where a.handler_id = %(handler)s)
-        or (select true from poller.attempt as a
-             where a.handler_id = %(handler)s and a.key = {key} limit 1) is null)
- order by {order}
- limit %(limit)s
-   for no key update of t skip locked
+-- Purpose  Claim the next rows that are due: fetch and lock them (look.sql or claim_keyed.sql), and write their lease.
+-- Locks    in this order: the user's rows, FOR NO KEY UPDATE SKIP LOCKED, so that it never waits for one; then as poller.take
+--          says. Until the statement has committed, or the transaction that it stands in.
+-- Fence    poller.take looks again, once all rows are locked. This statement's own snapshot may be older than the commit that
+--          freed a row, so that it cannot see that row's claim.
+-- Index    as the look has it; as poller.take has it.
+-- Returns  the rows; behind the first of them what poller.take returned.
+-- The user's columns have names of ours here, and nothing is joined, which could bring the rows out of their order.
+with looked (key, {names}) as materialized (
+    {look}
+), asked as materialized (
+    select array_agg(looked.key) as keys from looked
+), taken as materialized (
+    select t.* from asked, poller.take(%(handler)s, %(worker)s, asked.keys, %(seen)s::uuid[]) as t
+     where asked.keys is not null
+)
+select looked.*,
+       case when looked.key = (select asked.keys[1] from asked)
+            then (select to_json(taken.*) from taken) end as taken
+  from looked

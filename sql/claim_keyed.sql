@@ -1,4 +1,4 @@
--- Purpose  Fetch and lock the rows whose turn it is among those with equal values of `per_key`: claim.sql and
+-- Purpose  Fetch and lock the rows whose turn it is among those with equal values of `per_key`: look.sql and
 --          claim_retries.sql for handlers that have one. What is looked at is look_fresh.sql or look_retries.sql.
 -- Locks    the user's rows, FOR NO KEY UPDATE SKIP LOCKED: never waits. Until the transaction ends.
 -- Fence    the lock of claim_alone.sql: nobody else claims for this handler meanwhile. An outcome that is written
@@ -6,7 +6,7 @@
 -- Index    on the user's table: (key columns) where status = …, and its primary key; on poller.attempt
 --          its primary key and attempt_next.
 -- Rows that are in flight, and those in backoff if they hold back their successors, take the first turns of their
--- key. Nothing is joined that is not found by the primary key; see claim.sql.
+-- key. Nothing is joined that is not found by the primary key; see look.sql.
 with busy as materialized (
     select {group} as "~group"
       from (select unnest(c.keys) as "~key" from poller.claim as c where c.handler_id = %(handler)s

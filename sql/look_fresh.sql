@@ -2,7 +2,7 @@
 --          claim_keyed.sql. Rows of full keys are filtered out on the way, so that they hide no others.
 -- Locks    none.
 -- Fence    as claim_keyed.sql.
--- Index    as claim.sql.
+-- Index    as look.sql.
 select {key} as "~key", {group} as "~group", row_number() over (order by {order}) as "~place"
   from {table} as t
  where {due}

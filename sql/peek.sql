@@ -2,7 +2,7 @@
 --          a handler, joined by UNION ALL: an idle worker asks once for all of them.
 -- Locks    none: an empty look costs no transaction id.
 -- Fence    none: the answer is a hint; the claim decides.
--- Index    as claim.sql; in the order of the key, so that without statistics no plan gathers all that is pending first.
+-- Index    as look.sql; in the order of the key, so that without statistics no plan gathers all that is pending first.
 select {handler}::integer, false
  where (
     select true from {table} as t

@@ -1,7 +1,7 @@
 -- Purpose  Write a lease for each row that claim_retries.sql locked, and read how often it was tried.
 --          One row to a lease: what was in flight when a worker died is retried alone.
 -- Locks    poller.claim: new rows. poller.worker: key share, through the foreign key.
--- Fence    as in take.sql: a snapshot newer than the row's lock. A row that another worker has claimed,
+-- Fence    as in poller.take: a snapshot newer than the row's lock. A row that another worker has claimed,
 --          settled or failed again since the first look is left out, and the count read here is the last.
 -- Plans    nothing is joined: of arrays and steps no planner knows the size, and it takes nested loops then.
 -- Index    the primary key of poller.attempt; claim_handler.

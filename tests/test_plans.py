@@ -137,6 +137,16 @@ def _joined(db: psycopg.Connection[Any], link: Link, **options: Any) -> tuple[Bi
     return binding, row[0]
 
 
+def _taking(connection: psycopg.Connection[Any]) -> sql.SQL:
+    """Return the statement inside poller.take, which EXPLAIN does not look into."""
+    row = connection.execute("select prosrc from pg_proc where oid = 'poller.take'::regproc").fetchone()
+    assert row is not None
+    insert = re.search(r"insert .*(?=\n *into take)", row[0], re.DOTALL)
+    assert insert is not None
+    types = {"handler": "integer", "worker": "bigint", "keys": "text[]", "seen": "uuid[]"}
+    return sql.SQL(re.sub(r"take\.(\w+)", lambda name: f"%({name[1]})s::{types[name[1]]}", insert[0]))
+
+
 def _cycle(link: Link, binding: Binding, worker: int, mode: str) -> dict[str, list[int]]:
     """Claim, lock, settle and retry a batch; return what each step's statements went through."""
     explaining = Explaining(link.connection)
@@ -159,6 +169,11 @@ def _cycle(link: Link, binding: Binding, worker: int, mode: str) -> dict[str, li
     store.peek([binding], {binding: first.last})
     step("peek after")
     keys = {"keys": array(task.key for task in tasks)}
+    for known in ((), (tasks[0].lease.id, more[0].lease.id)):  # as claimed by others, and as by nobody
+        asked = {"handler": binding.id, "worker": worker, "seen": array(known)} | keys
+        with link.connection.transaction(force_rollback=True):
+            explaining.execute(_taking(link.connection), asked)
+    step("take")
     assert explaining.execute(binding.lock_rows, keys).rowcount == BATCH
     step("lock")
     failed = [Outcome(Verdict.RETRYING, delay=0.0, attempt=1, error=f"no: {task.key}") for task in tasks]

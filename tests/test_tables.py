@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from poller import Handler
+    from tests.claiming import NewWorker
 
 IN_ONE_DATABASE = settings(
     max_examples=25,
@@ -609,13 +610,12 @@ def other(url: str) -> Iterator[psycopg.Connection[Any]]:
 
 @pytest.mark.usefixtures("family")
 def test_a_child_row_can_be_inserted_while_its_parent_is_being_claimed(
-    db: psycopg.Connection[Any], other: psycopg.Connection[Any]
+    db: psycopg.Connection[Any], other: psycopg.Connection[Any], join: NewWorker
 ) -> None:
     """The claim's lock is FOR NO KEY UPDATE: it excludes writers of the row, and no child's insert."""
-    binding = bind(db, moves("task"))
-    with db.transaction():
-        claimed = db.execute(binding.claim_first, binding.asked(2)).fetchall()
-        assert [row[0] for row in claimed] == ["1", "2"]
+    worker = join(bind(db, moves("task")))
+    with worker.link.connection.transaction():
+        assert [task.key for task in worker.claim(2)] == ["1", "2"]
 
         other.execute("insert into note (task) values (1)")
         other.execute("select from task where id = 1 for key share nowait")

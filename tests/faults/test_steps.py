@@ -23,13 +23,22 @@ if TYPE_CHECKING:
 
 ROWS = 60
 MANY = 1500  # quick ones, so that they are settled many at once
-CLAIM = ("claim looked", "claim taken", "claim committed")
-LEASE = (*CLAIM, "settle begins", "settle written", "settle committed")
-TRANSACTION = (*CLAIM, "transaction settled", "transaction committed")
+CLAIM = ("claim taken", "claim committed")  # of a handler at a limit; any other's claim is one statement
+LEASE = ("claim committed", "settle begins", "settle written", "settle committed")
+TRANSACTION = ("claim committed", "transaction settled", "transaction committed")
 # A lease that ends with its worker is retried in one of its own.
 RETRY = ("retry taken", "retry committed")
+
+
+def limited() -> str:
+    """Return a handler of which few rows are in flight at a time."""
+    return leased().replace("attempts=20", "attempts=20, limit=50")
+
+
 KINDS = pytest.mark.parametrize(
-    ("handlers", "steps"), [(leased, LEASE), (transactional, TRANSACTION)], ids=["leased", "transactional"]
+    ("handlers", "steps"),
+    [(leased, LEASE), (transactional, TRANSACTION), (limited, CLAIM)],
+    ids=["leased", "transactional", "limited"],
 )
 
 
