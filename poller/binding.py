@@ -153,7 +153,7 @@ class Binding:
             **self._names(),
             due=self.due,
             from_status=sql.Literal(self.handler.status),
-            due_columns=self.table.key_values('due."~key"'),
+            due_columns=self.table.key_values('"~due"."~key"'),
         )
 
     @cached_property
@@ -266,11 +266,11 @@ class Binding:
             look=self._looked_for(look, group=self.group, **retries),
             group=self.group,
             busy_columns=self.table.key_values('b."~key"'),
-            chosen_columns=self.table.key_values('chosen."~key"'),
+            chosen_columns=self.table.key_values('"~chosen"."~key"'),
         )
 
     def _retry(self) -> sql.Composable:
-        return self.table.key_values('retry."~key"')
+        return self.table.key_values('"~retry"."~key"')
 
     def _columns(self) -> sql.Composed:
         return sql.SQL(", ").join(sql.Identifier("t", each) for each in self.table.columns)

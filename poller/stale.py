@@ -52,8 +52,8 @@ class Stale:
             "due": self.due,
             "key_columns": self.table.key_columns(),
             "asked_columns": self.table.key_values('o."~key"'),
-            "listed_columns": self.table.key_values('listed."~key"'),
-            "locked_columns": self.table.key_values('locked."~key"'),
+            "listed_columns": self.table.key_values('"~listed"."~key"'),
+            "locked_columns": self.table.key_values('"~locked"."~key"'),
         }
         move = self.rule.move
         if move is None:

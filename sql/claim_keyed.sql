@@ -7,28 +7,28 @@
 --          its primary key and attempt_next.
 -- Rows that are in flight, and those in backoff if they hold back their successors, take the first turns of their
 -- key. Nothing is joined that is not found by the primary key; see look.sql.
-with busy as materialized (
+with "~busy" as materialized (
     select {group} as "~group"
       from (select unnest(c.keys) as "~key" from poller.claim as c where c.handler_id = %(handler)s
              union all
             select a.key from poller.attempt as a
              where a.handler_id = %(handler)s and a.state <> 'parked' and %(waiting_hold)s) as b
       join {table} as t on {key_columns} = {busy_columns}
-), look as materialized (
+), "~look" as materialized (
     {look}
-), turn as (
+), "~turn" as (
     select "~key", "~place", "~group", row_number() over (partition by "~group" order by "~place") as "~turn"
-      from (select null as "~key", "~group", 0 as "~place" from busy
+      from (select null as "~key", "~group", 0 as "~place" from "~busy"
              union all
-            select "~key", "~group", "~place" from look) as every
-), chosen as materialized (
-    select "~key" from turn
+            select "~key", "~group", "~place" from "~look") as every
+), "~chosen" as materialized (
+    select "~key" from "~turn"
      where "~key" is not null and ("~turn" <= %(per_key_limit)s or "~group" is null)
      order by "~place"
      limit %(limit)s
 )
 select {key} as "~key", {columns}
-  from chosen
+  from "~chosen"
   join {table} as t on {key_columns} = {chosen_columns}
  where {due}
  order by {order}

@@ -2,11 +2,11 @@
 -- Locks    the user's rows, FOR NO KEY UPDATE SKIP LOCKED: never waits. Until the transaction ends.
 -- Fence    none yet; retake.sql looks again, in the same transaction.
 -- Index    attempt_next; the primary key of the user's table.
-with retry ("~key") as materialized (
+with "~retry" ("~key") as materialized (
     {due_retries}
 )
 select {key} as "~key", {columns}
-  from retry
+  from "~retry"
   join {table} as t on {key_columns} = {retry_columns}
  where {due}
    for no key update of t skip locked

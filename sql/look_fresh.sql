@@ -12,7 +12,7 @@ select {key} as "~key", {group} as "~group", row_number() over (order by {order}
    and (select true from poller.attempt as a
          where a.handler_id = %(handler)s and a.key = {key} limit 1) is null
    and ({group} is null or {group} not in (
-         select b."~group" from busy as b where b."~group" is not null
+         select b."~group" from "~busy" as b where b."~group" is not null
           group by b."~group" having count(*) >= %(per_key_limit)s))
  order by {order}
  limit %(look)s

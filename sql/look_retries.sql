@@ -3,6 +3,6 @@
 -- Fence    as claim_keyed.sql.
 -- Index    attempt_next; the primary key of the user's table.
 select {key} as "~key", {group} as "~group", row_number() over (order by {order}) as "~place"
-  from ({due_retries}) as retry ("~key")
+  from ({due_retries}) as "~retry" ("~key")
   join {table} as t on {key_columns} = {retry_columns}
  where {due}

@@ -3,25 +3,25 @@
 --          triggers) may wait, up to lock_timeout.
 -- Fence    the whole condition is looked at again under the row's lock.
 -- Index    the primary key of the user's table; on a table that refers to it, the referring columns.
-with listed as materialized (
+with "~listed" as materialized (
     select o."~key", {needed} as "~needed"
       from unnest(%(keys)s::text[]) as o ("~key")
       join {table} as t on {key_columns} = {asked_columns}
      where {due}
-), locked as materialized (
-    select listed."~key"
-      from listed
+), "~locked" as materialized (
+    select "~listed"."~key"
+      from "~listed"
       join {table} as t on {key_columns} = {listed_columns}
-     where listed."~needed" is null and {due}
+     where "~listed"."~needed" is null and {due}
        for update of t skip locked
-), gone as (
+), "~gone" as (
     delete from {table} as t
-     using locked
+     using "~locked"
      where {key_columns} = {locked_columns}
     returning 1 as "~one"
 )
-select (select count(*) from listed where "~needed" is null) as free,
-       (select count(*) from locked) as locked,
-       (select count(*) from gone) as done,
+select (select count(*) from "~listed" where "~needed" is null) as free,
+       (select count(*) from "~locked") as locked,
+       (select count(*) from "~gone") as done,
        (select coalesce(jsonb_object_agg(n."~needed", n.rows), '{{}}')
-          from (select "~needed", count(*) as rows from listed where "~needed" is not null group by 1) as n) as needed
+          from (select "~needed", count(*) as rows from "~listed" where "~needed" is not null group by 1) as n) as needed

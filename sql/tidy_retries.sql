@@ -3,7 +3,7 @@
 -- Locks    poller.attempt: due rows of one handler, SKIP LOCKED.
 -- Fence    the state is looked at again under the row's lock.
 -- Index    attempt_next; the primary key of the user's table.
-with due as materialized (
+with "~due" as materialized (
     select a.key as "~key"
       from poller.attempt as a
      where a.handler_id = %(handler)s and a.state <> 'parked' and a.next_at <= poller.now()
@@ -13,15 +13,15 @@ with due as materialized (
      order by a.next_at
      limit 1000
        for update skip locked
-), seen as materialized (
-    select due."~key" as poller_key, ({due}) is true as is_due, t.{status} = {from_status} as stands
-      from due
+), "~seen" as materialized (
+    select "~due"."~key" as poller_key, ({due}) is true as is_due, t.{status} = {from_status} as stands
+      from "~due"
       left join {table} as t on {key_columns} = {due_columns}
-), forgotten as (
-    delete from poller.attempt as a using seen
-     where a.handler_id = %(handler)s and a.key = seen.poller_key and seen.stands is not true
+), "~forgotten" as (
+    delete from poller.attempt as a using "~seen"
+     where a.handler_id = %(handler)s and a.key = "~seen".poller_key and "~seen".stands is not true
 )
 update poller.attempt as a
    set next_at = poller.now() + interval '1 minute'
-  from seen
- where a.handler_id = %(handler)s and a.key = seen.poller_key and seen.stands and not seen.is_due
+  from "~seen"
+ where a.handler_id = %(handler)s and a.key = "~seen".poller_key and "~seen".stands and not "~seen".is_due

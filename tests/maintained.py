@@ -91,7 +91,7 @@ def make_slow(db: psycopg.Connection[Any]) -> None:
 
 def wait_for_batch(db: psycopg.Connection[Any]) -> None:
     """Wait until a batch has looked at the table (its snapshot is taken), and is held up by `slow`."""
-    question = "select 1 from pg_stat_activity where wait_event = 'PgSleep' and query like '%%listed as %%'"
+    question = "select 1 from pg_stat_activity where wait_event = 'PgSleep' and query like '%%listed%%'"
     wait_until("a batch is under way", lambda: db.execute(question, []).fetchone())
 
 

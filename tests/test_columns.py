@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import enum
 import ipaddress
+import re
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -15,6 +17,8 @@ from psycopg.types.json import Json, Jsonb
 from psycopg.types.range import Range
 
 from poller import Context, Row, Transition
+from poller.maintenance import age_out, purge
+from tests import maintained
 from tests.engines import column, moves, run, run_to_the_end
 
 if TYPE_CHECKING:
@@ -22,6 +26,9 @@ if TYPE_CHECKING:
 
     from poller.testing import Done
 
+STATEMENTS = [
+    path.read_text() for path in files("poller").joinpath("sql").iterdir() if path.name.endswith(".sql")
+]
 AWAKE = datetime(2024, 2, 29, 23, 59, 59, 999999, timezone(timedelta(hours=9)))
 
 
@@ -444,6 +451,50 @@ def test_a_key_or_a_status_may_be_called_anything(db: psycopg.Connection[Any], u
 
         assert [(each.became, each.key) for each in done] == [("retrying", "x"), ("moved", "x")]
         assert column(db, f'select "{status}" from {table}') == ["normal"]
+
+
+@pytest.fixture
+def others(db: psycopg.Connection[Any]) -> str:
+    """Tables of a user's that are called what our statements call their parts; and a condition that asks each."""
+    names = {name for text in STATEMENTS for name in re.findall(r"(?:with|,) (\w+)(?: \(.*\))? as ", text)}
+    assert {"looked", "held"} <= names
+    names |= {"due", "listed", "locked", "look", "retry", "t", "turn"}
+    for name in names:
+        db.execute(sql.SQL("create table {} (ok text)").format(sql.Identifier(name)))
+        db.execute(sql.SQL("insert into {} values ('yes')").format(sql.Identifier(name)))
+    return " and ".join(f"""exists (select from "{name}" where ok = 'yes')""" for name in sorted(names))
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"per_key": "site"}, {"limit": 5}], ids=["plain", "per_key", "limit"]
+)
+def test_the_tables_that_a_condition_asks_may_be_called_anything(
+    db: psycopg.Connection[Any], url: str, others: str, options: dict[str, Any]
+) -> None:
+    """A handler's `where` means the user's tables, at the first attempt and at a retry."""
+    db.execute("create table task (id int primary key, site int, status text)")
+    db.execute("insert into task values (1, 1, 'pending'), (2, 1, 'pending')")
+
+    done = run_to_the_end(url, moves("task", fail_once, where=others, **options))
+
+    assert sorted((each.became, each.key) for each in done) == [
+        ("moved", "1"),
+        ("moved", "2"),
+        ("retrying", "1"),
+        ("retrying", "2"),
+    ]
+
+
+def test_so_may_those_that_a_purge_and_an_age_out_ask(
+    db: psycopg.Connection[Any], url: str, others: str
+) -> None:
+    """Their conditions are the user's, too."""
+    db.execute("create table task (id int primary key, status text, at timestamptz)")
+    db.execute("insert into task values (1, 'active', now() - interval '2 days'), (2, 'active', now())")
+    old = {"column": "at", "older_than": "1d", "where": others, "pause": "0s"}
+
+    assert maintained.run(age_out("task", status="active", to="disabled", **old), url).rows == 1
+    assert maintained.run(purge("task", **old), url).rows == 1
 
 
 @pytest.mark.fault("F23")
