@@ -26,7 +26,8 @@ _RUN_IS_OLD = """finished_at < poller.now() - coalesce(
 
 def _rules() -> tuple[Rule, ...]:
     purges = (
-        purge("poller.history", column="at", older_than=KEPT),
+        purge("poller.event", column="at", older_than=KEPT),
+        purge("poller.move", column="at", older_than=KEPT),
         purge("poller.tally", column="minute", older_than=KEPT),
         purge("poller.run", column="finished_at", older_than="1m", where=_RUN_IS_OLD),
         purge("poller.worker", column="died_at", older_than="1d"),

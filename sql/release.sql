@@ -40,7 +40,7 @@ with held as materialized (
            changed_at = poller.now()
     returning a.handler_id, a.key, a.attempt
 ), recorded as (
-    insert into poller.history
+    insert into poller.event
            (handler_id, key, verdict, from_status, attempt, seconds, error, worker_id, lease)
     select r.handler_id, r.key, 'released', r.status, counted.attempt,
            extract(epoch from poller.now() - r.claimed_at), 'released by force', r.worker_id, r.lease

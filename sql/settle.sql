@@ -112,7 +112,7 @@ with clock as materialized (
      where c.lease = rest.lease
        and c.lease = any (array(select rest.lease from rest where rest.keys <> '{{}}'))
 ), recorded as (
-    insert into poller.history
+    insert into poller.event
            (handler_id, key, verdict, from_status, to_status, attempt, seconds, error, worker_id, lease, at)
     select %(handler)s, s.poller_key, s.result, {from_status}, s.to_status, s.attempt, s.seconds, s.error,
            s.worker_id, s.lease, (select now from clock)

@@ -1,5 +1,5 @@
 -- Purpose  Settle rows that have simply moved, at the first attempt, all to one status: most of all outcomes, at half the
---          cost of settle.sql. What this leaves as it is (a row that somebody else has changed, a lease that has ended)
+--          cost of settle.sql, and record them together. What this leaves as it is (a row that somebody else has changed, a lease that has ended)
 --          settle.sql looks at, in the same transaction.
 -- Locks    as settle.sql; %(leases)s are all those that the transaction is going to lock.
 -- Fence    as settle.sql: a row is moved only if its lease still holds its key.
@@ -46,12 +46,12 @@ with held as materialized (
     update poller.claim as c set keys = rest.keys from rest
      where c.lease = rest.lease and c.lease = any (array(select rest.lease from rest))
 ), recorded as (
-    insert into poller.history
-           (handler_id, key, verdict, from_status, to_status, attempt, seconds, worker_id, lease, at)
-    select %(handler)s, m.poller_key, 'moved', {from_status}, %(to_status)s, 1, m.seconds,
-           (%(workers)s::integer[])[m.lease_no], (%(leases)s::uuid[])[m.lease_no], (select poller.now())
+    insert into poller.move (handler_id, from_status, to_status, worker_id, lease, keys, seconds)
+    select %(handler)s, {from_status}, %(to_status)s, (%(workers)s::integer[])[m.lease_no],
+           (%(leases)s::uuid[])[m.lease_no], array_agg(m.poller_key), array_agg(m.seconds)
       from moved as m
      where {worth_recording}
+     group by m.lease_no
 ), counted as (
     insert into poller.tally as y (minute, handler_id, worker_id, moved)
     select date_trunc('minute', poller.now()), %(handler)s, e.worker_id, sum(e.rows)

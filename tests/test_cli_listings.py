@@ -16,6 +16,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from tests.cli import HANDLERS, hold, keys, known, make_tenants, objects, the_line, trouble, value
+from tests.engines import moves
+from tests.engines import run as run_due
 from tests.harness import wait_until
 
 if TYPE_CHECKING:
@@ -227,6 +229,34 @@ def test_history_tells_what_happened_to_a_row_in_order(project: Project, db: psy
     assert datetime.fromisoformat(first["at"]) < datetime.fromisoformat(second["at"])
     assert "parked" in project.run("history", "public.tenants", "1").stdout
     assert "nothing is recorded of row 7" in the_line(project.run("history", "tenants", "7"), status=1)
+
+
+def test_history_tells_of_rows_that_moved_together_as_of_any_other(
+    here: InProcess, db: psycopg.Connection[Any], url: str
+) -> None:
+    """They are recorded as one; each is shown by itself, beside what else happened to it."""
+    make_tenants(db, *["pending"] * 100)
+    run_due(url, moves("tenants", to="closing"))
+    assert value(db, "select count(*) from poller.move") < 10
+    assert value(db, "select count(*) from poller.event where key = '77'") == 0
+    db.execute("update tenants set status = 'pending' where id = 77")
+    run_due(url, moves("tenants", to="closing"))
+
+    first, second = objects(here.run("history", "public.tenants", "77", "--json"))
+
+    assert (first["status"], first["verdict"], first["to"], first["attempt"]) == (
+        "pending",
+        "moved",
+        "closing",
+        1,
+    )
+    assert first["seconds"] is not None
+    assert first | {"at": second["at"], "seconds": second["seconds"], "worker": second["worker"]} == second
+    assert "nothing is recorded of row 101" in the_line(here.run("history", "tenants", "101"), status=1)
+    seen = db.execute(
+        "select key, count(*) from poller.history where verdict = 'moved' group by 1"
+    ).fetchall()
+    assert sorted(seen) == sorted((str(key), 1 + (key == 77)) for key in range(1, 101))
 
 
 def test_a_composite_key_may_be_written_with_any_spacing(

@@ -281,8 +281,13 @@ def test_housekeeping_purges_what_poller_has_recorded(project: Project, db: psyc
     holding = hold(db, handler, "1")
     for at in ("31 days", "29 days"):
         db.execute(
-            "insert into poller.history (handler_id, key, verdict, from_status, attempt, lease, at)"
+            "insert into poller.event (handler_id, key, verdict, from_status, attempt, lease, at)"
             " values (1, %s, 'moved', 'a', 1, gen_random_uuid(), now() - %s::interval)",
+            [at, at],
+        )
+        db.execute(
+            "insert into poller.move (handler_id, from_status, to_status, worker_id, lease, keys, seconds, at)"
+            " values (1, 'a', 'b', 1, gen_random_uuid(), array['together ' || %s], '{0.1}', now() - %s::interval)",
             [at, at],
         )
         db.execute(
@@ -310,7 +315,8 @@ def test_housekeeping_purges_what_poller_has_recorded(project: Project, db: psyc
     seen = ended(db, run)
 
     assert (seen.status, seen.error) == ("succeeded", None)
-    assert db.execute("select key from poller.history").fetchall() == [("29 days",)]
+    kept = db.execute("select key from poller.history order by key").fetchall()
+    assert kept == [("29 days",), ("together 29 days",)]
     assert value(db, "select count(*) from poller.tally where minute < now() - interval '1 day'") == 1
     left = (
         "select job, (now() - planned_at)::text like '29 days%%' from poller.run where id <> %s order by job"
@@ -320,7 +326,8 @@ def test_housekeeping_purges_what_poller_has_recorded(project: Project, db: psyc
     assert hosts.fetchall() == [("1 hour",), ("alive",)]
     assert value(db, "select count(*) from poller.worker where id = %s", holding) == 1
     for said in (
-        "deleted 1 row of poller.history\n",
+        "deleted 1 row of poller.event\n",
+        "deleted 1 row of poller.move\n",
         "deleted 1 row of poller.tally\n",
         "deleted 2 rows of poller.run\n",
         "deleted 1 row of poller.worker; kept 1 row that claim_worker_id_fkey needs\n",

@@ -205,7 +205,7 @@ def test_a_worker_goes_on_beside_a_newer_schema_and_a_start_is_refused(
     fleet = project.start("run")
     wait_until_done(db)
     db.execute("update poller.alembic_version set version_num = '9999'")
-    db.execute("alter table poller.history add column later text")
+    db.execute("alter table poller.event add column later text")
     db.execute("insert into thing select generate_series(11, 20)")
     wait_until_done(db)
     audit(project, db)

@@ -66,7 +66,7 @@ class Machine(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         db = psycopg.connect(self.url, autocommit=True)
-        db.execute("truncate thing, poller.claim, poller.attempt, poller.history, poller.tally")
+        db.execute("truncate thing, poller.claim, poller.attempt, poller.event, poller.move, poller.tally")
         self.fleet = Fleet(self.url, db)
         self.binding = bind(db, work)
         self.fleet.workers = [Worker(self.url, self.binding) for _ in range(WORKERS)]
