@@ -335,8 +335,8 @@ CONTROLS = (
     Control(
         "an old row is looked at again under its lock",
         "sql/purge_batch.sql",
-        '     where listed."~needed" is null and {due}\n',
-        '     where listed."~needed" is null\n',
+        '     where "~listed"."~needed" is null and {due}\n',
+        '     where "~listed"."~needed" is null\n',
         ("tests/test_purge.py",),
     ),
 )
