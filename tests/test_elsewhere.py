@@ -393,7 +393,7 @@ def test_an_executor_that_takes_no_calls_is_made_anew(url: str, db: psycopg.Conn
 
 def sleep_long(row: Row) -> None:
     if row.id == BAD:
-        time.sleep(3)
+        time.sleep(6)
 
 
 def test_what_cannot_be_cancelled_is_left_alone_at_its_timeout(url: str, db: psycopg.Connection[Any]) -> None:
@@ -402,7 +402,7 @@ def test_what_cannot_be_cancelled_is_left_alone_at_its_timeout(url: str, db: psy
     started = time.monotonic()
     bad = others_moved(db, run(url, step))
     assert bad.error == "timed out after 0.3s"
-    assert time.monotonic() - started < 2.5
+    assert time.monotonic() - started < 5
 
 
 def test_a_factory_that_gives_no_executor_is_the_attempts_failure(url: str) -> None:

@@ -260,7 +260,7 @@ def test_after_three_days_down_the_misfire_policy_decides(
     p.set_clock(NOON + THREE_DAYS)
     began = time.monotonic()
     p.plan()
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 3
     newest = at("12:00") + THREE_DAYS
     assert p.slots("minutely") == [newest - MINUTE * number for number in range(expected)][::-1]
     assert p.next_at("minutely") == newest + MINUTE
@@ -280,7 +280,7 @@ def test_three_years_of_each_second_are_caught_up_at_once(
     p.set_clock(NOON + timedelta(days=3 * 365))
     began = time.monotonic()
     p.plan()
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 3
     new = p.slots("secondly")[before:]
     assert len(new) >= {"latest": 1, "all": CATCH_UP, "skip": 60}[misfire]
     assert len(new) < {"latest": 1, "all": CATCH_UP, "skip": 60}[misfire] + 5  # those of the seconds it took

@@ -67,7 +67,7 @@ def test_a_timeout_ends_the_whole_group(processes: Processes) -> None:
     began = time.monotonic()
     with pytest.raises(TimedOut, match=r"^timed out after 0\.5s$"):
         shell("a", line, timeout="500ms")()
-    assert time.monotonic() - began < 2.5
+    assert time.monotonic() - began < 5
     assert processes.are_gone("behind", "front")
 
 
@@ -273,5 +273,5 @@ def test_a_daemon_that_holds_the_output_open_does_not_keep_the_run(processes: Pr
     """What was detached on purpose lives on once the command has ended by itself; the run is over."""
     began = time.monotonic()
     shell("a", f"setsid {processes.noting('daemon')} & sleep 0.1")()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5
     assert is_alive(processes.pid("daemon"))

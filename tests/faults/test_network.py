@@ -157,7 +157,7 @@ def test_a_stop_is_bounded_while_a_fleet_begins_behind_a_silent_wire(
     began_at = time.monotonic()
     fleet.signal(signal.SIGTERM)
     fleet.wait(20)
-    assert time.monotonic() - began_at < 1 + 2 + 2, "with others beside it"
+    assert time.monotonic() - began_at < 1 + 2 + 5, "with others beside it"
     assert fleet.popen.returncode == 0
     said = (
         "stopped before anything was begun",
