@@ -11,7 +11,8 @@ costs a twentieth of the time. `order_by` asks for the first row always, so ther
 does with `per_key`, whose rows have to wait for the ones before them.
 
 A row that an outcome of this worker's has moved to another handler's status is looked for at once, or as soon as a
-look from the top is affordable: the next step of a chain does not wait for a poll.
+look from the top is affordable: the next step of a chain does not wait for a poll. What else is due is asked when the
+handlers have begun: the question would take the CPU, and Python's lock, in that very moment.
 
 The connection listens while the claimer sleeps; the next look finds a cut that this would sleep through.
 
@@ -55,6 +56,8 @@ LARGEST = 1000  # rows in one claim
 FEW = 3  # handlers, for each of which is claimed at a notification, before it is asked what else is due
 HORIZON = 0.1  # seconds of work that may wait in this process
 A_THREADS_WORTH = 0.005  # seconds of work for which another thread is woken
+A_MOMENT = 0.002  # seconds in which handlers begin
+OVERDUE = 0.02  # seconds for which the question what else is due may wait for that
 SHARE = 20  # a look from the beginning may take one part in so many of the time
 QUICK = 0.005  # seconds; a look this short needs no sparing
 MOVES = (Verdict.MOVED, Verdict.FAILED)
@@ -136,6 +139,7 @@ class Claimer:
         self._idle = True
         self._asked = False
         self._low: int | None = None
+        self._owed_since: float | None = None
         self._in_doubt = False
         self._unknown: set[tuple[str, int, str]] = set()
         self._look_again_at = 0.0
@@ -150,6 +154,9 @@ class Claimer:
         if self._in_doubt and monotonic() >= self._look_again_at:
             self._give_unknown_back(worker)
         expected = self._claim_expected(worker)
+        if expected and self._executor.busy and not self._more and not self._is_overdue():
+            return A_MOMENT
+        self._owed_since = None
         fresh, retries = self._due(ask=not expected)
         for binding in self._in_turn(fresh | retries):
             self._claim(binding, worker, fresh=binding in fresh, retries=binding in retries)
@@ -166,6 +173,12 @@ class Claimer:
             if self._positions[binding].held_until <= now:
                 self._claim(binding, worker, fresh=True, retries=False)
         return bool(expected)
+
+    def _is_overdue(self) -> bool:
+        """Tell whether the question what else is due has been put off for long enough."""
+        if self._owed_since is None:
+            self._owed_since = monotonic()
+        return monotonic() - self._owed_since > OVERDUE
 
     def sleep(self, seconds: float, bell: Bell) -> None:
         """Sleep for so long, or until the bell rings, or somebody says that there is something new."""
