@@ -176,9 +176,10 @@ class Claimer:
 
     def _is_overdue(self) -> bool:
         """Tell whether the question what else is due has been put off for long enough."""
+        now = monotonic()
         if self._owed_since is None:
-            self._owed_since = monotonic()
-        return monotonic() - self._owed_since > OVERDUE
+            self._owed_since = now
+        return now - self._owed_since > OVERDUE
 
     def sleep(self, seconds: float, bell: Bell) -> None:
         """Sleep for so long, or until the bell rings, or somebody says that there is something new."""

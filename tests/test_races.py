@@ -425,6 +425,42 @@ def test_a_row_that_comes_between_a_look_and_the_last_key_is_not_passed_over(
     assert db.execute("select status from thing where id = 4").fetchone() == ("normal",)
 
 
+def test_what_else_is_due_is_asked_soon_however_many_rows_are_expected(
+    url: str, db: psycopg.Connection[Any], table: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not in the moment in which handlers begin; but rows that come without end keep no other handler waiting."""
+    asked: list[bool] = []
+    may_end = threading.Event()
+    plain = Store.peek
+
+    def peek(store: Store, *of: Any) -> Any:
+        asked.append(True)
+        return plain(store, *of)
+
+    monkeypatch.setattr(Store, "peek", peek)
+
+    def work(_: Any) -> None:
+        may_end.wait(10)
+
+    with Engine(url, moves("thing", work)) as engine:
+        looking = engine._claimer
+        assert looking.run_once() == claimer.A_MOMENT
+        until = time.monotonic() + 5
+        rounds = 1
+        while not asked:
+            assert engine._executor.busy, "it has been given rows"
+            may_end.set()
+            assert engine._work_off()
+            may_end.clear()
+            db.execute("insert into thing select max(id) + 1 from thing")
+            looking.notice()
+            looking.run_once()
+            rounds += 1
+            assert time.monotonic() < until
+        may_end.set()
+        assert rounds > 1
+
+
 @pytest.mark.parametrize("key", ["id", "id, site"])
 def test_g2_keys_are_compared_in_the_order_of_their_own_collation(
     db: psycopg.Connection[Any], join: NewWorker, key: str
