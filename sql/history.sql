@@ -9,7 +9,8 @@ select *
                   from poller.event
                  where handler_id = any(%(handlers)s::integer[]) and key = any(%(keys)s::text[])
                  union all
-                select m.at, m.from_status, 'moved', m.to_status, 1, m.seconds[array_position(m.keys, k.key)], null, m.worker_id
+                select m.at, m.from_status, 'moved', m.to_status, 1, m.seconds[array_position(m.keys, k.key)], null,
+                       m.worker_id
                   from poller.move as m, unnest(%(keys)s::text[]) as k (key)
                  where m.handler_id = any(%(handlers)s::integer[]) and k.key = any(m.keys)) as e
          order by e.at desc

@@ -1,6 +1,6 @@
--- Purpose  Settle rows that have simply moved, at the first attempt, all to one status: most of all outcomes, at half the
---          cost of settle.sql, and record them together. What this leaves as it is (a row that somebody else has changed, a lease that has ended)
---          settle.sql looks at, in the same transaction.
+-- Purpose  Settle rows that have simply moved, at the first attempt, all to one status, and record them together: most of
+--          all outcomes, at half the cost of settle.sql. What this leaves as it is (a row that somebody else has changed,
+--          a lease that has ended) settle.sql looks at, in the same transaction.
 -- Locks    as settle.sql; %(leases)s are all those that the transaction is going to lock.
 -- Fence    as settle.sql: a row is moved only if its lease still holds its key.
 -- CAS      as settle.sql: and only if it still shows the status it was leased with.
