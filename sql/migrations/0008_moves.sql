@@ -13,11 +13,13 @@ create table poller.move (
     to_status   text not null,
     worker_id   integer not null,
     lease       uuid not null,
-    keys        text[] storage external not null,  -- random ones cannot be compressed, and to try costs more than they do
+    keys        text[] not null,
     seconds     real[] not null,
     at          timestamptz not null default poller.now(),
     primary key (handler_id, id)
 );
+-- Random keys cannot be compressed, and to try costs more than to write them.
+alter table poller.move alter column keys set storage external;
 create index move_at on poller.move using brin (at);
 
 -- What happened to each row, in the order it happened to it.
