@@ -262,7 +262,7 @@ class Binding:
     def _keyed(self, look: str) -> sql.Composed:
         retries = {"due_retries": _due_retries("look"), "retry_columns": self._retry()}
         return self._looked_for(
-            "claim_keyed",
+            "look_keyed",
             look=self._looked_for(look, group=self.group, **retries),
             group=self.group,
             busy_columns=self.table.key_values('b."~key"'),

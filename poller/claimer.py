@@ -139,7 +139,7 @@ class Claimer:
         self._idle = True
         self._asked = False
         self._low: int | None = None
-        self._owed_since: float | None = None
+        self._ask_by = 0.0  # the question what else is due has been put off, until then (monotonic)
         self._in_doubt = False
         self._unknown: set[tuple[str, int, str]] = set()
         self._look_again_at = 0.0
@@ -154,9 +154,11 @@ class Claimer:
         if self._in_doubt and monotonic() >= self._look_again_at:
             self._give_unknown_back(worker)
         expected = self._claim_expected(worker)
-        if expected and self._executor.busy and not self._more and not self._is_overdue():
-            return A_MOMENT
-        self._owed_since = None
+        if expected and self._executor.busy and not self._more:
+            self._ask_by = self._ask_by or monotonic() + OVERDUE
+            if monotonic() < self._ask_by:
+                return A_MOMENT
+        self._ask_by = 0.0
         fresh, retries = self._due(ask=not expected)
         for binding in self._in_turn(fresh | retries):
             self._claim(binding, worker, fresh=binding in fresh, retries=binding in retries)
@@ -173,13 +175,6 @@ class Claimer:
             if self._positions[binding].held_until <= now:
                 self._claim(binding, worker, fresh=True, retries=False)
         return bool(expected)
-
-    def _is_overdue(self) -> bool:
-        """Tell whether the question what else is due has been put off for long enough."""
-        now = monotonic()
-        if self._owed_since is None:
-            self._owed_since = now
-        return now - self._owed_since > OVERDUE
 
     def sleep(self, seconds: float, bell: Bell) -> None:
         """Sleep for so long, or until the bell rings, or somebody says that there is something new."""

@@ -89,8 +89,13 @@ def migrate(url: str, to: str = "head") -> str | None:
             cause = getattr(error, "orig", error)
             if not isinstance(cause, psycopg.Error):
                 raise
-            line = str(cause).splitlines()[0]
-            msg = f"cannot migrate: {line}; run poller migrate as a role that may create schemas here"
+            is_refused = isinstance(cause, psycopg.errors.InsufficientPrivilege)
+            advice = (
+                "run poller migrate as a role that may create schemas here"
+                if is_refused
+                else "nothing was changed"
+            )
+            msg = f"cannot migrate: {str(cause).splitlines()[0]}; {advice}"
             raise DatabaseError(msg) from None
         connection.commit()
     return before

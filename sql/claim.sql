@@ -1,4 +1,4 @@
--- Purpose  Claim the next rows that are due: fetch and lock them (look.sql or claim_keyed.sql), and write their lease.
+-- Purpose  Claim the next rows that are due: fetch and lock them (look.sql or look_keyed.sql), and write their lease.
 -- Locks    in this order: the user's rows, FOR NO KEY UPDATE SKIP LOCKED, so that it never waits for one; then as poller.take
 --          says. Until the statement has committed, or the transaction that it stands in.
 -- Fence    poller.take looks again, once all rows are locked. This statement's own snapshot may be older than the commit that

@@ -1,7 +1,7 @@
 -- Purpose  List the next rows that are due, in nobody's hands, and of keys that are not full: a part of
---          claim_keyed.sql. Rows of full keys are filtered out on the way, so that they hide no others.
+--          look_keyed.sql. Rows of full keys are filtered out on the way, so that they hide no others.
 -- Locks    none.
--- Fence    as claim_keyed.sql.
+-- Fence    as look_keyed.sql.
 -- Index    as look.sql.
 select {key} as "~key", {group} as "~group", row_number() over (order by {order}) as "~place"
   from {table} as t

@@ -1,6 +1,6 @@
--- Purpose  List rows whose next attempt is due, in the order of the table: a part of claim_keyed.sql.
+-- Purpose  List rows whose next attempt is due, in the order of the table: a part of look_keyed.sql.
 -- Locks    none.
--- Fence    as claim_keyed.sql.
+-- Fence    as look_keyed.sql.
 -- Index    attempt_next; the primary key of the user's table.
 select {key} as "~key", {group} as "~group", row_number() over (order by {order}) as "~place"
   from ({due_retries}) as "~retry" ("~key")

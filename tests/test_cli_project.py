@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from tests.cli import HANDLERS, make_tenants, objects, the_line, value
+from tests.maintained import a_role
 
 if TYPE_CHECKING:
     from tests.harness import Project
@@ -44,6 +45,21 @@ def test_migrate_makes_the_schema_and_says_what_it_did(project: Project, empty_u
     assert re.fullmatch(r"poller's schema is at \d+ \(was: none\)\n", project.run("migrate").stdout)
     assert re.fullmatch(r"poller's schema is at \d+\n", project.run("migrate").stdout)
     assert project.run("workers").returncode == 0
+
+
+def test_g10_a_migration_that_fails_says_why_and_changes_nothing(project: Project, empty_url: str) -> None:
+    """What is in its way is told as it is; only a role without the right to create is told to find another one."""
+    with psycopg.connect(empty_url, autocommit=True) as db, a_role(db, empty_url) as url:
+        refused = the_line(project.run("migrate", "--database", url))
+        assert "permission denied" in refused
+        assert "as a role that may create schemas here" in refused
+        db.execute("create schema poller")
+        db.execute("create table poller.claim (id int)")
+        assert 'relation "claim" already exists; nothing was changed' in the_line(
+            project.run("migrate", "--database", empty_url)
+        )
+        tables = db.execute("select relname from pg_class where relnamespace = 'poller'::regnamespace")
+        assert tables.fetchall() == [("claim",)]
 
 
 def test_migrate_sql_prints_the_statements_and_needs_no_database(project: Project, empty_url: str) -> None:
