@@ -20,7 +20,7 @@ from poller.model import RowShape
 from poller.queries import statement, trusted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from poller.handler import Handler
     from poller.tables import Table
@@ -28,6 +28,14 @@ if TYPE_CHECKING:
 LOOK = 2000  # rows among which it is looked for those whose turn it is
 
 _TRUE = sql.SQL("true")
+
+# What a settle does about the locks of others: it waits for them.
+_WAITING = {
+    "skip_locked": sql.SQL(""),
+    "free": sql.SQL("select"),
+    "is_free": _TRUE,
+    "is_busy": sql.SQL("false"),
+}
 
 
 @dataclass(eq=False)
@@ -38,7 +46,7 @@ class Binding:
     table: Table
     id: int = 0
     database: str = ""  # what handlers know it by
-    _settle: dict[tuple[tuple[str, ...], bool], sql.Composed] = field(default_factory=dict, repr=False)
+    _settle: dict[tuple[tuple[str, ...], bool, bool], sql.Composed] = field(default_factory=dict, repr=False)
 
     def __str__(self) -> str:
         return f"{self.table}:{self.handler.label}"
@@ -204,22 +212,39 @@ class Binding:
     def _key_order(self) -> sql.Composed:
         return sql.SQL(", ").join(sql.Identifier("t", name) for name in self.table.key)
 
-    def settle(self, columns: tuple[str, ...] = (), *, shown: bool = True) -> sql.Composed:
+    def settle(
+        self, columns: tuple[str, ...] = (), *, shown: bool = True, only_free: bool = False
+    ) -> sql.Composed:
         """Return the statement that settles outcomes which set these further columns.
 
         Args:
             columns: their names.
             shown: the rows show that they are in work (`during`), if they are to.
+            only_free: leave out the rows that another transaction has locked, rather than wait for it.
+
+        Raises:
+            ConfigurationError: one of the columns cannot be set.
         """
-        if (columns, shown) not in self._settle:
-            self._settle[columns, shown] = self._compose_settle(columns, shown=shown)
-        return self._settle[columns, shown]
+        form = (columns, shown, only_free)
+        if form not in self._settle:
+            self._settle[form] = self._compose_settle(columns, shown=shown, only_free=only_free)
+        return self._settle[form]
 
     @cached_property
     def settle_moved(self) -> sql.Composed:
         """The statement that settles outcomes which have moved their rows to one status, and nothing else."""
         worth = trusted("true" if self.handler.history == "all" else "false")
         return statement("settle_moved", **self._settled(), worth_recording=worth)
+
+    @cached_property
+    def who_locks(self) -> sql.Composed:
+        """The question who holds the lock of a row, or of the whole table."""
+        return statement(
+            "who_locks",
+            **self._names(),
+            own_columns=self.table.key_values("%(key)s"),
+            table_oid=sql.Literal(self.table.oid),
+        )
 
     def peek(self, *, after: bool) -> sql.Composed:
         """Return the question whether a row is due; with `after`, past the key `%(after_<id>)s`."""
@@ -278,16 +303,18 @@ class Binding:
     def _claimed(self) -> sql.Composed:
         return sql.SQL(", ").join(self.table.key_casts("k.key"))
 
-    def _compose_settle(self, names: tuple[str, ...], *, shown: bool) -> sql.Composed:
+    def _compose_settle(self, names: tuple[str, ...], *, shown: bool, only_free: bool) -> sql.Composed:
         for name in names:
             self._check_settable(name)
         # Without their lengths: a cast to varchar(3) cuts silently, an assignment refuses.
         types = [trusted(self.table.columns[name].type) for name in names]
         values = [sql.Identifier(f"value_{at}") for at in range(len(names))]
         worth = {"all": "true", "failures": "s.result not in ('moved', 'snoozed')", "off": "false"}
+        settled = self._settled(shown=shown)
         return statement(
             "settle",
-            **self._settled(shown=shown),
+            **settled,
+            **(_not_waiting(settled) if only_free else _WAITING),
             worth_recording=trusted(worth[self.handler.history]),
             value_names=_each(", {}", values),
             value_parameters=_each(
@@ -336,6 +363,18 @@ class Binding:
 
     def _status(self) -> sql.Identifier:
         return sql.Identifier("t", self.handler.column)
+
+
+def _not_waiting(settled: Mapping[str, sql.Composable]) -> dict[str, sql.Composable]:
+    """Return the parts of a settle that leaves alone what others have locked."""
+    return {
+        "skip_locked": sql.SQL("skip locked"),
+        "free": statement("free_rows", **settled),
+        "is_free": sql.SQL("o.poller_key in (select f.poller_key from free as f)"),
+        "is_busy": sql.SQL(
+            "o.lease in (select c.lease from poller.claim as c where c.lease = any(%(leases)s::uuid[]))"
+        ),
+    }
 
 
 def _due_retries(most: str) -> sql.Composed:

@@ -22,6 +22,9 @@ the others.
 A handler at a limit of the fleet is held: not looked at until the limit can have changed, which is when one of
 its rows here has been settled, or after a while, or at the time at which its rate allows another.
 
+How much a worker holds is bounded (`MOST_HELD`), however slow the writing is: what is handled and not written must be
+done again if the worker dies. While the outcomes of a handler cannot be written, none of its rows are claimed.
+
 On failure: a claim whose COMMIT was answered by an error may have been committed. Its rows would be leased to
 a living worker that does not know it, so after every fault the rows that it holds by the database are held against
 those known here, and what is unknown is given back. A handler whose table cannot be read any more is put aside
@@ -50,9 +53,12 @@ if TYPE_CHECKING:
     from poller.bell import Bell
     from poller.binding import Binding
     from poller.executor import Executor
+    from poller.postponed import Postponed
     from poller.store import Claimed, Store
 
 LARGEST = 1000  # rows in one claim
+MOST_HELD = 2000  # rows of a worker that wait, run, or are handled and not written yet
+RESERVED = 200  # of these, for other handlers than one whose outcomes cannot be written
 FEW = 3  # handlers, for each of which is claimed at a notification, before it is asked what else is due
 HORIZON = 0.1  # seconds of work that may wait in this process
 A_THREADS_WORTH = 0.005  # seconds of work for which another thread is woken
@@ -101,6 +107,8 @@ class Claimer:
         mean_seconds: how long each handler has been taking.
         give_back: takes the results of tasks that are given back.
         held: returns the tasks that are known, wherever they are.
+        unwritten: tells how many results wait to be written.
+        postponed: the results that cannot be written at present; their handlers are left alone.
         poll: seconds between two looks of an idle fleet.
         turn: returns whose turn it is to look, as far as is known.
     """
@@ -115,6 +123,8 @@ class Claimer:
         mean_seconds: dict[Binding, float],
         give_back: Callable[[Sequence[Result]], None],
         held: Callable[[], Iterable[Task]],
+        unwritten: Callable[[], int],
+        postponed: Postponed,
         poll: float,
         turn: Callable[[], Turn] = Turn,
     ) -> None:
@@ -125,6 +135,8 @@ class Claimer:
         self._mean_seconds = mean_seconds
         self._give_back = give_back
         self._held = held
+        self._unwritten = unwritten
+        self._postponed = postponed
         self._poll = poll
         self._turn = turn
         self._turn_at = 0.0
@@ -253,7 +265,7 @@ class Claimer:
     def is_hungry(self) -> bool:
         """Tell whether the queue has run low since the last round found more than there was room for."""
         low = self._low
-        return low is not None and self._executor.waiting <= low
+        return low is not None and self._executor.waiting <= low and self._under_way() <= MOST_HELD // 2
 
     def recover(self) -> None:
         """Start over on a new connection, from the top."""
@@ -410,7 +422,8 @@ class Claimer:
         return None if mean is None else 1 + int(len(tasks) * mean / A_THREADS_WORTH)
 
     def _claim_retries(self, binding: Binding, worker: int) -> None:
-        limit, settled = self._startable(binding), self._positions[binding].settled
+        limit = min(self._allowed(binding), self._startable(binding))
+        settled = self._positions[binding].settled
         if limit <= 0:  # once there is room, they come before whatever is fresh
             self._more.add(binding)
             self.look()
@@ -479,6 +492,28 @@ class Claimer:
 
     def _room(self, binding: Binding) -> int:
         """Return how many rows to claim now."""
+        return min(self._allowed(binding), self._workable(binding))
+
+    def _allowed(self, binding: Binding) -> int:
+        """Return how many rows of a handler may be claimed before this worker holds as many as it may.
+
+        A part is reserved for the case that the outcomes of one handler cannot be written: the others go on.
+        """
+        if self._postponed.has_trouble(binding):
+            return 0
+        held = self._under_way()
+        allowed = max(MOST_HELD - RESERVED - held, RESERVED - (held - self._postponed.count))
+        batch = binding.handler.batch
+        if allowed < batch:
+            return 0 if held else batch
+        return allowed - allowed % batch
+
+    def _under_way(self) -> int:
+        """Return how many rows this worker holds: those that wait, run, or are handled and not written yet."""
+        return self._executor.waiting + self._executor.running + self._unwritten()
+
+    def _workable(self, binding: Binding) -> int:
+        """Return how many rows of a handler can be worked on soon."""
         mean = self._mean_seconds.get(binding)
         if mean is None or _goes_first(binding):
             return self._startable(binding)

@@ -249,7 +249,11 @@ def _check_server(connection: psycopg.Connection[Any]) -> None:
 
 
 def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - the user's own error may fail to say what it is
+        text = ""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[0].rstrip(".;") if lines else type(error).__name__
 
 
@@ -274,9 +278,10 @@ def is_passing(error: BaseException) -> bool:
 class Link:
     """One lasting connection of one thread: opened on demand, and again after it broke."""
 
-    def __init__(self, url: str, name: str) -> None:
+    def __init__(self, url: str, name: str, *, lock_timeout: str = "2s") -> None:
         self._url = url
         self._name = name
+        self._lock_timeout = lock_timeout
         self._connection: psycopg.Connection[Any] | None = None
 
     @property
@@ -287,11 +292,24 @@ class Link:
             psycopg.OperationalError: it cannot be opened now.
         """
         if self._connection is None or self._connection.closed:
-            connection = connect(self._url, self._name)
+            connection = connect(self._url, self._name, lock_timeout=self._lock_timeout)
             # Ours have plans that do for all values (tests/test_plans.py); to plan anew costs as much as a small claim.
             connection.execute("set plan_cache_mode = force_generic_plan")
             self._connection = connection
         return self._connection
+
+    def is_alive(self) -> bool:
+        """Tell whether the connection of the last use still answers: after an error, whose class proves nothing.
+
+        A trigger of the user's may raise any class, that of a broken connection included.
+        """
+        if self._connection is None or self._connection.closed:
+            return False
+        try:
+            self._connection.execute("select")
+        except psycopg.Error:
+            return False
+        return True
 
     def close(self) -> None:
         """Close the connection; the next use opens another."""
@@ -305,6 +323,10 @@ class Borrowed:
     """Somebody else's connection, in the place of a link."""
 
     connection: psycopg.Connection[Any]
+
+    def is_alive(self) -> bool:
+        """Tell whether it is open; it is not asked, since its transaction may have failed."""
+        return not self.connection.closed
 
     def close(self) -> None:
         """Leave it to whom it belongs."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from poller.handler import Handler
 
-NEWEST = "0008"
+NEWEST = "0009"
 
 
 def version(connection: psycopg.Connection[Any]) -> str | None:

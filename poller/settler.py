@@ -4,31 +4,26 @@ The model. A result waits here until it is written, through any fault of the dat
 while the heartbeat goes on. Writing is fenced, so that repeating a batch whose commit is unknown is safe:
 what was written is no longer held, and is skipped.
 
-What an error means:
-    the connection broke, or a lock or the disk was short   all is kept, and tried again
-    Postgres refused the batch (a CHECK, a trigger, a type)  it is halved until the bad row is alone, and
-                                                             that row's attempt has failed, with the reason
-    the user's table is gone                                 its leases are given up: nothing is left to move
+What cannot be written at once does not stand before other results: it is handed to `postponed`, and so are further
+results of a handler while that has trouble. Only where the connection broke, all is kept, and tried again.
+
+How much is handled and not written is bounded by the claimer, which asks (`pending`).
 """
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
-import psycopg
-from psycopg import errors
-
-from poller.database import is_passing, reason
 from poller.failpoints import reach
 from poller.lease import Result
-from poller.outcome import Outcome, Verdict, of_error
-from poller.store import SWALLOWED
+from poller.outcome import Outcome, Verdict
+from poller.postponed import Postponed, form_of, lesser
+from poller.store import LEFT, MANY, SWALLOWED, simple_status
 from poller.telemetry import event, problem
 
 if TYPE_CHECKING:
@@ -37,12 +32,11 @@ if TYPE_CHECKING:
     from poller.store import Store
 
 BATCH = 1000
+BATCH_CHARACTERS = 4_000_000  # of keys in a batch
 LINGER = 0.005  # seconds that a result waits for company while more is on its way
 SHOWN = 3  # keys named in one line of the log
 LATE = "the lease had ended; nothing was written"
 WEIGHT = 0.1  # of a new measurement in the mean time of a handler
-
-_TABLE_IS_GONE = (errors.UndefinedTable, errors.InvalidSchemaName)
 
 _QUIET = ("moved", "snoozed", "released")
 
@@ -59,16 +53,21 @@ class Settler:
     Args:
         store: on a link of its own.
         busy: tells whether more results are on their way.
+        apart: where `postponed` writes, on a link of its own; without one, on this thread.
         written: called with a handler, and results of it that have been written, or given up.
         observe: called with each written result and what became of it (for tests and counts).
+        on_postponed: called when results have been postponed.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - its collaborators
         self,
         store: Store,
+        *,
         busy: Callable[[], bool] = lambda: False,
         observe: Observer | None = None,
         written: Callable[[Binding, list[Result]], None] = lambda *_: None,
+        apart: Store | None = None,
+        on_postponed: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self._busy = busy
@@ -76,9 +75,9 @@ class Settler:
         self._written = written
         self._results: deque[Result] = deque()
         self._arrived = threading.Event()
-        self._writing = 0
         self._batch: list[Result] = []
         self.mean_seconds: dict[Binding, float] = {}
+        self.postponed = Postponed(apart or store, self._after, written, on_postponed)
 
     def report(self, results: Sequence[Result]) -> None:
         """Take results of one handler; called from any thread."""
@@ -92,7 +91,7 @@ class Settler:
     @property
     def pending(self) -> int:
         """How many results are not written yet."""
-        return len(self._results) + self._writing
+        return len(self._results) + len(self._batch) + self.postponed.count
 
     def run_once(self) -> float:
         """Wait for results, then write what there is. Returns 0: the next round follows at once."""
@@ -103,19 +102,11 @@ class Settler:
         return 0.0
 
     def flush(self) -> None:
-        """Write all there is, now and on this thread."""
+        """Write all that can be written now, on this thread; what must wait is left in `postponed`."""
         while self._results:
             self._write(self._gather())
-
-    def _write(self, batch: list[Result]) -> None:
-        groups = deque(self._grouped(batch))
-        try:
-            while groups:
-                results = groups.popleft()
-                with self._keeping(*groups):
-                    self._settle(results)
-        finally:
-            self._batch = []  # what could not be written is waiting again
+            self.postponed.run_once()
+        self.postponed.run_once()
 
     def recover(self) -> None:
         """Start over on a new connection."""
@@ -126,6 +117,13 @@ class Settler:
         """End the wait for results."""
         self._arrived.set()
 
+    def tasks(self) -> list[Task]:
+        """Return those whose results are not written yet."""
+        results = [*list(self._results), *list(self._batch)]
+        return [*(result.task for result in results), *self.postponed.tasks()]
+
+    # --- writing -----------------------------------------------------------------------------------
+
     def _linger(self) -> None:
         """Wait for company, as long as it is coming, and briefly."""
         until = monotonic() + LINGER
@@ -134,91 +132,58 @@ class Settler:
 
     def _gather(self) -> list[Result]:
         batch: list[Result] = []
-        while self._results and len(batch) < BATCH:
+        characters = 0
+        while self._results and len(batch) < BATCH and characters < BATCH_CHARACTERS:
             batch.append(self._results.popleft())
+            characters += len(batch[-1].task.key)
         if self._results:
             self._arrived.set()
-        self._writing = len(batch)
         self._batch = batch
         return batch
 
-    def tasks(self) -> list[Task]:
-        """Return those whose results are not written yet."""
-        return [result.task for result in [*list(self._results), *self._batch]]
-
-    def _grouped(self, batch: list[Result]) -> Iterable[list[Result]]:
-        """Return the results apart that take different statements."""
-        groups: dict[tuple[Binding, tuple[str, ...], bool], list[Result]] = defaultdict(list)
-        for result in batch:
-            task = result.task
-            groups[task.lease.binding, tuple(result.outcome.columns), task.refusal is None].append(result)
-        return groups.values()
-
-    def _settle(self, results: list[Result]) -> None:
-        """Write a group; halve it where Postgres refuses it; keep it where the fault is passing."""
-        binding = results[0].task.lease.binding
+    def _write(self, batch: list[Result]) -> None:
+        """Write a batch; if the connection breaks, what was not written waits for the next round."""
+        groups = deque(_grouped(batch))
         try:
-            became = self._store.settle(results)
-        except _TABLE_IS_GONE as error:
-            self._give_up(binding, results, error)
-        except Exception as error:  # a value may fail in any way on its way to Postgres
-            if is_passing(error) and not (_is_lock(error) and len(results) > 1):
-                self._keep(results)
+            while groups:
+                self._settle(*groups[0])
+                groups.popleft()
+        finally:
+            self._results.extendleft(result for _, group in reversed(groups) for result in reversed(group))
+            self._batch = []
+
+    def _settle(self, status: str | None, results: list[Result]) -> None:
+        """Write results of one group, or hand them on.
+
+        Args:
+            status: what all of them simply move to, if they do.
+            results: those of the group.
+
+        Raises:
+            Exception: the connection broke.
+        """
+        reach("settle begins")
+        if self.postponed.has_trouble(results[0].task.lease.binding):
+            self.postponed.add(results)
+            return
+        try:
+            became = self._store.settle_each(results) if status is None else self._store.settle_moved(results)
+        except Exception:  # a value may fail in any way on its way to Postgres
+            if not self._store.link.is_alive():
                 raise
-            self._divide(results, error)
-        else:
-            reach("settle committed")
-            self._writing -= len(results)
-            self._after(binding, results, became)
-
-    @contextlib.contextmanager
-    def _keeping(self, *unwritten: list[Result]) -> Iterator[None]:
-        """Keep what has not had its turn when the turn of another ends with a passing fault."""
-        try:
-            yield
-        except BaseException:
-            for results in unwritten:
-                self._keep(results)
-            raise
-
-    def _keep(self, results: list[Result]) -> None:
-        self._results.extendleft(reversed(results))
-        self._writing -= len(results)
-
-    def _divide(self, results: list[Result], error: Exception) -> None:
-        if len(results) > 1:
-            middle = len(results) // 2
-            with self._keeping(results[middle:]):
-                self._settle(results[:middle])
-            self._settle(results[middle:])
+            self.postponed.add(results)
             return
-        self._writing -= 1
-        self._fail(results[0], error)
-
-    def _fail(self, result: Result, error: Exception) -> None:
-        """Put another outcome in the place of one that cannot be written: each asks less of the table."""
-        task, refused = result.task, result.outcome
-        if refused.verdict is Verdict.MOVED:
-            failure = RuntimeError(f"the move was refused: {reason(error)}")
-            outcome = of_error(task.lease.binding.handler, failure, task.attempt, task.age)
-        elif refused.verdict is not Verdict.PARKED or refused.to is not None:
-            what = "on_failure" if refused.verdict is Verdict.FAILED else "the way back"
-            said = f"{refused.error or refused.verdict.value}; moreover {what} was refused: {reason(error)}"
-            outcome = Outcome(Verdict.PARKED, attempt=refused.attempt, error=said)
-        else:
-            row = f"{task.lease.binding}:{task.key}"
-            problem(f"{row} cannot be settled: {reason(error)}; it is held until this worker ends")
-            self._written(task.lease.binding, [result])
-            return
-        self.report([Result(task, outcome, result.seconds)])
-
-    def _give_up(self, binding: Binding, results: list[Result], error: psycopg.Error) -> None:
-        problem(f"{binding}: {reason(error)}; giving up {len(results)} rows")
-        self._store.forfeit({result.task.lease.id for result in results})
-        self._writing -= len(results)
-        self._written(binding, results)
+        reach("settle committed")
+        if LEFT in became:
+            pairs = list(zip(results, became, strict=True))
+            self.postponed.add([result for result, what in pairs if what == LEFT])
+            results = [result for result, what in pairs if what != LEFT]
+            became = [what for what in became if what != LEFT]
+        if results:
+            self._after(results[0].task.lease.binding, results, became)
 
     def _after(self, binding: Binding, results: list[Result], became: list[str]) -> None:
+        """Take note of what was written; called by the thread that wrote it."""
         self._measure(binding, results)
         noteworthy = []
         for result, what in map(_own_move, results, became):
@@ -230,6 +195,12 @@ class Settler:
                 noteworthy.append((result, what))
         _tell(binding, noteworthy)
         self._written(binding, results)
+
+    def _fail(self, result: Result, error: Exception) -> None:
+        """Have another outcome written in the place of one that cannot be."""
+        outcome = lesser(result, error)
+        if outcome is not None:
+            self.report([replace(result, outcome=outcome)])
 
     def settled(self, pairs: list[tuple[Result, str]]) -> None:
         """Take note of results that are written already, and what became of them."""
@@ -244,8 +215,17 @@ class Settler:
         self.mean_seconds[binding] = known + WEIGHT * (mean - known)
 
 
-def _is_lock(error: Exception) -> bool:
-    return isinstance(error, errors.LockNotAvailable)
+def _grouped(batch: list[Result]) -> list[tuple[str | None, list[Result]]]:
+    """Return the results apart that take different statements, with the status that all of a group simply move to."""
+    kinds: dict[object, list[Result]] = defaultdict(list)
+    for result in batch:  # most rows of a batch share one outcome
+        task = result.task
+        kinds[id(result.outcome), task.lease.binding, task.retaken, task.refusal is None].append(result)
+    groups: dict[object, tuple[str | None, list[Result]]] = {}
+    for results in kinds.values():
+        status = simple_status(results[0]) if len(results) >= MANY else None
+        groups.setdefault((form_of(results[0]), status), (status, []))[1].extend(results)
+    return list(groups.values())
 
 
 def _own_move(result: Result, became: str) -> tuple[Result, str]:

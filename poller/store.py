@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import psycopg
 from psycopg import sql
-from psycopg.pq import TransactionStatus
 
 from poller.database import Borrowed, is_passing, is_pooled, joined, mark_of, reason
 from poller.errors import SettleError
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
 MANY = 32  # simple moves that are worth a statement of their own
 UNION_ALL = sql.SQL(" union all ")
 SWALLOWED = "a trigger or rule of the table swallowed the UPDATE"
+LEFT = "left"  # became of a row that a simple move has left alone
 
 Fetched = tuple[Any, ...]  # a row as the claim fetches it: the key as text, then the columns
 
@@ -141,16 +141,20 @@ class _Leases:
         self.workers = [lease.worker for lease in leases]
 
 
+def simple_status(result: Result) -> str | None:
+    """Return the status that a result has simply moved its row to, at the first attempt; None if it is another."""
+    outcome = result.outcome
+    is_simple = outcome.verdict is Verdict.MOVED and outcome.attempt == 1 and not outcome.columns
+    return outcome.to if is_simple and not result.task.retaken else None
+
+
 def _simple_moves(results: Sequence[Result]) -> dict[str, list[int]]:
     """Return the places of results that have simply moved their rows, by the status; none if they are few."""
     moves: dict[str, list[int]] = {}
-    if len(results) < MANY or results[0].outcome.columns:
-        return moves
     for place, result in enumerate(results):
-        outcome, task = result.outcome, result.task
-        is_first = outcome.attempt == 1 and not task.retaken
-        if outcome.verdict is Verdict.MOVED and outcome.to is not None and is_first:
-            moves.setdefault(outcome.to, []).append(place)
+        status = simple_status(result)
+        if status is not None:
+            moves.setdefault(status, []).append(place)
     return {status: places for status, places in moves.items() if len(places) >= MANY}
 
 
@@ -347,43 +351,34 @@ class Store:
     # --- settling ---------------------------------------------------------------------------------
 
     def settle(self, results: Sequence[Result]) -> list[str]:
-        """Write outcomes of one handler's rows, which set the same columns, in one transaction.
+        """Write outcomes of one handler's rows, which set the same columns, within the caller's transaction.
 
         Returns:
             what became of each: its verdict, or superseded, gone, refused, late (see `sql/settle.sql`).
         """
-        reach("settle begins")
         moves = _simple_moves(results)
-        if not moves:
-            return self._settle(results)
         became: list[str] = [Verdict.MOVED] * len(results)
-        leases = _Leases(results)
-        with self._transaction():
-            rest = set(range(len(results)))
-            for status, places in moves.items():
-                unmoved = self._settle_moved(status, [results[place] for place in places], leases)
-                rest.difference_update(places)
-                if unmoved:
-                    rest.update(place for place in places if results[place].task.key in unmoved)
-            if rest:
-                left = sorted(rest)
-                for place, what in zip(left, self._settle([results[each] for each in left]), strict=True):
-                    became[place] = what
-            reach("settle written")
+        rest = set(range(len(results)))
+        for places in moves.values():
+            moved = zip(places, self.settle_moved([results[place] for place in places]), strict=True)
+            rest.difference_update(place for place, what in moved if what != LEFT)
+        if rest:
+            left = sorted(rest)
+            for place, what in zip(left, self.settle_each([results[each] for each in left]), strict=True):
+                became[place] = what
         return became
 
-    def _transaction(self) -> contextlib.AbstractContextManager[object]:
-        """Begin a transaction, unless there is one."""
-        connection = self.link.connection
-        is_idle = connection.info.transaction_status == TransactionStatus.IDLE
-        return connection.transaction() if is_idle else contextlib.nullcontext()
+    def settle_moved(self, results: Sequence[Result]) -> list[str]:
+        """Settle rows that have simply moved (`simple_status`), all to one status, in one statement.
 
-    def _settle_moved(self, status: str, results: Sequence[Result], leases: _Leases) -> set[str]:
-        """Settle rows that have simply moved to a status; return the keys of those that were left as they are."""
-        binding = results[0].task.lease.binding
+        Returns:
+            what became of each: moved, or `LEFT`, for `settle_each` to find out why.
+        """
+        binding, to = results[0].task.lease.binding, results[0].outcome.to
+        leases = _Leases(results)
         asked = {
             "handler": binding.id,
-            "to_status": status,
+            "to_status": to,
             "leases": array(leases.ids),
             "workers": array(leases.workers),
             "key": texts([each.task.key for each in results]),
@@ -391,17 +386,58 @@ class Store:
             "seconds": _seconds(results),
         }
         row = self.link.connection.execute(binding.settle_moved, asked).fetchone()
-        return set((row and row[0]) or ())
+        unmoved = set((row and row[0]) or ())
+        return [LEFT if each.task.key in unmoved else Verdict.MOVED for each in results]
 
-    def _settle(self, results: Sequence[Result]) -> list[str]:
+    def settle_each(self, results: Sequence[Result], *, only_free: bool = False) -> list[str]:
+        """Settle rows of one handler whose outcomes set the same columns, in one statement.
+
+        Args:
+            results: what came of them.
+            only_free: leave out rows that others have locked, rather than wait for those.
+
+        Returns:
+            what became of each, as `settle`; with `only_free` it may be locked.
+
+        Raises:
+            Exception: a value may fail in any way on its way to Postgres.
+        """
         first = results[0]
         binding, columns = first.task.lease.binding, tuple(first.outcome.columns)
-        question = binding.settle(columns, shown=first.task.refusal is None)
+        question = binding.settle(columns, shown=first.task.refusal is None, only_free=only_free)
         row = self.link.connection.execute(question, self._outcomes(binding, columns, results)).fetchone()
         became: list[str] = [each.outcome.verdict for each in results]
         for place, result in row[0] if row else ():
             became[place - 1] = result
         return became
+
+    def trial(self, binding: Binding, columns: tuple[str, ...] = ()) -> None:
+        """Find out whether outcomes of a handler can be written at all now; nothing is.
+
+        The settle is run without rows, so that what Postgres refuses is not about a row: a column or a table that
+        was renamed, a right that was revoked, a table that is locked, a server that is read-only or full.
+
+        Args:
+            binding: the handler.
+            columns: those that its outcomes set.
+
+        Raises:
+            psycopg.Error: they cannot be written.
+            ConfigurationError: one of the columns cannot be set.
+        """
+        connection = self.link.connection
+        with connection.transaction(force_rollback=True):
+            connection.execute(binding.settle(columns), self._outcomes(binding, columns, ()))
+            connection.execute(statement("trial"), {"handler": binding.id})
+
+    def who_locks(self, task: Task) -> str | None:
+        """Name the session that holds the lock of a task's row, or of its whole table; None if that is not known."""
+        asked = {"key": task.key}
+        row = self.link.connection.execute(task.lease.binding.who_locks, asked).fetchone()
+        if row is None:
+            return None
+        pid, role, application, since = row
+        return f"session {pid} of {role} ({application or 'unnamed'}), whose transaction began {since} ago"
 
     @staticmethod
     def settle_within(task: Task, connection: Any, move: Transition) -> str:
@@ -460,6 +496,12 @@ class Store:
                 text_of(each.outcome.columns[name], column_type, self.link.connection) for each in results
             )
         return asked
+
+    def table_exists(self, binding: Binding) -> bool:
+        """Tell whether there is a table of the handler's name, be it another one by now."""
+        asked = {"table": binding.table.identifier.as_string()}
+        row = self.link.connection.execute(statement("table_exists"), asked).fetchone()
+        return row == (True,)
 
     def forfeit(self, leases: Iterable[str]) -> None:
         """Give up leases without an outcome."""

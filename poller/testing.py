@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from poller.lease import Result
 
 _TICK = 0.001
+_PATIENCE = 2.0  # seconds that outcomes may not be writable
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +139,8 @@ class Engine:
             mean_seconds=self._settler.mean_seconds,
             give_back=self._settler.report,
             held=lambda: [*self._executor.tasks(), *self._settler.tasks()],
+            unwritten=lambda: self._settler.pending,
+            postponed=self._settler.postponed,
             poll=0.0,
         )
 
@@ -183,6 +186,8 @@ class Engine:
             worked = True
             self._executor.expire()
             self._settler.flush()
+            if trouble := self._settler.postponed.trouble(_PATIENCE):
+                raise PollerError(trouble)
             sleep(_TICK)
         return worked
 

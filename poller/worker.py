@@ -25,6 +25,7 @@ from poller.claimer import Claimer
 from poller.database import Link, mark_of, opener
 from poller.executor import Executor
 from poller.heartbeat import Heartbeat
+from poller.postponed import LOCK_SECONDS
 from poller.reporter import Reporter
 from poller.service import Loop, within
 from poller.settler import Settler
@@ -48,6 +49,8 @@ FAREWELL = 0.3  # of these, for taking leave
 
 AT_ONCE = 2  # requests to stop
 
+LOCK_TIMEOUT = f"{LOCK_SECONDS * 1000:.0f}ms"
+
 STOPPED = 0
 RETIRED = 3  # a handler does not stop: replace this process
 
@@ -69,9 +72,12 @@ class Worker:
     def __init__(self, url: str, bindings: Sequence[Binding], options: WorkerOptions) -> None:
         self._options = options
         mark = mark_of(options.supervisor, os.getpid())
-        settling = Store(Link(url, f"settler {mark}"))
+        settling = Store(Link(url, f"settler {mark}", lock_timeout=LOCK_TIMEOUT))
+        apart = Store(Link(url, f"postponed {mark}", lock_timeout=LOCK_TIMEOUT))
         claiming = Store(Link(url, f"claimer {mark}"))
-        self._settler = Settler(settling, self._is_busy, written=self._written)
+        self._settler = Settler(
+            settling, busy=self._is_busy, written=self._written, apart=apart, on_postponed=self._try_postponed
+        )
         self._bell = Bell()
         self._executor = Executor(
             slots=options.slots,
@@ -89,6 +95,8 @@ class Worker:
             mean_seconds=self._settler.mean_seconds,
             give_back=self._settler.report,
             held=lambda: [*self._executor.tasks(), *self._settler.tasks()],
+            unwritten=lambda: self._settler.pending,
+            postponed=self._settler.postponed,
             poll=options.poll,
             turn=lambda: self._heartbeat.turn,
         )
@@ -106,6 +114,8 @@ class Worker:
             "claimer", self._claimer.run_once, self._claimer.recover, sleep=self._claimer.sleep
         )
         self._settling = Loop("settler", self._settler.run_once, self._settler.recover)
+        postponed = self._settler.postponed
+        self._postponed = Loop("postponed results", postponed.run_once, postponed.recover)
         self._beating = Loop(
             "heartbeat", self._heartbeat.run_once, beating.close, sleep=self._heartbeat.sleep
         )
@@ -128,7 +138,7 @@ class Worker:
     def run(self) -> int:
         """Work until asked to stop. Returns the exit status: STOPPED, or RETIRED to be replaced."""
         self._bell.ring_at_signals()
-        for loop in (self._beating, self._claiming, self._settling, self._reporting):
+        for loop in (self._beating, self._claiming, self._settling, self._postponed, self._reporting):
             loop.start()
         retired = False
         while not self._stops and not retired:
@@ -153,8 +163,11 @@ class Worker:
             self._claiming.wake()
 
     def _written(self, binding: Binding, results: list[Result]) -> None:
-        if self._claimer.written(binding, results):
+        if self._claimer.written(binding, results) or self._claimer.is_hungry():
             self._claiming.wake()
+
+    def _try_postponed(self) -> None:
+        self._postponed.wake()
 
     def _forget(self) -> None:
         self._executor.forget()
@@ -206,7 +219,7 @@ class Worker:
         left = self._settler.pending
         if left:
             problem(f"{left} results could not be written; their rows are taken back by the sweeper")
-        loops = (self._reporting, self._settling, self._beating)
+        loops = (self._reporting, self._settling, self._postponed, self._beating)
         for loop in loops:
             loop.stop()
         self._settler.wake()

@@ -13,8 +13,10 @@
 -- Clock    it is read once: for each row that would cost as much as half of an insert.
 -- Input    rows refer by number to leases and to outcomes, since most rows of a batch share both.
 -- Returns  [place in the input, from 1; result] where the result is not the verdict. Not settled are 'refused': a
---          trigger or rule of the user's swallowed the UPDATE, and the row is as it was; and 'late': the
+--          trigger or rule of the user's swallowed the UPDATE, and the row is as it was; 'locked': another transaction
+--          holds the lock of the row or of its claim (where it is not waited for: free_rows.sql); and 'late': the
 --          lease had ended.
+-- Raises   what poller.refuse_status does, if a trigger of the table's gave a row another status than it was to move to.
 with clock as materialized (
     select poller.now() as now
 ), held as materialized (
@@ -22,7 +24,7 @@ with clock as materialized (
       from poller.claim as c
      where c.lease = any(%(leases)s::uuid[])
      order by c.lease
-       for update
+       for update {skip_locked}
 ), kind as materialized (
     select *
       from unnest(%(verdict)s::text[], %(to_status)s::text[], %(delay)s::float8[], %(attempt)s::integer[],
@@ -43,6 +45,8 @@ with clock as materialized (
       from told as o
       join kind using (kind_no)
      order by o.place
+), free as materialized (
+    {free}
 ), moved as (
     update {table} as t
        set {status} = o.to_status::{status_type} {assignments}
@@ -51,7 +55,10 @@ with clock as materialized (
        and t.{status} = {held}
        and o.is_held
        and o.to_status is not null
-    returning o.poller_key
+       and {is_free}
+    returning o.poller_key,
+              case when t.{status} is distinct from o.to_status::{status_type}
+                   then poller.refuse_status(t.{status}::text) end
 ), unmoved as materialized (
     select o.poller_key,
            t.{status} = {held} as unchanged,
@@ -65,7 +72,7 @@ with clock as materialized (
            case when o.verdict = 'released' or o.poller_key in (select m.poller_key from moved as m)
                 then o.verdict
                 when o.poller_key in (select u.poller_key from unmoved as u where u.unchanged)
-                then case when o.to_status is null then o.verdict else 'refused' end
+                then case when o.to_status is null then o.verdict when {is_free} then 'refused' else 'locked' end
                 when o.poller_key in (select u.poller_key from unmoved as u where u.present)
                 then 'superseded'
                 else 'gone'
@@ -101,7 +108,8 @@ with clock as materialized (
     select h.lease,
            array(select k.key
                    from unnest(h.keys) with ordinality as k (key, place)
-                  where k.key not in (select s.poller_key from settled as s where s.result <> 'refused')
+                  where k.key not in (
+                         select s.poller_key from settled as s where s.result not in ('refused', 'locked'))
                   order by k.place) as keys
       from held as h
 ), given_back as (
@@ -117,7 +125,7 @@ with clock as materialized (
     select %(handler)s, s.poller_key, s.result, {from_status}, s.to_status, s.attempt, s.seconds, s.error,
            s.worker_id, s.lease, (select now from clock)
       from settled as s
-     where s.result not in ('released', 'refused') and {worth_recording}
+     where s.result not in ('released', 'refused', 'locked') and {worth_recording}
 ), counted as (
     insert into poller.tally as y (minute, handler_id, worker_id, moved, failed, parked, retried)
     select date_trunc('minute', (select now from clock)), %(handler)s, s.worker_id,
@@ -136,5 +144,5 @@ with clock as materialized (
 )
 select coalesce((select jsonb_agg(jsonb_build_array(s.place, s.result)) from settled as s
                   where s.result <> s.verdict), '[]')
-    || coalesce((select jsonb_agg(jsonb_build_array(o.place, 'late')) from outcome as o
-                  where not o.is_held), '[]')
+    || coalesce((select jsonb_agg(jsonb_build_array(o.place, case when {is_busy} then 'locked' else 'late' end))
+                   from outcome as o where not o.is_held), '[]')

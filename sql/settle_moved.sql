@@ -1,12 +1,13 @@
 -- Purpose  Settle rows that have simply moved, at the first attempt, all to one status, and record them together: most of
 --          all outcomes, at half the cost of settle.sql. What this leaves as it is (a row that somebody else has changed,
---          a lease that has ended) settle.sql looks at, in the same transaction.
--- Locks    as settle.sql; %(leases)s are all those that the transaction is going to lock.
+--          a lease that has ended) is left to settle.sql.
+-- Locks    as settle.sql.
 -- Fence    as settle.sql: a row is moved only if its lease still holds its key.
 -- CAS      as settle.sql: and only if it still shows the status it was leased with.
 -- Index    the primary keys of all the tables named.
 -- Plans    keys are looked up by hashed subplans, as in settle.sql: "is true" keeps the planner from making it a join.
 -- Returns  the keys that were not moved, or null.
+-- Raises   as settle.sql.
 with held as materialized (
     select c.lease, c.keys, array_position(%(leases)s::uuid[], c.lease) as lease_no
       from poller.claim as c
@@ -21,7 +22,9 @@ with held as materialized (
      where {key_columns} = {outcome_columns}
        and t.{status} = {held}
        and ((o.lease_no, o.poller_key) in (select h.lease_no, unnest(h.keys) from held as h)) is true
-    returning o.poller_key, o.lease_no, o.seconds
+    returning o.poller_key, o.lease_no, o.seconds,
+              case when t.{status} is distinct from %(to_status)s::{status_type}
+                   then poller.refuse_status(t.{status}::text) end
 ), ended as materialized (
     select m.lease_no, (%(workers)s::integer[])[m.lease_no] as worker_id, count(*)::integer as rows
       from moved as m

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 ROWS = 60
 MANY = 1500  # quick ones, so that they are settled many at once
 CLAIM = ("claim taken", "claim committed")  # of a handler at a limit; any other's claim is one statement
-LEASE = ("claim committed", "settle begins", "settle written", "settle committed")
+LEASE = ("claim committed", "settle begins", "settle committed")
 TRANSACTION = ("claim committed", "transaction settled", "transaction committed")
 # A lease that ends with its worker is retried in one of its own.
 RETRY = ("retry taken", "retry committed")

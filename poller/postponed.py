@@ -1,0 +1,336 @@
+"""Results that could not be written with the others: they wait here, behind those, and are tried apart.
+
+The model. What an error means is found out by asking, not by its class: a trigger of the user's may raise any.
+Does the connection live? Can outcomes of this handler be written at all (`Store.trial`)? Does the half without
+this row go through?
+
+    the connection is gone                    all is kept, and tried again on another one
+    the outcomes cannot be written at all:    they wait together, with a back-off of their own; it is said once. The
+    a column was renamed, a right revoked,    handler is in trouble: its further results come here, and no more of its
+    the table is locked, the disk full        rows are claimed. It heals when the cause goes
+    another transaction holds a row's lock    that row waits, the others are written; it is said who holds it
+    a row fails alone, and fails again        its attempt has failed, with the reason: another outcome takes the place of
+                                              the one that cannot be written, each asking less of the table
+
+So every row is written in the end, or its lease ends with this worker: no result is dropped while the table is there.
+What stands here has a connection of its own, so that it never stands before another handler's results.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from psycopg import errors
+
+from poller.database import reason
+from poller.outcome import Outcome, Verdict, of_error
+from poller.telemetry import event, problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from poller.binding import Binding
+    from poller.lease import Result, Task
+    from poller.store import Store
+
+LOCK_SECONDS = 0.2  # that a settle waits for a lock before its rows are tried apart
+MOST = 1000  # rows tried together
+IDLE_SECONDS = 60.0  # until the connection is closed, once nothing is left
+BACKOFF_FIRST, BACKOFF_MOST = 0.1, 2.0  # seconds
+TABLE_SECONDS = 30.0  # that a table may be away before its leases are given up
+SLOW_SECONDS = 5.0  # of a statement that is not tried again
+TRIES = 2  # until a row that fails alone has failed its attempt
+PATIENT_TRIES = 4  # if the class of the error is one that a server in trouble gives, too
+# Classes of SQLSTATE (Postgres docs, appendix A) that mostly pass: connections, transactions, resources, operators.
+_PATIENT = ("08", "25", "40", "53", "55", "57", "58", "XX")
+UNSAID = "the reason cannot be stored"
+
+
+class _Why(Enum):
+    """Why results are here."""
+
+    TROUBLE = auto()  # their handler's outcomes cannot be written, as far as is known
+    HALVED = auto()  # one of them may be at fault
+    LOCKED = auto()  # others hold the locks of their rows
+
+
+@dataclass(slots=True, eq=False)
+class Part:
+    """Results of one handler whose outcomes set the same columns, to be written together.
+
+    Attributes:
+        due_at: when they are tried (again) (monotonic).
+        tries: how often in a row they have failed as they are.
+        since: when they first did (monotonic).
+    """
+
+    results: list[Result]
+    why: _Why
+    due_at: float
+    since: float
+    tries: int = 0
+
+    @property
+    def binding(self) -> Binding:
+        """The handler, with its table."""
+        return self.results[0].task.lease.binding
+
+    @property
+    def form(self) -> tuple[Binding, tuple[str, ...], bool]:
+        """What decides on the statement that they take."""
+        return form_of(self.results[0])
+
+
+def form_of(result: Result) -> tuple[Binding, tuple[str, ...], bool]:
+    """Return what decides on the statement that a result takes."""
+    task = result.task
+    return task.lease.binding, tuple(result.outcome.columns), task.refusal is None
+
+
+class Postponed:
+    """The results that wait, and the thread of control that tries them.
+
+    Args:
+        store: on a link of its own, or of the settler's thread if that is this one.
+        written: called with results that have been written, and what became of each.
+        given_up: called with results of a table that is gone.
+        wake: called when there is something new.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        written: Callable[[Binding, list[Result], list[str]], None],
+        given_up: Callable[[Binding, list[Result]], None],
+        wake: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._store = store
+        self._written = written
+        self._given_up = given_up
+        self._wake = wake
+        self._parts: list[Part] = []
+        self._tried: Part | None = None
+        self._lock = threading.Lock()  # the settler's thread adds, this one takes
+        self._said: dict[tuple[Binding, str], str] = {}
+
+    # --- what others see ---------------------------------------------------------------------------
+
+    @property
+    def count(self) -> int:
+        """How many results wait here."""
+        return sum(len(part.results) for part in self._all())
+
+    def tasks(self) -> list[Task]:
+        """Return those whose results wait here."""
+        return [result.task for part in self._all() for result in list(part.results)]
+
+    def has_trouble(self, binding: Binding) -> bool:
+        """Tell whether a handler's outcomes cannot be written at present, as far as is known."""
+        return any(part.binding is binding and part.why is not _Why.LOCKED for part in self._all())
+
+    def trouble(self, seconds: float) -> str | None:
+        """Return what is wrong if outcomes have not been writable for so long, else None."""
+        long_ago = monotonic() - seconds
+        for part in self._all():
+            if part.why is _Why.TROUBLE and part.tries and part.since < long_ago:
+                return f"{part.binding}: {self._said.get((part.binding, 'trouble'))}"
+        return None
+
+    def add(self, results: list[Result]) -> None:
+        """Take results that could not be written, or whose handler is in trouble."""
+        with self._lock:
+            form = form_of(results[0])
+            for part in self._parts:
+                if part.why is _Why.TROUBLE and part.form == form:
+                    part.results += results
+                    break
+            else:
+                now = monotonic()
+                self._parts.append(Part(results, _Why.TROUBLE, now, now))
+        self._wake()
+
+    def clear(self) -> None:
+        """Forget all: whoever reported it will report it again."""
+        with self._lock:
+            self._parts.clear()
+
+    # --- trying ------------------------------------------------------------------------------------
+
+    def run_once(self) -> float:
+        """Try those whose time has come. Returns the seconds to the next."""
+        while (part := self._take()) is not None:
+            try:
+                self._try(part)
+            except BaseException:
+                self._put(part)
+                raise
+            finally:
+                self._tried = None
+        return self._until_next()
+
+    def recover(self) -> None:
+        """Start over on a new connection."""
+        self._store.link.close()
+
+    def _all(self) -> list[Part]:
+        with self._lock:
+            return [*self._parts, *([self._tried] if self._tried else ())]
+
+    def _take(self) -> Part | None:
+        """Take the part that is due for the longest, if one is."""
+        with self._lock:
+            part = min(self._parts, key=lambda each: each.due_at, default=None)
+            if part is None or part.due_at > monotonic():
+                return None
+            self._parts.remove(part)
+            if len(part.results) > MOST:
+                self._parts.append(replace(part, results=part.results[MOST:]))
+                part.results = part.results[:MOST]
+            self._tried = part
+            return part
+
+    def _put(self, *parts: Part) -> None:
+        with self._lock:
+            self._parts.extend(part for part in parts if part.results)
+            self._tried = None
+
+    def _until_next(self) -> float:
+        with self._lock:
+            if self._parts:
+                return max(0.0, min(part.due_at for part in self._parts) - monotonic())
+        self._said.clear()
+        return IDLE_SECONDS
+
+    def _try(self, part: Part) -> None:
+        began = monotonic()
+        try:
+            became = self._store.settle_each(part.results, only_free=True)
+        except Exception as error:
+            if not self._store.link.is_alive():
+                raise
+            self._find_fault(part, error, monotonic() - began)
+        else:
+            self._end(part, became)
+
+    def _end(self, part: Part, became: list[str]) -> None:
+        """Hand on what was written; have the rest wait for the locks of others."""
+        pairs = list(zip(part.results, became, strict=True))
+        locked = [result for result, what in pairs if what == "locked"]
+        written = [(result, what) for result, what in pairs if what != "locked"]
+        if locked:
+            self._wait_for_lock(replace(part, results=locked))
+        if part.why is not _Why.LOCKED and self._said.pop((part.binding, "trouble"), ""):
+            event(f"{part.binding}: its outcomes can be written again")
+        if written:
+            self._written(part.binding, [result for result, _ in written], [what for _, what in written])
+
+    # --- whose fault it is -------------------------------------------------------------------------
+
+    def _find_fault(self, part: Part, error: Exception, took: float) -> None:
+        """Judge an error by what it concerns; the connection lives."""
+        alone = len(part.results) == 1
+        if (alone or part.why is _Why.TROUBLE) and (fault := self._fault_of_all(part)) is not None:
+            self._wait_for_all(part, fault)
+        elif not alone:
+            middle = len(part.results) // 2
+            halves = (part.results[:middle], part.results[middle:])
+            self._put(*(Part(half, _Why.HALVED, part.due_at, monotonic()) for half in halves))
+        elif isinstance(error, errors.LockNotAvailable) and took >= 0.9 * LOCK_SECONDS:
+            self._wait_for_lock(part)  # of a row that a trigger writes to, say
+        elif part.tries + 1 < _tries(error, took):
+            self._put_off(part, part.why)
+        else:
+            self._refuse(part.results[0], error)
+
+    def _fault_of_all(self, part: Part) -> Exception | None:
+        """Return why outcomes of a handler cannot be written at all; None if they can."""
+        binding, columns, _ = part.form
+        try:
+            self._store.trial(binding, columns)
+        except errors.Error as error:
+            if not self._store.link.is_alive():
+                raise
+            return error
+        except Exception:  # noqa: BLE001 - a column that cannot be set is the fault of who sets it
+            return None
+        return None
+
+    def _wait_for_all(self, part: Part, fault: Exception) -> None:
+        self._store.link.close()  # a stale plan, or a server that was demoted, would stay with this one
+        if isinstance(fault, errors.UndefinedTable | errors.InvalidSchemaName) and self._is_gone(part):
+            self._give_up(part, fault)
+            return
+        self._say(part.binding, "trouble", f"outcomes cannot be written: {reason(fault)}; they wait")
+        self._put_off(part, _Why.TROUBLE)
+
+    def _is_gone(self, part: Part) -> bool:
+        """Tell whether a table is away, and has been for a while: it may be about to be replaced by another."""
+        return monotonic() - part.since > TABLE_SECONDS and not self._store.table_exists(part.binding)
+
+    def _give_up(self, part: Part, fault: Exception) -> None:
+        problem(f"{part.binding}: {reason(fault)}; the leases of {len(part.results)} rows are given up")
+        self._store.forfeit({result.task.lease.id for result in part.results})
+        self._given_up(part.binding, part.results)
+
+    def _wait_for_lock(self, part: Part) -> None:
+        rows = ", ".join(each.task.key for each in part.results[:3])
+        holder = self._store.who_locks(part.results[0].task) or "another session"
+        self._say(
+            part.binding,
+            f"lock of {rows}",
+            f"{holder} holds the lock of {rows}; that row waits, others go on",
+        )
+        self._put_off(part, _Why.LOCKED)
+
+    def _put_off(self, part: Part, why: _Why) -> None:
+        delay = min(BACKOFF_MOST, BACKOFF_FIRST * 2 ** min(part.tries, 10))
+        due_at = monotonic() + delay * random.uniform(0.8, 1.2)  # noqa: S311 - to part, not to hide
+        self._put(replace(part, why=why, due_at=due_at, tries=part.tries + 1))
+
+    def _refuse(self, result: Result, error: Exception) -> None:
+        """Put another outcome in the place of one that cannot be written."""
+        outcome = lesser(result, error)
+        if outcome is None:
+            task = result.task
+            self._say(
+                task.lease.binding, task.key, f"{task.key} cannot be settled: {reason(error)}; trying again"
+            )
+            now = monotonic()
+            self._put(Part([result], _Why.LOCKED, now + BACKOFF_MOST, now, PATIENT_TRIES))
+        else:
+            now = monotonic()
+            self._put(Part([replace(result, outcome=outcome)], _Why.HALVED, now, now))
+
+    def _say(self, binding: Binding, about: str, what: str) -> None:
+        """Say something of a handler once, and again when it has changed."""
+        if self._said.get((binding, about)) != what:
+            self._said[binding, about] = what
+            problem(f"{binding}: {what}")
+
+
+def lesser(result: Result, error: BaseException) -> Outcome | None:
+    """Return the outcome that takes the place of one which cannot be written; None if there is none left."""
+    task, refused = result.task, result.outcome
+    if refused.verdict is Verdict.MOVED:
+        failure = RuntimeError(f"the move was refused: {reason(error)}")
+        return of_error(task.lease.binding.handler, failure, task.attempt, task.age)
+    if refused.verdict is not Verdict.PARKED or refused.to is not None:
+        what = "on_failure" if refused.verdict is Verdict.FAILED else "the way back"
+        said = f"{refused.error or refused.verdict.value}; moreover {what} was refused: {reason(error)}"
+        return Outcome(Verdict.PARKED, attempt=refused.attempt, error=said)
+    if refused.error != UNSAID:
+        return Outcome(Verdict.PARKED, attempt=refused.attempt, error=UNSAID)
+    return None
+
+
+def _tries(error: Exception, took: float) -> int:
+    """Return how often a row that fails alone is tried before that is its own fault."""
+    if took > SLOW_SECONDS:
+        return 1
+    state = getattr(error, "sqlstate", None) or ""
+    return PATIENT_TRIES if state.startswith(_PATIENT) else TRIES
