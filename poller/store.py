@@ -436,8 +436,8 @@ class Store:
         row = self.link.connection.execute(task.lease.binding.who_locks, asked).fetchone()
         if row is None:
             return None
-        pid, role, application, since = row
-        return f"session {pid} of {role} ({application or 'unnamed'}), whose transaction began {since} ago"
+        pid, role, application, began = row
+        return f"session {pid} of {role} ({application or 'unnamed'}), in a transaction since {began:%H:%M:%S} UTC,"
 
     @staticmethod
     def settle_within(task: Task, connection: Any, move: Transition) -> str:

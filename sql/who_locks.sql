@@ -3,7 +3,7 @@
 -- Fence    none: to be told only.
 -- Index    the primary key of the user's table.
 -- A row's xmax is the transaction that has locked or changed it, if only one has ("multixact" otherwise: not told).
-select a.pid, a.usename::text as role, a.application_name, poller.now() - a.xact_start as since
+select a.pid, a.usename::text as role, a.application_name, date_trunc('second', a.xact_start) as began
   from pg_locks as l
   join pg_stat_activity as a on a.pid = l.pid
  where l.granted

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tests.faults.catalogue import PAGE, marked, rows, written
 
-FAULTS = [f"F{number}" for number in range(1, 44)]
-GUARANTEES = [f"G{number}" for number in range(1, 11)]
+FAULTS = [f"F{number}" for number in range(1, 48)]
+GUARANTEES = [f"G{number}" for number in range(1, 13)]
 
 
 def test_every_fault_and_guarantee_has_a_row_and_a_test_that_speaks_for_it() -> None:

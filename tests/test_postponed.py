@@ -1,0 +1,335 @@
+"""Guarantees 11 and 12: outcomes that cannot be written cost no other row, and what is not written is bounded."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from poller import Snooze, Transition
+from poller.testing import Engine
+from tests.engines import column, moves, run
+from tests.harness import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from poller.testing import Done
+    from tests.harness import Project
+
+ROWS = 60
+# Of each kind that says something of a server or a connection, when it is not a trigger's.
+CLASSES = (
+    "P0001", "08006", "0A000", "25006", "25P03", "28000", "40001", "40P01", "42501", "42703", "42P01",
+    "53100", "53200", "53300", "54000", "55000", "55P03", "57014", "57P01", "58030", "XX000", "XX002",
+)  # fmt: skip
+
+
+def make_task(db: psycopg.Connection[Any], rows: int = ROWS, name: str = "task") -> None:
+    db.execute(f"create table {name} (id int primary key, status text not null default 'pending', note text)")
+    db.execute(f"insert into {name} select generate_series(1, %s)", [rows])
+
+
+def add_trigger(
+    db: psycopg.Connection[Any], body: str, when: str = "before update", each: str = "row"
+) -> None:
+    db.execute(f"""
+        create function watch() returns trigger language plpgsql as $$ begin {body}; return new; end $$;
+        create trigger watch {when} on task for each {each} execute function watch()""")
+
+
+def became(done: list[Done]) -> dict[str, list[str]]:
+    """Return the keys by what became of them."""
+    kinds: dict[str, list[str]] = {}
+    for each in done:
+        kinds.setdefault(each.became, []).append(each.key)
+    return kinds
+
+
+# --- one row ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.fault("F44")
+@pytest.mark.parametrize("when", ["before update", "after update"])
+@pytest.mark.parametrize("code", CLASSES)
+def test_g11_a_trigger_that_refuses_one_row_costs_only_that_row(
+    db: psycopg.Connection[Any], url: str, code: str, when: str
+) -> None:
+    """Whatever class of error it raises: its attempt has failed, and its neighbours lose none."""
+    make_task(db)
+    add_trigger(db, f"if new.id = 7 then raise exception 'not yet' using errcode = '{code}'; end if", when)
+
+    done = run(url, moves("task", attempts=1))
+
+    kinds = became(done)
+    assert kinds["parked"] == ["7"]
+    assert sorted(map(int, kinds["moved"])) == [each for each in range(1, ROWS + 1) if each != 7]
+    assert {each.attempt for each in done} == {1}
+    [(error,)] = db.execute("select error from poller.attempt").fetchall()
+    assert "not yet" in error
+
+
+@pytest.mark.fault("F44")
+def test_g11_a_trigger_that_writes_to_a_table_which_is_not_there_costs_only_its_row(
+    db: psycopg.Connection[Any], url: str
+) -> None:
+    """It is not the handler's table that is gone."""
+    make_task(db)
+    add_trigger(db, "if new.id = 7 then insert into nowhere values (1); end if", "after update")
+
+    kinds = became(run(url, moves("task", attempts=1)))
+
+    assert (kinds["parked"], len(kinds["moved"])) == (["7"], ROWS - 1)
+
+
+@pytest.mark.fault("F44")
+@pytest.mark.parametrize("history", ["all", "failures", "off"])
+@pytest.mark.parametrize("answer", ["returns", "sets", "snoozes"])
+def test_g11_a_refused_row_is_never_held_whatever_its_outcome(
+    db: psycopg.Connection[Any], url: str, answer: str, history: str
+) -> None:
+    """Where a row cannot be moved, nor shown its way back, nor given its `on_failure`, it is parked as it stands."""
+
+    def work(row: Any) -> Any:
+        if answer == "snoozes":
+            raise Snooze("1h")
+        return Transition("normal", note="x") if answer == "sets" else None
+
+    make_task(db, 3)
+    add_trigger(
+        db, "if new.id = 2 and new.status <> 'busy' then raise exception 'no' using errcode = '57014'; end if"
+    )
+    done = run(url, moves("task", work, during="busy", on_failure="broken", attempts=1, history=history))
+
+    kinds = became(done)
+    assert kinds.pop("parked") == ["2"]
+    assert [sorted(keys) for keys in kinds.values()] == [["1", "3"]]
+    assert column(db, "select count(*) from poller.claim") == [0]
+
+
+@pytest.mark.fault("F44")
+def test_g11_a_trigger_that_sets_another_status_fails_its_row_with_the_reason(
+    db: psycopg.Connection[Any], url: str
+) -> None:
+    """A flag "changed" on each UPDATE would make the row due again without end."""
+    make_task(db, 40)
+    add_trigger(db, "if new.id = 7 then new.status := 'pending'; end if")
+
+    done = run(url, moves("task", attempts=1))
+
+    kinds = became(done)
+    assert (kinds["parked"], len(kinds["moved"])) == (["7"], 39)
+    [parked] = [each for each in done if each.became == "parked"]
+    assert parked.error is not None
+    assert "changed the status to 'pending'" in parked.error
+
+
+# --- the whole statement ---------------------------------------------------------------------------
+
+BREAKS = {
+    "a renamed column": (
+        "alter table task rename column status to sttus",
+        "alter table task rename column sttus to status",
+    ),
+    "a renamed table": ("alter table task rename to tsk", "alter table tsk rename to task"),
+    "a revoked right": ("revoke update on task from {clerk}", "grant update on task to {clerk}"),
+    "a right revoked on the history": (
+        "revoke insert on poller.move, poller.event from {clerk}",
+        "grant insert on poller.move, poller.event to {clerk}",
+    ),
+    "a table that is frozen": (
+        (
+            "create function freeze() returns trigger language plpgsql as $$ begin raise exception 'frozen'; end $$;"
+            " create trigger no before update on task for each statement execute function freeze()"
+        ),
+        "drop trigger no on task",
+    ),
+    "a table that is locked": ("begin; lock table task in access exclusive mode", "commit"),
+}
+
+
+@pytest.fixture
+def clerk(db: psycopg.Connection[Any], project: Project) -> Iterator[str]:
+    """A role that owns nothing, as which the project's fleet runs."""
+    make_task(db, 5)
+    make_task(db, 0, "other")
+    role = f"clerk_{db.info.dbname}"
+    db.execute(f"create role {role}")
+    db.execute(f"grant usage on schema poller, public to {role}")
+    db.execute(f"grant all on all tables in schema poller, public to {role}")
+    project.url += f"&options=-c%20role%3D{role}"
+    yield role
+    db.execute(f"drop owned by {role}; drop role {role}")
+
+
+@pytest.mark.fault("F46")
+@pytest.mark.parametrize("fault", BREAKS)
+def test_g11_a_fault_of_the_whole_statement_counts_no_attempt_and_heals_with_its_cause(
+    project: Project, db: psycopg.Connection[Any], url: str, clerk: str, fault: str
+) -> None:
+    """Five rows in flight, all handled once; the outcomes wait, and another table's are written meanwhile."""
+    breaks, mends = (each.format(clerk=clerk) for each in BREAKS[fault])
+    project.handlers(NOTED)
+    fleet = project.start("run", "--workers", "1", "--concurrency", "8", "--no-migrate")
+    wait_until("all five are in flight", lambda: len(calls(project)) == 5)
+
+    with psycopg.connect(url, autocommit=True) as breaker:
+        breaker.execute(breaks)
+        (project.folder / "go").touch()
+        fleet.wait_for_log("outcomes cannot be written")
+        if "history" not in fault:  # which is everybody's
+            db.execute("insert into other values (1)")
+            wait_until(
+                "the other table goes on", lambda: column(db, "select status from other") == ["normal"]
+            )
+        breaker.execute(mends)
+
+    wait_until("all are moved", lambda: column(db, "select distinct status from task") == ["normal"], 10)
+    assert calls(project) == sorted("12345")
+    assert column(db, "select count(*) from poller.attempt") == [0]
+    wait_until("nothing is held", lambda: column(db, "select count(*) from poller.claim") == [0])
+    assert fleet.log.count("outcomes cannot be written") == 1
+
+
+NOTED = """
+import pathlib, time
+
+def until_told(row):
+    with open("calls.txt", "a") as file:
+        file.write(f"{row.id}\\n")
+    while not pathlib.Path("go").exists():
+        time.sleep(0.01)
+
+@handler("task", status="pending", to="normal", attempts=1)
+def first(row):
+    until_told(row)
+
+@handler("other", status="pending", to="normal", attempts=1)
+def second(row):
+    pass
+"""
+
+
+def calls(project: Project) -> list[str]:
+    path = project.folder / "calls.txt"
+    return sorted(path.read_text().split()) if path.exists() else []
+
+
+# --- locks -----------------------------------------------------------------------------------------
+
+
+@contextmanager
+def person(url: str) -> Iterator[psycopg.Connection[Any]]:
+    """Give a connection with a transaction that a person has left open; it is rolled back at the end."""
+    with psycopg.connect(url, application_name="psql of a person") as connection:
+        yield connection
+        connection.rollback()
+
+
+@pytest.mark.fault("F45")
+def test_g11_a_row_that_a_person_has_locked_waits_alone(
+    project: Project, db: psycopg.Connection[Any], url: str
+) -> None:
+    """Its table and the others go on at once; it is said who holds the lock; it is moved when that ends."""
+    make_task(db, 40)
+    make_task(db, 0, "other")
+    project.handlers(NOTED)
+    fleet = project.start("run", "--workers", "1", "--concurrency", "40")
+    wait_until("all are in flight", lambda: len(calls(project)) == 40)
+
+    with person(url) as editor:
+        editor.execute("update task set note = 'mine' where id = 7")
+        (project.folder / "go").touch()
+        fleet.wait_for_log("holds the lock of 7")
+        db.execute("insert into task select generate_series(41, 400)")
+        db.execute("insert into other select generate_series(1, 400)")
+        left = "select id from (select id, status from task union all select id, status from other) as t"
+        wait_until("the others go on", lambda: column(db, f"{left} where status = 'pending'") == [7], 10)
+        assert "psql of a person" in fleet.log
+        editor.commit()
+
+    wait_until("it is moved", lambda: column(db, "select status from task where id = 7") == ["normal"], 5)
+    assert (len(calls(project)), fleet.log.count("holds the lock")) == (400, 1)
+
+
+@pytest.mark.fault("F45")
+def test_g11_a_lock_that_a_trigger_waits_for_makes_only_its_row_wait(
+    project: Project, db: psycopg.Connection[Any], url: str
+) -> None:
+    """Another table's row is locked, to which the trigger of one row writes."""
+    make_task(db, 40)
+    db.execute("create table account (id int primary key); insert into account values (1)")
+    add_trigger(db, "if new.id = 7 then update account set id = id; end if", "after update")
+    project.handlers(WORK)
+    fleet = project.start("run", "--workers", "1")
+    with person(url) as editor:
+        editor.execute("update account set id = id")
+        left = "select id from task where status = 'pending'"
+        wait_until("the others go on", lambda: column(db, left) == [7], 10)
+        fleet.wait_for_log("that row waits")
+        assert column(db, "select count(*) from poller.attempt") == [0]
+        editor.commit()
+    wait_until("it is moved", lambda: column(db, left) == [], 5)
+
+
+WORK = """
+@handler("task", status="pending", to="normal", attempts=1)
+def work(row):
+    pass
+"""
+
+
+# --- bounds ----------------------------------------------------------------------------------------
+
+COUNTED = """
+import os
+
+out = os.open("calls.bin", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+@handler("task", status="pending", to="normal")
+def work(row):
+    os.write(out, b".")
+"""
+
+
+@pytest.mark.fault("F47")
+@pytest.mark.parametrize("slow", ["each settle", "a locked row", "nothing"])
+def test_g12_what_a_worker_has_handled_and_not_written_is_bounded(
+    project: Project, db: psycopg.Connection[Any], url: str, slow: str
+) -> None:
+    """However slow the writing is: no more than 2,000 rows, which is what a kill makes others do again."""
+    make_task(db, 12_000)
+    db.execute("create index on task (id) where status = 'pending'")
+    if slow == "each settle":
+        add_trigger(db, "perform pg_sleep(0.1)", each="statement")
+    project.handlers(COUNTED)
+    written = project.folder / "calls.bin"
+    most = 0
+    with person(url) as editor:
+        if slow == "a locked row":
+            editor.execute("update task set note = 'mine' where id = 5000")
+        project.start("run", "--workers", "1")
+        left = 1 if slow == "a locked row" else 0
+        until = time.monotonic() + 30
+        moved = 0
+        while moved < 12_000 - left and time.monotonic() < until:
+            [moved] = column(db, "select count(*) from task where status = 'normal'")
+            handled = written.stat().st_size if written.exists() else 0
+            [again] = column(db, "select count(*) from task where status = 'normal'")
+            most = max(most, handled - again)
+        assert moved == 12_000 - left
+    assert 0 < most <= 2_000
+
+
+def test_the_engine_says_what_cannot_be_written(db: psycopg.Connection[Any], url: str) -> None:
+    """A test of a user's ends with the reason, rather than never."""
+    make_task(db, 1)
+
+    def work(_: Any) -> None:
+        db.execute("alter table task rename column status to sttus")
+
+    with Engine(url, moves("task", work)) as engine, pytest.raises(Exception, match=r"sttus|status"):
+        engine.run_due()
