@@ -29,8 +29,8 @@ def note(row, what="ran"):
 def ran(project: Project, what: str = "ran") -> list[tuple[str, int, float]]:
     """Return (key, pid, time) of what the handlers have written down."""
     path = project.folder / "ran.txt"
-    lines = path.read_text().splitlines() if path.exists() else []
-    parts = [line.split() for line in lines]
+    text = path.read_text() if path.exists() else ""
+    parts = [line.split() for line in text.rpartition("\n")[0].splitlines()]  # the last may be half written
     return [(key, int(pid), float(at)) for each, key, pid, at in parts if each == what]
 
 
