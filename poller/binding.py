@@ -26,6 +26,27 @@ if TYPE_CHECKING:
     from poller.tables import Table
 
 LOOK = 2000  # rows among which it is looked for those whose turn it is
+BYTES = 32 * 2**20  # that the rows of a claim come to, unless one alone is larger
+
+# What a value takes on its way. The length of a text or bytea is known unread, and a bytea is sent as hexadecimal
+# digits. Of others only the stored size is known: as text they take up to three times that; what was compressed, up to
+# about a hundred times.
+_SIZE_OF_ROW = 40
+_SIZES = {
+    **dict.fromkeys(("text", "character varying"), "pg_catalog.octet_length({column})"),
+    "bytea": "2 * pg_catalog.octet_length({column})",
+}
+_SIZE = (
+    "pg_catalog.pg_column_size({column})"
+    " * case when pg_catalog.pg_column_compression({column}) is null then 3 else 64 end"
+)
+_SMALL = frozenset(  # types whose values are all of one small size
+    (
+        *("smallint", "integer", "bigint", "real", "double precision", "boolean", "uuid", "oid"),
+        *("date", "interval", "timestamp with time zone", "timestamp without time zone"),
+        *("time with time zone", "time without time zone"),
+    )
+)
 
 _TRUE = sql.SQL("true")
 
@@ -47,6 +68,7 @@ class Binding:
     id: int = 0
     database: str = ""  # what handlers know it by
     _settle: dict[tuple[tuple[str, ...], bool, bool], sql.Composed] = field(default_factory=dict, repr=False)
+    _claims: dict[tuple[str, bool], sql.Composed] = field(default_factory=dict, repr=False)
 
     def __str__(self) -> str:
         return f"{self.table}:{self.handler.label}"
@@ -61,7 +83,7 @@ class Binding:
         tables.check(connection, self.handler, table)
         for name in [name for name in vars(self) if name not in ("handler", "table", "id", "database")]:
             del self.__dict__[name]
-        self.table, self._settle = table, {}
+        self.table, self._settle, self._claims = table, {}, {}
 
     @cached_property
     def shape(self) -> RowShape:
@@ -92,19 +114,40 @@ class Binding:
             "after": after,
             "worker": worker,
             "seen": seen,
+            "bytes": BYTES,
             "look": LOOK,
             "per_key_limit": self.handler.per_key_limit,
             "waiting_hold": self.handler.in_order,
         }
 
-    @cached_property
+    @property
     def claim_first(self) -> sql.Composed:
         """The claim from the beginning of the order; with a `per_key`, of rows whose turn it is."""
-        return self._claim(self._keyed("look_fresh") if self.handler.per_key else self._look())
+        return self.claim("first")
 
-    @cached_property
+    @property
     def claim_next(self) -> sql.Composed:
         """The claim of what comes after the key `%(after)s`."""
+        return self.claim("next")
+
+    def claim(self, which: str, *, keys_only: bool = False) -> sql.Composed:
+        """Return a claim.
+
+        Args:
+            which: "first", "next", or "retries": of rows whose next attempt is due (with a `per_key`, if it is their
+                turn).
+            keys_only: it reads nothing of the rows but their keys.
+        """
+        if (which, keys_only) not in self._claims:
+            looks = {"first": self._look_first, "next": self._look_next, "retries": self._look_retries}
+            name = "claim_retries" if which == "retries" else "claim"
+            self._claims[which, keys_only] = self._claim(name, looks[which](), keys_only=keys_only)
+        return self._claims[which, keys_only]
+
+    def _look_first(self) -> sql.Composed:
+        return self._keyed("look_fresh") if self.handler.per_key else self._look()
+
+    def _look_next(self) -> sql.Composed:
         after = self.table.key_ordered("%(after)s")
         past = [
             sql.SQL("{} > {}").format(each, after)
@@ -114,16 +157,12 @@ class Binding:
                 self.table.key_ordered("k.key"),
             )
         ]
-        return self._claim(self._look(*past))
+        return self._look(*past)
 
-    @cached_property
-    def claim_retries(self) -> sql.Composed:
-        """The claim of rows whose next attempt is due; with a `per_key`, if it is their turn, too."""
+    def _look_retries(self) -> sql.Composed:
         if self.handler.per_key:
             return self._keyed("look_retries")
-        return self._looked_for(
-            "claim_retries", due_retries=_due_retries("limit"), retry_columns=self._retry()
-        )
+        return self._looked_for("look_due", due_retries=_due_retries("limit"), retry_columns=self._retry())
 
     @cached_property
     def count_due(self) -> sql.Composed:
@@ -176,6 +215,17 @@ class Binding:
             own_columns=self.table.key_values("o.poller_key"),
             key=self.table.key_text(),
             columns=self._columns(),
+        )
+
+    @cached_property
+    def read_rows(self) -> sql.Composed:
+        """The statement that fetches rows by their keys."""
+        return statement(
+            "read_rows",
+            **self._names(),
+            key=self.table.key_text(),
+            columns=self._columns(),
+            own_columns=self.table.key_values("o.poller_key"),
         )
 
     @cached_property
@@ -260,9 +310,26 @@ class Binding:
             key_order=self._key_order(),
         )
 
-    def _claim(self, look: sql.Composed) -> sql.Composed:
+    def _claim(self, name: str, look: sql.Composed, *, keys_only: bool) -> sql.Composed:
         names = [sql.Identifier(f"column_{place}") for place in self.shape.index.values()]
-        return statement("claim", look=look, names=sql.SQL(", ").join(names))
+        return statement(
+            name,
+            look=look,
+            names=sql.SQL(", ").join(names),
+            fitting=statement("fitting", size=self._size()),
+            shown=trusted("looked.key" if keys_only else "looked.*"),
+            is_first=trusted("looked.key = (select asked.keys[1] from asked)"),
+        )
+
+    def _size(self) -> sql.Composed:
+        """Return about how many bytes a row takes on its way, of the columns as `claim.sql` names them."""
+        sizes: list[sql.Composable] = [sql.Literal(_SIZE_OF_ROW + 8 * len(self.table.columns))]
+        for name, place in self.shape.index.items():
+            kind = self.table.columns[name].type
+            if kind not in _SMALL:
+                size = trusted(f"coalesce({_SIZES.get(kind, _SIZE)}, 0)")
+                sizes.append(size.format(column=sql.Identifier("looked", f"column_{place}")))
+        return sql.SQL(" + ").join(sizes)
 
     def _looked_for(self, name: str, **parts: sql.Composable) -> sql.Composed:
         return statement(

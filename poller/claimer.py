@@ -27,24 +27,39 @@ done again if the worker dies. While the outcomes of a handler cannot be written
 
 On failure: a claim whose COMMIT was answered by an error may have been committed. Its rows would be leased to
 a living worker that does not know it, so after every fault the rows that it holds by the database are held against
-those known here, and what is unknown is given back. A handler whose table cannot be read any more is put aside
-and bound anew after a while; the others go on.
+those known here, and what is unknown is given back.
+
+Whether an error is the connection's is found out by asking. If it is not, it is one handler's trouble: that handler is
+put aside for a while, which grows from `FIRST_WAIT` to `OUT_OF_ORDER`, and is asked apart from the others until it works
+again. Where one of its rows may be the cause (its size, a value that cannot be read), rows are claimed one by one at
+first, and read by their keys, so that the attempt of that row has failed and all others go on.
+
+How many bytes a claim brings is bounded by its statement (`fitting.sql`); how many lie here, handled or not, by what
+a handler's rows came to.
+
+A worker may be declared dead while its claim is under way. The claim asks for that, and brings nothing then; what an
+older registration has claimed is not begun (`_submit`).
 """
 
 from __future__ import annotations
 
 import contextlib
+import threading
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from poller.database import heard, is_passing, reason
+from poller.binding import BYTES
+from poller.database import heard, is_passing, is_servers, reason
+from poller.duration import words
 from poller.errors import ConfigurationError
 from poller.lease import Lease, Result, Task
 from poller.outcome import Verdict, not_shown, released
-from poller.telemetry import problem
+from poller.service import BACKOFF_MOST
+from poller.store import DeclaredDeadError
+from poller.telemetry import event, problem
 from poller.turn import Turn
 
 if TYPE_CHECKING:
@@ -68,7 +83,11 @@ SHARE = 20  # a look from the beginning may take one part in so many of the time
 QUICK = 0.005  # seconds; a look this short needs no sparing
 MOVES = (Verdict.MOVED, Verdict.FAILED)
 SECOND_LOOK = 0.3  # seconds until what is unknown is looked at again
-OUT_OF_ORDER = 30.0  # seconds until a handler whose table is broken is tried again
+FIRST_WAIT = 1.0  # seconds until a handler that has failed is tried again; twice that after each further time
+OUT_OF_ORDER = 30.0  # seconds, at most
+A_WRITE = 0.02  # seconds in which results are written, and rows of many bytes go
+TELL_AGAIN = 600.0  # seconds until what goes on is said once more
+_ABOUT_TABLES = ("28", "3F", "40", "42", "55P03")  # classes of errors that no row can be the cause of
 
 
 @dataclass(slots=True)
@@ -84,6 +103,9 @@ class Position:
         settled: how many times such outcomes have come.
         came: how many times rows are known to have come to this status.
         seen: what that was before the last look from the top; if it is more now, another one is wanted.
+        failures: how many times in a row it could not be looked at or claimed for.
+        at_claim: the last of them was a claim, so that a look which works proves nothing.
+        told: the reason that was told last.
     """
 
     after: str | None = None
@@ -94,6 +116,29 @@ class Position:
     settled: int = 0
     came: int = 0
     seen: int = 0
+    failures: int = 0
+    at_claim: bool = False
+    told: str = ""
+
+
+@dataclass(slots=True)
+class Size:
+    """How large a handler's claims may be.
+
+    Attributes:
+        row: about how many bytes a row has come to, in the mean.
+        careful: how many rows to claim next, since a claim has failed: one, then two, and so on; 0 if none has.
+        late_told_at: when it was said last that rows had begun too late for their rate (monotonic).
+    """
+
+    row: float = 0.0
+    careful: int = 0
+    late_told_at: float = -TELL_AGAIN
+
+    def learn(self, row: float) -> None:
+        """Take note of a claim that worked: larger rows count at once, smaller ones by and by."""
+        self.row = max(row, (self.row + row) / 2)
+        self.careful = 2 * self.careful if self.careful * 2 <= LARGEST else 0
 
 
 class Claimer:
@@ -111,6 +156,7 @@ class Claimer:
         postponed: the results that cannot be written at present; their handlers are left alone.
         poll: seconds between two looks of an idle fleet.
         turn: returns whose turn it is to look, as far as is known.
+        deny: called with the id of a worker that a claim has found to be declared dead.
     """
 
     def __init__(  # noqa: PLR0913 - its collaborators
@@ -127,6 +173,7 @@ class Claimer:
         postponed: Postponed,
         poll: float,
         turn: Callable[[], Turn] = Turn,
+        deny: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._store = store
         self._bindings = list(bindings)
@@ -139,10 +186,15 @@ class Claimer:
         self._postponed = postponed
         self._poll = poll
         self._turn = turn
+        self._deny = deny
+        self._dead: int | None = None
+        self._handing_over = threading.Lock()
         self._turn_at = 0.0
         self._is_lookout = False
         self._session: psycopg.Connection[Any] | None = None
         self._positions = {binding: Position() for binding in bindings}
+        self._sizes = {binding: Size() for binding in bindings}
+        self._first_in_line: set[Binding] = set()  # with a rate, and due, while no slot is free
         self._by_status = {(str(each.table), each.handler.status): each for each in bindings}
         self._first = 0  # of the bindings, in the next round
         self._expected: set[Binding] = set()  # to whose statuses rows are known to have come
@@ -160,9 +212,22 @@ class Claimer:
         """Claim for each handler that has something due. Returns the seconds to the next look."""
         self._low = None
         worker = self._worker()
-        if worker is None:
+        if worker is None or worker == self._dead:
             return self._poll
+        try:
+            return self._round(worker)
+        except DeclaredDeadError:
+            self._dead = worker
+            self._deny(worker)
+            return self._poll
+        except psycopg.Error:
+            if self._executor.draining:  # its claim was cancelled
+                return self._poll
+            raise
+
+    def _round(self, worker: int) -> float:
         self._listen()
+        self._first_in_line = self._in_line()
         if self._in_doubt and monotonic() >= self._look_again_at:
             self._give_unknown_back(worker)
         expected = self._claim_expected(worker)
@@ -177,6 +242,8 @@ class Claimer:
         self._idle = not (fresh or retries)
         if self._idle:
             return self._until_next()
+        if self._first_in_line:
+            return self._wait_for_slot()
         return self._wait_for_room() if self._more else 0.0
 
     def _claim_expected(self, worker: int) -> bool:
@@ -212,14 +279,30 @@ class Claimer:
         """
         if self._isolated:
             self._isolated.difference_update(result.task for result in results)
+        if binding.handler.rate is not None:
+            self._note_late(binding, sum(each.outcome.verdict is Verdict.RELEASED for each in results))
         freed = self._free(binding)
         outcomes = {id(result.outcome): result.outcome for result in results}.values()
         expected = self._expect(binding, {each.to for each in outcomes if each.verdict in MOVES})
         return freed or expected
 
     def forget(self) -> None:
-        """Forget what was claimed: the leases are lost."""
-        self._isolated.clear()
+        """Forget what was claimed, here and in the executor: the leases are lost."""
+        with self._handing_over:
+            self._isolated.clear()
+            self._executor.forget()
+
+    def _note_late(self, binding: Binding, rows: int) -> None:
+        """Give rows of a rate more time to begin after their claim, if some were given back since they had none left."""
+        if not rows or self._executor.draining:
+            return
+        slack, size, now = self._store.give_more_slack(binding), self._sizes[binding], monotonic()
+        if now >= size.late_told_at + TELL_AGAIN:
+            size.late_told_at = now
+            problem(
+                f"{binding}: {rows} rows were given back: they could not begin soon enough after their claim for "
+                f"their rate to be kept; from now on they have {words(slack)} for that, so that fewer begin in a while"
+            )
 
     def _free(self, binding: Binding) -> bool:
         """Have a handler at a limit looked at again, since some of its rows have been settled; tell whether it is."""
@@ -327,7 +410,13 @@ class Claimer:
         return fresh | self._more.intersection(able), retries
 
     def _peek(self, able: list[Binding]) -> tuple[set[Binding], set[Binding]]:
-        """Ask for all handlers at once; if one of their tables is broken, ask each apart."""
+        """Ask for all handlers at once, and for each apart that has been in trouble."""
+        sound = [each for each in able if not self._positions[each].failures]
+        parts = [self._peek_at(sound), *(self._peek_at([each]) for each in able if each not in sound)]
+        return set().union(*(part[0] for part in parts)), set().union(*(part[1] for part in parts))
+
+    def _peek_at(self, able: list[Binding]) -> tuple[set[Binding], set[Binding]]:
+        """Ask for handlers at once; if one of their tables is broken or locked, ask for each apart."""
         if not able:
             return set(), set()
         after = {binding: self._after(binding) for binding in able}
@@ -335,18 +424,20 @@ class Claimer:
         began = monotonic()
         try:
             fresh, retries = self._store.peek(able, after)
+            seconds = (monotonic() - began) / len(able)
+            for binding in able:
+                if binding.id not in fresh and after[binding] is None:
+                    self._rest(binding, seconds, came[binding])
         except psycopg.Error as error:
-            if is_passing(error):
-                raise
-            if len(able) > 1:
-                parts = [self._peek([each]) for each in able]
-                return set().union(*(part[0] for part in parts)), set().union(*(part[1] for part in parts))
-            self._put_out_of_order(able[0], error)
-            return set(), set()
-        seconds = (monotonic() - began) / len(able)
+            self._require_connection(error)
+            if len(able) == 1:
+                self._put_aside(able[0], error, at_claim=False)
+                return set(), set()
+            parts = [self._peek_at([each]) for each in able]
+            return set().union(*(part[0] for part in parts)), set().union(*(part[1] for part in parts))
         for binding in able:
-            if binding.id not in fresh and after[binding] is None:
-                self._rest(binding, seconds, came[binding])
+            if not self._positions[binding].at_claim:
+                self._note_works(binding)
         known = {binding.id: binding for binding in able}
         return {known[each] for each in fresh}, {known[each] for each in retries}
 
@@ -373,14 +464,32 @@ class Claimer:
         if seconds > QUICK and _goes_on(binding):
             position.after = self._store.last_key(binding) or position.after
 
-    def _put_out_of_order(self, binding: Binding, error: psycopg.Error) -> None:
-        """Leave a handler out for a while; its table is looked at anew by then."""
-        problem(f"{binding}: {reason(error)}; tried again in {OUT_OF_ORDER:.0f}s")
-        self._positions[binding] = Position(held_until=monotonic() + OUT_OF_ORDER)
+    def _require_connection(self, error: Exception) -> None:
+        """Make sure that an error is not the connection's, or the whole server's, by asking; raise it if it is."""
+        if not self._store.link.lives() or is_servers(error):
+            raise error
+
+    def _put_aside(self, binding: Binding, error: Exception, *, at_claim: bool) -> None:
+        """Leave a handler out for a while, which grows; its table is looked at anew by then."""
+        before, said = self._positions[binding], reason(error)
+        most = BACKOFF_MOST if is_passing(error) else OUT_OF_ORDER
+        wait = min(most, FIRST_WAIT * 2 ** min(before.failures, 10))
+        if said != before.told:
+            problem(f"{binding}: {said}; put aside, and tried again in {wait:.0f}s, then less often")
+        self._positions[binding] = Position(
+            held_until=monotonic() + wait, failures=before.failures + 1, at_claim=at_claim, told=said
+        )
         self._more.discard(binding)
-        with contextlib.suppress(ConfigurationError):
-            binding.rebind(self._store.link.connection)
-            self._store.forget_questions()
+        if not is_passing(error):
+            with contextlib.suppress(ConfigurationError, psycopg.Error):
+                binding.rebind(self._store.link.connection)
+                self._store.forget_questions()
+
+    def _note_works(self, binding: Binding) -> None:
+        position = self._positions[binding]
+        if position.failures:
+            event(f"{binding}: works again", after=f"{position.failures} failures")
+            position.failures, position.at_claim, position.told = 0, False, ""
 
     def _in_turn(self, due: Iterable[Binding]) -> list[Binding]:
         """Return the handlers that are due, each round beginning with another."""
@@ -394,20 +503,46 @@ class Claimer:
     # --- taking it --------------------------------------------------------------------------------
 
     def _claim(self, binding: Binding, worker: int, *, fresh: bool, retries: bool) -> None:
+        if self._executor.draining:
+            return
         try:
             if retries:
                 self._claim_retries(binding, worker)
             if fresh:
                 self._claim_fresh(binding, worker)
-        except psycopg.Error as error:
-            if is_passing(error):
-                raise
-            self._put_out_of_order(binding, error)
+        except DeclaredDeadError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever reading a row may raise
+            self._require_connection(error)
+            self._note_trouble(binding, error)
+        else:
+            if fresh or retries:
+                self._note_works(binding)
+
+    def _note_trouble(self, binding: Binding, error: Exception) -> None:
+        """Claim rows one by one after an error for which one of them may be the reason; else put the handler aside."""
+        self._in_doubt = True  # it may have been raised by what came after the COMMIT
+        size = self._sizes[binding]
+        if size.careful or (getattr(error, "sqlstate", None) or "").startswith(_ABOUT_TABLES):
+            self._put_aside(binding, error, at_claim=True)
+            return
+        size.careful = 1
+        self._more.add(binding)
+        self.look()
+        problem(f"{binding}: {reason(error)}; its rows are claimed one by one for a while")
 
     def _submit(self, tasks: list[Task], *, first: bool) -> None:
-        """Hand tasks to the executor; the attempt of one that could not be shown as in work has failed."""
+        """Hand tasks to the executor; the attempt of one that could not be shown as in work has failed.
+
+        What was claimed under a registration that has been lost meanwhile is not begun: others may hold it. The lock
+        keeps that loss from coming between the question and the queue.
+        """
         able = [task for task in tasks if task.refusal is None]
-        self._executor.submit(able, first=first, threads=self._threads(able))
+        with self._handing_over:
+            if tasks and tasks[0].lease.worker != self._worker():
+                problem(f"{len(tasks)} rows are left to others: their lease was lost while they were claimed")
+                return
+            self._executor.submit(able, first=first, threads=self._threads(able))
         for task in tasks:
             if task.refusal is not None:
                 outcome = not_shown(task.lease.binding.handler, task.refusal, task.attempt, task.age)
@@ -424,12 +559,19 @@ class Claimer:
     def _claim_retries(self, binding: Binding, worker: int) -> None:
         limit = min(self._allowed(binding), self._startable(binding))
         settled = self._positions[binding].settled
-        if limit <= 0:  # once there is room, they come before whatever is fresh
+        if limit <= 0 or self._has_to_wait(binding):  # once there is room, they come before whatever is fresh
             self._more.add(binding)
             self.look()
             self._leave_to_others()
             return
-        claimed = self._store.claim_retries(binding, worker, limit, isolated=not self._isolated)
+        size = self._sizes[binding]
+        if size.careful:
+            limit = min(limit, size.careful)
+        claimed = self._store.claim_retries(
+            binding, worker, limit, isolated=not self._isolated, careful=size.careful > 0
+        )
+        if claimed.tasks:
+            size.learn(claimed.size)
         self._isolated.update(task for task in claimed.tasks if task.isolated)
         self._submit(claimed.tasks, first=True)
         if self._hold(binding, claimed, settled):
@@ -463,10 +605,16 @@ class Claimer:
             self._more.add(binding)
             self._leave_to_others()
             return
-        position = self._positions[binding]
+        position, size = self._positions[binding], self._sizes[binding]
+        room = min(room, self._fitting(binding))
+        if room <= 0 or self._has_to_wait(binding):
+            self._more.add(binding)
+            return
         after, settled, came = self._after(binding), position.settled, position.came
         began = monotonic()
-        claimed = self._store.claim(binding, worker, room, after)
+        claimed = self._store.claim(binding, worker, room, after, careful=size.careful > 0)
+        if claimed.tasks:
+            size.learn(claimed.size)
         self._submit(claimed.tasks, first=_goes_first(binding))
         position.after = claimed.last or position.after
         position.at_end = not claimed.full
@@ -477,6 +625,42 @@ class Claimer:
             self._tell_others()
         elif after is None:
             self._rest(binding, monotonic() - began, came)
+
+    def _fitting(self, binding: Binding) -> int:
+        """Return how many rows to claim by what they come to: those that are held here are in memory, too."""
+        size = self._sizes[binding]
+        most = size.careful or LARGEST
+        if size.row * 4 * LARGEST < BYTES:  # not even all that may be held comes to so much
+            return most
+        held = sum(task.lease.binding is binding for task in self._held())
+        # Each slot may have a row, however large.
+        fitting = max(int(BYTES / size.row), self._executor.slots) - held
+        if fitting <= 0:
+            self._positions[binding].held_until = monotonic() + A_WRITE
+        return min(most, fitting)
+
+    def _in_line(self) -> set[Binding]:
+        """Return handlers with a rate which wait for a free slot: they claim only what can begin at once.
+
+        Nobody else claims then, or a handler that fills the queue again and again would have each slot.
+        """
+        now = monotonic()
+        return {
+            each
+            for each in self._more
+            if each.handler.rate is not None
+            and self._positions[each].held_until <= now
+            and self._startable(each) <= 0
+        }
+
+    def _has_to_wait(self, binding: Binding) -> bool:
+        return bool(self._first_in_line) and binding not in self._first_in_line
+
+    def _wait_for_slot(self) -> float:
+        """Sleep until a slot is free: a result wakes this loop once nothing waits."""
+        self._low = 0
+        is_free = any(self._startable(each) > 0 for each in self._first_in_line)
+        return 0.0 if is_free else self._until_next()
 
     def _tell_others(self) -> None:
         """An idle worker's claim came back full: there is work for the others too."""

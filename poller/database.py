@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import os
 import re
 import select
@@ -17,8 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+from psycopg import postgres
+from psycopg.adapt import AdaptersMap
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import namedtuple_row
+from psycopg.types.array import register_all_arrays
+from psycopg.types.json import set_json_dumps, set_json_loads
 
 from poller.errors import ConfigurationError, DatabaseError
 from poller.queries import statement
@@ -41,6 +46,9 @@ _CONFLICT = ("40", "55P03")
 # server that was demoted (25). XX does: an index or a page that is broken.
 _PASSING = ("08", "0A", "25", "40", "53", "55", "57", "58")
 
+# A session that cannot go on, a plan that is stale in it, a server that is read-only, full or shutting down.
+_SERVERS = ("08", "0A", "25", "531", "533", "57P", "58")
+
 # Measured: with tcp_user_timeout alone, a client that waits for a result never notices a cut.
 _PARAMETERS = {
     "connect_timeout": "5",
@@ -51,6 +59,36 @@ _PARAMETERS = {
     "tcp_user_timeout": "15000",
     "client_encoding": "utf8",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Adapters:
+    """What psycopg turns Python's values into, and Postgres' values: an `AdaptContext`."""
+
+    adapters: AdaptersMap
+    connection: psycopg.Connection[Any] | None = None
+
+
+def _plain_adapters() -> Adapters:
+    """Return psycopg's own adapters, whatever the program has registered globally, before or after."""
+    plain = Adapters(AdaptersMap(types=psycopg.adapters.types))
+    postgres.register_default_adapters(plain)
+    register_all_arrays(plain)
+    set_json_loads(json.loads, plain)
+    set_json_dumps(json.dumps, plain)
+    return plain
+
+
+class OwnConnection(psycopg.Connection[Any]):
+    """A connection of poller's own. What a program registers with psycopg globally changes none of its statements."""
+
+    plain = _plain_adapters()
+
+
+def users_adapters(connection: psycopg.Connection[Any]) -> Adapters:
+    """Return the adapters for values of users' columns: a connection's, or the global ones in place of poller's own."""
+    own = isinstance(connection, OwnConnection)
+    return Adapters(psycopg.adapters if own else connection.adapters, connection)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +144,12 @@ def checked_url(url: str) -> str:
 
 
 def connect(
-    url: str, name: str, *, lock_timeout: str = "2s", statement_timeout: str = "60s"
+    url: str,
+    name: str,
+    *,
+    lock_timeout: str = "2s",
+    statement_timeout: str = "60s",
+    kind: type[psycopg.Connection[Any]] = psycopg.Connection,
 ) -> psycopg.Connection[Any]:
     """Open a connection in autocommit mode, set up as poller needs it.
 
@@ -115,6 +158,7 @@ def connect(
         name: what it is for, as `pg_stat_activity` shows it.
         lock_timeout: how long a statement waits for a lock, in Postgres' notation.
         statement_timeout: how long a statement may run.
+        kind: `OwnConnection` for poller's own statements.
 
     Raises:
         psycopg.Error: it cannot be opened; `reachable` turns that into a line for people.
@@ -122,7 +166,8 @@ def connect(
     given = conninfo_to_dict(url)
     defaults = {key: value for key, value in _PARAMETERS.items() if key not in given}
     defaults.setdefault("application_name", f"poller {name}")
-    connection = psycopg.connect(make_conninfo(url, **defaults), autocommit=True)
+    context: Any = OwnConnection.plain if kind is OwnConnection else None
+    connection = kind.connect(make_conninfo(url, **defaults), autocommit=True, context=context)
     try:
         connection.execute(
             statement("session"),
@@ -222,7 +267,7 @@ def reachable(place: Place, name: str = "cli", *, statement_timeout: str = "60s"
         DatabaseError: it is unreachable, too old, a standby or read-only; one line says which.
     """
     try:
-        connection = connect(place.url, name, statement_timeout=statement_timeout)
+        connection = connect(place.url, name, statement_timeout=statement_timeout, kind=OwnConnection)
     except psycopg.Error as error:
         msg = f"cannot connect to the database: {_first_line(error)}; check --database and that it runs"
         raise DatabaseError(msg) from None
@@ -267,6 +312,15 @@ def reason(error: BaseException) -> str:
     return " ".join(primary.split())
 
 
+def is_servers(error: BaseException) -> bool:
+    """Tell whether an error is about the whole server or the session, so that no statement would fare better.
+
+    A class that PL/pgSQL's RAISE has chosen says nothing of that: what raises may be a trigger of the user's.
+    """
+    state, diagnosis = getattr(error, "sqlstate", None) or "", getattr(error, "diag", None)
+    return state.startswith(_SERVERS) and getattr(diagnosis, "source_function", None) != "exec_stmt_raise"
+
+
 def is_passing(error: BaseException) -> bool:
     """Tell whether an error says nothing about the rows: the connection, a lock, the disk."""
     state = getattr(error, "sqlstate", None)
@@ -282,6 +336,7 @@ class Link:
         self._url = url
         self._name = name
         self._lock_timeout = lock_timeout
+        self._cancelled = False
         self._connection: psycopg.Connection[Any] | None = None
 
     @property
@@ -292,24 +347,26 @@ class Link:
             psycopg.OperationalError: it cannot be opened now.
         """
         if self._connection is None or self._connection.closed:
-            connection = connect(self._url, self._name, lock_timeout=self._lock_timeout)
+            connection = connect(self._url, self._name, lock_timeout=self._lock_timeout, kind=OwnConnection)
             # Ours have plans that do for all values (tests/test_plans.py); to plan anew costs as much as a small claim.
             connection.execute("set plan_cache_mode = force_generic_plan")
             self._connection = connection
         return self._connection
 
-    def is_alive(self) -> bool:
-        """Tell whether the connection of the last use still answers: after an error, whose class proves nothing.
-
-        A trigger of the user's may raise any class, that of a broken connection included.
-        """
-        if self._connection is None or self._connection.closed:
+    def lives(self) -> bool:
+        """Tell whether the connection that was used last is there still: the server answers on it."""
+        if self._cancelled or self._connection is None or self._connection.closed:
             return False
-        try:
+        with contextlib.suppress(psycopg.Error):
             self._connection.execute("select")
-        except psycopg.Error:
-            return False
-        return True
+        return not self._connection.closed
+
+    def cancel(self) -> None:
+        """End the statement under way, from another thread, and what would follow it."""
+        self._cancelled = True
+        if self._connection is not None:
+            with contextlib.suppress(psycopg.Error):
+                self._connection.cancel()
 
     def close(self) -> None:
         """Close the connection; the next use opens another."""
@@ -324,8 +381,8 @@ class Borrowed:
 
     connection: psycopg.Connection[Any]
 
-    def is_alive(self) -> bool:
-        """Tell whether it is open; it is not asked, since its transaction may have failed."""
+    def lives(self) -> bool:
+        """Tell whether it has not been closed."""
         return not self.connection.closed
 
     def close(self) -> None:

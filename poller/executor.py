@@ -108,12 +108,14 @@ class Executor:
         self._plain: deque[Task] = deque()
         self._coroutines: deque[Task] = deque()
         self._running: dict[Task, Call] = {}
+        self._between: set[threading.Thread] = set()  # with tasks on the way from the queue, or to the report
         self._together: set[Together] = set()
         self._arrived = threading.Condition()
         self._idle = 0
         self._threads: set[threading.Thread] = set()
         self._stuck: dict[Call, float] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._draining = False
         self._closing = False
 
     # --- what the worker sees ----------------------------------------------------------------------
@@ -127,6 +129,17 @@ class Executor:
     def running(self) -> int:
         """How many slots are taken; tasks that share a transaction take one."""
         return len(self._running) + len(self._together)
+
+    @property
+    def handling(self) -> bool:
+        """Whether a handler runs, is about to begin, or its result is about to be reported."""
+        # In this order: who takes a task is noted here before it leaves the queue, and after it runs.
+        return bool(self._between) or self.running > 0 or bool(self._between)
+
+    @property
+    def draining(self) -> bool:
+        """Whether nothing begins any more."""
+        return self._draining
 
     @property
     def busy(self) -> bool:
@@ -159,7 +172,9 @@ class Executor:
         if coroutines:
             _queue(self._coroutines, coroutines, first=first)
             self._pump_soon()
-        if not was_busy:
+        if self._draining:  # looked at after they were queued: `drain` sets it before it empties the queues
+            self.give_back()
+        elif not was_busy:
             self._begins()
 
     def expire(self) -> None:
@@ -199,6 +214,11 @@ class Executor:
         if call is not None and call.context is not None:
             call.context.cancelled.set()
             call.deadline = min(call.deadline, monotonic() + patience)
+
+    def drain(self) -> None:
+        """Begin nothing any more: what has not started, or comes later, is given back."""
+        self._draining = True
+        self.give_back()
 
     def give_back(self) -> None:
         """Report every task that has not started as released."""
@@ -255,6 +275,7 @@ class Executor:
             while (task := self._take()) is not None and self._attempt(task):
                 pass
         finally:
+            self._between.discard(threading.current_thread())
             self._threads.discard(threading.current_thread())
 
     def _take(self) -> Task | None:
@@ -262,12 +283,12 @@ class Executor:
         while not self._closing:
             now = monotonic()
             if self._plain and now < self._trusted_until() and self.running < self.slots:
-                try:
-                    task = self._plain.popleft()
-                except IndexError:  # another thread was quicker
-                    continue
-                if now <= task.lease.begin_by or not self._is_late(task):
+                self._between.add(
+                    threading.current_thread()
+                )  # before the task leaves the queue: see `handling`
+                if (task := self._next(self._plain)) is not None:
                     return task
+                self._between.discard(threading.current_thread())
                 continue
             with self._arrived:
                 if self._plain:
@@ -276,6 +297,17 @@ class Executor:
                     self._idle += 1
                     self._arrived.wait()
         return None
+
+    def _next(self, queue: deque[Task]) -> Task | None:
+        """Take the next task from a queue; None if there is none, or if it was given back since it may not begin."""
+        try:
+            task = queue.popleft()
+        except IndexError:  # another thread was quicker
+            return None
+        if self._draining:
+            self._release([task])
+            return None
+        return None if self._is_late(task) else task
 
     def _is_late(self, task: Task) -> bool:
         """Give a task back that could not begin in time."""
@@ -296,9 +328,11 @@ class Executor:
         if handler.transactional:
             together = Together([task, *self._companions(self._plain, task)])
             self._together.add(together)
+            self._between.discard(threading.current_thread())
             return self._attempt_together(together)
         others = self._companions(self._plain, task) if handler.batch > 1 else ()
         call = self._begin(task, others)
+        self._between.discard(threading.current_thread())
         try:
             if handler.executor == "thread":
                 answer = handler.function(*attempt.arguments(call))
@@ -342,11 +376,14 @@ class Executor:
 
     def _finish(self, call: Call, outcomes: Sequence[Outcome]) -> bool:
         """Report the results, unless the watchdog has: taking the task out decides it."""
-        if self._running.pop(call.task, None) is None:
+        self._between.add(threading.current_thread())
+        ours = self._running.pop(call.task, None) is not None
+        if ours:
+            self._report(call.results(outcomes))
+        else:
             self._stuck.pop(call, None)
-            return False
-        self._report(call.results(outcomes))
-        return True
+        self._between.discard(threading.current_thread())
+        return ours
 
     def _fail(self, call: Call, error: BaseException) -> bool:
         """Report a failure; try a batch that may have failed for one of its rows again, in halves."""
@@ -514,12 +551,14 @@ class Executor:
             if monotonic() >= self._trusted_until():
                 self._loop.call_later(0.01, self._pump)
                 return
-            task = self._coroutines.popleft()
-            if self._is_late(task):
+            self._between.add(threading.current_thread())  # as in `_take`
+            if (task := self._next(self._coroutines)) is None:
+                self._between.discard(threading.current_thread())
                 continue
             others = self._companions(self._coroutines, task) if task.lease.binding.handler.batch > 1 else ()
             call = self._begin(task, others)
             call.coroutine = self._loop.create_task(self._attempt_coroutine(call))
+            self._between.discard(threading.current_thread())
         if self._coroutines and self.running >= self.slots and self._threads:
             self._loop.call_later(0.01, self._pump)  # a thread may have the slot
 

@@ -125,6 +125,11 @@ class Handler:
         return self.name or self.status
 
     @property
+    def is_job(self) -> bool:
+        """Whether it runs a job: its rows are poller's own."""
+        return self.name is not None
+
+    @property
     def is_limited(self) -> bool:
         """Whether how many of its rows may be in flight depends on the whole fleet."""
         return self.limit is not None or self.rate is not None or bool(self.per_key)

@@ -7,7 +7,7 @@ a cut of which nobody is told is found by the next beat.
 What may be trusted: leases, until `trusted_until`: the last beat that was answered, plus the lease time, less
 a margin, by this process's monotonic clock. After that (the process was stopped, the network cut) nothing new
 is started until a beat is answered. A beat that finds the worker declared dead ends all its leases: what runs
-is cancelled, and the worker registers anew under another id.
+is cancelled, and the worker registers anew under another id. A claim may find that first (`deny`): it asks, too.
 
 On failure: a broken connection is opened again with growing delays, and the lock taken again. Until then
 others may have seen the lock free and swept the worker; the next beat tells.
@@ -73,13 +73,20 @@ class Heartbeat:
         self._locked_on: psycopg.Connection[object] | None = None
         self._beat_at = 0.0
         self._trusted_until = 0.0
+        self._denied: int | None = None
         self.worker: int | None = None
         self.turn = Turn()
         self.stopping = False
 
     def trusted_until(self) -> float:
         """Return until when (monotonic) this worker's leases may be trusted unasked."""
-        return self._trusted_until
+        # A beat that was sent before its death may be answered after that was found: its answer counts for nothing.
+        return 0.0 if self._denied is not None and self._denied == self.worker else self._trusted_until
+
+    def deny(self, worker: int) -> None:
+        """Trust no leases of a worker whose claim has found it to be declared dead; the next beat registers anew."""
+        self._denied = worker
+        self._beat_at = 0.0
 
     def run_once(self) -> float:
         """Beat, if it is time. Returns the seconds to the next beat."""

@@ -192,8 +192,9 @@ def released(handler: Handler, attempt: int) -> Outcome:
 
 
 def not_shown(handler: Handler, reason: str, attempt: int, age: float = 0.0) -> Outcome:
-    """Return the outcome of a row that `during` could not be written to: it stands as it was."""
-    error = RuntimeError(f"during={handler.during!r} was refused: {reason}")
+    """Return the outcome of a row that could not be read, or `during` be written to: it stands as it was."""
+    what = "the row cannot be read" if handler.during is None else f"during={handler.during!r} was refused"
+    error = RuntimeError(f"{what}: {reason}")
     outcome = of_error(handler, error, attempt, age)
     return replace(outcome, to=None) if outcome.to == handler.status else outcome
 

@@ -211,7 +211,7 @@ class Postponed:
         try:
             became = self._store.settle_each(part.results, only_free=True)
         except Exception as error:
-            if not self._store.link.is_alive():
+            if not self._store.link.lives():
                 raise
             self._find_fault(part, error, monotonic() - began)
         else:
@@ -253,7 +253,7 @@ class Postponed:
         try:
             self._store.trial(binding, columns)
         except errors.Error as error:
-            if not self._store.link.is_alive():
+            if not self._store.link.lives():
                 raise
             return error
         except Exception:  # noqa: BLE001 - a column that cannot be set is the fault of who sets it

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from poller.binding import bind_all
+from poller.database import OwnConnection
 from poller.errors import ConfigurationError, DatabaseError
 from poller.queries import statement
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from poller.handler import Handler
 
-NEWEST = "0009"
+NEWEST = "0010"
 
 
 def version(connection: psycopg.Connection[Any]) -> str | None:
@@ -160,7 +161,7 @@ def _engine_connection(url: str) -> Iterator[Any]:
 
     engine = create_engine(
         "postgresql+psycopg://",
-        creator=lambda: psycopg.connect(url, client_encoding="utf8"),
+        creator=lambda: OwnConnection.connect(url, client_encoding="utf8", context=OwnConnection.plain),
         poolclass=pool.NullPool,
     )
     with engine.connect() as connection:

@@ -169,7 +169,7 @@ class Settler:
         try:
             became = self._store.settle_each(results) if status is None else self._store.settle_moved(results)
         except Exception:  # a value may fail in any way on its way to Postgres
-            if not self._store.link.is_alive():
+            if not self._store.link.lives():
                 raise
             self.postponed.add(results)
             return

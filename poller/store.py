@@ -9,23 +9,22 @@ from __future__ import annotations
 import contextlib
 import random
 from dataclasses import dataclass
-from datetime import datetime
 from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
-import psycopg
 from psycopg import sql
 
-from poller.database import Borrowed, is_passing, is_pooled, joined, mark_of, reason
+from poller.database import Borrowed, is_pooled, is_servers, joined, mark_of, reason
 from poller.errors import SettleError
 from poller.failpoints import reach
 from poller.lease import Lease, Result, Task
 from poller.outcome import Verdict, of_answer
 from poller.queries import array, numbers, statement, texts
-from poller.values import fetch, text_of
+from poller.values import Fetched, fetch, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
     from uuid import UUID
 
     from poller.binding import Binding
@@ -36,8 +35,6 @@ MANY = 32  # simple moves that are worth a statement of their own
 UNION_ALL = sql.SQL(" union all ")
 SWALLOWED = "a trigger or rule of the table swallowed the UPDATE"
 LEFT = "left"  # became of a row that a simple move has left alone
-
-Fetched = tuple[Any, ...]  # a row as the claim fetches it: the key as text, then the columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +94,13 @@ class Claimed:
         full: there may be more.
         again_in: if a limit of the fleet kept it from any: the seconds after which to look again.
         until_settled: if so: an outcome of the handler may change that, whenever it comes.
+        size: about how many bytes a row came to, in the mean; 0 if that is not known.
     """
 
     tasks: list[Task]
     last: str | None = None
     full: bool = False
+    size: float = 0.0
     again_in: float | None = None
     until_settled: bool = False
 
@@ -116,13 +115,15 @@ class Room:
 
     Attributes:
         rows: so many.
-        begun: when it was asked for (monotonic).
         none: what a claim brings if there is no room.
     """
 
     rows: int
-    begun: float
     none: Claimed = NOTHING
+
+
+class DeclaredDeadError(Exception):
+    """The worker that would claim has been declared dead, or has left."""
 
 
 class _Leases:
@@ -178,6 +179,8 @@ _WHY = {
 }
 
 
+SLACK_SHRINKS = 0.98  # with each claim, once it has grown
+LONGEST_SLACK = 60.0  # seconds
 OTHERS_TURN = (0.002, 0.02)  # seconds, at random, that another's claim is left for
 
 
@@ -187,44 +190,68 @@ class Store:
     def __init__(self, link: Link | Borrowed) -> None:
         self.link = link
         self._seen: dict[Binding, list[str]] = {}  # leases that need no second look; see poller.take
+        self._slack: dict[
+            Binding, float
+        ] = {}  # seconds within which rows of a rate begin, if that takes long here
         self._peeks: dict[Any, bytes] = {}
 
     # --- claiming ---------------------------------------------------------------------------------
 
-    def claim(self, binding: Binding, worker: int, limit: int, after: str | None = None) -> Claimed:
-        """Claim up to `limit` fresh rows, in order, past the key `after`."""
-        claim = binding.claim_first if after is None else binding.claim_next
+    def claim(
+        self, binding: Binding, worker: int, limit: int, after: str | None = None, *, careful: bool = False
+    ) -> Claimed:
+        """Claim up to `limit` fresh rows, in order, past the key `after`.
+
+        Args:
+            binding: the handler.
+            worker: who claims.
+            limit: how many at most.
+            after: a key.
+            careful: read them by their keys; one that cannot be read is a task with a refusal, and holds up no other.
+
+        Raises:
+            DeclaredDeadError: the worker may not claim any more.
+        """
+        claim = binding.claim("first" if after is None else "next", keys_only=careful)
         connection, seen = self.link.connection, array(self._seen.get(binding, ()))
-        with connection.transaction() if _needs_more(binding) else contextlib.nullcontext():
+        with connection.transaction() if careful or _needs_more(binding) else contextlib.nullcontext():
             room = self._room(binding, limit)
             if room.rows <= 0:
                 return room.none
-            rows = fetch(connection, claim, binding.asked(room.rows, after=after, worker=worker, seen=seen))
+            asked = binding.asked(room.rows, after=after, worker=worker, seen=seen)
+            answer = fetch(connection, claim, asked, users=not binding.handler.is_job)
+            rows = answer.rows
             if not rows:
                 return NOBODYS_TURN if binding.handler.per_key else NOTHING
-            taken, last, full = rows[0][-1], rows[-1][0], len(rows) == room.rows
-            if taken["lease"] is None:
-                return Claimed([], last, full)
-            if taken["ours"] is not None:
-                ours = set(taken["ours"])
-                rows = [row for row in rows if row[0] in ours]
-            rows, refusals = self._show_during(binding, rows)
-            self._write_started(binding, len(rows))
+            lease_id, ours, claimed_at, known, size, is_cut = (answer.own(at) for at in range(-6, 0))
+            last, full, size = rows[-1][0], is_cut or len(rows) == room.rows, size / len(rows)
+            if lease_id is None:
+                self._require_alive(worker)
+                return Claimed([], last, full, size)
+            if ours is not None:
+                left = set(ours)
+                rows = [row for row in rows if row[0] in left]
+            rows, refusals = self._show(binding, rows, careful=careful)
+            begin_by = self._write_started(binding, len(rows))
             reach("claim taken")
         reach("claim committed")
-        claimed_at = datetime.fromisoformat(taken["claimed_at"])
-        lease = Lease(taken["lease"], worker, binding, claimed_at, monotonic(), _begin_by(binding, room))
-        self._seen[binding] = [lease.id, *taken["known"]]
+        lease = Lease(lease_id, worker, binding, claimed_at, monotonic(), begin_by)
+        self._seen[binding] = [lease.id, *known]
         if refusals:
             tasks = [Task(lease, row[0], row, refusal=refusals.get(row[0])) for row in rows]
         else:
             tasks = [Task(lease, row[0], row) for row in rows]
-        return Claimed(tasks, last, full)
+        return Claimed(tasks, last, full, size)
 
-    def claim_retries(self, binding: Binding, worker: int, limit: int, *, isolated: bool) -> Claimed:
+    def claim_retries(
+        self, binding: Binding, worker: int, limit: int, *, isolated: bool, careful: bool = False
+    ) -> Claimed:
         """Claim up to `limit` rows whose next attempt is due, each under a lease of its own.
 
         At most one of them is isolated, and none unless `isolated` is true.
+
+        Raises:
+            DeclaredDeadError: the worker may not claim any more.
         """
         connection = self.link.connection
         with connection.transaction():
@@ -232,21 +259,26 @@ class Store:
             if room.rows <= 0:
                 return room.none
             asked = binding.asked(room.rows) | {"isolated": isolated, "waiting_hold": False}
-            found = {row[0]: row for row in fetch(connection, binding.claim_retries, asked)}
+            question = binding.claim("retries", keys_only=careful)
+            answer = fetch(connection, question, asked, users=not binding.handler.is_job)
+            found = {row[0]: row for row in answer.rows}
             if not found:
                 return NOBODYS_TURN if binding.handler.per_key else NOTHING
+            size, full = answer.own(-2) / len(found), answer.own(-1) or len(found) == room.rows
             took = {"handler": binding.id, "worker": worker, "keys": array(found)}
             taken = {each[0]: each[1:] for each in connection.execute(statement("retake"), took)}
+            if not taken:
+                self._require_alive(worker)
             ours = [row for key, row in found.items() if key in taken]  # in the order of the claim
-            rows, refusals = self._show_during(binding, ours)
-            self._write_started(binding, len(taken))
+            rows, refusals = self._show(binding, ours, careful=careful)
+            begin_by = self._write_started(binding, len(taken))
             reach("retry taken")
         reach("retry committed")
         clock = monotonic()
         tried = [(row, *taken[row[0]]) for row in rows]
         tasks = [
             Task(
-                Lease(str(lease), worker, binding, now, clock, _begin_by(binding, room)),
+                Lease(str(lease), worker, binding, now, clock, begin_by),
                 row[0],
                 row,
                 attempt=attempt + 1,
@@ -259,24 +291,29 @@ class Store:
             )
             for row, lease, attempt, crashed, apart, visit, age, now in tried
         ]
-        return Claimed(tasks, full=len(found) == room.rows)
+        return Claimed(tasks, full=full, size=size)
+
+    def _require_alive(self, worker: int) -> None:
+        """Make sure that it was not the worker's death for which a claim has brought nothing."""
+        if not self.link.connection.execute(statement("alive"), {"worker": worker}).rowcount:
+            raise DeclaredDeadError
 
     def _room(self, binding: Binding, limit: int) -> Room:
         """Return how many of `limit` rows may be claimed, by the limits of the handler; others wait meanwhile."""
-        handler, begun = binding.handler, monotonic()
+        handler = binding.handler
         if not handler.is_limited:
-            return Room(limit, begun)
+            return Room(limit)
         connection = self.link.connection
         row = connection.execute(statement("claim_alone"), {"handler": binding.id}).fetchone()
         if row is None or not row[0]:
-            return Room(0, begun, Claimed([], again_in=random.uniform(*OTHERS_TURN)))  # noqa: S311 - to part, not to hide
+            return Room(0, Claimed([], again_in=random.uniform(*OTHERS_TURN)))  # noqa: S311 - to part, not to hide
         if handler.limit is None and handler.rate is None:
-            return Room(limit, begun)
+            return Room(limit)
         asked = {
             "handler": binding.id,
             "limit": handler.limit,
             "rate": handler.rate and handler.rate.rows,
-            "window": handler.rate.window + handler.rate.slack if handler.rate else 0.0,
+            "window": handler.rate.window if handler.rate else 0.0,
         }
         row = connection.execute(statement("room"), asked).fetchone()
         assert row is not None  # noqa: S101 - an aggregate without groups has one row
@@ -285,34 +322,64 @@ class Store:
         none = Claimed([], until_settled=True)
         if by_rate is not None and by_rate <= 0:
             none = Claimed([], again_in=max(0.0, again_in))
-        return Room(rows, begun, none)
+        return Room(rows, none)
 
-    def _write_started(self, binding: Binding, rows: int) -> None:
+    def _write_started(self, binding: Binding, rows: int) -> float:
+        """Write down that rows begin, if the handler has a rate; return until when (monotonic) they must have begun."""
         rate = binding.handler.rate
-        if rate is not None and rows:
-            asked = {"handler": binding.id, "rows": rows, "window": rate.window + rate.slack}
-            self.link.connection.execute(statement("started"), asked)
+        if rate is None or not rows:
+            return float("inf")
+        slack = self._slack.get(binding, rate.slack)
+        self._slack[binding] = max(rate.slack, slack * SLACK_SHRINKS)
+        asked = {"handler": binding.id, "rows": rows, "window": rate.window, "slack": slack}
+        sent = (
+            monotonic()
+        )  # before the database reads its clock: what begins within the slack of this does so of that
+        self.link.connection.execute(statement("started"), asked)
+        return sent + slack
 
-    def _show_during(self, binding: Binding, rows: list[Fetched]) -> tuple[list[Fetched], dict[str, str]]:
-        """Show rows to be in work, if the handler has a `during`.
+    def give_more_slack(self, binding: Binding) -> float:
+        """Let rows of a rate begin later after their claim than they did; return within how many seconds."""
+        rate = binding.handler.rate
+        least = 0.0 if rate is None else rate.slack
+        slack = min(LONGEST_SLACK, 2 * max(least, self._slack.get(binding, 0.0)))
+        self._slack[binding] = slack
+        return slack
+
+    def _show(
+        self, binding: Binding, rows: list[Fetched], *, careful: bool
+    ) -> tuple[list[Fetched], dict[str, str]]:
+        """Show rows to be in work, if the handler has a `during`, and read those of which only the keys were read.
 
         Returns:
-            the rows as they stand then, and the reason (by key) for those that could not be shown.
+            the rows as they stand then, and the reason (by key) for those that could not be shown, or not be read.
         """
-        if binding.show_during is None or not rows:
+        question = binding.show_during or (binding.read_rows if careful else None)
+        if question is None or not rows:
             return rows, {}
+        self.link.connection.execute(
+            "set local lock_timeout = '2s'"
+        )  # triggers may wait; a claim itself does not
+        return self._shown(binding, question, rows)
+
+    def _shown(
+        self, binding: Binding, question: sql.Composed, rows: list[Fetched]
+    ) -> tuple[list[Fetched], dict[str, str]]:
+        """Ask for rows by their keys; in halves, if that fails, until the row stands alone for which it does."""
         try:
             with self.link.connection.transaction():  # a savepoint: the claim itself stands
                 asked = {"keys": array(row[0] for row in rows)}
-                shown = {row[0]: row for row in fetch(self.link.connection, binding.show_during, asked)}
+                users = not binding.handler.is_job
+                answer = fetch(self.link.connection, question, asked, users=users)
+                shown = {row[0]: row for row in answer.rows}
                 self.link.connection.execute("set constraints all immediate")  # or COMMIT would fail for all
-        except psycopg.Error as error:
-            if is_passing(error):
+        except Exception as error:
+            if not self.link.lives() or is_servers(error):
                 raise
             if len(rows) == 1:
                 return rows, {rows[0][0]: reason(error)}
             middle = len(rows) // 2
-            halves = [self._show_during(binding, part) for part in (rows[:middle], rows[middle:])]
+            halves = [self._shown(binding, question, part) for part in (rows[:middle], rows[middle:])]
             return halves[0][0] + halves[1][0], halves[0][1] | halves[1][1]
         lost = {row[0]: SWALLOWED for row in rows if row[0] not in shown}
         return [shown.get(row[0], row) for row in rows], lost
@@ -585,9 +652,3 @@ class Store:
 def _needs_more(binding: Binding) -> bool:
     """Tell whether a claim takes more than one statement, and so a transaction."""
     return binding.handler.is_limited or binding.show_during is not None
-
-
-def _begin_by(binding: Binding, room: Room) -> float:
-    """Return until when a row may begin, if it must not begin late."""
-    rate = binding.handler.rate
-    return float("inf") if rate is None else room.begun + rate.slack

@@ -102,7 +102,8 @@ class Transaction:
     def lock(self, tasks: Sequence[Task]) -> dict[str, tuple[Any, ...]]:
         """Lock the rows of tasks; return those that stand as they were leased, by their keys."""
         asked = {"keys": texts([task.key for task in tasks])}
-        return {row[0]: row for row in fetch(self._store.link.connection, self._binding.lock_rows, asked)}
+        answer = fetch(self._store.link.connection, self._binding.lock_rows, asked)
+        return {row[0]: row for row in answer.rows}
 
     @contextlib.contextmanager
     def savepoint(self, context: Context, given: Any) -> Iterator[None]:

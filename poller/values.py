@@ -1,27 +1,33 @@
 """Values on their way from a user's table to a handler's row, and from its `Transition` back.
 
-What psycopg makes of a type is what a handler gets. Where it raises, since Python's types cannot hold the
-value, a claim must not: one row with `infinity` or a date before the year 1 would keep its handler from all
-the others. Such values are read again, with loaders that forgive.
+What psycopg makes of a type is what a handler gets, with the adapters that the program has registered. Where that
+raises, whatever it raises, a claim must not: one row with `infinity`, a date before the year 1, a JSON value nested
+beyond Python's stack, or a value that a loader of the program's cannot read would keep its handler from all the
+others. Such values are read again, each by itself.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import Enum
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import postgres
-from psycopg.adapt import Loader, PyFormat, Transformer
+from psycopg.adapt import AdaptersMap, Loader, PyFormat, Transformer
 from psycopg.pq import Format
 from psycopg.types.json import Json, Jsonb
+
+from poller.database import Adapters, OwnConnection, users_adapters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from psycopg import sql
     from psycopg.abc import AdaptContext, Buffer
+    from psycopg.pq.abc import PGresult
 
 # The types with values that Python's cannot hold, and what stands for their infinite ones.
 _UNSURE: dict[str, dict[str, Any]] = {
@@ -37,35 +43,121 @@ _UNSURE: dict[str, dict[str, Any]] = {
     "json": {},
     "jsonb": {},
 }
-_UNREADABLE = (psycopg.DataError, ValueError, OverflowError)
+_TEXT = postgres.types["text"].oid
+
+Fetched = tuple[Any, ...]  # a row as it is fetched: the key as text, then the columns
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The rows of a question, and what it says beside them.
+
+    Attributes:
+        rows: the key as text, then the columns as the user's program reads them.
+    """
+
+    rows: list[Fetched]
+    _connection: psycopg.Connection[Any]
+    _result: PGresult
+
+    def own(self, column: int) -> Any:
+        """Return a column of poller's own, of the first row: no adapter of the user's has a say in it.
+
+        Args:
+            column: its place, from the end: -1 is the last.
+        """
+        place = self._result.nfields + column
+        data = self._result.get_value(0, place)
+        if data is None:
+            return None
+        reader: Any = Transformer(Adapters(self._connection.adapters, self._connection))
+        return reader.get_loader(self._result.ftype(place), Format.TEXT).load(data)
 
 
 def fetch(
-    connection: psycopg.Connection[Any], question: sql.Composed, asked: Mapping[str, Any]
-) -> list[tuple[Any, ...]]:
-    """Return the rows of a question, which are read again if one of their values cannot be.
+    connection: psycopg.Connection[Any],
+    question: sql.Composed,
+    asked: Mapping[str, Any],
+    *,
+    users: bool = True,
+) -> Answer:
+    """Return the rows of a question, whose first column is a key.
 
-    An infinite time is then the greatest or the least that Python has; another such value is its text.
+    Args:
+        connection: where to ask.
+        question: what to ask.
+        asked: its parameters.
+        users: it is a table of the user's, which is read as the user's program reads; else poller's own.
+
+    Of a value that cannot be read an infinite time is the greatest or the least that Python has; any other such
+    value is its text, or its bytes if it is no text.
     """
-    cursor = connection.execute(question, asked)
+    result = connection.execute(question, asked).pgresult
+    assert result is not None  # noqa: S101 - it has been executed
+    adapters = users_adapters(connection) if users else Adapters(OwnConnection.plain.adapters, connection)
     try:
-        return cursor.fetchall()
-    except _UNREADABLE:
-        return _read_again(cursor)
+        rows = _reader(adapters, result).load_rows(0, result.ntuples, tuple)
+    except BaseException as error:
+        # The question is not asked again: it may have claimed what it returned.
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        rows = _read_one_by_one(adapters, result)
+    if not _reads_text_plainly(adapters):
+        rows = [(_text(result.get_value(at, 0)), *row[1:]) for at, row in enumerate(rows)]
+    return Answer(rows, connection, result)
 
 
-def _read_again(cursor: psycopg.Cursor[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """Return the rows of a question, which is not asked again: it may have claimed what it returned."""
-    for name, infinite in _UNSURE.items():
-        cursor.adapters.register_loader(name, _forgiving(name, infinite, cursor))
-    result = cursor.pgresult
-    assert result is not None  # noqa: S101 - it had rows
-    reader = Transformer(cursor)
+def _reader(adapters: Adapters, result: PGresult) -> Any:
+    reader: Any = Transformer(adapters)
     reader.set_pgresult(result)
-    return reader.load_rows(0, result.ntuples, tuple)
+    return reader
 
 
-def _forgiving(name: str, infinite: Mapping[str, Any], context: AdaptContext) -> type[Loader]:
+def _reads_text_plainly(adapters: Adapters) -> bool:
+    """Tell whether the user's program reads text as text: keys must be what Postgres says."""
+    plain = OwnConnection.plain.adapters.get_loader(_TEXT, Format.TEXT)
+    return adapters.adapters.get_loader(_TEXT, Format.TEXT) is plain
+
+
+def _read_one_by_one(adapters: Adapters, result: PGresult) -> list[Fetched]:
+    """Return rows, each value read by itself."""
+    forgiving = Adapters(AdaptersMap(adapters.adapters), adapters.connection)
+    for name, infinite in _UNSURE.items():
+        forgiving.adapters.register_loader(name, _forgiving(name, infinite, adapters))
+    reader = _reader(forgiving, result)
+    loads = [reader.get_loader(result.ftype(at), result.fformat(at)).load for at in range(result.nfields)]
+    return [
+        tuple(_value(load, result.get_value(row, at)) for at, load in enumerate(loads))
+        for row in range(result.ntuples)
+    ]
+
+
+def _value(
+    load: Callable[[Any], Any], data: Buffer | None, infinite: Mapping[str, Any] = MappingProxyType({})
+) -> Any:
+    """Return what a loader makes of a value, or what stands for that if it raises."""
+    if data is None:
+        return None
+    try:
+        return load(data)
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        text = _text(data)
+        return infinite.get(text, text)
+
+
+def _text(data: Buffer | None) -> Any:
+    """Return what Postgres sent as text, or as bytes where it is no text: a database may have no encoding."""
+    if data is None:
+        return None
+    try:
+        return bytes(data).decode()
+    except UnicodeDecodeError:
+        return bytes(data)
+
+
+def _forgiving(name: str, infinite: Mapping[str, Any], context: AdaptContext | Adapters) -> type[Loader]:
     found = context.adapters.get_loader(postgres.types[name].oid, Format.TEXT)
     assert found is not None  # noqa: S101 - psycopg has one for each of these
     strict: Callable[..., Any] = found
@@ -76,11 +168,7 @@ def _forgiving(name: str, infinite: Mapping[str, Any], context: AdaptContext) ->
             self._strict = strict(oid, context)
 
         def load(self, data: Buffer) -> Any:
-            try:
-                return self._strict.load(data)
-            except _UNREADABLE:
-                text = bytes(data).decode()
-                return infinite.get(text, text)
+            return _value(self._strict.load, data, infinite)
 
     return Forgiving
 
@@ -92,7 +180,8 @@ def text_of(value: Any, kind: str, connection: psycopg.Connection[Any]) -> str |
         return None
     if not isinstance(value, Json | Jsonb) and (isinstance(value, dict) or kind in ("json", "jsonb")):
         value = Json(value)
-    dumped = Transformer(connection).get_dumper(value, PyFormat.TEXT).dump(value)
+    sender = Transformer(users_adapters(connection))
+    dumped = sender.get_dumper(value, PyFormat.TEXT).dump(value)
     return None if dumped is None else bytes(dumped).decode()
 
 

@@ -4,10 +4,10 @@ It is the sum of its services, each on a thread and a connection of its own: the
 the executor reports to the settler, the heartbeat keeps the leases. The main thread watches the clock for
 handlers that run too long, and stops everything in order.
 
-Stopping, bounded in time even where the database is gone: no more claims; what has not started is given back;
-what runs may finish within the grace time; what does not is interrupted and given back; the last results are
-written; the worker leaves. A stop at once leaves out the grace. Whatever could not be written, the sweeper
-takes back.
+Stopping, bounded in time even where the database is gone: no more claims; what has not started is given back, and
+so is what a claim under way brings; what runs may finish within the grace time; what does not is interrupted and
+given back; the last results are written; the worker leaves. A stop at once leaves out the grace. Whatever could not
+be written, the sweeper takes back.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ WIND_UP = 2.0  # seconds before the end of the grace time at which runs of jobs 
 LAST_WORDS = 0.8  # seconds, past the grace time, for writing the last results and taking leave
 FAREWELL = 0.3  # of these, for taking leave
 
-AT_ONCE = 2  # requests to stop
+LOCK_TIMEOUT = f"{LOCK_SECONDS * 1000:.0f}ms"  # for a table, at a look or a claim; for a row, at a settle
 
-LOCK_TIMEOUT = f"{LOCK_SECONDS * 1000:.0f}ms"
+AT_ONCE = 2  # requests to stop
 
 STOPPED = 0
 RETIRED = 3  # a handler does not stop: replace this process
@@ -74,10 +74,12 @@ class Worker:
         mark = mark_of(options.supervisor, os.getpid())
         settling = Store(Link(url, f"settler {mark}", lock_timeout=LOCK_TIMEOUT))
         apart = Store(Link(url, f"postponed {mark}", lock_timeout=LOCK_TIMEOUT))
-        claiming = Store(Link(url, f"claimer {mark}"))
         self._settler = Settler(
             settling, busy=self._is_busy, written=self._written, apart=apart, on_postponed=self._try_postponed
         )
+        # A claim waits for nobody's row. That it waits for a table which somebody has locked is to hold up no other's.
+        self._claims = Link(url, f"claimer {mark}", lock_timeout=LOCK_TIMEOUT)
+        claiming = Store(self._claims)
         self._bell = Bell()
         self._executor = Executor(
             slots=options.slots,
@@ -99,6 +101,7 @@ class Worker:
             postponed=self._settler.postponed,
             poll=options.poll,
             turn=lambda: self._heartbeat.turn,
+            deny=self._deny,
         )
         beating = Link(url, f"heartbeat {mark}")
         self._heartbeat = Heartbeat(
@@ -170,8 +173,11 @@ class Worker:
         self._postponed.wake()
 
     def _forget(self) -> None:
-        self._executor.forget()
         self._claimer.forget()
+
+    def _deny(self, worker: int) -> None:
+        self._heartbeat.deny(worker)
+        self._beating.wake()
 
     def _trusted_until(self) -> float:
         return self._heartbeat.trusted_until()  # which is made after the executor
@@ -189,13 +195,10 @@ class Worker:
         """Stop in order; see the module's docstring."""
         self._heartbeat.stopping = True
         self._claiming.stop()
-        self._executor.give_back()
-        if not retired:
-            self._executor.cancel(runs=False)
+        self._executor.drain()
         self._wait_for_handlers(retired=retired)
         until = monotonic() + LAST_WORDS
-        self._claiming.join(LAST_WORDS / 2)
-        self._executor.give_back()  # what a claim under way has brought
+        self._end_claim()
         self._executor.interrupt()
         while self._settler.pending and monotonic() < until - FAREWELL:
             sleep(TICK / 10)
@@ -205,7 +208,9 @@ class Worker:
         """Let what runs finish; a retired worker's handlers have until their own timeouts."""
         grace_ends = monotonic() + self._options.grace
         wind_up = grace_ends - min(WIND_UP, self._options.grace / 2)
-        while self._executor.running and self._stops < AT_ONCE:
+        while self._executor.handling and self._stops < AT_ONCE:
+            if not retired:
+                self._executor.cancel(runs=False)
             if self._stops or not retired:
                 if monotonic() >= grace_ends:
                     break
@@ -213,6 +218,13 @@ class Worker:
                     self._executor.cancel()
             self._executor.expire()
             sleep(TICK / 10)
+
+    def _end_claim(self) -> None:
+        """Wait for a claim under way, whose rows are given back; cancel one that takes too long."""
+        self._claiming.join(LAST_WORDS / 2)
+        if self._claiming.is_alive():
+            within(LAST_WORDS / 16, self._claims.cancel)
+            self._claiming.join(LAST_WORDS / 16)
 
     def _leave(self, until: float) -> None:
         """Say what could not be written, and take leave of the fleet; the sweeper notices if that fails."""

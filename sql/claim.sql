@@ -1,20 +1,29 @@
--- Purpose  Claim the next rows that are due: fetch and lock them (look.sql or look_keyed.sql), and write their lease.
+-- Purpose  Claim the next rows that are due: fetch and lock them (look.sql or look_keyed.sql), as many as fit into a number of
+--          bytes, and write their lease.
 -- Locks    in this order: the user's rows, FOR NO KEY UPDATE SKIP LOCKED, so that it never waits for one; then as poller.take
---          says. Until the statement has committed, or the transaction that it stands in.
+--          says. Until the statement has committed, or the transaction that it stands in. Rows that do not fit are locked, too.
 -- Fence    poller.take looks again, once all rows are locked. This statement's own snapshot may be older than the commit that
 --          freed a row, so that it cannot see that row's claim.
 -- Index    as the look has it; as poller.take has it.
--- Returns  the rows; behind the first of them what poller.take returned.
+-- Returns  the rows, or their keys alone; behind the first of them what poller.take returned, how many bytes the rows come to,
+--          and whether there were others that did not fit.
 -- The user's columns have names of ours here, and nothing is joined, which could bring the rows out of their order.
 with looked (key, {names}) as materialized (
     {look}
-), asked as materialized (
-    select array_agg(looked.key) as keys from looked
+), fitting as materialized ({fitting}), asked as materialized (
+    select array_agg(f.key) as keys, max(f.total) as total,
+           count(*) < (select count(*) from looked) as is_cut
+      from fitting as f
 ), taken as materialized (
     select t.* from asked, poller.take(%(handler)s, %(worker)s, asked.keys, %(seen)s::uuid[]) as t
      where asked.keys is not null
 )
-select looked.*,
-       case when looked.key = (select asked.keys[1] from asked)
-            then (select to_json(taken.*) from taken) end as taken
+select {shown},
+       case when {is_first} then (select t.lease::text from taken as t) end as "~lease",
+       case when {is_first} then (select t.ours from taken as t) end as "~ours",
+       case when {is_first} then (select t.claimed_at from taken as t) end as "~claimed_at",
+       case when {is_first} then (select t.known::text[] from taken as t) end as "~known",
+       case when {is_first} then (select asked.total::float8 from asked) end as "~bytes",
+       case when {is_first} then (select asked.is_cut from asked) end as "~is_cut"
   from looked
+ limit (select cardinality(asked.keys) from asked)

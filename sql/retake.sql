@@ -2,7 +2,8 @@
 --          One row to a lease: what was in flight when a worker died is retried alone.
 -- Locks    poller.claim: new rows. poller.worker: key share, through the foreign key.
 -- Fence    as in poller.take: a snapshot newer than the row's lock. A row that another worker has claimed,
---          settled or failed again since the first look is left out, and the count read here is the last.
+--          settled or failed again since the first look is left out, and the count read here is the last. Nothing is
+--          taken for a worker that was declared dead.
 -- Plans    nothing is joined: of arrays and steps no planner knows the size, and it takes nested loops then.
 -- Index    the primary key of poller.attempt; claim_handler.
 with due as materialized (
@@ -16,6 +17,7 @@ with due as materialized (
        and a.key not in (
              select k.key from poller.claim as c, unnest(c.keys) as k (key)
               where c.handler_id = %(handler)s)
+       and exists (select from poller.worker as w where w.id = %(worker)s and w.died_at is null)
 ), claim as (
     insert into poller.claim (lease, handler_id, worker_id, keys)
     select due.lease, %(handler)s, %(worker)s, array[due.key] from due

@@ -173,3 +173,67 @@ def work(row):
         assert len(set(rows)) == 20
         assert all(one.ended <= two.began for one, two in pairwise(mine))
     assert db.execute("select count(*) from thing where status = 'normal'").fetchone() == (20_000,)
+
+
+@pytest.mark.fault("F57")
+@pytest.mark.parametrize("slow", ["claim", "begin"])
+def test_a_rate_whose_claims_or_beginnings_take_long_moves_rows_all_the_same(
+    project: Project, db: psycopg.Connection[Any], slow: str
+) -> None:
+    """Longer than the slack that its rows have; never more of them than it says; and what is given back is told."""
+    make_rows(db, 60)
+    if slow == "begin":  # from when the database has written the time down
+        db.execute(
+            "create function delay() returns trigger language plpgsql as"
+            " $$ begin perform pg_sleep(0.2); return null; end $$"
+        )
+        db.execute("create trigger delay after insert on poller.start execute function delay()")
+    where = "where='(select pg_sleep(0.2)) is not null', " if slow == "claim" else ""
+    project.handlers(
+        NOTE
+        + f"""
+@handler("thing", status="pending", to="normal", {where}rate="40/1s")
+def work(row):
+    note("began", row)
+    note("ended", row)
+"""
+    )
+    fleet = project.start("run", "--workers", "2", "--concurrency", "8")
+    left = "select count(*) from thing where status = 'pending'"
+    wait_until("all rows are done", lambda: db.execute(left).fetchone() == (0,), timeout=60)
+    began = sorted(each.began for each in attempts(project, {}))
+    assert len(began) == 60
+    for at, later in zip(began, began[40:], strict=False):
+        assert later - at >= 1.0
+    if slow == "begin":
+        assert "given back" in fleet.log
+
+
+def test_a_handler_that_fills_every_slot_leaves_one_to_a_rate(
+    project: Project, db: psycopg.Connection[Any]
+) -> None:
+    """It would have each slot again before that handler is looked at, since its rows wait in the queue."""
+    make_rows(db, 40)
+    db.execute("create table busy (id int primary key, status text not null default 'pending')")
+    db.execute("insert into busy select generate_series(1, 20000)")
+    project.handlers(
+        NOTE
+        + """
+@handler("busy", status="pending", to="normal")
+def fill(row):
+    time.sleep(0.02)
+
+@handler("thing", status="pending", to="normal", rate="10/1s")
+def work(row):
+    note("began", row)
+    note("ended", row)
+"""
+    )
+    project.start("run", "--workers", "1", "--concurrency", "2")
+    left = "select count(*) from thing where status = 'pending'"
+    wait_until("all rows are done", lambda: db.execute(left).fetchone() == (0,), timeout=40)
+    began = sorted(each.began for each in attempts(project, {}))
+    assert began[-1] - began[0] < 20, "forty rows at ten in a second, on a loaded machine"
+    assert db.execute("select from busy where status = 'normal' limit 50").rowcount == 50, (
+        "nor does it stand still"
+    )
