@@ -92,6 +92,8 @@ def begin(task: Task, others: Sequence[Task] = ()) -> Call:
     """Begin an attempt at a task, or at a batch of tasks of one handler which have all been tried as often."""
     now = monotonic()
     handler = task.lease.binding.handler
+    for each in (task, *others):
+        each.begun = True
     lends = handler.transactional and handler.entity is not None  # the session that its instances are in
     context = _context(task, others, handler, now) if handler.takes_context or lends else None
     return Call(task, now, now + handler.timeout, context, others)

@@ -162,7 +162,7 @@ class Binding:
     def _look_retries(self) -> sql.Composed:
         if self.handler.per_key:
             return self._keyed("look_retries")
-        return self._looked_for("look_due", due_retries=_due_retries("limit"), retry_columns=self._retry())
+        return self._looked_for("look_due", due_retries=_due_retries("others"), retry_columns=self._retry())
 
     @cached_property
     def count_due(self) -> sql.Composed:

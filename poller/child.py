@@ -2,6 +2,9 @@
 
 The supervisor writes one JSON object and keeps the pipe open. When it dies, however it dies, the pipe closes,
 and the worker gives its rows back and ends: no orphan goes on claiming.
+
+A worker that is started while the database is away waits for it: the supervisor would take an end for a quick death, and
+start the next one later and later.
 """
 
 from __future__ import annotations
@@ -10,6 +13,8 @@ import gc
 import json
 import logging
 import os
+import random
+import select
 import signal
 import sys
 import threading
@@ -20,16 +25,17 @@ import psycopg
 
 from poller import registry, telemetry
 from poller.binding import bind_all
-from poller.database import Link, mark_of, opener
+from poller.database import Link, is_passing, mark_of, opener, reason
 from poller.errors import PollerError
 from poller.housekeeping import jobs_of_site
 from poller.run import handler_of
 from poller.store import Store
-from poller.worker import Worker, WorkerOptions
+from poller.worker import STOPPED, Worker, WorkerOptions
 
 if TYPE_CHECKING:
     from poller.binding import Binding
 
+WAIT_FIRST, WAIT_MOST = 0.1, 2.0  # seconds between two tries while the database is away
 ORPHAN_SECONDS = 5.0  # that an orphan may take to give its rows back
 
 FAULTY = 4  # the handlers do not fit the database (any more)
@@ -41,8 +47,9 @@ def main() -> None:
     orders = json.loads(sys.stdin.readline())
     _restore_python_path(orders["pythonpath"])
     telemetry.setup(orders["log_format"], orders["log_level"], **orders["logged"])
+    signal.signal(signal.SIGTERM, lambda *_: _exit(STOPPED))  # while nothing has begun
     try:
-        bindings = _bindings(orders)
+        bindings = _wait_for_bindings(orders)
     except (PollerError, psycopg.Error) as error:
         telemetry.problem(f"this worker cannot start: {str(error).splitlines()[0]}")
         _exit(FAULTY)
@@ -60,6 +67,32 @@ def _restore_python_path(value: str | None) -> None:
         os.environ.pop("PYTHONPATH", None)
     else:
         os.environ["PYTHONPATH"] = value
+
+
+def _wait_for_bindings(orders: dict[str, Any]) -> list[Binding]:
+    """Bind the handlers, as soon as the database lets us.
+
+    Raises:
+        PollerError, psycopg.Error: they do not fit the database; that waiting would not change.
+    """
+    said, delay = "", WAIT_FIRST
+    while True:
+        try:
+            return _bindings(orders)
+        except psycopg.Error as error:
+            if not is_passing(error):
+                raise
+            if (why := reason(error)) != said:
+                telemetry.problem(f"this worker waits for the database: {why}")
+                said = why
+        _sleep_while_supervised(random.uniform(delay / 2, delay))  # noqa: S311 - to part, not to hide
+        delay = min(WAIT_MOST, delay * 2)
+
+
+def _sleep_while_supervised(seconds: float) -> None:
+    """Sleep; end if the supervisor is gone, which closes the pipe."""
+    if select.select([0], [], [], seconds)[0] and not os.read(0, 1024):
+        _exit(STOPPED)
 
 
 def _bindings(orders: dict[str, Any]) -> list[Binding]:

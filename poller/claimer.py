@@ -19,6 +19,8 @@ The connection listens while the claimer sleeps; the next look finds a cut that 
 Workers take turns to look (`turn`). Whoever finds in its turn that something is due for which it has no room wakes
 the others.
 
+While suspects are on trial here (`trial`) nothing else is claimed, and they are claimed before what is fresh.
+
 A handler at a limit of the fleet is held: not looked at until the limit can have changed, which is when one of
 its rows here has been settled, or after a while, or at the time at which its rate allows another.
 
@@ -60,6 +62,7 @@ from poller.outcome import Verdict, not_shown, released
 from poller.service import BACKOFF_MOST
 from poller.store import DeclaredDeadError
 from poller.telemetry import event, problem
+from poller.trial import Trial
 from poller.turn import Turn
 
 if TYPE_CHECKING:
@@ -83,6 +86,7 @@ SHARE = 20  # a look from the beginning may take one part in so many of the time
 QUICK = 0.005  # seconds; a look this short needs no sparing
 MOVES = (Verdict.MOVED, Verdict.FAILED)
 SECOND_LOOK = 0.3  # seconds until what is unknown is looked at again
+NOT_NOW = 0.5  # seconds until retries are looked for again, of which none could be taken
 FIRST_WAIT = 1.0  # seconds until a handler that has failed is tried again; twice that after each further time
 OUT_OF_ORDER = 30.0  # seconds, at most
 A_WRITE = 0.02  # seconds in which results are written, and rows of many bytes go
@@ -100,6 +104,7 @@ class Position:
         top_at: when a look from the top is affordable again (monotonic).
         held_until: when a handler whose table is broken, or which is at a limit, is looked at again (monotonic).
         until_settled: an outcome of the handler ends that, too.
+        retry_at: when retries are looked for again, of which none could be taken (monotonic).
         settled: how many times such outcomes have come.
         came: how many times rows are known to have come to this status.
         seen: what that was before the last look from the top; if it is more now, another one is wanted.
@@ -113,6 +118,7 @@ class Position:
     top_at: float = 0.0
     held_until: float = 0.0
     until_settled: bool = False
+    retry_at: float = 0.0
     settled: int = 0
     came: int = 0
     seen: int = 0
@@ -198,7 +204,8 @@ class Claimer:
         self._by_status = {(str(each.table), each.handler.status): each for each in bindings}
         self._first = 0  # of the bindings, in the next round
         self._expected: set[Binding] = set()  # to whose statuses rows are known to have come
-        self._isolated: set[Task] = set()  # that may kill their worker; until what came of them is written
+        self._trial = Trial()
+        self._is_new = True  # the connection: retries may be due, of which nobody has told
         self._more: set[Binding] = set()
         self._idle = True
         self._asked = False
@@ -230,6 +237,8 @@ class Claimer:
         self._first_in_line = self._in_line()
         if self._in_doubt and monotonic() >= self._look_again_at:
             self._give_unknown_back(worker)
+        if on_trial := self._trial.seconds_left:
+            return on_trial
         expected = self._claim_expected(worker)
         if expected and self._executor.busy and not self._more:
             self._ask_by = self._ask_by or monotonic() + OVERDUE
@@ -237,8 +246,11 @@ class Claimer:
                 return A_MOMENT
         self._ask_by = 0.0
         fresh, retries = self._due(ask=not expected)
-        for binding in self._in_turn(fresh | retries):
-            self._claim(binding, worker, fresh=binding in fresh, retries=binding in retries)
+        in_turn = self._in_turn(fresh | retries)
+        for binding in in_turn:
+            self._claim(binding, worker, fresh=False, retries=binding in retries)
+        for binding in in_turn:
+            self._claim(binding, worker, fresh=binding in fresh, retries=False)
         self._idle = not (fresh or retries)
         if self._idle:
             return self._until_next()
@@ -252,7 +264,9 @@ class Claimer:
         now = monotonic()
         for binding in self._in_turn(expected):
             if self._positions[binding].held_until <= now:
-                self._claim(binding, worker, fresh=True, retries=False)
+                self._claim(binding, worker, fresh=True, retries=self._is_new)
+                self._positions[binding].retry_at = 0.0  # it was not known that there are any
+        self._is_new = False
         return bool(expected)
 
     def sleep(self, seconds: float, bell: Bell) -> None:
@@ -267,6 +281,7 @@ class Claimer:
             connection.execute("listen poller")
             self._session = connection
             self.notice()  # whatever was said while nobody listened
+            self._is_new = True
 
     def look(self) -> None:
         """Have the next round ask what is due, instead of going on with what it knows."""
@@ -277,19 +292,27 @@ class Claimer:
 
         That is the next rows of a handler at a limit, and the next step of a chain.
         """
-        if self._isolated:
-            self._isolated.difference_update(result.task for result in results)
         if binding.handler.rate is not None:
             self._note_late(binding, sum(each.outcome.verdict is Verdict.RELEASED for each in results))
+        acquitted = self._end_trial(results)
         freed = self._free(binding)
         outcomes = {id(result.outcome): result.outcome for result in results}.values()
         expected = self._expect(binding, {each.to for each in outcomes if each.verdict in MOVES})
-        return freed or expected
+        return acquitted or freed or expected
+
+    def _end_trial(self, results: Sequence[Result]) -> bool:
+        """Look for the next suspects, and all else, once what came of those here is written; tell whether it is."""
+        if not self._trial.written(result.task for result in results):
+            return False
+        for position in self._positions.values():
+            position.retry_at = 0.0
+        self.look()
+        return True
 
     def forget(self) -> None:
         """Forget what was claimed, here and in the executor: the leases are lost."""
         with self._handing_over:
-            self._isolated.clear()
+            self._trial.forget()
             self._executor.forget()
 
     def _note_late(self, binding: Binding, rows: int) -> None:
@@ -343,7 +366,7 @@ class Claimer:
         """Have the next looks begin at the top, whatever that costs."""
         self.look()
         for position in self._positions.values():
-            position.at_end, position.top_at, position.held_until = True, 0.0, 0.0
+            position.at_end, position.top_at, position.held_until, position.retry_at = True, 0.0, 0.0, 0.0
 
     def is_hungry(self) -> bool:
         """Tell whether the queue has run low since the last round found more than there was room for."""
@@ -383,9 +406,12 @@ class Claimer:
     def _until_next(self) -> float:
         """Return the seconds to the next look at all handlers, or at one that is held until then."""
         now = monotonic()
-        ends = [each.held_until for each in self._positions.values() if each.held_until > now]
+        held = [at for each in self._positions.values() for at in (each.held_until, each.retry_at)]
+        ends = [at for at in held if at > now]
         if self._in_doubt:
             ends.append(self._look_again_at)
+        if on_trial := self._trial.seconds_left:
+            ends.append(now + on_trial)
         for binding, each in self._positions.items():
             if each.came > each.seen and each.held_until <= now and binding not in self._more:
                 ends.append(each.top_at)
@@ -407,6 +433,7 @@ class Claimer:
             return self._more.intersection(able), set()
         self._asked = False
         fresh, retries = self._peek(able)
+        retries = {each for each in retries if self._positions[each].retry_at <= now}
         return fresh | self._more.intersection(able), retries
 
     def _peek(self, able: list[Binding]) -> tuple[set[Binding], set[Binding]]:
@@ -505,10 +532,13 @@ class Claimer:
     def _claim(self, binding: Binding, worker: int, *, fresh: bool, retries: bool) -> None:
         if self._executor.draining:
             return
+        if self._trial.seconds_left:
+            self.look()
+            return
         try:
             if retries:
                 self._claim_retries(binding, worker)
-            if fresh:
+            if fresh and not self._trial.seconds_left:
                 self._claim_fresh(binding, worker)
         except DeclaredDeadError:
             raise
@@ -565,14 +595,16 @@ class Claimer:
             self._leave_to_others()
             return
         size = self._sizes[binding]
+        suspects = max(limit, self._room(binding))
         if size.careful:
-            limit = min(limit, size.careful)
+            limit, suspects = min(limit, size.careful), min(suspects, size.careful)
+        waits = self._trial.single_waits(holds_others=any(self._held()))
         claimed = self._store.claim_retries(
-            binding, worker, limit, isolated=not self._isolated, careful=size.careful > 0
+            binding, worker, limit, suspects=suspects, single_waits=waits, careful=size.careful > 0
         )
         if claimed.tasks:
             size.learn(claimed.size)
-        self._isolated.update(task for task in claimed.tasks if task.isolated)
+        self._trial.begin(claimed.tasks)
         self._submit(claimed.tasks, first=True)
         if self._hold(binding, claimed, settled):
             return
@@ -580,6 +612,8 @@ class Claimer:
             self.look()  # more of them may be due
         else:
             self._store.tidy_retries(binding)
+        if not claimed.tasks:
+            self._positions[binding].retry_at = monotonic() + NOT_NOW
 
     def _hold(self, binding: Binding, claimed: Claimed, settled: int) -> bool:
         """Leave a handler alone for as long as a limit of the fleet allows no more of its rows.

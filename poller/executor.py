@@ -6,8 +6,8 @@ handlers run at a time.
 
 Tasks of a transactional handler that wait side by side share a transaction (`transaction`), and a slot. So do
 tasks of a handler that takes batches share a call. A call that fails is tried again in halves, until the row
-whose fault it is stands alone; a batch that crashed its worker, or took too long, is not: it fails as a whole,
-and each further attempt is at batches half as large, the last one at single rows.
+whose fault it is stands alone; a batch that took too long is not: it fails as a whole, and each further attempt
+is at batches half as large, the last one at single rows. So are those after a crash, since leases of suspects are.
 
 Who may say what became of a task is decided by one atomic step: whoever takes the task out of `_running`, or
 takes the tasks that share a transaction (their own thread when the handler ends; the watchdog when its time is
@@ -67,6 +67,11 @@ class Together:
     def take(self) -> bool:
         """Tell whether nobody has taken it before."""
         return self._taken.acquire(blocking=False)
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether somebody has taken it."""
+        return self._taken.locked()
 
 
 class _RolledBackError(Exception):
@@ -319,7 +324,10 @@ class Executor:
     def _release(self, tasks: Iterable[Task]) -> None:
         """Give tasks back that have not begun, or whose work was undone."""
         self._report(
-            [Result(each, released(each.lease.binding.handler, each.attempt), 0.0) for each in tasks]
+            [
+                Result(each, released(each.lease.binding.handler, each.attempt, begun=each.begun), 0.0)
+                for each in tasks
+            ]
         )
 
     def _attempt(self, task: Task) -> bool:
@@ -359,7 +367,7 @@ class Executor:
     def _most(self, task: Task) -> int:
         """Return how many tasks may be attempted together with this one, itself included."""
         handler = task.lease.binding.handler
-        if task.crashed or (task.attempt > 1 and handler.policy.is_last(task.attempt, task.age)):
+        if task.attempt > 1 and handler.policy.is_last(task.attempt, task.age):
             return 1
         most = max(1, handler.batch >> (task.attempt - 1))
         if handler.transactional and handler.batch == 1:
@@ -422,7 +430,10 @@ class Executor:
         assert self._transactions is not None  # noqa: S101 - it has begun one
         self._together.discard(together)
         self._transactions.end(together.pid)
-        self._release(set(together.tasks).difference(besides))
+        others = set(together.tasks).difference(besides)
+        for task in others:
+            task.begun = True  # its thread may just be going on to it
+        self._release(others)
 
     # --- in transactions ---------------------------------------------------------------------------
 
@@ -462,7 +473,7 @@ class Executor:
         there = [task for task in together.tasks if task.key in standing]
         for task in together.tasks:
             if task.key not in standing:  # changed, gone, or just being edited: as if never claimed
-                outcome = released(task.lease.binding.handler, task.attempt)
+                outcome = released(task.lease.binding.handler, task.attempt, begun=task.begun)
                 together.results.append(Result(task, outcome, 0.0))
         batched = together.tasks[0].lease.binding.handler.batch > 1
         groups = [there] if batched and there else [[task] for task in there]
@@ -470,6 +481,8 @@ class Executor:
             if at and monotonic() > until:
                 _leave(together, there[at:])
                 return
+            if together.is_taken:
+                raise TimedOut
             self._run_within(together, transaction, tasks, [standing[task.key] for task in tasks])
 
     def _run_within(

@@ -9,6 +9,9 @@ a margin, by this process's monotonic clock. After that (the process was stopped
 is started until a beat is answered. A beat that finds the worker declared dead ends all its leases: what runs
 is cancelled, and the worker registers anew under another id. A claim may find that first (`deny`): it asks, too.
 
+A beat is not waited for until it is on the disk, or on a standby: where commits stall, no worker is dead. Death is
+declared by a commit that is waited for, and what was registered is on the disk before any claim that names it.
+
 On failure: a broken connection is opened again with growing delays, and the lock taken again. Until then
 others may have seen the lock free and swept the worker; the next beat tells.
 """
@@ -114,6 +117,7 @@ class Heartbeat:
 
     def _enter(self, connection: psycopg.Connection[object]) -> None:
         """Take part in the fleet on a new session: register, or beat at once; lock."""
+        connection.execute("set synchronous_commit = off")
         if self.worker is None:
             self._register(connection)
         elif not self._beat(connection):

@@ -54,8 +54,8 @@ class Task:
         visit: the id of the first attempt's lease: new for each visit of a row to a status.
         age: seconds from the first attempt's beginning to this claim.
         retaken: it has a row in `poller.attempt`.
-        crashed: its last attempt ended with its worker: it goes into no batch.
-        isolated: it may have killed its worker, more than once: the only such in its worker.
+        begun: its handler was called under this lease, and may have made the visit known elsewhere.
+        company: of how many rows one may have killed their worker, if it is a suspect; else 0.
         refusal: why it could not be shown as in work (a handler's `during`), if so: the attempt has failed
             before it began, and the row stands as it was.
     """
@@ -67,8 +67,8 @@ class Task:
     visit: str = ""
     age: float = 0.0
     retaken: bool = False
-    crashed: bool = False
-    isolated: bool = False
+    begun: bool = False
+    company: int = 0
     refusal: str | None = None
 
 

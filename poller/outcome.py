@@ -83,10 +83,22 @@ class TimedOut(Exception):  # noqa: N818 - named as the contract names it
 
 
 class Crashed(Exception):  # noqa: N818 - what happened to the worker
-    """The worker that held the row died before the attempt ended; `times` in a row, this one included."""
+    """The worker that held the row died before the attempt ended.
 
-    def __init__(self, reason: str, times: int = 1) -> None:
+    Attributes:
+        times: in a row, this one included.
+        company: of how many rows one may have killed the worker, this one among them.
+        alone: there was no other, now or the last time.
+        suspected: the row was a suspect already.
+    """
+
+    def __init__(
+        self, reason: str, times: int = 1, company: int = 1, *, alone: bool = True, suspected: bool = False
+    ) -> None:
         self.times = times
+        self.company = company
+        self.alone = alone
+        self.suspected = suspected
         super().__init__(reason)
 
 
@@ -121,7 +133,8 @@ class Outcome:
         attempt: how many attempts are counted once this is settled.
         error: one line that says what went wrong.
         crashed: the attempt ended with its worker, so that this row may be what killed it.
-        isolate: the next attempt must be the only suspect in its worker.
+        company: how many rows may have done that; the next lease of such holds at most half of them.
+        begun: the handler was called though the row is given back: the visit must be remembered.
     """
 
     verdict: Verdict
@@ -131,7 +144,8 @@ class Outcome:
     attempt: int = 1
     error: str | None = None
     crashed: bool = False
-    isolate: bool = False
+    company: int = 0
+    begun: bool = False
 
 
 def of_answer(handler: Handler, answer: object, attempt: int, age: float = 0.0) -> Outcome:
@@ -186,9 +200,15 @@ def _by_policy(handler: Handler, error: BaseException, attempt: int, age: float)
     return _failed(handler, describe(error), attempt, delay)
 
 
-def released(handler: Handler, attempt: int) -> Outcome:
-    """Return the outcome of a row that is given back before its attempt began."""
-    return Outcome(Verdict.RELEASED, to=handler.restored, attempt=attempt - 1)
+def released(handler: Handler, attempt: int, *, begun: bool = False) -> Outcome:
+    """Return the outcome of a row that is given back as if it had never been claimed.
+
+    Args:
+        handler: what it was claimed for.
+        attempt: the number of the attempt that is not counted.
+        begun: the handler was called, and what it did is undone: it is to see the same visit again.
+    """
+    return Outcome(Verdict.RELEASED, to=handler.restored, attempt=attempt - 1, begun=begun)
 
 
 def not_shown(handler: Handler, reason: str, attempt: int, age: float = 0.0) -> Outcome:
@@ -200,12 +220,22 @@ def not_shown(handler: Handler, reason: str, attempt: int, age: float = 0.0) -> 
 
 
 def _after_crash(handler: Handler, error: Crashed, attempt: int, age: float) -> Outcome:
-    """The first crash proves little: try again at once. From the second on, wait and run apart."""
-    first = error.times == 1
+    """A crash in company proves little of a row: it costs one attempt at most, and never the last one.
+
+    A row that was alone pays for each, and waits from the second on: the first may be a person's kill -9. So does a run
+    of a job in company: it has begun, and half of it may be done.
+    """
     last = handler.policy.is_last(attempt, age)
-    delay = None if last else 0.0 if first else handler.policy.delay(error, attempt, age) or 0.0
-    isolate = not first or handler.policy.is_last(attempt + 1, age)
-    return _failed(handler, describe(error), attempt, delay, crashed=True, isolate=isolate)
+    spared = not error.alone and (error.suspected or last) and handler.name is None
+    delay: float | None = 0.0
+    if spared:
+        attempt -= 1
+    elif last:
+        delay = None
+    elif error.alone and error.times > 1:
+        delay = handler.policy.delay(error, attempt, age) or 0.0
+    company = error.company if error.times > 1 else max(2, error.company)
+    return _failed(handler, describe(error), attempt, delay, crashed=True, company=company)
 
 
 def _failed(  # noqa: PLR0913 - the fields of one outcome
@@ -215,7 +245,7 @@ def _failed(  # noqa: PLR0913 - the fields of one outcome
     delay: float | None,
     *,
     crashed: bool = False,
-    isolate: bool = False,
+    company: int = 0,
 ) -> Outcome:
     """Return a failed attempt's outcome: another one after `delay`, or none if that is None."""
     if delay is not None:
@@ -231,7 +261,7 @@ def _failed(  # noqa: PLR0913 - the fields of one outcome
         attempt=attempt,
         error=error,
         crashed=crashed,
-        isolate=isolate,
+        company=company,
     )
 
 

@@ -1,7 +1,7 @@
 """Results that could not be written with the others: they wait here, behind those, and are tried apart.
 
 The model. What an error means is found out by asking, not by its class: a trigger of the user's may raise any.
-Does the connection live? Can outcomes of this handler be written at all (`Store.trial`)? Does the half without
+Does the connection live? Can outcomes of this handler be written at all (`Store.rehearse`)? Does the half without
 this row go through?
 
     the connection is gone                    all is kept, and tried again on another one
@@ -251,7 +251,7 @@ class Postponed:
         """Return why outcomes of a handler cannot be written at all; None if they can."""
         binding, columns, _ = part.form
         try:
-            self._store.trial(binding, columns)
+            self._store.rehearse(binding, columns)
         except errors.Error as error:
             if not self._store.link.lives():
                 raise

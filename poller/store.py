@@ -46,12 +46,14 @@ class Deaths:
         claims: the dead hold leases.
         strangers: workers of other supervisors live, whose deaths are seen in no other way.
         lapse_in: seconds until the next heartbeat lapses, unless that worker beats; below 0 if one has.
+        clock: the database's, in seconds.
     """
 
     silent: list[int]
     claims: bool
     strangers: bool
     lapse_in: float
+    clock: float
 
     @property
     def lapsed(self) -> bool:
@@ -72,7 +74,17 @@ class Fleet:
 
 @dataclass(frozen=True, slots=True)
 class DeadClaim:
-    """One row that was in flight when its worker died."""
+    """One row that was in flight when its worker died.
+
+    Attributes:
+        attempt: how many attempts are counted.
+        crashes: how many of them, in a row, ended with their worker.
+        company: of how many rows it was a suspect already, or 0.
+        beside: how many rows there were that may have killed the worker, this one included.
+        alone: there was no other row in that worker.
+        age: seconds since the first attempt began.
+        seconds: since this one was claimed.
+    """
 
     lease: str
     worker: int
@@ -80,6 +92,9 @@ class DeadClaim:
     key: str
     attempt: int
     crashes: int
+    company: int
+    beside: int
+    alone: bool
     age: float
     seconds: float
 
@@ -243,29 +258,45 @@ class Store:
             tasks = [Task(lease, row[0], row) for row in rows]
         return Claimed(tasks, last, full, size)
 
-    def claim_retries(
-        self, binding: Binding, worker: int, limit: int, *, isolated: bool, careful: bool = False
+    def claim_retries(  # noqa: PLR0913 - the parts of one question
+        self,
+        binding: Binding,
+        worker: int,
+        limit: int,
+        *,
+        suspects: int | None = None,
+        single_waits: float | None = 0.0,
+        careful: bool = False,
     ) -> Claimed:
-        """Claim up to `limit` rows whose next attempt is due, each under a lease of its own.
+        """Claim rows whose next attempt is due: suspects of one company, under one lease; or others, one to a lease.
 
-        At most one of them is isolated, and none unless `isolated` is true.
+        Args:
+            binding: their handler.
+            worker: who claims.
+            limit: how many others at most.
+            suspects: how many suspects at most; by default as many.
+            single_waits: for how many seconds a suspect that has crashed alone must have been due; None: none is taken.
+            careful: as for `claim`.
 
         Raises:
             DeclaredDeadError: the worker may not claim any more.
         """
+        suspects = limit if suspects is None else suspects
         connection = self.link.connection
         with connection.transaction():
-            room = self._room(binding, limit)
+            room = self._room(binding, max(limit, suspects))
             if room.rows <= 0:
                 return room.none
-            asked = binding.asked(room.rows) | {"isolated": isolated, "waiting_hold": False}
+            suspected = {"suspects": min(suspects, room.rows), "single_waits": single_waits}
+            others = {"others": min(limit, room.rows)}
+            asked = binding.asked(room.rows) | suspected | others | {"waiting_hold": False}
             question = binding.claim("retries", keys_only=careful)
             answer = fetch(connection, question, asked, users=not binding.handler.is_job)
             found = {row[0]: row for row in answer.rows}
             if not found:
                 return NOBODYS_TURN if binding.handler.per_key else NOTHING
-            size, full = answer.own(-2) / len(found), answer.own(-1) or len(found) == room.rows
-            took = {"handler": binding.id, "worker": worker, "keys": array(found)}
+            size, is_cut = answer.own(-2) / len(found), answer.own(-1)
+            took = suspected | others | {"handler": binding.id, "worker": worker, "keys": array(found)}
             taken = {each[0]: each[1:] for each in connection.execute(statement("retake"), took)}
             if not taken:
                 self._require_alive(worker)
@@ -275,22 +306,26 @@ class Store:
             reach("retry taken")
         reach("retry committed")
         clock = monotonic()
+        leases = {
+            lease: Lease(str(lease), worker, binding, now, clock, begin_by)
+            for lease, *_, now in taken.values()
+        }
         tried = [(row, *taken[row[0]]) for row in rows]
         tasks = [
             Task(
-                Lease(str(lease), worker, binding, now, clock, begin_by),
+                leases[lease],
                 row[0],
                 row,
                 attempt=attempt + 1,
                 visit=str(visit),
                 age=age,
                 retaken=True,
-                crashed=crashed,
-                isolated=apart,
+                company=company,
                 refusal=refusals.get(row[0]),
             )
-            for row, lease, attempt, crashed, apart, visit, age, now in tried
+            for row, lease, attempt, company, visit, age, _ in tried
         ]
+        full = is_cut or len(found) > len(taken) or len(found) >= others["others"]
         return Claimed(tasks, full=full, size=size)
 
     def _require_alive(self, worker: int) -> None:
@@ -478,7 +513,7 @@ class Store:
             became[place - 1] = result
         return became
 
-    def trial(self, binding: Binding, columns: tuple[str, ...] = ()) -> None:
+    def rehearse(self, binding: Binding, columns: tuple[str, ...] = ()) -> None:
         """Find out whether outcomes of a handler can be written at all now; nothing is.
 
         The settle is run without rows, so that what Postgres refuses is not about a row: a column or a table that
@@ -495,7 +530,7 @@ class Store:
         connection = self.link.connection
         with connection.transaction(force_rollback=True):
             connection.execute(binding.settle(columns), self._outcomes(binding, columns, ()))
-            connection.execute(statement("trial"), {"handler": binding.id})
+            connection.execute(statement("rehearsal"), {"handler": binding.id})
 
     def who_locks(self, task: Task) -> str | None:
         """Name the session that holds the lock of a task's row, or of its whole table; None if that is not known."""
@@ -554,8 +589,9 @@ class Store:
             "attempt": array(each.outcome.attempt for each in outcomes),
             "error": array(each.outcome.error for each in outcomes),
             "crashed": array(each.outcome.crashed for each in outcomes),
-            "isolated": array(each.outcome.isolate for each in outcomes),
+            "company": numbers(each.outcome.company for each in outcomes),
             "retaken": array(each.task.retaken for each in outcomes),
+            "begun": array(each.outcome.begun for each in outcomes),
         }
         for at, name in enumerate(columns):
             column_type = binding.table.columns[name].type
@@ -609,6 +645,10 @@ class Store:
         asked = {"silent": array(silent), "lapsed": lapsed}
         return self.link.connection.execute(statement("declare_dead"), asked).fetchall()
 
+    def probe(self) -> None:
+        """Write something that changes nothing, and wait until it is committed."""
+        self.link.connection.execute(statement("probe"))
+
     def end_sessions(self, supervisor: UUID, pid: int) -> None:
         """End what sessions a dead worker's process still has, and with them their locks."""
         if not is_pooled(self.link.connection):
@@ -620,10 +660,9 @@ class Store:
         asked = {"supervisor": supervisor, "pid": pid}
         self.link.connection.execute(statement("declare_child_dead"), asked)
 
-    def dead_claims(self, handlers: Iterable[int], limit: int) -> list[DeadClaim]:
-        """Return the rows of up to `limit` leases of dead workers, of these handlers only."""
-        asked = {"handlers": array(handlers), "limit": limit}
-        rows = self.link.connection.execute(statement("dead_claims"), asked)
+    def dead_claims(self, handlers: Iterable[int]) -> list[DeadClaim]:
+        """Return the rows of these handlers that one dead worker held; none if there is no such worker."""
+        rows = self.link.connection.execute(statement("dead_claims"), {"handlers": array(handlers)})
         return [DeadClaim(*row) for row in rows]
 
     # --- looking on -------------------------------------------------------------------------------

@@ -248,7 +248,8 @@ class Site:
         if self._sweeping.is_alive():
             return
         try:
-            self._sweeper.run_once()
+            while self._sweeper.run_once() == 0.0:  # one dead worker a round
+                pass
         except psycopg.Error as error:
             problem(f"the last sweep failed: {str(error).splitlines()[0]}; another supervisor will sweep")
 

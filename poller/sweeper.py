@@ -5,18 +5,28 @@ twice with a moment between (a worker whose connection broke takes its lock agai
 heartbeat has lapsed; or when its own supervisor saw it end. While there are no other workers than those of its
 own supervisor, and it would hear of others (`listener`), it looks seldom.
 
+A heartbeat that has lapsed proves nothing where no worker could beat: after an outage, while the server or its commits
+stand still, when its clock was set. So it counts only for a sweeper that has been connected, and answered quickly, for a
+while, and whose own write is quick at that moment.
+
 Death is declared by one conditional UPDATE, after which that worker cannot beat, and what sessions it still has are
 ended, so that it holds no lock. Then its claims are settled through the same gate as any result, with the outcome
 *crashed*: the attempt counts, the retry policy decides, the fence and compare-and-set hold.
 
+Any of the rows that a worker held may have killed it. They are suspects: claimed again in leases of half as many
+(`sql/retake.sql`), until the one that kills its worker is alone. See `outcome` for what that costs them.
+
 What may be trusted: nothing that was read before. A claim that was settled meanwhile is found gone by its
 fence. Handlers that this process does not know are left to a process that does (rolling deploys).
+
+On failure: where the rows of one handler cannot be settled (its table is locked, say), that handler is left out for a
+while, and the others go on.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import defaultdict, deque
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -32,15 +42,14 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from poller.binding import Binding
-    from poller.store import DeadClaim, Store
+    from poller.store import DeadClaim, Deaths, Store
 
 PERIOD = 0.7  # seconds between two looks: with SECOND_LOOK, a death is found within a second
 SELDOM = 10.0  # if there is nobody whose death could be seen by that alone
 SECOND_LOOK = 0.25
-LEASES = 20  # settled in one round
-PATIENCE = (
-    BACKOFF_MOST + 1.0
-)  # seconds of connection before a lapsed heartbeat counts: others come back meanwhile
+SLOW = 1.0  # seconds for an answer, or by which the two clocks move apart: others could not beat either
+PATIENCE = BACKOFF_MOST + 1.0  # seconds in which others come back, before a lapsed heartbeat counts
+LEFT_OUT = 5.0  # seconds for which a handler is left out whose rows could not be settled
 
 
 class Sweeper:
@@ -63,19 +72,20 @@ class Sweeper:
         self._store = store
         self._supervisor = supervisor
         self._hears = hears
-        self._settler = Settler(store)
         self._bindings = {binding.id: binding for binding in bindings}
+        self._left_out: dict[int, float] = {}
         self._connected: object = None
-        self._connected_at = 0.0
+        self._steady_since = 0.0
+        self._clocks: float | None = None
         self._children: deque[int] = deque()
 
     def run_once(self) -> float:
-        """Declare the dead, and settle some of what they held. Returns the seconds to the next round."""
+        """Declare the dead, and settle what one of them held. Returns the seconds to the next round."""
         self._declare_children()
         hears = self._hears()  # before the look: who comes after it is heard of
-        deaths = self._store.deaths(self._bindings, self._supervisor)
+        deaths = self._deaths()
         if deaths.silent or deaths.lapsed:
-            self._declare(deaths.silent)
+            self._declare(deaths.silent, lapsed=deaths.lapsed)
         elif not deaths.claims:
             return PERIOD if deaths.strangers or not hears else max(PERIOD, min(SELDOM, deaths.lapse_in))
         return 0.0 if self.sweep() else PERIOD
@@ -97,45 +107,80 @@ class Sweeper:
         self._store.link.close()
 
     def sweep(self) -> int:
-        """Settle a bounded number of leases of the dead; return how many rows that were."""
-        dead = self._store.dead_claims(self._bindings, LEASES)
+        """Settle what one dead worker held; return how many rows that were."""
+        dead = self._store.dead_claims(self._known())
         reach("sweep looked")
+        of_handler: dict[int, list[Result]] = defaultdict(list)
         for each in dead:
-            self._settler.report([_crashed(self._bindings[each.handler_id], each)])
-        self._settler.flush()
+            of_handler[each.handler_id].append(_crashed(self._bindings[each.handler_id], each))
+        for handler, results in of_handler.items():
+            self._settle(handler, results)
         reach("sweep settled")
         if dead:
             event(f"took back {len(dead)} rows from dead workers")
             self._store.wake()
         return len(dead)
 
-    def _declare(self, silent: list[int]) -> None:
+    def _known(self) -> list[int]:
+        """Return the handlers whose rows are settled here, less those that are left out for now."""
+        now = monotonic()
+        return [each for each in self._bindings if self._left_out.get(each, 0.0) <= now]
+
+    def _settle(self, handler: int, results: list[Result]) -> None:
+        """Settle rows of one handler; leave it out for a while if that fails and the connection lives."""
+        settler = Settler(self._store)
+        settler.report(results)
+        settler.flush()
+        if settler.pending:  # and was told why; what waits is read again then
+            self._left_out[handler] = monotonic() + LEFT_OUT
+
+    def _deaths(self) -> Deaths:
+        """Look for deaths, and take note if that was slow, or if the database's clock was set meanwhile."""
+        connection, began = self._store.link.connection, monotonic()
+        deaths = self._store.deaths(self._known(), self._supervisor)
+        now = monotonic()
+        clocks, before = deaths.clock - now, self._clocks
+        self._clocks = clocks
+        is_steady = now - began < SLOW and before is not None and abs(clocks - before) < SLOW
+        if connection is not self._connected or not is_steady:
+            self._connected, self._steady_since = connection, now
+        return deaths
+
+    def _declare(self, silent: list[int], *, lapsed: bool) -> None:
         """Declare dead those who are silent still after a moment, and those whose heartbeat has lapsed."""
         if silent:
             threading.Event().wait(SECOND_LOOK)
-        for worker, supervisor, host, pid, lapsed in self._store.declare_dead(
-            silent, lapsed=self._is_settled_in()
+        for worker, supervisor, host, pid, has_lapsed in self._store.declare_dead(
+            silent, lapsed=lapsed and self._believes_heartbeats()
         ):
-            how = "its heartbeat lapsed" if lapsed else "its connection ended"
+            how = "its heartbeat lapsed" if has_lapsed else "its connection ended"
             problem(f"worker {worker} is dead: {how}", host=host, pid=pid)
             self._store.end_sessions(supervisor, pid)
         reach("sweep declared")
 
-    def _is_settled_in(self) -> bool:
-        """Tell whether this process has been connected for long enough to judge others' heartbeats.
-
-        After an outage all heartbeats have lapsed; whoever reconnects first must not sweep the rest.
-        """
-        connection = self._store.link.connection
-        if connection is not self._connected:
-            self._connected, self._connected_at = connection, monotonic()
-        return monotonic() - self._connected_at > PATIENCE
+    def _believes_heartbeats(self) -> bool:
+        """Tell whether others could have beaten: for a while all was quick, and a write is so now."""
+        if monotonic() - self._steady_since <= PATIENCE:
+            return False
+        began = monotonic()
+        self._store.probe()
+        if monotonic() - began < SLOW:
+            return True
+        self._steady_since = monotonic()
+        return False
 
 
 def _crashed(binding: Binding, dead: DeadClaim) -> Result:
     """Return the result of an attempt that ended with its worker."""
     attempt = dead.attempt + 1
-    error = Crashed("the worker died while it held the row", times=dead.crashes + 1)
+    alone = dead.alone or dead.company == 1
+    error = Crashed(
+        "the worker died while it held the row",
+        times=dead.crashes + 1,
+        company=1 if alone else dead.beside,
+        alone=alone,
+        suspected=dead.company > 0,
+    )
     outcome = of_error(binding.handler, error, attempt, dead.age)
     lease = Lease(dead.lease, dead.worker, binding, claimed_at=None, clock=0.0)
     task = Task(lease, dead.key, (), attempt=attempt, retaken=True)

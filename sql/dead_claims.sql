@@ -1,17 +1,29 @@
--- Purpose  Fetch leases whose worker is dead, with what is remembered of their rows, for the sweeper to settle.
+-- Purpose  Fetch all that one dead worker held, with what is remembered of the rows, for the sweeper to settle: of the
+--          worker whose oldest lease is the oldest.
 -- Locks    none: the settling fences itself.
--- Fence    none: what is read here may be settled by another in the meantime; settle.sql finds out.
+-- Fence    none: what is read here may be settled by another in the meantime; settle.sql finds out. So `held` was noted
+--          when the worker was declared dead: others may have taken back most of it.
 -- Index    claim_worker; attempt's primary key.
+with dead as materialized (
+    select w.id,
+           greatest(w.held, (select sum(cardinality(c.keys)) from poller.claim as c where c.worker_id = w.id)) as held
+      from poller.worker as w
+      join poller.claim as c on c.worker_id = w.id
+     where w.died_at is not null and c.handler_id = any(%(handlers)s::integer[])
+     order by c.claimed_at
+     limit 1
+)
 select c.lease::text, c.worker_id, c.handler_id, k.key,
        coalesce(a.attempt, 0) as attempt,
        coalesce(a.crashes, 0) as crashes,
-       extract(epoch from poller.now() - coalesce(a.first_at, c.claimed_at))::float8 as age,
-       extract(epoch from poller.now() - c.claimed_at)::float8 as seconds
-  from (select c.* from poller.claim as c
-          join poller.worker as w on w.id = c.worker_id
-         where w.died_at is not null and c.handler_id = any(%(handlers)s::integer[])
-         order by c.claimed_at
-         limit %(limit)s) as c
+       coalesce(a.company, 0) as company,
+       case when a.company > 0 then cardinality(c.keys) else dead.held end as beside,
+       dead.held = 1 as alone,
+       extract(epoch from c.asked_at - coalesce(a.first_at, c.claimed_at))::float8 as age,
+       extract(epoch from c.asked_at - c.claimed_at)::float8 as seconds
+  from dead
+  join (select c.*, poller.now() as asked_at from poller.claim as c
+         where c.handler_id = any(%(handlers)s::integer[])) as c on c.worker_id = dead.id
  cross join unnest(c.keys) as k (key)
   left join poller.attempt as a on a.handler_id = c.handler_id and a.key = k.key
  order by c.lease, k.key

@@ -16,4 +16,5 @@ select array(select c.id from candidate as c
        exists (select from poller.worker as w
                 where w.died_at is null and w.supervisor is distinct from %(supervisor)s::uuid) as strangers,
        coalesce((select extract(epoch from min(w.heartbeat_at + w.lease) - poller.now())::float8
-                   from poller.worker as w where w.died_at is null), 'infinity') as lapse_in
+                   from poller.worker as w where w.died_at is null), 'infinity') as lapse_in,
+       extract(epoch from poller.now())::float8 as clock

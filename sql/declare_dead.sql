@@ -11,7 +11,8 @@ with named as materialized (
        and pg_try_advisory_xact_lock(hashtextextended('poller worker ' || s.worker_id, 0))
 )
 update poller.worker
-   set died_at = poller.now()
+   set died_at = poller.now(),
+       held = (select sum(cardinality(c.keys)) from poller.claim as c where c.worker_id = worker.id)
  where died_at is null
    and (id in (select id from named)
         or %(lapsed)s and heartbeat_at + lease < poller.now())

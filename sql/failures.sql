@@ -9,6 +9,7 @@ select h.table_name, h.status, a.key, a.attempt, a.error,
   join poller.handler as h on h.id = a.handler_id
  where a.handler_id = any(%(handlers)s::integer[])
    and a.state <> 'snoozed'
+   and a.error is not null  -- else it was given back after its handler ran, and only its visit is remembered
    and (%(keys)s::text[] is null or a.key = any(%(keys)s::text[]))
  order by h.table_name, h.status, parked desc, a.next_at, a.key
  limit %(limit)s

@@ -8,5 +8,7 @@ with gone as (
      where w.id = %(worker)s and not exists (select from poller.claim as c where c.worker_id = w.id)
     returning id
 )
-update poller.worker set died_at = poller.now()
+update poller.worker
+   set died_at = poller.now(),
+       held = (select sum(cardinality(c.keys)) from poller.claim as c where c.worker_id = worker.id)
  where id = %(worker)s and died_at is null and id not in (select id from gone)

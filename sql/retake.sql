@@ -1,5 +1,6 @@
--- Purpose  Write a lease for each row that claim_retries.sql locked, and read how often it was tried.
---          One row to a lease: what was in flight when a worker died is retried alone.
+-- Purpose  Write leases for rows that claim_retries.sql locked, and read how often they were tried. Suspects (rows whose
+--          worker died under them) come first: one lease for half as many as the company was in which they are suspected.
+--          Other rows are retried alone: one row to a lease.
 -- Locks    poller.claim: new rows. poller.worker: key share, through the foreign key.
 -- Fence    as in poller.take: a snapshot newer than the row's lock. A row that another worker has claimed,
 --          settled or failed again since the first look is left out, and the count read here is the last. Nothing is
@@ -7,19 +8,31 @@
 -- Plans    nothing is joined: of arrays and steps no planner knows the size, and it takes nested loops then.
 -- Index    the primary key of poller.attempt; claim_handler.
 with due as materialized (
-    select gen_random_uuid() as lease, a.key, a.attempt, a.crashes > 0 as crashed, a.isolated, a.visit,
+    select a.key, a.attempt, a.company, a.visit, a.next_at,
            extract(epoch from poller.now() - a.first_at)::float8 as age
       from poller.attempt as a
      where a.handler_id = %(handler)s
        and a.key = any(%(keys)s::text[])
        and a.state <> 'parked'
        and a.next_at <= poller.now()
+       and (a.company = 0 or %(suspects)s > 0)
        and a.key not in (
              select k.key from poller.claim as c, unnest(c.keys) as k (key)
               where c.handler_id = %(handler)s)
        and exists (select from poller.worker as w where w.id = %(worker)s and w.died_at is null)
+), shared as materialized (
+    select gen_random_uuid() as lease, max(due.company) as company,
+           case when max(due.company) = 0 then %(others)s::integer
+                else least(%(suspects)s::integer, greatest(1, max(due.company) / 2)) end as most
+      from due
+), chosen as materialized (
+    select case when due.company = 0 then gen_random_uuid() else (select shared.lease from shared) end as lease, due.*
+      from due
+     where due.company = (select shared.company from shared)
+     order by due.next_at
+     limit (select shared.most from shared)
 ), claim as (
     insert into poller.claim (lease, handler_id, worker_id, keys)
-    select due.lease, %(handler)s, %(worker)s, array[due.key] from due
+    select c.lease, %(handler)s, %(worker)s, array_agg(c.key) from chosen as c group by c.lease
 )
-select due.key, due.lease, due.attempt, due.crashed, due.isolated, due.visit, due.age, poller.now() from due
+select c.key, c.lease, c.attempt, c.company, c.visit, c.age, poller.now() from chosen as c

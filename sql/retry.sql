@@ -14,7 +14,7 @@ with chosen as materialized (
        for update skip locked
 )
 update poller.attempt as a
-   set state = 'waiting', attempt = 0, crashes = 0, isolated = false,
+   set state = 'waiting', attempt = 0, crashes = 0, company = 0,
        next_at = poller.now(), first_at = poller.now(), changed_at = poller.now()
   from chosen
  where a.handler_id = chosen.handler_id and a.key = chosen.key

@@ -1,6 +1,7 @@
 -- Purpose  Settle what a session of poller's relies on, whatever the role's or the database's defaults are.
 -- Locks    none.  Fence  none.  Index  none.
 -- A key's text must be the same in every session, hence the output formats (Postgres docs, 20.11.2).
+-- What a server does not know is left out: transaction_timeout came with Postgres 17.
 -- READ COMMITTED: under REPEATABLE READ, SKIP LOCKED raises 40001 for a row that changed since the snapshot.
 select set_config('timezone', 'UTC', false),
        set_config('datestyle', 'ISO, YMD', false),
@@ -15,4 +16,6 @@ select set_config('timezone', 'UTC', false),
        set_config('tcp_keepalives_interval', '5', false),
        set_config('tcp_keepalives_count', '3', false),
        set_config('tcp_user_timeout', '15000', false),
-       set_config('poller.quiet', 'on', false)
+       set_config('poller.quiet', 'on', false),
+       (select count(set_config(s.name, '0', false)) from pg_settings as s
+         where s.name in ('idle_session_timeout', 'transaction_timeout'))

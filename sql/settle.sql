@@ -28,10 +28,10 @@ with clock as materialized (
 ), kind as materialized (
     select *
       from unnest(%(verdict)s::text[], %(to_status)s::text[], %(delay)s::float8[], %(attempt)s::integer[],
-                  %(error)s::text[], %(crashed)s::boolean[], %(isolated)s::boolean[],
-                  %(retaken)s::boolean[])
+                  %(error)s::text[], %(crashed)s::boolean[], %(company)s::integer[],
+                  %(retaken)s::boolean[], %(begun)s::boolean[])
            with ordinality
-        as kind (verdict, to_status, delay, attempt, error, crashed, isolated, retaken, kind_no)
+        as kind (verdict, to_status, delay, attempt, error, crashed, company, retaken, begun, kind_no)
 ), told as materialized (
     select (%(leases)s::uuid[])[o.lease_no] as lease, (%(workers)s::integer[])[o.lease_no] as worker_id, o.*
       from unnest(%(key)s::text[], %(lease_no)s::integer[], %(kind_no)s::integer[], %(seconds)s::real[]
@@ -40,7 +40,7 @@ with clock as materialized (
         as o (poller_key, lease_no, kind_no, seconds {value_names}, place)
 ), outcome as materialized (
     select o.*, kind.verdict, kind.to_status, kind.delay, kind.attempt, kind.error, kind.crashed,
-           kind.isolated, kind.retaken,
+           kind.company, kind.retaken, kind.begun,
            (o.lease, o.poller_key) in (select h.lease, unnest(h.keys) from held as h) as is_held
       from told as o
       join kind using (kind_no)
@@ -81,20 +81,21 @@ with clock as materialized (
      where o.is_held
 ), troubled as (
     insert into poller.attempt as a
-           (handler_id, key, state, attempt, crashes, isolated, next_at, error, visit, first_at)
+           (handler_id, key, state, attempt, crashes, company, next_at, error, visit, first_at)
     select %(handler)s, s.poller_key,
-           case s.result when 'retrying' then 'waiting' else s.result end,
-           s.attempt, s.crashed::integer, s.isolated,
+           case when s.result in ('retrying', 'released') then 'waiting' else s.result end,
+           s.attempt, s.crashed::integer, s.company,
            (select now from clock) + make_interval(secs => coalesce(s.delay, 0)),
            s.error, s.lease, (select now from clock) - make_interval(secs => s.seconds)
       from settled as s
      where s.result in ('retrying', 'snoozed', 'parked')
+        or s.result = 'released' and s.begun and not s.retaken  -- for its visit's sake: its handler knows that
      order by s.poller_key
         on conflict (handler_id, key) do update
        set state = excluded.state,
            attempt = excluded.attempt,
            crashes = case when excluded.crashes > 0 then a.crashes + 1 else 0 end,
-           isolated = excluded.isolated,
+           company = excluded.company,
            next_at = excluded.next_at,
            error = coalesce(excluded.error, a.error),
            changed_at = (select now from clock)

@@ -76,8 +76,8 @@ def trouble(
     """Put a row in trouble."""
     db.execute(
         "insert into poller.attempt"
-        " (handler_id, key, state, attempt, crashes, isolated, next_at, error, visit)"
-        " values (%s, %s, %s, %s, 1, true, now() + interval '1 hour', %s, %s)",
+        " (handler_id, key, state, attempt, crashes, company, next_at, error, visit)"
+        " values (%s, %s, %s, %s, 1, 1, now() + interval '1 hour', %s, %s)",
         [handler, key, state, attempt, f"error of {key}", uuid.uuid4()],
     )
 

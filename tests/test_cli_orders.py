@@ -82,7 +82,7 @@ def test_retry_puts_back_what_the_selector_names(
     assert here.run("retry", *arguments).returncode == 0
 
     assert {key for key, state in attempts(db).items() if state == ("waiting", 0, True)} == back
-    assert value(db, "select count(*) from poller.attempt where crashes > 0 or isolated") == 5 - len(back)
+    assert value(db, "select count(*) from poller.attempt where crashes > 0 or company > 0") == 5 - len(back)
 
 
 def test_retry_takes_keys_with_any_characters(here: InProcess, db: psycopg.Connection[Any]) -> None:

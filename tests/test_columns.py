@@ -347,7 +347,7 @@ CLASHES = [
     "attempt",
     "state",
     "crashes",
-    "isolated",
+    "company",
     "next_at",
     "error",
     "visit",

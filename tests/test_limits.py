@@ -52,7 +52,7 @@ def claim(worker: Worker, limit: int = 100) -> Claimed:
 
 def retry(worker: Worker, limit: int = 100) -> Claimed:
     """Claim rows whose next attempt is due."""
-    return worker.store.claim_retries(worker.binding, worker.id, limit, isolated=True)
+    return worker.store.claim_retries(worker.binding, worker.id, limit)
 
 
 def keys(claimed: Claimed) -> list[int]:

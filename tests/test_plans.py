@@ -117,8 +117,8 @@ def _park(db: psycopg.Connection[Any], binding: Binding) -> None:
         f" select i, 'pending', i from generate_series({-PARKED}, -1) i"
     )
     db.execute(
-        "insert into poller.attempt (handler_id, key, state, attempt, isolated, next_at, error, visit, first_at)"  # type: ignore[call-overload]
-        f" select {binding.id}, {row_text}, 'parked', 5, false, now(), 'no', gen_random_uuid(), now()"
+        "insert into poller.attempt (handler_id, key, state, attempt, company, next_at, error, visit, first_at)"  # type: ignore[call-overload]
+        f" select {binding.id}, {row_text}, 'parked', 5, 0, now(), 'no', gen_random_uuid(), now()"
         " from thing t where n < 0"
     )
 
@@ -180,7 +180,7 @@ def _cycle(link: Link, binding: Binding, worker: int, mode: str) -> dict[str, li
     results = [Result(task, outcome, 0.1) for task, outcome in zip(tasks, failed, strict=True)]
     assert store.settle(results) == ["retrying"] * BATCH
     step("settle as failed")
-    again = store.claim_retries(binding, worker, BATCH, isolated=True).tasks
+    again = store.claim_retries(binding, worker, BATCH).tasks
     assert len(again) == BATCH
     step("claim retries")
     moved = Outcome(Verdict.MOVED, to="normal")
@@ -232,8 +232,8 @@ def test_nor_when_leases_and_attempts_were_counted_at_a_bad_moment(
     )
     db.execute("delete from poller.claim where keys <> '{-1}'")
     db.execute(
-        "insert into poller.attempt (handler_id, key, state, attempt, isolated, next_at, error, visit, first_at)"
-        " select %(handler)s, -i, 'parked', 5, false, now(), 'no', gen_random_uuid(), now()"
+        "insert into poller.attempt (handler_id, key, state, attempt, company, next_at, error, visit, first_at)"
+        " select %(handler)s, -i, 'parked', 5, 0, now(), 'no', gen_random_uuid(), now()"
         " from generate_series(1, 1 + %(deleted)s) as i",
         of,
     )

@@ -165,12 +165,12 @@ def test_g2_a_claim_of_retries_with_an_old_snapshot_takes_none_that_is_claimed(
     found: list[Task] = []
 
     def claim() -> None:
-        found.extend(late.store.claim_retries(slow_binding, late.id, 10, isolated=True).tasks)
+        found.extend(late.store.claim_retries(slow_binding, late.id, 10).tasks)
 
     thread = threading.Thread(target=claim)
     thread.start()
     _wait_at_gate(gate)
-    taken = early.store.claim_retries(binding, early.id, 10, isolated=True).tasks
+    taken = early.store.claim_retries(binding, early.id, 10).tasks
     _open(gate)
     thread.join(30)
     assert len(taken) == 3
@@ -216,14 +216,14 @@ def test_g6_a_retry_that_failed_again_meanwhile_is_counted_from_there(
 
     def let_the_other_in_first(**options: Any) -> Any:
         monkeypatch.undo()
-        other = two.store.claim_retries(binding, two.id, 1, isolated=True).tasks
+        other = two.store.claim_retries(binding, two.id, 1).tasks
         assert [task.attempt for task in other] == [2]
         two.fail(other)
         return real(**options)
 
     # The transaction has begun, but its first statement has not: its row lock comes after the other's.
     monkeypatch.setattr(one.link.connection, "cursor", let_the_other_in_first)
-    tasks = one.store.claim_retries(binding, one.id, 1, isolated=True).tasks
+    tasks = one.store.claim_retries(binding, one.id, 1).tasks
     assert [task.attempt for task in tasks] == [3]
 
 
@@ -345,9 +345,7 @@ def test_claims_settles_and_sweeps_never_deadlock(
         try:
             for turn in range(60):
                 tasks = (
-                    worker.claim(7)
-                    if turn % 3
-                    else worker.store.claim_retries(binding, worker.id, 7, isolated=True).tasks
+                    worker.claim(7) if turn % 3 else worker.store.claim_retries(binding, worker.id, 7).tasks
                 )
                 if (turn + seed) % 4 == 0:
                     worker.store.forfeit(task.lease.id for task in tasks)
@@ -381,8 +379,8 @@ def test_g6_two_suspects_are_never_in_one_worker_until_the_first_ones_outcome_is
     with Engine(url, moves("thing"), concurrency=1) as engine:
         db.execute("delete from thing where id = 3")
         db.execute(
-            "insert into poller.attempt (handler_id, key, state, attempt, crashes, isolated, visit)"
-            " select h.id, t.id::text, 'waiting', 2, 2, true, gen_random_uuid()"
+            "insert into poller.attempt (handler_id, key, state, attempt, crashes, company, visit)"
+            " select h.id, t.id::text, 'waiting', 2, 2, 1, gen_random_uuid()"
             " from poller.handler as h, thing as t where h.table_name = 'public.thing'"
         )
         looking = engine._claimer

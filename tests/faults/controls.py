@@ -46,6 +46,7 @@ class Control:
     tests: tuple[str, ...]
 
 
+RECOVERY = "tests/test_recovery.py"
 RACES = "tests/test_races.py"
 CLAIMS = "tests/faults/test_claims.py"
 STATEFUL = "tests/faults/test_stateful.py"
@@ -101,13 +102,6 @@ CONTROLS = (
         "    except BaseException as error:\n        # The question",
         "    except ZeroDivisionError as error:\n        # The question",
         ("tests/test_columns.py", "tests/test_reading.py"),
-    ),
-    Control(
-        "rows of a batch that crashed are tried alone",
-        "poller/executor.py",
-        "if task.crashed or (task.attempt > 1",
-        "if (task.attempt > 1",
-        ("tests/test_batch.py",),
     ),
     Control(
         "fence of an outcome",
@@ -183,18 +177,60 @@ CONTROLS = (
         (RACES, STATEFUL),
     ),
     Control(
-        "suspects run apart",
-        "sql/due_retries.sql",
-        "   and (not a.isolated or a.key = (select key from suspect))\n",
-        "",
-        (RACES,),
+        "suspects are claimed in halves",
+        "sql/retake.sql",
+        "greatest(1, max(due.company) / 2)",
+        "max(due.company)",
+        (RECOVERY, STATEFUL),
     ),
     Control(
-        "one suspect in a worker",
-        "poller/claimer.py",
-        "isolated=not self._isolated,",
-        "isolated=True,",
-        (RACES,),
+        "nothing is claimed beside suspects",
+        "poller/trial.py",
+        "max(0.0, self._until - monotonic()) if self._suspects else 0.0",
+        "0.0",
+        (RECOVERY,),
+    ),
+    Control(
+        "one single in a worker",
+        "poller/trial.py",
+        "        if any(task.company == 1 for task in list(self._suspects)):\n            return None\n",
+        "",
+        (RECOVERY, RACES),
+    ),
+    Control(
+        "a crash in company is never the last attempt",
+        "poller/outcome.py",
+        "(error.suspected or last) and handler.name is None",
+        "error.suspected",
+        (RECOVERY, STATEFUL),
+    ),
+    Control(
+        "a suspect's crash in company is not counted again",
+        "poller/outcome.py",
+        "(error.suspected or last) and handler.name is None",
+        "last",
+        (RECOVERY, STATEFUL),
+    ),
+    Control(
+        "the visit of a row that is given back after its handler ran is remembered",
+        "sql/settle.sql",
+        "        or s.result = 'released' and s.begun and not s.retaken",
+        "        or false",
+        (RECOVERY, STATEFUL),
+    ),
+    Control(
+        "beats wait for no commit",
+        "poller/heartbeat.py",
+        '        connection.execute("set synchronous_commit = off")\n',
+        "",
+        (RECOVERY,),
+    ),
+    Control(
+        "no heartbeat is believed to have lapsed where the clock was set",
+        "poller/sweeper.py",
+        " and abs(clocks - before) < SLOW",
+        "",
+        (RECOVERY,),
     ),
     Control(
         "a dead worker cannot beat",

@@ -6,6 +6,7 @@ Some in the suite; for 10,000 examples: POLLER_EXAMPLES=10000 pytest tests/fault
 from __future__ import annotations
 
 import os
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -42,8 +43,27 @@ class Model:
     status: str = "pending"
     attempts: int = 0
     trouble: str | None = None  # waiting or parked
+    visit: str | None = None  # the lease of the attempt that brought the trouble
+    crashes: int = 0  # in a row
+    company: int = 0  # of how many rows one killed their worker
     lease: str | None = None
     moves: int = 0
+
+    def settle(self, trouble: str | None, lease: str) -> None:
+        """Begin, keep or end the trouble."""
+        self.visit = (self.visit or lease) if trouble else None
+        self.trouble, self.crashes, self.company = trouble, 0, 0
+
+    def crash(self, held: int, of_lease: int) -> None:
+        """End an attempt with its worker, which held so many rows, so many of them under the same lease."""
+        assert self.lease is not None
+        crashes, company, suspected = self.crashes + 1, self.company, self.company > 0
+        alone, last = held == 1 or company == 1, self.attempts + 1 >= ATTEMPTS
+        spared = not alone and (suspected or last)
+        self.settle("parked" if last and not spared else "waiting", self.lease)
+        self.attempts += not spared
+        company = 1 if alone else of_lease if suspected else held
+        self.crashes, self.company = crashes, company if crashes > 1 else max(2, company)
 
 
 @dataclass
@@ -73,6 +93,7 @@ class Machine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if hasattr(self, "fleet"):
+            self.what_nobody_has_can_be_had()
             for worker in self.fleet.workers:
                 worker.link.close()
             self.fleet.db.close()
@@ -119,11 +140,12 @@ class Machine(RuleBasedStateMachine):
     @rule(number=st.integers(0, WORKERS - 1), limit=st.integers(1, 4))
     def a_worker_claims_retries(self, number: int, limit: int) -> None:
         worker = self.fleet.workers[number]
-        claimed = worker.store.claim_retries(self.binding, worker.id, limit, isolated=True)
+        claimed = worker.store.claim_retries(self.binding, worker.id, limit)
         for task in claimed.tasks:
             row = self.fleet.rows[task.key]
             assert (row.status, row.trouble, row.lease) == ("pending", "waiting", None)
-            assert task.attempt == row.attempts + 1
+            assert (task.attempt, task.visit, task.company) == (row.attempts + 1, row.visit, row.company)
+        _are_of_one_kind(claimed.tasks)
         due = [
             row
             for row in self.fleet.rows.values()
@@ -137,7 +159,7 @@ class Machine(RuleBasedStateMachine):
             self.fleet.rows[task.key].lease = task.lease.id
             self.fleet.given.append((number, task))
 
-    @rule(data=st.data(), how=st.sampled_from(["move", "move", "raise", "fail", "snooze", "release"]))
+    @rule(data=st.data(), how=st.sampled_from(["move", "move", "raise", "fail", "snooze", "release", "undo"]))
     def some_are_settled(self, data: st.DataObject, how: str) -> None:
         if not self.fleet.given:
             return
@@ -158,14 +180,18 @@ class Machine(RuleBasedStateMachine):
             return "late"
         row.lease = None
         if outcome.verdict == "released":
+            if outcome.begun and row.trouble is None:
+                row.settle("waiting", task.lease.id)
             return "released"
         if row.status != "pending":
             if task.retaken:
-                row.attempts, row.trouble = 0, None
+                row.attempts = 0
+                row.settle(None, task.lease.id)
             return "gone" if row.status == "gone" else "superseded"
         if outcome.to is not None:
             row.status, row.moves = outcome.to, row.moves + 1
-        row.trouble = {"retrying": "waiting", "snoozed": "waiting", "parked": "parked"}.get(outcome.verdict)
+        trouble = {"retrying": "waiting", "snoozed": "waiting", "parked": "parked"}.get(outcome.verdict)
+        row.settle(trouble, task.lease.id)
         row.attempts = outcome.attempt if row.trouble else 0
         return str(outcome.verdict)
 
@@ -176,18 +202,49 @@ class Machine(RuleBasedStateMachine):
         self.fleet.db.execute("update poller.worker set died_at = now() where id = %s", [worker.id])
         Sweeper(worker.store, [self.binding]).sweep()
         leases = {task.lease.id for at, task in self.fleet.given if at == number}
-        for row in self.fleet.rows.values():
-            if row.lease in leases:
-                row.lease = None
-                if row.status == "pending":
-                    row.attempts += 1
-                    row.trouble = "parked" if row.attempts >= ATTEMPTS else "waiting"
-                elif row.trouble:
-                    row.attempts, row.trouble = 0, None
+        held = [row for row in self.fleet.rows.values() if row.lease in leases]
+        of_lease = Counter(row.lease for row in held)
+        for row in held:
+            if row.status == "pending":
+                row.crash(len(held), of_lease[row.lease])
+            elif row.trouble:
+                row.attempts = 0
+                row.settle(None, "")
+        for row in held:
+            row.lease = None
         self.fleet.workers[number] = Worker(self.url, self.binding)
         worker.link.close()
 
     # --- what must hold ---
+
+    def what_nobody_has_can_be_had(self) -> None:
+        """Whatever has come before: each row that is neither leased nor parked nor final is claimed in the end."""
+        worker, had = Worker(self.url, self.binding), set()
+        while tasks := worker.claim(3):
+            had |= {task.key for task in tasks}
+        while tasks := worker.store.claim_retries(self.binding, worker.id, 3).tasks:
+            had |= {task.key for task in tasks}
+        worker.link.close()
+        rows = self.fleet.rows.items()
+        free = {key for key, row in rows if (row.status, row.lease) == ("pending", None)}
+        assert had == {key for key in free if self.fleet.rows[key].trouble != "parked"}
+
+    @invariant()
+    def no_row_is_in_a_state_that_no_command_shows(self) -> None:
+        """A row that its handler is for is due, leased by a living worker, waiting or parked: one of these."""
+        if not hasattr(self, "fleet"):
+            return
+        states = self.fleet.db.execute(
+            "select t.id::text, count(w.id), count(c.lease), max(a.state) from thing as t"
+            " left join poller.claim as c on t.id::text = any(c.keys)"
+            " left join poller.worker as w on w.id = c.worker_id and w.died_at is null"
+            " left join poller.attempt as a on a.key = t.id::text"
+            " where t.status = 'pending' group by t.id"
+        )
+        for key, living, leases, state in states:
+            assert living == leases <= 1, key
+            assert state in (None, "waiting", "snoozed", "parked"), key
+            assert not (leases and state == "parked"), key
 
     @invariant()
     def the_database_says_what_the_model_says(self) -> None:
@@ -199,13 +256,25 @@ class Machine(RuleBasedStateMachine):
         held = db.execute("select k, lease::text from poller.claim, unnest(keys) as k").fetchall()
         assert sorted(held) == sorted((key, row.lease) for key, row in rows.items() if row.lease)
         trouble = db.execute(
-            "select key, attempt, case state when 'parked' then state else 'waiting' end from poller.attempt"
+            "select key, attempt, crashes, company, case state when 'parked' then state else 'waiting' end"
+            " from poller.attempt"
         ).fetchall()
         assert sorted(trouble) == sorted(
-            (key, row.attempts, row.trouble) for key, row in rows.items() if row.trouble
+            (key, row.attempts, row.crashes, row.company, row.trouble)
+            for key, row in rows.items()
+            if row.trouble
         )
         moves = db.execute("select key, count(*) from poller.history where verdict = 'moved' group by 1")
         assert dict(moves.fetchall()) == {key: row.moves for key, row in rows.items() if row.moves}
+
+
+def _are_of_one_kind(tasks: list[Task]) -> None:
+    """Suspects come under one lease, of one company, half as many; others each under a lease of its own."""
+    companies, leases = {task.company for task in tasks}, {task.lease.id for task in tasks}
+    assert len(companies) <= 1
+    for company in companies:
+        assert len(leases) == (1 if company else len(tasks))
+        assert not company or len(tasks) <= max(1, company // 2)
 
 
 def _outcome(how: str, task: Task) -> Outcome:
@@ -218,6 +287,8 @@ def _outcome(how: str, task: Task) -> Outcome:
             return of_error(work, Fail("for good"), task.attempt)
         case "snooze":
             return of_error(work, Snooze("0s"), task.attempt)
+        case "undo":
+            return released(work, task.attempt, begun=True)
         case _:
             return released(work, task.attempt)
 

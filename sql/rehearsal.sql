@@ -4,4 +4,4 @@
 -- Fence    none: nothing stays.
 -- Index    none.
 insert into poller.event (handler_id, key, verdict, from_status, attempt, error, lease)
-values (%(handler)s, '', 'trial', '', 0, repeat('x', 1900), gen_random_uuid())
+values (%(handler)s, '', 'rehearsal', '', 0, repeat('x', 1900), gen_random_uuid())
