@@ -14,6 +14,7 @@ from psycopg.types.json import Jsonb
 
 from poller.errors import ConfigurationError
 from poller.queries import array, statement
+from poller.wording import encoding_of, storable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -158,12 +159,12 @@ def report(
     connection: psycopg.Connection[Any], running: Iterable[int], changed: Mapping[int, Report]
 ) -> set[int]:
     """Write how far runs have come, by their ids, and return those of the running ones that are to stop."""
-    reports = changed.values()
+    reports, encoding = changed.values(), encoding_of(connection)
     asked = {
         "running": array(running),
         "ids": array(changed),
         "attempts": array(each.attempt for each in reports),
-        "outputs": array(each.output for each in reports),
+        "outputs": array(storable(each.output, encoding) for each in reports),
         "dones": array(each.done for each in reports),
         "totals": array(each.total for each in reports),
     }

@@ -4,12 +4,19 @@ A batch is answered as one: None, a status or a `Transition` are for each of its
 each in order, and a dict by key, where what it leaves out is None. In these an exception stands for its row.
 What it raises is for the whole: the three that are answers (`Snooze`, `Retry`, `Fail`) are for each row; any
 other is somebody's fault, and nobody knows whose.
+
+Each call has a context (`contextvars`) of its own, which begins empty: what one attempt sets, no other sees.
+
+An answer, and an exception, are objects of the user's: comparing, printing or iterating over one may raise anything,
+`SystemExit` included. They are touched here and in `outcome` only, and whatever that raises is the attempt's failure:
+what leaves here is made of our own types, so that no thread or loop of the engine meets them.
 """
 
 from __future__ import annotations
 
+import contextvars
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from time import monotonic
@@ -20,6 +27,7 @@ from poller.model import BatchContext, Context, Row
 from poller.outcome import Fail, Outcome, Retry, Snooze, Unexpected, of_answer, of_error
 from poller.store import Store
 from poller.telemetry import trace
+from poller.values import text_for
 
 if TYPE_CHECKING:
     import asyncio
@@ -47,6 +55,7 @@ class Call:
     coroutine: asyncio.Task[None] | None = None
     shared: Any = None  # the transaction that it takes part in
     place: Place | None = None  # where it runs, if that is not a thread of the worker
+    scope: contextvars.Context = field(default_factory=contextvars.Context)  # what it runs in
     ended: bool = False  # somebody has ended it
 
     @property
@@ -91,12 +100,9 @@ class Call:
 def begin(task: Task, others: Sequence[Task] = ()) -> Call:
     """Begin an attempt at a task, or at a batch of tasks of one handler which have all been tried as often."""
     now = monotonic()
-    handler = task.lease.binding.handler
     for each in (task, *others):
         each.begun = True
-    lends = handler.transactional and handler.entity is not None  # the session that its instances are in
-    context = _context(task, others, handler, now) if handler.takes_context or lends else None
-    return Call(task, now, now + handler.timeout, context, others)
+    return Call(task, now, now + task.lease.binding.handler.timeout, None, others)
 
 
 def arguments(call: Call, values: Sequence[tuple[Any, ...]] | None = None) -> tuple[Any, ...]:
@@ -105,9 +111,15 @@ def arguments(call: Call, values: Sequence[tuple[Any, ...]] | None = None) -> tu
     Args:
         call: the attempt.
         values: the rows as they stand now, if they were fetched anew.
+
+    Raises:
+        BaseException: what makes the arguments are types of the user's, too.
     """
     binding = call.task.lease.binding
     handler = binding.handler
+    lends = handler.transactional and handler.entity is not None  # the session that its instances are in
+    if handler.takes_context or lends:
+        call.context = _context(call.task, call.others, handler, call.started)
     given: Any
     if handler.batch == 1:
         given = Row(binding.shape, call.task.values if values is None else values[0])
@@ -126,19 +138,22 @@ def of_return(call: Call, answer: object) -> list[Outcome]:
         # Committed, the lease holds the row no more, and this changes nothing.
         return failed(call, RuntimeError("ctx.settle was called, but not committed"))
     if call.handler.batch == 1:
-        return [of_answer(call.handler, answer, call.task.attempt, call.task.age)]
+        return [_of_answer(call, call.task, answer)]
     if answer is None and call.handler.moved is not None and call.task.attempt == 1:
         return [call.handler.moved] * len(call.tasks)
     try:
         answers = _answers(call, answer)
-    except (TypeError, ValueError) as error:
+    except BaseException as error:  # noqa: BLE001 - it does not fit the batch, or cannot be touched
         return failed(call, error)
-    return [
-        of_error(call.handler, each, task.attempt, task.age)
-        if isinstance(each, Exception)
-        else of_answer(call.handler, each, task.attempt, task.age)
-        for task, each in zip(call.tasks, answers, strict=True)
-    ]
+    return [_of_answer(call, task, each) for task, each in zip(call.tasks, answers, strict=True)]
+
+
+def _of_answer(call: Call, task: Task, answer: object) -> Outcome:
+    """Return the outcome of one task; an exception stands for its row."""
+    if call.handler.batch > 1 and issubclass(type(answer), BaseException):
+        return of_error(call.handler, answer, task.attempt, task.age)  # type: ignore[arg-type]
+    text_of = text_for(task.lease.binding.table.columns)
+    return of_answer(call.handler, answer, task.attempt, task.age, text_of)
 
 
 def of_raise(call: Call, error: BaseException) -> list[Outcome]:
@@ -156,28 +171,33 @@ def failed(call: Call, error: BaseException) -> list[Outcome]:
 
 def is_somebodys(call: Call, error: BaseException) -> bool:
     """Tell whether one row of a batch may have failed all of it."""
-    return bool(call.others) and not isinstance(error, Snooze | Retry | Fail)
+    return bool(call.others) and not issubclass(type(error), Snooze | Retry | Fail)
 
 
 def _answers(call: Call, answer: object) -> list[Any]:
     """Return an answer for each row of a batch.
 
     Raises:
-        TypeError, ValueError: it does not fit the batch.
+        BaseException: it does not fit the batch, or an object of the user's raises when it is touched.
     """
     if isinstance(answer, Mapping):
-        keys = [Row(task.lease.binding.shape, task.values).key for task in call.tasks]
-        unknown = [key for key in answer if key not in keys]
-        if unknown:
-            msg = f"the handler answered for {unknown[0]!r}, which is none of its {len(keys)} rows"
-            raise ValueError(msg)
-        return [answer.get(key) for key in keys]
+        return _answers_by_key(call, dict(answer))
     if isinstance(answer, list | tuple):
-        if len(answer) != len(call.tasks):
-            msg = f"the handler gave {len(answer)} answers for {len(call.tasks)} rows"
+        answers = list(answer)
+        if len(answers) != len(call.tasks):
+            msg = f"the handler gave {len(answers)} answers for {len(call.tasks)} rows"
             raise ValueError(msg)
-        return list(answer)
+        return answers
     return [answer] * len(call.tasks)
+
+
+def _answers_by_key(call: Call, answer: dict[Any, Any]) -> list[Any]:
+    keys = [Row(task.lease.binding.shape, task.values).key for task in call.tasks]
+    unknown = [key for key in answer if key not in keys]
+    if unknown:
+        msg = f"the handler answered for {unknown[0]!r}, which is none of its {len(keys)} rows"
+        raise ValueError(msg)
+    return [answer.get(key) for key in keys]
 
 
 def _context(task: Task, others: Sequence[Task], handler: Handler, now: float) -> Context:

@@ -18,6 +18,7 @@ from poller.errors import ConfigurationError
 from poller.handler import refuse_collisions
 from poller.model import RowShape
 from poller.queries import statement, trusted
+from poller.wording import encoding_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -49,6 +50,7 @@ _SMALL = frozenset(  # types whose values are all of one small size
 )
 
 _TRUE = sql.SQL("true")
+_KEPT = ("handler", "table", "id", "database", "encoding")  # when a handler is bound anew
 
 # What a settle does about the locks of others: it waits for them.
 _WAITING = {
@@ -67,6 +69,7 @@ class Binding:
     table: Table
     id: int = 0
     database: str = ""  # what handlers know it by
+    encoding: str = "UTF8"  # of the database, as Postgres names it
     _settle: dict[tuple[tuple[str, ...], bool, bool], sql.Composed] = field(default_factory=dict, repr=False)
     _claims: dict[tuple[str, bool], sql.Composed] = field(default_factory=dict, repr=False)
 
@@ -81,7 +84,7 @@ class Binding:
         """
         table = tables.describe(connection, self.handler.table)
         tables.check(connection, self.handler, table)
-        for name in [name for name in vars(self) if name not in ("handler", "table", "id", "database")]:
+        for name in [name for name in vars(self) if name not in _KEPT]:
             del self.__dict__[name]
         self.table, self._settle, self._claims = table, {}, {}
 
@@ -464,7 +467,7 @@ def bind(connection: psycopg.Connection[Any], handler: Handler) -> Binding:
     except ConfigurationError as error:
         msg = f"{handler.place}: {error}"
         raise ConfigurationError(msg) from None
-    return Binding(handler, table, database=connection.info.dbname)
+    return Binding(handler, table, database=connection.info.dbname, encoding=encoding_of(connection))
 
 
 def bind_all(connection: psycopg.Connection[Any], handlers: Iterable[Handler]) -> list[Binding]:

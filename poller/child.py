@@ -45,6 +45,7 @@ def main() -> None:
     """Run a worker as the supervisor ordered it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor passes on what concerns us
     orders = json.loads(sys.stdin.readline())
+    lifeline = _take_standard_input()
     _restore_python_path(orders["pythonpath"])
     telemetry.setup(orders["log_format"], orders["log_level"], **orders["logged"])
     signal.signal(signal.SIGTERM, lambda *_: _exit(STOPPED))  # while nothing has begun
@@ -55,7 +56,7 @@ def main() -> None:
         _exit(FAULTY)
     worker = Worker(orders["url"], bindings, _options(orders))
     signal.signal(signal.SIGTERM, lambda *_: worker.stop())
-    threading.Thread(target=_watch_supervisor, args=(worker,), daemon=True).start()
+    threading.Thread(target=_watch_supervisor, args=(worker, lifeline), daemon=True).start()
     gc.freeze()  # what has been imported stays: the collector need not look through it again and again
     gc.set_threshold(10_000, 20, 20)  # nor through the thousands of tasks in flight, which are in no cycle
     _exit(worker.run())
@@ -120,9 +121,18 @@ def _options(orders: dict[str, Any]) -> WorkerOptions:
     )
 
 
-def _watch_supervisor(worker: Worker) -> None:
+def _take_standard_input() -> int:
+    """Move the pipe from the supervisor away from standard input, which handlers, and what they start, find empty."""
+    lifeline = os.dup(0)  # not inherited
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return lifeline
+
+
+def _watch_supervisor(worker: Worker, lifeline: int) -> None:
     """Stop at once when the supervisor is gone; end even if stopping hangs."""
-    while os.read(0, 1024):
+    while os.read(lifeline, 1024):
         pass
     worker.stop_at_once()
     threading.Event().wait(ORPHAN_SECONDS)

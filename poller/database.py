@@ -27,6 +27,7 @@ from psycopg.types.json import set_json_dumps, set_json_loads
 
 from poller.errors import ConfigurationError, DatabaseError
 from poller.queries import statement
+from poller.wording import guarded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -201,8 +202,8 @@ def mark_of(supervisor: UUID, pid: int) -> str:
 
 def is_conflict(error: BaseException) -> bool:
     """Tell whether an error is about a lock that somebody else has: a deadlock, a wait that was too long."""
-    state = getattr(getattr(error, "orig", None) or error, "sqlstate", None) or ""
-    return state.startswith(_CONFLICT)
+    state: Any = guarded(lambda: getattr(getattr(error, "orig", None) or error, "sqlstate", None), None)
+    return type(state) is str and state.startswith(_CONFLICT)
 
 
 def joined(connection: Any, what: str) -> psycopg.Connection[Any]:

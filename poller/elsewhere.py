@@ -147,15 +147,23 @@ class Children:
     def __init__(self) -> None:
         self._idle: list[Child] = []
         self._all: set[Child] = set()
+        self._is_closed = False
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
     def one(self) -> Iterator[Lent]:
-        """Lend a child for one call; one that did not survive it is not lent again."""
+        """Lend a child for one call; one that did not survive it is not lent again.
+
+        Raises:
+            Unexpected: all have been ended for good, while it started.
+        """
         with self._lock:
             child = self._idle.pop() if self._idle else None
         child = child or Child()
         self._all.add(child)
+        if self._is_closed:  # after it was added: `trim` has either seen it, or set this before
+            child.end()
+            raise Unexpected
         lent = Lent(child)
         try:
             yield lent
@@ -170,6 +178,7 @@ class Children:
 
     def trim(self, since: float) -> None:
         """End the children that have been idle since some time; all of them since infinity."""
+        self._is_closed = self._is_closed or since == float("inf")
         with self._lock:
             old = [child for child in self._idle if child.idle_since <= since]
             self._idle = [child for child in self._idle if child not in old]

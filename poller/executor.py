@@ -17,24 +17,25 @@ replaced; it is `stuck`, and after some patience the worker asks to be replaced 
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import threading
 from collections import deque
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from poller import attempt
-from poller.database import is_conflict, is_passing, reason
+from poller.coroutines import EventLoop
+from poller.database import is_conflict
 from poller.duration import words
 from poller.elsewhere import Elsewhere
-from poller.errors import LeaseLostError
+from poller.errors import LeaseLostError, PollerError
 from poller.failpoints import reach
 from poller.lease import Result, Task
 from poller.outcome import Interrupted, Outcome, TimedOut, Verdict, of_error, released
 from poller.telemetry import problem
+from poller.wording import reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -51,6 +52,9 @@ READY = 60.0  # seconds for a process to start and to import what it needs
 SLOW = 1.0  # seconds in a transaction that are worth a word
 TELL_AGAIN = 600.0  # seconds until there is another
 LONGEST_TOGETHER = 0.1  # seconds after which no further handler is run in one
+FIRST_TOGETHER = 50  # rows in one, of a handler of which nothing is known yet
+FASTER = 4.0  # times as many rows as in the one before, at most
+PUT_OFF = 10.0  # seconds until a row is looked at again of which no outcome could be written
 
 
 @dataclass(slots=True, eq=False)
@@ -76,6 +80,10 @@ class Together:
 
 class _RolledBackError(Exception):
     """What a handler has written is not to be kept."""
+
+    def __init__(self, outcomes: list[Outcome]) -> None:
+        super().__init__()
+        self.outcomes = outcomes
 
 
 class Executor:
@@ -109,6 +117,8 @@ class Executor:
         self._elsewhere = Elsewhere()
         self._at_most: WeakKeyDictionary[Task, int] = WeakKeyDictionary()
         self._apart_until: dict[Binding, float] = {}
+        self._fit: dict[Binding, float] = {}  # how many rows fit in one transaction
+        self._broke: WeakSet[Task] = WeakSet()  # alone in a transaction whose connection broke
         self._told_slow: dict[Binding, float] = {}
         self._plain: deque[Task] = deque()
         self._coroutines: deque[Task] = deque()
@@ -119,7 +129,7 @@ class Executor:
         self._idle = 0
         self._threads: set[threading.Thread] = set()
         self._stuck: dict[Call, float] = {}
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop: EventLoop | None = None
         self._draining = False
         self._closing = False
 
@@ -188,9 +198,34 @@ class Executor:
         self._elsewhere.trim()
         if self._plain:
             self._wake_threads(len(self._plain))
+        blocker = self._blocker()
         for call in self._calls():
             if call.deadline <= now:
-                self._abandon(call, TimedOut(f"timed out after {words(call.deadline - call.started)}"))
+                self._expire(call, blocker)
+
+    def _blocker(self) -> Call | None:
+        """Return the call that keeps the event loop, if one does."""
+        if self._loop is None or not any(call.handler.is_coroutine for call in self._calls()):
+            return None
+        return self._loop.blocker()
+
+    def _expire(self, call: Call, blocker: Call | None) -> None:
+        """Report a call whose time is up; not as its failure, if another one has kept the event loop from it."""
+        if blocker is not None and blocker is not call and call.coroutine is not None:
+            self._withdraw(call)
+            return
+        self._abandon(call, TimedOut(f"timed out after {words(call.deadline - call.started)}"))
+        if blocker is call:
+            self._stuck[call] = float(
+                "-inf"
+            )  # no coroutine goes on here: the worker is to be replaced at once
+            for other in self._calls():
+                if other.coroutine is not None:
+                    self._withdraw(other)
+
+    def _withdraw(self, call: Call) -> None:
+        """Give the rows of a coroutine back, which another one has kept from going on."""
+        self._abandon(call, None)
 
     def stuck(self, patience: float) -> int:
         """Return how many abandoned handlers have gone on for longer than `patience` seconds."""
@@ -249,7 +284,7 @@ class Executor:
             self._closing = True
             self._arrived.notify_all()
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._loop.close()
         if self._transactions is not None:
             self._transactions.close()
         self._elsewhere.close()
@@ -342,14 +377,17 @@ class Executor:
         call = self._begin(task, others)
         self._between.discard(threading.current_thread())
         try:
-            if handler.executor == "thread":
-                answer = handler.function(*attempt.arguments(call))
-            else:
-                call.deadline += READY  # until its place is ready, where the clock starts anew
-                answer = self._elsewhere.call(call)
+            answer = call.scope.run(self._answer, call)
         except BaseException as error:  # noqa: BLE001 - SystemExit in a handler is its failure, not ours
             return self._fail(call, error)
         return self._finish(call, attempt.of_return(call, answer))
+
+    def _answer(self, call: Call) -> Any:
+        """Call a handler where it is to run; return what it returns."""
+        if call.handler.executor == "thread":
+            return call.handler.function(*attempt.arguments(call))
+        call.deadline += READY  # until its place is ready, where the clock starts anew
+        return self._elsewhere.call(call)
 
     def _companions(self, queue: deque[Task], task: Task) -> list[Task]:
         """Take from the queue what may be attempted together with a task."""
@@ -371,8 +409,14 @@ class Executor:
             return 1
         most = max(1, handler.batch >> (task.attempt - 1))
         if handler.transactional and handler.batch == 1:
-            most = 1 if monotonic() < self._apart_until.get(task.lease.binding, 0.0) else MOST_TOGETHER
+            most = self._fitting(task.lease.binding)
         return min(most, self._at_most.get(task, most)) if self._at_most else most
+
+    def _fitting(self, binding: Binding) -> int:
+        """Return how many rows of a handler are locked for one transaction: as many as have time in it."""
+        if monotonic() < self._apart_until.get(binding, 0.0):
+            return 1
+        return max(1, min(MOST_TOGETHER, int(self._fit.get(binding, FIRST_TOGETHER))))
 
     def _begin(self, task: Task, others: Sequence[Task] = (), together: Together | None = None) -> Call:
         call = attempt.begin(task, others)
@@ -408,8 +452,13 @@ class Executor:
         """Have the next attempts at these tasks be at half as many together."""
         self._at_most.update(dict.fromkeys(tasks, (len(tasks) + 1) // 2))
 
-    def _abandon(self, call: Call, why: TimedOut | Interrupted) -> None:
-        """Take a task from its running handler, report it, and put another thread in its place."""
+    def _abandon(self, call: Call, why: TimedOut | Interrupted | None) -> None:
+        """Take a task from its running handler, report it, and put another thread in its place.
+
+        Args:
+            call: the handler's call.
+            why: what is reported as its failure; None to give it back.
+        """
         if not (self._running.pop(call.task, None) if call.shared is None else call.shared.take()):
             return
         self._stuck[call] = monotonic()
@@ -418,21 +467,37 @@ class Executor:
             call.context.cancelled.set()
         if call.coroutine is not None:
             assert self._loop is not None  # noqa: S101 - it runs this coroutine
-            self._loop.call_soon_threadsafe(call.coroutine.cancel)
+            self._loop.call(call.coroutine.cancel)
         elif not self._closing:
             self._start_thread()
         if call.shared is not None:
-            self._end_transaction(call.shared, besides=call.tasks)
-        self._report(call.results(attempt.failed(call, why)))
+            self._end_transaction(call.shared, besides=call.tasks, again=isinstance(why, TimedOut))
+        if why is None:
+            self._release(call.tasks)
+        else:
+            self._report(call.results(attempt.failed(call, why)))
 
-    def _end_transaction(self, together: Together, besides: Sequence[Task]) -> None:
-        """End a transaction whose handler does not; those that shared it are given back."""
+    def _end_transaction(self, together: Together, besides: Sequence[Task], *, again: bool) -> None:
+        """End a transaction whose handler does not.
+
+        Args:
+            together: the transaction.
+            besides: the tasks of that handler.
+            again: attempt those that shared it anew, when their rows are free; else give them back.
+        """
         assert self._transactions is not None  # noqa: S101 - it has begun one
+        others = [task for task in (*together.tasks, *together.left) if task not in besides]
+        together.tasks, together.left, together.current = others, [], None
+
+        def go_on() -> None:
+            self._together.discard(together)
+            self.submit(others, first=True)
+
+        if again and others:
+            self._transactions.end(together.pid, go_on)
+            return
         self._together.discard(together)
-        self._transactions.end(together.pid)
-        others = set(together.tasks).difference(besides)
-        for task in others:
-            task.begun = True  # its thread may just be going on to it
+        self._transactions.end(together.pid, lambda: None)
         self._release(others)
 
     # --- in transactions ---------------------------------------------------------------------------
@@ -442,7 +507,8 @@ class Executor:
         assert self._transactions is not None  # noqa: S101 - whoever runs such handlers has them
         settled: list[tuple[Result, str]] = []
         failure: BaseException | None = None
-        ours = False
+        transaction: Transaction | None = None
+        ours, began, many = False, monotonic(), len(together.tasks)
         try:
             with self._transactions.begin(together.tasks[0].lease.binding) as transaction:
                 together.pid = transaction.pid
@@ -453,18 +519,32 @@ class Executor:
                     raise TimedOut  # noqa: TRY301 - to roll back
                 reach("transaction settled")
             reach("transaction committed")
-        except Exception as error:  # noqa: BLE001 - whatever it is, the transaction was rolled back
-            failure = getattr(error, "orig", None) or error  # SQLAlchemy wraps the driver's
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the transaction was rolled back
+            failure = error
             ours = ours or together.take()
         for call in [each for each in list(self._stuck) if each.shared is together]:
             del self._stuck[call]
-        if ours and failure is not None:
-            self._report_rolled_back(together, failure)
-        elif ours:
+        if not ours:  # who has taken it has seen to all of its tasks
+            return False
+        if failure is not None:
+            self._report_rolled_back(
+                together, failure, is_alive=transaction is not None and transaction.is_alive
+            )
+        else:
+            self._learn(together, many, monotonic() - began)
             self._report_settled(settled)
         self._together.discard(together)
         self.submit(together.left, first=True)
-        return ours
+        return True
+
+    def _learn(self, together: Together, many: int, seconds: float) -> None:
+        """Reckon how many rows fit in a transaction from how long one has taken."""
+        binding = together.tasks[0].lease.binding if together.tasks else None
+        handled = many - len(together.left)
+        if binding is None or handled < 1 or binding.handler.batch > 1:
+            return
+        fits = handled * LONGEST_TOGETHER / max(seconds, 0.001)
+        self._fit[binding] = min(fits, FASTER * max(many, FIRST_TOGETHER))
 
     def _run_together(self, together: Together, transaction: Transaction) -> None:
         """Run the handlers one after the other, until all have run or it has taken long enough."""
@@ -478,8 +558,8 @@ class Executor:
         batched = together.tasks[0].lease.binding.handler.batch > 1
         groups = [there] if batched and there else [[task] for task in there]
         for at, tasks in enumerate(groups):
-            if at and monotonic() > until:
-                _leave(together, there[at:])
+            if at and (monotonic() > until or transaction.is_spent):
+                _leave(together, [task for group in groups[at:] for task in group])
                 return
             if together.is_taken:
                 raise TimedOut
@@ -488,31 +568,43 @@ class Executor:
     def _run_within(
         self, together: Together, transaction: Transaction, tasks: list[Task], rows: list[tuple[Any, ...]]
     ) -> None:
-        """Run a handler on a row or a batch, in a savepoint of its own if it is given the connection."""
+        """Run a handler on a row or a batch, in a savepoint of its own if it uses the connection."""
         call = self._begin(tasks[0], tasks[1:], together)
         outcomes: list[Outcome] = []
         try:
-            given = attempt.arguments(call, rows)
-            if call.context is None:
-                outcomes = attempt.of_return(call, call.handler.function(*given))
-            else:
-                with transaction.savepoint(call.context, given[0]):
-                    outcomes = attempt.of_return(call, call.handler.function(*given))
-                    if any(each.verdict is not Verdict.MOVED for each in outcomes):
-                        raise _RolledBackError  # noqa: TRY301 - an answer that leaves a row where it is
+            outcomes = call.scope.run(self._answer_within, call, transaction, rows)
         except BaseException as error:
             if len(together.tasks) > 1 and is_conflict(error):
                 raise  # over a lock that it might not have waited for, had it been alone
             if attempt.is_somebodys(call, error):
                 _leave(together, tasks)
                 self._halve(tasks)
-                outcomes = []
-            elif not isinstance(error, _RolledBackError):
-                outcomes = attempt.of_raise(call, error)
+            else:
+                outcomes = (
+                    error.outcomes if type(error) is _RolledBackError else attempt.of_raise(call, error)
+                )
         together.current = None
         self._tell_if_slow(call)
         if outcomes:
             together.results += call.results(outcomes)
+
+    def _answer_within(
+        self, call: Call, transaction: Transaction, rows: list[tuple[Any, ...]]
+    ) -> list[Outcome]:
+        """Call a handler within a transaction; return what its answer means.
+
+        Raises:
+            _RolledBackError: it means that a row stays where it is, so that nothing is kept.
+            BaseException: what the handler raises.
+        """
+        given = attempt.arguments(call, rows)
+        if call.context is None:
+            return attempt.of_return(call, call.handler.function(*given))
+        with transaction.row(call.context, given[0]):
+            outcomes = attempt.of_return(call, call.handler.function(*given))
+            if any(each.verdict is not Verdict.MOVED for each in outcomes):
+                raise _RolledBackError(outcomes)
+            return outcomes
 
     def _tell_if_slow(self, call: Call) -> None:
         """Say that a handler keeps a transaction open for long: once in a while, of each handler."""
@@ -525,37 +617,74 @@ class Executor:
             "vacuum from its work; do what is slow in a handler that is not transactional"
         )
 
-    def _report_rolled_back(self, together: Together, error: BaseException) -> None:
-        """Say what becomes of tasks whose transaction was rolled back."""
+    def _report_rolled_back(self, together: Together, error: BaseException, *, is_alive: bool) -> None:
+        """Say what becomes of tasks whose transaction was rolled back.
+
+        Args:
+            together: the transaction.
+            error: why.
+            is_alive: its connection lives.
+        """
         if isinstance(error, LeaseLostError):
             problem(str(error))
             self._release(together.tasks)  # some of them may be ours still
-            return
-        if len(together.tasks) > 1 and (is_conflict(error) or not is_passing(error)):
-            if is_conflict(error):
-                self._apart_until[together.tasks[0].lease.binding] = monotonic() + APART
-            if together.tasks[0].lease.binding.handler.batch > 1:
-                self._halve(together.tasks)
-            else:
-                self._at_most.update(dict.fromkeys(together.tasks, 1))
-            together.left += together.tasks
-            return
-        for task in together.tasks:
-            ended = next((each for each in together.results if each.task is task), None)
-            if ended is None:
-                self._release([task])
-            else:
-                fault = RuntimeError(f"the transaction was rolled back: {reason(error)}")
-                outcome = of_error(task.lease.binding.handler, fault, task.attempt, task.age)
-                self._report([Result(task, outcome, ended.seconds)])
+        elif len(together.tasks) > 1:
+            self._part(together, error)
+        else:
+            for task in together.tasks:
+                self._report_alone(together, task, error, is_alive=is_alive)
+
+    def _part(self, together: Together, error: BaseException) -> None:
+        """Attempt tasks anew, each alone; those of a batch in halves."""
+        if is_conflict(error):
+            self._apart_until[together.tasks[0].lease.binding] = monotonic() + APART
+        if together.tasks[0].lease.binding.handler.batch > 1:
+            self._halve(together.tasks)
+        else:
+            self._at_most.update(dict.fromkeys(together.tasks, 1))
+        together.left += together.tasks
+
+    def _report_alone(self, together: Together, task: Task, error: BaseException, *, is_alive: bool) -> None:
+        """Say what becomes of a task that was alone in a transaction which was rolled back."""
+        ended = next((each for each in together.results if each.task is task), None)
+        binding = task.lease.binding
+        if ended is None or ended.outcome.verdict is Verdict.RELEASED:
+            self._release([task])
+        elif not is_alive and task not in self._broke:
+            self._broke.add(task)
+            together.left.append(task)
+        elif ended.outcome.verdict is not Verdict.MOVED:
+            self._report([ended])
+        elif is_alive and (fault := self._fault_of_all(binding, tuple(ended.outcome.columns))) is not None:
+            problem(
+                f"{binding}: no outcome can be written: {reason(fault)}; looked at again in {PUT_OFF:.0f}s"
+            )
+            put_off = Outcome(
+                Verdict.SNOOZED, to=binding.handler.restored, delay=PUT_OFF, attempt=task.attempt - 1
+            )
+            self._report([Result(task, put_off, ended.seconds)])
+        else:
+            refused = RuntimeError(f"the transaction was rolled back: {reason(error)}")
+            outcome = of_error(binding.handler, refused, task.attempt, task.age)
+            self._report([Result(task, outcome, ended.seconds)])
+
+    def _fault_of_all(self, binding: Binding, columns: tuple[str, ...]) -> BaseException | None:
+        """Return why no outcome of a handler can be written now, if that is so: it is not a row's fault then."""
+        assert self._transactions is not None  # noqa: S101 - it has begun one
+        try:
+            self._transactions.rehearse(binding, columns)
+        except PollerError:  # a column that a handler named, and that never was
+            return None
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is not about a row: there is none
+            return error
+        return None
 
     # --- coroutines --------------------------------------------------------------------------------
 
     def _pump_soon(self) -> None:
-        if self._loop is None:
-            self._loop = asyncio.new_event_loop()
-            threading.Thread(target=_run_loop, args=(self._loop,), name="poller loop", daemon=True).start()
-        self._loop.call_soon_threadsafe(self._pump)
+        if self._loop is None or self._loop.is_closed:
+            self._loop = EventLoop()
+        self._loop.call(self._pump)
 
     def _pump(self) -> None:
         """Start coroutines while slots are free; runs on the event loop, and after each of them ends."""
@@ -569,11 +698,18 @@ class Executor:
                 self._between.discard(threading.current_thread())
                 continue
             others = self._companions(self._coroutines, task) if task.lease.binding.handler.batch > 1 else ()
-            call = self._begin(task, others)
-            call.coroutine = self._loop.create_task(self._attempt_coroutine(call))
+            self._begin_coroutine(self._loop, self._begin(task, others))
             self._between.discard(threading.current_thread())
         if self._coroutines and self.running >= self.slots and self._threads:
             self._loop.call_later(0.01, self._pump)  # a thread may have the slot
+
+    def _begin_coroutine(self, loop: EventLoop, call: Call) -> None:
+        coroutine = self._attempt_coroutine(call)
+        try:
+            call.coroutine = loop.begin(call, coroutine)
+        except BaseException as error:  # noqa: BLE001 - a task factory of the user's
+            coroutine.close()
+            self._fail(call, error)
 
     async def _attempt_coroutine(self, call: Call) -> None:
         try:
@@ -583,13 +719,6 @@ class Executor:
         else:
             self._finish(call, attempt.of_return(call, answer))
         self._pump()
-
-
-def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
-    """Run an event loop until it is stopped, and close it."""
-    asyncio.set_event_loop(loop)
-    loop.run_forever()
-    loop.close()
 
 
 def _queue(queue: deque[Task], tasks: list[Task], *, first: bool) -> None:

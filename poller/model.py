@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from poller.errors import PollerError
 from poller.outcome import Transition
@@ -98,6 +98,18 @@ class Cancelled(threading.Event):
         self.tell()
 
 
+class Loan(Protocol):
+    """What a transactional handler is given while it runs."""
+
+    @property
+    def connection(self) -> Connection:
+        """The connection whose transaction moves the row."""
+
+    @property
+    def session(self) -> Session:
+        """A session in that transaction."""
+
+
 class Context:
     """What the engine knows about this attempt.
 
@@ -132,7 +144,7 @@ class Context:
         self._table = table
         self._row_key = row_key
         self._settle = settle
-        self._lent: tuple[Connection | None, Session | None] = (None, None)
+        self._loan: Loan | None = None
 
     @property
     def key(self) -> str:
@@ -161,9 +173,9 @@ class Context:
         Raises:
             PollerError: the handler is not transactional.
         """
-        if self._lent[0] is None:
+        if self._loan is None:
             raise PollerError(_NOT_LENT)
-        return self._lent[0]
+        return self._loan.connection
 
     @property
     def session(self) -> Session:
@@ -172,13 +184,13 @@ class Context:
         Raises:
             PollerError: the handler is not transactional.
         """
-        if self._lent[1] is None:
+        if self._loan is None:
             raise PollerError(_NOT_LENT)
-        return self._lent[1]
+        return self._loan.session
 
-    def lend(self, connection: Connection | None, session: Session | None) -> None:
+    def lend(self, loan: Loan | None) -> None:
         """Give the handler a connection while it runs, or take it back; the engine does."""
-        self._lent = (connection, session)
+        self._loan = loan
 
     def settle(self, connection: Any, status: Any, /, **columns: Any) -> None:
         """Move the row inside the handler's own transaction, which the handler commits.
@@ -195,7 +207,7 @@ class Context:
             SettleError: the lease has ended, or somebody else has changed the row; roll back.
             PollerError: the status is none of `to`, the connection will not do, or the handler is transactional.
         """
-        if self._lent[0] is not None:
+        if self._loan is not None:
             msg = "a transactional handler moves its row by what it returns; leave ctx.settle out"
             raise PollerError(msg)
         self.settled = Transition(self._settle(connection, Transition(status, **columns)))

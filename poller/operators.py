@@ -74,7 +74,7 @@ class Failure(NamedTuple):
 
 
 class Event(NamedTuple):
-    """Something that happened to a row; `seconds` is how long the attempt took."""
+    """Something that happened to a row; `seconds` is how long the attempt took, `traceback` where it has failed."""
 
     at: datetime
     status: str
@@ -84,6 +84,7 @@ class Event(NamedTuple):
     seconds: float | None
     error: str | None
     worker: int | None
+    traceback: str | None
 
 
 class Health(NamedTuple):

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import Enum, StrEnum
-from pathlib import Path
+from math import isnan
 from typing import TYPE_CHECKING, Any
 
 from poller.duration import Duration, seconds, words
+from poller.wording import class_name, guarded, message, plain, raised_at, traceback_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from poller.handler import Handler
 
-ERROR_CHARACTERS = 2000
+    TextOf = Callable[[str, Any], str | None]
+
+LONGEST_DELAY = 1000 * 365.25 * 86400.0  # seconds: what is put off for longer leaves the calendar
 
 
 def status_text(value: object) -> str:
@@ -32,7 +35,7 @@ def status_text(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str | int):
-        return str(value)
+        return plain(str(value))
     msg = f"a status is a text, an int, a bool or a member of an Enum, not {value!r}"
     raise TypeError(msg)
 
@@ -71,7 +74,7 @@ class Retry(Exception):  # noqa: N818 - an answer, not an error
         super().__init__(delay, reason)  # what it is made from, or it could not be pickled
 
     def __str__(self) -> str:
-        return self.reason
+        return str(self.reason)
 
 
 class Fail(Exception):  # noqa: N818 - an answer, not an error
@@ -128,10 +131,11 @@ class Outcome:
     Attributes:
         verdict: what happens to the row.
         to: the status to write, or None to leave the status alone.
-        columns: further columns to set together with the status.
+        columns: further columns to set together with the status; their values as texts that Postgres reads.
         delay: seconds until the row is looked at again (retrying, snoozed).
         attempt: how many attempts are counted once this is settled.
         error: one line that says what went wrong.
+        traceback: where it was raised, if it was, in lines.
         crashed: the attempt ended with its worker, so that this row may be what killed it.
         company: how many rows may have done that; the next lease of such holds at most half of them.
         begun: the handler was called though the row is given back: the visit must be remembered.
@@ -139,36 +143,56 @@ class Outcome:
 
     verdict: Verdict
     to: str | None = None
-    columns: Mapping[str, Any] = field(default_factory=dict)
+    columns: Mapping[str, str | None] = field(default_factory=dict)
     delay: float | None = None
     attempt: int = 1
     error: str | None = None
+    traceback: str | None = None
     crashed: bool = False
     company: int = 0
     begun: bool = False
 
 
-def of_answer(handler: Handler, answer: object, attempt: int, age: float = 0.0) -> Outcome:
-    """Map what a handler returned; a status it may not return counts as a failed attempt."""
+def of_answer(
+    handler: Handler, answer: object, attempt: int, age: float = 0.0, text_of: TextOf = lambda _, value: value
+) -> Outcome:
+    """Map what a handler returned; a status it may not return counts as a failed attempt.
+
+    Args:
+        handler: the handler.
+        answer: what it returned: a user's object, which may raise anything when it is touched.
+        attempt: the number of the attempt.
+        age: seconds from the first attempt's beginning.
+        text_of: returns the text of a value for a column, by its name.
+    """
     if answer is None and handler.moved is not None:
         return handler.moved if attempt == 1 else replace(handler.moved, attempt=attempt)
     try:
+        move = _move(handler, answer)
+        columns = {plain(name): text_of(name, value) for name, value in move.columns.items()}
+        return Outcome(Verdict.MOVED, to=plain(move.status), columns=columns, attempt=attempt)
+    except BaseException as error:  # noqa: BLE001 - as said above
+        return of_error(handler, error, attempt, age)
+
+
+def _move(handler: Handler, answer: object) -> Transition:
+    """Return the transition that a handler answered.
+
+    Raises:
+        BaseException: it is none that the handler may return, or cannot be touched.
+    """
+    allowed = " or ".join(repr(status) for status in handler.to)
+    try:
         move = answer if isinstance(answer, Transition) else Transition(answer)
     except TypeError:
-        move = None
-    if move is not None and handler.entity is not None:
-        try:
-            move = handler.entity.translated(move)
-        except Exception as error:  # noqa: BLE001 - a type of the user's may raise anything
-            return of_error(handler, error, attempt, age)
-    allowed = " or ".join(repr(status) for status in handler.to)
-    if move is None:
-        fault = TypeError(f"the handler returned {type(answer).__name__}; it may return {allowed}")
-        return of_error(handler, fault, attempt, age)
-    if move.status not in handler.to:
-        wrong = ValueError(f"the handler returned {move.status!r}; it may return {allowed}")
-        return of_error(handler, wrong, attempt, age)
-    return Outcome(Verdict.MOVED, to=move.status, columns=move.columns, attempt=attempt)
+        msg = f"the handler returned {type(answer).__name__}; it may return {allowed}"
+        raise TypeError(msg) from None
+    if handler.entity is not None:
+        move = handler.entity.translated(move)
+    if plain(move.status) not in handler.to:
+        msg = f"the handler returned {plain(move.status)!r}; it may return {allowed}"
+        raise ValueError(msg)
+    return move
 
 
 def of_error(handler: Handler, error: BaseException, attempt: int, age: float = 0.0) -> Outcome:
@@ -178,26 +202,43 @@ def of_error(handler: Handler, error: BaseException, attempt: int, age: float = 
     """
     try:
         return _by_policy(handler, error, attempt, age)
-    except Exception as fault:  # noqa: BLE001 - as said above
+    except BaseException as fault:  # noqa: BLE001 - as said above
         reason = f"{describe(error)}; moreover the retry policy failed: {describe(fault)}"
-        return _failed(handler, reason, attempt, None, crashed=isinstance(error, Crashed))
+        return _failed(handler, error, attempt, None, reason=reason, crashed=issubclass(type(error), Crashed))
 
 
 def _by_policy(handler: Handler, error: BaseException, attempt: int, age: float) -> Outcome:
-    match error:
-        case Snooze():
-            return Outcome(Verdict.SNOOZED, to=handler.restored, delay=error.delay, attempt=attempt - 1)
-        case Fail():
-            delay = None
-        case Retry():
-            delay = None if handler.policy.is_last(attempt, age) else error.delay
-        case Crashed():
-            return _after_crash(handler, error, attempt, age)
-        case Interrupted():
-            delay = None if handler.policy.is_last(attempt, age) else 0.0
-        case _:
-            delay = handler.policy.delay(error, attempt, age)
-    return _failed(handler, describe(error), attempt, delay)
+    kind = type(error)  # not isinstance: it asks the object, too
+    if issubclass(kind, Crashed):
+        return _after_crash(handler, error, attempt, age)  # type: ignore[arg-type]
+    asked = _asked_delay(error) if issubclass(kind, Snooze | Retry) else None
+    if asked is not None and issubclass(kind, Snooze):
+        return Outcome(Verdict.SNOOZED, to=handler.restored, delay=asked, attempt=attempt - 1)
+    if issubclass(kind, Fail):
+        delay = None
+    elif asked is not None or issubclass(kind, Interrupted):
+        delay = None if handler.policy.is_last(attempt, age) else asked or 0.0
+    else:
+        delay = handler.policy.delay(error, attempt, age)
+    return _failed(handler, error, attempt, delay)
+
+
+def _asked_delay(error: BaseException) -> float | None:
+    """Return the seconds that an answer asks for, or None if that is no number: it has failed like any other."""
+    return guarded(lambda: _bounded(error.delay), None)  # type: ignore[attr-defined]
+
+
+def _bounded(delay: float) -> float:
+    """Return a delay that the calendar can bear.
+
+    Raises:
+        ValueError: it is no number.
+    """
+    delay = float(delay)
+    if isnan(delay):
+        msg = "a delay is a number of seconds, not nan"
+        raise ValueError(msg)
+    return min(max(0.0, delay), LONGEST_DELAY)
 
 
 def released(handler: Handler, attempt: int, *, begun: bool = False) -> Outcome:
@@ -235,15 +276,16 @@ def _after_crash(handler: Handler, error: Crashed, attempt: int, age: float) -> 
     elif error.alone and error.times > 1:
         delay = handler.policy.delay(error, attempt, age) or 0.0
     company = error.company if error.times > 1 else max(2, error.company)
-    return _failed(handler, describe(error), attempt, delay, crashed=True, company=company)
+    return _failed(handler, error, attempt, delay, crashed=True, company=company)
 
 
 def _failed(  # noqa: PLR0913 - the fields of one outcome
     handler: Handler,
-    error: str,
+    error: BaseException,
     attempt: int,
     delay: float | None,
     *,
+    reason: str | None = None,
     crashed: bool = False,
     company: int = 0,
 ) -> Outcome:
@@ -257,31 +299,18 @@ def _failed(  # noqa: PLR0913 - the fields of one outcome
     return Outcome(
         verdict,
         to=to,
-        delay=delay,
+        delay=None if delay is None else _bounded(delay),
         attempt=attempt,
-        error=error,
+        error=reason or describe(error),
+        traceback=traceback_of(error) or None,
         crashed=crashed,
         company=company,
     )
 
 
 def describe(error: BaseException) -> str:
-    """Return an exception as one bounded line that Postgres can store (no NUL), with where it was raised."""
-    name = type(error).__name__
-    text = " ".join(str(error).split()).replace("\0", "\\0")[:ERROR_CHARACTERS]
-    if isinstance(error, Fail | Retry | TimedOut | Crashed | Interrupted | Unexpected):
+    """Return an exception as one bounded line that Postgres can store, with where it was raised; never raises."""
+    name, text = class_name(error), message(error)
+    if issubclass(type(error), Fail | Retry | TimedOut | Crashed | Interrupted | Unexpected):
         return text or name
     return (f"{name}: {text}" if text else name) + raised_at(error)
-
-
-def raised_at(error: BaseException) -> str:
-    """Return ` (file.py:12)`, the innermost frame of the exception, or nothing if it was never raised."""
-    if isinstance(said := getattr(error, "raised_at", None), str):
-        return said  # in another process
-    trace = error.__traceback__
-    if trace is None or trace.tb_next is None:  # made by the engine, or raised in the engine itself
-        return ""
-    while trace.tb_next is not None:
-        trace = trace.tb_next
-    code = trace.tb_frame.f_code
-    return f" ({Path(code.co_filename).name}:{trace.tb_lineno})"

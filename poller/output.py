@@ -2,7 +2,8 @@
 
 Standard output and error are replaced once in a worker by writers that look, for each write, whether a run is
 going on in this thread or coroutine (a context variable). If so the text goes to that run's sink, else where it
-went before. Logging is heard by a handler on the root logger in the same way.
+went before. Logging is heard by a handler on the root logger in the same way. A run that has ended takes nothing any
+more: what a task prints that it has left behind goes where it went before, too.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import threading
 from collections import deque
 from typing import TextIO
 
+from poller.wording import plain, storable
+
 HEAD, TAIL = 16_000, 48_000  # characters kept of the beginning and of the end
 
 current: contextvars.ContextVar[Sink | None] = contextvars.ContextVar("sink", default=None)
@@ -24,6 +27,7 @@ class Sink:
     """The text of one run: its beginning and its end, with a word of what is left out between."""
 
     def __init__(self) -> None:
+        self.has_ended = False
         self._lock = threading.Lock()
         self._head: list[str] = []
         self._room = HEAD
@@ -33,7 +37,7 @@ class Sink:
 
     def write(self, text: str) -> None:
         """Take text; what there is no room for is dropped from the middle."""
-        text = text.replace("\0", "\\0")
+        text = storable(text)
         with self._lock:
             self._head.append(text[: self._room])
             rest = text[self._room :]
@@ -49,6 +53,10 @@ class Sink:
             self._head[:] = [text]
             self._tail.clear()
             self._tail_length = self._dropped = 0
+
+    def end(self) -> None:
+        """Take nothing any more: the run has ended."""
+        self.has_ended = True
 
     def text(self) -> str:
         """Return what is kept."""
@@ -68,6 +76,12 @@ class Sink:
             self._dropped += min(len(first), excess)
 
 
+def _open_sink() -> Sink | None:
+    """Return the sink of the run that is going on here, if one is."""
+    sink = current.get()
+    return None if sink is None or sink.has_ended else sink
+
+
 class _Writer(io.TextIOBase):
     """Stands in the place of standard output or error."""
 
@@ -75,9 +89,10 @@ class _Writer(io.TextIOBase):
         self._before = before
 
     def write(self, text: str) -> int:
-        sink = current.get()
+        sink = _open_sink()
         if sink is None:
             return self._before.write(text)
+        text = plain(text)
         sink.write(text)
         return len(text)
 
@@ -92,9 +107,13 @@ class _Listener(logging.Handler):
     """Gives what is logged during a run to its sink."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        sink = current.get()
-        if sink is not None:
-            sink.write(self.format(record) + "\n")
+        sink = _open_sink()
+        if sink is None:
+            return
+        try:
+            sink.write(plain(self.format(record)) + "\n")
+        except Exception:  # noqa: BLE001 - as every handler of `logging` does: the caller is not to fail
+            self.handleError(record)
 
 
 def install() -> None:

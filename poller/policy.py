@@ -58,7 +58,7 @@ class Policy:
         """Tell whether no attempt would follow the given one, if it failed."""
         try:
             return bool(self.stop(self._state(RuntimeError("asked in advance"), attempt, age)))
-        except Exception:  # noqa: BLE001 - a policy is the user's code: where it fails there is no further attempt
+        except BaseException:  # noqa: BLE001 - a policy is the user's code: where it fails there is no further attempt
             return True
 
     def _state(self, error: BaseException, attempt: int, age: float) -> tenacity.RetryCallState:

@@ -7,6 +7,7 @@ nobody else's. Nothing of it comes from the database but the values of columns, 
 
 from __future__ import annotations
 
+import contextvars
 import importlib
 import pickle
 from dataclasses import dataclass
@@ -16,8 +17,9 @@ from poller.errors import ConfigurationError, PollerError
 from poller.handler import Handler
 from poller.job import Job
 from poller.model import BatchContext, Context
-from poller.outcome import Unexpected, describe, raised_at
+from poller.outcome import Unexpected, describe
 from poller.run import perform
+from poller.wording import guarded, raised_at, traceback_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,12 +77,16 @@ def _load(module: str) -> None:
 
 
 def run(call: bytes, started: Callable[[Context | None], None] = lambda _: None) -> bytes:
-    """Do a call, wherever this is; return its answer or error as it is sent back.
+    """Do a call, wherever this is, in a context of its own; return its answer or error as it is sent back.
 
     Args:
         call: as it was sent.
         started: called with the context just before the handler.
     """
+    return contextvars.Context().run(_run, call, started)
+
+
+def _run(call: bytes, started: Callable[[Context | None], None]) -> bytes:
     context: Context | None = None
     try:
         made: Call = pickle.loads(call)  # noqa: S301 - pickled by our own process, a moment ago
@@ -91,7 +97,7 @@ def run(call: bytes, started: Callable[[Context | None], None] = lambda _: None)
             answer = perform(function, made.run_parameter, made.given, context, _refuse_connection)
         else:
             answer = function(made.given) if context is None else function(made.given, context)
-        return pickle.dumps((True, answer, said(context)))
+        return pickle.dumps((True, answer, said(context), {}))
     except BaseException as error:  # noqa: BLE001 - SystemExit in a handler is its failure
         return _packed_error(error, context)
 
@@ -107,11 +113,12 @@ def unpacked(reply: bytes, context: Context | None) -> Any:
     Raises:
         BaseException: what the handler raised.
     """
-    is_answer, value, notes = pickle.loads(reply)  # noqa: S301 - pickled by a process of ours, a moment ago
+    is_answer, value, notes, told = pickle.loads(reply)  # noqa: S301 - pickled by a process of ours, a moment ago
     if notes is not None and context is not None:
         context.notes.take(notes)
     if is_answer:
         return value
+    guarded(lambda: vars(value).update(told), None)
     raise value
 
 
@@ -163,12 +170,13 @@ def check(registered: Handler | Job) -> None:
 
 def _packed_error(error: BaseException, context: Context | None) -> bytes:
     """Return an error as it is sent: itself if it survives that, else in words."""
-    error.raised_at = raised_at(error)  # type: ignore[attr-defined]  # a traceback is not sent
+    told = {"raised_at": raised_at(error), "traced": traceback_of(error)}  # a traceback is not sent
+    notes = said(context)
     try:
-        reply = pickle.dumps((False, error, said(context)))
+        reply = pickle.dumps((False, error, notes, told))
         pickle.loads(reply)  # noqa: S301 - to see whether it can be: many exceptions cannot
-    except Exception:  # noqa: BLE001 - whatever pickle makes of a user's class
-        reply = pickle.dumps((False, Unexpected(describe(error)), said(context)))
+    except BaseException:  # noqa: BLE001 - whatever pickle makes of a user's class
+        reply = pickle.dumps((False, Unexpected(describe(error)), notes, told))
     return reply
 
 

@@ -6,18 +6,22 @@ once it is out of attempts; leases, retries, timeouts, crashes and drains are th
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from poller import output
 from poller.handler import Handler, TableName
 from poller.outcome import Outcome, Transition, Verdict
 from poller.output import Sink
+from poller.wording import storable, traceback_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from contextlib import AbstractContextManager
     from datetime import datetime
 
@@ -57,6 +61,12 @@ class Notes:
         """Return the columns of `poller.run` that hold this."""
         return {"output": self.sink.text(), "done": self.done, "total": self.total}
 
+    def fail(self, error: BaseException) -> None:
+        """Keep the traceback of what has ended the run with what it has printed."""
+        traceback = traceback_of(error)
+        if traceback:
+            self.sink.write(f"{traceback}\n")
+
 
 class Run:
     """One run of a job.
@@ -87,12 +97,24 @@ class Run:
         self._connect = connect
 
     def progress(self, done: float, total: float | None = None) -> None:
-        """Say how far the run has come; `poller runs` shows it."""
-        self._notes.done, self._notes.total = done, total
+        """Say how far the run has come; `poller runs` shows it.
+
+        Raises:
+            TypeError, ValueError: it is no number.
+        """
+        self._notes.done, self._notes.total = _number(done), None if total is None else _number(total)
 
     def connect(self) -> AbstractContextManager[psycopg.Connection[Any]]:
         """Open a connection to poller's database, in autocommit mode, closed at the end of the block."""
         return self._connect()
+
+
+def _number(value: float) -> float:
+    number = float(value)
+    if not isfinite(number):
+        msg = f"progress is a number, not {number}"
+        raise ValueError(msg)
+    return number
 
 
 def handler_of(job: Job, connect: Connect) -> Handler:
@@ -158,20 +180,31 @@ def perform(
 ) -> Transition:
     """Call a job's function for a run, wherever this is, and keep what it prints and logs with the run."""
     call = _prepare(function, run_parameter, row, context, connect)
-    token = output.current.set(context.notes.sink)
-    try:
+    with _kept(context.notes):
         call()
-    finally:
-        output.current.reset(token)
     return Transition("succeeded")
+
+
+@contextlib.contextmanager
+def _kept(notes: Notes) -> Iterator[None]:
+    """Keep what is printed and logged meanwhile, in this thread or coroutine, and the traceback of what ends it."""
+    token = output.current.set(notes.sink)
+    try:
+        yield
+    except BaseException as error:
+        notes.fail(error)
+        raise
+    finally:
+        notes.sink.end()
+        output.current.reset(token)
 
 
 def _coroutine(job: Job, connect: Connect) -> Callable[[Row, Context], Any]:
     @functools.wraps(job.function)
     async def function(row: Row, context: Context) -> Transition:
         call = _prepare(job.function, job.run_parameter, row, context, connect)
-        output.current.set(context.notes.sink)  # a coroutine's context is its own
-        await call()
+        with _kept(context.notes):
+            await call()
         return Transition("succeeded")
 
     return function
@@ -196,10 +229,12 @@ def _amend(result: Result) -> Outcome:
     if outcome.to is None:
         return outcome
     columns: dict[str, Any] = {"attempt": outcome.attempt, "error": outcome.error}
+    encoding = result.task.lease.binding.encoding
     notes = result.context.notes if result.context is not None else None
     if notes is not None:
         columns |= notes.columns()
         if notes.cancelled:
             outcome = Outcome(Verdict.MOVED, to="cancelled", attempt=outcome.attempt)
             columns["error"] = "cancelled"
-    return replace(outcome, columns=columns)
+    texts = {name: None if each is None else storable(str(each), encoding) for name, each in columns.items()}
+    return replace(outcome, columns=texts)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from poller.handler import Handler
 
-NEWEST = "0011"
+NEWEST = "0012"
 
 
 def version(connection: psycopg.Connection[Any]) -> str | None:

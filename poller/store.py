@@ -20,7 +20,8 @@ from poller.failpoints import reach
 from poller.lease import Lease, Result, Task
 from poller.outcome import Verdict, of_answer
 from poller.queries import array, numbers, statement, texts
-from poller.values import Fetched, fetch, text_of
+from poller.values import Fetched, fetch, text_for
+from poller.wording import encoding_of, storable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -550,7 +551,8 @@ class Store:
             ConfigurationError: the connection will not do.
         """
         binding = task.lease.binding
-        outcome = of_answer(binding.handler, move, task.attempt, task.age)
+        text_of = text_for(binding.table.columns)
+        outcome = of_answer(binding.handler, move, task.attempt, task.age, text_of)
         if outcome.verdict is not Verdict.MOVED:
             raise SettleError(outcome.error)
         store = Store(Borrowed(joined(connection, "ctx.settle")))
@@ -565,6 +567,7 @@ class Store:
         self, binding: Binding, columns: tuple[str, ...], results: Sequence[Result]
     ) -> dict[str, Any]:
         """Number the leases and the distinct outcomes; most rows of a batch share both."""
+        encoding = encoding_of(self.link.connection)
         leases = _Leases(results)
         kinds: dict[tuple[int, bool], int] = {}
         outcomes, kind_no = [], []
@@ -587,17 +590,15 @@ class Store:
             "to_status": array(each.outcome.to for each in outcomes),
             "delay": array(each.outcome.delay for each in outcomes),
             "attempt": array(each.outcome.attempt for each in outcomes),
-            "error": array(each.outcome.error for each in outcomes),
+            "error": array(_storable(each.outcome.error, encoding) for each in outcomes),
+            "traceback": array(_storable(each.outcome.traceback, encoding) for each in outcomes),
             "crashed": array(each.outcome.crashed for each in outcomes),
             "company": numbers(each.outcome.company for each in outcomes),
             "retaken": array(each.task.retaken for each in outcomes),
             "begun": array(each.outcome.begun for each in outcomes),
         }
         for at, name in enumerate(columns):
-            column_type = binding.table.columns[name].type
-            asked[f"value_{at}"] = array(
-                text_of(each.outcome.columns[name], column_type, self.link.connection) for each in results
-            )
+            asked[f"value_{at}"] = array(each.outcome.columns[name] for each in results)
         return asked
 
     def table_exists(self, binding: Binding) -> bool:
@@ -686,6 +687,10 @@ class Store:
         """Count the rows that are due and not parked."""
         counts = (self.link.connection.execute(each.count_due, {}).fetchone() for each in bindings)
         return sum(row[0] for row in counts if row)
+
+
+def _storable(text: str | None, encoding: str) -> str | None:
+    return None if text is None else storable(text, encoding)
 
 
 def _needs_more(binding: Binding) -> bool:

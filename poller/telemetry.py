@@ -12,6 +12,8 @@ import sys
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from poller.wording import traceback_of
+
 LogFormat = Literal["text", "json"]
 
 _settings: dict[str, Any] = {}
@@ -31,9 +33,9 @@ def problem(name: str, /, **fields: Any) -> None:
 
 
 def trace(error: BaseException, /, **fields: Any) -> None:
-    """Log what a handler raised, with its traceback, for `--log-level debug`."""
+    """Log what a handler raised, with its traceback, for `--log-level debug`; neither holds a row's values."""
     if _log.isEnabledFor(logging.DEBUG):
-        _log.debug("handler raised", exc_info=error, extra={"poller": fields})
+        _log.debug("handler raised", extra={"poller": fields, "traceback": traceback_of(error)})
 
 
 def settings() -> dict[str, Any]:
@@ -62,9 +64,8 @@ class _PlainLines(logging.Formatter):
         words = [f"{name}={_short(value)}" for name, value in fields.items()]
         mark = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
         line = f"{time} {mark}{record.getMessage()}" + (f" · {' '.join(words)}" if words else "")
-        if record.exc_info:
-            line += "\n" + self.formatException(record.exc_info)
-        return line
+        traceback = _traceback(self, record)
+        return f"{line}\n{traceback}" if traceback else line
 
 
 class _JsonLines(logging.Formatter):
@@ -80,9 +81,15 @@ class _JsonLines(logging.Formatter):
             **_always,
             **getattr(record, "poller", {}),
         }
-        if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
+        traceback = _traceback(self, record)
+        if traceback:
+            line["traceback"] = traceback
         return json.dumps(line, default=str, ensure_ascii=False)
+
+
+def _traceback(formatter: logging.Formatter, record: logging.LogRecord) -> str:
+    told: str = getattr(record, "traceback", "")
+    return formatter.formatException(record.exc_info) if record.exc_info else told
 
 
 def _short(value: object) -> str:

@@ -3,15 +3,17 @@
 The model. A lease is taken before, in a transaction of its own, so that an attempt is counted whatever
 becomes of this one. Then one transaction locks some rows of that lease, runs their handlers one after the
 other, settles what came of them through `sql/settle.sql`, and commits. Many rows share a transaction, since a
-commit is what costs; each handler that is given the connection has a savepoint of its own, so that one which
-fails takes nobody's writes along.
+commit is what costs. A handler that uses the connection has a savepoint of its own, made when it first does, so that
+one which fails takes nobody's writes along; and a session in which nothing is left of what the one before it has set
+(`clean_session`). Poller's own statements run in such a session, too.
 
-What an error means:
+What an error means is judged by whether the connection lives, not by its class, which any trigger may choose:
     a handler raised            its savepoint is rolled back; the attempt has failed, which is settled with the others
-    the settling was refused    all is rolled back, and each of the rows is attempted anew, alone
+    the settling was refused    all is rolled back, and each of the rows is attempted anew, alone; who is refused then
+                                has failed an attempt, unless no outcome at all could be written (a column was renamed)
     the lease had ended         all is rolled back, and nothing is written: the rows are another's
-    the connection broke        the attempts have failed, unless the COMMIT had been done: then the lease has gone
-                                with it, and nothing is held any more
+    the connection broke        each is attempted anew, alone, unless the COMMIT had been done: then the lease has gone
+                                with it, and nothing is held any more; a row that breaks it twice has failed an attempt
 """
 
 from __future__ import annotations
@@ -19,11 +21,14 @@ from __future__ import annotations
 import contextlib
 import threading
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import psycopg
-from sqlalchemy import create_engine
+from psycopg.pq import TransactionStatus
+from sqlalchemy import create_engine, event
 from sqlalchemy.orm import Session
 
+from poller.clean_session import NOT_YOURS, CleanSession
 from poller.database import Borrowed
 from poller.errors import LeaseLostError, PollerError
 from poller.queries import texts
@@ -33,11 +38,13 @@ from poller.values import fetch
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from sqlalchemy import Connection, NestedTransaction
+    from sqlalchemy import Connection
 
     from poller.binding import Binding
     from poller.lease import Result, Task
     from poller.model import Context
+
+_UNDO = "rollback to savepoint poller_row; release savepoint poller_row"
 
 
 class Transactions:
@@ -50,9 +57,12 @@ class Transactions:
 
     def __init__(self, connect: Callable[[], psycopg.Connection[Any]], most: int) -> None:
         self._connect = connect
+        self._sessions: WeakKeyDictionary[psycopg.Connection[Any], CleanSession] = WeakKeyDictionary()
         self._engine = create_engine(
             "postgresql+psycopg://", creator=self._open, pool_size=most, max_overflow=-1, pool_pre_ping=True
         )
+        event.listen(self._engine, "commit", self._refuse)
+        event.listen(self._engine, "rollback", self._refuse)
 
     @contextlib.contextmanager
     def begin(self, binding: Binding) -> Iterator[Transaction]:
@@ -61,16 +71,45 @@ class Transactions:
         Raises:
             psycopg.Error: there is no connection now, or the commit failed.
         """
-        with self._engine.connect() as connection, connection.begin():
-            yield Transaction(connection, binding)
+        with self._engine.connect() as connection:
+            driver = _driver(connection)
+            connection.begin()  # sessions take part in it, by savepoints
+            transaction = Transaction(connection, binding, self._sessions[driver])
+            try:
+                yield transaction
+                driver.commit()  # not SQLAlchemy's: a handler may have left that in any state
+            except BaseException:
+                with contextlib.suppress(psycopg.Error):
+                    driver.rollback()
+                    transaction.is_alive = not driver.closed
+                raise
+            finally:
+                transaction.is_over = True
+                if self._sessions[driver].ends_connection:
+                    connection.detach()  # it is closed instead of kept
 
-    def end(self, pid: int) -> None:
-        """End a transaction by force: its handler does not. Nobody waits for that, since the database may be silent."""
-        threading.Thread(target=self._terminate, args=(pid,), name="poller ends", daemon=True).start()
+    def rehearse(self, binding: Binding, columns: tuple[str, ...]) -> None:
+        """Settle no row, to see whether outcomes that set these columns could be written at all now.
 
-    def _terminate(self, pid: int) -> None:
+        Raises:
+            psycopg.Error: they could not; it is nobody's fault in particular.
+        """
+        with self.begin(binding) as transaction:
+            transaction.rehearse(columns)
+
+    def end(self, pid: int, then: Callable[[], None]) -> None:
+        """End a transaction by force: its handler does not. Nobody waits for that, since the database may be silent.
+
+        Args:
+            pid: of its session.
+            then: called once it has ended, or cannot be ended.
+        """
+        threading.Thread(target=self._terminate, args=(pid, then), name="poller ends", daemon=True).start()
+
+    def _terminate(self, pid: int, then: Callable[[], None]) -> None:
         with contextlib.suppress(psycopg.Error), self._connect() as connection:
-            connection.execute("select pg_terminate_backend(%s)", [pid])
+            connection.execute("select pg_terminate_backend(%s, 5000)", [pid])  # it returns when it has gone
+        then()
 
     def close(self) -> None:
         """Close the connections that are not in use."""
@@ -80,24 +119,47 @@ class Transactions:
         connection = self._connect()
         # What handlers insert is to wake the workers, unlike poller's own moves; their timeouts are the watchdog's.
         connection.execute("select set_config('poller.quiet', '', false)")
+        self._sessions[connection] = CleanSession(connection)
         connection.autocommit = False
         return connection
 
+    def _refuse(self, connection: Connection) -> None:
+        """Refuse to commit or roll back while a handler has the connection: it would do so for other rows, too."""
+        driver = connection.connection.driver_connection
+        session = self._sessions.get(driver) if isinstance(driver, psycopg.Connection) else None
+        if session is not None and session.is_lent:
+            raise PollerError(NOT_YOURS)
+
 
 class Transaction:
-    """One transaction, and the rows of one handler in it."""
+    """One transaction, and the rows of one handler in it.
 
-    def __init__(self, connection: Connection, binding: Binding) -> None:
+    Attributes:
+        pid: of its session.
+        is_alive: after it has failed: whether its connection lives.
+        is_over: it has been committed or rolled back.
+    """
+
+    def __init__(self, connection: Connection, binding: Binding, session: CleanSession) -> None:
         self._connection = connection
         self._binding = binding
-        driver = connection.connection.driver_connection
-        assert isinstance(driver, psycopg.Connection)  # noqa: S101 - we have opened it
-        self._store = Store(Borrowed(driver))
-        self.pid = driver.info.backend_pid
-        seconds = binding.handler.timeout
-        driver.execute(
-            "select set_config('idle_in_transaction_session_timeout', %s, true)", [f"{seconds + 5:.0f}s"]
-        )
+        self._clean = session
+        self._driver = _driver(connection)
+        self._store = Store(Borrowed(self._driver))
+        self._options = connection.get_execution_options()
+        self._timeout = f"{binding.handler.timeout + 5:.0f}s"
+        self._is_dirty = False  # a handler had the connection since it was clean
+        self._has_savepoint = False  # of a row whose handler has ended: released with the next round trip
+        self.is_alive = False
+        self.is_over = False
+        self.pid = self._driver.info.backend_pid
+        self._clean.tags.clear()
+        self._run(self._clean.statement(self._timeout, discard=True))
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether the next row must have another transaction, for what the last one's handler has left in this one."""
+        return self._clean.ends_transaction or self._connection.get_execution_options() != self._options
 
     def lock(self, tasks: Sequence[Task]) -> dict[str, tuple[Any, ...]]:
         """Lock the rows of tasks; return those that stand as they were leased, by their keys."""
@@ -106,7 +168,7 @@ class Transaction:
         return {row[0]: row for row in answer.rows}
 
     @contextlib.contextmanager
-    def savepoint(self, context: Context, given: Any) -> Iterator[None]:
+    def row(self, context: Context, given: Any) -> Iterator[None]:
         """Give a handler the connection; undo what it has written if the block raises.
 
         Args:
@@ -115,28 +177,49 @@ class Transaction:
 
         Raises:
             PollerError: the handler has ended the transaction, which is not its own to end.
+            BaseException: what the user's types raise when its session is written.
         """
-        nested = self._connection.begin_nested()
-        session = Session(self._connection, join_transaction_mode="create_savepoint")
-        context.lend(self._connection, session)
+        loan = _Loan(self, self._connection)
         entity = self._binding.handler.entity
         instances = [] if entity is None else given if isinstance(given, list) else [given]
-        session.add_all(instances)
         try:
+            if instances:
+                loan.session.add_all(instances)
+            context.lend(loan)
             yield
-            _require_active(nested)
             if entity is not None:
-                entity.refuse_moved(instances, session)
-            session.commit()
-            nested.commit()
+                entity.refuse_moved(instances, loan.session)
+            loan.end()
         except BaseException:
-            session.close()
-            if nested.is_active:
-                nested.rollback()
+            loan.undo()
             raise
         finally:
-            context.lend(None, None)
-            session.close()
+            self._clean.is_lent = False
+            context.lend(None)
+
+    def begin_row(self) -> None:
+        """Make a savepoint, in a clean session."""
+        self._run(*self._cleanup(discard=True), "savepoint poller_row")
+        self._clean.is_lent = self._is_dirty = True
+
+    def end_row(self) -> None:
+        """Keep what was written since the savepoint.
+
+        Raises:
+            PollerError: there is no transaction any more, or a statement of it has failed unseen.
+        """
+        status = self._driver.info.transaction_status
+        if status == TransactionStatus.IDLE:
+            raise PollerError(NOT_YOURS)
+        if status != TransactionStatus.INTRANS:
+            msg = "a statement of the handler has failed, which it took no notice of: use begin_nested() around it"
+            raise PollerError(msg)
+        self._has_savepoint = True
+
+    def undo_row(self) -> None:
+        """Undo what was written since the savepoint."""
+        self._clean.is_lent = False
+        self._run(_UNDO)
 
     def settle(self, results: Sequence[Result]) -> list[tuple[Result, str]]:
         """Write the outcomes; return what became of each.
@@ -145,22 +228,90 @@ class Transaction:
             LeaseLostError: the lease had ended.
             psycopg.Error: Postgres refuses one of them.
         """
+        self._run(*self._cleanup(discard=False))
         groups: dict[tuple[str, ...], list[Result]] = {}
         for result in results:
             groups.setdefault(tuple(result.outcome.columns), []).append(result)
         settled = [
             pair for group in groups.values() for pair in zip(group, self._store.settle(group), strict=True)
         ]
-        self._store.link.connection.execute(
-            "set constraints all immediate"
-        )  # now, while we know of whom it is said
+        self._run("set constraints all immediate")  # now, while we know of whom it is said
         if any(became == "late" for _, became in settled):
             msg = f"{self._binding}: the lease had ended; its transaction was rolled back"
             raise LeaseLostError(msg)
         return settled
 
+    def rehearse(self, columns: tuple[str, ...]) -> None:
+        """Find out whether outcomes that set these columns could be written at all now; nothing is.
 
-def _require_active(savepoint: NestedTransaction) -> None:
-    if not savepoint.is_active:
-        msg = "a transactional handler must not end its transaction; leave commit() and rollback() out"
-        raise PollerError(msg)
+        Raises:
+            psycopg.Error: they could not.
+        """
+        self._store.rehearse(self._binding, columns)
+
+    def _cleanup(self, *, discard: bool) -> list[str]:
+        """Return the statements that end the last row and put the session back, if that is needed."""
+        ended = ["release savepoint poller_row"] if self._has_savepoint else []
+        cleaned = [self._clean.statement(self._timeout, discard=discard)] if self._is_dirty else []
+        self._has_savepoint = self._is_dirty = False
+        return [*ended, *cleaned]
+
+    def _run(self, *statements: str) -> None:
+        """Run statements in one round trip; several cannot be prepared."""
+        if statements:
+            self._driver.execute("; ".join(statements), prepare=False)
+
+
+class _Loan:
+    """The connection as one row's handler gets it; its savepoint is made when the handler first asks for it."""
+
+    def __init__(self, transaction: Transaction, connection: Connection) -> None:
+        self._transaction = transaction
+        self._connection = connection
+        self._session: Session | None = None
+        self._is_used = False
+
+    @property
+    def connection(self) -> Connection:
+        """The connection."""
+        if not self._is_used:
+            self._transaction.begin_row()
+            self._is_used = True
+        return self._connection
+
+    @property
+    def session(self) -> Session:
+        """A session on it."""
+        if self._session is None:
+            self._session = Session(self.connection, join_transaction_mode="create_savepoint")
+        return self._session
+
+    def end(self) -> None:
+        """Keep what was written."""
+        if self._session is not None:
+            self._session.commit()
+            self._session.close()
+        if self._is_used:
+            self._leave_savepoints()
+            self._transaction.end_row()
+
+    def undo(self) -> None:
+        """Undo what was written."""
+        if self._session is not None:
+            with contextlib.suppress(Exception):  # what it says of savepoints that are gone with ours
+                self._session.close()
+        if self._is_used:
+            with contextlib.suppress(Exception):  # as above
+                self._leave_savepoints()
+            self._transaction.undo_row()
+
+    def _leave_savepoints(self) -> None:
+        """Roll back what the handler has begun by `begin_nested`, and not ended."""
+        while (nested := self._connection.get_nested_transaction()) is not None:
+            nested.close()
+
+
+def _driver(connection: Connection) -> psycopg.Connection[Any]:
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)  # noqa: S101 - we have opened it
+    return driver

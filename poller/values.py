@@ -173,16 +173,24 @@ def _forgiving(name: str, infinite: Mapping[str, Any], context: AdaptContext | A
     return Forgiving
 
 
-def text_of(value: Any, kind: str, connection: psycopg.Connection[Any]) -> str | None:
-    """Return a value as psycopg would send it, as text for a column of type `kind` to read."""
+def text_of(value: Any, kind: str) -> str | None:
+    """Return a value as psycopg would send it, as text for a column of type `kind` to read.
+
+    Raises:
+        BaseException: psycopg knows no such type; or what the value, which is the user's, raises when it is touched.
+    """
     value = _plain(value)
     if value is None:
         return None
     if not isinstance(value, Json | Jsonb) and (isinstance(value, dict) or kind in ("json", "jsonb")):
         value = Json(value)
-    sender = Transformer(users_adapters(connection))
-    dumped = sender.get_dumper(value, PyFormat.TEXT).dump(value)
+    dumped = Transformer().get_dumper(value, PyFormat.TEXT).dump(value)
     return None if dumped is None else bytes(dumped).decode()
+
+
+def text_for(columns: Mapping[str, Any]) -> Callable[[str, Any], str | None]:
+    """Return what makes texts of values for columns, by the columns' names; see `text_of`."""
+    return lambda name, value: text_of(value, columns[name].type if name in columns else "")
 
 
 def _plain(value: Any) -> Any:

@@ -4,13 +4,13 @@
 -- Index    event's primary key; of move, the primary key for the handlers: it is looked through for the key.
 select *
   from (select e.at, e.from_status, e.verdict, e.to_status, e.attempt, round(e.seconds::numeric, 6)::float8 as seconds,
-               e.error, e.worker_id
-          from (select at, from_status, verdict, to_status, attempt, seconds, error, worker_id
+               e.error, e.worker_id, e.traceback
+          from (select at, from_status, verdict, to_status, attempt, seconds, error, worker_id, traceback
                   from poller.event
                  where handler_id = any(%(handlers)s::integer[]) and key = any(%(keys)s::text[])
                  union all
                 select m.at, m.from_status, 'moved', m.to_status, 1, m.seconds[array_position(m.keys, k.key)], null,
-                       m.worker_id
+                       m.worker_id, null
                   from poller.move as m, unnest(%(keys)s::text[]) as k (key)
                  where m.handler_id = any(%(handlers)s::integer[]) and k.key = any(m.keys)) as e
          order by e.at desc

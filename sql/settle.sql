@@ -29,9 +29,9 @@ with clock as materialized (
     select *
       from unnest(%(verdict)s::text[], %(to_status)s::text[], %(delay)s::float8[], %(attempt)s::integer[],
                   %(error)s::text[], %(crashed)s::boolean[], %(company)s::integer[],
-                  %(retaken)s::boolean[], %(begun)s::boolean[])
+                  %(retaken)s::boolean[], %(begun)s::boolean[], %(traceback)s::text[])
            with ordinality
-        as kind (verdict, to_status, delay, attempt, error, crashed, company, retaken, begun, kind_no)
+        as kind (verdict, to_status, delay, attempt, error, crashed, company, retaken, begun, traceback, kind_no)
 ), told as materialized (
     select (%(leases)s::uuid[])[o.lease_no] as lease, (%(workers)s::integer[])[o.lease_no] as worker_id, o.*
       from unnest(%(key)s::text[], %(lease_no)s::integer[], %(kind_no)s::integer[], %(seconds)s::real[]
@@ -40,7 +40,7 @@ with clock as materialized (
         as o (poller_key, lease_no, kind_no, seconds {value_names}, place)
 ), outcome as materialized (
     select o.*, kind.verdict, kind.to_status, kind.delay, kind.attempt, kind.error, kind.crashed,
-           kind.company, kind.retaken, kind.begun,
+           kind.company, kind.retaken, kind.begun, kind.traceback,
            (o.lease, o.poller_key) in (select h.lease, unnest(h.keys) from held as h) as is_held
       from told as o
       join kind using (kind_no)
@@ -122,9 +122,9 @@ with clock as materialized (
        and c.lease = any (array(select rest.lease from rest where rest.keys <> '{{}}'))
 ), recorded as (
     insert into poller.event
-           (handler_id, key, verdict, from_status, to_status, attempt, seconds, error, worker_id, lease, at)
+           (handler_id, key, verdict, from_status, to_status, attempt, seconds, error, worker_id, lease, at, traceback)
     select %(handler)s, s.poller_key, s.result, {from_status}, s.to_status, s.attempt, s.seconds, s.error,
-           s.worker_id, s.lease, (select now from clock)
+           s.worker_id, s.lease, (select now from clock), s.traceback
       from settled as s
      where s.result not in ('released', 'refused', 'locked') and {worth_recording}
 ), counted as (

@@ -1,0 +1,142 @@
+"""The event loop goes on, whatever coroutine handlers do to it (guarantee 11)."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from poller import coroutines
+from poller.testing import Engine
+from tests.engines import column, moves, run
+from tests.harness import wait_until
+
+if TYPE_CHECKING:
+    from poller import Row
+    from tests.harness import Project
+
+pytestmark = pytest.mark.fault("F52")
+
+
+@pytest.fixture
+def url(url: str) -> str:
+    """A database with ten tasks."""
+    with psycopg.connect(url) as db:
+        db.execute("create table task (id int primary key, status text not null)")
+        db.execute("insert into task select i, 'pending' from generate_series(1, 10) as i")
+    return url
+
+
+@pytest.fixture
+def db(url: str) -> Any:
+    with psycopg.connect(url, autocommit=True) as connection:
+        yield connection
+
+
+async def leave_a_task() -> None:
+    async def later() -> None:
+        await asyncio.sleep(0)
+        sys.exit(3)
+
+    asyncio.create_task(later())  # noqa: RUF006 - that it is left behind is the point
+    await asyncio.sleep(0.01)
+
+
+async def stop_the_loop() -> None:
+    asyncio.get_running_loop().stop()
+    await asyncio.sleep(0.01)
+
+
+async def leave_in_a_callback() -> None:
+    asyncio.get_running_loop().call_soon(sys.exit, 3)
+    await asyncio.sleep(0.01)
+
+
+async def close_the_loop() -> None:
+    asyncio.get_running_loop().close()
+
+
+@pytest.mark.parametrize("harm", [leave_a_task, stop_the_loop, leave_in_a_callback])
+def test_g11_a_loop_that_was_ended_goes_on(url: str, harm: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """It is said; the rows of the others, and its own, end."""
+
+    async def step(row: Row) -> None:
+        if row.id == 3:
+            await harm()
+        await asyncio.sleep(0.01)
+
+    assert [each.became for each in run(url, moves("task", step))] == ["moved"] * 10
+    assert any("the event loop was" in line and line.endswith("it goes on") for line in caplog.messages)
+
+
+def test_g11_to_close_the_loop_is_a_failure(url: str) -> None:
+    """Python refuses it while it runs."""
+
+    async def step(row: Row) -> None:
+        if row.id == 3:
+            await close_the_loop()
+
+    done = {each.key: each.became for each in run(url, moves("task", step, attempts=1))}
+    assert done == {str(number): "parked" if number == 3 else "moved" for number in range(1, 11)}
+
+
+def test_g11_a_task_factory_that_raises_is_a_failure(url: str) -> None:
+    """Of the rows that it was to begin, on one slot."""
+
+    def factory(*_: Any, **__: Any) -> Any:
+        raise SystemExit
+
+    async def step(row: Row) -> None:
+        if row.id == 3:
+            asyncio.get_running_loop().set_task_factory(factory)
+
+    with Engine(url, moves("task", step, attempts=1), concurrency=1) as engine:
+        assert [each.became for each in engine.run_due()] == ["moved"] * 3 + ["parked"] * 7
+
+
+def test_g11_who_blocks_the_loop_times_out_and_the_others_lose_no_attempt(
+    url: str, db: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They are given back; and the worker is to be replaced at once."""
+    monkeypatch.setattr(coroutines, "SAID", 0.6)
+    blocked: list[int] = []
+
+    async def step(row: Row) -> None:
+        if row.id == 3 and not blocked:
+            blocked.append(row.id)
+            await asyncio.sleep(0.1)  # until the others wait, too
+            time.sleep(3)  # noqa: ASYNC251 - that it blocks is the point
+        await asyncio.sleep(0.3)
+
+    with Engine(url, moves("task", step, timeout="1500ms"), concurrency=10) as engine:
+        done = engine.run_due()
+    failed = [(each.key, each.attempt) for each in done if each.became == "retrying"]
+    assert failed == [("3", 1)]
+    assert {each.attempt for each in done if each.became == "released"} == {0}
+    moved = {each.key: each.attempt for each in done if each.became == "moved" and each.key != "3"}
+    assert moved == {str(number): 1 for number in range(1, 11) if number != 3}
+    assert any("has kept the event loop for" in line and "task:pending:3" in line for line in caplog.messages)
+
+
+def test_a_worker_whose_loop_is_blocked_is_replaced(project: Project, db: psycopg.Connection[Any]) -> None:
+    """Its other coroutine rows go on within the time of the blocked one, not after it."""
+    project.handlers("""
+        import asyncio, time
+
+        @handler("task", status="pending", to="normal", timeout="3s", attempts=1)
+        async def step(row):
+            if row.id == 3:
+                await asyncio.sleep(0.2)
+                time.sleep(600)
+            await asyncio.sleep(0.5)
+    """)
+    process = project.start("run", "--workers", "1", "--concurrency", "10")
+    wait_until(
+        "all but one are moved", lambda: len(column(db, "select id from task where status = 'normal'")) == 9
+    )
+    assert column(db, "select key from poller.attempt where state = 'parked'") == ["3"]
+    assert "restarting" in process.log or "takes its place" in process.log
