@@ -1,5 +1,8 @@
 """Where the database is, and connections to it that say plainly what is wrong and come back after a fault.
 
+Connections of ours have adapters of their own: what a program registers with psycopg for all connections of a process
+(`set_json_loads`, a loader of numerics) is about its own. So users' rows are read as psycopg reads them by default.
+
 A `Link` is one lasting connection of one thread. It is opened when it is first used and again after it broke;
 what was under way when it broke is the caller's to judge (`sql/settle.sql` may be repeated, others need not).
 """
@@ -185,6 +188,7 @@ def connect(
     return connection
 
 
+@functools.cache
 def opener(url: str, mark: str = "") -> Callable[[], psycopg.Connection[Any]]:
     """Return what opens a connection for a handler or a run of a job, which have timeouts of their own.
 

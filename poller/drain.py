@@ -92,20 +92,31 @@ class Drain:
         self._store.link.close()
 
     def end(self) -> int:
-        """Say what was done; return 1 if a drain left rows parked or failed, else 0."""
+        """Say what was done, and what a drain has left; return 1 if it has left anything, or nobody knows, else 0."""
         if self._since is None:
             event("stopped before anything was begun", **self._logged)
-            return 0
+            return int(self._drain)
         try:
-            done = self._done(self._store.fleet(self._counted, self._since))
+            now = self._store.fleet(self._counted, self._since)
+            done = self._done(now)
+            event(f"done: {done.moved} moved, {done.failed} failed, {done.parked} parked", **self._logged)
+            left = self._drain and (done.failed + done.parked > 0 or self._tell_left(now))
         except psycopg.Error:
-            problem("the database is gone; what this run has done stands in poller history")
-            return 0
+            problem("the database is gone; what this run has done stands in poller history", **self._logged)
+            return int(self._drain)
         finally:
             if self._bar is not None:
                 self._bar.close()
-        event(f"done: {done.moved} moved, {done.failed} failed, {done.parked} parked", **self._logged)
-        return int(self._drain and done.failed + done.parked > 0)
+        return int(left)
+
+    def _tell_left(self, now: Fleet) -> bool:
+        """Say what a drain that was stopped has left; tell whether there is any."""
+        if self.is_over or self._nothing_left(now):
+            return False
+        due = self._store.count_due(self._bindings)
+        waiting, held = f"{now.waiting} of them waiting to retry", f"{now.in_flight} in flight"
+        problem(f"stopped before the end: {due} rows are left, {waiting}, {held}", **self._logged)
+        return True
 
     def _nothing_left(self, now: Fleet) -> bool:
         if now.in_flight or now.waiting:

@@ -302,6 +302,7 @@ def _serve(pipe: Connection, settings: dict[str, Any]) -> None:
     pipe.send_bytes(REPLY)
     while True:
         reply = remote.run(requests.get(), lambda context: running.__setitem__(0, context))
+        telemetry.hear_others()  # the user's package is imported, and has configured what it likes
         with sending:
             running[0] = None
             pipe.send_bytes(REPLY + reply)

@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Any
 from poller.duration import words
 from poller.errors import ConfigurationError
 from poller.job import ready_made
+from poller.matching import is_found
 from poller.outcome import Fail, Interrupted, TimedOut, Unexpected
 from poller.request import order
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from poller.fetch import Answer
     from poller.job import Job, When
@@ -65,7 +66,8 @@ def http(  # noqa: PLR0913 - the contract's options
         json: the body, as JSON.
         data: the body: a text, bytes, or a mapping that is sent as a form.
         expect: the status, or statuses, of success: `200`, `{200, 204}`, `range(200, 300)`.
-        expect_body: a text that the body must hold, or a compiled expression that must be found in it.
+        expect_body: a text that the body must hold, or a compiled expression that must be found in it: in a process
+            of its own, within the `timeout`.
         redirects: which are followed: those to the same host, or `"any"`. One that is expected is not.
         private: whether addresses that are not public may be reached; by default those of this host and
             of private networks, if the URL itself says so, as `http://localhost` and `https://app.internal` do.
@@ -103,7 +105,7 @@ class _Request:
     """A job's request, the text that its answer must hold, and what must not be seen of it."""
 
     order: Order
-    wanted: re.Pattern[str] | None
+    wanted: str | re.Pattern[str] | None
     secrets: tuple[str, ...]
 
     def run(self, run: Run | None, timeout: float) -> None:
@@ -114,22 +116,29 @@ class _Request:
             TimedOut, Interrupted: it was ended.
             Fail: it was refused.
         """
-        answer = self._fetch(run, timeout)
+        until = monotonic() + timeout
+        answer = self._fetch(timeout, lambda: _reason_to_end(run, until, timeout))
         sys.stdout.write(self._printable(f"{self._head(answer)}\n{_shown(answer)}"))
         if answer.status not in self.order.expected:
             msg = f"{self._head(answer)}, expected {_listed(self.order.expected)}"
             raise RequestFailed(msg)
-        if self.wanted is not None and not self.wanted.search(answer.body):
+        if self.wanted is not None and not self._holds(
+            answer.body, until - monotonic(), lambda: _reason_to_end(run, until, timeout)
+        ):
             where = "in the beginning of its body" if answer.more else "in its body"
-            msg = f"{self._head(answer)}, but {self.wanted.pattern!r} is not {where}"
+            msg = f"{self._head(answer)}, but {_text(self.wanted)!r} is not {where}"
             raise RequestFailed(msg)
 
-    def _fetch(self, run: Run | None, timeout: float) -> Answer:
+    def _holds(self, body: str, seconds: float, why: Callable[[], Exception | None]) -> bool:
+        if isinstance(self.wanted, re.Pattern):
+            return is_found(self.wanted, body, seconds, why)
+        return self.wanted is None or self.wanted in body
+
+    def _fetch(self, timeout: float, why: Callable[[], Exception | None]) -> Answer:
         from poller.fetch import NoAnswer, complete  # noqa: PLC0415 - httpx is slow to import, and an extra
 
-        until = monotonic() + timeout
         try:
-            return complete(self.order, timeout, lambda: _reason_to_end(run, until, timeout))
+            return complete(self.order, timeout, why)
         except NoAnswer as error:
             raise RequestFailed(self._printable(f"{self.order.method} {error}")) from None
         except Fail as error:
@@ -169,16 +178,20 @@ def _listed(statuses: frozenset[int]) -> str:
     return " or ".join(map(str, sorted(statuses)))
 
 
-def _wanted(expect_body: Any, request: Order) -> re.Pattern[str] | None:
+def _text(wanted: str | re.Pattern[str]) -> str:
+    return wanted if isinstance(wanted, str) else wanted.pattern
+
+
+def _wanted(expect_body: Any, request: Order) -> str | re.Pattern[str] | None:
     if expect_body is None:
         return None
     if request.method == "HEAD":
         msg = "expect_body: the answer to a HEAD has no body"
         raise ConfigurationError(msg)
+    if isinstance(expect_body, str):
+        return expect_body
     if isinstance(expect_body, re.Pattern) and isinstance(expect_body.pattern, str):
         return expect_body
-    if isinstance(expect_body, str):
-        return re.compile(re.escape(expect_body))
     msg = f"expect_body must be a text or a compiled expression of text, got {expect_body!r}"
     raise ConfigurationError(msg)
 

@@ -2,8 +2,9 @@
 
 Standard output and error are replaced once in a worker by writers that look, for each write, whether a run is
 going on in this thread or coroutine (a context variable). If so the text goes to that run's sink, else where it
-went before. Logging is heard by a handler on the root logger in the same way. A run that has ended takes nothing any
-more: what a task prints that it has left behind goes where it went before, too.
+went before. What is logged is heard in the same way, where every record passes that a logger lets through: a handler
+of ours could be taken away by a user's package, which may configure logging as it likes. A run that has ended takes
+nothing any more: what a task prints that it has left behind goes where it went before, too.
 """
 
 from __future__ import annotations
@@ -124,4 +125,10 @@ def install() -> None:
     sys.stderr = _Writer(sys.stderr)
     listener = _Listener()
     listener.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
-    logging.getLogger().addHandler(listener)
+    call_theirs = logging.Logger.callHandlers
+
+    def call_handlers(logger: logging.Logger, record: logging.LogRecord) -> None:
+        listener.emit(record)
+        call_theirs(logger, record)
+
+    logging.Logger.callHandlers = call_handlers  # type: ignore[assignment,method-assign]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
 import sys
 import traceback
@@ -70,12 +71,21 @@ def _registered(value: object) -> Iterator[Handler | Job]:
 
 
 def _modules(package: str) -> list[ModuleType]:
-    folder = str(Path.cwd())
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
+    _find_in(str(Path.cwd()))
     top = _import(package)
     below = pkgutil.walk_packages(getattr(top, "__path__", []), f"{package}.", onerror=_import)
     return [top, *(_import(info.name) for info in below if not info.name.endswith(".__main__"))]
+
+
+def _find_in(folder: str) -> None:
+    """Have modules found in a folder: before those that are installed, but behind Python's own.
+
+    A file such as `queue.py` there is the user's affair, and no reason for `import queue` to fail anywhere.
+    """
+    python = str(Path(os.__file__).parent)
+    sys.path[:] = [each for each in sys.path if each not in ("", folder)]
+    behind = [at for at, each in enumerate(sys.path) if each in (python, f"{python}/lib-dynload")]
+    sys.path.insert(max(behind, default=-1) + 1, folder)
 
 
 def _import(name: str) -> ModuleType:

@@ -7,22 +7,32 @@ exit.
 
 from __future__ import annotations
 
+import logging
+import os
 import random
+import sys
 import threading
-from typing import TYPE_CHECKING
+from time import sleep
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import psycopg
 
+from poller import stderr
 from poller.bell import Bell
-from poller.database import reason
+from poller.database import is_passing, reason
 from poller.telemetry import event, problem
+from poller.troubles import digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+T = TypeVar("T")
+
 JITTER = 0.1  # of a delay, but no more than of a second; later, never sooner: it may not be time yet
 BACKOFF_FIRST = 0.1
 BACKOFF_MOST = 5.0
+BACKOFF_TO_BEGIN = 1.0  # before there is anything to do, one connection is all that is asked for
+MOST_REASONS = 10  # told in one outage
 
 
 def within(seconds: float, work: Callable[[], None]) -> bool:
@@ -31,6 +41,78 @@ def within(seconds: float, work: Callable[[], None]) -> bool:
     thread.start()
     thread.join(seconds)
     return not thread.is_alive()
+
+
+def leave(status: int) -> NoReturn:
+    """End the process, and wait neither for threads, nor for long for whoever reads what it has written."""
+    digest.tell_rest()
+    stderr.drain()
+    within(stderr.LAST_WORDS, _flush)
+    os._exit(status)
+
+
+def _flush() -> None:
+    sys.stdout.flush()
+    logging.shutdown()  # the user's own handlers
+
+
+def end_after(seconds: float, status: int) -> None:
+    """See to it that the process has ended after so many seconds, whatever holds it."""
+    timer = threading.Timer(seconds, os._exit, [status])
+    timer.daemon = True
+    timer.start()
+
+
+class Outage:
+    """What keeps a service from its work: each reason is told once, until it works again.
+
+    Args:
+        service: what the log calls it.
+    """
+
+    def __init__(self, service: str) -> None:
+        self._service = service
+        self._told: set[str] = set()
+        self.failures = 0
+
+    def goes_on(self, error: Exception) -> None:
+        """Take note of another failure, and tell why if that is new: a server that was away may refuse the password."""
+        self.failures += 1
+        why = _describe(error)
+        if why not in self._told and len(self._told) < MOST_REASONS:
+            self._told.add(why)
+            problem(f"{self._service}: {why}; trying again")
+
+    def is_over(self) -> None:
+        """Tell that it is, if there was one."""
+        if self.failures:
+            event(f"{self._service}: works again", after=f"{self.failures} failed rounds")
+            self.failures = 0
+            self._told.clear()
+
+
+def persistently(name: str, work: Callable[[], T]) -> T:
+    """Do some work, again and again while the database is away, and return what it gives.
+
+    Args:
+        name: what the log calls it.
+        work: what raises leaves nothing behind.
+
+    Raises:
+        Exception: what the work raises that does not pass by itself.
+    """
+    outage = Outage(name)
+    while True:
+        try:
+            done = work()
+        except psycopg.Error as error:
+            if not is_passing(error):
+                raise
+            outage.goes_on(error)
+            sleep(random.uniform(BACKOFF_FIRST, BACKOFF_TO_BEGIN))  # noqa: S311
+        else:
+            outage.is_over()
+            return done
 
 
 class Loop(threading.Thread):
@@ -51,13 +133,12 @@ class Loop(threading.Thread):
         sleep: Callable[[float, Bell], None] = lambda seconds, bell: bell.wait(seconds),
     ) -> None:
         super().__init__(name=f"poller {name}", daemon=True)
-        self._service = name
+        self._outage = Outage(name)
         self._run_once = run_once
         self._recover = recover
         self._sleep = sleep
         self._bell = Bell()
         self._stopping = threading.Event()
-        self._failures = 0
 
     def wake(self) -> None:
         """Start the next round now, or right after the one under way."""
@@ -80,18 +161,14 @@ class Loop(threading.Thread):
 
     def _round(self) -> None:
         delay = self._run_once()
-        if self._failures:
-            event(f"{self._service}: works again", after=f"{self._failures} failed rounds")
-            self._failures = 0
+        self._outage.is_over()
         if delay > 0:
             self._sleep(delay + JITTER * min(delay, 1.0) * random.random(), self._bell)  # noqa: S311
 
     def _put_off(self, error: Exception) -> float:
-        if not self._failures:
-            problem(f"{self._service}: {_describe(error)}; trying again")
-        self._failures += 1
+        self._outage.goes_on(error)
         self._recover()
-        most = min(BACKOFF_MOST, BACKOFF_FIRST * 2 ** min(self._failures, 10))
+        most = min(BACKOFF_MOST, BACKOFF_FIRST * 2 ** min(self._outage.failures, 10))
         return random.uniform(BACKOFF_FIRST / 2, most)  # noqa: S311
 
 

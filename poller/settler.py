@@ -24,7 +24,7 @@ from poller.lease import Result
 from poller.outcome import Outcome, Verdict
 from poller.postponed import Postponed, form_of, lesser
 from poller.store import LEFT, MANY, SWALLOWED, simple_status
-from poller.telemetry import event, problem
+from poller.troubles import Trouble, digest
 
 if TYPE_CHECKING:
     from poller.binding import Binding
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 BATCH = 1000
 BATCH_CHARACTERS = 4_000_000  # of keys in a batch
 LINGER = 0.005  # seconds that a result waits for company while more is on its way
-SHOWN = 3  # keys named in one line of the log
 LATE = "the lease had ended; nothing was written"
 WEIGHT = 0.1  # of a new measurement in the mean time of a handler
 
@@ -237,16 +236,11 @@ def _own_move(result: Result, became: str) -> tuple[Result, str]:
 
 
 def _tell(binding: Binding, noteworthy: list[tuple[Result, str]]) -> None:
-    """Say what became of rows that did not simply move on: a line for each kind, not for each row."""
-    kinds: dict[tuple[str, str], list[Result]] = defaultdict(list)
-    for result, became in noteworthy:
-        why = result.outcome.error or f"was to become {result.outcome.to}"
-        kinds[became, LATE if became == "late" else why].append(result)
-    for (became, why), results in kinds.items():
-        tell = event if became in ("superseded", "gone") else problem
-        rows = ", ".join(each.task.key for each in results[:SHOWN])
-        more = f" and {len(results) - SHOWN} more" if len(results) > SHOWN else ""
-        delay = results[0].outcome.delay
-        again = {"again_in": f"{delay:.1f}s"} if became == "retrying" and delay is not None else {}
-        attempt = results[0].outcome.attempt
-        tell(f"{became}: {why}", table=binding, rows=rows + more, attempt=attempt, **again)
+    """Say what became of rows that did not simply move on."""
+    digest.report(str(binding), [_trouble(result, became) for result, became in noteworthy])
+
+
+def _trouble(result: Result, became: str) -> Trouble:
+    outcome = result.outcome
+    why = LATE if became == "late" else outcome.error or f"was to become {outcome.to}"
+    return Trouble(became, why, result.task.key, outcome.attempt, outcome.delay)

@@ -10,10 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
-import subprocess
-import sys
 import uuid
 from dataclasses import asdict
 from time import monotonic, sleep
@@ -32,11 +29,12 @@ from poller.job import refuse_namesakes
 from poller.listener import Listener
 from poller.run import handler_of
 from poller.scheduler import Scheduler
-from poller.service import Loop, within
+from poller.service import Loop, end_after, within
+from poller.signals import reap_orphans, requests
 from poller.store import Store
 from poller.sweeper import Sweeper
-from poller.telemetry import event, problem
-from poller.worker import RETIRED
+from poller.telemetry import event, hear_others, problem
+from poller.worker_process import LOOK, Child, import_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -47,12 +45,10 @@ if TYPE_CHECKING:
     from poller.job import Job
 
 TICK = 0.1  # seconds between two looks at a drain, or at a worker that is to be replaced
-SELDOM = 2.0  # seconds between two looks at workers that live: a death is told
-LONG_ENOUGH = 10.0  # seconds after which a worker's death is not held against the next one
-RESTART_FIRST, RESTART_MOST = 0.1, 30.0
 KILL_AFTER = 1.1  # seconds past the grace time: what a worker needs for its last words, and some
 LAST_WORDS = 0.3  # seconds for our own; more, up to `MOST_WORDS`, while the grace time and a little last
 MOST_WORDS = 5.0
+BEYOND = 3.0  # seconds past all that after which the process ends, whatever holds it
 
 
 class Supervisor:
@@ -67,7 +63,6 @@ class Supervisor:
         several = len(places) > 1
         self._options = options
         self._sites = [Site(each, options, is_first=each is places[0], several=several) for each in places]
-        self._signals = 0
         self._bell = Bell()
 
     def run(self) -> int:
@@ -77,6 +72,7 @@ class Supervisor:
             PollerError: it cannot start; nothing was changed.
         """
         handlers, jobs = registry.load(self._options.handlers, self._options.only)
+        hear_others()
         refuse_namesakes([*jobs, housekeeping])
         for site in self._sites:
             site.check(handlers)
@@ -85,46 +81,51 @@ class Supervisor:
         for what, those in (("handlers", handlers), ("jobs", jobs)):
             if those:
                 event(f"{what}: {', '.join(map(str, those))}")
+        requests.listen()
+        requests.count_only()
         self._bell.ring_at_signals()
-        for name in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(name, self._count_signal)
         signal.signal(signal.SIGCHLD, lambda *_: None)  # it rings: that is all
         for site in self._sites:
             site.start(on_begin=self._bell.ring)
-        while not self._signals and not all(site.is_over for site in self._sites):
+        while not requests.count and not all(site.is_over for site in self._sites):
             for site in self._sites:
                 site.look_after_workers()
-            self._bell.wait(TICK if any(site.is_changing for site in self._sites) else SELDOM)
+            reap_orphans([child.pid for child in self._children()])
+            self._bell.wait(TICK if any(site.is_changing for site in self._sites) else LOOK)
         return self._stop()
 
-    def _count_signal(self, *_: object) -> None:
-        self._signals += 1
+    def _children(self) -> list[Child]:
+        return [child for site in self._sites for child in site.children]
 
     def _stop(self) -> int:
         """Stop planning, then the workers, and say what was done; return the exit status."""
+        end_after(self._options.grace + KILL_AFTER + MOST_WORDS + BEYOND, status=1)
         for site in self._sites:
             site.stop_planning()
         ends = monotonic() + self._options.grace + 1.4
-        self._stop_children([child for site in self._sites for child in site.children])
+        self._stop_children(self._children())
         seconds = min(MOST_WORDS, max(LAST_WORDS, ends - monotonic()))
         statuses: list[int] = []
         if not within(seconds, lambda: statuses.extend(site.end() for site in self._sites)):
             problem("the database does not answer; what this run has done stands in poller history")
+            return int(self._options.drain)
         return max(statuses, default=0)
 
     def _stop_children(self, children: list[Child]) -> None:
-        """Pass on the signals; kill what is left some seconds after the grace time."""
+        """Pass on the requests; kill what is left some seconds after the grace time."""
         event("stopping: no more claims; handlers may finish", grace=f"{self._options.grace:g}s")
-        passed_on = 0
+        for child in children:
+            child.stop()
+        asked = 1
         kill_at = monotonic() + self._options.grace + KILL_AFTER
         while any(not child.has_ended() for child in children):
-            while passed_on < max(1, min(self._signals, 2)):
-                passed_on += 1
+            if requests.count > asked:
+                asked = requests.count
                 for child in children:
-                    child.signal(signal.SIGTERM)
+                    child.stop_at_once()
             if monotonic() >= kill_at:
                 for child in children:
-                    child.signal(signal.SIGKILL)
+                    child.kill()
             sleep(TICK / 5)
 
 
@@ -217,9 +218,12 @@ class Site:
     def look_after_workers(self) -> None:
         """Start the workers when it is time, and another in the place of each that has ended."""
         if self._drain.has_begun and not self.children:
-            self.children = [Child(self._order()) for _ in range(self._options.workers)]
+            self.children = [Child(self._options.lease) for _ in range(self._options.workers)]
+            for child in self.children:
+                child.start(self._order())
         for child in self.children:
             if not child.has_ended():
+                child.end_if_it_hangs()
                 continue
             if child.noticed_at is None:
                 child.notice()
@@ -243,7 +247,7 @@ class Site:
         self._sweeping.stop()
         self._sweeping.join(LAST_WORDS)
         for child in self.children:
-            if child.process.returncode != 0:
+            if not child.ended_well:
                 self._sweeper.child_died(child.pid)
         if self._sweeping.is_alive():
             return
@@ -269,7 +273,7 @@ class Site:
             "is_first": self._is_first,
             "logged": {"database": self._label} if self._label else {},
             "supervisor": str(self._id),
-            "pythonpath": os.environ.get("PYTHONPATH"),
+            "path": import_path(),
         }
         return json.dumps(order)
 
@@ -283,54 +287,3 @@ class Site:
                 raise
             msg = f"database {self._label}: {error}"
             raise type(error)(msg) from error
-
-
-class Child:
-    """A worker process, and when to start another in its place."""
-
-    def __init__(self, order: str) -> None:
-        self._quick_deaths = 0
-        self.start(order)
-
-    def start(self, order: str) -> None:
-        """Start a process and give it its order; the pipe stays open for as long as we live."""
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "poller.child"],
-            stdin=subprocess.PIPE,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            process_group=0,  # Ctrl-C in a terminal is for the supervisor to pass on
-        )
-        assert self.process.stdin is not None  # noqa: S101 - asked for above
-        self.process.stdin.write(order.encode() + b"\n")
-        self.process.stdin.flush()
-        self._started_at = monotonic()
-        self.noticed_at: float | None = None
-        self.restart_at = 0.0
-
-    @property
-    def pid(self) -> int:
-        """The process id of the worker that runs, or ran last."""
-        return self.process.pid
-
-    def has_ended(self) -> bool:
-        """Tell whether the process has ended."""
-        return self.process.poll() is not None
-
-    def notice(self) -> None:
-        """Take note that the process has ended, and decide when to start another."""
-        self.noticed_at = monotonic()
-        status = self.process.returncode
-        if status == RETIRED:
-            self.restart_at = self.noticed_at
-            return
-        lived = self.noticed_at - self._started_at
-        self._quick_deaths = 0 if lived > LONG_ENOUGH else self._quick_deaths + 1
-        delay = min(RESTART_MOST, RESTART_FIRST * 2**self._quick_deaths)
-        self.restart_at = self.noticed_at + delay
-        how = f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
-        problem(f"a worker process ended with {how}; starting another in {delay:.1f}s", pid=self.pid)
-
-    def signal(self, number: int) -> None:
-        """Send the process a signal, if it has not ended."""
-        if not self.has_ended():
-            self.process.send_signal(number)

@@ -2,29 +2,69 @@
 
 An event is a log record of the logger `poller` whose `poller` attribute holds the fields. `setup` chooses how
 it is printed; a program that embeds poller may attach its own handler to the logger instead.
+
+A user's package may configure logging as it likes, when it is imported or later: that is about the user's own lines.
+poller's go on.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
-import sys
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from poller import stderr
 from poller.wording import traceback_of
 
 LogFormat = Literal["text", "json"]
 
 _settings: dict[str, Any] = {}
 _always: dict[str, str] = {}
-_log = logging.getLogger("poller")
+_printers: list[logging.Handler] = []
+
+
+class _Kept(logging.Logger):
+    """A logger that keeps printing when others configure theirs.
+
+    `dictConfig` and `fileConfig` disable every logger that they do not name, and take the handlers of those that they
+    name.
+    """
+
+    @property
+    def disabled(self) -> bool:
+        return False
+
+    @disabled.setter
+    def disabled(self, _: bool) -> None: ...
+
+    def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - logging's name
+        return level >= self.getEffectiveLevel()
+
+    def removeHandler(self, hdlr: logging.Handler) -> None:  # noqa: N802 - logging's name
+        if hdlr not in _printers:
+            super().removeHandler(hdlr)
+
+
+def _logger(name: str) -> logging.Logger:
+    plain = logging.getLoggerClass()
+    logging.setLoggerClass(_Kept)
+    try:
+        return logging.getLogger(name)
+    finally:
+        logging.setLoggerClass(plain)
+
+
+_log = _logger("poller")
+_logger("poller.handler")  # `Context.logger`
 
 
 def event(name: str, level: int = logging.INFO, /, **fields: Any) -> None:
     """Emit an event; its fields must hold no row values and no passwords."""
     if _log.isEnabledFor(level):
-        _log.log(level, name, extra={"poller": fields})
+        with contextlib.suppress(Exception):  # a user's filter, on our logger, is not to end a service
+            _log.log(level, name, extra={"poller": fields})
 
 
 def problem(name: str, /, **fields: Any) -> None:
@@ -44,15 +84,29 @@ def settings() -> dict[str, Any]:
 
 
 def setup(form: LogFormat, level: str = "INFO", **fields: str) -> None:
-    """Print the log on standard error, for people or as one JSON object a line, each with these fields."""
+    """Print the log on standard error, for people or as one JSON object a line, each with these fields.
+
+    Nothing waits for standard error after that, whoever writes to it (see `stderr`).
+    """
     _settings.update(form=form, level=level, **fields)
     _always.update(fields)
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JsonLines() if form == "json" else _PlainLines())
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(logging.WARNING)
+    printer = logging.StreamHandler(stderr.unblock(_tell_dropped))
+    printer.setFormatter(_JsonLines() if form == "json" else _PlainLines())
+    _log.handlers[:] = _printers[:] = [printer]
+    _log.propagate = False  # what a user's own handlers print would come twice
     _log.setLevel(level.upper())
+    logging.lastResort = printer
+
+
+def hear_others() -> None:
+    """Print what other loggers warn of, too, unless the user's package, which is imported by now, has said how."""
+    root = logging.getLogger()
+    if _printers and not root.handlers:
+        root.addHandler(_printers[0])
+
+
+def _tell_dropped(lines: int) -> None:
+    problem(f"nobody read standard error: {lines:,} lines of this process are lost")
 
 
 class _PlainLines(logging.Formatter):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,16 @@ if TYPE_CHECKING:
 
     from poller.binding import Binding
     from tests.claiming import NewWorker
+
+
+def pytest_configure() -> None:
+    """Hear the signals that are sent here, and have the programs hear them that are started here.
+
+    A script runs `make test &` with SIGINT ignored, nohup runs it with SIGHUP ignored, and programs inherit that.
+    """
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

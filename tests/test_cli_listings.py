@@ -302,13 +302,24 @@ def test_watch_on_a_terminal_is_a_live_table(project: Project, db: psycopg.Conne
             stdout=theirs,
             stderr=subprocess.PIPE,
         )
-        seen = b""
-        while seen.count(b"pending") < 3:
-            seen += os.read(ours, 65536)
-        watching.send_signal(signal.SIGINT)
-        _, errors = watching.communicate(timeout=30)
+        with ended(watching):
+            seen = b""
+            while seen.count(b"pending") < 3:
+                seen += os.read(ours, 65536)
+            watching.send_signal(signal.SIGINT)
+            _, errors = watching.communicate(timeout=30)
     assert b"\x1b[1A" in seen, "the cursor goes up again"
     assert (watching.returncode, errors) == (0, b"")
+
+
+@contextlib.contextmanager
+def ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Leave no process behind, whatever becomes of the test."""
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
 
 
 @contextlib.contextmanager

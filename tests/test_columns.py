@@ -11,19 +11,21 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+import psycopg
 import pytest
 from psycopg import sql
+from psycopg.adapt import AdaptersMap, Dumper, Loader
+from psycopg.types import json as psycopg_json
 from psycopg.types.json import Json, Jsonb
 from psycopg.types.range import Range
 
 from poller import Context, Row, Transition
+from poller.database import adapters
 from poller.maintenance import age_out, purge
 from tests import maintained
 from tests.engines import column, moves, run, run_to_the_end
 
 if TYPE_CHECKING:
-    import psycopg
-
     from poller.testing import Done
 
 STATEMENTS = [
@@ -133,6 +135,69 @@ def test_a_column_of_any_type_is_read_and_set(db: psycopg.Connection[Any], url: 
     assert [(each.became, each.error) for each in done] == [("moved", None)]
     assert repr(seen) == repr([before])
     assert column(db, "select x from task") == [then]
+
+
+def backwards(data: Any) -> Any:
+    """Read JSON as nobody expects it."""
+    return bytes(data)[::-1]
+
+
+class Money:
+    """A type of a program's own."""
+
+    def __init__(self, cents: int) -> None:
+        self.cents = cents
+
+
+class MoneyDumper(Dumper):
+    """How it is sent."""
+
+    def dump(self, obj: Money) -> bytes:
+        return b"%d" % obj.cents
+
+
+class Shouting(Loader):
+    """Reads what it is given as a text in capitals."""
+
+    def load(self, data: Any) -> str:
+        return bytes(data).decode().upper()
+
+
+@pytest.fixture
+def registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a program registers with psycopg for all of its connections, until the test is over."""
+    monkeypatch.setattr(psycopg_json._JsonLoader, "_loads", psycopg_json._JsonLoader._loads)
+    monkeypatch.setattr(psycopg_json._JsonDumper, "_dumps", psycopg_json._JsonDumper._dumps)
+    changed = AdaptersMap(psycopg.adapters)
+    monkeypatch.setattr(psycopg.postgres, "adapters", changed)
+    monkeypatch.setattr(psycopg, "adapters", changed)
+    psycopg_json.set_json_loads(backwards)
+    psycopg_json.set_json_dumps(lambda _: "nonsense")
+    for name in ("text", "int4", "int8", "numeric", "uuid", "bool", "timestamptz", "varchar"):
+        changed.register_loader(name, Shouting)
+    changed.register_dumper(Money, MoneyDumper)
+
+
+@pytest.mark.usefixtures("registered")
+@pytest.mark.parametrize("transactional", [False, True], ids=["leased", "transactional"])
+def test_what_a_program_registers_with_psycopg_is_about_its_own_connections(
+    db: psycopg.Connection[Any], url: str, *, transactional: bool
+) -> None:
+    """A row is read as psycopg reads it by default, and poller goes on; a type of the program's own can be set."""
+    make_task(db, "jsonb", """'{"a": [1]}'""")
+    db.execute("alter table task add cents int, add note text default 'quiet'")
+    seen: list[Any] = []
+
+    def step(row: Row) -> Transition:
+        seen.append((row.id, row.x, row.note))
+        return Transition("normal", x={"b": 2}, cents=Money(250))
+
+    done = run(url, moves("task", step, transactional=transactional))
+
+    assert [(each.became, each.error) for each in done] == [("moved", None)]
+    assert seen == [(1, {"a": [1]}, "quiet")]
+    with psycopg.connect(url, context=adapters()) as plain:
+        assert plain.execute("select x, cents from task").fetchall() == [({"b": 2}, 250)]
 
 
 @pytest.mark.usefixtures("types")

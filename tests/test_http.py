@@ -154,6 +154,48 @@ def test_a_body_must_hold_what_is_expected(site: Server) -> None:
             http("ping", url, expect_body=wanted)()
 
 
+GREEDY = re.compile("(a+)+b")  # takes 2^n steps on n times "a"
+
+
+def test_a_pattern_that_takes_for_ever_is_left_at_the_timeout(site: Server) -> None:
+    """It holds no interpreter but its own: a stranger's body is no reason for a worker to be declared dead."""
+    url = site.at("/x", body="a" * 40)
+    turns = 0
+    over = threading.Event()
+
+    def count() -> None:
+        nonlocal turns
+        while not over.wait(0.01):
+            turns += 1
+
+    threading.Thread(target=count, daemon=True).start()
+    began = time.monotonic()
+    with pytest.raises(TimedOut, match=r"timed out after 1\.0s"):
+        http("ping", url, expect_body=GREEDY, timeout="1s")()
+    over.set()
+    assert 0.9 < time.monotonic() - began < 10
+    assert turns > 10, "other threads have run"
+
+
+def test_a_pattern_that_takes_for_ever_is_left_when_it_is_cancelled(site: Server) -> None:
+    """Within a moment."""
+    url = site.at("/x", body="a" * 40)
+    run = Run()
+    threading.Timer(0.3, run.cancelled.set).start()
+    with pytest.raises(Interrupted):
+        http("ping", url, expect_body=GREEDY)(run=run)
+
+
+@pytest.mark.parametrize("flags", [re.IGNORECASE, re.VERBOSE | re.DOTALL, re.ASCII])
+def test_a_pattern_keeps_its_flags(site: Server, flags: re.RegexFlag) -> None:
+    """In the process that matches it, and with a body of its full size."""
+    body = "x" * 2**19 + "\nWELL é\n"
+    wanted = re.compile(r"well\s(?#either)(é|\w)" if flags == re.IGNORECASE else r"WELL.é", flags)
+    if flags & re.VERBOSE:
+        wanted = re.compile(r"x . WELL  # and a word", flags)
+    http("ping", site.at("/x", body=body), expect_body=wanted)()
+
+
 def test_a_body_is_read_as_its_charset_says(site: Server, capsys: pytest.CaptureFixture[str]) -> None:
     """UTF-8 unless it says otherwise, and what cannot be read is replaced."""
     latin = site.at("/latin", body="größe".encode("latin-1"), content_type="text/plain; charset=latin-1")

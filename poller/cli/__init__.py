@@ -2,11 +2,51 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
+from pathlib import Path
 
 
 def main() -> None:
     """Run `poller` with this process's arguments, and exit with a status as the contract has it."""
+    from poller.signals import requests  # noqa: PLC0415 - it takes no time
+
+    requests.listen()
+    _open_standard_files()
+    if hidden := _leave_folder_to_registry():
+        print(hidden, file=sys.stderr)  # noqa: T201 - nothing else can be imported
+        sys.exit(2)
+
     from poller.cli import app, guard  # noqa: PLC0415 - so that it is the guard that sees a Ctrl-C
 
     sys.exit(guard.status_of(app.run))
+
+
+def _open_standard_files() -> None:
+    """Open what was closed (`poller run >&-`): else the next file or socket to be opened would be standard output."""
+    for number in range(3):
+        with contextlib.suppress(OSError):
+            os.fstat(number)
+            continue
+        os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # noqa: FBT003 - it gets the lowest number that is free
+    sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115 - for as long as the process
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115 - as above
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115 - as above
+
+
+def _leave_folder_to_registry() -> str | None:
+    """Take out of the path what `python -m` puts first: no module there is to hide what is imported from here on.
+
+    Returns:
+        what to tell of one that has been imported before we were asked, in the place of one of Python's own.
+    """
+    folder = str(Path.cwd())
+    if sys.flags.safe_path or sys.path[:1] != [folder]:
+        return None
+    del sys.path[0]
+    for name in sys.modules.keys() & sys.stdlib_module_names:
+        file = getattr(sys.modules[name], "__file__", None)
+        if file is not None and str(Path(file.removesuffix("/__init__.py")).parent) == folder:
+            return f"{file} hides Python's own module {name!r}; rename it, or run poller instead of python -m poller"
+    return None

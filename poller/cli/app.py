@@ -11,6 +11,7 @@ from poller.cli import check, db, jobs, listings, orders, project, runs, schema,
 from poller.cli import next as next_command
 from poller.cli import purge as purge_command
 from poller.cli import run as run_command
+from poller.signals import requests
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -113,6 +114,8 @@ def start(
     ] = False,
 ) -> None:
     """Makes the tables of a Postgres database a fleet of state machines."""
+    if context.invoked_subcommand != "run":
+        requests.forget()
     found = settings.read(Path.cwd())
     if found is not None:
         context.obj.file = found.file

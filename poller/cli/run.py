@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated, Literal
 
 import typer
 
 from poller.cli.options import Databases, Handlers, duration, places
+from poller.signals import requests
 from poller.telemetry import LogFormat
 
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -91,11 +93,16 @@ def run(  # noqa: PLR0913 - the contract's options
 ) -> None:
     """Run the handlers on rows that are due, until told to stop.
 
-    SIGTERM or Ctrl-C: no more rows are taken, handlers may finish within --grace, the rest is given back. A
-    second one stops at once.
+    SIGTERM or Ctrl-C, SIGQUIT or SIGHUP: no more rows are taken, handlers may finish within --grace, the rest is
+    given back. A second one stops at once.
     """
     from poller import telemetry  # noqa: PLC0415 - `--help` is not to wait for what runs
+
+    telemetry.setup(log_format, log_level)
+    requests.end_at_once(lambda: _leave_early(drain=drain))
+
     from poller.config import RunOptions  # noqa: PLC0415 - as above
+    from poller.service import leave  # noqa: PLC0415 - as above
     from poller.supervisor import Supervisor  # noqa: PLC0415 - as above
 
     options = RunOptions(
@@ -112,5 +119,13 @@ def run(  # noqa: PLR0913 - the contract's options
         log_format=log_format,
         log_level=log_level,
     )
-    telemetry.setup(log_format, log_level)
-    raise typer.Exit(Supervisor(places(database), options).run())
+    leave(Supervisor(places(database), options).run())
+
+
+def _leave_early(*, drain: bool) -> None:
+    """End before anything was begun; what a drain was to do is left, then."""
+    from poller import stderr, telemetry  # noqa: PLC0415 - as above
+
+    telemetry.event("stopped before anything was begun")
+    stderr.drain()
+    os._exit(int(drain))

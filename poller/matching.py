@@ -1,0 +1,68 @@
+"""Looks for a user's pattern in a stranger's text, where it can be stopped.
+
+A text can be made for a regular expression to take ages on it, and meanwhile it holds the interpreter: no other thread
+runs, none that could end it, and none that keeps the worker's leases. So it is matched by a process of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LOOK = 0.1  # seconds between two looks whether it must end
+FOUND, MISSING = 10, 11  # exit statuses
+
+_PROGRAM = f"""
+import json, re, signal, sys
+pattern, flags, text, seconds = json.load(sys.stdin.buffer)
+signal.alarm(seconds)  # if those are gone who would end it
+sys.exit({MISSING} if re.search(pattern, text, flags) is None else {FOUND})
+"""
+
+
+def is_found(
+    pattern: re.Pattern[str], text: str, seconds: float, why: Callable[[], Exception | None]
+) -> bool:
+    """Tell whether a pattern is found in a text.
+
+    Args:
+        pattern: as `re.compile` has made it.
+        text: where to look.
+        seconds: after which it is given up by all means.
+        why: gives a reason to end it before, which is raised.
+
+    Raises:
+        RuntimeError: it could not be matched: it took too much memory, say.
+    """
+    given = json.dumps([pattern.pattern, pattern.flags & ~re.DEBUG, text, max(1, math.ceil(seconds) + 1)])
+    command = [sys.executable, "-I", "-S", "-c", _PROGRAM]
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet) as process:  # noqa: S603 - ours
+        try:
+            _feed(process, given.encode(), why)
+        finally:
+            process.kill()
+    if process.returncode not in (FOUND, MISSING):
+        msg = f"{pattern.pattern!r} could not be matched: its process ended with {process.returncode}"
+        raise RuntimeError(msg)
+    return process.returncode == FOUND
+
+
+def _feed(process: subprocess.Popen[bytes], given: bytes, why: Callable[[], Exception | None]) -> None:
+    left: bytes | None = given
+    while True:
+        try:
+            process.communicate(left, timeout=LOOK)
+        except subprocess.TimeoutExpired:
+            left = None  # it goes on with what it has
+            if (reason := why()) is not None:
+                raise reason from None
+        else:
+            return

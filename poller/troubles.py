@@ -1,0 +1,154 @@
+"""Tells the log of rows in trouble: a line for each cause and a while, not for each row.
+
+The model. A cause is a handler, what became of its rows, and the kind of the error with its place; what differs from row
+to row, such as a number in its text, makes no other cause. The first rows are told at once. Those that follow within
+`WHILE` are counted, and told together when it has passed. Any thread may report; a thread that lives while something is
+counted tells.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from collections import defaultdict
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from poller.telemetry import event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+WHILE = 10.0  # seconds in which a cause is told once
+SHOWN = 3  # keys named in a line
+MOST_CAUSES = 100  # told apart in a while; the rest is one
+
+_KIND = re.compile(r"(\w+)(?:: .*?)?( \([^()]*:\d+\))?", re.DOTALL)
+_VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|\d+")
+_INFORMATION = ("superseded", "gone")  # somebody else's doing, and meant
+
+
+class Trouble(NamedTuple):
+    """What became of a row that did not simply move on.
+
+    Attributes:
+        became: in one word: retrying, parked, failed, superseded …
+        why: the error, or what was to become of it.
+        key: the row's, as text.
+        attempt: which one it was.
+        delay: seconds until the next attempt, if one follows.
+    """
+
+    became: str
+    why: str
+    key: str
+    attempt: int
+    delay: float | None = None
+
+
+Cause = tuple[str, str, str]
+
+
+@dataclass
+class _Count:
+    """What one cause has done since it was last told."""
+
+    until: float
+    rows: int = 0
+    first: list[Trouble] = field(default_factory=list)
+
+    def add(self, troubles: Sequence[Trouble]) -> None:
+        self.rows += len(troubles)
+        self.first += troubles[: SHOWN - len(self.first)]
+
+
+class Digest:
+    """Gathers troubles by their cause, and tells of them.
+
+    Args:
+        while_: seconds in which a cause is told once.
+        tell: emits an event.
+    """
+
+    def __init__(self, while_: float = WHILE, tell: Callable[..., None] = event) -> None:
+        self._while = while_
+        self._tell = tell
+        self._counts: dict[Cause, _Count] = {}
+        self._lock = threading.Lock()
+        self._is_telling = False
+
+    def report(self, table: str, troubles: Sequence[Trouble]) -> None:
+        """Tell of rows of one handler, or count them if their cause has just been told.
+
+        Args:
+            table: what the log calls the handler.
+            troubles: what became of its rows.
+        """
+        groups: dict[Cause, list[Trouble]] = defaultdict(list)
+        for each in troubles:
+            groups[cause_of(table, each)].append(each)
+        for cause, those in groups.items():
+            if self._is_new(cause, those):
+                self._say(table, those, len(those))
+
+    def tell_rest(self) -> None:
+        """Tell what has been counted: the process ends."""
+        self._tell_until(float("inf"))
+
+    def _is_new(self, cause: Cause, troubles: list[Trouble]) -> bool:
+        with self._lock:
+            if cause not in self._counts and len(self._counts) >= MOST_CAUSES:
+                cause = (cause[0], cause[1], "")
+            if (count := self._counts.get(cause)) is not None:
+                count.add(troubles)
+                return False
+            self._counts[cause] = _Count(monotonic() + self._while)
+            if not self._is_telling:
+                self._is_telling = True
+                threading.Thread(target=self._tell_on, name="poller troubles", daemon=True).start()
+            return True
+
+    def _tell_on(self) -> None:
+        """Tell what is counted when its time has come, until nothing has come for a while."""
+        while True:
+            with self._lock:
+                if not self._counts:
+                    self._is_telling = False
+                    return
+                until = min(count.until for count in self._counts.values())
+            threading.Event().wait(max(0.0, until - monotonic()))
+            self._tell_until(monotonic())
+
+    def _tell_until(self, now: float) -> None:
+        with self._lock:
+            due = [(cause, count) for cause, count in self._counts.items() if count.until <= now]
+            for cause, count in due:
+                if count.rows:
+                    self._counts[cause] = _Count(now + self._while)
+                else:
+                    del self._counts[cause]
+        for (table, _, _), count in due:
+            if count.rows:
+                self._say(table, count.first, count.rows, within=f"{self._while:g}s")
+
+    def _say(self, table: str, first: list[Trouble], rows: int, **fields: Any) -> None:
+        became, why, _, attempt, delay = first[0]
+        keys = ", ".join(each.key for each in first[:SHOWN])
+        more = f" and {rows - SHOWN:,} more" if rows > SHOWN else ""
+        again = {"again_in": f"{delay:.1f}s"} if became == "retrying" and delay is not None else {}
+        level = logging.INFO if became in _INFORMATION else logging.WARNING
+        self._tell(
+            f"{became}: {why}", level, table=table, rows=keys + more, attempt=attempt, **again, **fields
+        )
+
+
+def cause_of(table: str, trouble: Trouble) -> Cause:
+    """Return what troubles have in common that are told together: all but what differs from row to row."""
+    kind = _KIND.fullmatch(trouble.why)
+    why = kind[1] + kind[2] if kind is not None and kind[2] else _VARYING.sub("…", trouble.why)
+    return table, trouble.became, why
+
+
+digest = Digest()

@@ -1,0 +1,160 @@
+"""A worker process as its supervisor has it: started, watched, told to stop, and replaced.
+
+What may be trusted: that it has ended, since the kernel says so; and that it hangs, when it has given no sign for
+longer than its lease. A thread of the worker gives a sign now and then, and waits for nothing else, neither for the
+database nor for a lock. Where it is silent, a call into C holds the interpreter, and no other thread can have renewed
+the lease. A process that is stopped (a debugger, SIGSTOP) does not hang, nor does one that was paused together with its
+supervisor (a host that was suspended).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from time import monotonic
+
+import poller
+from poller.telemetry import problem
+from poller.worker import RETIRED
+
+LOOK = 2.0  # seconds between two looks at workers that live: a death is told
+LONG_ENOUGH = 10.0  # seconds after which a worker's death is not held against the next one
+RESTART_FIRST, RESTART_MOST = 0.1, 30.0
+
+# -P: no module of the working directory is to hide one of Python's own, or of ours; `registry` puts the folder in its
+# place.
+_START = (
+    "import json, sys; order = json.loads(sys.stdin.readline()); sys.path[:] = order['path']; "
+    "from poller.child import main; main(order)"
+)
+
+
+class Child:
+    """A worker process, and when to start another in its place.
+
+    Args:
+        lease: seconds without a sign after which it hangs.
+    """
+
+    def __init__(self, lease: float) -> None:
+        self._lease = lease
+        self._quick_deaths = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        self._signs = -1
+        self.noticed_at: float | None = None
+        self.restart_at = 0.0
+
+    @property
+    def pid(self) -> int:
+        """The process id of the worker that runs, or ran last; 0 if none has been started."""
+        return 0 if self._process is None else self._process.pid
+
+    @property
+    def ended_well(self) -> bool:
+        """Whether it has ended, and as it should."""
+        return self._process is None or self._process.returncode == 0
+
+    def start(self, order: str) -> None:
+        """Start a process and give it its order; the pipe stays open for as long as we live."""
+        self._close()
+        self._signs, theirs = os.pipe()
+        os.set_blocking(self._signs, False)
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter
+                [sys.executable, "-P", "-c", _START, "poller worker", str(theirs)],
+                stdin=subprocess.PIPE,
+                pass_fds=(theirs,),
+                process_group=0,  # Ctrl-C in a terminal is for the supervisor to pass on
+            )
+        except OSError as error:  # no more processes, no memory
+            problem(f"a worker process cannot be started: {error}; trying again in {RESTART_MOST:g}s")
+            self.noticed_at = monotonic()
+            self.restart_at = self.noticed_at + RESTART_MOST
+            return
+        finally:
+            os.close(theirs)
+        self._tell(order.encode() + b"\n")
+        self._started_at = self._looked_at = self._signed_at = monotonic()
+        self.noticed_at = None
+
+    def has_ended(self) -> bool:
+        """Tell whether there is no process, or not any more."""
+        return self._process is None or self._process.poll() is not None
+
+    def end_if_it_hangs(self) -> None:
+        """Kill it if it has given no sign for longer than its lease; called at least every `LOOK` seconds."""
+        now = monotonic()
+        if self._has_signed() or self._is_stopped() or now - self._looked_at > 2 * LOOK:
+            self._signed_at = now
+        self._looked_at = now
+        if now - self._signed_at > self._lease + LOOK:
+            problem("a worker process hangs, and its lease has lapsed; killing it", pid=self.pid)
+            self.kill()
+
+    def notice(self) -> None:
+        """Take note that the process has ended, and decide when to start another."""
+        assert self._process is not None  # noqa: S101 - it has ended
+        self.noticed_at = monotonic()
+        status = self._process.returncode
+        if status == RETIRED:
+            self.restart_at = self.noticed_at
+            return
+        lived = self.noticed_at - self._started_at
+        self._quick_deaths = 0 if lived > LONG_ENOUGH else self._quick_deaths + 1
+        delay = min(RESTART_MOST, RESTART_FIRST * 2**self._quick_deaths)
+        self.restart_at = self.noticed_at + delay
+        how = f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
+        problem(f"a worker process ended with {how}; starting another in {delay:.1f}s", pid=self.pid)
+
+    def stop(self) -> None:
+        """Ask it to stop."""
+        if self._process is not None and not self.has_ended():
+            self._process.send_signal(signal.SIGTERM)
+
+    def stop_at_once(self) -> None:
+        """Ask it not to wait for its handlers; by the pipe, since who signals to all sends it SIGTERM, too."""
+        self._tell(b"at once\n")
+
+    def kill(self) -> None:
+        """End it, whatever it does."""
+        if self._process is not None and not self.has_ended():
+            self._process.kill()
+
+    def _tell(self, what: bytes) -> None:
+        if self._process is None or self._process.stdin is None:
+            return
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            self._process.stdin.write(what)
+            self._process.stdin.flush()
+
+    def _has_signed(self) -> bool:
+        with contextlib.suppress(BlockingIOError):
+            return len(os.read(self._signs, 65536)) > 0
+        return False
+
+    def _is_stopped(self) -> bool:
+        if not hasattr(os, "waitid"):
+            return False
+        with contextlib.suppress(ChildProcessError):
+            return os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT) is not None
+        return False
+
+    def _close(self) -> None:
+        """Close the pipes of the process before."""
+        if self._signs >= 0:
+            os.close(self._signs)
+        if self._process is not None and self._process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
+
+
+def import_path() -> list[str]:
+    """Return where a worker finds modules: where this process does, but not in the working directory before all."""
+    here = str(Path.cwd())
+    home = str(Path(poller.__file__).parents[1])
+    elsewhere = [each for each in sys.path if each not in ("", here)]
+    return elsewhere if home in elsewhere else [*elsewhere, home]
