@@ -6,23 +6,27 @@ itself: a run is a row like any other.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import psycopg
 from psycopg.rows import class_row
-from psycopg.types.json import Jsonb
 
+from poller.clamping import clamp_times
 from poller.errors import ConfigurationError
 from poller.queries import array, statement
+from poller.telemetry import problem
 from poller.wording import encoding_of, storable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
-
-    import psycopg
+    from uuid import UUID
 
     from poller.job import Job, Misfire, Overlap
+
+MOST_TRIES = 33  # of two seconds each: a session that idles in a transaction is ended after 60 (session.sql)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +35,15 @@ class DueJob:
 
     Attributes:
         name: the job's name.
-        function: the declared job whose function its runs call.
+        version: of the row: another one has been changed.
         anchor: where the slots of a fixed rate count from.
         planned_to: every slot up to here has been decided.
         next_at: the slot that is due, if one is known.
         now: the time, by the one clock.
-        pending: how many of its runs wait.
-        running: how many of its runs run.
     """
 
     name: str
-    function: str
+    version: str
     schedule: str
     tz: str
     overlap: Overlap
@@ -50,13 +52,48 @@ class DueJob:
     jitter: float
     starts_at: datetime | None
     ends_at: datetime | None
-    args: dict[str, Any]
     anchor: datetime
     planned_to: datetime
     next_at: datetime | None
     now: datetime
-    pending: int
-    running: int
+
+
+class Look(NamedTuple):
+    """What a planner finds when it looks.
+
+    Attributes:
+        wait: the seconds until there is something to plan, negative if it is overdue; None if nothing is in sight.
+        leader: the supervisor that planned last for those who know the same jobs, if any has.
+        now: the time by the one clock, in seconds.
+    """
+
+    wait: float | None
+    leader: UUID | None
+    now: float
+
+
+class Unfinished(NamedTuple):
+    """How many runs of a job wait, and how many run."""
+
+    pending: int = 0
+    running: int = 0
+
+
+class PlannedRun(NamedTuple):
+    """A run that is to be entered: its slot, by how many seconds it starts later, and its status."""
+
+    slot: datetime
+    delay: float
+    status: str
+
+
+class Plan(NamedTuple):
+    """What was decided of a job: the runs to enter, and its next slot, or that there is none."""
+
+    job: DueJob
+    runs: Sequence[PlannedRun]
+    next_at: datetime | None
+    exhausted: bool
 
 
 class Report(NamedTuple):
@@ -69,7 +106,14 @@ class Report(NamedTuple):
 
 
 def declare(connection: psycopg.Connection[Any], jobs: Iterable[Job]) -> None:
-    """Enter jobs that a program declares, or bring their rows up to date."""
+    """Enter jobs that a program declares, or bring their rows up to date.
+
+    A row that is as declared is not locked. One that another session holds (a planner that was stopped in the
+    middle, say) is waited for, as long as such a session may last.
+
+    Raises:
+        psycopg.errors.LockNotAvailable: it is held for longer than that.
+    """
     for job in jobs:
         options = job.options
         asked = {
@@ -85,7 +129,21 @@ def declare(connection: psycopg.Connection[Any], jobs: Iterable[Job]) -> None:
             "after": list(options.after),
             "keep": options.keep,
         }
-        connection.execute(statement("declare_job"), asked)
+        _declare(connection, job.name, asked)
+
+
+def _declare(connection: psycopg.Connection[Any], name: str, asked: Mapping[str, Any]) -> None:
+    for left in reversed(range(MOST_TRIES)):
+        try:
+            with connection.transaction():
+                connection.execute(statement("declare_job"), asked)
+        except psycopg.errors.LockNotAvailable:
+            if not left:
+                raise
+            if left == MOST_TRIES - 1:
+                problem(f"job {name}: another session holds its row; trying again")
+        else:
+            return
 
 
 def unknown_jobs(connection: psycopg.Connection[Any], names: Iterable[str]) -> set[str]:
@@ -108,51 +166,76 @@ def check(connection: psycopg.Connection[Any], jobs: Sequence[Job]) -> None:
             raise ConfigurationError(msg)
 
 
-def seconds_to_plan(connection: psycopg.Connection[Any], known: str) -> float | None:
-    """Return in how many seconds there is something to plan for the known functions, if anything is in sight."""
-    row = connection.execute(statement("next_plan"), {"known": known}).fetchone()
-    return row and row[0]
+def look(connection: psycopg.Connection[Any], known: str, aside: str, digest: str) -> Look:
+    """Look whether there is something to plan for the known functions.
+
+    Args:
+        connection: in autocommit mode.
+        known: the functions, as an array.
+        aside: the jobs that are put aside, by their names and versions, as an array.
+        digest: of the functions.
+    """
+    asked = {"known": known, "aside": aside, "digest": digest}
+    row = connection.execute(statement("next_plan"), asked).fetchone()
+    assert row is not None  # noqa: S101 - it has one always
+    return Look(*row)
 
 
-def may_plan(connection: psycopg.Connection[Any]) -> bool:
-    """Be the one that plans until the transaction ends, if nobody else is."""
-    return connection.execute(statement("planning")).fetchone() == (True,)
-
-
-def due_jobs(connection: psycopg.Connection[Any], known: str) -> list[DueJob]:
-    """Lock and return the jobs of the known functions that have something to plan."""
+def due_jobs(connection: psycopg.Connection[Any], known: str, aside: str, most: int) -> list[DueJob]:
+    """Lock and return jobs of the known functions that have something to plan, and are not put aside."""
     with connection.cursor(row_factory=class_row(DueJob)) as cursor:
-        return cursor.execute(statement("jobs_due"), {"known": known}).fetchall()
+        clamp_times(cursor)
+        return cursor.execute(
+            statement("jobs_due"), {"known": known, "aside": aside, "most": most}
+        ).fetchall()
 
 
-def enter_runs(
-    connection: psycopg.Connection[Any],
-    job: DueJob,
-    runs: Sequence[tuple[datetime, float, str]],
-) -> int:
-    """Enter a run for each (slot, delay in seconds, status); return how many were new."""
+def unfinished(connection: psycopg.Connection[Any], jobs: Iterable[str]) -> dict[str, Unfinished]:
+    """Return how many runs of jobs, whose rows are locked, are unfinished; those that have any."""
+    rows = connection.execute(statement("unfinished"), {"jobs": array(jobs)})
+    return {job: Unfinished(pending, running) for job, pending, running in rows}
+
+
+def enter_runs(connection: psycopg.Connection[Any], plans: Sequence[Plan]) -> dict[str, int]:
+    """Enter the runs of jobs; return how many were new, by the job's name."""
+    runs = [(plan.job.name, run) for plan in plans for run in plan.runs]
+    if not runs:
+        return {}
     asked = {
-        "job": job.name,
-        "function": job.function,
-        "args": Jsonb(job.args),
-        "slots": array(slot.isoformat() for slot, _, _ in runs),
-        "delays": array(delay for _, delay, _ in runs),
-        "statuses": array(status for _, _, status in runs),
+        "jobs": array(job for job, _ in runs),
+        "slots": array(run.slot.isoformat() for _, run in runs),
+        "delays": array(run.delay for _, run in runs),
+        "statuses": array(run.status for _, run in runs),
     }
-    return connection.execute(statement("plan_runs"), asked).rowcount
+    return Counter(row[0] for row in connection.execute(statement("plan_runs"), asked))
 
 
-def planned(
-    connection: psycopg.Connection[Any], job: DueJob, next_at: datetime | None, *, exhausted: bool
-) -> None:
-    """Say that a job's slots are decided up to now, and when the next one is."""
-    asked = {"job": job.name, "planned_to": job.now, "next_at": next_at, "exhausted": exhausted}
+def planned(connection: psycopg.Connection[Any], plans: Sequence[Plan]) -> None:
+    """Say that jobs' slots are decided up to now, and when the next ones are."""
+    asked = {
+        "jobs": array(plan.job.name for plan in plans),
+        "planned_to": array(plan.job.now.isoformat() for plan in plans),
+        "next_at": array(None if plan.next_at is None else plan.next_at.isoformat() for plan in plans),
+        "exhausted": array(plan.exhausted for plan in plans),
+    }
     connection.execute(statement("planned"), asked)
 
 
-def supersede(connection: psycopg.Connection[Any], job: str) -> None:
-    """Cancel what waits of a job, and ask what runs to stop."""
-    connection.execute(statement("supersede_runs"), {"job": job})
+def supersede(connection: psycopg.Connection[Any], jobs: Iterable[str]) -> None:
+    """Cancel what waits of jobs, and ask what runs to stop."""
+    connection.execute(statement("supersede_runs"), {"jobs": array(jobs)})
+
+
+def lead(connection: psycopg.Connection[Any], digest: str, supervisor: UUID) -> None:
+    """Be the supervisor that plans for those who know the same functions."""
+    connection.execute(statement("lead"), {"digest": digest, "supervisor": supervisor})
+
+
+def set_back(connection: psycopg.Connection[Any]) -> list[str]:
+    """Bring back what a clock that ran ahead has planned or put off; return the jobs that are planned anew."""
+    with connection.transaction():
+        connection.execute(statement("set_back_rows"))
+        return [name for (name,) in connection.execute(statement("set_back_jobs"))]
 
 
 def report(

@@ -252,7 +252,10 @@ class Binding:
         if self.handler.where is not None:
             conditions.append(sql.SQL("({})").format(trusted(self.handler.where)))
         if self.handler.due is not None:
-            conditions.append(sql.SQL("{} <= poller.now()").format(sql.Identifier("t", self.handler.due)))
+            has_zone = self.table.columns[self.handler.due].type == "timestamp with time zone"
+            local = sql.SQL("(poller.now() at time zone {})").format(sql.Literal(self.table.zone))
+            now = sql.SQL("poller.now()") if has_zone else local
+            conditions.append(sql.SQL("{} <= {}").format(sql.Identifier("t", self.handler.due), now))
         return sql.SQL(" and ").join(conditions)
 
     @property

@@ -29,6 +29,9 @@ PROGRAM = Path(__file__).with_name("warden.py")
 GRACE = 3.0  # seconds between SIGTERM and SIGKILL; a worker's patience with a job that was cut short is 5
 KILLING = 1.0  # seconds after SIGKILL; what is left then cannot be ended (it waits for a disk, say)
 LOOK = 0.1  # seconds between two looks whether the command must end
+LONGEST_END = (
+    GRACE + KILLING + 2.0
+)  # seconds from the moment that a command must end until `run` returns, on a busy machine
 CHUNK = 65536  # bytes read at once
 LONGEST_LINE = 8192  # characters; a longer line is handed on in pieces
 LAST_BYTES = 2**20  # what is still read of an output after the command has ended; no pipe holds more

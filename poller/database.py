@@ -28,6 +28,7 @@ from psycopg.rows import namedtuple_row
 from psycopg.types.array import register_all_arrays
 from psycopg.types.json import set_json_dumps, set_json_loads
 
+from poller.clamping import clamp_times
 from poller.errors import ConfigurationError, DatabaseError
 from poller.queries import statement
 from poller.wording import guarded
@@ -246,23 +247,23 @@ def is_pooled(connection: psycopg.Connection[Any]) -> bool:
     return row is not None and row[0] != connection.info.backend_pid
 
 
-def heard(connection: psycopg.Connection[Any], seconds: float, bell: Bell) -> bool:
-    """Sleep for so long, or until a notification comes or the bell is rung; tell whether one has come.
+def heard(connection: psycopg.Connection[Any], seconds: float, bell: Bell) -> frozenset[str]:
+    """Sleep for so long, or until a notification comes or the bell is rung; return what was said, if anything was.
 
     psycopg's own wait looks up ten times a second.
     """
-    if _notified(connection):  # it came with the answer to something else
-        return True
+    if said := _notified(connection):  # it came with the answer to something else
+        return said
     ready = select.poll()
     ready.register(connection.fileno(), select.POLLIN)
     ready.register(bell.fileno(), select.POLLIN)
     woken = {each for each, _ in ready.poll(seconds * 1000)}
     bell.clear()
-    return connection.fileno() in woken and _notified(connection)
+    return _notified(connection) if connection.fileno() in woken else frozenset()
 
 
-def _notified(connection: psycopg.Connection[Any]) -> bool:
-    return len(list(connection.notifies(timeout=0))) > 0  # all of them: they say the same
+def _notified(connection: psycopg.Connection[Any]) -> frozenset[str]:
+    return frozenset(each.payload for each in connection.notifies(timeout=0))  # all of them
 
 
 def reachable(place: Place, name: str = "cli", *, statement_timeout: str = "60s") -> psycopg.Connection[Any]:
@@ -276,6 +277,7 @@ def reachable(place: Place, name: str = "cli", *, statement_timeout: str = "60s"
     except psycopg.Error as error:
         msg = f"cannot connect to the database: {_first_line(error)}; check --database and that it runs"
         raise DatabaseError(msg) from None
+    clamp_times(connection)  # what a command shows does not fail for a time that Python's calendar has not
     try:
         _check_server(connection)
     except DatabaseError:

@@ -7,6 +7,7 @@ database has the last word, since a deploy may be rolling.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from poller.job import Job
+    from poller.slots import Schedule
     from poller.timetable import JobRow, Printed, RunLine
 
 
@@ -42,7 +44,8 @@ class JobLine:
         job: the declared job whose function its runs call.
         next_at: the next slot, or one that is due already; None if none is in sight.
         last_at: when the last run ended, or started if it has not ended.
-        state: active, paused, not registered here, or over (there are no more slots).
+        state: active, paused, not registered here, over (there are no more slots), or unreadable here (its schedule,
+            or its time zone).
         when: the schedule in words.
     """
 
@@ -51,7 +54,7 @@ class JobLine:
     schedule: str | None
     tz: str
     after: list[str]
-    args: dict[str, Any]
+    args: Any
     declared: bool
     next_at: datetime | None
     last_status: str | None
@@ -89,14 +92,17 @@ def defined(package: str) -> dict[str, Job] | None:
 # --- the view -----------------------------------------------------------------------------------------
 
 
-def lines(connection: psycopg.Connection[Any], here: Collection[str] | None) -> list[JobLine]:
-    """Return a line for each job.
+def lines(
+    connection: psycopg.Connection[Any], here: Collection[str] | None, limit: int | None = None
+) -> list[JobLine]:
+    """Return a line for each job, or for so many, in the order of their names.
 
     Args:
         connection: in autocommit mode.
         here: the jobs that the program at hand defines; None if that is not known.
+        limit: how many.
     """
-    return [_line(row, here) for row in Timetable(connection).jobs()]
+    return [_line(row, here) for row in Timetable(connection).jobs(limit)]
 
 
 def _line(row: JobRow, here: Collection[str] | None) -> JobLine:
@@ -106,7 +112,7 @@ def _line(row: JobRow, here: Collection[str] | None) -> JobLine:
         schedule=row.schedule,
         tz=row.tz,
         after=row.after,
-        args=row.args,
+        args=_arguments(row),
         declared=row.declared,
         next_at=next_slot(row),
         last_status=row.last_status,
@@ -119,12 +125,30 @@ def _line(row: JobRow, here: Collection[str] | None) -> JobLine:
     )
 
 
+def _arguments(row: JobRow) -> Any:
+    """Return a job's arguments; their text, where they are nested deeper than Python reads."""
+    try:
+        return json.loads(row.args)
+    except (ValueError, RecursionError):
+        return row.args
+
+
 def _state(row: JobRow, here: Collection[str] | None) -> str:
     if row.paused_at is not None:
         return "paused"
     if here is not None and row.function not in here:
         return "not registered here"
+    if row.schedule is not None and _parsed(row) is None:
+        return "unreadable here"
     return "over" if row.schedule is not None and row.exhausted else "active"
+
+
+def _parsed(row: JobRow) -> Schedule | None:
+    """Return a job's schedule, if this program can read it: it may lack its time zone."""
+    try:
+        return slots.parse(row.schedule or "", row.tz)
+    except ConfigurationError:
+        return None
 
 
 def next_slot(row: JobRow) -> datetime | None:
@@ -133,16 +157,19 @@ def next_slot(row: JobRow) -> datetime | None:
         return None
     if row.next_at is not None:
         return row.next_at
+    schedule = _parsed(row)
     try:
-        schedule = slots.parse(row.schedule, row.tz)
-    except ConfigurationError:
+        slot = None if schedule is None else _following(row, schedule)
+    except (OverflowError, ValueError):  # a time at the end of the calendar
         return None
+    return None if slot is None or (row.ends_at is not None and slot > row.ends_at) else slot
+
+
+def _following(row: JobRow, schedule: Schedule) -> datetime | None:
     start = row.anchor if row.starts_at is None else row.starts_at
     if isinstance(schedule, slots.FixedDelay):
-        slot = None if row.pending + row.running else max(row.now, start)
-    else:
-        slot = schedule.next_after(max(row.planned_to, start - timedelta.resolution), row.anchor)
-    return None if slot is None or (row.ends_at is not None and slot > row.ends_at) else slot
+        return None if row.pending + row.running else max(row.now, start)
+    return schedule.next_after(max(row.planned_to, start - timedelta.resolution), row.anchor)
 
 
 def words(schedule: str | None, tz: str = "UTC", after: Collection[str] = ()) -> str:
@@ -230,14 +257,16 @@ def trigger(
     if row is None and function is None:
         raise NothingSelectedError(no_such_job(name, {*(here or ()), *_names(timetable)}))
     if function is not None:
-        function.check_arguments(args if args is not None else row.args if row is not None else {})
+        known = args if args is not None else _arguments(row) if row is not None else {}
+        if isinstance(known, dict):
+            function.check_arguments(known)
     given = None if args is None else as_json(args, "--args")
     with connection.transaction():
         if row is None and function is not None:
             agenda.declare(connection, [function])
         held = _known(timetable, name)  # unless somebody has removed it just now
         if held.overlap == "replace":
-            agenda.supersede(connection, name)
+            agenda.supersede(connection, [name])
         number = timetable.trigger(held.name, given)
         timetable.wake()
     return Triggered(number, is_paused=held.paused_at is not None)
@@ -348,7 +377,7 @@ def _is_handler(timetable: Timetable, name: str) -> bool:
 
 
 def _names(timetable: Timetable) -> list[str]:
-    return [row.name for row in timetable.jobs()]
+    return timetable.names()
 
 
 def _no_such_run(number: int) -> str:

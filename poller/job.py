@@ -199,7 +199,11 @@ class When:
 
 @dataclass(kw_only=True, eq=False)
 class Job:
-    """A function with a schedule. It is still callable as the plain function, so that a test calls it."""
+    """A function with a schedule. It is still callable as the plain function, so that a test calls it.
+
+    `patience` is how many seconds its function may take to end once its timeout has passed: one that ends what it has
+    started then, and reports it itself.
+    """
 
     name: str
     function: Callable[..., Any]
@@ -208,6 +212,7 @@ class Job:
     options: JobOptions
     policy: Policy
     place: str
+    patience: float = 0.0
 
     def __post_init__(self) -> None:
         functools.update_wrapper(self, self.function, updated=())
@@ -342,7 +347,8 @@ def cron(expression: str, *, tz: str = "UTC", **given: Any) -> When:
         ConfigurationError: it never fires, or is misleading, or is no expression; names the place of the call.
     """
     with _placed():
-        return When(slots.parse(expression, tz), tz, options(**given))
+        made = slots.parse(expression, tz)  # a zone in the text goes before tz=
+        return When(made, made.tz if isinstance(made, slots.Cron) else "UTC", options(**given))
 
 
 def fixed_delay(delay: Duration, **given: Any) -> When:

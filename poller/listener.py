@@ -2,7 +2,8 @@
 
 The model. Triggers of poller's own schema notify when a worker registers and when a job changes (migration
 0004). Whoever waits for that may look seldom while this connection listens, and must look often while it does
-not: behind a pooler, or after a cut, which is found by asking something on this very session now and then.
+not: behind a pooler, or after a cut, which is found by asking something on this very session now and then. What is
+told is the name of the table, so that a job that changed wakes no sweeper.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from poller.bell import Bell
     from poller.database import Link
 
+ALL = frozenset({"worker", "job"})
 CHECK = 10.0  # seconds between two proofs that the session is there
 
 
@@ -28,10 +30,10 @@ class Listener:
 
     Args:
         link: a connection of its own.
-        on_change: called when something has changed, or may have while nobody listened.
+        on_change: called with the tables in which something has changed, or may have while nobody listened.
     """
 
-    def __init__(self, link: Link, on_change: Callable[[], None]) -> None:
+    def __init__(self, link: Link, on_change: Callable[[frozenset[str]], None]) -> None:
         self._link = link
         self._on_change = on_change
         self._session: psycopg.Connection[object] | None = None
@@ -50,7 +52,7 @@ class Listener:
             self._session = connection
             self._hears = not is_pooled(connection)
             self._check_at = monotonic() + CHECK
-            self._on_change()
+            self._on_change(ALL)
         elif monotonic() >= self._check_at:
             connection.execute("select")
             self._check_at = monotonic() + CHECK
@@ -58,12 +60,12 @@ class Listener:
 
     def sleep(self, seconds: float, bell: Bell) -> None:
         """Sleep for so long, or until the bell rings; say so if a change is heard of."""
-        if heard(self._link.connection, seconds, bell):
-            self._on_change()
+        if told := heard(self._link.connection, seconds, bell):
+            self._on_change(told)
 
     def recover(self) -> None:
         """Start over on a new connection; until then, nothing is heard."""
         self._hears = False
         self._session = None
         self._link.close()
-        self._on_change()
+        self._on_change(ALL)

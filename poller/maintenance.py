@@ -50,7 +50,11 @@ class Working(Protocol):
 
     @property
     def logger(self) -> logging.Logger | logging.LoggerAdapter[logging.Logger]:
-        """Where to say what was done."""
+        """Where to say what went wrong."""
+        ...
+
+    def tell(self, line: str) -> None:
+        """Say what was done: it is kept with the run, whatever the log's level."""
         ...
 
     def progress(self, done: float, total: float | None = None) -> None:
@@ -131,7 +135,7 @@ class Rule:
         """
         from poller import stale, stretches  # noqa: PLC0415 - as above
 
-        return stretches.count(connection, stale.bind(connection, self))
+        return stretches.count(connection, stale.bind(connection, self))[0]
 
     def advice(self, connection: psycopg.Connection[Any]) -> str | None:
         """Return the index that would save each run from reading the whole table, or None if there is one.
@@ -158,12 +162,13 @@ def purge(  # noqa: PLR0913 - the contract's options
 ) -> Job:
     """Make a job that deletes old rows, in small batches, without holding up anybody else.
 
-    Rows that others have locked are left for the next run; rows that foreign keys need are kept and reported.
+    Rows that others have locked, or handlers have in hand, are left for the next run; rows that foreign keys
+    need are kept and reported.
     If the table is partitioned by ranges of the column, whole partitions are dropped.
 
     Args:
         table: `"name"`, `"schema.name"`, a SQLAlchemy `Table` or a mapped class.
-        column: the timestamp or date that tells a row's age. One without time zone is taken as UTC; where it
+        column: the timestamp or date that tells a row's age. One without time zone is read in the database's; where it
             is null the row is never old.
         older_than: how old a row must be, by the database's clock at the start of the run.
         schedule: when it runs: `cron(…)`, `fixed_delay(…)`, `fixed_rate(…)`.

@@ -7,7 +7,8 @@ Beside a default partition, Postgres cannot detach without blocking: then it is 
 table's lock can be had quickly.
 
 Whatever cannot be done so is said, and the rows are purged one by one: where foreign keys may need them,
-where a trigger wants to see each row deleted, where the role is not the owner.
+where a trigger wants to see each row deleted, where row level security may hide some, where the role is not the
+owner. A partition with rows that handlers have in hand is left to a later run.
 """
 
 from __future__ import annotations
@@ -55,6 +56,8 @@ def old(connection: psycopg.Connection[Any], made: Stale) -> list[Any]:
 
 def objection(partition: Any) -> str | None:
     """Return why the rows of a partition must be purged one by one, or None."""
+    if partition.hides_rows:
+        return "row level security may hide rows of them, and what is not seen is not deleted"
     if partition.is_referred_to:
         return "foreign keys refer to them"
     if partition.delete_trigger is not None:
@@ -89,7 +92,7 @@ def drop_old(
         if why is not None:
             _note(done, f"partitions that are wholly old are purged row by row, since {why}")
         elif partition.beside_default:
-            if _tried(partial(_drop_attached, connection, partition), partition, done, pause):
+            if _tried(partial(_drop_attached, connection, made, partition), partition, done, pause):
                 done.partitions.append(_name(partition))
         elif _tried(partial(_empty, connection, made, partition), partition, done, pause):
             if not _tried(partial(_detach, connection, made, partition), partition, done, pause, tries=1):
@@ -116,8 +119,9 @@ def _tried(
     return False
 
 
-def _drop_attached(connection: psycopg.Connection[Any], partition: Any) -> None:
+def _drop_attached(connection: psycopg.Connection[Any], made: Stale, partition: Any) -> None:
     with _waiting(connection, BRIEFLY):
+        _check_in_hand(connection, made, partition)
         connection.execute(statement("drop_partition", partition=_identifier(partition)))
 
 
@@ -126,8 +130,24 @@ def _empty(connection: psycopg.Connection[Any], made: Stale, partition: Any) -> 
         return  # an earlier purge has done it
     name, mark = _identifier(partition), sql.Literal(_mark(made))
     with _waiting(connection, BRIEFLY):
+        _check_in_hand(connection, made, partition)
         connection.execute(statement("empty_partition", partition=name))
         connection.execute(statement("mark_partition", partition=name, mark=mark))
+
+
+def _check_in_hand(connection: psycopg.Connection[Any], made: Stale, partition: Any) -> None:
+    """Lock a partition, and leave it if handlers have rows of it in hand.
+
+    Raises:
+        psycopg.errors.ObjectInUse: they do.
+    """
+    if not made.knows_handlers:
+        return
+    name = _identifier(partition)
+    connection.execute(sql.SQL("lock table {} in access exclusive mode").format(name))
+    if connection.execute(made.is_in_hand(name)).fetchone() == (True,):
+        msg = "handlers have rows of it in hand"
+        raise psycopg.errors.ObjectInUse(msg)
 
 
 def _detach(connection: psycopg.Connection[Any], made: Stale, partition: Any) -> None:

@@ -14,12 +14,14 @@ none waits for the disk.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 
 from poller import partitions, stale, stretches
+from poller.errors import ConfigurationError
 from poller.outcome import Interrupted
 from poller.queries import array, statement
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 MOST_ALONE = 100  # rows that are tried alone in a run
 LONG = 0.5  # seconds; a batch that took longer makes the next ones smaller
 LOCK_TIMEOUT = "500ms"
+MOST_OFF = timedelta(days=1)  # that the database's clock may differ from this host's
 # Locks that were not had in time, deadlocks, rows that were moved to another partition meanwhile.
 _HELD = {"55P03", "40P01", "40001"}
 # What is wrong with the statement, the role, the server or the connection: no other rows would fare better.
@@ -59,6 +62,7 @@ class Done:
         verb: what became of old rows: `deleted`, or `moved`.
         rows: how many.
         locked: how many were left since somebody else had them, or what goes with them, locked.
+        held: how many were left since handlers have them in hand.
         kept: how many were left since a foreign key needs them, by its name.
         refused: how many were left since a trigger or a constraint refused them, by what it said.
         untried: how many were left beside others that were refused, after too many of those.
@@ -70,6 +74,7 @@ class Done:
     verb: str
     rows: int = 0
     locked: int = 0
+    held: int = 0
     kept: dict[str, int] = field(default_factory=dict)
     refused: dict[str, int] = field(default_factory=dict)
     untried: int = 0
@@ -79,7 +84,14 @@ class Done:
     @property
     def seen(self) -> int:
         """How many rows were looked at."""
-        return self.rows + self.locked + sum(self.kept.values()) + sum(self.refused.values()) + self.untried
+        return (
+            self.rows
+            + self.locked
+            + self.held
+            + sum(self.kept.values())
+            + sum(self.refused.values())
+            + self.untried
+        )
 
     def line(self) -> str:
         """Return all of it in one line."""
@@ -90,6 +102,8 @@ class Done:
             )
         if self.locked:
             parts.append(f"left {_rows(self.locked)} that others hold to the next run")
+        if self.held:
+            parts.append(f"left {_rows(self.held)} that handlers have in hand to the next run")
         parts += [f"kept {_rows(many)} that {key} needs" for key, many in _most(self.kept)]
         parts += [f"{_rows(many)} refused: {why}" for why, many in _most(self.refused)[:5]]
         if self.untried:
@@ -142,14 +156,15 @@ class Purging:
             psycopg.Error: the database went away, say.
         """
         _set_up(self._connection)
+        _check_clock(self._connection)
         made = stale.bind(self._connection, self._rule)
         self._done.table = str(made.table)
         try:
             self._work(made)
         except StoppedError:
-            self._run.logger.warning("stopped; %s", self._done.line())
+            self._run.tell(f"stopped; {self._done.line()}")
             raise
-        self._run.logger.info("%s", self._done.line())
+        self._run.tell(self._done.line())
         return self._done
 
     def _work(self, made: Stale) -> None:
@@ -185,7 +200,7 @@ class Purging:
                 raise
             self._halve(made, keys, error)
         else:
-            self._count(*(row or (0, 0, 0, {})))
+            self._count(*(row or (0, 0, 0, 0, {})))
 
     def _halve(self, made: Stale, keys: Sequence[str], error: psycopg.Error) -> None:
         self._check_cancelled(0)
@@ -209,13 +224,14 @@ class Purging:
         else:
             _add(self._done.refused, " ".join(said.split()), 1)
 
-    def _count(self, free: int, locked: int, done: int, needed: dict[str, int]) -> None:
+    def _count(self, free: int, locked: int, done: int, held: int, needed: dict[str, int]) -> None:
         self._done.rows += done
+        self._done.held += held
         self._done.locked += free - locked
         for key, many in needed.items():
             _add(self._done.kept, key, many)
-        if done < locked:
-            _add(self._done.refused, "a trigger left them as they were", locked - done)
+        if done + held < locked:
+            _add(self._done.refused, "a trigger left them as they were", locked - done - held)
 
     def _resize(self, seconds: float) -> None:
         self._size = max(1, self._size // 2) if seconds > LONG else min(self._rule.batch, self._size * 2)
@@ -231,6 +247,21 @@ class Purging:
         """
         if self._run.cancelled.wait(pause):
             raise StoppedError(self._done)
+
+
+def _check_clock(connection: psycopg.Connection[Any]) -> None:
+    """Refuse to delete by a clock that is a day off: by one that runs ahead, young rows are old.
+
+    Raises:
+        ConfigurationError: it differs by more than a day from this host's.
+    """
+    row = connection.execute(statement("clock")).fetchone()
+    assert row is not None  # noqa: S101 - it has one always
+    off = row[0] - datetime.now(UTC)
+    if abs(off) > MOST_OFF:
+        side = "ahead of" if off > timedelta(0) else "behind"
+        msg = f"the database's clock is {abs(off).days}d {side} this host's; nothing is purged until one of them is set"
+        raise ConfigurationError(msg)
 
 
 def _set_up(connection: psycopg.Connection[Any]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import isfinite
@@ -34,6 +35,11 @@ if TYPE_CHECKING:
 Connect = Callable[[], "AbstractContextManager[psycopg.Connection[Any]]"]
 
 TABLE = TableName("poller", "run")
+# What `sql/peek_runs.sql` asks of all jobs at once is the same.
+_IN_TURN = (
+    " and not exists (select from poller.run as earlier where earlier.job = t.job"
+    " and earlier.id < t.id and earlier.status in ('pending', 'running'))"
+)
 
 
 @dataclass(slots=True)
@@ -104,6 +110,13 @@ class Run:
         """
         self._notes.done, self._notes.total = _number(done), None if total is None else _number(total)
 
+    def tell(self, line: str) -> None:
+        """Say what was done: it is logged, and kept with the run whatever the log's level."""
+        if self.logger.isEnabledFor(logging.INFO):
+            self.logger.info("%s", line)
+        else:
+            self._notes.sink.write(f"{line}\n")
+
     def connect(self) -> AbstractContextManager[psycopg.Connection[Any]]:
         """Open a connection to poller's database, in autocommit mode, closed at the end of the block."""
         return self._connect()
@@ -139,7 +152,7 @@ def handler_of(job: Job, connect: Connect) -> Handler:
         due="due_at",
         transactional=False,
         executor=job.options.executor,
-        timeout=job.options.timeout,
+        timeout=job.options.timeout + job.patience,
         policy=job.policy,
         history="off",
         is_coroutine=job.is_coroutine,
@@ -159,12 +172,12 @@ def _where(job: Job) -> str:
         f"function = '{quoted}' and not exists (select from poller.job as held"
         " where held.name = t.job and held.paused_at is not null)"
     )
-    if job.options.overlap != "allow":
-        condition += (
-            " and not exists (select from poller.run as earlier where earlier.job = t.job"
-            " and earlier.id < t.id and earlier.status in ('pending', 'running'))"
-        )
-    return condition
+    return condition if job.options.overlap == "allow" else condition + _IN_TURN
+
+
+def waits_its_turn(handler: Handler) -> bool:
+    """Tell whether a run of a job waits for the earlier ones."""
+    return (handler.where or "").endswith(_IN_TURN)
 
 
 def _plain(job: Job, connect: Connect) -> Callable[[Row, Context], Transition]:

@@ -1,23 +1,37 @@
 """Plans the slots of jobs: for each slot that has come, one row of `poller.run`.
 
-The model. A job's row says up to when its slots have been decided and when the next one is. A round takes an
-advisory lock, reads the jobs that are due together with the database's clock, enters their runs and moves the
-rows on, all in one transaction. That a slot fires once rests on the unique key (job, planned_at), not on the
-lock: the lock saves work, and lets the count of unfinished runs see what the planner before has committed.
+The model. A job's row says up to when its slots have been decided and when the next one is. A round locks the rows
+of jobs that are due, together with the database's clock, counts what of theirs is unfinished, enters their runs and
+moves the rows on, all in one transaction, for up to a thousand jobs at once. That a slot fires once rests on the
+unique key (job, planned_at), not on the locks: they let the count see what the planner before has committed. What
+another planner has locked is passed over, also if that one was stopped in the middle.
+
+Who leads. Of the supervisors that know the same jobs, the one that planned last looks at each slot's time; the
+others look once a second, and plan only what is overdue by `LATE`. So the cost of a slot does not grow with the
+number of supervisors, and a leader that is gone, or lacks a job's time zone, is replaced by what it has left.
 
 What may be trusted: nothing but the database's clock, read in the round that uses it. A planner that slept
 finds more slots than one; the misfire policy says which of them run, and none of the policies looks at more
-slots than it enters.
+slots than it enters. A clock that went back by more than a minute had run ahead: what was planned by it is planned anew.
+
+On failure: each job fails alone. What cannot be planned here (its zone is not known, its row cannot be read, a
+trigger refuses its runs) is put aside and named, and tried again after a while, or as soon as its row changes.
+Others may be able to plan it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import random
+import uuid
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import psycopg
+
 from poller import agenda, slots
-from poller.errors import ConfigurationError
+from poller.agenda import Plan, PlannedRun, Unfinished
+from poller.database import reason
 from poller.failpoints import reach
 from poller.queries import array, statement
 from poller.telemetry import event, problem
@@ -26,18 +40,24 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    import psycopg
-
     from poller.agenda import DueJob
     from poller.database import Link
     from poller.job import Job, Overlap
     from poller.slots import Schedule
 
+MOST_JOBS = 1000  # planned in one transaction
 MOST_ON_TIME = 1000  # slots that are entered at once, if they are not too late
-CATCH_UP = 100  # slots that misfire "all" runs at the most
+CATCH_UP = {
+    "latest": 1,
+    "all": 100,
+    "skip": 0,
+}  # how many of the slots that are too late run, by misfire policy
 LONGEST_WAIT = 1.0  # seconds: a job may be added, resumed or edited meanwhile
 LONGEST_WAIT_HEARING = 10.0  # if that would be heard of
-AGAIN = 0.1  # seconds, while another plans, or holds the row of a job
+AGAIN = 0.1  # seconds, while another holds the rows of jobs
+LATE = 0.5  # seconds that the leader has for a slot, before another supervisor plans it
+ASIDE = 60.0  # seconds until a job that could not be planned is tried again
+SET_BACK = 60.0  # seconds by which a clock must have gone back to have run ahead
 
 
 class Scheduler:
@@ -47,26 +67,43 @@ class Scheduler:
         link: a connection of its own.
         jobs: the declared jobs.
         hears: tells whether it is told of jobs that change; it wakes the scheduler.
+        supervisor: whose planner it is.
     """
 
-    def __init__(self, link: Link, jobs: Sequence[Job], hears: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self,
+        link: Link,
+        jobs: Sequence[Job],
+        hears: Callable[[], bool] = lambda: False,
+        supervisor: uuid.UUID | None = None,
+    ) -> None:
         self._link = link
         self._hears = hears
-        self._known = array(job.name for job in jobs)
-        self._broken: set[str] = set()
+        self._supervisor = supervisor or uuid.uuid4()
+        self._names = sorted(job.name for job in jobs)
+        self._digest = hashlib.sha256("\n".join(self._names).encode()).hexdigest()
+        self._aside: dict[str, float] = {}  # until when, by name and version
+        self._complaints: dict[str, str] = {}
+        self._now = 0.0  # the database's clock at the last look
+        self.leads = True
 
     def run_once(self) -> float:
         """Plan what is due. Returns the seconds until something may be."""
         connection = self._link.connection
         longest = LONGEST_WAIT_HEARING if self._hears() else LONGEST_WAIT  # asked before the look
-        until = agenda.seconds_to_plan(connection, self._known)
-        if until is None or until > 0:
-            return longest if until is None else min(longest, until)
+        look = agenda.look(connection, array(self._names), array(self._aside), self._digest)
+        self._heed_clock(connection, look.now)
+        self.leads = look.leader in (None, self._supervisor)
+        if not self.leads:
+            longest = LONGEST_WAIT
+        wait = longest if look.wait is None else look.wait + (0.0 if self.leads else LATE)
+        if wait > 0:
+            return min(longest, wait)
         with connection.transaction():
-            if not agenda.may_plan(connection):
-                return AGAIN
-            due = agenda.due_jobs(connection, self._known)
-            if sum(self._plan(connection, job) for job in due):
+            due = self._due(connection)
+            if due and look.leader != self._supervisor:
+                agenda.lead(connection, self._digest, self._supervisor)
+            if sum(self._enter(connection, self._decided(connection, due)).values()):
                 connection.execute(statement("wake"))
             reach("plan entered")
         reach("plan committed")
@@ -76,35 +113,93 @@ class Scheduler:
         """Start over on a new connection."""
         self._link.close()
 
-    def _plan(self, connection: psycopg.Connection[object], job: DueJob) -> int:
-        """Enter the runs of a job's slots up to now, and move its row on. Returns how many."""
+    def _due(self, connection: psycopg.Connection[object]) -> list[DueJob]:
+        # In another order each time: the first functions are not to leave the others waiting.
+        known = array(random.sample(self._names, len(self._names)))
+        return agenda.due_jobs(connection, known, array(self._aside), MOST_JOBS)
+
+    def _decided(self, connection: psycopg.Connection[object], due: Sequence[DueJob]) -> list[Plan]:
+        """Decide what becomes of jobs whose rows are locked; one that cannot be planned is put aside."""
+        limited = [job.name for job in due if job.overlap in ("skip", "queue")]
+        unfinished = agenda.unfinished(connection, limited) if limited else {}
+        plans = []
+        for job in due:
+            try:
+                plans.append(decide(job, unfinished.get(job.name, Unfinished())))
+            except Exception as error:  # noqa: BLE001 - whatever its row holds, the others are planned
+                self._lay_aside(job, error)
+        return plans
+
+    def _enter(self, connection: psycopg.Connection[object], plans: Sequence[Plan]) -> dict[str, int]:
+        """Enter runs and move the jobs' rows on; what Postgres refuses is found by halves, and put aside."""
+        if not plans:
+            return {}
         try:
-            schedule = slots.parse(job.schedule, job.tz)
-        except ConfigurationError as error:
-            self._complain(job, error)
-            agenda.planned(connection, job, None, exhausted=True)
-            return 0
-        due = due_slots(job, schedule)
-        if due and job.overlap == "replace":
-            agenda.supersede(connection, job.name)
-        entered = self._enter(connection, job, due) if due else 0
-        following = next_slot(job, schedule)
-        # The next slot of a fixed delay follows from the end of this run, if there is one.
-        waits = bool(due) and isinstance(schedule, slots.FixedDelay)
-        agenda.planned(connection, job, following, exhausted=following is None and not waits)
+            with connection.transaction():
+                replaced = [each.job.name for each in plans if each.runs and each.job.overlap == "replace"]
+                if replaced:
+                    agenda.supersede(connection, replaced)
+                entered = agenda.enter_runs(connection, plans)
+                agenda.planned(connection, plans)
+        except psycopg.Error as error:
+            if connection.closed:
+                raise
+            if len(plans) == 1:
+                self._lay_aside(plans[0].job, error)
+                return {}
+            middle = len(plans) // 2
+            return self._enter(connection, plans[:middle]) | self._enter(connection, plans[middle:])
+        _tell(plans, entered)
         return entered
 
-    def _enter(self, connection: psycopg.Connection[object], job: DueJob, due: list[datetime]) -> int:
-        statuses = decide_overlap(job.overlap, len(due), pending=job.pending, running=job.running)
-        delays = [random.uniform(0, job.jitter) for _ in due]  # noqa: S311 - to spread, not to hide
-        entered = agenda.enter_runs(connection, job, list(zip(due, delays, statuses, strict=True)))
-        event(f"planned {job.name}", 10 if entered == 1 else 20, runs=entered, latest=due[-1].isoformat())
-        return entered
+    # --- what is put aside ------------------------------------------------------------------------------
 
-    def _complain(self, job: DueJob, error: ConfigurationError) -> None:
-        if job.name not in self._broken:
-            self._broken.add(job.name)
-            problem(f"job {job.name} cannot be planned: {error}")
+    def _lay_aside(self, job: DueJob, error: Exception) -> None:
+        self._aside[f"{job.name} {job.version}"] = self._now + ASIDE
+        why = reason(error)
+        if self._complaints.get(job.name) != why:
+            self._complaints[job.name] = why
+            problem(f"job {job.name} cannot be planned here: {why}")
+
+    # --- the clock ----------------------------------------------------------------------------------------
+
+    def _heed_clock(self, connection: psycopg.Connection[object], now: float) -> None:
+        """Plan anew what a clock has planned that ran ahead; try again what was put aside long enough."""
+        if now < self._now - SET_BACK:
+            names = agenda.set_back(connection)
+            went = self._now - now
+            problem(
+                f"the database's clock went back by {went:.0f}s; planning anew what lay beyond",
+                jobs=len(names),
+            )
+            self._aside.clear()
+        self._now = now
+        self._aside = {version: until for version, until in self._aside.items() if until > now}
+
+
+def _tell(plans: Sequence[Plan], entered: dict[str, int]) -> None:
+    for plan in plans:
+        many = entered.get(plan.job.name, 0)
+        if many:
+            latest = plan.runs[-1].slot.isoformat()
+            event(f"planned {plan.job.name}", 10 if many == 1 else 20, runs=many, latest=latest)
+
+
+def decide(job: DueJob, unfinished: Unfinished) -> Plan:
+    """Decide which runs of a job are to be entered now, and when its next slot is.
+
+    Raises:
+        ConfigurationError: its schedule is none that is known here.
+    """
+    schedule = slots.parse(job.schedule, job.tz)
+    due = due_slots(job, schedule)
+    statuses = decide_overlap(job.overlap, len(due), pending=unfinished.pending, running=unfinished.running)
+    delays = [random.uniform(0, job.jitter) if job.jitter else 0.0 for _ in due]  # noqa: S311 - to spread, not to hide
+    following = next_slot(job, schedule)
+    # The next slot of a fixed delay follows from the end of this run, if there is one.
+    waits = bool(due) and isinstance(schedule, slots.FixedDelay)
+    runs = [PlannedRun(*each) for each in zip(due, delays, statuses, strict=True)]
+    return Plan(job, runs, following, exhausted=following is None and not waits)
 
 
 def due_slots(job: DueJob, schedule: Schedule) -> list[datetime]:
@@ -117,19 +212,10 @@ def due_slots(job: DueJob, schedule: Schedule) -> list[datetime]:
     after = job.planned_to if job.next_at is None else job.next_at - timedelta.resolution
     if job.starts_at is not None:
         after = max(after, job.starts_at - timedelta.resolution)
-    first = schedule.next_after(after, job.anchor)
-    if first is None or first > until:
-        return []
-    on_time = job.now - timedelta(seconds=job.grace)
-    if first >= on_time:
-        return schedule.slots_between(after, until, job.anchor, MOST_ON_TIME)
-    match job.misfire:
-        case "latest":
-            return schedule.slots_between(after, until, job.anchor, 1)
-        case "all":
-            return schedule.slots_between(after, until, job.anchor, CATCH_UP)
-        case "skip":
-            return schedule.slots_between(on_time, until, job.anchor, MOST_ON_TIME)
+    # Slots within the grace time are on time, and all run; of those before it, as many as the policy says.
+    on_time = job.now - timedelta(seconds=job.grace) - timedelta.resolution
+    late = schedule.slots_between(after, min(on_time, until), job.anchor, CATCH_UP[job.misfire])
+    return late + schedule.slots_between(max(after, on_time), until, job.anchor, MOST_ON_TIME)
 
 
 def next_slot(job: DueJob, schedule: Schedule) -> datetime | None:
@@ -142,7 +228,10 @@ def next_slot(job: DueJob, schedule: Schedule) -> datetime | None:
 
 
 def decide_overlap(overlap: Overlap, count: int, *, pending: int, running: int) -> list[str]:
-    """Return the status of each of so many new runs, in order, given the job's unfinished ones."""
+    """Return the status of each of so many new runs, in order, given the job's unfinished ones.
+
+    If not all of them may run, the newest do: of what was missed, people mean the last.
+    """
     match overlap:
         case "allow":
             return ["pending"] * count
@@ -151,5 +240,5 @@ def decide_overlap(overlap: Overlap, count: int, *, pending: int, running: int) 
         case "queue":
             room = int(pending == 0) + int(pending + running == 0)
         case "replace":
-            return ["skipped"] * (count - 1) + ["pending"] * min(count, 1)
-    return ["pending"] * min(room, count) + ["skipped"] * max(0, count - room)
+            room = 1
+    return ["skipped"] * max(0, count - room) + ["pending"] * min(room, count)

@@ -233,7 +233,7 @@ def _refuse_foreign(options: JobOptions) -> None:
 def _rules_in_database(connection: psycopg.Connection[Any], name: str) -> _Rules:
     row = _row(connection, "declared_job", {"name": name})
     if row is None:
-        names = _row(connection, "job_names", {})
+        names = _row(connection, "job_names", {"all": False})
         raise ConfigurationError(no_such_job(name, names[0]))
     declared, function, *rules = row
     if not declared:

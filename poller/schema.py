@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from poller.handler import Handler
 
-NEWEST = "0012"
+NEWEST = "0013"
 
 
 def version(connection: psycopg.Connection[Any]) -> str | None:

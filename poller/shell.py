@@ -11,7 +11,7 @@ import re
 import signal
 import sys
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from json import dumps
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -67,7 +67,8 @@ def shell(  # noqa: PLR0913 - the contract's options
     def work(run: Run | None = None, **arguments: Any) -> None:
         made.run(run, arguments, job.options.timeout)
 
-    job = ready_made(work, name, schedule, options)
+    # The run is over when the command is: until then nothing may follow it, and its last words are heard.
+    job = replace(ready_made(work, name, schedule, options), patience=commands.LONGEST_END)
     try:
         made = _Command(_argv(command), _env(env), _cwd(cwd), _expected(expect))
     except ConfigurationError as error:

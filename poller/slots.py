@@ -7,6 +7,7 @@ it holds, never by how long nobody asked. What cron does when clocks are changed
 
 from __future__ import annotations
 
+import functools
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -226,6 +227,13 @@ def parse(text: str, tz: str = "UTC") -> Schedule:
     if not isinstance(text, str):
         msg = f"a schedule is written like '0 3 * * *' or '@every 5m', got {text!r}"
         raise ConfigurationError(msg)
+    return _parse(text, tz)
+
+
+@functools.lru_cache(
+    maxsize=16384
+)  # a planner reads the same texts again and again; what is refused is not kept
+def _parse(text: str, tz: str) -> Schedule:
     if with_zone := _WITH_ZONE.fullmatch(text):
         tz, text = with_zone[1], with_zone[2]
     wallclock.zone(tz)

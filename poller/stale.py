@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from poller.tables import Column, Table
 
 _TRUE = sql.SQL("true")
-_WITHOUT_ZONE = sql.SQL(" at time zone 'UTC'")
 
 
 @dataclass(frozen=True)
@@ -33,12 +32,14 @@ class Stale:
         table: its table.
         cut_off: the instant before which rows are old, as text of the column's type.
         foreign_keys: those that may need rows of the table, as `foreign_keys.sql` returns them.
+        knows_handlers: poller's own schema is there, and tells which rows handlers have in hand.
     """
 
     rule: Rule
     table: Table
     cut_off: str
     foreign_keys: Sequence[Any] = ()
+    knows_handlers: bool = False
 
     @cached_property
     def due(self) -> sql.Composed:
@@ -50,6 +51,7 @@ class Stale:
         """The statement that works on the rows whose keys are `%(keys)s`."""
         parts: dict[str, sql.Composable] = {
             "due": self.due,
+            "in_hand": self._in_hand,
             "key_columns": self.table.key_columns(),
             "asked_columns": self.table.key_values('o."~key"'),
             "listed_columns": self.table.key_values('"~listed"."~key"'),
@@ -66,10 +68,20 @@ class Stale:
             **parts,
         )
 
+    def is_in_hand(self, partition: sql.Identifier) -> sql.Composed:
+        """Return the question whether a partition has rows that handlers have in hand."""
+        return statement(
+            "partition_in_hand",
+            handled=sql.Literal(str(self.table)),
+            partition=partition,
+            key_columns=self.table.key_columns(),
+            held_columns=self.table.key_values("k.key"),
+        )
+
     @cached_property
     def count(self) -> sql.Composed:
-        """The count of the rows that are old."""
-        return self._statement("count_stale", due=self.due)
+        """The count of the rows that are old, and of those that foreign keys need."""
+        return self._statement("count_stale", due=self.due, needed=self._needed)
 
     @cached_property
     def estimate(self) -> sql.Composed:
@@ -131,6 +143,15 @@ class Stale:
         return [sql.SQL("({}\n)").format(trusted(self.rule.where))] if self.rule.where else []
 
     @property
+    def _in_hand(self) -> sql.Composable:
+        """Those of the keys `a."~keys"` that handlers have in hand."""
+        if not self.knows_handlers:
+            return sql.SQL("array[]::text[]")
+        return sql.SQL("""poller.in_hand({}, coalesce(a."~keys", array[]::text[]))""").format(
+            sql.Literal(str(self.table))
+        )
+
+    @property
     def _needed(self) -> sql.Composable:
         """The name of the foreign key that needs a row `t`, or null."""
         branches = [
@@ -176,7 +197,8 @@ def bind(connection: psycopg.Connection[Any], rule: Rule) -> Stale:
     keys: Sequence[Any] = ()
     if rule.move is None:
         keys = rows(connection, "foreign_keys", {"table": table.oid})
-    made = Stale(rule, table, _cut_off(connection, rule, column), keys)
+    knows = connection.execute(statement("knows_handlers")).fetchone() == (True,)
+    made = Stale(rule, table, _cut_off(connection, rule, table, column), keys, knows_handlers=knows)
     _check_plan(connection, made)
     return made
 
@@ -206,11 +228,10 @@ def _existing(table: Table, name: str) -> Column:
         raise ConfigurationError(msg) from None
 
 
-def _cut_off(connection: psycopg.Connection[Any], rule: Rule, column: Column) -> str:
+def _cut_off(connection: psycopg.Connection[Any], rule: Rule, table: Table, column: Column) -> str:
     has_zone = column.type == "timestamp with time zone"
-    question = statement(
-        "cut_off", type=trusted(column.type), zone=sql.SQL("") if has_zone else _WITHOUT_ZONE
-    )
+    local = sql.SQL(" at time zone {}").format(sql.Literal(table.zone))
+    question = statement("cut_off", type=trusted(column.type), zone=sql.SQL("") if has_zone else local)
     row = connection.execute(question, {"older_than": rule.older_than}).fetchone()
     return str(row[0]) if row else ""
 

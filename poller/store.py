@@ -20,6 +20,7 @@ from poller.failpoints import reach
 from poller.lease import Lease, Result, Task
 from poller.outcome import Verdict, of_answer
 from poller.queries import array, numbers, statement, texts
+from poller.run import waits_its_turn
 from poller.values import Fetched, fetch, text_for
 from poller.wording import encoding_of, storable
 
@@ -176,8 +177,15 @@ def _simple_moves(results: Sequence[Result]) -> dict[str, list[int]]:
 
 
 def _peek_of(bindings: Sequence[Binding], after: Mapping[Binding, str | None]) -> bytes:
-    """Return the question for what is due of some handlers."""
-    branches = [binding.peek(after=after.get(binding) is not None) for binding in bindings]
+    """Return the question for what is due of some handlers; all jobs are asked for in one branch."""
+    jobs = [each for each in bindings if each.handler.name is not None]
+    branches = [
+        each.peek(after=after.get(each) is not None) for each in bindings if each.handler.name is None
+    ]
+    if jobs:
+        in_turn = [each.id for each in jobs if waits_its_turn(each.handler)]
+        ids = [each.id for each in jobs]
+        branches.append(statement("peek_runs", handlers=sql.Literal(ids), in_turn=sql.Literal(in_turn)))
     retries = statement("peek_retries", handlers=sql.Literal([binding.id for binding in bindings]))
     text = UNION_ALL.join([*branches, retries]).as_bytes()
     return text if any(after.values()) else text.replace(b"%%", b"%")

@@ -36,10 +36,10 @@ _TRUE = sql.SQL("true")
 _NO_INDEX = {"Seq Scan", "Sort", "Incremental Sort", "Bitmap Heap Scan"}
 
 
-def count(connection: psycopg.Connection[Any], made: Stale) -> int:
-    """Return how many rows are old."""
+def count(connection: psycopg.Connection[Any], made: Stale) -> tuple[int, dict[str, int]]:
+    """Return how many rows are old, and how many of them will be kept, by the foreign key that needs them."""
     row = connection.execute(made.count, {}).fetchone()
-    return int(row[0]) if row else 0
+    return (int(row[0]), row[1]) if row else (0, {})
 
 
 def estimate(connection: psycopg.Connection[Any], made: Stale) -> int:

@@ -174,6 +174,7 @@ class Site:
                 explain(connection, binding)
             agenda.check(connection, self._jobs)
             agenda.declare(connection, self._jobs)
+            agenda.set_back(connection)
             opens = opener(self._place.url)
             self._bindings += bind_all(connection, [handler_of(job, opens) for job in self._jobs])
         link = Link(self._place.url, "start")
@@ -191,8 +192,8 @@ class Site:
         self._listening = Loop("listener", listener.run_once, listener.recover, sleep=listener.sleep)
         self._sweeper = Sweeper(Store(Link(url, "sweeper")), self._bindings, self._id, listener.hears)
         self._sweeping = Loop("sweeper", self._sweeper.run_once, self._sweeper.recover)
-        scheduler = Scheduler(Link(url, "scheduler"), self._jobs, listener.hears)
-        self._planning = Loop("scheduler", scheduler.run_once, scheduler.recover)
+        self._scheduler = Scheduler(Link(url, "scheduler"), self._jobs, listener.hears, self._id)
+        self._planning = Loop("scheduler", self._scheduler.run_once, self._scheduler.recover)
         able = {job.name for job in self._jobs if job.may_run_on(self._options.labels)}
         worked_on = [
             each for each in self._bindings if each.handler.name is None or each.handler.name in able
@@ -232,10 +233,12 @@ class Site:
             if monotonic() >= child.restart_at:
                 child.start(self._order())
 
-    def _look(self) -> None:
-        """Have the sweeper and the planner look: a worker has come, or a job has changed."""
-        self._sweeping.wake()
-        self._planning.wake()
+    def _look(self, told: frozenset[str]) -> None:
+        """Have the sweeper look if a worker has come, and the planner if a job has changed and it leads the planning."""
+        if "worker" in told:
+            self._sweeping.wake()
+        if "job" in told and self._scheduler.leads:
+            self._planning.wake()
 
     def stop_planning(self) -> None:
         """Plan no more runs."""

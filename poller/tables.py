@@ -65,7 +65,10 @@ class Check:
 
 @dataclass(frozen=True)
 class Table:
-    """A table, its columns by name, and its primary key's columns in order."""
+    """A table, its columns by name, its primary key's columns in order, and the zone of times without one.
+
+    That is the database's own: what `localtimestamp` and `now()` write into such a column there.
+    """
 
     oid: int
     schema: str
@@ -74,6 +77,7 @@ class Table:
     key: tuple[str, ...]
     checks: tuple[Check, ...]
     row_security: bool
+    zone: str
 
     def __str__(self) -> str:
         return dotted(self.schema, self.name)
@@ -170,6 +174,7 @@ def describe(connection: psycopg.Connection[Any], name: TableName) -> Table:
         key=tuple(found.key),
         checks=tuple(Check(**each) for each in found.checks or ()),
         row_security=found.relrowsecurity,
+        zone=found.zone,
     )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from psycopg.rows import class_row, tuple_row
 
+from poller.clamping import clamp_times
 from poller.queries import statement
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class JobRow:
 
     Attributes:
         function: the declared job whose function its runs call.
+        args: as JSON's text.
         declared: by a program; else it is a schedule made at run time.
         planned_to: every slot up to here has been decided.
         next_at: the next slot, if a planner has worked it out.
@@ -43,7 +45,7 @@ class JobRow:
     schedule: str | None
     tz: str
     after: list[str]
-    args: dict[str, Any]
+    args: str
     overlap: Overlap
     declared: bool
     starts_at: datetime | None
@@ -92,18 +94,23 @@ class Timetable:
 
     # --- listings ---------------------------------------------------------------------------------
 
-    def jobs(self) -> list[JobRow]:
-        """Return all jobs."""
-        return self._jobs(None)
+    def jobs(self, limit: int | None = None) -> list[JobRow]:
+        """Return the jobs in the order of their names: all, or so many."""
+        return self._jobs(None, limit)
 
     def job(self, name: str) -> JobRow | None:
         """Return a job."""
-        return next(iter(self._jobs(name)), None)
+        return next(iter(self._jobs(name, 1)), None)
+
+    def names(self) -> list[str]:
+        """Return the names of jobs, a thousand at the most: to tell what may have been meant."""
+        return list(self._row("job_names", all=True)[0])
 
     def runs(self, job: str | None = None, limit: int | None = None) -> list[RunLine]:
         """Return the newest runs, of one job or of all."""
-        rows = self.connection.execute(statement("runs"), {"job": job, "limit": limit})
-        return [RunLine(*row) for row in rows]
+        with self.connection.cursor() as cursor:
+            clamp_times(cursor)
+            return [RunLine(*row) for row in cursor.execute(statement("runs"), {"job": job, "limit": limit})]
 
     def run(self, number: int) -> Printed | None:
         """Return a run."""
@@ -144,9 +151,10 @@ class Timetable:
         """Wake the workers that wait for something to do."""
         self.connection.execute(statement("wake"))
 
-    def _jobs(self, name: str | None) -> list[JobRow]:
+    def _jobs(self, name: str | None, limit: int | None) -> list[JobRow]:
         with self.connection.cursor(row_factory=class_row(JobRow)) as cursor:
-            return cursor.execute(statement("jobs"), {"name": name}).fetchall()
+            clamp_times(cursor)
+            return cursor.execute(statement("jobs"), {"name": name, "limit": limit}).fetchall()
 
     def _row(self, name: str, /, **asked: Any) -> Any:
         with self.connection.cursor(row_factory=tuple_row) as cursor:

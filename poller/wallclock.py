@@ -32,12 +32,17 @@ if TYPE_CHECKING:
     from poller.cronline import CronLine
 
 _LOCAL = re.compile(r"(posix|right)/.*|localtime|posixrules|Factory")  # not one thing on every host
+_OFFSET = re.compile(r"(?:(?:Etc/)?(?:GMT|UTC))?\s*([+-])\s*(\d{1,2})(?::?(\d\d))?", re.IGNORECASE)
+_MOST_HOURS = 12  # that have a name on either side of UTC
 _ALIKE = 0.8  # how near a zone's name must come to be offered, from 0 to 1
 _SECOND = timedelta(seconds=1)
 _LARGE = timedelta(hours=3)
 _NEAR = timedelta(
     days=2
 )  # more than any two offsets differ, and less than any two changes lie apart (4 days, 1939)
+_ASIDE = timedelta(
+    days=1
+)  # how far from a slot another look is taken: so that a change by the slot is seen from there
 
 
 def zone(name: str) -> tzinfo:
@@ -54,9 +59,24 @@ def zone(name: str) -> tzinfo:
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError, TypeError):
         pass  # not there, not a path within, a folder, not a text
     near = _near(str(name))
-    advice = f"is it {' or '.join(near)}?" if near else "write it like 'Europe/Berlin'"
+    advice = _by_offset(str(name)) or (
+        f"is it {' or '.join(near)}?" if near else "write it like 'Europe/Berlin'"
+    )
     msg = f"unknown time zone {name!r}; {advice}"
     raise ConfigurationError(msg)
+
+
+def _by_offset(name: str) -> str | None:
+    """Return what to write for an offset: IANA's names for those count the other way round (POSIX)."""
+    found = _OFFSET.fullmatch(name.strip())
+    if found is None:
+        return None
+    sign, hours, minutes = found[1], int(found[2]), int(found[3] or 0)
+    if minutes or hours > _MOST_HOURS:
+        return "an offset is no zone; name a city: write it like 'Europe/Berlin'"
+    side, posix = ("ahead of", "-") if sign == "+" else ("behind", "+")
+    zone = f"Etc/GMT{posix}{hours}" if hours else "UTC"
+    return f"{hours}h {side} UTC is {zone}, with its sign turned; for a city's time write it like 'Europe/Berlin'"
 
 
 def _near(name: str) -> list[str]:
@@ -83,7 +103,7 @@ def slot_from(line: CronLine, zone: tzinfo, instant: datetime) -> datetime | Non
         slot = max(stretch.start, _instant(found, stretch.offset))
         if slot < stretch.end:
             return slot
-        instant = stretch.end if stretch.after != stretch.offset else max(stretch.end, slot - _NEAR)
+        instant = stretch.end if stretch.after != stretch.offset else max(stretch.end, slot - _ASIDE)
 
 
 def slot_up_to(line: CronLine, zone: tzinfo, instant: datetime) -> datetime | None:
@@ -101,11 +121,14 @@ def slot_up_to(line: CronLine, zone: tzinfo, instant: datetime) -> datetime | No
             return max(stretch.start, slot)
         instant = stretch.start - _SECOND
         if stretch.before == stretch.offset:
-            instant = min(instant, slot + _NEAR)
+            instant = min(instant, slot + _ASIDE)
 
 
 class _Stretch(NamedTuple):
-    """A time of one offset, around some instant. Where no change is near, it ends where the looking did."""
+    """A time of one offset, around some instant. Where no change is near, it ends where the looking did.
+
+    It begins some hours later than that: a change just before the looking would have times come again until then.
+    """
 
     start: datetime
     end: datetime
@@ -122,7 +145,7 @@ class _Stretch(NamedTuple):
 def _stretch(zone: tzinfo, instant: datetime) -> _Stretch:
     early, late = instant - _NEAR, instant + _NEAR
     before, offset, after = (_offset(zone, moment) for moment in (early, instant, late))
-    start = early if before == offset else _change(zone, early, instant)
+    start = early + _LARGE if before == offset else _change(zone, early, instant)
     end = late if after == offset else _change(zone, instant, late)
     return _Stretch(start, end, before, offset, after)
 

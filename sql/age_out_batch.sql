@@ -1,7 +1,9 @@
--- Purpose  Give some rows another status, if they are still old, still have the one that ages, and nobody holds them.
+-- Purpose  Give some rows another status, if they are still old, still have the one that ages, nobody holds them and no
+--          handler has them in hand.
 -- Locks    the user's rows, FOR NO KEY UPDATE SKIP LOCKED: never waits for a row. Triggers may wait, up to
 --          lock_timeout.
--- Fence    the whole condition is looked at again under the row's lock.
+-- Fence    the whole condition is looked at again under the row's lock; and who has it in hand by poller.in_hand, whose
+--          snapshot is newer than the lock.
 -- CAS      only a row that still has the status is changed.
 -- Index    the primary key of the user's table.
 with "~listed" as materialized (
@@ -15,15 +17,19 @@ with "~listed" as materialized (
       join {table} as t on {key_columns} = {listed_columns}
      where {due}
        for no key update of t skip locked
+), "~held" as materialized (
+    select {in_hand} as "~keys" from (select array_agg("~locked"."~key") as "~keys" from "~locked") as a
 ), "~moved" as (
     update {table} as t
        set {status} = {to_status}
       from "~locked"
      where {key_columns} = {locked_columns}
        and t.{status} = {from_status}
+       and "~locked"."~key" not in (select unnest("~held"."~keys") from "~held")
     returning 1 as "~one"
 )
 select (select count(*) from "~listed") as free,
        (select count(*) from "~locked") as locked,
        (select count(*) from "~moved") as done,
+       (select coalesce(sum(cardinality("~held"."~keys")), 0) from "~held")::integer as held,
        '{{}}'::jsonb as needed

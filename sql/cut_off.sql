@@ -1,5 +1,5 @@
 -- Purpose  Fix the instant before which rows are old, by the one clock, as text of the column's own type. A column
---          without time zone is taken as UTC; of a date, the whole day must be over.
+--          without time zone is read in the database's; of a date, the whole day must be over.
 -- Locks    none.
 -- Fence    fixed once a run: what grows old meanwhile is the next run's.
 -- Index    none.

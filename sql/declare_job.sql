@@ -1,6 +1,6 @@
 -- Purpose  Enter a job that a program declares, or bring its row up to date. What was planned stays; a schedule
 --          that was edited begins anew from now. A fixed rate has its first slot when it is entered first.
--- Locks    poller.job: the job's own row.
+-- Locks    poller.job: the job's own row, unless it is as declared.
 -- Fence    none: the last program to start has its say.
 -- Index    job's primary key.
 with given as (
@@ -9,7 +9,7 @@ with given as (
            make_interval(secs => %(grace)s) as grace, make_interval(secs => %(jitter)s) as jitter,
            %(starts_at)s::timestamptz as starts_at, %(ends_at)s::timestamptz as ends_at,
            %(after)s::text[] as after, make_interval(secs => %(keep)s) as keep,
-           poller.now() as anchor
+           (select poller.now()) as anchor
 ), edited as (
     select j.name
       from poller.job as j join given as g using (name)
@@ -22,6 +22,11 @@ insert into poller.job as j
 select g.name, g.name, g.schedule, g.tz, g.overlap, g.misfire, g.grace, g.jitter, g.starts_at, g.ends_at,
        g.after, g.keep, true, g.anchor, g.anchor - interval '1 microsecond'
   from given as g
+ where not exists (
+       select from poller.job as j
+        where (j.name, j.function, j.tz, j.overlap, j.misfire, j.grace, j.jitter, j.after, j.keep, j.declared)
+            = (g.name, g.name, g.tz, g.overlap, g.misfire, g.grace, g.jitter, g.after, g.keep, true)
+          and (j.schedule, j.starts_at, j.ends_at) is not distinct from (g.schedule, g.starts_at, g.ends_at))
     on conflict (name) do update
    set function = excluded.function, schedule = excluded.schedule, tz = excluded.tz,
        overlap = excluded.overlap, misfire = excluded.misfire, grace = excluded.grace, jitter = excluded.jitter,
@@ -37,9 +42,4 @@ select g.name, g.name, g.schedule, g.tz, g.overlap, g.misfire, g.grace, g.jitter
                            + substr(excluded.schedule, 8)::interval
                  end,
        exhausted = j.exhausted and j.name not in (select name from edited),
-       changed_at = poller.now()
- where (j.function, j.schedule, j.tz, j.overlap, j.misfire, j.grace, j.jitter, j.starts_at, j.ends_at, j.after,
-        j.keep, j.declared)
-    is distinct from
-       (excluded.function, excluded.schedule, excluded.tz, excluded.overlap, excluded.misfire, excluded.grace,
-        excluded.jitter, excluded.starts_at, excluded.ends_at, excluded.after, excluded.keep, true)
+       changed_at = excluded.anchor

@@ -1,14 +1,24 @@
--- Purpose  Ask in how many seconds there is something to plan; null if nothing is in sight.
+-- Purpose  Ask in how many seconds there is something to plan, null if nothing is in sight; who leads; what time it is.
 -- Locks    none.
 -- Fence    none: a hint; jobs_due.sql decides.
--- Index    as jobs_due.sql.
-select extract(epoch from min(coalesce(j.next_at, poller.now())) - poller.now())::float8
-  from poller.job as j
- where j.function = any (%(known)s::text[])
-   and j.schedule is not null
-   and j.paused_at is null
-   and (j.next_at is not null
-        or not j.exhausted
-           and (j.schedule not like '@after %%'
-                or not exists (select from poller.run as r
-                                where r.job = j.name and r.status in ('pending', 'running'))))
+-- Index    job_next, one row a known function; run_unfinished for fixed delays that wait for a finish.
+-- A job without a next slot is due since it was changed.
+with clock as materialized (select poller.now() as now)
+select extract(epoch from (
+           select min(n.due_at)
+             from unnest(%(known)s::text[]) as k (function)
+            cross join lateral (
+                  select coalesce(j.next_at, least(greatest(j.planned_to, j.changed_at), (select now from clock))) as due_at
+                    from poller.job as j
+                   where j.function = k.function
+                     and j.schedule is not null and j.paused_at is null and not j.exhausted
+                     and (j.next_at is not null
+                          or j.schedule not like '@after %%'
+                          or not exists (select from poller.run as r
+                                          where r.job = j.name and r.status in ('pending', 'running')))
+                     and (j.name || ' ' || j.xmin::text) <> all (%(aside)s::text[])
+                   order by coalesce(j.next_at, timestamptz '-infinity')
+                   limit 1) as n) - clock.now)::float8 as wait,
+       (select p.supervisor from poller.planner as p where p.functions = %(digest)s) as leader,
+       extract(epoch from clock.now)::float8 as now
+  from clock

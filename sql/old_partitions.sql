@@ -10,6 +10,8 @@ with part as (
            obj_description(c.oid, 'pg_class') is not distinct from %(mark)s as is_marked,
            p.partdefid <> 0 as beside_default,
            not (pg_has_role(c.relowner, 'usage') and pg_has_role(r.relowner, 'usage')) as is_foreign,
+           exists (select from pg_partition_tree(c.oid) as tree where row_security_active(tree.relid))
+               or row_security_active(r.oid) as hides_rows,
            exists (select from pg_constraint as k
                     where k.confrelid in (r.oid, c.oid) and k.contype = 'f') as is_referred_to,
            (select min(t.tgname)::text
@@ -31,7 +33,7 @@ with part as (
        and p.partnatts = 1
        and a.attname = %(column)s
 )
-select oid, schema, name, is_pending, beside_default, is_foreign, is_referred_to,
+select oid, schema, name, is_pending, beside_default, is_foreign, hides_rows, is_referred_to,
        coalesce(table_trigger, delete_trigger) as delete_trigger
   from part
  where until <= {cut_off}

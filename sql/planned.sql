@@ -1,7 +1,9 @@
--- Purpose  Say up to when a job's slots are decided, and when the next one is: never again, if it is exhausted.
--- Locks    poller.job: the job's row, locked before in this transaction.
+-- Purpose  Say up to when the slots of some jobs are decided, and when the next one is: never again, if exhausted.
+-- Locks    poller.job: the jobs' rows, locked before in this transaction.
 -- Fence    the lock.
 -- Index    job's primary key.
-update poller.job
-   set planned_to = %(planned_to)s, next_at = %(next_at)s, exhausted = %(exhausted)s
- where name = %(job)s
+update poller.job as j
+   set planned_to = p.planned_to, next_at = p.next_at, exhausted = p.exhausted
+  from unnest(%(jobs)s::text[], %(planned_to)s::timestamptz[], %(next_at)s::timestamptz[], %(exhausted)s::boolean[])
+    as p (name, planned_to, next_at, exhausted)
+ where j.name = p.name

@@ -1,7 +1,9 @@
--- Purpose  Delete some rows, if they are still old, nobody holds them and no foreign key needs them.
+-- Purpose  Delete some rows, if they are still old, nobody holds them, no handler has them in hand, and no foreign key
+--          needs them.
 -- Locks    the user's rows, FOR UPDATE SKIP LOCKED: never waits for a row. What the DELETE brings along (cascades,
 --          triggers) may wait, up to lock_timeout.
--- Fence    the whole condition is looked at again under the row's lock.
+-- Fence    the whole condition is looked at again under the row's lock; and who has it in hand by poller.in_hand, whose
+--          snapshot is newer than the lock.
 -- Index    the primary key of the user's table; on a table that refers to it, the referring columns.
 with "~listed" as materialized (
     select o."~key", {needed} as "~needed"
@@ -14,14 +16,18 @@ with "~listed" as materialized (
       join {table} as t on {key_columns} = {listed_columns}
      where "~listed"."~needed" is null and {due}
        for update of t skip locked
+), "~held" as materialized (
+    select {in_hand} as "~keys" from (select array_agg("~locked"."~key") as "~keys" from "~locked") as a
 ), "~gone" as (
     delete from {table} as t
      using "~locked"
      where {key_columns} = {locked_columns}
+       and "~locked"."~key" not in (select unnest("~held"."~keys") from "~held")
     returning 1 as "~one"
 )
 select (select count(*) from "~listed" where "~needed" is null) as free,
        (select count(*) from "~locked") as locked,
        (select count(*) from "~gone") as done,
+       (select coalesce(sum(cardinality("~held"."~keys")), 0) from "~held")::integer as held,
        (select coalesce(jsonb_object_agg(n."~needed", n.rows), '{{}}')
           from (select "~needed", count(*) as rows from "~listed" where "~needed" is not null group by 1) as n) as needed

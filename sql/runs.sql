@@ -3,7 +3,7 @@
 -- Fence    none: to be looked at only.
 -- Index    run_latest, or run's unique key, from its end.
 select r.id, r.job, r.planned_at, r.started_at, r.finished_at, r.status, r.attempt, r.error, r.done, r.total,
-       extract(epoch from case r.status when 'running' then poller.now() else r.finished_at end - r.started_at)::float8
+       extract(epoch from case r.status when 'running' then (select poller.now()) else r.finished_at end - r.started_at)::float8
            as seconds
   from poller.run as r
  where %(job)s::text is null or r.job = %(job)s

@@ -1,8 +1,8 @@
--- Purpose  Make way for a new run (overlap "replace"): cancel what waits, ask what runs to stop.
--- Locks    poller.run: the job's unfinished rows.
+-- Purpose  Make way for new runs (overlap "replace"): cancel what waits, ask what runs to stop.
+-- Locks    poller.run: the jobs' unfinished rows.
 -- Fence    compare and set: the status.
 -- Index    run_unfinished.
 update poller.run as r
-   set cancel_at = poller.now(),
+   set cancel_at = (select poller.now()),
        status = case r.status when 'pending' then 'cancelled' else r.status end
- where r.job = %(job)s and r.status in ('pending', 'running') and r.cancel_at is null
+ where r.job = any (%(jobs)s::text[]) and r.status in ('pending', 'running') and r.cancel_at is null

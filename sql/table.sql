@@ -31,7 +31,8 @@ select c.oid::bigint, n.nspname, c.relname, c.relkind::text, c.relrowsecurity,
           join pg_attribute as a on a.attrelid = c.oid and k.conkey = array[a.attnum]
          where k.conrelid = c.oid and k.contype = 'c') as checks,
        (select array_agg(r.rulename::text order by r.rulename)
-          from pg_rewrite as r where r.ev_class = c.oid and r.ev_type = '2') as rules
+          from pg_rewrite as r where r.ev_class = c.oid and r.ev_type = '2') as rules,
+       (select s.reset_val from pg_settings as s where s.name = 'TimeZone') as zone
   from pg_class as c
   join pg_namespace as n on n.oid = c.relnamespace
  where c.oid = to_regclass(%(name)s)

@@ -37,6 +37,9 @@ class Run:
         self.told.append((done, total))
         self._look(self, done)
 
+    def tell(self, line: str) -> None:
+        self.logger.info("%s", line)
+
     @contextlib.contextmanager
     def connect(self) -> Iterator[psycopg.Connection[Any]]:
         with connect(self.url, "test") as connection:

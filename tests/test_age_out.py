@@ -298,3 +298,22 @@ def _moved(db: psycopg.Connection[Any]) -> int:
 def _others(db: psycopg.Connection[Any]) -> int:
     question = "select count(*) from pg_stat_activity where datname = current_database() and pid <> %s"
     return int(value(db, question, db.info.backend_pid))
+
+
+def test_g2_rows_that_handlers_have_in_hand_are_not_aged(db: psycopg.Connection[Any], url: str) -> None:
+    """Else what the handler has done for them would be superseded."""
+    make_users(db, old=5)
+    db.execute("insert into poller.handler (table_name, status) values ('public.users', 'active')")
+    db.execute(
+        "insert into poller.worker (supervisor, host, pid, slots, handlers, lease)"
+        " values (gen_random_uuid(), 'h', 1, 1, '{}', '30 s')"
+    )
+    db.execute(
+        "insert into poller.claim (handler_id, worker_id, keys) select h.id, w.id, '{2,4}'"
+        " from poller.handler as h, poller.worker as w"
+    )
+
+    done = run(disable(), url)
+
+    assert (done.rows, done.held, done.refused) == (3, 2, {})
+    assert [key for key, status in statuses(db).items() if status == "active"] == [2, 4]

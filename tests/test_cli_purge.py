@@ -28,7 +28,7 @@ from poller.maintenance import age_out, purge
 nightly = purge("audit", column="created_at", older_than="180d", where="id <> 2", pause="0s")
 other = age_out("audit", column="created_at", older_than="1d", status="x", to="y", status_column="kind")
 """
-NOTHING = {"locked": 0, "kept": {}, "refused": {}, "untried": 0, "partitions": [], "notes": []}
+NOTHING = {"locked": 0, "held": 0, "kept": {}, "refused": {}, "untried": 0, "partitions": [], "notes": []}
 
 
 def test_it_deletes_what_is_old_and_says_so(here: InProcess, db: psycopg.Connection[Any]) -> None:
@@ -68,8 +68,22 @@ def test_a_dry_run_only_counts(here: InProcess, db: psycopg.Connection[Any]) -> 
     ended = here.run("purge", "log", "--column", "at", "--older-than", "1d", "--dry-run")
     assert ended.stdout == "would delete 2 rows of public.log, all those of public.log_2020 among them\n"
     ended = here.run("purge", "log", "--column", "at", "--older-than", "1d", "--dry-run", "--json")
-    assert objects(ended) == [{"table": "public.log", "rows": 2, "partitions": ["public.log_2020"]}]
+    assert objects(ended) == [
+        {"table": "public.log", "rows": 2, "partitions": ["public.log_2020"], "kept": {}}
+    ]
     assert len(keys(db)) == 11
+
+
+def test_a_dry_run_says_apart_what_would_be_kept(here: InProcess, db: psycopg.Connection[Any]) -> None:
+    """What a foreign key needs is not deleted, and not counted so."""
+    make_audit(db, old=10)
+    db.execute("create table note (audit_id bigint constraint about references audit)")
+    db.execute("insert into note values (3), (4)")
+
+    ended = here.run("purge", "public.audit", *OPTIONS, "--dry-run")
+    assert ended.stdout == "would delete 8 rows of public.audit; would keep 2 rows that about needs\n"
+    [told] = objects(here.run("purge", "public.audit", *OPTIONS, "--dry-run", "--json"))
+    assert (told["rows"], told["kept"]) == (8, {"about": 2})
 
 
 def test_a_declared_purge_gives_its_options(project: Project, db: psycopg.Connection[Any]) -> None:

@@ -13,7 +13,7 @@ from tenacity import retry_if_exception_type, stop_after_delay, wait_fixed
 
 from poller import Job, PollerError, Run, age_out, cron, fixed_delay, fixed_rate, http, job, purge, shell
 from poller.job import make_job, options, refuse_namesakes
-from poller.slots import Cron, Every, FixedDelay
+from poller.slots import Cron, Every, FixedDelay, parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +37,17 @@ def work() -> str:
 
 
 # --- what is made ------------------------------------------------------------------------------------------
+
+
+def test_g10_a_zone_in_the_line_goes_before_tz_wherever_it_is_read() -> None:
+    """What is kept of a job is its line and its zone apart: both must say the same as the schedule."""
+    made = cron("CRON_TZ=UTC 0 3 * * *", tz="America/New_York")(work)
+    assert made.schedule == Cron("0 3 * * *", "UTC")
+    assert parse(str(made.schedule), made.tz) == made.schedule
+    elsewhere = cron("CRON_TZ=Asia/Tokyo 0 3 * * *", tz="America/New_York")(work)
+    assert (
+        parse(str(elsewhere.schedule), elsewhere.tz) == elsewhere.schedule == Cron("0 3 * * *", "Asia/Tokyo")
+    )
 
 
 @every_kind

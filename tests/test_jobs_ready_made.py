@@ -179,6 +179,28 @@ def test_a_timeout_ends_a_command_with_its_children(project: Project, db: psycop
     wait_until("the grandchild is gone", lambda: not is_alive(pid))
 
 
+def test_a_run_that_timed_out_is_over_when_its_command_is(
+    project: Project, db: psycopg.Connection[Any]
+) -> None:
+    """A command that takes its time to end is not joined by another attempt, and its last words are kept."""
+    start(
+        project,
+        """
+        stubborn = shell(
+            "stubborn", "trap 'echo cleaning up' TERM; while :; do sleep 0.1; done", timeout="1s", attempts=2
+        )
+        """,
+    )
+    run = plan(db, "stubborn")
+    second = ended(db, run)
+    took = value(
+        db, "select extract(epoch from finished_at - started_at)::float8 from poller.run where id = %s", run
+    )
+    assert (second.status, second.attempt, second.error) == ("failed", 2, "timed out after 1.0s")
+    assert second.output == "cleaning up\n"
+    assert took > 1 + 3 - 0.5, "the second attempt was over when its command was killed"
+
+
 def test_a_cancel_ends_a_command_with_its_children(project: Project, db: psycopg.Connection[Any]) -> None:
     """Whoever asks for it; while it runs, its output can be read."""
     start(project, f"s = shell('long', {LINE!r}, attempts=3)")

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from poller import purging, stale, stretches
+from poller import PollerError, purging, stale, stretches
 from poller.database import connect
 from poller.purging import StoppedError
 from tests.cli import value
@@ -39,11 +39,25 @@ def test_old_rows_are_deleted_and_no_others(db: psycopg.Connection[Any], url: st
 
 
 def test_the_databases_clock_tells_what_is_old(db: psycopg.Connection[Any], url: str) -> None:
-    """Moved by 179 days, it makes rows old that are young by this process' clock."""
+    """Moved by 23 hours, it makes rows old that are young by this process' clock."""
     make_audit(db, old=2, young=2)
-    db.execute(f"alter database {db.info.dbname} set poller.clock_offset = '179 days 1 hour'".encode())
+    db.execute(f"alter database {db.info.dbname} set poller.clock_offset = '23 hours'".encode())
 
-    assert run(purge_audit(), url).rows == 4
+    assert run(purge_audit(older_than="36h"), url).rows == 4
+
+
+@pytest.mark.fault("F65")
+@pytest.mark.parametrize(("offset", "side"), [("400 days 1 hour", "400d ahead of"), ("-3 days", "behind")])
+def test_g8_a_purge_refuses_a_clock_that_is_a_day_off(
+    db: psycopg.Connection[Any], url: str, offset: str, side: str
+) -> None:
+    """By a clock that ran ahead, young rows are old: nothing is deleted, and the run says why."""
+    make_audit(db, old=2, young=2)
+    db.execute(f"alter database {db.info.dbname} set poller.clock_offset = '{offset}'".encode())
+
+    with pytest.raises(PollerError, match=f"the database's clock is .*{side}"):
+        run(purge_audit(), url)
+    assert len(keys(db)) == 4
 
 
 def test_what_grows_old_during_a_run_is_the_next_runs(db: psycopg.Connection[Any], url: str) -> None:
@@ -68,12 +82,13 @@ def test_nothing_of_pollers_own_is_needed(empty_url: str) -> None:
         assert run(purge_audit(), empty_url).rows == 2
 
 
-def test_a_time_without_zone_is_taken_as_utc(db: psycopg.Connection[Any], url: str) -> None:
-    """Whatever zone the role or the database has."""
+def test_a_time_without_zone_is_read_in_the_databases(db: psycopg.Connection[Any], url: str) -> None:
+    """What `localtimestamp` has written there: hours apart from UTC."""
     db.execute(f"alter database {db.info.dbname} set timezone = 'Pacific/Kiritimati'".encode())  # UTC+14
     db.execute("create table audit (id int primary key, created_at timestamp)")
     db.execute(
-        "insert into audit select n, now() at time zone 'UTC' - interval '180 days' + n * interval '5 min'"
+        "insert into audit select n, now() at time zone 'Pacific/Kiritimati' - interval '180 days'"
+        " + n * interval '5 min'"
         " from (values (-1), (1)) as n (n)"
     )
 
@@ -647,3 +662,53 @@ def _rollbacks(db: psycopg.Connection[Any]) -> int:
 def _plan(connection: psycopg.Connection[Any], statement: sql.Composed, **asked: Any) -> str:
     rows = connection.execute(sql.SQL("explain {}").format(statement), asked).fetchall()
     return "\n".join(row[0] for row in rows)
+
+
+# --- beside handlers ------------------------------------------------------------------------------------------------
+
+
+def lease(db: psycopg.Connection[Any], *held: int) -> None:
+    """Have a handler of `audit` hold some rows."""
+    db.execute(
+        "insert into poller.handler (table_name, status) values ('public.audit', 'old') on conflict do nothing"
+    )
+    db.execute(
+        "insert into poller.worker (supervisor, host, pid, slots, handlers, lease)"
+        " values (gen_random_uuid(), 'h', 1, 1, '{}', '30 s')"
+    )
+    db.execute(
+        "insert into poller.claim (handler_id, worker_id, keys)"
+        " select h.id, (select max(id) from poller.worker), %s::text[] from poller.handler as h",
+        [[str(key) for key in held]],
+    )
+
+
+def test_g2_rows_that_handlers_have_in_hand_are_left_and_counted(
+    db: psycopg.Connection[Any], url: str
+) -> None:
+    """They are not deleted under the handler; the next run takes them."""
+    make_audit(db, old=9)
+    lease(db, 2, 5)
+
+    done = run(purge_audit(batch=3), url)
+
+    assert (done.rows, done.held, done.locked, done.refused) == (7, 2, 0, {})
+    assert "left 2 rows that handlers have in hand to the next run" in done.line()
+    assert keys(db) == [2, 5]
+    db.execute("delete from poller.claim")
+    assert run(purge_audit(), url).rows == 2
+
+
+def test_g2_a_row_that_is_claimed_while_a_batch_waits_for_its_rows_is_left(
+    db: psycopg.Connection[Any], url: str
+) -> None:
+    """The batch's snapshot is older than the lease; what it asks once it has locked its rows is not."""
+    make_audit(db, old=3)
+    make_slow(db)
+
+    with beside(lambda: run(purge_audit(where="slow(id)"), url)) as done:
+        wait_for_batch(db)
+        lease(db, 1, 3)
+
+    assert done().held == 2
+    assert keys(db) == [1, 3]

@@ -8,8 +8,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from poller import partitions, stale, stretches
+from poller import partitions, stale, stretches, tables
 from poller.database import connect
+from poller.handler import TableName
 from poller.purging import StoppedError
 from tests.cli import value
 from tests.maintained import Run, a_role, keys, purge_audit, rule, run
@@ -162,6 +163,61 @@ def test_who_is_not_the_owner_purges_by_rows(db: psycopg.Connection[Any], url: s
     ]
     assert relations(db) == set(DAYS)
     assert max(keys(db)) <= 180
+
+
+def test_partitions_with_row_security_are_purged_by_rows(db: psycopg.Connection[Any], url: str) -> None:
+    """What the policy hides is not deleted, though its owner could drop all of it; the run says why."""
+    make_partitions(db)
+    with a_role(db, url, "usage, create on schema public") as owner:
+        name = owner.rpartition("%3D")[2]
+        for table in ("audit", *DAYS):
+            db.execute(f"alter table {table} owner to {name}".encode())
+        db.execute("alter table audit enable row level security, force row level security")
+        db.execute("create policy most on audit using (id <> 300)")
+
+        done = run(purge_audit(), owner)
+
+        assert done.partitions == []
+        assert "row level security may hide rows of them" in done.line()
+        assert 300 in keys(db)
+        assert keys(db) in ([*YOUNG, 300], [*YOUNG[:-1], 300])
+        db.execute("drop policy most on audit")
+
+
+@pytest.mark.parametrize("default", [False, True])
+def test_g2_a_partition_with_rows_in_hand_is_not_dropped(
+    db: psycopg.Connection[Any], url: str, *, default: bool
+) -> None:
+    """Its other rows go, and the next run drops it."""
+    make_partitions(db, default=default)
+    db.execute("insert into poller.handler (table_name, status) values ('public.audit', 's')")
+    db.execute(
+        "insert into poller.worker (supervisor, host, pid, slots, handlers, lease)"
+        " values (gen_random_uuid(), 'h', 1, 1, '{}', '30 s')"
+    )
+    db.execute(
+        "insert into poller.claim (handler_id, worker_id, keys)"
+        " select h.id, w.id, array[%s] from poller.handler as h, poller.worker as w",
+        [key_of(db, 400)],
+    )
+
+    done = run(purge_audit(), url)
+
+    assert done.held == 1
+    assert 400 in keys(db)
+    assert "handlers have rows of it in hand" in done.line()
+    db.execute("delete from poller.claim")
+    run(purge_audit(), url)
+    assert 400 not in keys(db)
+
+
+def key_of(db: psycopg.Connection[Any], row: int) -> str:
+    """Return the key of a row as a handler would hold it."""
+    table = tables.describe(db, TableName(None, "audit"))
+    question = sql.SQL("select {} from audit as t where id = {}").format(table.key_text(), sql.Literal(row))
+    with db.transaction():
+        db.execute("set local timezone = 'UTC'")
+        return str(db.execute(question).fetchone()[0])  # type: ignore[index]
 
 
 def test_what_depends_on_a_partition_keeps_it_empty(db: psycopg.Connection[Any], url: str) -> None:

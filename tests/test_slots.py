@@ -268,7 +268,7 @@ LINES = [
     ("0 0 29 2 *", ["2024-02-29", "2028-02-29"], "a leap day"),
     ("0 0 29 2 0", ["2024-02-04", "2024-02-11", "2024-02-18", "2024-02-25", "2024-02-29"], "or a Sunday"),
     ("0 0 31 * *", ["2024-01-31", "2024-03-31", "2024-05-31"], "shorter months are left out"),
-    ("0 0 ? * 1", ["2024-01-08", "2024-01-15"], "a ? is a star"),
+    ("0 0 ? * MON", ["2024-01-08", "2024-01-15"], "a ? is a star"),
     ("0 0 15 * ?", ["2024-01-15", "2024-02-15"], "in either place"),
     ("5/20 0 1 2 *", ["2024-02-01T00:05", "2024-02-01T00:25", "2024-02-01T00:45"], "5/20 is 5-59/20"),
     ("10-20/5 0 1 2 *", ["2024-02-01T00:10", "2024-02-01T00:15", "2024-02-01T00:20"], "a step in a range"),
@@ -330,16 +330,15 @@ REFUSED = [
     ("60 * * * *", "'60' is no minute (0-59)"),
     ("60 * * * * *", "'60' is no second (0-59)"),
     ("* 24 * * *", "'24' is no hour (0-23)"),
-    ("* * 0 * *", "'0' is no day of the month (1-31, or L for the last)"),
+    ("* * 0 * *", "'0' is no day of the month (1-31, L for the last, L-3, 15W, LW)"),
     ("* * * 13 *", "'13' is no month (1-12 or JAN-DEC)"),
     ("* * * * 8", "'8' is no weekday (0-7 or SUN-SAT"),
-    ("* * * * MONDAY", "'MONDAY' is no weekday"),
+    ("* * * * MONDAI", "'MONDAI' is no weekday"),
     ("mon * * * *", "'MON' is no minute"),
     ("* * * * 5#6", "'5#6' is no weekday"),
-    ("* * L-3 * *", "'L' is no day of the month"),
-    ("* * 15W * *", "'15W' is no day of the month"),
-    ("20-10 * * * *", "'20-10' runs backwards; write it as two ranges"),
-    ("* * * DEC-FEB *", "runs backwards"),
+    ("* * L-31 * *", "'L-31' is no day of the month"),
+    ("* * 32W * *", "'32W' is no day of the month"),
+    ("* * 1-5W * *", "'5W' is no day of the month"),
     ("1,,2 * * * *", "'' is no minute"),
     ("-1 * * * *", "'-1' is no minute"),
     ("1.5 * * * *", "'1.5' is no minute"),
@@ -531,9 +530,7 @@ SCHEDULES = [
 @pytest.mark.parametrize("limit", [1, 100])
 def test_slots_cost_by_what_they_are_not_by_how_long_nobody_asked(schedule: Schedule, limit: int) -> None:
     """34 years of each second are a thousand million slots: the newest come at once."""
-    schedule.slots_between(
-        NOW - timedelta(seconds=1), NOW, LONG_AGO, 1
-    )  # croniter is imported, zones are read
+    schedule.slots_between(NOW - timedelta(seconds=1), NOW, LONG_AGO, 1)  # zones are read
     began = time.process_time()
     slots = schedule.slots_between(LONG_AGO, NOW, LONG_AGO, limit)
     assert time.process_time() - began < 0.5

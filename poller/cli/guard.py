@@ -116,6 +116,9 @@ def _database(error: Any) -> str:
     text = _one_line(error.diag.message_primary or error)
     if error.sqlstate == "42501":
         return f"{text}; grant the role what the README lists under 'Least privilege'"
+    psycopg = sys.modules["psycopg"]
+    if error.sqlstate is None and not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+        return f"the database holds a value that cannot be read: {text}; --debug shows where"
     if error.sqlstate is None or error.sqlstate.startswith(("08", "57P")):
         return f"the database went away: {text}; try again"
     return f"the database refused: {text} ({error.sqlstate}); --debug shows the statement's place"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from poller.cli import show
-from poller.cli.options import AsJson, Database, Handlers, connected, place
+from poller.cli.options import AsJson, Database, Handlers, Limit, connected, most, one_more, place, say_if_cut
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -77,6 +77,7 @@ def jobs(
     context: typer.Context,
     *,
     handlers: Handlers = "handlers",
+    limit: Limit = None,
     as_json: AsJson = False,
     database: Database = None,
 ) -> None:
@@ -91,10 +92,12 @@ def jobs(
     from poller import dispatch  # noqa: PLC0415 - `--help` is not to wait for it
 
     here = dispatch.defined(handlers)
+    shown = most(limit, as_json=as_json)
     with connected(place(database)) as connection:
-        lines = dispatch.lines(connection, here)
+        lines = dispatch.lines(connection, here, one_more(shown))
     hint = "no jobs; they are declared when poller run starts, or made with: poller jobs add"
-    show.listing(lines, _JOBS, as_json=as_json, empty=hint, omit=("when", "now"))
+    show.listing(lines[:shown], _JOBS, as_json=as_json, empty=hint, omit=("when", "now"))
+    say_if_cut(lines, shown)
 
 
 def _refuse_options(context: typer.Context) -> None:

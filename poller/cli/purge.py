@@ -73,6 +73,7 @@ class Counted:
     table: str
     rows: int
     partitions: list[str]
+    kept: dict[str, int]
 
 
 def purge(  # noqa: PLR0913 - the contract's options
@@ -160,7 +161,8 @@ def _count(connection: psycopg.Connection[Any], rule: Rule) -> Counted:
     from poller import partitions, stale, stretches  # noqa: PLC0415 - `--help` is not to wait for it
 
     made = stale.bind(connection, rule)
-    return Counted(str(made.table), stretches.count(connection, made), partitions.droppable(connection, made))
+    rows, kept = stretches.count(connection, made)
+    return Counted(str(made.table), rows - sum(kept.values()), partitions.droppable(connection, made), kept)
 
 
 def _print_counted(counted: Counted, *, as_json: bool) -> None:
@@ -168,7 +170,10 @@ def _print_counted(counted: Counted, *, as_json: bool) -> None:
         typer.echo(show.as_array([counted], indent=2))
         return
     among = f", all those of {', '.join(counted.partitions)} among them" if counted.partitions else ""
-    typer.echo(f"would delete {show.rows(counted.rows)} of {counted.table}{show.one_line(among)}")
+    kept = "".join(f"; would keep {show.rows(many)} that {key} needs" for key, many in counted.kept.items())
+    typer.echo(
+        f"would delete {show.rows(counted.rows)} of {counted.table}{show.one_line(among)}{show.one_line(kept)}"
+    )
 
 
 def _purge(connection: psycopg.Connection[Any], rule: Rule, *, as_json: bool) -> int:
@@ -203,6 +208,9 @@ class Run:
         self.logger.propagate = False  # the command prints it
         self.progress = progress
         self._connection = connection
+
+    def tell(self, line: str) -> None:
+        """Say nothing: the command prints what was done."""
 
     def connect(self) -> contextlib.nullcontext[psycopg.Connection[Any]]:
         """Return the command's connection."""

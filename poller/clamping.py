@@ -1,0 +1,51 @@
+"""Times that Postgres has and Python's calendar has not, for people to look at: years before 1, after 9999, infinity."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import postgres
+from psycopg.adapt import Loader
+from psycopg.pq import Format
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from psycopg.abc import AdaptContext, Buffer
+
+_ENDS = {
+    "timestamptz": (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)),
+    "timestamp": (datetime.min, datetime.max),  # noqa: DTZ901 - it has no zone
+}
+
+
+def clamp_times(context: AdaptContext) -> None:
+    """Have times that Python's calendar has not be read as its first or its last.
+
+    Args:
+        context: a connection or a cursor; what it reads from now on.
+    """
+    for name, ends in _ENDS.items():
+        context.adapters.register_loader(name, _clamped(name, ends, context))
+
+
+def _clamped(name: str, ends: tuple[datetime, datetime], context: AdaptContext) -> type[Loader]:
+    found: Callable[..., Any] | None = context.adapters.get_loader(postgres.types[name].oid, Format.TEXT)
+    assert found is not None  # noqa: S101 - psycopg has one for each of these
+    strict = found
+
+    class Clamped(Loader):
+        def __init__(self, oid: int, context: AdaptContext | None = None) -> None:
+            super().__init__(oid, context)
+            self._strict = strict(oid, context)
+
+        def load(self, data: Buffer) -> Any:
+            try:
+                return self._strict.load(data)
+            except (psycopg.DataError, ValueError, OverflowError):
+                text = bytes(data).decode()
+                return ends[0] if text.startswith("-") or text.endswith("BC") else ends[1]
+
+    return Clamped
