@@ -11,7 +11,7 @@ QUIETLY := --quiet --quiet --disable-pip-version-check
 CODE := poller handlers tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench bench-peers controls chaos coverage lock clean
+.PHONY: help run test test-servers check format bench bench-peers controls chaos coverage lock clean
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
@@ -28,6 +28,9 @@ run: $(USED) ## Index Python's standard library with four workers, until Ctrl-C
 test: check ## Check, then run the tests
 	$(BIN)/pytest -m 'not alone' --numprocesses $(TESTERS) --dist worksteal
 	$(BIN)/pytest -m alone
+
+test-servers: $(DEVELOPED) ## Run the tests on Postgres 14 to 18 one after the other: make test-servers MAJORS='14 17'
+	$(BIN)/python -m tests.every_server $(MAJORS) --testers $(TESTERS)
 
 check: $(DEVELOPED) ## Check the format, the rules, the types and the floors
 	$(BIN)/ruff format --check $(CODE)
@@ -63,7 +66,7 @@ lock: $(DEVELOPED) ## Write down what development is done with, by hash: require
 
 clean: ## Remove all that was made here, the embedded database included
 	@[ ! -x $(BIN)/poller ] || $(BIN)/poller db stop
-	rm -rf $(VENV) .poller build dist .coverage .coverage.* .hypothesis .*_cache
+	rm -rf $(VENV) .poller .servers build dist .coverage .coverage.* .hypothesis .*_cache
 	find $(CODE) -name __pycache__ -prune -exec rm -rf {} +
 
 # Made anew whenever pyproject.toml has changed, so that it never holds what is no longer asked for.

@@ -35,6 +35,7 @@ class DueJob:
 
     Attributes:
         name: the job's name.
+        function: of which declared job the function runs.
         version: of the row: another one has been changed.
         anchor: where the slots of a fixed rate count from.
         planned_to: every slot up to here has been decided.
@@ -43,6 +44,7 @@ class DueJob:
     """
 
     name: str
+    function: str
     version: str
     schedule: str
     tz: str
@@ -111,9 +113,15 @@ def declare(connection: psycopg.Connection[Any], jobs: Iterable[Job]) -> None:
     A row that is as declared is not locked. One that another session holds (a planner that was stopped in the
     middle, say) is waited for, as long as such a session may last.
 
+    Where that changes what another program that runs now has declared, it is told: it may be an older version of this
+    one, or one that has a job of that name by chance.
+
     Raises:
-        psycopg.errors.LockNotAvailable: it is held for longer than that.
+        psycopg.errors.LockNotAvailable: a row is held for longer than that.
     """
+    jobs = list(jobs)
+    asked_for = {"jobs": array(job.name for job in jobs)}
+    rivals = {job: (host, pid) for job, host, pid in connection.execute(statement("rivals"), asked_for)}
     for job in jobs:
         options = job.options
         asked = {
@@ -129,21 +137,28 @@ def declare(connection: psycopg.Connection[Any], jobs: Iterable[Job]) -> None:
             "after": list(options.after),
             "keep": options.keep,
         }
-        _declare(connection, job.name, asked)
+        if _declare(connection, job.name, asked) and job.name in rivals:
+            host, pid = rivals[job.name]
+            problem(
+                f"job {job.name} is declared otherwise by another program; what stands here holds for both from now on,"
+                " and either runs it: unless that is an older version of this one, rename the job",
+                here=job.place,
+                there=f"{host}/{pid}",
+            )
 
 
-def _declare(connection: psycopg.Connection[Any], name: str, asked: Mapping[str, Any]) -> None:
+def _declare(connection: psycopg.Connection[Any], name: str, asked: Mapping[str, Any]) -> bool:
+    """Enter a job, or bring its row up to date; tell whether that has changed anything."""
     for left in reversed(range(MOST_TRIES)):
         try:
             with connection.transaction():
-                connection.execute(statement("declare_job"), asked)
+                return connection.execute(statement("declare_job"), asked).rowcount > 0
         except psycopg.errors.LockNotAvailable:
             if not left:
                 raise
             if left == MOST_TRIES - 1:
                 problem(f"job {name}: another session holds its row; trying again")
-        else:
-            return
+    return False
 
 
 def unknown_jobs(connection: psycopg.Connection[Any], names: Iterable[str]) -> set[str]:

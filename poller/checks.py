@@ -53,7 +53,9 @@ def check(connection: psycopg.Connection[Any], registered: Registered) -> list[F
 
     Raises:
         psycopg.OperationalError: the database is gone.
+        DatabaseError: poller's schema is somebody else's, so that nothing in it is to be asked.
     """
+    schema.refuse_strangers(connection)
     checks = Checks(connection, registered)
     return [*checks.of_database(), *checks.of_handlers(), *checks.of_tables(), *checks.of_jobs()]
 

@@ -24,24 +24,23 @@ import psycopg
 from psycopg import postgres
 from psycopg.adapt import AdaptersMap
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.rows import namedtuple_row
 from psycopg.types.array import register_all_arrays
 from psycopg.types.json import set_json_dumps, set_json_loads
 
 from poller.clamping import clamp_times
 from poller.errors import ConfigurationError, DatabaseError
 from poller.queries import statement
+from poller.server import check_server, refuse_strangers
 from poller.wording import guarded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from uuid import UUID
 
     from poller.bell import Bell
 
-OLDEST_SERVER = 140000
-
 _QUOTED = re.compile(r'".*"', re.DOTALL)
+_PORTS = re.compile(r"[\d,]*")
 _NAMED = re.compile(r"([A-Za-z_][\w-]*)=(postgres(?:ql)?(?:\+\w+)?://.*)", re.DOTALL)
 
 # Classes of SQLSTATE (Postgres docs, appendix A).
@@ -137,15 +136,33 @@ def checked_url(url: str) -> str:
     scheme, separator, rest = url.partition("://")
     if separator:
         if scheme.partition("+")[0] not in ("postgres", "postgresql"):
-            msg = f"the database URL begins with {scheme!r}; poller needs postgres:// or postgresql://"
+            what = repr(scheme) if scheme.isalpha() else "something else"
+            msg = f"the database URL begins with {what}; poller needs postgres:// or postgresql://"
             raise ConfigurationError(msg)
         url = f"postgresql://{rest}"
     try:
-        conninfo_to_dict(url)
+        parts = conninfo_to_dict(url)
     except psycopg.ProgrammingError as error:
-        msg = f"the database URL cannot be read: {_first_line(error)}"
+        reason = _QUOTED.sub(
+            '"…"', _first_line(error)
+        )  # libpq quotes what it stumbles over, and that may be a password
+        msg = f"the database URL cannot be read: {reason}; write @ : / ? # % in a password as %40 %3A %2F %3F %23 %25"
         raise ConfigurationError(msg) from None
+    if separator and (
+        _is_astray(parts, "host") or _is_astray(parts, "dbname") or not _PORTS.fullmatch(_port(parts))
+    ):
+        msg = "the database URL cannot be read: write @ : / ? # % in a password as %40 %3A %2F %3F %23 %25"
+        raise ConfigurationError(msg)
     return url
+
+
+def _is_astray(parts: Mapping[str, object], name: str) -> bool:
+    """Tell whether a part of a URL holds the end of a password that was not escaped; libpq would name it in errors."""
+    return "@" in str(parts.get(name) or "")
+
+
+def _port(parts: Mapping[str, object]) -> str:
+    return str(parts.get("port") or "")
 
 
 def connect(
@@ -167,6 +184,7 @@ def connect(
 
     Raises:
         psycopg.Error: it cannot be opened; `reachable` turns that into a line for people.
+        DatabaseError: it is not Postgres.
     """
     given = conninfo_to_dict(url)
     defaults = {key: value for key, value in _PARAMETERS.items() if key not in given}
@@ -174,6 +192,7 @@ def connect(
     context: Any = OwnConnection.plain if kind is OwnConnection else None
     connection = kind.connect(make_conninfo(url, **defaults), autocommit=True, context=context)
     try:
+        refuse_strangers(connection)
         connection.execute(
             statement("session"),
             {"lock_timeout": lock_timeout, "statement_timeout": statement_timeout},
@@ -270,7 +289,7 @@ def reachable(place: Place, name: str = "cli", *, statement_timeout: str = "60s"
     """Open a connection for a command, and make sure that the server will do.
 
     Raises:
-        DatabaseError: it is unreachable, too old, a standby or read-only; one line says which.
+        DatabaseError: it is unreachable, or will not do (`server.check_server`); one line says why.
     """
     try:
         connection = connect(place.url, name, statement_timeout=statement_timeout, kind=OwnConnection)
@@ -279,25 +298,11 @@ def reachable(place: Place, name: str = "cli", *, statement_timeout: str = "60s"
         raise DatabaseError(msg) from None
     clamp_times(connection)  # what a command shows does not fail for a time that Python's calendar has not
     try:
-        _check_server(connection)
-    except DatabaseError:
+        check_server(connection, place.url)
+    except BaseException:
         connection.close()
         raise
     return connection
-
-
-def _check_server(connection: psycopg.Connection[Any]) -> None:
-    with connection.cursor(row_factory=namedtuple_row) as cursor:
-        server: Any = cursor.execute(statement("server")).fetchone()
-    if server.version < OLDEST_SERVER:
-        msg = f"the server is Postgres {server.version_name}; poller needs 14 or newer"
-        raise DatabaseError(msg)
-    if server.standby:
-        msg = "the server is a standby, which cannot be written to; connect to the primary"
-        raise DatabaseError(msg)
-    if server.read_only:
-        msg = "transactions are read-only here; unset default_transaction_read_only for this role or database"
-        raise DatabaseError(msg)
 
 
 def _first_line(error: BaseException) -> str:

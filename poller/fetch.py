@@ -1,4 +1,4 @@
-"""One HTTP request with its redirects: the part of `http` that needs httpx, which is imported with it.
+"""One HTTP request with its redirects: the part of `http` that needs httpx2, which is imported with it.
 
 What is refused and how. Unless the order says otherwise, the name is resolved here, once. If any address that
 it resolves to is not public (or inside, for a host of which the order says so) the request is refused; and
@@ -7,7 +7,7 @@ of the certificate keep the name. So a name that resolves to something else a mo
 changes nothing. Each redirect passes the same gate.
 
 Proxies of the environment are not used, since a proxy would resolve the name again; `.netrc` is not read.
-httpx's client is left out on purpose: it logs whole URLs, whose queries may hold secrets.
+httpx2's client is left out on purpose: it logs whole URLs, whose queries may hold secrets.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ import re
 import socket
 from dataclasses import dataclass, replace
 from time import monotonic
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-import httpx
+import httpx2
 
 from poller.addresses import is_inside, refusal
 from poller.outcome import Fail
@@ -29,7 +29,7 @@ from poller.request import PLAIN
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import Callable
 
     from poller.request import Order
 
@@ -117,8 +117,8 @@ async def fetch(order: Order, timeout: float) -> Answer:  # noqa: ASYNC109 - for
         NoAnswer: there is no answer.
     """
     started = monotonic()
-    cookies = httpx.Cookies()
-    origin = _origin(httpx.URL(order.url))
+    cookies = httpx2.Cookies()
+    origin = _origin(httpx2.URL(order.url))
     try:
         async with _transport() as transport:
             for _ in range(MOST_REDIRECTS + 1):
@@ -131,27 +131,27 @@ async def fetch(order: Order, timeout: float) -> Answer:  # noqa: ASYNC109 - for
                         return Answer(origin, response.status_code, body, more, monotonic() - started)
                     cookies.extract_cookies(response)
                     order = _redirected(order, response)
-    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+    except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:
         msg = f"{origin}: {_reason(error)}"
         raise NoAnswer(msg) from None
     msg = f"{origin}: more than {MOST_REDIRECTS} redirects"
     raise NoAnswer(msg)
 
 
-def _transport() -> httpx.AsyncHTTPTransport:
+def _transport() -> httpx2.AsyncHTTPTransport:
     """Return a transport that uses no connection twice: two names at one address are not one server."""
-    return httpx.AsyncHTTPTransport(verify=_trust(), limits=httpx.Limits(max_keepalive_connections=0))
+    return httpx2.AsyncHTTPTransport(verify=_trust(), limits=httpx2.Limits(max_keepalive_connections=0))
 
 
 @functools.cache
 def _trust() -> ssl.SSLContext:
-    """Return whom to trust: SSL_CERT_FILE or SSL_CERT_DIR, else certifi's list. It takes long to load."""
-    return httpx.create_ssl_context()
+    """Return whom to trust: SSL_CERT_FILE or SSL_CERT_DIR, else the system's list. It takes long to load."""
+    return httpx2.create_ssl_context()
 
 
-def _request(order: Order, cookies: httpx.Cookies, timeout: float) -> httpx.Request:
-    limits = httpx.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS))
-    return httpx.Request(
+def _request(order: Order, cookies: httpx2.Cookies, timeout: float) -> httpx2.Request:
+    limits = httpx2.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS))
+    return httpx2.Request(
         order.method,
         order.url,
         headers=order.headers,
@@ -164,7 +164,9 @@ def _request(order: Order, cookies: httpx.Cookies, timeout: float) -> httpx.Requ
 # --- the gate ------------------------------------------------------------------------------------------
 
 
-async def _send(transport: httpx.AsyncHTTPTransport, request: httpx.Request, order: Order) -> httpx.Response:
+async def _send(
+    transport: httpx2.AsyncHTTPTransport, request: httpx2.Request, order: Order
+) -> httpx2.Response:
     """Send a request to an address that was looked at; to the next one if there is no connection."""
     if order.private:
         return await transport.handle_async_request(request)
@@ -172,15 +174,15 @@ async def _send(transport: httpx.AsyncHTTPTransport, request: httpx.Request, ord
     for address in await _addresses(request.url, order.inside):
         try:
             return await transport.handle_async_request(_pinned(request, address))
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+        except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             failure = error
-    raise failure or httpx.ConnectError("the name has no address")
+    raise failure or httpx2.ConnectError("the name has no address")
 
 
-def _pinned(request: httpx.Request, address: str) -> httpx.Request:
+def _pinned(request: httpx2.Request, address: str) -> httpx2.Request:
     """Return the request with the address in the URL; the Host header is the name's already."""
     name = request.url.raw_host.decode("ascii")
-    return httpx.Request(
+    return httpx2.Request(
         request.method,
         request.url.copy_with(host=address),
         headers=request.headers,
@@ -189,7 +191,7 @@ def _pinned(request: httpx.Request, address: str) -> httpx.Request:
     )
 
 
-async def _addresses(url: httpx.URL, inside: str | None) -> list[str]:
+async def _addresses(url: httpx2.URL, inside: str | None) -> list[str]:
     """Resolve a name, once; refuse it if the job may not go to any one of its addresses."""
     addresses = await _resolve(url.raw_host.decode("ascii"), url.port)
     for address in addresses:
@@ -210,9 +212,9 @@ async def _resolve(host: str, port: int | None) -> list[str]:
 # --- redirects -----------------------------------------------------------------------------------------
 
 
-def _redirected(order: Order, response: httpx.Response) -> Order:
+def _redirected(order: Order, response: httpx2.Response) -> Order:
     """Return the request that a redirect asks for; the job's own headers go to its own host only."""
-    here = httpx.URL(order.url)
+    here = httpx2.URL(order.url)
     there = here.join(response.headers["location"])
     if there.scheme not in ("http", "https") or not there.host:
         msg = f"{_origin(here)}: redirected to what is no http address"
@@ -234,7 +236,7 @@ def _becomes_get(method: str, status: int) -> bool:
     return (status == SEE_OTHER and method != "HEAD") or (status in MOVED and method == "POST")
 
 
-def _is_same_host(here: httpx.URL, there: httpx.URL) -> bool:
+def _is_same_host(here: httpx2.URL, there: httpx2.URL) -> bool:
     """The same scheme, host and port; or from http to https on the same host, never back."""
     if here.host != there.host:
         return False
@@ -242,11 +244,11 @@ def _is_same_host(here: httpx.URL, there: httpx.URL) -> bool:
     return schemes == ("http", "https") or (schemes[0] == schemes[1] and _port(here) == _port(there))
 
 
-def _port(url: httpx.URL) -> int:
+def _port(url: httpx2.URL) -> int:
     return url.port or {"http": 80, "https": 443}[url.scheme]
 
 
-def _origin(url: httpx.URL) -> str:
+def _origin(url: httpx2.URL) -> str:
     """Return what may be shown of a URL: paths and queries can hold secrets."""
     return f"{url.scheme}://{url.netloc.decode('ascii')}"
 
@@ -254,11 +256,10 @@ def _origin(url: httpx.URL) -> str:
 # --- the answer ----------------------------------------------------------------------------------------
 
 
-async def _read(response: httpx.Response) -> tuple[str, bool]:
+async def _read(response: httpx2.Response) -> tuple[str, bool]:
     """Read a bounded part of the body as it comes: to unpack it would be to trust its size."""
     body = bytearray()
-    raw = cast("AsyncGenerator[bytes]", response.aiter_raw())
-    async with contextlib.aclosing(raw) as chunks:
+    async with contextlib.aclosing(response.aiter_raw()) as chunks:
         async for chunk in chunks:
             body += chunk
             if len(body) > BODY_BYTES:
@@ -280,8 +281,8 @@ def _decode(body: bytes, charset: str | None) -> str:
 def _reason(error: Exception) -> str:
     if isinstance(error, socket.gaierror):
         return f"the name does not resolve: {error.strerror}"
-    if isinstance(error, httpx.InvalidURL | ValueError):
+    if isinstance(error, httpx2.InvalidURL | ValueError):
         return "redirected to what is no address, or the name is none"
-    if isinstance(error, httpx.TimeoutException):
+    if isinstance(error, httpx2.TimeoutException):
         return f"no answer in time ({type(error).__name__})"
     return str(error) or type(error).__name__

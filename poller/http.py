@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -55,7 +55,7 @@ def http(  # noqa: PLR0913 - the contract's options
 ) -> Job:
     """Make a job that sends a request, and fails unless the answer is the expected one.
 
-    It needs httpx: `pip install 'poller[http]'`.
+    It needs httpx2: `pip install 'poller[http]'`.
 
     Args:
         name: the job's name.
@@ -74,7 +74,7 @@ def http(  # noqa: PLR0913 - the contract's options
         **options: see `job.options`; `timeout` is five minutes unless given.
 
     Raises:
-        ConfigurationError: an option that cannot work, or httpx is missing; it names the place of this call.
+        ConfigurationError: an option that cannot work, or httpx2 is missing; it names the place of this call.
     """
 
     def work(run: Run | None = None) -> None:
@@ -82,7 +82,7 @@ def http(  # noqa: PLR0913 - the contract's options
 
     job = ready_made(work, name, schedule, options)
     try:
-        _require_httpx()
+        _require_httpx2()
         request, secrets = order(
             url,
             method=method,
@@ -118,7 +118,9 @@ class _Request:
         """
         until = monotonic() + timeout
         answer = self._fetch(timeout, lambda: _reason_to_end(run, until, timeout))
-        sys.stdout.write(self._printable(f"{self._head(answer)}\n{_shown(answer)}"))
+        # Masked before it is cut, or half a secret would be left.
+        masked = replace(answer, body=self._masked(answer.body))
+        sys.stdout.write(self._printable(f"{self._head(answer)}\n{_shown(masked)}"))
         if answer.status not in self.order.expected:
             msg = f"{self._head(answer)}, expected {_listed(self.order.expected)}"
             raise RequestFailed(msg)
@@ -135,7 +137,7 @@ class _Request:
         return self.wanted is None or self.wanted in body
 
     def _fetch(self, timeout: float, why: Callable[[], Exception | None]) -> Answer:
-        from poller.fetch import NoAnswer, complete  # noqa: PLC0415 - httpx is slow to import, and an extra
+        from poller.fetch import NoAnswer, complete  # noqa: PLC0415 - httpx2 is slow to import, and an extra
 
         try:
             return complete(self.order, timeout, why)
@@ -149,9 +151,13 @@ class _Request:
 
     def _printable(self, text: str) -> str:
         """Take secrets out, and what could play with a terminal."""
+        text = self._masked(text)
+        return "".join(each if each.isprintable() or each in "\n\t" else "\ufffd" for each in text)
+
+    def _masked(self, text: str) -> str:
         for secret in self.secrets:
             text = text.replace(secret, "***")
-        return "".join(each if each.isprintable() or each in "\n\t" else "\ufffd" for each in text)
+        return text
 
 
 def _reason_to_end(run: Run | None, until: float, timeout: float) -> Exception | None:
@@ -196,9 +202,9 @@ def _wanted(expect_body: Any, request: Order) -> str | re.Pattern[str] | None:
     raise ConfigurationError(msg)
 
 
-def _require_httpx() -> None:
+def _require_httpx2() -> None:
     with contextlib.suppress(ValueError):  # a stand-in without a spec
-        if find_spec("httpx") is not None:
+        if find_spec("httpx2") is not None:
             return
-    msg = "http jobs need httpx; run: pip install 'poller[http]'"
+    msg = "http jobs need httpx2; run: pip install 'poller[http]'"
     raise ConfigurationError(msg)

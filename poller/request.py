@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import re
 import socket
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from json import dumps
-from typing import Any, Literal, get_args
-from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
+from json import dumps, loads
+from typing import TYPE_CHECKING, Any, Literal, get_args
+from urllib.parse import SplitResult, parse_qsl, quote, quote_plus, unquote, urlencode, urlsplit
 
 from poller.addresses import is_inside, is_plain, refusal
 from poller.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Redirects = Literal["same-host", "any"]
 
@@ -91,7 +95,7 @@ def order(  # noqa: PLR0913 - as `http` takes them
         inside=inside,
         private=private is True,
     )
-    return made, _secrets(parts, given)
+    return made, _secrets(parts, given, json if json is not None else data)
 
 
 def _merged(*many: Mapping[str, str]) -> dict[str, str]:
@@ -204,15 +208,49 @@ def _content(json: Any, data: Any) -> tuple[bytes | None, dict[str, str]]:
     return (data.encode() if isinstance(data, str) else data), {}
 
 
-def _secrets(parts: SplitResult, headers: Mapping[str, str]) -> tuple[str, ...]:
-    """Return what must not be seen in an output, whole or in parts: `Bearer x` is two words."""
+def _secrets(parts: SplitResult, headers: Mapping[str, str], body: Any) -> tuple[str, ...]:
+    """Return what must not be seen in an output, whole or in parts: `Bearer x` is two words.
+
+    Each also as JSON and forms have it, since servers repeat what they got in their own way.
+    """
     found = {parts.query, parts.username or "", parts.password or "", unquote(parts.password or "")}
     for name, value in headers.items():
         if name.lower() not in {*PLAIN, "host"}:
             found |= {value, *value.split()}
-    for _, value in parse_qsl(parts.query):
-        found |= {value, value.replace("/", "\\/")}
-    return tuple(sorted((each for each in found if len(each) >= SHORTEST_SECRET), key=len, reverse=True))
+    found |= {value for _, value in parse_qsl(parts.query)}
+    found |= set(_leaves(body))
+    every = {form for each in found for form in _forms(each) if len(each) >= SHORTEST_SECRET}
+    return tuple(sorted(every, key=len, reverse=True))
+
+
+def _leaves(body: Any) -> Iterator[str]:
+    """Return the texts and numbers of a body, without the names that they have in it."""
+    if isinstance(body, Mapping):
+        body = list(body.values())
+    if isinstance(body, bytes):
+        body = body.decode(errors="replace")
+    if isinstance(body, str):
+        yield body
+        with contextlib.suppress(ValueError, RecursionError):
+            yield from (
+                _leaves(loads(body)) if body[:1] in ("{", "[") else (value for _, value in parse_qsl(body))
+            )
+    elif isinstance(body, Collection):
+        for each in body:
+            yield from _leaves(each)
+    elif body is not None:
+        yield str(body)
+
+
+def _forms(secret: str) -> set[str]:
+    as_json = {dumps(secret)[1:-1], dumps(secret, ensure_ascii=False)[1:-1]}
+    return {
+        secret,
+        *as_json,
+        *(each.replace("/", "\\/") for each in as_json),
+        quote_plus(secret),
+        quote(secret),
+    }
 
 
 # --- what must come back -------------------------------------------------------------------------------

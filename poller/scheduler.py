@@ -34,6 +34,7 @@ from poller.agenda import Plan, PlannedRun, Unfinished
 from poller.database import reason
 from poller.failpoints import reach
 from poller.queries import array, statement
+from poller.scheduling import refuse_haste
 from poller.telemetry import event, problem
 
 if TYPE_CHECKING:
@@ -192,6 +193,8 @@ def decide(job: DueJob, unfinished: Unfinished) -> Plan:
         ConfigurationError: its schedule is none that is known here.
     """
     schedule = slots.parse(job.schedule, job.tz)
+    if job.function != job.name:  # made at run time, perhaps by an INSERT
+        refuse_haste(schedule)
     due = due_slots(job, schedule)
     statuses = decide_overlap(job.overlap, len(due), pending=unfinished.pending, running=unfinished.running)
     delays = [random.uniform(0, job.jitter) if job.jitter else 0.0 for _ in due]  # noqa: S311 - to spread, not to hide

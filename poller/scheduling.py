@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     Given = psycopg.Connection[Any] | sqlalchemy.Connection | Session | scoped_session[Any]
 
 LONGEST_NAME = 200
+SHORTEST = 1.0  # seconds between two slots
 _MANY = 10  # names in one line
 _ALIKE = 0.7  # how near a name must come to be offered, from 0 to 1
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # in JSON; Postgres' text has none
@@ -82,6 +83,7 @@ def schedule(  # noqa: PLR0913 - the contract's options
         DatabaseError: the database has no schema poller.
     """
     plan = _plan(when, at, tz)
+    refuse_haste(plan)
     function = _function(job)
     arguments = _arguments(job, args)
     if name is None and isinstance(when, When):
@@ -101,6 +103,24 @@ def schedule(  # noqa: PLR0913 - the contract's options
     if _row(usable, "enter_schedule", asked) is None:
         raise ConfigurationError(_taken(chosen))
     return chosen
+
+
+def refuse_haste(plan: Schedule) -> None:
+    """Refuse a schedule made at run time that asks for more than a run a second: whoever may make one is no operator.
+
+    Raises:
+        ConfigurationError: it does.
+    """
+    period = (
+        plan.period
+        if isinstance(plan, slots.Every)
+        else plan.delay
+        if isinstance(plan, slots.FixedDelay)
+        else None
+    )
+    if period is not None and period < SHORTEST:
+        msg = f"a schedule made at run time needs a period of 1s or more, got {str(plan).partition(' ')[2]}"
+        raise ConfigurationError(msg)
 
 
 def as_json(value: Any, what: str) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import math
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -11,6 +13,7 @@ from poller.binding import bind_all
 from poller.database import OwnConnection
 from poller.errors import ConfigurationError, DatabaseError
 from poller.queries import statement
+from poller.telemetry import problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,14 +23,16 @@ if TYPE_CHECKING:
     from poller.handler import Handler
 
 NEWEST = "0013"
+TELL_AFTER = 3.0  # seconds of waiting for another process that migrates, until that is said
 
 
 def version(connection: psycopg.Connection[Any]) -> str | None:
     """Return the version of poller's schema in this database, or None if it has none.
 
     Raises:
-        DatabaseError: the role may not look at it.
+        DatabaseError: the role may not look at it, or should not (`refuse_strangers`).
     """
+    refuse_strangers(connection)
     try:
         row = connection.execute(statement("schema_version"), {}).fetchone()
     except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
@@ -39,6 +44,25 @@ def version(connection: psycopg.Connection[Any]) -> str | None:
         )
         raise DatabaseError(msg) from None
     return row and row[0]
+
+
+def refuse_strangers(connection: psycopg.Connection[Any], *, migrates: bool = False) -> None:
+    """Refuse a schema that somebody else has made, or may add to: what is in it runs with our rights.
+
+    Args:
+        connection: nothing of the schema was used on it yet.
+        migrates: we are to make or change it, so that it has to be ours.
+
+    Raises:
+        DatabaseError: what it is, and whose.
+    """
+    row = connection.execute(statement("strangers"), {"migrates": migrates}).fetchone()
+    if row is not None:
+        msg = (
+            f"{row[0]} belongs to {row[1]}, who is neither this role, the database's owner nor a superuser, and could "
+            "have anything run with this role's rights; act as that role, or take it away from there"
+        )
+        raise DatabaseError(msg)
 
 
 def require(connection: psycopg.Connection[Any]) -> None:
@@ -72,7 +96,8 @@ def migrate(url: str, to: str = "head") -> str | None:
     with _engine_connection(url) as connection:
         driver = connection.connection.driver_connection
         assert driver is not None  # noqa: S101 - it is open
-        driver.execute(statement("migration_lock"))
+        _take_turn(driver)
+        refuse_strangers(driver, migrates=True)
         before = version_in(driver)
         if before is not None and before > NEWEST:
             msg = f"poller's schema is at {before}, newer than this version knows ({NEWEST}); update poller"
@@ -100,6 +125,18 @@ def migrate(url: str, to: str = "head") -> str | None:
             raise DatabaseError(msg) from None
         connection.commit()
     return before
+
+
+def _take_turn(driver: psycopg.Connection[Any]) -> None:
+    """Wait until nobody else migrates; say after a while who it is, since any role can take the lock."""
+    tell_at = monotonic() + TELL_AFTER
+    while driver.execute(statement("migration_lock")).fetchone() != (True,):
+        if monotonic() > tell_at:
+            tell_at = math.inf
+            holder = driver.execute(statement("migrating")).fetchone()
+            who = "another session" if holder is None else f"process {holder[0]} of the role {holder[1]}"
+            problem(f"waiting for {who}, which holds the lock of migrations; if it is no migration, end it")
+        sleep(0.1)
 
 
 def version_in(driver: psycopg.Connection[Any]) -> str | None:

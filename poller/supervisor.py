@@ -156,6 +156,7 @@ class Site:
             PollerError: one does not fit, or the database will not do.
         """
         with self._named(), reachable(self._place, "start") as connection:
+            schema.refuse_strangers(connection)
             self._bindings = bind_all(connection, handlers)
 
     def prepare(self, handlers: list[Handler], jobs: list[Job]) -> None:

@@ -138,8 +138,8 @@ def describe(connection: psycopg.Connection[Any], name: TableName) -> Table:
     """Return a table as the catalogue has it.
 
     Raises:
-        ConfigurationError: there is no such table, it is no table, it has no primary key, or the role
-            that asks may not read and update it.
+        ConfigurationError: there is no such table, it is no table, Citus spreads it, it has no primary key, or
+            the role that asks may not read and update it.
     """
     parts = (name.schema, name.name) if name.schema else (name.name,)
     quoted = sql.Identifier(*parts).as_string(connection)
@@ -150,6 +150,12 @@ def describe(connection: psycopg.Connection[Any], name: TableName) -> Table:
         raise ConfigurationError(msg)
     if found.relkind not in _ORDINARY:
         msg = f"{name} is {_KINDS.get(found.relkind, 'no table')}; a handler needs a table"
+        raise ConfigurationError(msg)
+    if found.has_citus and _is_distributed(connection, found.oid):
+        msg = (
+            f"table {name} is distributed by Citus over several servers, where SKIP LOCKED does not hold; "
+            "poller needs a table that is local to the coordinator"
+        )
         raise ConfigurationError(msg)
     if not found.key:
         msg = f"table {name} has no primary key, by which poller tells its rows apart; add one"
@@ -176,6 +182,11 @@ def describe(connection: psycopg.Connection[Any], name: TableName) -> Table:
         row_security=found.relrowsecurity,
         zone=found.zone,
     )
+
+
+def _is_distributed(connection: psycopg.Connection[Any], oid: int) -> bool:
+    row = connection.execute(statement("is_distributed"), {"oid": oid}).fetchone()
+    return row is not None and bool(row[0])
 
 
 def _column(found: dict[str, Any]) -> Column:

@@ -10,12 +10,12 @@ poller's go on.
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from poller import stderr
+from poller.printable import as_json, lines, one_line
 from poller.wording import traceback_of
 
 LogFormat = Literal["text", "json"]
@@ -117,9 +117,11 @@ class _PlainLines(logging.Formatter):
         fields = {**_always, **getattr(record, "poller", {})}
         words = [f"{name}={_short(value)}" for name, value in fields.items()]
         mark = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
-        line = f"{time} {mark}{record.getMessage()}" + (f" · {' '.join(words)}" if words else "")
-        traceback = _traceback(self, record)
-        return f"{line}\n{traceback}" if traceback else line
+        said = one_line(record.getMessage()) if record.name == _log.name else lines(record.getMessage())
+        line = f"{time} {mark}{said}" + (f" · {' '.join(words)}" if words else "")
+        if traceback := _traceback(self, record):
+            line += "\n" + lines(traceback)
+        return line.replace("\n", "\n    ")  # what goes on is not taken for a line of its own
 
 
 class _JsonLines(logging.Formatter):
@@ -138,7 +140,7 @@ class _JsonLines(logging.Formatter):
         traceback = _traceback(self, record)
         if traceback:
             line["traceback"] = traceback
-        return json.dumps(line, default=str, ensure_ascii=False)
+        return as_json(line)
 
 
 def _traceback(formatter: logging.Formatter, record: logging.LogRecord) -> str:
@@ -147,5 +149,5 @@ def _traceback(formatter: logging.Formatter, record: logging.LogRecord) -> str:
 
 
 def _short(value: object) -> str:
-    text = str(value)
+    text = one_line(value)
     return repr(text) if " " in text or not text else text

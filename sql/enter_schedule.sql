@@ -2,7 +2,8 @@
 --          that was edited begins anew from now. A one-off whose time has passed is due. No row: the name is a
 --          declared job's.
 -- Locks    poller.job: the schedule's own row, as long as the user's transaction lasts.
--- Fence    declared: what a program declares is left as it is.
+-- Fence    declared: what a program declares is left as it is. Asked twice: a policy that hides declared jobs from an
+--          UPDATE would make an error of the conflict.
 -- Index    job's primary key; run_unfinished, and run's unique key, for a fixed delay that was edited.
 with clock as materialized (select poller.now() as now)
 insert into poller.job as j
@@ -13,6 +14,7 @@ select %(name)s::text, %(function)s::text, %(schedule)s::text, %(tz)s::text, %(o
        %(ends_at)s::timestamptz, %(args)s::jsonb, make_interval(secs => %(keep)s), false,
        clock.now, least(%(at)s::timestamptz, clock.now) - interval '1 microsecond'
   from clock
+ where not exists (select from poller.job as d where d.name = %(name)s::text and d.declared)
     on conflict (name) do update
    set function = excluded.function, schedule = excluded.schedule, tz = excluded.tz,
        overlap = excluded.overlap, misfire = excluded.misfire, grace = excluded.grace, jitter = excluded.jitter,

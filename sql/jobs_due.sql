@@ -10,7 +10,7 @@ with clock as materialized (select poller.now() as now)
 select j.*, (select now from clock) as now
   from unnest(%(known)s::text[]) as k (function)
  cross join lateral (
-       select j.name, j.xmin::text as version, j.schedule, j.tz, j.overlap, j.misfire,
+       select j.name, j.function, j.xmin::text as version, j.schedule, j.tz, j.overlap, j.misfire,
               extract(epoch from j.grace)::float8 as grace, extract(epoch from j.jitter)::float8 as jitter,
               j.starts_at, j.ends_at, j.anchor, j.planned_to, j.next_at
          from poller.job as j

@@ -3,6 +3,7 @@
 -- Index    the catalogue's own.
 -- A type is given without its length where it serves to cast a key, since a cast to varchar(3) cuts silently.
 select c.oid::bigint, n.nspname, c.relname, c.relkind::text, c.relrowsecurity,
+       pg_catalog.to_regclass('pg_catalog.pg_dist_partition') is not null as has_citus,
        has_table_privilege(c.oid, 'select') as may_select,
        has_any_column_privilege(c.oid, 'update') as may_update,
        (select jsonb_agg(jsonb_build_object(

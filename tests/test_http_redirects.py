@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import httpx
+import httpx2
 import pytest
 
 from poller import fetch
@@ -92,7 +92,7 @@ def test_a_redirect_to_another_host_is_not_followed_unless_asked(site: Server, s
 )
 def test_the_same_host_is_the_same_server(here: str, there: str, *, same: bool) -> None:
     """From http to https it may go, and never back."""
-    assert fetch._is_same_host(httpx.URL(here), httpx.URL(there)) is same
+    assert fetch._is_same_host(httpx2.URL(here), httpx2.URL(there)) is same
 
 
 @pytest.mark.parametrize(

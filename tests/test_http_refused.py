@@ -76,6 +76,6 @@ def test_a_refusal_shows_no_secret() -> None:
 
 def test_without_httpx_the_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     """When the job is made, not at night when it runs."""
-    monkeypatch.setitem(sys.modules, "httpx", None)
+    monkeypatch.setitem(sys.modules, "httpx2", None)
     with pytest.raises(ConfigurationError, match=r"pip install 'poller\[http\]'"):
         http("ping", "http://example.com")

@@ -121,8 +121,8 @@ def test_g6_control_without_the_lock_the_limit_is_exceeded(
     """Each counts without the other."""
     alter(
         "claim_alone",
-        "pg_try_advisory_xact_lock(hashtextextended('poller claim ' || %(handler)s, 0))",
-        "true",
+        "for no key update skip locked",
+        "",
     )
     first, second = _claim_at_the_gate(url, db, join, limit=7)
     assert len(first.tasks) + len(second.tasks) > 7

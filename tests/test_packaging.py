@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -127,3 +128,27 @@ def test_the_lock_has_each_direct_dependency_with_its_hashes() -> None:
         assert "--hash=sha256:" in blocks[name], name
     assert "http" not in lock.replace("httpcore", "").replace("httpx", "")
     assert not re.search(r"^--(index|find|extra-index)", lock, re.MULTILINE)
+
+
+def test_each_package_that_is_imported_is_declared() -> None:
+    """What comes along with something else today may not tomorrow; and nothing is asked for that nobody imports."""
+    project = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
+    asked = [
+        *project["dependencies"],
+        *(each for name in ("http", "embedded") for each in project["optional-dependencies"][name]),
+    ]
+    declared = {re.split(r"[^\w.-]", each)[0].lower().replace("-", "_") for each in asked}
+    imported = {
+        name.split(".")[0]
+        for path in (TOP / "poller").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        for name in _imports(node)
+    }
+    assert imported - {*sys.stdlib_module_names, "poller", "pytest"} == declared
+    assert not [each for each in asked if "pool" in each.partition(">")[0].partition("[")[2]]
+
+
+def _imports(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [each.name for each in node.names]
+    return [node.module or ""] if isinstance(node, ast.ImportFrom) and node.level == 0 else []

@@ -8,6 +8,7 @@ import typer
 
 from poller.cli import show
 from poller.cli.options import AsJson, Database, Handlers, connected, place
+from poller.printable import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,9 +38,9 @@ def check(*, handlers: Handlers = "handlers", as_json: AsJson = False, database:
 def _print(findings: Sequence[Finding]) -> None:
     for each in findings:
         mark = typer.style(each.severity, fg=COLOURS[each.severity], bold=True)
-        typer.echo(f"{mark}: {show.near(show.one_line(each.where))}: {show.one_line(each.what)}")
+        typer.echo(f"{mark}: {show.near(one_line(each.where))}: {one_line(each.what)}")
         if each.todo:
-            typer.echo(f"    {show.one_line(each.todo)}")
+            typer.echo(f"    {one_line(each.todo)}")
     typer.echo(_sum(findings))
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import typer
 
 from poller.errors import PollerError
+from poller.printable import lines, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,7 +63,7 @@ def status_of(run: Callable[[Session], int]) -> int:
 def _tell(error: Exception, session: Session) -> int:
     known = answer(error, session)
     if known is None or session.debug:
-        traceback.print_exception(error)
+        typer.echo(lines("".join(traceback.format_exception(error))), err=True, nl=False)
     if known is None:
         return BUG
     typer.echo(known.line, err=True)
@@ -125,7 +126,7 @@ def _database(error: Any) -> str:
 
 
 def _one_line(text: object) -> str:
-    return " ".join(str(text).split())
+    return one_line(" ".join(str(text).split()))
 
 
 def _leave_pipe() -> int:

@@ -133,7 +133,7 @@ def add(  # noqa: PLR0913 - the contract's options
     known = (dispatch.defined(handlers) or {}).get(job, job)
     with connected(place(database)) as connection:
         scheduling.schedule(connection, known, when=str(plan), args=args, name=name)
-    typer.echo(f"{name} runs {job}: {dispatch.words(str(plan))}")
+    show.say(f"{name} runs {job}: {dispatch.words(str(plan))}")
 
 
 def _plan(cron: str | None, every: str | None, delay: str | None, at: str | None, tz: str) -> Schedule:
@@ -172,7 +172,7 @@ def remove(
         done = dispatch.remove(connection, name)
     waited = f"; cancelled {_runs(done.cancelled)} that waited" if done.cancelled else ""
     goes_on = f"; {_runs(done.running)} in progress will finish" if done.running else ""
-    typer.echo(f"removed {name}{waited}{goes_on}")
+    show.say(f"removed {name}{waited}{goes_on}")
 
 
 def trigger(
@@ -190,7 +190,7 @@ def trigger(
     with connected(place(database)) as connection:
         done = dispatch.trigger(connection, job, args, here)
     waits = f"; {job} is paused, so it waits until: poller resume" if done.is_paused else ""
-    typer.echo(f"entered run {done.run} of {job}{waits}")
+    show.say(f"entered run {done.run} of {job}{waits}")
 
 
 def pause(name: Name, *, database: Database = None) -> None:
@@ -201,7 +201,7 @@ def pause(name: Name, *, database: Database = None) -> None:
     from poller import dispatch  # noqa: PLC0415 - `--help` is not to wait for it
 
     with connected(place(database)) as connection:
-        typer.echo(dispatch.pause(connection, name))
+        show.say(dispatch.pause(connection, name))
 
 
 def resume(name: Name, *, database: Database = None) -> None:
@@ -212,7 +212,7 @@ def resume(name: Name, *, database: Database = None) -> None:
     from poller import dispatch  # noqa: PLC0415 - `--help` is not to wait for it
 
     with connected(place(database)) as connection:
-        typer.echo(dispatch.resume(connection, name))
+        show.say(dispatch.resume(connection, name))
 
 
 def _runs(count: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from poller.handler import Handler
 
 EMBEDDED = "no --database given: using the embedded Postgres of this folder, .poller/"
+VISIBLE = (
+    "anybody on this host can see the password in --database in the list of processes; "
+    "give it by POLLER_DATABASE_URL, PGPASSWORD or ~/.pgpass"
+)
 
 Database = Annotated[
     str | None,
@@ -90,7 +95,19 @@ def place(database: str | None) -> Place:
     found = locate(database)
     if found.embedded:
         typer.echo(EMBEDDED, err=True)
+    elif database and any(database in each for each in sys.argv):
+        _hide_password(found.url)
     return found
+
+
+def _hide_password(url: str) -> None:
+    """Take a password that was given on the command line out of what others see of this process, or warn of it."""
+    from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415 - `--help` is not to wait for it
+
+    from poller.cli.title import hide_urls  # noqa: PLC0415 - seldom needed
+
+    if conninfo_to_dict(url).get("password") and not hide_urls():
+        typer.echo(VISIBLE, err=True)
 
 
 def places(databases: Sequence[str] | None) -> list[Place]:

@@ -40,5 +40,5 @@ def release(
     with connected(place(database)) as connection:
         done = rescue.release(connection, selector, keys or (), handlers)
     if done.note is not None:
-        typer.echo(done.note, err=True)
+        show.say(done.note, err=True)
     typer.echo(f"released {show.rows(done.rows)}")

@@ -16,6 +16,7 @@ from poller.cli import show
 from poller.cli.guard import INTERRUPTED
 from poller.cli.options import AsJson, Database, Handlers, connected, duration, place
 from poller.errors import ConfigurationError
+from poller.printable import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -171,9 +172,7 @@ def _print_counted(counted: Counted, *, as_json: bool) -> None:
         return
     among = f", all those of {', '.join(counted.partitions)} among them" if counted.partitions else ""
     kept = "".join(f"; would keep {show.rows(many)} that {key} needs" for key, many in counted.kept.items())
-    typer.echo(
-        f"would delete {show.rows(counted.rows)} of {counted.table}{show.one_line(among)}{show.one_line(kept)}"
-    )
+    typer.echo(f"would delete {show.rows(counted.rows)} of {counted.table}{one_line(among)}{one_line(kept)}")
 
 
 def _purge(connection: psycopg.Connection[Any], rule: Rule, *, as_json: bool) -> int:
@@ -195,7 +194,7 @@ def _print(done: Done, *, as_json: bool, stopped: bool) -> None:
     if as_json:
         typer.echo(show.as_array([done], ("verb",), indent=2))
     else:
-        typer.echo(show.one_line(f"stopped; {done.line()}" if stopped else done.line()))
+        typer.echo(one_line(f"stopped; {done.line()}" if stopped else done.line()))
 
 
 class Run:

@@ -9,6 +9,7 @@ import typer
 
 from poller.cli import show
 from poller.cli.options import AsJson, Database, Limit, connected, most, one_more, place, say_if_cut
+from poller.printable import lines
 
 if TYPE_CHECKING:
     from poller.timetable import RunLine
@@ -53,9 +54,9 @@ def logs(
         number = int(run) if is_number else dispatch.last_run(connection, run)
         found = dispatch.printed(connection, number)
     if found.output:
-        sys.stdout.write(found.output)
+        sys.stdout.write(lines(found.output))
     else:
-        typer.echo(f"run {number} of {found.job} has printed nothing ({found.status})", err=True)
+        show.say(f"run {number} of {found.job} has printed nothing ({found.status})", err=True)
 
 
 def cancel(number: Number, *, database: Database = None) -> None:
@@ -67,7 +68,7 @@ def cancel(number: Number, *, database: Database = None) -> None:
     from poller import dispatch  # noqa: PLC0415 - `--help` is not to wait for it
 
     with connected(place(database)) as connection:
-        typer.echo(dispatch.cancel(connection, number))
+        show.say(dispatch.cancel(connection, number))
 
 
 def _progress(line: RunLine) -> str | None:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from poller.cli import show
 from poller.cli.options import Database, Handlers, connected, loaded, place
 
 Print = Annotated[bool, typer.Option("--sql", help="Print the statements instead of executing them.")]
@@ -40,4 +41,4 @@ def migrate(
         was = "" if before == after else f" (was: {before or 'none'})"
         typer.echo(f"poller's schema is at {after}{was}")
         for table in schema.add_triggers(connection, found):
-            typer.echo(f"{table} wakes the workers")
+            show.say(f"{table} wakes the workers")

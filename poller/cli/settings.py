@@ -101,7 +101,8 @@ def _check_type(file: str, key: str, option: TyperOption, value: object) -> None
         is_scalar = isinstance(value, str | int | float) and not isinstance(value, bool)
         wanted = None if is_scalar else "a text or a number"
     if wanted is not None:
-        msg = f"{file}: {key} must be {wanted}, got {value!r}"
+        got = "" if key == "database" else f", got {value!r}"  # it may hold a password
+        msg = f"{file}: {key} must be {wanted}{got}"
         raise ConfigurationError(msg)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import asdict, dataclass, is_dataclass
 from datetime import datetime
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
+
+from poller import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -61,7 +62,7 @@ def listing(
 def as_array(lines: Iterable[Any], omit: Sequence[str] = (), indent: int | None = None) -> str:
     """Return lines as a JSON array of objects, times in ISO 8601 with offset."""
     objects = [{name: value for name, value in _fields(each).items() if name not in omit} for each in lines]
-    return json.dumps(objects, default=_plain, ensure_ascii=False, indent=indent)
+    return printable.as_json(objects, default=_plain, indent=indent)
 
 
 def text(lines: Iterable[Any], columns: Sequence[Column]) -> str:
@@ -117,11 +118,9 @@ def rows(count: int) -> str:
     return f"{count:,} row" if count == 1 else f"{count:,} rows"
 
 
-def one_line(value: object) -> str:
-    """Return a text without what would break a line, or move a terminal's cursor."""
-    return "".join(
-        each if each.isprintable() else each.encode("unicode_escape").decode() for each in str(value)
-    )
+def say(text: str, *, err: bool = False) -> None:
+    """Print a text for people, which may hold others' names and errors."""
+    typer.echo(printable.lines(text), err=err)
 
 
 def _cell(column: Column, line: Any) -> str:
@@ -130,7 +129,7 @@ def _cell(column: Column, line: Any) -> str:
         return ""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return one_line(f"{value:,}" if isinstance(value, int | float) else value)
+    return printable.one_line(f"{value:,}" if isinstance(value, int | float) else value)
 
 
 def _fields(line: Any) -> dict[str, Any]:

@@ -86,7 +86,7 @@ def _live(look: Callable[[], Look]) -> None:
 def _print_on(seen: Look, *, as_json: bool) -> None:
     """Print a look where nobody looks on: an array a line, or a table and an empty line."""
     if seen.fault is not None:
-        typer.echo(seen.fault, err=True)
+        show.say(seen.fault, err=True)
     elif as_json:
         typer.echo(show.as_array(seen.lines, _PEOPLE_ONLY))
     else:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 
+from poller.database import Place, reachable
+from poller.errors import DatabaseError
 from tests.faults.audit import audit, began, leased, make_rows, transactional, wait_until_done
 from tests.faults.proxy import Proxy
 from tests.harness import Project, wait_until, workers_of
@@ -201,8 +206,8 @@ def _answers(port: int) -> bool:
 
 
 @pytest.fixture
-def pooler(wire: Proxy, tmp_path: Path) -> Iterator[str]:
-    """The database's URL by way of pgbouncer in transaction mode, which is the worst of poolers."""
+def pooler(request: pytest.FixtureRequest, wire: Proxy, tmp_path: Path) -> Iterator[str]:
+    """The database's URL by way of pgbouncer, in the mode that the test names."""
     if shutil.which("pgbouncer") is None:
         pytest.skip("pgbouncer is not installed here")
     with socket.socket() as free:
@@ -212,7 +217,8 @@ def pooler(wire: Proxy, tmp_path: Path) -> Iterator[str]:
     ini = tmp_path / "pgbouncer.ini"
     ini.write_text(
         f"[databases]\n* = host=127.0.0.1 port={server.port} user={server.username}\n"
-        f"[pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port={port}\nauth_type=any\npool_mode=transaction\n"
+        f"[pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port={port}\nauth_type=any\npool_mode={request.param}\n"
+        "ignore_startup_parameters=extra_float_digits,options\n"
         + ("user=nobody\n" if os.geteuid() == 0 else "")
     )
     process = subprocess.Popen(["pgbouncer", "-q", ini])
@@ -225,6 +231,7 @@ def pooler(wire: Proxy, tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.mark.fault("F12")
+@pytest.mark.parametrize("pooler", ["session"], indirect=True)
 def test_behind_pgbouncer_check_and_run_say_what_is_lost_and_rows_are_done_once(
     pooler: str, db: psycopg.Connection[Any], tmp_path: Path
 ) -> None:
@@ -241,3 +248,39 @@ def test_behind_pgbouncer_check_and_run_say_what_is_lost_and_rows_are_done_once(
         wait_until_done(db)
         audit(project, db)
         assert "no notifications, no instant recovery" in running.log
+
+
+@pytest.mark.fault("F68")
+@pytest.mark.parametrize("pooler", ["transaction"], indirect=True)
+@pytest.mark.parametrize("command", ["run --drain", "check"])
+def test_g10_a_pooler_in_transaction_mode_is_refused_in_one_line(
+    pooler: str, tmp_path: Path, command: str
+) -> None:
+    """Idle, when each connection is given the same session; nothing that poller needs of a session lasts there."""
+    with Project(tmp_path, pooler) as project:
+        project.handlers(leased())
+        ended = project.run(*command.split())
+    assert ended.returncode == 2
+    [line] = ended.stderr.splitlines()
+    assert "a pooler in transaction mode stands before the database" in line
+
+
+@pytest.mark.fault("F68")
+@pytest.mark.parametrize("pooler", ["transaction"], indirect=True)
+def test_g10_a_busy_pooler_in_transaction_mode_is_refused_too(pooler: str) -> None:
+    """Others take the session that ours has left, and give it back, again and again."""
+    with contextlib.ExitStack() as stack:
+        others = [stack.enter_context(psycopg.connect(pooler, prepare_threshold=None)) for _ in range(4)]
+        over = threading.Event()
+
+        def keep_busy(connection: psycopg.Connection[Any]) -> None:
+            while not over.is_set():
+                with connection.transaction():
+                    connection.execute("select")
+
+        pool = stack.enter_context(ThreadPoolExecutor(len(others)))
+        stack.callback(over.set)
+        for each in others:
+            pool.submit(keep_busy, each)
+        with pytest.raises(DatabaseError, match="transaction mode"):
+            reachable(Place(pooler))

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -305,6 +306,63 @@ def tick(): pass
     wait_until("slots run", lambda: (db.execute(ran).fetchone() or (0,))[0] >= 2)
 
 
+@pytest.fixture
+def stranger(url: str, db: psycopg.Connection[Any]) -> Iterator[psycopg.Connection[Any]]:
+    """A session of a role that may connect, and nothing else."""
+    name = f"poller_stranger_{uuid.uuid4().hex[:8]}"
+    db.execute(f"create role {name}")
+    with psycopg.connect(make_conninfo(url, options=f"-c role={name}"), autocommit=True) as connection:
+        yield connection
+    db.execute(f"drop role {name}")
+
+
+@pytest.mark.fault("F43")
+@pytest.mark.parametrize("option", ["limit=50", "rate='10000/1m'", "per_key='id'"])
+def test_g11_who_may_only_connect_does_not_stop_limited_handlers_and_planning(
+    project: Project, db: psycopg.Connection[Any], stranger: psycopg.Connection[Any], option: str
+) -> None:
+    """Advisory locks are anybody's: what poller relies on is a row, whose lock needs a grant."""
+    keys = ["poller planner", *(f"poller claim {i}" for i in range(1, 51))]
+    lock = "select pg_advisory_lock(hashtextextended(k, 0)) from unnest(%s::text[]) as k"
+    stranger.execute(lock, (keys,))
+    for held in (
+        "select from poller.handler for no key update",
+        "lock table poller.handler in row share mode",
+    ):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege), stranger.transaction():
+            stranger.execute(held.encode())
+    make_rows(db, 20)
+    project.handlers(
+        leased().replace("attempts=20", f"attempts=20, {option}")
+        + """
+from poller import cron
+
+@cron("* * * * * *")
+def tick(): pass
+"""
+    )
+    project.start("run", "--workers", "2")
+    wait_until_done(db)
+    ran = "select count(*) from poller.run where status = 'succeeded'"
+    wait_until("slots run", lambda: (db.execute(ran).fetchone() or (0,))[0] >= 2)
+
+
+@pytest.mark.fault("F43")
+def test_who_keeps_migrations_waiting_is_named(
+    project: Project, db: psycopg.Connection[Any], stranger: psycopg.Connection[Any]
+) -> None:
+    """By process and role, so that somebody can end it."""
+    stranger.execute("select pg_advisory_lock(hashtextextended('poller migrations', 0))")
+    row = stranger.execute("select pg_backend_pid(), session_user").fetchone()
+    assert row is not None
+    running = project.start("migrate")
+    running.wait_for_log(
+        f"waiting for process {row[0]} of the role {row[1]}, which holds the lock of migrations"
+    )
+    stranger.execute("select pg_advisory_unlock_all()")
+    assert running.wait() == 0
+
+
 @pytest.mark.fault("F14")
 def test_a_full_lock_table_is_waited_for(own: tuple[Cluster, Project]) -> None:
     """Somebody holds so many locks that nobody gets another one; then it is over."""
@@ -396,9 +454,10 @@ def test_a_database_of_another_encoding_is_served(server: str, tmp_path: Path, e
     """Its texts come as they are; bytes that are no text keep nobody else's rows from being handled."""
     with fresh_database(server) as url, psycopg.connect(url, autocommit=True) as db:
         name = f"{db.info.dbname}_{encoding.lower()}"
-        db.execute(
-            f"create database {name} template template0 encoding '{encoding}' locale 'C' locale_provider libc"
-        )
+        provider = (
+            "locale_provider libc" if db.info.server_version >= 150000 else ""
+        )  # before, there is no other
+        db.execute(f"create database {name} template template0 encoding '{encoding}' locale 'C' {provider}")
         try:
             _with_encoding(url.replace(db.info.dbname, name), tmp_path)
         finally:
