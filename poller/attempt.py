@@ -23,6 +23,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 from poller.lease import Result, Task
+from poller.mapped import Altered, changes, lost
 from poller.model import BatchContext, Context, Row
 from poller.outcome import Fail, Outcome, Retry, Snooze, Unexpected, of_answer, of_error
 from poller.store import Store
@@ -57,6 +58,7 @@ class Call:
     place: Place | None = None  # where it runs, if that is not a thread of the worker
     scope: contextvars.Context = field(default_factory=contextvars.Context)  # what it runs in
     ended: bool = False  # somebody has ended it
+    given: Any = None  # the row or instance that the handler was called with, or the list of them
 
     @property
     def tasks(self) -> list[Task]:
@@ -120,15 +122,12 @@ def arguments(call: Call, values: Sequence[tuple[Any, ...]] | None = None) -> tu
     lends = handler.transactional and handler.entity is not None  # the session that its instances are in
     if handler.takes_context or lends:
         call.context = _context(call.task, call.others, handler, call.started)
-    given: Any
+    read = Row if handler.entity is None else binding.instance
     if handler.batch == 1:
-        given = Row(binding.shape, call.task.values if values is None else values[0])
-        if handler.entity is not None:
-            given = handler.entity.instance(given)
+        given: Any = read(binding.shape, call.task.values if values is None else values[0])
     else:
-        given = [Row(binding.shape, each) for each in values or [task.values for task in call.tasks]]
-        if handler.entity is not None:
-            given = [handler.entity.instance(row) for row in given]
+        given = [read(binding.shape, each) for each in values or [task.values for task in call.tasks]]
+    call.given = given
     return (given, call.context) if handler.takes_context else (given,)
 
 
@@ -136,15 +135,20 @@ def of_return(call: Call, answer: object) -> list[Outcome]:
     """Return the outcome of each task of a handler that returned."""
     if call.context is not None and call.context.settled is not None:
         # Committed, the lease holds the row no more, and this changes nothing.
-        return failed(call, RuntimeError("ctx.settle was called, but not committed"))
+        done = "committed" if call.context.has_asked else "awaited"
+        return failed(call, RuntimeError(f"ctx.settle was called, but not {done}"))
+    changed, answer = _changed(call, answer)
     if call.handler.batch == 1:
-        return [_of_answer(call, call.task, answer)]
-    if answer is None and call.handler.moved is not None and call.task.attempt == 1:
+        fault = changed and lost(changed[0], answer)
+        return failed(call, fault) if fault else [_of_answer(call, call.task, answer)]
+    if not changed and answer is None and call.handler.moved is not None and call.task.attempt == 1:
         return [call.handler.moved] * len(call.tasks)
     try:
         answers = _answers(call, answer)
     except BaseException as error:  # noqa: BLE001 - it does not fit the batch, or cannot be touched
         return failed(call, error)
+    if changed:
+        answers = [lost(*pair) or pair[1] for pair in zip(changed, answers, strict=True)]
     return [_of_answer(call, task, each) for task, each in zip(call.tasks, answers, strict=True)]
 
 
@@ -172,6 +176,17 @@ def failed(call: Call, error: BaseException) -> list[Outcome]:
 def is_somebodys(call: Call, error: BaseException) -> bool:
     """Tell whether one row of a batch may have failed all of it."""
     return bool(call.others) and not issubclass(type(error), Snooze | Retry | Fail)
+
+
+def _changed(call: Call, answer: object) -> tuple[list[frozenset[str]], Any]:
+    """Return what the handler has changed on its instances that nothing writes, if anything; and its answer."""
+    if isinstance(answer, Altered):
+        return answer.changes, answer.answer
+    handler = call.handler
+    if handler.entity is None or handler.transactional or handler.executor != "thread":
+        return [], answer
+    found = changes(call.given)
+    return found if any(found) else [], answer
 
 
 def _answers(call: Call, answer: object) -> list[Any]:

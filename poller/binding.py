@@ -16,7 +16,7 @@ from psycopg import sql
 from poller import tables
 from poller.errors import ConfigurationError
 from poller.handler import refuse_collisions
-from poller.model import RowShape
+from poller.model import Row, RowShape
 from poller.queries import statement, trusted
 from poller.wording import encoding_of
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from poller.handler import Handler
+    from poller.mapped import Reader
     from poller.tables import Table
 
 LOOK = 2000  # rows among which it is looked for those whose turn it is
@@ -96,6 +97,22 @@ class Binding:
             {name: at for at, name in enumerate(names, start=1)},
             tuple(names.index(name) + 1 for name in self.table.key),
         )
+
+    @cached_property
+    def reader(self) -> Reader | None:
+        """What makes instances of the rows, if the handler gets such.
+
+        Raises:
+            ConfigurationError: the class does not fit the table.
+        """
+        entity = self.handler.entity
+        codes = {name: each.code for name, each in self.table.columns.items()}
+        return None if entity is None else entity.reader(codes)
+
+    def instance(self, shape: RowShape, values: tuple[Any, ...]) -> Any:
+        """Return an instance of the handler's class, made of a fetched tuple."""
+        assert self.reader is not None  # noqa: S101 - the handler has a class
+        return self.reader.instance(Row(shape, values))
 
     @cached_property
     def group(self) -> sql.Composed:

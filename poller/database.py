@@ -15,7 +15,6 @@ import json
 import os
 import re
 import select
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -228,36 +227,6 @@ def is_conflict(error: BaseException) -> bool:
     """Tell whether an error is about a lock that somebody else has: a deadlock, a wait that was too long."""
     state: Any = guarded(lambda: getattr(getattr(error, "orig", None) or error, "sqlstate", None), None)
     return type(state) is str and state.startswith(_CONFLICT)
-
-
-def joined(connection: Any, what: str) -> psycopg.Connection[Any]:
-    """Return the psycopg connection beneath a user's connection or session, to take part in its transaction.
-
-    Args:
-        connection: psycopg's own, or a SQLAlchemy `Connection` or `Session`.
-        what: who needs it, for the error.
-
-    Raises:
-        ConfigurationError: it is none, or one by another driver.
-    """
-    if isinstance(connection, psycopg.Connection):
-        return connection
-    got = type(connection).__name__
-    if "sqlalchemy" in sys.modules:  # who has a connection of its own has imported it
-        from sqlalchemy import Connection  # noqa: PLC0415 - slow to import, and seldom needed
-        from sqlalchemy.orm import Session, scoped_session  # noqa: PLC0415 - as above
-
-        if isinstance(connection, Session | scoped_session):
-            connection = connection.connection()
-        if isinstance(connection, Connection):
-            if not connection.in_transaction():
-                connection.begin()  # else its commit would not know of what is done beneath it
-            driver = connection.connection.driver_connection
-            if isinstance(driver, psycopg.Connection):
-                return driver
-            got = f"{got} on {connection.dialect.name}+{connection.dialect.driver}"
-    msg = f"{what} needs a connection of psycopg 3, or SQLAlchemy's on postgresql+psycopg; got {got}"
-    raise ConfigurationError(msg)
 
 
 def is_pooled(connection: psycopg.Connection[Any]) -> bool:

@@ -385,7 +385,7 @@ class Executor:
     def _answer(self, call: Call) -> Any:
         """Call a handler where it is to run; return what it returns."""
         if call.handler.executor == "thread":
-            return call.handler.function(*attempt.arguments(call))
+            return call.handler.invoke(*attempt.arguments(call))
         call.deadline += READY  # until its place is ready, where the clock starts anew
         return self._elsewhere.call(call)
 
@@ -599,9 +599,9 @@ class Executor:
         """
         given = attempt.arguments(call, rows)
         if call.context is None:
-            return attempt.of_return(call, call.handler.function(*given))
+            return attempt.of_return(call, call.handler.invoke(*given))
         with transaction.row(call.context, given[0]):
-            outcomes = attempt.of_return(call, call.handler.function(*given))
+            outcomes = attempt.of_return(call, call.handler.invoke(*given))
             if any(each.verdict is not Verdict.MOVED for each in outcomes):
                 raise _RolledBackError(outcomes)
             return outcomes
@@ -713,7 +713,7 @@ class Executor:
 
     async def _attempt_coroutine(self, call: Call) -> None:
         try:
-            answer = await call.handler.function(*attempt.arguments(call))
+            answer = await call.handler.invoke(*attempt.arguments(call))
         except BaseException as error:  # noqa: BLE001 - cancellation, too, is this attempt's end
             self._fail(call, error)
         else:

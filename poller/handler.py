@@ -11,15 +11,20 @@ import inspect
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from poller.duration import Duration, seconds, words
 from poller.errors import ConfigurationError
+from poller.expressions import column as column_of
+from poller.expressions import condition, is_expression, order
 from poller.mapped import Mapped, is_mapped
 from poller.outcome import Outcome, Verdict, status_text
 from poller.policy import Policy, policy
+from poller.signature import call_of, is_coroutine, plain_function, refuse_generator
 
 if TYPE_CHECKING:
+    from sqlalchemy import Table
     from tenacity.retry import RetryBaseT
     from tenacity.stop import StopBaseT
     from tenacity.wait import WaitBaseT
@@ -76,10 +81,11 @@ class Handler:
     It is still callable as the plain function, so that a test calls it. Durations are seconds. Only the
     handlers that run jobs have a `name`, since they share a (table, status), and a `run_parameter`, and `amend`
     what is written. One function may be registered several times: `also` is the handler that the same
-    function was made before.
+    function was made before. `invoke` calls it with the row, and the context if it takes that, in this order.
     """
 
     function: Callable[..., Any]
+    invoke: Callable[..., Any]
     table: TableName
     status: str
     to: tuple[str, ...]
@@ -166,15 +172,15 @@ def handler(  # noqa: PLR0913 - the contract's options
     *,
     status: Any,
     to: Any,
-    column: str = "status",
+    column: Any = "status",
     during: Any = None,
     on_failure: Any = None,
-    where: str | None = None,
-    order_by: str | None = None,
-    due: str | None = None,
+    where: Any = None,
+    order_by: Any = None,
+    due: Any = None,
     batch: int = 1,
     limit: int | None = None,
-    per_key: str | Iterable[str] = (),
+    per_key: Any = (),
     per_key_limit: int = 1,
     in_order: bool = True,
     rate: str | None = None,
@@ -194,11 +200,12 @@ def handler(  # noqa: PLR0913 - the contract's options
             `Table`, or a mapped class, of which the function then gets instances.
         status: the value that makes a row due: a text, int, bool or `Enum` member.
         to: the next status, or the statuses the handler may return.
-        column: the status column.
+        column: the status column. This, `due` and `per_key` are names, or columns or attributes of SQLAlchemy's.
         during: a status shown in the row while it is leased.
         on_failure: the status of a row that is out of attempts; without one the row is parked.
-        where: a further SQL condition on the table's own columns.
-        order_by: what comes first, in SQL, e.g. `"priority desc, id"`; by default the primary key.
+        where: a further condition on the table's own columns, in SQL or as an expression of SQLAlchemy's.
+        order_by: what comes first, in SQL, e.g. `"priority desc, id"`, or as an expression or several; by default
+            the primary key.
         due: a timestamp column; the row is due once it has passed (never while it is null).
         batch: more than 1: give the function a list of up to so many rows; it may answer for each.
         limit: how many rows may be in flight over the whole fleet.
@@ -225,24 +232,28 @@ def handler(  # noqa: PLR0913 - the contract's options
         function = also.function if also else function
         place = place_of(function)
         try:
-            entity = Mapped(table, column) if is_mapped(table) else None
+            core = _core(table)
+            entity = Mapped(table, _named(None, core, "column", column)) if is_mapped(table) else None
             text = entity.text if entity else status_text
-            named = entity.column if entity else _itself
+            named = partial(_named, entity, core)
+            refuse_generator(function, "a handler")
+            call = call_of(function)
             made = Handler(
                 function=function,
+                invoke=call.invoke,
                 table=table_name(entity.table if entity else table),
                 status=text(status),
                 to=_statuses(to, text),
                 entity=entity,
-                column=named(column),
+                column=named("column", column),
                 during=None if during is None else text(during),
                 on_failure=None if on_failure is None else text(on_failure),
-                where=where,
-                order_by=order_by,
-                due=None if due is None else named(due),
+                where=_where(where, entity, core),
+                order_by=order(order_by, core),
+                due=None if due is None else named("due", due),
                 batch=batch,
                 limit=limit,
-                per_key=tuple(map(named, (per_key,) if isinstance(per_key, str) else per_key)),
+                per_key=tuple(named("per_key", each) for each in _several(per_key)),
                 per_key_limit=per_key_limit,
                 in_order=in_order,
                 rate=_rate(rate),
@@ -251,8 +262,8 @@ def handler(  # noqa: PLR0913 - the contract's options
                 timeout=seconds(timeout),
                 policy=policy(attempts=attempts, wait=wait, stop=stop, retry=retry),
                 history=history,
-                is_coroutine=inspect.iscoroutinefunction(function),
-                takes_context=_takes_context(function),
+                is_coroutine=is_coroutine(function),
+                takes_context=call.takes_context,
                 place=place,
                 also=also,
             )
@@ -309,8 +320,17 @@ def refuse_collisions(handlers: Iterable[tuple[str, Handler]]) -> None:
                 continue
             other = taken.setdefault((table, status), each)
             if other is not each:
-                msg = f"two handlers for {table}:{status}: {other.place} and {each.place}; keep one"
+                msg = f"two handlers for {table}:{status}: {other.place} and {each.place}; {_way_out(each, other)}"
                 raise ConfigurationError(msg)
+
+
+def _way_out(one: Handler, other: Handler) -> str:
+    if one.column == other.column:
+        return "keep one"
+    return (
+        f"poller tells the handlers of a table apart by their status alone, so {other.column} and {one.column} "
+        f"need different values: have one of them say '{one.column}_{one.status}', for example"
+    )
 
 
 def _split(text: str) -> list[str]:
@@ -334,17 +354,6 @@ def _statuses(value: object, text: Callable[[object], str]) -> tuple[str, ...]:
         msg = "to is empty; name the next status, or the statuses the handler may return"
         raise ConfigurationError(msg)
     return statuses
-
-
-def _takes_context(function: Callable[..., Any]) -> bool:
-    """Tell whether the handler takes the context beside the row."""
-    parameters = inspect.signature(function).parameters.values()
-    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    required = [p for p in positional if p.default is p.empty]
-    if not positional or len(required) > 2:  # noqa: PLR2004 - the row and the context
-        msg = f"a handler takes the row, and the context if it likes; {_name(function)} does not"
-        raise ConfigurationError(msg)
-    return len(positional) > 1
 
 
 def _check(made: Handler) -> None:
@@ -408,7 +417,7 @@ def check_executor(executor: object, function: Callable[..., Any]) -> None:
     if executor != "process" and not (isinstance(executor, str) and _FACTORY.fullmatch(executor)):
         msg = f"executor must be 'thread', 'process' or 'module:factory', got {executor!r}"
         raise ConfigurationError(msg)
-    if inspect.iscoroutinefunction(function):
+    if is_coroutine(function):
         msg = f"a coroutine function runs in its worker; leave executor={executor!r} out"
         raise ConfigurationError(msg)
     if "<" in _name(function) or getattr(function, "__module__", "__main__") == "__main__":
@@ -445,8 +454,30 @@ def _rate(text: object) -> Rate | None:
     return found
 
 
+def _core(table: object) -> Table | None:
+    """Return a handler's table as SQLAlchemy has it, if it was given so."""
+    if is_mapped(table):
+        return cast("Table", cast("Any", table).__mapper__.local_table)
+    return None if isinstance(table, str) else cast("Table", table)
+
+
+def _named(entity: Mapped | None, core: Table | None, option: str, value: Any) -> str:
+    return column_of(option, value, core, entity.column if entity else _itself)
+
+
 def _itself(name: str) -> str:
     return name
+
+
+def _several(value: Any) -> Iterable[Any]:
+    return (value,) if isinstance(value, str) or is_expression(value) else value
+
+
+def _where(given: Any, entity: Mapped | None, core: Table | None) -> str | None:
+    """Return the condition as SQL, with what a class asks for that shares its table with others."""
+    own = None if entity is None or entity.criterion is None else condition(entity.criterion, core)
+    texts = [text for text in (own, condition(given, core)) if text is not None]
+    return texts[0] if len(texts) == 1 else " and ".join(f"({text})" for text in texts) or None
 
 
 def _name(function: Callable[..., Any]) -> str:
@@ -455,10 +486,11 @@ def _name(function: Callable[..., Any]) -> str:
 
 def place_of(function: Callable[..., Any]) -> str:
     """Return where a function stands, as `handlers/tenants.py:12 (initialise)`."""
-    code = getattr(inspect.unwrap(function), "__code__", None)
+    plain = inspect.unwrap(plain_function(function))
+    code = getattr(plain, "__code__", None)
     if code is None:
         return _name(function)
-    return f"{code.co_filename}:{code.co_firstlineno} ({_name(function)})"
+    return f"{code.co_filename}:{code.co_firstlineno} ({_name(plain)})"
 
 
 _OURS = ("poller.", "contextlib.")  # contextlib stands between where poller uses a context manager of its own

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import inspect
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from poller import slots
+from poller import signature, slots
 from poller.duration import Duration, seconds
 from poller.errors import ConfigurationError
 from poller.handler import LONGEST_TIMEOUT, Handler, calling_place, check_executor, place_of
@@ -227,20 +226,12 @@ class Job:
     @property
     def is_coroutine(self) -> bool:
         """Whether it is run on the worker's event loop."""
-        return inspect.iscoroutinefunction(self.function)
+        return signature.is_coroutine(self.function)
 
     @functools.cached_property
     def run_parameter(self) -> str | None:
         """The name of the parameter that takes the `Run`, if there is one: `run`, or one annotated so."""
-        for name, parameter in inspect.signature(self.function).parameters.items():
-            annotation = parameter.annotation
-            if (
-                name == "run"
-                or annotation in ("Run", "poller.Run")
-                or getattr(annotation, "__name__", "") == "Run"
-            ):
-                return name
-        return None
+        return signature.run_parameter(self.function)
 
     def may_run_on(self, labels: Iterable[str]) -> bool:
         """Tell whether a worker with these labels may run it."""
@@ -259,7 +250,7 @@ class Job:
         if self.run_parameter is not None:
             given[self.run_parameter] = None
         try:
-            inspect.signature(self.function).bind(**given)
+            signature.bind(self.function, given)
         except TypeError as error:
             msg = f"job {self.name!r} does not take these arguments: {error}"
             raise ConfigurationError(msg) from None
@@ -295,7 +286,7 @@ def make_job(
         raise ConfigurationError(msg)
     made = when.options
     try:
-        check_executor(made.executor, function)
+        _check_function(function, when)
     except ConfigurationError as error:
         msg = f"{where}: {error}"
         raise ConfigurationError(msg) from None
@@ -319,6 +310,19 @@ def make_job(
         ),
         place=where,
     )
+
+
+def _check_function(function: Callable[..., Any], when: When) -> None:
+    """Refuse a function that no run could call, or whose call would do nothing.
+
+    Raises:
+        ConfigurationError: with the reason.
+    """
+    check_executor(when.options.executor, function)
+    signature.refuse_generator(function, "a job")
+    run = signature.run_parameter(function)
+    if when.schedule is not None or when.options.after:  # else its arguments come with each run
+        signature.refuse_needs(function, run)
 
 
 def refuse_namesakes(jobs: Iterable[Job]) -> None:

@@ -7,14 +7,15 @@ is translated by the column's type, and what it is given is an instance, as a qu
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from poller.errors import ConfigurationError, PollerError
 from poller.outcome import Transition, status_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from sqlalchemy import Column, Dialect, Table
     from sqlalchemy.orm import Mapper, Session
@@ -80,18 +81,25 @@ class Mapped:
             columns[self.column(name)] = value if column is None else self._bound(column, value)
         return Transition(self.text(answer.given), **columns)
 
-    def instance(self, row: Mapping[str, Any]) -> Any:
-        """Return an instance as a query would have loaded it, detached from any session."""
-        from sqlalchemy.orm import make_transient_to_detached  # noqa: PLC0415 - as above
-        from sqlalchemy.orm.attributes import set_committed_value  # noqa: PLC0415 - as above
+    def reader(self, codes: Mapping[str, int]) -> Reader:
+        """Return what makes instances of a table's rows.
 
-        made = self._mapper.class_manager.new_instance()
-        for attribute, name, load in self._loaders:
-            if name in row:
-                value = row[name]
-                set_committed_value(made, attribute, value if load is None else load(value))
-        make_transient_to_detached(made)
-        return made
+        Args:
+            codes: for each column the number of the type that the driver makes its values of.
+
+        Raises:
+            ConfigurationError: the table lacks a column, or a column's type cannot read what the table has.
+        """
+        mappers = [each for each in self._mapper.self_and_descendants if not each.concrete]
+        return Reader(self._mapper, self._kind, {each: self._loads(each, codes) for each in mappers})
+
+    @property
+    def criterion(self) -> Any:
+        """What the rows of a class have that shares its table with others, as an expression; None of any other."""
+        if not self._mapper.single or self._kind is None:
+            return None
+        kinds = [each.polymorphic_identity for each in self._mapper.self_and_descendants]
+        return self._own[self._kind.name].in_([each for each in kinds if each is not None])
 
     def refuse_moved(self, instances: list[Any], session: Session) -> None:
         """Refuse that a handler has set the status itself: it would be taken for somebody else's edit.
@@ -108,14 +116,24 @@ class Mapped:
                 raise PollerError(msg)
 
     @cached_property
-    def _attributes(self) -> dict[str, Any]:
+    def _attributes(self) -> dict[str, Column[Any]]:
         """The attributes that are columns of the table."""
-        columns = {each.key: each.columns[0] for each in self._mapper.column_attrs}
-        return {key: column for key, column in columns.items() if column in self._own}
+        return self._columns(self._mapper)
+
+    def _columns(self, mapper: Mapper[Any]) -> dict[str, Column[Any]]:
+        own = set(self._own)
+        found = {each.key: [one for one in each.columns if one in own] for each in mapper.column_attrs}
+        return {key: cast("Column[Any]", columns[0]) for key, columns in found.items() if columns}
 
     @cached_property
-    def _own(self) -> set[Any]:
-        return set(self.table.columns)
+    def _own(self) -> Any:
+        return self.table.columns
+
+    @cached_property
+    def _kind(self) -> Column[Any] | None:
+        """The column that tells of which class a row is, where classes share the table."""
+        kind: Any = self._mapper.polymorphic_on
+        return kind if kind is not None and kind in set(self._own) else None
 
     @cached_property
     def _dialect(self) -> Dialect:
@@ -124,18 +142,123 @@ class Mapped:
         dialect: Dialect = psycopg.dialect()  # type: ignore[no-untyped-call]
         return dialect
 
-    @cached_property
-    def _loaders(self) -> list[tuple[str, str, Callable[[Any], Any] | None]]:
-        """For each attribute the name of its column, and what makes its value of the driver's."""
-        return [
-            (
-                key,
-                column.name,
-                column.type.dialect_impl(self._dialect).result_processor(self._dialect, None),
-            )
-            for key, column in self._attributes.items()
-        ]
+    def _loads(self, mapper: Mapper[Any], codes: Mapping[str, int]) -> list[Load]:
+        return [self._load(key, column, codes) for key, column in self._columns(mapper).items()]
+
+    def _load(self, key: str, column: Column[Any], codes: Mapping[str, int]) -> Load:
+        name = f"{self.entity.__name__}.{key}"
+        if column.name not in codes:
+            msg = f"{name} is mapped to the column {column.name!r}, which the table lacks; it has {', '.join(codes)}"
+            raise ConfigurationError(msg)
+        code = codes[column.name]
+        try:
+            made = column.type.dialect_impl(self._dialect).result_processor(self._dialect, code)
+        except Exception as error:
+            said = " ".join(str(error).split())
+            msg = f"{name} is mapped as {column.type!r}, which cannot read what the table has: {said}"
+            raise ConfigurationError(msg) from error
+        return Load(key, column.name, made, column.type.column_expression(column) is None)
 
     def _bound(self, column: Column[Any], value: Any) -> Any:
         process = column.type.dialect_impl(self._dialect).bind_processor(self._dialect)
         return value if process is None else process(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How an attribute is read: from which column, by what (its type's own way; None leaves it as the driver has it).
+
+    One whose type wraps its column in SQL (`column_expression`) is left unloaded, like a deferred one.
+    """
+
+    attribute: str
+    column: str
+    process: Callable[[Any], Any] | None
+    is_plain: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Makes instances of a class of a table's rows.
+
+    Attributes:
+        mapper: of the class.
+        kind: the column that tells of which class a row is, where classes share the table.
+        loads: how the attributes are read, of the class and of those below it.
+    """
+
+    mapper: Mapper[Any]
+    kind: Column[Any] | None
+    loads: Mapping[Mapper[Any], Sequence[Load]]
+
+    def instance(self, row: Mapping[str, Any]) -> Any:
+        """Return an instance as a query would have loaded it, detached from any session.
+
+        Raises:
+            LookupError: no class is known for what the row says that it is.
+        """
+        from sqlalchemy import inspect  # noqa: PLC0415 - as above
+        from sqlalchemy.orm import make_transient_to_detached  # noqa: PLC0415 - as above
+        from sqlalchemy.orm.attributes import set_committed_value  # noqa: PLC0415 - as above
+
+        mapper = self._mapper_of(row)
+        made = mapper.class_manager.new_instance()
+        for load in self.loads[mapper]:
+            if load.is_plain:
+                value = row[load.column]
+                set_committed_value(
+                    made, load.attribute, value if load.process is None else load.process(value)
+                )
+        make_transient_to_detached(made)
+        state: Any = inspect(made)
+        state.manager.dispatch.load(state, None)  # a reconstructor, what listens for changes within a value
+        return made
+
+    def _mapper_of(self, row: Mapping[str, Any]) -> Mapper[Any]:
+        if self.kind is None:
+            return self.mapper
+        name = self.kind.name
+        process = next((each.process for each in self.loads[self.mapper] if each.column == name), None)
+        value = row[name] if process is None else process(row[name])
+        found = self.mapper.polymorphic_map.get(value, self.mapper if value is None else None)
+        if found is None or found not in self.loads:
+            msg = f"{name} is {value!r}, and {self.mapper.class_.__name__} has no such class"
+            raise LookupError(msg)
+        return found
+
+
+# --- what a handler has changed on its instances --------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Altered:
+    """An answer from another process, and which attributes were changed there, for each instance."""
+
+    answer: Any
+    changes: list[frozenset[str]]
+
+
+def changes(given: Any) -> list[frozenset[str]]:
+    """Return which attributes were changed on what a handler was given, for each, as long as no session has it."""
+    return [_changes(each) for each in (given if isinstance(given, list) else [given])]
+
+
+def _changes(instance: Any) -> frozenset[str]:
+    from sqlalchemy import inspect  # noqa: PLC0415 - as above
+
+    state: Any = inspect(instance, raiseerr=False)
+    if not getattr(state, "modified", False) or state.session is not None:
+        return frozenset()
+    return frozenset(each.key for each in state.attrs if each.history.has_changes())
+
+
+def lost(changed: frozenset[str], answer: object) -> PollerError | None:
+    """Return the error of a handler whose changes of an instance would be lost, unless its answer has them too."""
+    left = changed.difference(answer.columns) if isinstance(answer, Transition) else changed
+    if not left:
+        return None
+    name = min(left)
+    return PollerError(
+        f"the handler has set {name!r} of an instance that is in no session, so that it would be lost; "
+        f"return Transition(…, {name}=…), or make it transactional=True"
+    )

@@ -8,22 +8,41 @@ from __future__ import annotations
 
 import logging
 import threading
+import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, overload
 
 from poller.errors import PollerError
 from poller.outcome import Transition
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, MutableMapping
+    from collections.abc import Awaitable, Callable, MutableMapping
     from datetime import datetime
 
+    import psycopg
     from sqlalchemy import Connection
-    from sqlalchemy.orm import Session
+    from sqlalchemy.ext import asyncio
+    from sqlalchemy.orm import Session, scoped_session
+
+    Given = psycopg.Connection[Any] | Connection | Session | scoped_session[Any]
+    Awaited = (
+        psycopg.AsyncConnection[Any]
+        | asyncio.AsyncConnection
+        | asyncio.AsyncSession
+        | asyncio.async_scoped_session[Any]
+    )
+
+# The space of the names that tokens are made from (RFC 9562, 5.5), made once for all.
+_TOKENS = uuid.UUID("6f1c7c0e-5a0b-4f8e-9d1c-7f6f0c2b8a51")
 
 _NOT_LENT = "ctx.connection and ctx.session are there in transactional handlers only, while they run"
+
+
+def token_of(key: str) -> str:
+    """Return the UUID that stands for an idempotency key: 36 letters, digits and hyphens, whatever is in the key."""
+    return str(uuid.uuid5(_TOKENS, key))
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +152,7 @@ class Context:
         key: str,
         attempt: int,
         deadline: datetime,
-        settle: Callable[[Any, Transition], str],
+        settle: Callable[[Any, Transition], str | Awaitable[str]],
     ) -> None:
         self.database = database
         self._key = key
@@ -141,6 +160,7 @@ class Context:
         self.deadline = deadline
         self.cancelled = Cancelled()
         self.settled: Transition | None = None
+        self.has_asked = False  # the database for it
         self._table = table
         self._row_key = row_key
         self._settle = settle
@@ -153,6 +173,14 @@ class Context:
         And for nothing else. Pass it on to whatever must not happen twice.
         """
         return self._key
+
+    @property
+    def token(self) -> str:
+        """The idempotency key as a UUID: safe in headers, addresses, file names and columns of any length.
+
+        The key itself has the row's own key in it, and so any text of any length.
+        """
+        return token_of(self.key)
 
     @property
     def told(self) -> dict[str, Any]:
@@ -192,14 +220,21 @@ class Context:
         """Give the handler a connection while it runs, or take it back; the engine does."""
         self._loan = loan
 
-    def settle(self, connection: Any, status: Any, /, **columns: Any) -> None:
+    @overload
+    def settle(self, connection: Awaited, status: Any, /, **columns: Any) -> Awaitable[None]: ...
+
+    @overload
+    def settle(self, connection: Given | Any, status: Any, /, **columns: Any) -> None: ...
+
+    def settle(self, connection: Any, status: Any, /, **columns: Any) -> Awaitable[None] | None:
         """Move the row inside the handler's own transaction, which the handler commits.
 
         Its other writes and the move then commit together or not at all: the row is moved exactly once. What
         the handler returns is of no account afterwards. If it does not commit, the attempt has failed.
 
         Args:
-            connection: a psycopg connection, or a SQLAlchemy `Connection` or `Session` on psycopg 3.
+            connection: of psycopg 3, or SQLAlchemy's (a session, too) or Django's on it. With one that is awaited,
+                such as an `AsyncSession`, so is this: `await ctx.settle(…)`.
             status: where the row moves: one of the handler's `to`.
             **columns: further columns to set.
 
@@ -210,7 +245,19 @@ class Context:
         if self._loan is not None:
             msg = "a transactional handler moves its row by what it returns; leave ctx.settle out"
             raise PollerError(msg)
-        self.settled = Transition(self._settle(connection, Transition(status, **columns)))
+        move = Transition(status, **columns)
+        done = self._settle(connection, move)
+        if isinstance(done, str):
+            self.settled, self.has_asked = Transition(done), True
+            return None
+        self.settled = (
+            move  # so that one which is never awaited is not taken for one that was never asked for
+        )
+        return self._settled_later(done)
+
+    async def _settled_later(self, done: Awaitable[str]) -> None:
+        self.settled, self.has_asked = None, True
+        self.settled = Transition(await done)
 
     @cached_property
     def logger(self) -> logging.LoggerAdapter[logging.Logger]:
@@ -241,6 +288,21 @@ class BatchContext(Context):
         self.keys = keys
 
     @property
+    def tokens(self) -> Mapping[Any, str]:
+        """The idempotency key of each row as a UUID, by `row.key`; see `Context.token`."""
+        return {key: token_of(text) for key, text in self.keys.items()}
+
+    @property
+    def token(self) -> str:
+        """There is none for a batch.
+
+        Raises:
+            PollerError: always.
+        """
+        msg = "a batch has a token for each of its rows: ctx.tokens[row.key]"
+        raise PollerError(msg)
+
+    @property
     def told(self) -> dict[str, Any]:
         """What another one is made of, in another process."""
         told = {name: value for name, value in super().told.items() if name not in ("row_key", "key")}
@@ -256,7 +318,7 @@ class BatchContext(Context):
         msg = "a batch has an idempotency key for each of its rows: ctx.keys[row.key]"
         raise PollerError(msg)
 
-    def settle(self, *_: Any, **__: Any) -> None:
+    def settle(self, *_: Any, **__: Any) -> Any:
         """Be of no use: a batch is moved by what its handler returns.
 
         Raises:

@@ -12,6 +12,7 @@ from math import isnan
 from typing import TYPE_CHECKING, Any
 
 from poller.duration import Duration, seconds, words
+from poller.signature import not_begun
 from poller.wording import class_name, guarded, message, plain, raised_at, traceback_of
 
 if TYPE_CHECKING:
@@ -185,7 +186,8 @@ def _move(handler: Handler, answer: object) -> Transition:
     try:
         move = answer if isinstance(answer, Transition) else Transition(answer)
     except TypeError:
-        msg = f"the handler returned {type(answer).__name__}; it may return {allowed}"
+        found = not_begun(answer) or f"{type(answer).__name__}; it may return {allowed}"
+        msg = f"the handler returned {found}"
         raise TypeError(msg) from None
     if handler.entity is not None:
         move = handler.entity.translated(move)
@@ -193,6 +195,18 @@ def _move(handler: Handler, answer: object) -> Transition:
         msg = f"the handler returned {plain(move.status)!r}; it may return {allowed}"
         raise ValueError(msg)
     return move
+
+
+def refuse_not_begun(answer: object, what: str) -> None:
+    """Refuse what a function returns that has not done its work: a coroutine, say, which nobody awaits.
+
+    Raises:
+        Unexpected: it is such an answer; the text begins with `what`.
+    """
+    found = not_begun(answer)
+    if found is not None:
+        msg = f"{what} returned {found}"
+        raise Unexpected(msg)
 
 
 def of_error(handler: Handler, error: BaseException, attempt: int, age: float = 0.0) -> Outcome:

@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 from poller.errors import ConfigurationError, PollerError
 from poller.handler import Handler
 from poller.job import Job
+from poller.mapped import Altered, changes
 from poller.model import BatchContext, Context
-from poller.outcome import Unexpected, describe
+from poller.outcome import Unexpected, describe, refuse_not_begun
 from poller.run import perform
+from poller.signature import call_of
 from poller.wording import guarded, raised_at, traceback_of
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ class Call:
         given: the row, or the rows of a batch.
         context: what the context says, if the function takes it.
         run_parameter: of a job's function, what takes the run, if anything does.
+        is_mapped: the rows are instances of a mapped class.
     """
 
     module: str
@@ -47,6 +50,7 @@ class Call:
     given: Any
     context: dict[str, Any] | None
     run_parameter: str | None = None
+    is_mapped: bool = False
 
     @property
     def is_job(self) -> bool:
@@ -63,7 +67,10 @@ def packed(handler: Handler, given: Any, context: Context | None) -> bytes:
     function = handler.function
     told = None if context is None else context.told
     name = str(handler) if handler.name is None else JOB
-    call = Call(function.__module__, function.__qualname__, name, given, told, handler.run_parameter)
+    is_mapped = handler.entity is not None
+    call = Call(
+        function.__module__, function.__qualname__, name, given, told, handler.run_parameter, is_mapped
+    )
     return pickle.dumps(call)
 
 
@@ -93,10 +100,15 @@ def _run(call: bytes, started: Callable[[Context | None], None]) -> bytes:
         function = _find(made)
         context = None if made.context is None else _context(made.context)
         started(context)
+        answer: Any
         if made.is_job and context is not None:
             answer = perform(function, made.run_parameter, made.given, context, _refuse_connection)
         else:
-            answer = function(made.given) if context is None else function(made.given, context)
+            invoke = call_of(function).invoke
+            answer = invoke(made.given) if context is None else invoke(made.given, context)
+            refuse_not_begun(answer, "the handler")  # it could not be pickled, and nothing would say why
+            changed = changes(made.given) if made.is_mapped else []
+            answer = Altered(answer, changed) if any(changed) else answer
         return pickle.dumps((True, answer, said(context), {}))
     except BaseException as error:  # noqa: BLE001 - SystemExit in a handler is its failure
         return _packed_error(error, context)

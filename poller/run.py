@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import inspect
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from poller import output
 from poller.handler import Handler, TableName
-from poller.outcome import Outcome, Transition, Verdict
+from poller.model import token_of
+from poller.outcome import Outcome, Transition, Verdict, refuse_not_begun
 from poller.output import Sink
+from poller.signature import bind
 from poller.wording import storable, traceback_of
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ class Run:
         attempt: the number of this attempt, from 1.
         previous_success: when the last run that succeeded was planned, or None.
         key: an idempotency key: the same for all attempts at this run.
+        token: the same as a UUID: safe in headers, addresses, file names and columns of any length.
         deadline: when this attempt times out.
         cancelled: set at the timeout, at shutdown, when somebody cancels, and when the lease is lost.
         logger: a logger whose lines are kept with the run.
@@ -96,6 +98,7 @@ class Run:
         self.previous_success: datetime | None = row["previous_at"]
         self.attempt: int = context.attempt
         self.key: str = f"{self.job}:{self.planned_at.isoformat()}"
+        self.token: str = token_of(self.key)
         self.deadline: datetime = context.deadline
         self.cancelled: Cancelled = context.cancelled
         self.logger = context.logger
@@ -137,8 +140,10 @@ def handler_of(job: Job, connect: Connect) -> Handler:
         job: the job.
         connect: opens a connection for a run that asks for one.
     """
+    function = _coroutine(job, connect) if job.is_coroutine else _plain(job, connect)
     return Handler(
-        function=_coroutine(job, connect) if job.is_coroutine else _plain(job, connect),
+        function=function,
+        invoke=function,
         table=TABLE,
         status="pending",
         name=job.name,
@@ -194,7 +199,7 @@ def perform(
     """Call a job's function for a run, wherever this is, and keep what it prints and logs with the run."""
     call = _prepare(function, run_parameter, row, context, connect)
     with _kept(context.notes):
-        call()
+        refuse_not_begun(call(), "the job")
     return Transition("succeeded")
 
 
@@ -217,7 +222,7 @@ def _coroutine(job: Job, connect: Connect) -> Callable[[Row, Context], Any]:
     async def function(row: Row, context: Context) -> Transition:
         call = _prepare(job.function, job.run_parameter, row, context, connect)
         with _kept(context.notes):
-            await call()
+            refuse_not_begun(await call(), "the job")
         return Transition("succeeded")
 
     return function
@@ -232,7 +237,7 @@ def _prepare(
     arguments = dict(row["args"])
     if run_parameter is not None:
         arguments[run_parameter] = Run(row, context, context.notes, connect)
-    inspect.signature(function).bind(**arguments)  # a TypeError of this call, not from within
+    bind(function, arguments)  # a TypeError of this call, not from within
     return functools.partial(function, **arguments)
 
 

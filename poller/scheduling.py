@@ -12,23 +12,19 @@ import json
 import re
 import secrets
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from poller import slots, wallclock
 from poller.errors import ConfigurationError, DatabaseError
 from poller.job import Job, JobOptions, When
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Awaitable, Iterable
     from datetime import datetime
 
-    import psycopg
-    import sqlalchemy
-    from sqlalchemy.orm import Session, scoped_session
-
+    from poller.guest import Script
+    from poller.model import Awaited, Given
     from poller.slots import Schedule
-
-    Given = psycopg.Connection[Any] | sqlalchemy.Connection | Session | scoped_session[Any]
 
 LONGEST_NAME = 200
 SHORTEST = 1.0  # seconds between two slots
@@ -53,8 +49,9 @@ class _Rules(NamedTuple):
         return cls(*(getattr(options, name) for name in cls._fields))
 
 
-def schedule(  # noqa: PLR0913 - the contract's options
-    connection: Given,
+@overload
+def schedule(
+    connection: Awaited,
     job: Job | str,
     *,
     when: When | str | None = None,
@@ -62,11 +59,37 @@ def schedule(  # noqa: PLR0913 - the contract's options
     args: Mapping[str, Any] | None = None,
     name: str | None = None,
     tz: str = "UTC",
-) -> str:
+) -> Awaitable[str]: ...
+
+
+@overload
+def schedule(
+    connection: Given | Any,
+    job: Job | str,
+    *,
+    when: When | str | None = None,
+    at: datetime | None = None,
+    args: Mapping[str, Any] | None = None,
+    name: str | None = None,
+    tz: str = "UTC",
+) -> str: ...
+
+
+def schedule(  # noqa: PLR0913 - the contract's options
+    connection: Any,
+    job: Job | str,
+    *,
+    when: When | str | None = None,
+    at: datetime | None = None,
+    args: Mapping[str, Any] | None = None,
+    name: str | None = None,
+    tz: str = "UTC",
+) -> str | Awaitable[str]:
     """Make a schedule of a declared job, or bring the one of that name up to date; nothing is committed.
 
     Args:
-        connection: a psycopg connection, or a SQLAlchemy `Connection` or `Session` on psycopg 3.
+        connection: of psycopg 3, or SQLAlchemy's (a session, too) or Django's on it. With one that is awaited, such
+            as an `AsyncSession`, so is this: `await schedule(…)`.
         job: the job whose function runs, or its name.
         when: `cron(…)`, `fixed_rate(…)` or `fixed_delay(…)`, whose options on planning and keeping hold for the
             schedule; or a text such as `"0 3 * * *"`, `"@every 5m"` or `"@after 5m"`, with those of the job.
@@ -88,21 +111,17 @@ def schedule(  # noqa: PLR0913 - the contract's options
     arguments = _arguments(job, args)
     if name is None and isinstance(when, When):
         name = when.options.name
-    chosen = _name(name, function, plan)
-    usable = _joined(connection)
-    rules = _rules(usable, job, when, plan)
     asked = {
-        "name": chosen,
+        "name": _name(name, function, plan),
         "function": function,
         "schedule": str(plan),
         "tz": plan.tz if isinstance(plan, slots.Cron) else "UTC",
         "at": plan.instant if isinstance(plan, slots.At) else None,
         "args": arguments,
-        **rules._asdict(),
     }
-    if _row(usable, "enter_schedule", asked) is None:
-        raise ConfigurationError(_taken(chosen))
-    return chosen
+    from poller.guest import follow  # noqa: PLC0415 - slow to import; `import poller` is not to wait for it
+
+    return follow(connection, _entering(asked, job, when, plan), "schedule()")
 
 
 def refuse_haste(plan: Schedule) -> None:
@@ -215,11 +234,20 @@ def _taken(name: str) -> str:
     return f"{name!r} is the name of a declared job; give the schedule another"
 
 
-def _rules(
-    connection: psycopg.Connection[Any], job: Job | str, when: When | str | None, plan: Schedule
-) -> _Rules:
+def _entering(
+    asked: Mapping[str, Any], job: Job | str, when: When | str | None, plan: Schedule
+) -> Script[str]:
+    """Enter a schedule, on whatever connection this script is followed; return its name."""
+    rules = yield from _rules(job, when, plan)
+    name: str = asked["name"]
+    if (yield from _row("enter_schedule", {**asked, **rules._asdict()})) is None:
+        raise ConfigurationError(_taken(name))
+    return name
+
+
+def _rules(job: Job | str, when: When | str | None, plan: Schedule) -> Script[_Rules]:
     """Return the rules of the `When`, else of the job, as they fit the schedule."""
-    found = _Rules.of(job.options) if isinstance(job, Job) else _rules_in_database(connection, job)
+    found = _Rules.of(job.options) if isinstance(job, Job) else (yield from _rules_in_database(job))
     if isinstance(when, When):
         _refuse_foreign(when.options)
         found = _Rules.of(when.options)
@@ -250,10 +278,10 @@ def _refuse_foreign(options: JobOptions) -> None:
 # --- the database -------------------------------------------------------------------------------------
 
 
-def _rules_in_database(connection: psycopg.Connection[Any], name: str) -> _Rules:
-    row = _row(connection, "declared_job", {"name": name})
+def _rules_in_database(name: str) -> Script[_Rules]:
+    row = yield from _row("declared_job", {"name": name})
     if row is None:
-        names = _row(connection, "job_names", {"all": False})
+        names = yield from _row("job_names", {"all": False})
         raise ConfigurationError(no_such_job(name, names[0]))
     declared, function, *rules = row
     if not declared:
@@ -262,22 +290,14 @@ def _rules_in_database(connection: psycopg.Connection[Any], name: str) -> _Rules
     return _Rules(*rules)
 
 
-def _joined(connection: Given) -> psycopg.Connection[Any]:
-    from poller.database import joined  # noqa: PLC0415 - slow to import; `import poller` is not to wait for it
-
-    return joined(connection, "schedule()")
-
-
-def _row(connection: psycopg.Connection[Any], name: str, asked: Mapping[str, Any]) -> Any:
+def _row(name: str, asked: Mapping[str, Any]) -> Script[Any]:
     """Execute a statement of `sql/` and return its first row, if it has one."""
-    import psycopg  # noqa: PLC0415 - as above
-    from psycopg.rows import tuple_row  # noqa: PLC0415 - as above
+    from psycopg import errors  # noqa: PLC0415 - as above
 
     from poller.queries import statement  # noqa: PLC0415 - as above
 
     try:
-        with psycopg.Cursor(connection, row_factory=tuple_row) as cursor:
-            return cursor.execute(statement(name), asked).fetchone()
-    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName) as error:
+        return (yield statement(name), asked)
+    except (errors.UndefinedTable, errors.InvalidSchemaName) as error:
         msg = "this database has no schema poller that this version knows; run: poller migrate"
         raise DatabaseError(msg) from error

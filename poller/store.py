@@ -14,23 +14,25 @@ from typing import TYPE_CHECKING, Any, cast
 
 from psycopg import sql
 
-from poller.database import Borrowed, is_pooled, is_servers, joined, mark_of, reason
+from poller.database import is_pooled, is_servers, mark_of, reason
 from poller.errors import SettleError
 from poller.failpoints import reach
+from poller.guest import follow
 from poller.lease import Lease, Result, Task
 from poller.outcome import Verdict, of_answer
 from poller.queries import array, numbers, statement, texts
 from poller.run import waits_its_turn
 from poller.values import Fetched, fetch, text_for
-from poller.wording import encoding_of, storable
+from poller.wording import storable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Iterable, Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
     from poller.binding import Binding
-    from poller.database import Link
+    from poller.database import Borrowed, Link
+    from poller.guest import Script
     from poller.outcome import Transition
 
 MANY = 32  # simple moves that are worth a statement of their own
@@ -516,7 +518,7 @@ class Store:
         first = results[0]
         binding, columns = first.task.lease.binding, tuple(first.outcome.columns)
         question = binding.settle(columns, shown=first.task.refusal is None, only_free=only_free)
-        row = self.link.connection.execute(question, self._outcomes(binding, columns, results)).fetchone()
+        row = self.link.connection.execute(question, _settle_parameters(binding, columns, results)).fetchone()
         became: list[str] = [each.outcome.verdict for each in results]
         for place, result in row[0] if row else ():
             became[place - 1] = result
@@ -538,7 +540,7 @@ class Store:
         """
         connection = self.link.connection
         with connection.transaction(force_rollback=True):
-            connection.execute(binding.settle(columns), self._outcomes(binding, columns, ()))
+            connection.execute(binding.settle(columns), _settle_parameters(binding, columns, ()))
             connection.execute(statement("rehearsal"), {"handler": binding.id})
 
     def who_locks(self, task: Task) -> str | None:
@@ -551,8 +553,10 @@ class Store:
         return f"session {pid} of {role} ({application or 'unnamed'}), in a transaction since {began:%H:%M:%S} UTC,"
 
     @staticmethod
-    def settle_within(task: Task, connection: Any, move: Transition) -> str:
+    def settle_within(task: Task, connection: Any, move: Transition) -> str | Awaitable[str]:
         """Move one row inside a transaction of the user's; return its status, as the database has it.
+
+        Of a connection that is awaited the result is, too.
 
         Raises:
             SettleError: it could not be moved; nothing was changed.
@@ -563,51 +567,8 @@ class Store:
         outcome = of_answer(binding.handler, move, task.attempt, task.age, text_of)
         if outcome.verdict is not Verdict.MOVED:
             raise SettleError(outcome.error)
-        store = Store(Borrowed(joined(connection, "ctx.settle")))
-        [became] = store.settle([Result(task, outcome, monotonic() - task.lease.clock)])
-        if became != Verdict.MOVED:
-            msg = f"{binding}:{task.key} was not moved to {outcome.to!r}: {_WHY[became]}; roll back"
-            raise SettleError(msg)
-        assert outcome.to is not None  # noqa: S101 - it moves
-        return outcome.to
-
-    def _outcomes(
-        self, binding: Binding, columns: tuple[str, ...], results: Sequence[Result]
-    ) -> dict[str, Any]:
-        """Number the leases and the distinct outcomes; most rows of a batch share both."""
-        encoding = encoding_of(self.link.connection)
-        leases = _Leases(results)
-        kinds: dict[tuple[int, bool], int] = {}
-        outcomes, kind_no = [], []
-        for result in results:
-            kind = (id(result.outcome), result.task.retaken)
-            number = kinds.get(kind)
-            if number is None:
-                number = kinds[kind] = len(kinds) + 1
-                outcomes.append(result)
-            kind_no.append(number)
-        asked: dict[str, Any] = {
-            "handler": binding.id,
-            "leases": array(leases.ids),
-            "workers": array(leases.workers),
-            "key": texts([each.task.key for each in results]),
-            "lease_no": numbers([leases.number[each.task.lease] for each in results]),
-            "kind_no": numbers(kind_no),
-            "seconds": _seconds(results),
-            "verdict": array(each.outcome.verdict.value for each in outcomes),
-            "to_status": array(each.outcome.to for each in outcomes),
-            "delay": array(each.outcome.delay for each in outcomes),
-            "attempt": array(each.outcome.attempt for each in outcomes),
-            "error": array(_storable(each.outcome.error, encoding) for each in outcomes),
-            "traceback": array(_storable(each.outcome.traceback, encoding) for each in outcomes),
-            "crashed": array(each.outcome.crashed for each in outcomes),
-            "company": numbers(each.outcome.company for each in outcomes),
-            "retaken": array(each.task.retaken for each in outcomes),
-            "begun": array(each.outcome.begun for each in outcomes),
-        }
-        for at, name in enumerate(columns):
-            asked[f"value_{at}"] = array(each.outcome.columns[name] for each in results)
-        return asked
+        result = Result(task, outcome, monotonic() - task.lease.clock)
+        return follow(connection, _moving(result), "ctx.settle")
 
     def table_exists(self, binding: Binding) -> bool:
         """Tell whether there is a table of the handler's name, be it another one by now."""
@@ -699,6 +660,63 @@ class Store:
 
 def _storable(text: str | None, encoding: str) -> str | None:
     return None if text is None else storable(text, encoding)
+
+
+def _settle_parameters(
+    binding: Binding, columns: tuple[str, ...], results: Sequence[Result]
+) -> dict[str, Any]:
+    """Number the leases and the distinct outcomes; most rows of a batch share both."""
+    encoding = binding.encoding
+    leases = _Leases(results)
+    kinds: dict[tuple[int, bool], int] = {}
+    outcomes, kind_no = [], []
+    for result in results:
+        kind = (id(result.outcome), result.task.retaken)
+        number = kinds.get(kind)
+        if number is None:
+            number = kinds[kind] = len(kinds) + 1
+            outcomes.append(result)
+        kind_no.append(number)
+    asked: dict[str, Any] = {
+        "handler": binding.id,
+        "leases": array(leases.ids),
+        "workers": array(leases.workers),
+        "key": texts([each.task.key for each in results]),
+        "lease_no": numbers([leases.number[each.task.lease] for each in results]),
+        "kind_no": numbers(kind_no),
+        "seconds": _seconds(results),
+        "verdict": array(each.outcome.verdict.value for each in outcomes),
+        "to_status": array(each.outcome.to for each in outcomes),
+        "delay": array(each.outcome.delay for each in outcomes),
+        "attempt": array(each.outcome.attempt for each in outcomes),
+        "error": array(_storable(each.outcome.error, encoding) for each in outcomes),
+        "traceback": array(_storable(each.outcome.traceback, encoding) for each in outcomes),
+        "crashed": array(each.outcome.crashed for each in outcomes),
+        "company": numbers(each.outcome.company for each in outcomes),
+        "retaken": array(each.task.retaken for each in outcomes),
+        "begun": array(each.outcome.begun for each in outcomes),
+    }
+    for at, name in enumerate(columns):
+        asked[f"value_{at}"] = array(each.outcome.columns[name] for each in results)
+    return asked
+
+
+def _moving(result: Result) -> Script[str]:
+    """Move one row, on whatever connection this script is followed; return its status.
+
+    Raises:
+        SettleError: it could not be moved; nothing was changed.
+    """
+    task, outcome = result.task, result.outcome
+    binding, columns = task.lease.binding, tuple(outcome.columns)
+    asked = _settle_parameters(binding, columns, [result])
+    row = yield binding.settle(columns, shown=task.refusal is None), asked
+    became = dict(row[0] if row and row[0] else ()).get(1, Verdict.MOVED)
+    if became != Verdict.MOVED:
+        msg = f"{binding}:{task.key} was not moved to {outcome.to!r}: {_WHY[became]}; roll back"
+        raise SettleError(msg)
+    assert outcome.to is not None  # noqa: S101 - it moves
+    return outcome.to
 
 
 def _needs_more(binding: Binding) -> bool:

@@ -44,7 +44,10 @@ TIMESTAMPS = ("timestamp with time zone", "timestamp without time zone", "date")
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: `type` without its length (to cast to), `full_type` with it; `collation` quoted, if not its type's."""
+    """A column: `type` without its length (to cast to), `full_type` with it; `collation` quoted, if not its type's.
+
+    `code` is the number of the type that the driver sees: of a domain, that which it is made of.
+    """
 
     name: str
     type: str
@@ -52,6 +55,7 @@ class Column:
     generated: bool
     collation: str | None
     labels: tuple[str, ...] | None
+    code: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +164,12 @@ def describe(connection: psycopg.Connection[Any], name: TableName) -> Table:
     if not found.key:
         msg = f"table {name} has no primary key, by which poller tells its rows apart; add one"
         raise ConfigurationError(msg)
+    if found.heirs:
+        msg = (
+            f"table {name} is inherited by {', '.join(found.heirs)}, whose rows may have the same keys, so that "
+            "poller could not tell them apart; make it a partitioned table, or end that with no inherit"
+        )
+        raise ConfigurationError(msg)
     if not (found.may_select and found.may_update):
         msg = (
             f"the role {connection.info.user} may not read and update {name}; "
@@ -198,6 +208,7 @@ def _column(found: dict[str, Any]) -> Column:
         found["generated"],
         found["collation"],
         None if labels is None else tuple(labels),
+        found["code"],
     )
 
 
@@ -228,6 +239,9 @@ def faults(connection: psycopg.Connection[Any], handler: Handler, table: Table) 
         partial(_check_due, handler, table),
     ]
     looks += [partial(_existing, table, name, "per_key") for name in handler.per_key]
+    if handler.entity is not None:
+        codes = {name: each.code for name, each in table.columns.items()}
+        looks.append(partial(handler.entity.reader, codes))
     if handler.column in table.columns:
         column = table.columns[handler.column]
         looks += [partial(check_status, connection, table, column, each) for each in handler.reachable]

@@ -2,6 +2,7 @@
 -- Locks    none.  Fence  none.
 -- Index    the catalogue's own.
 -- A type is given without its length where it serves to cast a key, since a cast to varchar(3) cuts silently.
+-- What an index merely includes is not part of the key. Partitions are no heirs: their keys are the whole table's.
 select c.oid::bigint, n.nspname, c.relname, c.relkind::text, c.relrowsecurity,
        pg_catalog.to_regclass('pg_catalog.pg_dist_partition') is not null as has_citus,
        has_table_privilege(c.oid, 'select') as may_select,
@@ -11,6 +12,11 @@ select c.oid::bigint, n.nspname, c.relname, c.relkind::text, c.relrowsecurity,
                    'type', format_type(a.atttypid, -1),
                    'full_type', format_type(a.atttypid, a.atttypmod),
                    'generated', a.attgenerated <> '',
+                   'code', (with recursive base (oid, domain_of) as (
+                                select y.oid, y.typbasetype from pg_type as y where y.oid = a.atttypid
+                                 union all
+                                select y.oid, y.typbasetype from base join pg_type as y on y.oid = base.domain_of)
+                            select base.oid::bigint from base where base.domain_of = 0),
                    'collation', (select quote_ident(s.nspname) || '.' || quote_ident(l.collname)
                                    from pg_collation as l join pg_namespace as s on s.oid = l.collnamespace
                                    join pg_type as y on y.oid = a.atttypid
@@ -24,7 +30,10 @@ select c.oid::bigint, n.nspname, c.relname, c.relkind::text, c.relrowsecurity,
           from pg_index as i
          cross join unnest(i.indkey) with ordinality as k (attnum, place)
           join pg_attribute as a on a.attrelid = c.oid and a.attnum = k.attnum
-         where i.indrelid = c.oid and i.indisprimary) as key,
+         where i.indrelid = c.oid and i.indisprimary and k.place <= i.indnkeyatts) as key,
+       (select array_agg(h.inhrelid::regclass::text order by h.inhrelid)
+          from pg_inherits as h
+         where h.inhparent = c.oid and c.relkind = 'r') as heirs,
        (select jsonb_agg(jsonb_build_object('name', k.conname,
                                             'expression', pg_get_expr(k.conbin, k.conrelid),
                                             'column', a.attname))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import uuid
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -217,8 +218,15 @@ def test_the_context_has_a_key_for_each_row(db: psycopg.Connection[Any], url: st
         seen.append(dict(ctx.keys))
         assert ctx.attempt == len(seen)
         assert list(ctx.keys) == [row.key for row in rows]
+        assert (
+            len(set(ctx.tokens.values()))
+            == len({uuid.UUID(ctx.tokens[row.key]) for row in rows})
+            == len(rows)
+        )
         with pytest.raises(PollerError, match=r"ctx\.keys\[row\.key\]"):
             _ = ctx.key
+        with pytest.raises(PollerError, match=r"ctx\.tokens\[row\.key\]"):
+            _ = ctx.token
         with pytest.raises(PollerError, match="a batch is moved by what its handler returns"):
             ctx.settle(None, "normal")
         return [Retry("1m") if len(seen) == 1 else None for _ in rows]

@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 import sqlalchemy
-from sqlalchemy.orm import Session
+from psycopg.adapt import Dumper, Loader
+from psycopg.rows import class_row, dict_row, namedtuple_row, scalar_row
+from psycopg.types.json import set_json_loads
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from poller import Context, PollerError, Row
 from poller.errors import SettleError
@@ -57,6 +61,78 @@ def with_orm(url: str, ctx: Context) -> None:
         session.commit()
 
 
+class Django:
+    """As much of Django's wrapper of a connection as is looked at: it opens one when it is asked to."""
+
+    connection: psycopg.Connection[Any] | None = None
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def ensure_connection(self) -> None:
+        self.connection = psycopg.connect(self._url, cursor_factory=Bound, row_factory=dict_row)
+
+
+class Bound(psycopg.ClientCursor[Any]):
+    """A cursor of the user's, that takes no names."""
+
+    def execute(self, query: Any, params: Any = None, **_: Any) -> Any:  # type: ignore[override]
+        assert not isinstance(params, dict)
+        return super().execute(query, params)
+
+
+def with_django(url: str, ctx: Context) -> None:
+    wrapper = Django(url)
+    ctx.settle(wrapper, "normal", note="done")
+    assert wrapper.connection is not None
+    with wrapper.connection as connection:
+        connection.execute(WRITE)
+
+
+def foreign(**options: Any) -> Write:
+    """Return what settles on a connection that its owner has set up for their own queries."""
+
+    def write(url: str, ctx: Context) -> None:
+        with psycopg.connect(url, **options) as connection:
+            set_json_loads(lambda text: text, connection)
+            connection.adapters.register_loader("text", Shouting)
+            connection.adapters.register_dumper(str, Whispering)
+            connection.adapters.register_dumper(int, Whispering)
+            ctx.settle(connection, "normal", note="done")
+            connection.cursor(row_factory=dict_row).execute(WRITE)
+
+    return write
+
+
+class Shouting(Loader):
+    """A loader of the user's."""
+
+    def load(self, data: Any) -> str:
+        return bytes(data).decode().upper()
+
+
+class Whispering(Dumper):
+    """A dumper of the user's."""
+
+    def dump(self, obj: Any) -> bytes:
+        return f"~{obj}~".encode()
+
+
+class Record:
+    """What a user has rows made into."""
+
+    def __init__(self, **columns: Any) -> None:
+        self.__dict__.update(columns)
+
+
+def with_orm_in_scope(url: str, ctx: Context) -> None:
+    session = scoped_session(sessionmaker(engine_of(url)))
+    session.execute(sqlalchemy.text(WRITE))
+    ctx.settle(session, "normal", note="done")
+    session.commit()
+    session.remove()
+
+
 def engine_of(url: str) -> sqlalchemy.Engine:
     """Return an engine as users make them."""
     return sqlalchemy.create_engine(
@@ -74,11 +150,28 @@ def task(db: psycopg.Connection[Any]) -> tuple[Any, ...] | None:
     return db.execute("select status, note from task").fetchone()
 
 
-@pytest.mark.parametrize("write", [with_psycopg, with_core, with_core_and_nothing_before, with_orm])
+@pytest.mark.parametrize(
+    "write",
+    [
+        with_psycopg,
+        with_core,
+        with_core_and_nothing_before,
+        with_orm,
+        with_orm_in_scope,
+        with_django,
+        foreign(row_factory=dict_row),
+        foreign(row_factory=namedtuple_row),
+        foreign(row_factory=class_row(Record)),
+        foreign(row_factory=scalar_row),
+        foreign(cursor_factory=psycopg.RawCursor),
+        foreign(cursor_factory=psycopg.ClientCursor),
+        foreign(cursor_factory=Bound, row_factory=dict_row),
+    ],
+)
 def test_g5_the_writes_and_the_move_commit_together(
     db: psycopg.Connection[Any], url: str, write: Write
 ) -> None:
-    """With psycopg and with SQLAlchemy; the row is moved once, and recorded as any move is."""
+    """With psycopg, SQLAlchemy and Django, whatever their owner has set up on them; it is recorded as any move is."""
 
     def step(_: Row, ctx: Context) -> None:
         write(url, ctx)
@@ -90,6 +183,134 @@ def test_g5_the_writes_and_the_move_commit_together(
     assert ledger(db) == [1]
     assert db.execute("select verdict, to_status from poller.history").fetchall() == [("moved", "normal")]
     assert db.execute("select count(*) from poller.claim").fetchone() == (0,)
+
+
+# --- connections that are awaited -----------------------------------------------------------------------
+
+
+async def with_psycopg_awaited(url: str, ctx: Context) -> None:
+    connect = psycopg.AsyncConnection.connect(
+        url, row_factory=dict_row, cursor_factory=psycopg.AsyncRawCursor
+    )
+    async with await connect as connection:
+        set_json_loads(lambda text: text, connection)
+        await connection.execute(WRITE)
+        await ctx.settle(connection, "normal", note="done")
+
+
+async def with_core_awaited(url: str, ctx: Context) -> None:
+    async with awaited_engine_of(url).begin() as connection:
+        await connection.exec_driver_sql(WRITE)
+        await ctx.settle(connection, "normal", note="done")
+
+
+async def with_core_awaited_and_nothing_before(url: str, ctx: Context) -> None:
+    async with awaited_engine_of(url).connect() as connection:
+        await ctx.settle(connection, "normal", note="done")
+        await connection.exec_driver_sql(WRITE)
+        await connection.commit()
+
+
+async def with_orm_awaited(url: str, ctx: Context) -> None:
+    async with AsyncSession(awaited_engine_of(url)) as session:
+        await ctx.settle(session, "normal", note="done")
+        await session.execute(sqlalchemy.text(WRITE))
+        await session.commit()
+
+
+async def with_orm_in_run_sync(url: str, ctx: Context) -> None:
+    async with AsyncSession(awaited_engine_of(url)) as session:
+        await session.execute(sqlalchemy.text(WRITE))
+        await session.run_sync(lambda inner: ctx.settle(inner, "normal", note="done"))
+        await session.commit()
+
+
+async def with_core_in_run_sync(url: str, ctx: Context) -> None:
+    async with awaited_engine_of(url).begin() as connection:
+        await connection.run_sync(lambda inner: ctx.settle(inner, "normal", note="done"))
+        await connection.exec_driver_sql(WRITE)
+
+
+def awaited_engine_of(url: str) -> AsyncEngine:
+    """Return a user's own async engine, on the test's database."""
+    return create_async_engine(
+        "postgresql+psycopg://",
+        async_creator=lambda: psycopg.AsyncConnection.connect(url),
+        poolclass=sqlalchemy.pool.NullPool,
+    )
+
+
+AWAITED = [
+    with_psycopg_awaited,
+    with_core_awaited,
+    with_core_awaited_and_nothing_before,
+    with_orm_awaited,
+    with_orm_in_run_sync,
+    with_core_in_run_sync,
+]
+
+
+@pytest.mark.parametrize("write", AWAITED)
+def test_g5_a_coroutine_settles_in_its_own_transaction(
+    db: psycopg.Connection[Any], url: str, write: Callable[[str, Context], Any]
+) -> None:
+    """`await ctx.settle(…)` on a connection that is awaited, or as ever in SQLAlchemy's `run_sync`."""
+
+    async def step(_: Row, ctx: Context) -> None:
+        await write(url, ctx)
+
+    [done] = run(url, moves("task", step))
+
+    assert (done.became, done.to, done.error) == ("moved", "normal", None)
+    assert task(db) == ("normal", "done")
+    assert ledger(db) == [1]
+
+
+def test_g5_what_a_coroutine_rolls_back_is_a_failed_attempt(db: psycopg.Connection[Any], url: str) -> None:
+    """Neither the write nor the move is there."""
+
+    async def step(_: Row, ctx: Context) -> None:
+        async with AsyncSession(awaited_engine_of(url)) as session:
+            await session.execute(sqlalchemy.text(WRITE))
+            await ctx.settle(session, "normal")
+
+    [done] = run(url, moves("task", step))
+
+    assert (done.became, done.error) == (
+        "retrying",
+        "RuntimeError: ctx.settle was called, but not committed",
+    )
+    assert (task(db), ledger(db)) == (("pending", None), [])
+
+
+@pytest.mark.filterwarnings("ignore:coroutine")
+def test_g5_what_is_not_awaited_is_a_failed_attempt(db: psycopg.Connection[Any], url: str) -> None:
+    """It would be a move without the writes that belong to it."""
+
+    async def step(_: Row, ctx: Context) -> None:
+        async with await psycopg.AsyncConnection.connect(url) as connection:
+            await connection.execute(WRITE)
+            ctx.settle(connection, "normal")
+
+    [done] = run(url, moves("task", step))
+
+    assert (done.became, done.error) == ("retrying", "RuntimeError: ctx.settle was called, but not awaited")
+    assert task(db) == ("pending", None)
+
+
+def test_g4_an_edit_meanwhile_is_told_to_who_awaits(db: psycopg.Connection[Any], url: str) -> None:
+    """So that the transaction is rolled back."""
+
+    async def step(_: Row, ctx: Context) -> None:
+        db.execute("update task set status = 'held'")
+        async with awaited_engine_of(url).begin() as connection:
+            await connection.exec_driver_sql(WRITE)
+            await ctx.settle(connection, "normal")
+
+    [done] = run(url, moves("task", step))
+
+    assert done.became == "superseded"
+    assert (task(db), ledger(db)) == (("held", None), [])
 
 
 def test_g5_what_is_rolled_back_is_a_failed_attempt(db: psycopg.Connection[Any], url: str) -> None:

@@ -9,6 +9,7 @@ import re
 import resource
 import signal
 import sys
+import threading
 import time
 from concurrent.futures import Executor as Futures
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -38,6 +39,7 @@ from poller import (
 from poller.binding import bind
 from poller.errors import ConfigurationError
 from poller.executor import Executor
+from poller.model import token_of
 from poller.registry import load
 from poller.testing import Engine
 from tests.engines import do_nothing
@@ -195,7 +197,7 @@ def answer(row: Row) -> Any:
             raise Fail("no")
         case 4:
             raise FussyError(1, 2)
-    return lambda: None
+    return threading.Lock()
 
 
 def test_every_answer_works_as_on_a_thread(url: str, db: psycopg.Connection[Any]) -> None:
@@ -225,7 +227,7 @@ def test_the_policy_sees_the_error_itself(url: str) -> None:
 def write_context(_: Row, ctx: Context) -> Transition:
     with pytest.raises(PollerError, match="of no use in another process"):
         ctx.settle(None, "normal")
-    return Transition("normal", note=f"{ctx.key} {ctx.attempt} {ctx.deadline.isoformat()}")
+    return Transition("normal", note=f"{ctx.key} {ctx.token} {ctx.attempt} {ctx.deadline.isoformat()}")
 
 
 def test_the_context_goes_along(url: str, db: psycopg.Connection[Any]) -> None:
@@ -233,7 +235,8 @@ def test_the_context_goes_along(url: str, db: psycopg.Connection[Any]) -> None:
     run(url, made(write_context))
     row = db.execute("select note from task where id = 1").fetchone()
     assert row is not None
-    key, attempt, deadline = row[0].split()
+    key, token, attempt, deadline = row[0].split()
+    assert token == token_of(key)
     assert key.startswith("public.task:pending:1:")
     assert attempt == "1"
     assert "T" in deadline

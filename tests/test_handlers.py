@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -255,6 +256,30 @@ def test_the_idempotency_key_is_one_for_all_attempts_and_new_for_a_new_visit(
         engine.run_due()
     first, again, another = keys
     assert first == again != another
+
+
+LONG = "a" * 2000
+
+
+def test_the_token_is_safe_wherever_the_key_is_not(url: str, db: psycopg.Connection[Any]) -> None:
+    """A UUID for each visit, whatever the row's own key holds: no cut makes two of them one."""
+    db.execute("create table note (name text primary key, status text default 'pending')")
+    db.execute("insert into note values (%s), (%s), (%s)", [f"{LONG}1", f"{LONG}2", "a: <b>\r\n@é"])
+    tokens: dict[str, list[str]] = {}
+
+    def work(note: Row, ctx: Context) -> None:
+        tokens.setdefault(note.name, []).append(ctx.token)
+        assert ctx.token == ctx.token
+        if ctx.attempt == 1:
+            raise ValueError
+
+    with Engine(url, handler("note", status="pending", to="normal", wait=wait_fixed(1))(work)) as engine:
+        engine.run_due()
+        engine.advance("2s")
+        engine.run_due()
+    assert all(first == again for first, again in tokens.values())
+    assert len({first for first, _ in tokens.values()}) == 3
+    assert {str(uuid.UUID(first)) for first, _ in tokens.values()} == {first for first, _ in tokens.values()}
 
 
 def test_statuses_may_be_members_of_an_enum(url: str) -> None:

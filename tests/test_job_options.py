@@ -55,7 +55,7 @@ def test_a_decorated_function_is_still_called_as_itself(kind: Callable[..., When
     """A unit test needs no engine; what it was named, says and takes stays in sight."""
 
     @kind()
-    def add(one: int, *, other: int = 2) -> int:
+    def add(one: int = 0, *, other: int = 2) -> int:
         """Add."""
         return one + other
 

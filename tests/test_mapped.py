@@ -8,8 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-from sqlalchemy import JSON, Enum, ForeignKey, Integer, TypeDecorator, inspect
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy import (
+    JSON,
+    Enum,
+    ForeignKey,
+    Integer,
+    NullPool,
+    TypeDecorator,
+    case,
+    create_engine,
+    exists,
+    inspect,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 from sqlalchemy.orm.exc import DetachedInstanceError
 
 from poller import Context, Transition, handler, purge
@@ -21,6 +33,7 @@ if TYPE_CHECKING:
 
     from poller import Handler
     from poller.testing import Done
+    from tests.harness import Project
 
 
 class Cents(TypeDecorator[Decimal]):
@@ -245,6 +258,176 @@ def test_ctx_settle_takes_the_classs_names_and_types(url: str, db: psycopg.Conne
     done = run(url, made(step))
     assert {(each.became, each.to) for each in done} == {("moved", "normal")}
     assert rows(db) == [("normal", 300)] * 3
+
+
+# --- changes that nothing would write -------------------------------------------------------------------
+
+
+def sets_credit(tenant: Tenant) -> None:
+    tenant.credit = Decimal(7)
+
+
+async def sets_credit_later(tenant: Tenant) -> None:
+    tenant.credit = Decimal(7)
+
+
+def sets_status(tenant: Tenant) -> None:
+    tenant.state = NORMAL
+
+
+@pytest.mark.parametrize(
+    ("step", "options", "name"),
+    [
+        (sets_credit, {}, "credit"),
+        (sets_status, {}, "state"),
+        (sets_credit_later, {}, "credit"),
+        (sets_credit, {"executor": "process"}, "credit"),
+    ],
+)
+def test_a_change_of_an_instance_that_nothing_would_write_is_a_failed_attempt(
+    url: str, db: psycopg.Connection[Any], step: Callable[..., Any], options: dict[str, Any], name: str
+) -> None:
+    """It says which, and what to do: on a thread, in a coroutine and in another process."""
+    done = run(url, made(step, attempts=1, **options))
+    assert {each.became for each in done} == {"parked"}
+    assert f"has set {name!r} of an instance that is in no session" in str(done[0].error)
+    assert f"return Transition(…, {name}=…), or make it transactional=True" in str(done[0].error)
+    assert rows(db) == [("pending", 150)] * 3
+
+
+def sets_the_second(tenants: list[Tenant]) -> None:
+    for tenant in tenants:
+        if tenant.id == 2:
+            tenant.credit = Decimal(7)
+
+
+@pytest.mark.parametrize("executor", ["thread", "process"])
+def test_a_change_in_a_batch_costs_its_own_row(url: str, db: psycopg.Connection[Any], executor: str) -> None:
+    """The others have moved, as if it were an exception in the answer."""
+    run(url, made(sets_the_second, batch=10, attempts=1, executor=executor))
+    assert [status for status, _ in rows(db)] == ["normal", "pending", "normal"]
+
+
+def answers_with_it(tenant: Tenant) -> Transition:
+    tenant.credit = Decimal(7)
+    return Transition(NORMAL, credit=tenant.credit)
+
+
+def answers_with_all(tenants: list[Tenant]) -> list[Transition]:
+    return [answers_with_it(tenant) for tenant in tenants]
+
+
+@pytest.mark.parametrize(
+    ("step", "options"),
+    [
+        (answers_with_it, {}),
+        (answers_with_it, {"executor": "process"}),
+        (answers_with_all, {"batch": 10}),
+        (answers_with_all, {"batch": 10, "executor": "process"}),
+    ],
+)
+def test_a_change_that_is_answered_too_is_not_lost(
+    url: str, db: psycopg.Connection[Any], step: Callable[..., Any], options: dict[str, Any]
+) -> None:
+    """Nor is one that a session of the handler's own has written."""
+    run(url, made(step, **options))
+    assert rows(db) == [("normal", 700)] * 3
+
+
+def test_a_change_that_the_handlers_own_session_has_written_is_not_lost(
+    url: str, db: psycopg.Connection[Any]
+) -> None:
+    """Nothing of it is left that could be."""
+    engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(url), poolclass=NullPool)
+
+    def step(tenant: Tenant, ctx: Context) -> None:
+        with Session(engine) as session:
+            session.add(tenant)
+            tenant.credit = Decimal(7)
+            if tenant.id == 1:
+                session.flush()
+                ctx.settle(session, NORMAL)
+            session.commit()
+
+    run(url, made(step))
+    assert rows(db) == [("normal", 700)] * 3
+
+
+# --- expressions ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "order"),
+    [
+        ({"where": Tenant.id > 1}, [2, 3]),
+        ({"where": Tenant.credit == Decimal("1.5")}, [1, 2, 3]),
+        ({"where": exists().where(Note.tenant_id == Tenant.id, Note.text == "ol%d")}, []),
+        ({"where": exists().where(Note.tenant_id == Tenant.id, Note.text.like("ol%"))}, [1, 2, 3]),
+        ({"where": text("tenant_status like 'p%'")}, [1, 2, 3]),
+        ({"where": Tenant.state.in_([PENDING]), "order_by": Tenant.id.desc()}, [3, 2, 1]),
+        ({"order_by": (Tenant.credit.asc().nulls_first(), "id desc")}, [3, 2, 1]),
+        ({"order_by": [case((Tenant.id == 2, 0), else_=1), Tenant.id]}, [2, 1, 3]),
+        ({"per_key": Tenant.credit, "column": Tenant.state}, [1, 2, 3]),
+        ({"per_key": (Tenant.credit, Tenant.state)}, [1, 2, 3]),
+    ],
+)
+def test_options_take_the_classs_own_expressions(url: str, options: dict[str, Any], order: list[int]) -> None:
+    """In the place of SQL and of names; values go through their types."""
+    seen: list[int] = []
+    run(url, made(lambda tenant: seen.append(tenant.id), **options))
+    assert seen == order
+
+
+def test_options_take_a_tables_own_expressions(url: str) -> None:
+    """Of a `Table`, without a class."""
+    table: Any = Tenant.__table__
+    seen: list[int] = []
+    step = handler(
+        table,
+        status="pending",
+        to="normal",
+        column=table.c.tenant_status,
+        where=table.c.id < 3,
+        order_by=table.c.id.desc(),
+    )(lambda row: seen.append(row.id))
+    run(url, step)
+    assert seen == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"where": Note.id == 1}, "where must be about tenants alone, got notes.id = :id_1"),
+        ({"where": True}, "where must be SQL, or an expression of SQLAlchemy's, got True"),
+        ({"where": Tenant.plan == object()}, "where cannot be written as SQL"),
+        ({"order_by": Note.id}, "order_by must be about tenants alone"),
+        ({"order_by": 3}, "order_by must be SQL"),
+        ({"order_by": ()}, "order_by is empty"),
+        ({"per_key": Note.id}, "per_key must name a column of tenants"),
+        ({"per_key": Tenant.id + 1}, "per_key must name a column of tenants"),
+        ({"due": 5}, "due must be the name of a column"),
+        ({"table": "tenants", "where": Tenant.id == 1}, "the table must be given as a SQLAlchemy Table"),
+    ],
+)
+def test_g10_an_expression_that_cannot_work_is_refused(options: dict[str, Any], says: str) -> None:
+    """In one line with the place, at the decoration."""
+    table = options.pop("table", Tenant)
+    with pytest.raises(ConfigurationError) as caught:
+        handler(table, **{"status": "pending", "to": "normal", "column": "state", **options})(tell_credit)
+    assert says in str(caught.value)
+    assert "test_mapped.py" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_check_advises_an_index_of_an_expressions_order(project: Project, url: str) -> None:
+    """Its text serves both the claim and the index."""
+    project.handlers("""
+        from tests.test_mapped import Tenant
+
+        @handler(Tenant, status="pending", to="normal", column="state", order_by=Tenant.credit.desc())
+        def step(tenant): ...
+    """)
+    assert "ON public.tenants (credit_cents DESC)" in project.run("check").stdout.replace('"', "")
 
 
 def tell_credit(tenant: Tenant) -> Transition:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta, timezone
@@ -11,6 +12,8 @@ import psycopg
 import pytest
 import sqlalchemy
 from psycopg.rows import dict_row
+from psycopg.types.json import set_json_loads
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from tenacity import stop_after_delay
 
@@ -98,6 +101,71 @@ def test_it_is_there_if_the_users_transaction_commits(url: str, db: psycopg.Conn
         connection.commit()
     assert value(db, "select array_agg(name) from poller.job") == ["kept"]
     assert value(db, "select count(*) from orders") == 0
+
+
+async def by_async_psycopg(url: str) -> None:
+    async with await psycopg.AsyncConnection.connect(url, row_factory=dict_row) as connection:
+        await schedule(connection, "greet", when="@every 5m", name="kept")
+
+
+async def by_async_core(url: str) -> None:
+    async with async_engine(url).begin() as connection:
+        await schedule(connection, "greet", when="@every 5m", name="kept")
+
+
+async def by_async_session(url: str) -> None:
+    async with AsyncSession(async_engine(url)) as session:
+        await schedule(session, greet, when="@every 5m", name="kept")
+        await session.commit()
+        await schedule(session, greet, when="@every 5m", name="lost")
+
+
+async def by_run_sync(url: str) -> None:
+    async with AsyncSession(async_engine(url)) as session:
+        await session.run_sync(lambda inner: schedule(inner, greet, when="@every 5m", name="kept"))
+        await session.commit()
+
+
+def async_engine(url: str) -> AsyncEngine:
+    """Return a user's own async engine, on the test's database."""
+    return create_async_engine(
+        "postgresql+psycopg://",
+        async_creator=lambda: psycopg.AsyncConnection.connect(url),
+        poolclass=sqlalchemy.pool.NullPool,
+    )
+
+
+@pytest.mark.parametrize("make", [by_async_psycopg, by_async_core, by_async_session, by_run_sync])
+def test_a_coroutine_makes_a_schedule_in_its_own_transaction(
+    url: str, declared: psycopg.Connection[Any], make: Callable[[str], Any]
+) -> None:
+    """`await schedule(…)` on a connection that is awaited, or as ever in SQLAlchemy's `run_sync`."""
+    asyncio.run(make(url))
+    assert value(declared, "select array_agg(name) from poller.job where not declared") == ["kept"]
+
+
+@pytest.mark.parametrize(
+    "options", [{"cursor_factory": psycopg.RawCursor}, {"cursor_factory": psycopg.ClientCursor}]
+)
+def test_what_its_owner_has_set_up_on_a_connection_is_of_no_account(
+    url: str, declared: psycopg.Connection[Any], options: dict[str, Any]
+) -> None:
+    """Neither the factories nor the adapters: they are for the owner's own queries."""
+    with psycopg.connect(url, **options) as connection:
+        set_json_loads(lambda text: text, connection)
+        schedule(connection, "greet", when="@every 5m", name="kept", args={"name": "you"})
+    assert value(declared, "select args from poller.job where name = 'kept'") == {"name": "you"}
+
+
+def test_an_error_is_told_to_who_awaits(url: str, declared: psycopg.Connection[Any]) -> None:
+    """As to whoever calls."""
+
+    async def make() -> None:
+        async with await psycopg.AsyncConnection.connect(url) as connection:
+            await schedule(connection, "gret", when="@every 5m", name="kept")
+
+    with pytest.raises(ConfigurationError, match="did you mean 'greet'"):
+        asyncio.run(make())
 
 
 def test_it_is_undone_with_its_savepoint(url: str, db: psycopg.Connection[Any]) -> None:

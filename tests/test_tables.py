@@ -370,6 +370,34 @@ def test_a_status_may_be_of_any_type(
 # --- partitions, generated columns, identity ----------------------------------------------------------
 
 
+def test_what_a_primary_key_only_includes_is_not_part_of_it(db: psycopg.Connection[Any], url: str) -> None:
+    """The key is what is unique: another column of its index may be null, or changed by the handler."""
+    db.execute(
+        "create table task (id int, note text, status text default 'pending', primary key (id) include (note))"
+    )
+    db.execute("insert into task values (1, null), (2, 'x')")
+    keys: list[Any] = []
+
+    def work(task: Row) -> Transition:
+        keys.append(task.key)
+        return Transition("normal", note="new")
+
+    done = run(url, moves("task", work))
+
+    assert sorted(keys) == [1, 2]
+    assert sorted((each.key, each.became) for each in done) == [("1", "moved"), ("2", "moved")]
+
+
+def test_a_table_that_inherits_is_handled_alone(db: psycopg.Connection[Any], url: str) -> None:
+    """Only its parent holds rows of two tables; the heir has a key of its own."""
+    db.execute("create table parent (id int primary key, status text default 'pending')")
+    db.execute("create table task (primary key (id)) inherits (parent)")
+    db.execute("insert into parent values (1); insert into task values (1)")
+
+    assert [done.became for done in run(url, moves("task"))] == ["moved"]
+    assert db.execute("select status from only parent").fetchall() == [("pending",)]
+
+
 def test_a_partitioned_table_is_one_table(db: psycopg.Connection[Any], url: str) -> None:
     """Its rows, keyed by id and time, are found in every partition and in those added later."""
     db.execute("""

@@ -38,6 +38,13 @@ def refusal(url: str, *handlers: Handler) -> str:
         ("create table tusk (id int primary key, status text)", "there is no table task"),
         ("create schema s create table task (id int primary key)", "this database has s.task"),
         ('create table "Task" (id int primary key, status text)', "this database has public.Task"),
+        (
+            (
+                "create table task (id int primary key, status text);"
+                "create table heir (primary key (id)) inherits (task)"
+            ),
+            "table task is inherited by heir, whose rows may have the same keys",
+        ),
         ("create table task (id int primary key, state text)", "has no column 'status'"),
         ('create table task (id int primary key, "Status" text)', "it has id, Status"),
         ("create table task (id int primary key, status int)", "cannot hold the status 'pending'"),
@@ -185,3 +192,27 @@ def test_all_faults_of_all_handlers_can_be_told_at_once(db: psycopg.Connection[A
 
     table = tables.describe(db, wrong.table)
     assert len(list(tables.faults(db, wrong, table))) == 4
+
+
+def test_one_status_in_two_columns_is_refused_with_the_reason(db: psycopg.Connection[Any], url: str) -> None:
+    """Handlers are told apart by their table and status: no handler can be left out, so another value is needed."""
+    db.execute("create table task (id int primary key, status text, mail_status text)")
+
+    said = refusal_of_two(url, moves("task"), moves("task", column="mail_status"))
+    assert "two handlers for " in said
+    assert (
+        "so status and mail_status need different values: have one of them say 'mail_status_pending'" in said
+    )
+    assert [
+        done.became for done in run(url, moves("task"), moves("task", column="mail_status", status="sent"))
+    ] == []
+
+
+def refusal_of_two(url: str, *handlers: Handler) -> str:
+    """Return the one line with which the handlers are refused, naming both places."""
+    with pytest.raises(PollerError) as caught, Engine(url, *handlers):
+        pass
+    text = str(caught.value)
+    assert "\n" not in text
+    assert len(re.findall(r"engines\.py:\d+ \(do_nothing\)", text)) == 2
+    return text

@@ -1,0 +1,196 @@
+"""Poller's own statements on a user's connection, in whose transaction they take part.
+
+Any connection that is psycopg 3 beneath will do: its own, SQLAlchemy's, Django's, those that are awaited among
+them. What its owner has set up on it for their own queries decides nothing: neither its factories of cursors and
+rows nor its adapters. A `Script` has the statements, and is written once: what differs is who waits for them.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
+
+import psycopg
+from psycopg import postgres
+from psycopg.adapt import AdaptersMap
+from psycopg.rows import tuple_row
+from psycopg.types.array import register_all_arrays
+from psycopg.types.json import set_json_dumps, set_json_loads
+
+from poller.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Generator
+
+    from psycopg import sql
+
+T = TypeVar("T")
+Script: TypeAlias = "Generator[tuple[sql.Composed, Any], Any, T]"  # statements out, their first rows in
+
+_NEEDS = "a connection of psycopg 3, or SQLAlchemy's or Django's on it"
+
+
+def follow(connection: Any, script: Script[T], what: str) -> T | Awaitable[T]:
+    """Execute a script's statements on a user's connection; return what it returns.
+
+    Args:
+        connection: of psycopg, SQLAlchemy (a session, too) or Django. Of one that is awaited the result is, too.
+        script: yields statements with their parameters, is sent the first row of each, or thrown what it raises.
+        what: who needs the connection, for the error.
+
+    Raises:
+        ConfigurationError: it is no such connection.
+        psycopg.Error: what the script does not catch.
+    """
+    if _is_awaited(connection):
+        return _follow_awaited(connection, script, what)
+    driver = _beneath(connection, what)
+    if isinstance(driver, psycopg.AsyncConnection):  # in SQLAlchemy's `run_sync`
+        return cast("T", _await_from_greenlet(_drive_awaited(driver, script)))
+    return _drive(driver, script)
+
+
+# --- executing ------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def _adapters() -> AdaptersMap:
+    """Return psycopg's own adapters, whatever a program has made of its global ones."""
+    plain = AdaptersMap(types=postgres.types)
+    postgres.register_default_adapters(plain)
+    register_all_arrays(plain)
+    set_json_loads(json.loads, plain)
+    set_json_dumps(json.dumps, plain)
+    return plain
+
+
+class _Cursor(psycopg.Cursor[tuple[Any, ...]]):
+    @property
+    def adapters(self) -> AdaptersMap:
+        return _adapters()
+
+
+class _AwaitedCursor(psycopg.AsyncCursor[tuple[Any, ...]]):
+    @property
+    def adapters(self) -> AdaptersMap:
+        return _adapters()
+
+
+def _drive(driver: psycopg.Connection[Any], script: Script[T]) -> T:
+    with _Cursor(driver, row_factory=tuple_row) as cursor:
+        try:
+            asked = next(script)
+            while True:
+                try:
+                    row = cursor.execute(*asked).fetchone()
+                except psycopg.Error as error:
+                    asked = script.throw(error)
+                else:
+                    asked = script.send(row)
+        except StopIteration as end:
+            return cast("T", end.value)
+
+
+async def _drive_awaited(driver: psycopg.AsyncConnection[Any], script: Script[T]) -> T:
+    async with _AwaitedCursor(driver, row_factory=tuple_row) as cursor:
+        try:
+            asked = next(script)
+            while True:
+                try:
+                    row = await (await cursor.execute(*asked)).fetchone()
+                except psycopg.Error as error:
+                    asked = script.throw(error)
+                else:
+                    asked = script.send(row)
+        except StopIteration as end:
+            return cast("T", end.value)
+
+
+async def _follow_awaited(connection: Any, script: Script[T], what: str) -> T:
+    return await _drive_awaited(await _beneath_awaited(connection, what), script)
+
+
+def _await_from_greenlet(awaitable: Awaitable[Any]) -> Any:
+    from sqlalchemy.util import concurrency  # noqa: PLC0415 - its owner has imported it
+
+    # Its name was another before SQLAlchemy 2.1.
+    wait: Any = getattr(concurrency, "await_", None) or concurrency.await_only
+    return wait(awaitable)
+
+
+# --- whose connection it is -----------------------------------------------------------------------------
+
+
+def _is_awaited(connection: Any) -> bool:
+    """Tell whether what is done on a connection is awaited."""
+    if isinstance(connection, psycopg.AsyncConnection):
+        return True
+    if "sqlalchemy.ext.asyncio" not in sys.modules:
+        return False
+    from sqlalchemy.ext import asyncio  # noqa: PLC0415 - slow to import, and its owner has
+
+    return isinstance(
+        connection, asyncio.AsyncConnection | asyncio.AsyncSession | asyncio.async_scoped_session
+    )
+
+
+async def _beneath_awaited(connection: Any, what: str) -> psycopg.AsyncConnection[Any]:
+    """Return the psycopg connection beneath one that is awaited.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    if isinstance(connection, psycopg.AsyncConnection):
+        return connection
+    got = type(connection).__name__
+    from sqlalchemy.ext.asyncio import AsyncConnection  # noqa: PLC0415 - as above
+
+    if not isinstance(connection, AsyncConnection):
+        connection = await connection.connection()
+    if not connection.in_transaction():
+        await connection.begin()  # else its commit would not know of what is done beneath it
+    driver = (await connection.get_raw_connection()).driver_connection
+    if isinstance(driver, psycopg.AsyncConnection):
+        return driver
+    got = f"{got} on {connection.dialect.name}+{connection.dialect.driver}"
+    raise _unfit(got, what)
+
+
+def _beneath(connection: Any, what: str) -> psycopg.Connection[Any] | psycopg.AsyncConnection[Any]:
+    """Return the psycopg connection beneath a user's connection or session.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    got = type(connection).__name__
+    if callable(getattr(connection, "ensure_connection", None)):  # Django's
+        connection.ensure_connection()
+        connection = connection.connection
+        got = f"{got} on {type(connection).__module__}"
+    elif "sqlalchemy" in sys.modules:  # who has a connection of its own has imported it
+        connection, on = _beneath_sqlalchemy(connection)
+        got += on
+    if isinstance(connection, psycopg.Connection | psycopg.AsyncConnection):
+        return connection
+    raise _unfit(got, what)
+
+
+def _beneath_sqlalchemy(connection: Any) -> tuple[Any, str]:
+    """Return what is beneath a connection or session of SQLAlchemy's, and its driver in words; else the same."""
+    from sqlalchemy import Connection  # noqa: PLC0415 - slow to import, and seldom needed
+    from sqlalchemy.orm import Session, scoped_session  # noqa: PLC0415 - as above
+
+    if isinstance(connection, Session | scoped_session):
+        connection = connection.connection()
+    if not isinstance(connection, Connection):
+        return connection, ""
+    if not connection.in_transaction():
+        connection.begin()  # else its commit would not know of what is done beneath it
+    dialect = connection.dialect
+    return connection.connection.driver_connection, f" on {dialect.name}+{dialect.driver}"
+
+
+def _unfit(got: str, what: str) -> ConfigurationError:
+    return ConfigurationError(f"{what} needs {_NEEDS}; got {got}")
