@@ -51,7 +51,7 @@ bench-peers: $(USED) ## Measure beside other job systems, as far as they can be 
 controls: $(DEVELOPED) ## Take each guard away in a copy, and see that the tests notice
 	$(BIN)/python -m tests.faults.controls
 
-chaos: $(DEVELOPED) ## Ten minutes of kills, stops and cuts under load; then an audit
+chaos: $(DEVELOPED) ## Ten minutes of kills, cuts, locks, edits and DDL under load; then an audit
 	$(BIN)/python -m tests.chaos
 
 coverage: $(DEVELOPED) ## Run the tests, and show what they leave out

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from benchmarks import cost, crowd, drain, growth, idle, latency, lines, progress, report, waiting
+from benchmarks import backlog, cost, crowd, drain, growth, idle, latency, lines, progress, report, waiting
 from tests.servers import cluster
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "waiting": waiting.MEASUREMENT,
     "growth": growth.MEASUREMENT,
     "cost": cost.MEASUREMENT,
+    "backlog": backlog.MEASUREMENT,
     "crowd": crowd.MEASUREMENT,
 }
 

@@ -1,18 +1,24 @@
-"""`make chaos`, or `python -m tests.chaos --minutes 10`: the soak, its audit and its figures."""
+"""`make chaos`, or `python -m tests.chaos --minutes 10`: the soak, its audit and its figures.
+
+`--only KIND…` has only faults of these kinds come; their names are those of the table of recovery.
+"""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import shutil
 import signal
 import sys
 import tempfile
 import time
 from collections import Counter
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from statistics import quantiles
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from rich.console import Console
@@ -21,16 +27,21 @@ from rich.table import Table
 
 from poller import schema
 from tests.chaos import load
-from tests.chaos.audit import audit
-from tests.chaos.faults import LEASE, Chaos
+from tests.chaos.audit import FIGURES, audit
+from tests.chaos.faults import KINDS, LEASE, Chaos
+from tests.chaos.watch import Watch
 from tests.faults.proxy import Proxy
 from tests.harness import Project
 from tests.servers import cluster
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.chaos.audit import Findings
 
-BETWEEN = 0.7  # seconds between two faults, about
+    Connect = Callable[[], psycopg.Connection[Any]]
+
+BETWEEN = 0.55  # seconds between two faults, about
 QUIET = 120.0  # seconds that all may take to end, once there are no more faults
 # How soon each kind must have healed, at the 99th percentile: seconds.
 TARGETS = {
@@ -46,18 +57,26 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0, help="how long there are faults (10)")
     parser.add_argument("--rows", type=int, default=220_000, help="how many rows are fed meanwhile (220000)")
+    parser.add_argument(
+        "--only", nargs="+", choices=KINDS, default=tuple(KINDS), metavar="KIND", help="of faults"
+    )
+    parser.add_argument("--seed", type=int, default=7, help="of the order in which they come (7)")
+    parser.add_argument("--keep", type=Path, help="copy logs and ledgers here")
     parser.add_argument("--json", type=Path, help="also write it here")
     parser.add_argument("--svg", type=Path, help="and a picture of it here")
     options = parser.parse_args()
     with (
         tempfile.TemporaryDirectory() as folder,
         cluster() as server,
-        Proxy(server.url) as wire,
-        Project(Path(folder), server.url) as project,
+        Proxy(load.as_role(server.url)) as wire,
+        Project(Path(folder), load.as_role(server.url)) as project,
     ):
-        chaos = Chaos(server, project, wire)
-        struck, findings = soak(chaos, project, options.minutes * 60, options.rows)
+        chaos = Chaos(server, project, wire, options.only, options.seed)
+        struck, findings = soak(chaos, server.url, options.minutes * 60, options.rows)
+        if options.keep:
+            shutil.copytree(folder, options.keep, dirs_exist_ok=True)
     console = Console(record=True)
+    console.print(f"{struck.total()} faults")
     console.print(_of_findings(findings))
     console.print(_of_recovery(chaos))
     if options.svg:
@@ -68,13 +87,43 @@ def main() -> int:
     return int(not findings.promises_hold)
 
 
-def soak(chaos: Chaos, project: Project, seconds: float, rows: int) -> tuple[Counter[str], Findings]:
-    """Feed and strike for so many seconds, wait until all is quiet, and audit."""
-    schema.migrate(project.url)
-    with psycopg.connect(project.url, autocommit=True) as db:
-        db.execute(load.SCHEMA)
-    project.handlers(load.HANDLERS)
+def soak(chaos: Chaos, url: str, seconds: float, rows: int) -> tuple[Counter[str], Findings]:
+    """Feed and strike for so many seconds, wait until all is quiet, and audit.
+
+    Args:
+        chaos: what strikes, and whom.
+        url: the server, for one who may do anything.
+        seconds: that there are faults.
+        rows: fed meanwhile.
+
+    Returns:
+        how often each kind of fault struck, and what was found.
+    """
+    connect = partial(psycopg.connect, url, autocommit=True, connect_timeout=5)
+    with connect() as db:
+        load.make_role(db)
+        schema.migrate(chaos.project.url)
+        load.make_tables(db)
+    chaos.project.handlers(load.handlers())
     chaos.start()
+    with Watch(connect) as watch:
+        struck = _strike(chaos, connect, seconds, rows)
+        chaos.wait()
+        chaos.start()
+        _wait_until_quiet(connect)
+    statuses = chaos.stop()
+    with connect() as db:
+        findings = audit(db, chaos.project.folder, chaos.struck_pids)
+    for promise, broken in watch.breaches.items():
+        findings.find("breaches", [f"{each} {promise}" for each in broken])
+    findings.find("not_undone", chaos.trouble)
+    # One may just have begun.
+    findings.find("not_stopped", [f"with {each}" for each in statuses if each not in (0, -signal.SIGTERM)])
+    findings.looks, findings.oldest = watch.looks, max(watch.oldest.values(), default=0.0)
+    return struck, findings
+
+
+def _strike(chaos: Chaos, connect: Connect, seconds: float, rows: int) -> Counter[str]:
     struck: Counter[str] = Counter()
     fed = 0
     began = time.monotonic()
@@ -82,52 +131,52 @@ def soak(chaos: Chaos, project: Project, seconds: float, rows: int) -> tuple[Cou
     with Progress(console=Console(stderr=True)) as progress:
         task = progress.add_task("striking", total=seconds)
         while (passed := time.monotonic() - began) < seconds:
-            fed += _feed(project, int(rows * passed / seconds) - fed)
+            fed += _feed(connect, int(rows * passed / seconds) - fed)
             if time.monotonic() >= strike_at:
                 struck[chaos.strike()] += 1
-                strike_at = time.monotonic() + BETWEEN
+                strike_at = max(strike_at + BETWEEN, time.monotonic() + BETWEEN / 4)
             progress.update(task, completed=passed)
             time.sleep(0.05)
         progress.update(task, description="waiting until all is quiet")
-        chaos.wait()
-        chaos.start()
-        _wait_until_quiet(project)
-    statuses = chaos.stop()
-    assert set(statuses) <= {0, -signal.SIGTERM}, (
-        f"a supervisor ended with {statuses}"
-    )  # one may just have begun
-    with psycopg.connect(project.url, autocommit=True) as db:
-        return struck, audit(db, sorted(project.folder.glob("ledger-*")))
+    return struck
 
 
-def _feed(project: Project, rows: int) -> int:
-    """Add rows, if they are worth it and the server is there; return how many."""
+def _feed(connect: Connect, rows: int) -> int:
+    """Add rows, if they are worth it; a table that is not there just now gets none. Return how many."""
     if rows < load.OWNERS:
         return 0
-    try:
-        with psycopg.connect(project.url, autocommit=True) as db, db.transaction():
-            load.feed(db, rows)
-    except psycopg.Error:
-        return 0
-    return rows
+    with contextlib.suppress(psycopg.Error), connect() as db:
+        db.execute(
+            "set lock_timeout = '200ms'; set application_name = 'feed'; set synchronous_commit = local"
+        )
+        return load.feed(db, rows)
+    return 0
 
 
-def _wait_until_quiet(project: Project) -> None:
-    """Wait until no row is pending and none is held; the audit tells if that never comes."""
-    pending = " or ".join(f"exists (select from {table} where status = 'pending')" for table in load.TABLES)
+def _wait_until_quiet(connect: Connect) -> None:
+    """Wait until no row is due or waits, and none is held for long; the audit tells if that never comes."""
+    parked = "select a.key from poller.attempt as a, poller.handler as h where h.id = a.handler_id and state = 'parked'"
+    pending = " or ".join(
+        f"exists (select from {table} where status in ('pending', 'working')"
+        f" and id::text not in ({parked} and h.table_name like '%{table}'))"
+        for table in load.TABLES
+    )
     until = time.monotonic() + QUIET
     while time.monotonic() < until:
-        with psycopg.connect(project.url, autocommit=True) as db:
-            if db.execute(f"select {pending}").fetchone() == (False,):
+        with contextlib.suppress(psycopg.Error), connect() as db:
+            held = "exists (select from poller.claim where claimed_at < now() - interval '3 seconds')"
+            if db.execute(f"select {pending} or {held}".encode()).fetchone() == (False,):
                 return
-        time.sleep(0.1)
+        time.sleep(0.2)
 
 
 def _of_findings(findings: Findings) -> Table:
-    table = Table(title="audit", show_header=False)
+    table = Table("", "", "such as", title="audit")
     for name, value in asdict(findings).items():
         if name != "faults":
-            table.add_row(name.replace("_", " "), f"{value:,}")
+            style = "" if name in FIGURES else "bold red" if value else "green"
+            examples = "; ".join(findings.faults.get(name, [])[:3])
+            table.add_row(name.replace("_", " "), f"{value:,.0f}", examples, style=style)
     return table
 
 

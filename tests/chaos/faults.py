@@ -1,4 +1,4 @@
-"""What is done to the fleet, and how long it takes to heal."""
+"""What is done to the fleet, by people and by misfortune, and how long it takes to heal."""
 
 from __future__ import annotations
 
@@ -6,92 +6,117 @@ import contextlib
 import os
 import random
 import signal
+import subprocess
 import threading
 import time
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+from psycopg import sql
 
 from poller.sweeper import PATIENCE
+from tests.chaos import people
 from tests.harness import workers_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
+    from tests.chaos.people import Deed
     from tests.faults.proxy import Proxy
     from tests.harness import Process, Project
     from tests.servers import Cluster
 
 LEASE = 5.0  # seconds
-UNHEALED = 30.0  # seconds after which a fault counts as not healed
-RARE = 30.0  # faults, one of which is a restart of Postgres, on average
+UNHEALED = 45.0  # seconds after which a fault counts as not healed
+SILENCE = 1.5  # seconds
+# How often each kind of misfortune comes, relative to the others; each kind of deed comes once.
+MISFORTUNES = {
+    "kill a worker": 3,
+    "stop a worker": 2,
+    "kill a supervisor": 2,
+    "end a session": 3,
+    "cut": 2,
+    "silence": 1,
+    "restart Postgres": 1,
+}
+KINDS = MISFORTUNES | dict.fromkeys(people.KINDS, 1)
 
 
 class Chaos:
     """Three supervisors, one of them behind a wire, and the faults that befall them.
 
+    Args:
+        server: what they work on.
+        project: the handlers, and the URL of the role that the fleet works as.
+        wire: to the same server, as the same role.
+        kinds: of faults, those that may come.
+        seed: of the order in which they come.
+
     Attributes:
         recovery: for each kind of fault, the seconds that each one took to heal.
+        struck_pids: the workers' processes that were stopped for a while, ever.
+        trouble: what could not be undone.
     """
 
-    def __init__(self, server: Cluster, project: Project, wire: Proxy) -> None:
+    def __init__(
+        self,
+        server: Cluster,
+        project: Project,
+        wire: Proxy,
+        kinds: Collection[str] = tuple(KINDS),
+        seed: int = 7,
+    ) -> None:
         self._server = server
-        self._project = project
+        self.project = project
         self._wire = wire
         self._fleets: list[Process | None] = [None, None, None]
-        self._random = random.Random(7)
+        self._random = random.Random(seed)
+        self._kinds = {kind: weight for kind, weight in KINDS.items() if kind in kinds}
         self.recovery: dict[str, list[float]] = defaultdict(list)
         self._watching: list[threading.Thread] = []
         self._restarted_at = float("-inf")
         self._stopped: set[int] = set()
+        self.struck_pids: set[int] = set()
+        self.trouble: list[str] = []
 
     def start(self) -> None:
         """Start the supervisors that do not run."""
         for at, fleet in enumerate(self._fleets):
             if fleet is None or fleet.popen.poll() is not None:
-                url = self._wire.url if at == 2 else self._project.url
-                self._fleets[at] = self._project.start(
+                url = self._wire.url if at == 2 else self.project.url
+                self._fleets[at] = self.project.start(
                     "run", "--workers", "2", "--lease", f"{LEASE:.0f}s", POLLER_DATABASE_URL=url
                 )
 
     def strike(self) -> str:
         """Do one thing at random; return its kind."""
         self.start()
-        kinds = [
-            "kill a worker",
-            "kill a worker",
-            "stop a worker",
-            "kill a supervisor",
-            "end a session",
-            "cut",
-        ]
-        kind = self._random.choice(kinds)
-        if self._random.random() < 1 / RARE:
-            kind = "restart Postgres"
+        kind = self._random.choices(list(self._kinds), list(self._kinds.values()))[0]
         strikes: dict[str, Callable[[str], None]] = {
             "kill a worker": self._kill_worker,
             "stop a worker": self._stop_worker,
             "kill a supervisor": self._kill_supervisor,
             "end a session": self._end_session,
             "cut": self._cut,
+            "silence": self._silence,
             "restart Postgres": self._restart,
         }
         with contextlib.suppress(psycopg.Error, ProcessLookupError):
-            strikes[kind](kind)
+            strikes.get(kind, self._have_done)(kind)
         return kind
 
     def wait(self) -> None:
         """Wait until all that is watched is healed, or never will be."""
         for thread in self._watching:
-            thread.join(UNHEALED + 5)
+            thread.join(UNHEALED + 40)
 
     def stop(self) -> list[int]:
-        """Stop the supervisors in order; return their exit statuses."""
+        """Stop the supervisors in order; return their exit statuses, SIGKILL's for one that does not end."""
         running = [each for each in self._fleets if each is not None and each.popen.poll() is None]
         for fleet in running:
             fleet.signal(signal.SIGTERM)
-        return [fleet.wait(60) for fleet in running]
+        return [_ended(fleet) for fleet in running]
 
     # --- one by one ---
 
@@ -127,6 +152,7 @@ class Chaos:
             _, pid, leases = self._victim(db)
         os.kill(pid, signal.SIGSTOP)
         self._stopped.add(pid)
+        self.struck_pids.add(pid)
 
         def is_healed(db: psycopg.Connection[Any]) -> bool:
             question = "select from poller.claim where lease = any(%s::uuid[])"
@@ -145,7 +171,7 @@ class Chaos:
     def _end_session(self, kind: str) -> None:
         with self._connect() as db:
             db.execute(
-                "select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'poller %'"
+                "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'fleet'"
                 " order by random() limit 1"
             )
         self._watch(kind, self._moves_on())
@@ -154,16 +180,45 @@ class Chaos:
         self._wire.cut()
         self._watch(kind, self._moves_on())
 
+    def _silence(self, kind: str) -> None:
+        self._wire.forwards = False
+        threading.Event().wait(SILENCE)
+        self._wire.forwards = True
+        self._cut(kind)  # what was swallowed will never come
+
+    def _have_done(self, kind: str) -> None:
+        """Have people do something; it takes seconds, and other faults come meanwhile."""
+        deed = people.deed(kind, self._random)
+        thread = threading.Thread(target=self._carry_out, args=(kind, deed))
+        thread.start()
+        self._watching.append(thread)
+
+    def _carry_out(self, kind: str, deed: Deed) -> None:
+        try:
+            if people.carry_out(deed, self._connect):
+                self._watch(kind, self._moves_on(deed.table))
+        except psycopg.Error:
+            pass  # there was no server to ask the time
+        except TimeoutError as error:
+            self.trouble.append(f"{kind}: {error}")
+
     def _restart(self, kind: str) -> None:
         self._server.restart("immediate")
         self._restarted_at = time.monotonic()
         self._watch(kind, self._moves_on())
 
-    def _moves_on(self) -> Callable[[psycopg.Connection[Any]], bool]:
+    def _moves_on(self, table: str = "") -> Callable[[psycopg.Connection[Any]], bool]:
+        """Return what tells whether the fleet has moved a row since now, of a table or any; or has nothing to move."""
         with self._connect() as db:
             now = db.execute("select clock_timestamp()").fetchone()
-        recorded = "select from poller.history where at > %s and verdict = 'moved' limit 1"
-        return lambda db: db.execute(recorded, now).rowcount > 0
+        assert now is not None
+        moved = "select from change where at > %s and (tbl = %s or %s = '') and app like 'poller %%' limit 1"
+        due = sql.SQL("select from {} where status = 'pending' limit 1").format(
+            sql.Identifier(table or "leased")
+        )
+        return lambda db: (
+            db.execute(moved, [now[0], table, table]).rowcount > 0 or db.execute(due).rowcount == 0
+        )
 
     # --- healing ---
 
@@ -174,7 +229,7 @@ class Chaos:
             while time.monotonic() - began < UNHEALED:
                 with contextlib.suppress(psycopg.Error), self._connect() as db:
                     while not is_healed(db) and time.monotonic() - began < UNHEALED:
-                        time.sleep(0.02)
+                        time.sleep(0.05)
                     break
                 time.sleep(0.05)
             # A lapsed lease is believed once workers have had time to come back after a restart.
@@ -186,7 +241,16 @@ class Chaos:
         self._watching.append(thread)
 
     def _connect(self) -> psycopg.Connection[Any]:
-        return psycopg.connect(self._project.url, autocommit=True)
+        """Connect as who may do anything."""
+        return psycopg.connect(self._server.url, autocommit=True, connect_timeout=5, application_name="chaos")
+
+
+def _ended(fleet: Process) -> int:
+    try:
+        return fleet.wait(60)
+    except subprocess.TimeoutExpired:
+        fleet.signal(signal.SIGKILL)
+        return fleet.wait()
 
 
 def _holds(db: psycopg.Connection[Any], worker: int) -> bool:

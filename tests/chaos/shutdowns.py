@@ -1,7 +1,8 @@
 """`python -m tests.chaos.shutdowns --times 200`: a fleet under load is told to stop at moments drawn at random.
 
 Some with the network gone silent, some asked twice. Each time it must end within the grace time and two seconds,
-leave no process and no traceback, and, where the database could be reached, no row leased.
+leave no process and no traceback, and, where the database could be reached, no row leased. Where it was asked once, no
+handler is interrupted: all end within the grace time.
 """
 
 from __future__ import annotations
@@ -33,6 +34,16 @@ if TYPE_CHECKING:
 
 GRACE = 1.0  # seconds
 MARGIN = 2.0
+LEASED = "select from poller.claim as c, poller.worker as w where w.id = c.worker_id and w.pid = any(%s)"
+
+
+def prepare(project: Project, url: str) -> None:
+    """Make what the fleet works on; `url` is that of one who may do anything."""
+    schema.migrate(url)
+    with psycopg.connect(url, autocommit=True) as db:
+        load.make_role(db)
+        load.make_tables(db)
+    project.handlers(load.handlers())
 
 
 def stop_once(project: Project, db: psycopg.Connection[Any], wire: Proxy, draw: random.Random) -> list[str]:
@@ -40,9 +51,8 @@ def stop_once(project: Project, db: psycopg.Connection[Any], wire: Proxy, draw: 
     wire.forwards = True
     load.feed(db, 5000)
     fleet = project.start("run", "--workers", "2", "--grace", f"{GRACE:g}s")
-    fleet.wait_for_log(
-        "handlers:"
-    )  # before that, Python may still be importing, and tells of a Ctrl-C in its own way
+    # Before that, Python may still be importing, and tells of a Ctrl-C in its own way.
+    fleet.wait_for_log("handlers:")
     time.sleep(draw.uniform(0.0, 2.2))
     pids = [fleet.pid, *children(fleet.pid)]
     silent = draw.random() < 0.25
@@ -50,15 +60,21 @@ def stop_once(project: Project, db: psycopg.Connection[Any], wire: Proxy, draw: 
     number = draw.choice([signal.SIGTERM, signal.SIGINT])
     began = time.monotonic()
     fleet.signal(number)
-    if draw.random() < 0.3:
+    if twice := draw.random() < 0.3:
         time.sleep(draw.uniform(0.0, 0.3))
         fleet.signal(number)
-    return _wrong(fleet, db, pids, began, silent=silent)
+    wrong = _wrong(fleet, pids, began)
+    # Those of a fleet that was stopped in silence before this one are swept in time, or end.
+    if not silent and db.execute(LEASED, [pids]).rowcount:
+        wrong.append("a row is leased")
+    if not silent and not twice and "interrupted:" in fleet.log:
+        wrong.append("a handler was interrupted")
+    if wrong:
+        Console(stderr=True, markup=False).print(*wrong, fleet.log, sep="\n")
+    return wrong
 
 
-def _wrong(
-    fleet: Process, db: psycopg.Connection[Any], pids: list[int], began: float, *, silent: bool
-) -> list[str]:
+def _wrong(fleet: Process, pids: list[int], began: float) -> list[str]:
     wrong = []
     try:
         status = fleet.wait(20)
@@ -75,14 +91,6 @@ def _wrong(
         wrong.append("a traceback")
     if any(Path(f"/proc/{pid}").exists() for pid in pids):
         wrong.append("a process is left")
-    # Those of a fleet that was stopped in silence before this one are swept in time, or end.
-    leased = (
-        "select from poller.claim as c join poller.worker as w on w.id = c.worker_id where w.pid = any(%s)"
-    )
-    if not silent and db.execute(leased, [pids]).rowcount:
-        wrong.append("a row is leased")
-    if wrong:
-        Console(stderr=True, markup=False).print(*wrong, fleet.log, sep="\n")
     return wrong
 
 
@@ -101,9 +109,7 @@ def main() -> int:
         Project(Path(folder), wire.url) as project,
         psycopg.connect(server.url, autocommit=True) as db,
     ):
-        schema.migrate(server.url)
-        db.execute(load.SCHEMA)
-        project.handlers(load.HANDLERS)
+        prepare(project, server.url)
         for _ in track(range(options.times), "stopping", console=Console(stderr=True)):
             found.update(stop_once(project, db, wire, draw))
     Console().print(f"stopped {options.times} times; wrong: {dict(found) or 'nothing'}")

@@ -458,9 +458,13 @@ def caught(control: Control, copy: Path) -> tuple[bool, str]:
 
 
 def main(names: list[str]) -> int:
-    """Run the controls of these names, or all; return 1 if one was not caught."""
-    chosen = [each for each in CONTROLS if not names or each.guard in names]
+    """Run the controls of these names, or all; return 1 if one was not caught, 2 if there is none of a name."""
     console = Console()
+    if unknown := sorted(set(names).difference(each.guard for each in CONTROLS)):
+        console.print(f"no control is named {', '.join(map(repr, unknown))}; the names are:")
+        console.print(*(each.guard for each in CONTROLS), sep="\n")
+        return 2
+    chosen = [each for each in CONTROLS if not names or each.guard in names]
     table = Table("guard taken away", "caught by", "s", title="negative controls")
     missed = 0
     with (

@@ -16,6 +16,7 @@ class Proxy:
 
     Attributes:
         forwards: what comes is handed on; else it is swallowed, and nobody is told (a black hole).
+        delay: seconds that what comes is on its way, each way.
         swallows_commits: how many of the next replies to a COMMIT are dropped, with their connections.
     """
 
@@ -28,6 +29,7 @@ class Proxy:
         self._name = f"{parts.username or 'postgres'}@127.0.0.1"
         self._database = parts.path
         self.forwards = True
+        self.delay = 0.0
         self.swallows_commits = 0
         self._writers: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
@@ -100,6 +102,8 @@ class Proxy:
                     continue
                 if not let(data):  # type: ignore[operator]
                     break
+                if self.delay:
+                    await asyncio.sleep(self.delay)
                 target.write(data)
                 await target.drain()
         target.transport.abort()

@@ -1,18 +1,19 @@
-"""The protocols of leases and of slots, searched through: no order of steps breaks a promise; each guard is needed."""
+"""The protocols of leases, suspects and slots, searched through: no order breaks a promise; each guard is needed."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.faults import planning, protocol
+from tests.faults import planning, protocol, suspects
 from tests.faults.planning import Planning
 from tests.faults.protocol import Protocol
 from tests.faults.search import search
+from tests.faults.suspects import Suspects
 
 
 @pytest.mark.fault("F1", "F3", "F4")
 def test_g2_g3_g4_no_order_of_steps_breaks_a_promise() -> None:
-    """One row, two workers that are declared dead while they go on, a sweeper, and a person."""
+    """One row, two workers that are declared dead while they and their claims go on, a sweeper, and a person."""
     states, way = search(Protocol())
     assert way is None
     assert states > 10_000, "it has been searched through"
@@ -21,16 +22,51 @@ def test_g2_g3_g4_no_order_of_steps_breaks_a_promise() -> None:
 @pytest.mark.fault("F4")
 def test_g2_g3_g4_nor_with_two_rows() -> None:
     """A claim may bring the one or the other."""
-    states, way = search(Protocol(rows=2, leases=2, deaths=1))
+    states, way = search(Protocol(rows=2, leases=2, deaths=1, edits=0))
     assert way is None
     assert states > 10_000
+
+
+@pytest.mark.fault("F31", "F39")
+@pytest.mark.parametrize("befalls", ["stops", "losses", "refusals"])
+def test_g1_g3_g6_nor_while_a_worker_stops_or_a_reply_is_lost_or_nothing_can_be_settled(befalls: str) -> None:
+    """At every moment the row is due, held by a worker that knows it, waiting, parked or final."""
+    states, way = search(Protocol(deaths=1, edits=0, **{befalls: 1}))
+    assert way is None
+    assert states > 5_000
+
+
+def test_nor_where_a_person_has_locked_a_row() -> None:
+    """That one waits; the other goes on."""
+    states, way = search(Protocol(rows=2, leases=2, deaths=0, edits=0, locks=1))
+    assert way is None
+    assert states > 3_000
 
 
 @pytest.mark.parametrize("guard", protocol.GUARDS)
 def test_control_without_a_guard_some_order_breaks_a_promise(guard: str) -> None:
     """The shortest one is found."""
-    _, way = search(Protocol(without=guard))
-    assert way is not None, f"nothing is lost without: {protocol.GUARDS[guard]}"
+    what, befalls = protocol.GUARDS[guard]
+    _, way = search(Protocol(without=guard, **befalls))
+    assert way is not None, f"nothing is lost without: {what}"
+
+
+@pytest.mark.fault("F19")
+@pytest.mark.parametrize("attempts", [1, 2, 3])
+@pytest.mark.parametrize("deaths", [0, 1])
+def test_g6_a_row_that_kills_its_workers_is_found_among_its_neighbours(attempts: int, deaths: int) -> None:
+    """Two workers take any steps in any order; a person may kill one, too."""
+    states, way = search(Suspects(rows=5, attempts=attempts, deaths=deaths))
+    assert way is None
+    assert states > 500
+
+
+@pytest.mark.parametrize("guard", suspects.GUARDS)
+def test_g6_control_without_a_guard_a_neighbour_pays_or_the_killer_is_never_found(guard: str) -> None:
+    """The shortest order is found."""
+    what, attempts = suspects.GUARDS[guard]
+    _, way = search(Suspects(without=guard, attempts=attempts))
+    assert way is not None, f"nothing is lost without: {what}"
 
 
 @pytest.mark.fault("F37")
