@@ -3,7 +3,7 @@
 -- Locks    none: the settling fences itself.
 -- Fence    none: what is read here may be settled by another in the meantime; settle.sql finds out. So `held` was noted
 --          when the worker was declared dead: others may have taken back most of it.
--- Index    claim_worker; attempt's primary key.
+-- Index    claim_worker; attempt_key.
 with dead as materialized (
     select w.id,
            greatest(w.held, (select sum(cardinality(c.keys)) from poller.claim as c where c.worker_id = w.id)) as held
@@ -25,5 +25,5 @@ select c.lease::text, c.worker_id, c.handler_id, k.key,
   join (select c.*, poller.now() as asked_at from poller.claim as c
          where c.handler_id = any(%(handlers)s::integer[])) as c on c.worker_id = dead.id
  cross join unnest(c.keys) as k (key)
-  left join poller.attempt as a on a.handler_id = c.handler_id and a.key = k.key
+  left join poller.attempt as a on a.handler_id = c.handler_id and poller.digest(a.key) = poller.digest(k.key)
  order by c.lease, k.key

@@ -1,7 +1,8 @@
 -- Purpose  List the rows in trouble: parked, or waiting for another attempt after one that failed.
 -- Locks    none.
 -- Fence    none: to be looked at only.
--- Index    attempt's primary key: rows in trouble only.
+-- Index    attempt_key: rows in trouble only.
+-- A row without an error was given back after its handler ran: only its visit is remembered.
 select h.table_name, h.status, a.key, a.attempt, a.error,
        a.state = 'parked' as parked,
        case when a.state <> 'parked' then a.next_at end as next_at
@@ -9,7 +10,7 @@ select h.table_name, h.status, a.key, a.attempt, a.error,
   join poller.handler as h on h.id = a.handler_id
  where a.handler_id = any(%(handlers)s::integer[])
    and a.state <> 'snoozed'
-   and a.error is not null  -- else it was given back after its handler ran, and only its visit is remembered
-   and (%(keys)s::text[] is null or a.key = any(%(keys)s::text[]))
+   and a.error is not null
+   and (%(keys)s::text[] is null or poller.digest(a.key) = any (array(select poller.digest(k.key) from unnest(%(keys)s::text[]) as k (key))))
  order by h.table_name, h.status, parked desc, a.next_at, a.key
  limit %(limit)s

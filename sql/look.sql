@@ -1,7 +1,7 @@
 -- Purpose  Fetch and lock the next rows that are due and in nobody's hands: the first look of a claim, a part of claim.sql.
 -- Locks    the user's rows, FOR NO KEY UPDATE SKIP LOCKED: never waits.
 -- Fence    none yet: this statement's snapshot may be older than the commit that freed a row; see claim.sql.
--- Index    on the user's table: (key columns) where status = …; on poller.attempt its primary key.
+-- Index    on the user's table: (key columns) where status = …; on poller.attempt attempt_key.
 -- The keys of our own leases are in the order of the key: one whose last key is not past `after` is not looked into.
 -- Those of others need not be: a program that is being replaced may have the handler with another `order_by`.
 -- ~key is no name that a handler's `where` or `order_by` could mean.
@@ -16,7 +16,7 @@ select {key} as "~key", {columns}
           where c.handler_id = %(handler)s and (c.worker_id <> %(worker)s or {lease_after}) and {claimed_after})
    and (not exists (select from poller.attempt as a where a.handler_id = %(handler)s)
         or (select true from poller.attempt as a
-             where a.handler_id = %(handler)s and a.key = {key} limit 1) is null)
+             where a.handler_id = %(handler)s and poller.digest(a.key) = poller.digest({key}) limit 1) is null)
  order by {order}
  limit %(limit)s
    for no key update of t skip locked

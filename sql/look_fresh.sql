@@ -10,7 +10,7 @@ select {key} as "~key", {group} as "~group", row_number() over (order by {order}
          select {claimed_columns} from poller.claim as c, unnest(c.keys) as k (key)
           where c.handler_id = %(handler)s)
    and (select true from poller.attempt as a
-         where a.handler_id = %(handler)s and a.key = {key} limit 1) is null
+         where a.handler_id = %(handler)s and poller.digest(a.key) = poller.digest({key}) limit 1) is null
    and ({group} is null or {group} not in (
          select b."~group" from "~busy" as b where b."~group" is not null
           group by b."~group" having count(*) >= %(per_key_limit)s))

@@ -12,6 +12,6 @@ select {handler}::integer, false
              select {claimed_columns} from poller.claim as c, unnest(c.keys) as k (key)
               where c.handler_id = {handler})
        and (select true from poller.attempt as a
-             where a.handler_id = {handler} and a.key = {key} limit 1) is null
+             where a.handler_id = {handler} and poller.digest(a.key) = poller.digest({key}) limit 1) is null
      order by {key_order}
      limit 1)

@@ -28,6 +28,6 @@ select h.id, false
            and t.id::text not in (
                  select k.key from poller.claim as c, unnest(c.keys) as k (key) where c.handler_id = h.id)
            and (select true from poller.attempt as a
-                 where a.handler_id = h.id and a.key = t.id::text limit 1) is null
+                 where a.handler_id = h.id and poller.digest(a.key) = poller.digest(t.id::text) limit 1) is null
          order by t.due_at, t.id
          limit 1))

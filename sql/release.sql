@@ -3,7 +3,7 @@
 -- Locks    1. the claims, in the order of their ids, as in settle.sql; 2. attempts.
 -- Fence    what it takes away is the holder's own fence: a claim that no longer holds the key lets it write
 --          nothing more about that row.
--- Index    claim_handler; attempt's primary key.
+-- Index    claim_handler; attempt_key.
 with held as materialized (
     select c.lease, c.handler_id, c.worker_id, c.keys, c.claimed_at, h.status
       from poller.claim as c
@@ -32,7 +32,7 @@ with held as materialized (
       from row_of as r
      where r.is_freed
      order by r.handler_id, r.key
-        on conflict (handler_id, key) do update
+        on conflict (handler_id, poller.digest(key)) do update
        set state = 'waiting',
            attempt = a.attempt + 1,
            next_at = poller.now(),

@@ -6,13 +6,13 @@
 --          settled or failed again since the first look is left out, and the count read here is the last. Nothing is
 --          taken for a worker that was declared dead.
 -- Plans    nothing is joined: of arrays and steps no planner knows the size, and it takes nested loops then.
--- Index    the primary key of poller.attempt; claim_handler.
+-- Index    attempt_key; claim_handler.
 with due as materialized (
     select a.key, a.attempt, a.company, a.visit, a.next_at,
            extract(epoch from poller.now() - a.first_at)::float8 as age
       from poller.attempt as a
      where a.handler_id = %(handler)s
-       and a.key = any(%(keys)s::text[])
+       and poller.digest(a.key) = any (array(select poller.digest(k.key) from unnest(%(keys)s::text[]) as k (key)))
        and a.state <> 'parked'
        and a.next_at <= poller.now()
        and (a.company = 0 or %(suspects)s > 0)

@@ -2,12 +2,13 @@
 --          attempts stays: visit, the idempotency key. Snoozed rows are put back only where they are named.
 -- Locks    poller.attempt: those rows, SKIP LOCKED: one that is being settled now is not in need of it.
 -- Fence    rows in flight are left out: their own settling decides.
--- Index    attempt's primary key.
+-- Index    attempt_key.
 with chosen as materialized (
     select a.handler_id, a.key
       from poller.attempt as a
      where a.handler_id = any(%(handlers)s::integer[])
-       and (a.key = any(%(keys)s::text[]) or %(keys)s::text[] is null and a.state <> 'snoozed')
+       and (poller.digest(a.key) = any (array(select poller.digest(k.key) from unnest(%(keys)s::text[]) as k (key)))
+            or %(keys)s::text[] is null and a.state <> 'snoozed')
        and (a.handler_id, a.key) not in (
              select c.handler_id, k.key from poller.claim as c cross join unnest(c.keys) as k (key))
      order by a.handler_id, a.key
@@ -17,5 +18,5 @@ update poller.attempt as a
    set state = 'waiting', attempt = 0, crashes = 0, company = 0,
        next_at = poller.now(), first_at = poller.now(), changed_at = poller.now()
   from chosen
- where a.handler_id = chosen.handler_id and a.key = chosen.key
+ where a.handler_id = chosen.handler_id and poller.digest(a.key) = poller.digest(chosen.key)
 returning a.handler_id, a.key

@@ -12,6 +12,7 @@
 --          can make them nested loops.
 -- Clock    it is read once: for each row that would cost as much as half of an insert.
 -- Input    rows refer by number to leases and to outcomes, since most rows of a batch share both.
+-- Visits   a row that is given back after its handler was called is remembered, since that handler knows its visit.
 -- Returns  [place in the input, from 1; result] where the result is not the verdict. Not settled are 'refused': a
 --          trigger or rule of the user's swallowed the UPDATE, and the row is as it was; 'locked': another transaction
 --          holds the lock of the row or of its claim (where it is not waited for: free_rows.sql); and 'late': the
@@ -89,9 +90,9 @@ with clock as materialized (
            s.error, s.lease, (select now from clock) - make_interval(secs => s.seconds)
       from settled as s
      where s.result in ('retrying', 'snoozed', 'parked')
-        or s.result = 'released' and s.begun and not s.retaken  -- for its visit's sake: its handler knows that
+        or s.result = 'released' and s.begun and not s.retaken
      order by s.poller_key
-        on conflict (handler_id, key) do update
+        on conflict (handler_id, poller.digest(key)) do update
        set state = excluded.state,
            attempt = excluded.attempt,
            crashes = case when excluded.crashes > 0 then a.crashes + 1 else 0 end,
@@ -102,8 +103,8 @@ with clock as materialized (
 ), cleared as (
     delete from poller.attempt as a
      where a.handler_id = %(handler)s
-       and a.key = any (array(
-             select s.poller_key from settled as s
+       and poller.digest(a.key) = any (array(
+             select poller.digest(s.poller_key) from settled as s
               where s.retaken and s.result in ('moved', 'failed', 'superseded', 'gone')))
 ), rest as materialized (
     select h.lease,

@@ -4,6 +4,7 @@
 -- Locks    none.
 -- Fence    none: it is asked before anything in the schema is read or called.
 -- Index    the catalogue's own.
+-- pg_has_role says of a superuser that it is a member of all roles: pg_auth_members tells which it is.
 with me as (
     select r.oid, r.rolsuper from pg_catalog.pg_roles as r where r.rolname = current_user
 ), home as (
@@ -14,7 +15,7 @@ with me as (
      where r.oid = me.oid
         or r.rolsuper
         or r.oid = (select d.datdba from pg_catalog.pg_database as d where d.datname = pg_catalog.current_database())
-        or (not me.rolsuper and pg_catalog.pg_has_role(me.oid, r.oid, 'member')) -- a superuser seems to be of all
+        or (not me.rolsuper and pg_catalog.pg_has_role(me.oid, r.oid, 'member'))
         or exists (select from pg_catalog.pg_auth_members as m where m.member = me.oid and m.roleid = r.oid)
         or (r.oid = home.nspowner and not me.rolsuper and not %(migrates)s)
 ), found as (

@@ -19,9 +19,9 @@ with "~due" as materialized (
       left join {table} as t on {key_columns} = {due_columns}
 ), "~forgotten" as (
     delete from poller.attempt as a using "~seen"
-     where a.handler_id = %(handler)s and a.key = "~seen".poller_key and "~seen".stands is not true
+     where a.handler_id = %(handler)s and poller.digest(a.key) = poller.digest("~seen".poller_key) and "~seen".stands is not true
 )
 update poller.attempt as a
    set next_at = poller.now() + interval '1 minute'
   from "~seen"
- where a.handler_id = %(handler)s and a.key = "~seen".poller_key and "~seen".stands and not "~seen".is_due
+ where a.handler_id = %(handler)s and poller.digest(a.key) = poller.digest("~seen".poller_key) and "~seen".stands and not "~seen".is_due

@@ -8,7 +8,7 @@
 --          or failed since the first look is seen here and left out: "VOLATILE functions obtain a fresh snapshot at the
 --          start of each query they execute" (Postgres docs, 36.7). Leases that this worker has seen before that look
 --          (`seen`) need no second one: their keys only become fewer. So is the worker's death.
--- Index    claim_handler; the primary keys of poller.attempt and poller.worker.
+-- Index    claim_handler; attempt_key; the primary key of poller.worker.
 -- Returns  the lease, or null if nothing is left, or the worker is dead; its keys, if they are not all of those asked for; the
 --          time; leases seen now, some if they are many.
 create or replace function poller.take(
@@ -26,7 +26,7 @@ begin
               where c.handler_id = take.handler and c.lease <> all (take.seen))
        and (not exists (select from poller.attempt as a where a.handler_id = take.handler)
             or (select true from poller.attempt as a
-                 where a.handler_id = take.handler and a.key = o.key limit 1) is null)
+                 where a.handler_id = take.handler and poller.digest(a.key) = poller.digest(o.key) limit 1) is null)
        and exists (select from poller.worker as w where w.id = take.worker and w.died_at is null)
     having count(*) > 0
     returning new.lease, case when cardinality(new.keys) < cardinality(take.keys) then new.keys end, poller.now(),
