@@ -6,6 +6,7 @@ a partial index `… where status = 'pending'` serves it (Postgres docs, 11.8).
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -42,6 +43,7 @@ _SIZE = (
     "pg_catalog.pg_column_size({column})"
     " * case when pg_catalog.pg_column_compression({column}) is null then 3 else 64 end"
 )
+_SHORT = re.compile(r"^(character|character varying|numeric)\(\d{1,3}\b")
 _SMALL = frozenset(  # types whose values are all of one small size
     (
         *("smallint", "integer", "bigint", "real", "double precision", "boolean", "uuid", "oid"),
@@ -341,16 +343,15 @@ class Binding:
             names=sql.SQL(", ").join(names),
             fitting=statement("fitting", size=self._size()),
             shown=trusted("looked.key" if keys_only else "looked.*"),
-            is_first=trusted("looked.key = (select asked.keys[1] from asked)"),
         )
 
     def _size(self) -> sql.Composed:
         """Return about how many bytes a row takes on its way, of the columns as `claim.sql` names them."""
         sizes: list[sql.Composable] = [sql.Literal(_SIZE_OF_ROW + 8 * len(self.table.columns))]
         for name, place in self.shape.index.items():
-            kind = self.table.columns[name].type
-            if kind not in _SMALL:
-                size = trusted(f"coalesce({_SIZES.get(kind, _SIZE)}, 0)")
+            column = self.table.columns[name]
+            if column.type not in _SMALL and column.labels is None and not _SHORT.search(column.full_type):
+                size = trusted(f"coalesce({_SIZES.get(column.type, _SIZE)}, 0)")
                 sizes.append(size.format(column=sql.Identifier("looked", f"column_{place}")))
         return sql.SQL(" + ").join(sizes)
 

@@ -58,7 +58,7 @@ from poller.database import heard, is_passing, is_servers, reason
 from poller.duration import words
 from poller.errors import ConfigurationError
 from poller.lease import Lease, Result, Task
-from poller.outcome import Verdict, not_shown, released
+from poller.outcome import BEGAN_LATE, Verdict, not_shown, released
 from poller.service import BACKOFF_MOST
 from poller.store import DeclaredDeadError
 from poller.telemetry import event, problem
@@ -293,7 +293,7 @@ class Claimer:
         That is the next rows of a handler at a limit, and the next step of a chain.
         """
         if binding.handler.rate is not None:
-            self._note_late(binding, sum(each.outcome.verdict is Verdict.RELEASED for each in results))
+            self._note_late(binding, sum(each.outcome.error == BEGAN_LATE for each in results))
         acquitted = self._end_trial(results)
         freed = self._free(binding)
         outcomes = {id(result.outcome): result.outcome for result in results}.values()
@@ -323,8 +323,8 @@ class Claimer:
         if now >= size.late_told_at + TELL_AGAIN:
             size.late_told_at = now
             problem(
-                f"{binding}: {rows} rows were given back: they could not begin soon enough after their claim for "
-                f"their rate to be kept; from now on they have {words(slack)} for that, so that fewer begin in a while"
+                f"{binding}: gave {rows} rows back, {BEGAN_LATE}; they may now take {words(slack)} for that, "
+                "at the cost of the rate"
             )
 
     def _free(self, binding: Binding) -> bool:
@@ -438,8 +438,9 @@ class Claimer:
 
     def _peek(self, able: list[Binding]) -> tuple[set[Binding], set[Binding]]:
         """Ask for all handlers at once, and for each apart that has been in trouble."""
-        sound = [each for each in able if not self._positions[each].failures]
-        parts = [self._peek_at(sound), *(self._peek_at([each]) for each in able if each not in sound)]
+        troubled = [each for each in able if self._positions[each].failures]
+        sound = [each for each in able if not self._positions[each].failures] if troubled else able
+        parts = [self._peek_at(sound), *(self._peek_at([each]) for each in troubled)]
         return set().union(*(part[0] for part in parts)), set().union(*(part[1] for part in parts))
 
     def _peek_at(self, able: list[Binding]) -> tuple[set[Binding], set[Binding]]:
@@ -640,7 +641,7 @@ class Claimer:
             self._leave_to_others()
             return
         position, size = self._positions[binding], self._sizes[binding]
-        room = min(room, self._fitting(binding))
+        room = self._fitting(binding, room)
         if room <= 0 or self._has_to_wait(binding):
             self._more.add(binding)
             return
@@ -660,10 +661,10 @@ class Claimer:
         elif after is None:
             self._rest(binding, monotonic() - began, came)
 
-    def _fitting(self, binding: Binding) -> int:
-        """Return how many rows to claim by what they come to: those that are held here are in memory, too."""
+    def _fitting(self, binding: Binding, room: int) -> int:
+        """Return how many of so many rows to claim, by what they come to; those held here count."""
         size = self._sizes[binding]
-        most = size.careful or LARGEST
+        most = min(room, size.careful or room)
         if size.row * 4 * LARGEST < BYTES:  # not even all that may be held comes to so much
             return most
         held = sum(task.lease.binding is binding for task in self._held())

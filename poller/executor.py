@@ -33,7 +33,7 @@ from poller.elsewhere import Elsewhere
 from poller.errors import LeaseLostError, PollerError
 from poller.failpoints import reach
 from poller.lease import Result, Task
-from poller.outcome import Interrupted, Outcome, TimedOut, Verdict, of_error, released
+from poller.outcome import BEGAN_LATE, Interrupted, Outcome, TimedOut, Verdict, of_error, released
 from poller.telemetry import problem
 from poller.wording import reason
 
@@ -353,14 +353,14 @@ class Executor:
         """Give a task back that could not begin in time."""
         if monotonic() <= task.lease.begin_by:
             return False
-        self._release([task])
+        self._release([task], BEGAN_LATE)
         return True
 
-    def _release(self, tasks: Iterable[Task]) -> None:
+    def _release(self, tasks: Iterable[Task], why: str | None = None) -> None:
         """Give tasks back that have not begun, or whose work was undone."""
         self._report(
             [
-                Result(each, released(each.lease.binding.handler, each.attempt, begun=each.begun), 0.0)
+                Result(each, released(each.lease.binding.handler, each.attempt, why, begun=each.begun), 0.0)
                 for each in tasks
             ]
         )
@@ -441,12 +441,15 @@ class Executor:
         """Report a failure; try a batch that may have failed for one of its rows again, in halves."""
         if not attempt.is_somebodys(call, error):
             return self._finish(call, attempt.of_raise(call, error))
-        if self._running.pop(call.task, None) is None:
+        self._between.add(threading.current_thread())
+        ours = self._running.pop(call.task, None) is not None
+        if ours:
+            self._halve(call.tasks)
+            self.submit(call.tasks, first=True)
+        else:
             self._stuck.pop(call, None)
-            return False
-        self._halve(call.tasks)
-        self.submit(call.tasks, first=True)
-        return True
+        self._between.discard(threading.current_thread())
+        return ours
 
     def _halve(self, tasks: list[Task]) -> None:
         """Have the next attempts at these tasks be at half as many together."""
@@ -533,8 +536,10 @@ class Executor:
         else:
             self._learn(together, many, monotonic() - began)
             self._report_settled(settled)
+        self._between.add(threading.current_thread())
         self._together.discard(together)
         self.submit(together.left, first=True)
+        self._between.discard(threading.current_thread())
         return True
 
     def _learn(self, together: Together, many: int, seconds: float) -> None:

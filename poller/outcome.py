@@ -237,6 +237,9 @@ def _by_policy(handler: Handler, error: BaseException, attempt: int, age: float)
     return _failed(handler, error, attempt, delay)
 
 
+BEGAN_LATE = "since they did not begin soon enough after their claim for the rate to be kept"
+
+
 def _asked_delay(error: BaseException) -> float | None:
     """Return the seconds that an answer asks for, or None if that is no number: it has failed like any other."""
     return guarded(lambda: _bounded(error.delay), None)  # type: ignore[attr-defined]
@@ -255,15 +258,16 @@ def _bounded(delay: float) -> float:
     return min(max(0.0, delay), LONGEST_DELAY)
 
 
-def released(handler: Handler, attempt: int, *, begun: bool = False) -> Outcome:
+def released(handler: Handler, attempt: int, why: str | None = None, *, begun: bool = False) -> Outcome:
     """Return the outcome of a row that is given back as if it had never been claimed.
 
     Args:
         handler: what it was claimed for.
         attempt: the number of the attempt that is not counted.
+        why: the reason, where somebody asks for it.
         begun: the handler was called, and what it did is undone: it is to see the same visit again.
     """
-    return Outcome(Verdict.RELEASED, to=handler.restored, attempt=attempt - 1, begun=begun)
+    return Outcome(Verdict.RELEASED, to=handler.restored, attempt=attempt - 1, error=why, begun=begun)
 
 
 def not_shown(handler: Handler, reason: str, attempt: int, age: float = 0.0) -> Outcome:

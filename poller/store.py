@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import random
 from dataclasses import dataclass
+from datetime import datetime
 from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
@@ -27,7 +28,6 @@ from poller.wording import storable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Mapping, Sequence
-    from datetime import datetime
     from uuid import UUID
 
     from poller.binding import Binding
@@ -249,25 +249,26 @@ class Store:
             rows = answer.rows
             if not rows:
                 return NOBODYS_TURN if binding.handler.per_key else NOTHING
-            lease_id, ours, claimed_at, known, size, is_cut = (answer.own(at) for at in range(-6, 0))
-            last, full, size = rows[-1][0], is_cut or len(rows) == room.rows, size / len(rows)
-            if lease_id is None:
+            told = answer.own(-1)
+            last, full = rows[-1][0], told["is_cut"] or len(rows) == room.rows
+            if told["lease"] is None:
                 self._require_alive(worker)
-                return Claimed([], last, full, size)
-            if ours is not None:
-                left = set(ours)
+                return Claimed([], last, full)
+            if told["ours"] is not None:
+                left = set(told["ours"])
                 rows = [row for row in rows if row[0] in left]
             rows, refusals = self._show(binding, rows, careful=careful)
             begin_by = self._write_started(binding, len(rows))
             reach("claim taken")
         reach("claim committed")
-        lease = Lease(lease_id, worker, binding, claimed_at, monotonic(), begin_by)
-        self._seen[binding] = [lease.id, *known]
+        claimed_at = datetime.fromisoformat(told["claimed_at"])
+        lease = Lease(told["lease"], worker, binding, claimed_at, monotonic(), begin_by)
+        self._seen[binding] = [lease.id, *told["known"]]
         if refusals:
             tasks = [Task(lease, row[0], row, refusal=refusals.get(row[0])) for row in rows]
         else:
             tasks = [Task(lease, row[0], row) for row in rows]
-        return Claimed(tasks, last, full, size)
+        return Claimed(tasks, last, full, told["size"])
 
     def claim_retries(  # noqa: PLR0913 - the parts of one question
         self,
@@ -306,7 +307,7 @@ class Store:
             found = {row[0]: row for row in answer.rows}
             if not found:
                 return NOBODYS_TURN if binding.handler.per_key else NOTHING
-            size, is_cut = answer.own(-2) / len(found), answer.own(-1)
+            told = answer.own(-1)
             took = suspected | others | {"handler": binding.id, "worker": worker, "keys": array(found)}
             taken = {each[0]: each[1:] for each in connection.execute(statement("retake"), took)}
             if not taken:
@@ -336,8 +337,8 @@ class Store:
             )
             for row, lease, attempt, company, visit, age, _ in tried
         ]
-        full = is_cut or len(found) > len(taken) or len(found) >= others["others"]
-        return Claimed(tasks, full=full, size=size)
+        full = told["is_cut"] or len(found) > len(taken) or len(found) >= others["others"]
+        return Claimed(tasks, full=full, size=told["size"])
 
     def _require_alive(self, worker: int) -> None:
         """Make sure that it was not the worker's death for which a claim has brought nothing."""

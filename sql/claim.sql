@@ -5,25 +5,21 @@
 -- Fence    poller.take looks again, once all rows are locked. This statement's own snapshot may be older than the commit that
 --          freed a row, so that it cannot see that row's claim.
 -- Index    as the look has it; as poller.take has it.
--- Returns  the rows, or their keys alone; behind the first of them what poller.take returned, how many bytes the rows come to,
---          and whether there were others that did not fit.
+-- Returns  the rows, or their keys alone; behind the first of them what poller.take returned, how many bytes a row comes to in
+--          the mean, and whether there were others that did not fit.
 -- The user's columns have names of ours here, and nothing is joined, which could bring the rows out of their order.
 with looked (key, {names}) as materialized (
     {look}
-), fitting as materialized ({fitting}), asked as materialized (
-    select array_agg(f.key) as keys, max(f.total) as total,
-           count(*) < (select count(*) from looked) as is_cut
-      from fitting as f
+), asked as materialized (
+    {fitting}
 ), taken as materialized (
     select t.* from asked, poller.take(%(handler)s, %(worker)s, asked.keys, %(seen)s::uuid[]) as t
      where asked.keys is not null
 )
 select {shown},
-       case when {is_first} then (select t.lease::text from taken as t) end as "~lease",
-       case when {is_first} then (select t.ours from taken as t) end as "~ours",
-       case when {is_first} then (select t.claimed_at from taken as t) end as "~claimed_at",
-       case when {is_first} then (select t.known::text[] from taken as t) end as "~known",
-       case when {is_first} then (select asked.total::float8 from asked) end as "~bytes",
-       case when {is_first} then (select asked.is_cut from asked) end as "~is_cut"
+       case when looked.key = (select asked.keys[1] from asked) then (
+            select to_json(told.*)
+              from (select t.*, asked.size, cardinality(asked.keys) < asked.rows as is_cut from asked left join taken as t on true) as told)
+       end as told
   from looked
  limit (select cardinality(asked.keys) from asked)
