@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 PERIOD = 0.7  # seconds between two looks: with SECOND_LOOK, a death is found within a second
 SELDOM = 10.0  # if there is nobody whose death could be seen by that alone
 SECOND_LOOK = 0.25
-SLOW = 1.0  # seconds for an answer, or by which the two clocks move apart: others could not beat either
+SLOW = 2.0  # seconds for an answer, or by which the two clocks move apart: others could not beat either
 PATIENCE = BACKOFF_MOST + 1.0  # seconds in which others come back, before a lapsed heartbeat counts
 LEFT_OUT = 5.0  # seconds for which a handler is left out whose rows could not be settled
 

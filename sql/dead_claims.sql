@@ -5,25 +5,28 @@
 --          when the worker was declared dead: others may have taken back most of it.
 -- Index    claim_worker; attempt_key.
 with dead as materialized (
-    select w.id,
-           greatest(w.held, (select sum(cardinality(c.keys)) from poller.claim as c where c.worker_id = w.id)) as held
+    select w.id, w.held
       from poller.worker as w
       join poller.claim as c on c.worker_id = w.id
      where w.died_at is not null and c.handler_id = any(%(handlers)s::integer[])
      order by c.claimed_at
      limit 1
+), held as materialized (
+    select greatest((select dead.held from dead), sum(cardinality(c.keys))) as held
+      from poller.claim as c
+     where c.worker_id = (select dead.id from dead)
 )
 select c.lease::text, c.worker_id, c.handler_id, k.key,
        coalesce(a.attempt, 0) as attempt,
        coalesce(a.crashes, 0) as crashes,
        coalesce(a.company, 0) as company,
-       case when a.company > 0 then cardinality(c.keys) else dead.held end as beside,
-       dead.held = 1 as alone,
-       extract(epoch from c.asked_at - coalesce(a.first_at, c.claimed_at))::float8 as age,
-       extract(epoch from c.asked_at - c.claimed_at)::float8 as seconds
-  from dead
-  join (select c.*, poller.now() as asked_at from poller.claim as c
-         where c.handler_id = any(%(handlers)s::integer[])) as c on c.worker_id = dead.id
+       case when a.company > 0 then cardinality(c.keys) else (select held.held from held) end as beside,
+       (select held.held from held) = 1 as alone,
+       extract(epoch from poller.now() - coalesce(a.first_at, c.claimed_at))::float8 as age,
+       extract(epoch from poller.now() - c.claimed_at)::float8 as seconds
+  from poller.claim as c
  cross join unnest(c.keys) as k (key)
-  left join poller.attempt as a on a.handler_id = c.handler_id and poller.digest(a.key) = poller.digest(k.key)
+  left join lateral (
+       select a.* from poller.attempt as a where a.handler_id = c.handler_id and poller.digest(a.key) = poller.digest(k.key) limit 1) as a on true
+ where c.worker_id = (select dead.id from dead) and c.handler_id = any(%(handlers)s::integer[])
  order by c.lease, k.key

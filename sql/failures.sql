@@ -1,8 +1,8 @@
--- Purpose  List the rows in trouble: parked, or waiting for another attempt after one that failed.
+-- Purpose  List the rows in trouble: parked, or waiting for another attempt after one that failed. Without an error, a
+--          row was given back after its handler ran, and only its visit is remembered.
 -- Locks    none.
 -- Fence    none: to be looked at only.
 -- Index    attempt_key: rows in trouble only.
--- A row without an error was given back after its handler ran: only its visit is remembered.
 select h.table_name, h.status, a.key, a.attempt, a.error,
        a.state = 'parked' as parked,
        case when a.state <> 'parked' then a.next_at end as next_at

@@ -10,6 +10,7 @@
 -- Index    the primary keys of all the tables named.
 -- Plans    keys are looked up by hashed subplans (IN in an expression), not joined: no estimate, however wrong,
 --          can make them nested loops.
+-- Visit    of a row that is given back after its handler ran is remembered: the next attempt is at the same one.
 -- Clock    it is read once: for each row that would cost as much as half of an insert.
 -- Input    rows refer by number to leases and to outcomes, since most rows of a batch share both.
 -- Visits   a row that is given back after its handler was called is remembered, since that handler knows its visit.

@@ -263,7 +263,7 @@ def test_g4_a_status_edited_by_hand_during_the_handler_stays(
 def test_g6_a_row_that_kills_its_worker_is_parked_while_1000_beside_it_are_done(
     project: Project, db: psycopg.Connection[Any]
 ) -> None:
-    """It is begun exactly as often as it has attempts, and takes no other row along."""
+    """Its company is halved until it is alone; then it has its attempts, and takes no other row along."""
     make_rows(db, 1001)
     project.handlers(
         NOTE
@@ -279,7 +279,7 @@ def work(row):
     done = project.run("run", "--workers", "2", "--drain")
     assert done.returncode == 1, done.stderr
     assert statuses(db) == {"normal": 1000, "pending": 1}
-    assert [key for key, _, _ in ran(project)] == ["500"] * 3
+    assert 3 <= len(ran(project)) <= 3 + 11, "1001 can be halved so often"
     parked = db.execute("select key, attempt from poller.attempt where state = 'parked'").fetchall()
     assert parked == [("500", 3)]
 
@@ -304,7 +304,7 @@ def work(row):
     done = project.run("run", "--workers", "2", "--drain", "--concurrency", "4")
     assert done.returncode == 1, done.stderr
     assert statuses(db) == {"normal": 23, "pending": 1}
-    assert [key for key, _, _ in ran(project)].count("5") == 2
+    assert 2 <= [key for key, _, _ in ran(project)].count("5") <= 2 + 5, "24 can be halved so often"
 
 
 # --- timeouts -----------------------------------------------------------------------------------------

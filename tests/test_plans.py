@@ -183,6 +183,16 @@ def _cycle(link: Link, binding: Binding, worker: int, mode: str) -> dict[str, li
     again = store.claim_retries(binding, worker, BATCH).tasks
     assert len(again) == BATCH
     step("claim retries")
+    crashed = Outcome(Verdict.RETRYING, delay=0.0, attempt=1, error="died", crashed=True, company=2 * BATCH)
+    assert store.settle([Result(task, crashed, 0.1) for task in again]) == ["retrying"] * BATCH
+    step("settle as crashed")
+    again = store.claim_retries(binding, worker, 8, suspects=BATCH).tasks
+    assert len(again) == BATCH
+    step("claim suspects")
+    with link.connection.transaction(force_rollback=True):
+        link.connection.execute("update poller.worker set died_at = now() where id = %s", [worker])
+        assert len(store.dead_claims([binding.id])) >= BATCH
+        step("dead claims")
     moved = Outcome(Verdict.MOVED, to="normal")
     for name, batch in (("settle", more), ("settle retries", again)):
         assert store.settle([Result(task, moved, 0.1) for task in batch]) == ["moved"] * BATCH

@@ -326,6 +326,10 @@ def test_a_row_that_is_given_back_after_its_handler_ran_is_no_failure(
 # --- who is dead --------------------------------------------------------------------------------------
 
 
+# It is about to declare a worker dead whose beat waits for its commit, and holds the lock of its row.
+WAITS = "select from pg_stat_activity where application_name = 'poller sweeper' and wait_event_type = 'Lock'"
+
+
 @pytest.mark.fault("F56")
 @pytest.mark.alone
 def test_g1_while_commits_stall_no_worker_is_dead(tmp_path: Path) -> None:
@@ -347,9 +351,11 @@ def work(row):
             db.execute("insert into thing select generate_series(11, 40)")
             db.execute("alter system set synchronous_standby_names = 'nobody'")
             db.execute("select pg_reload_conf()")
-            time.sleep(
-                14.0
-            )  # the lease, and as long again as a sweeper waits before it believes that it has lapsed
+            until = (
+                time.monotonic() + 14.0
+            )  # the lease, twice what a sweeper waits before it believes in a lapse
+            while time.monotonic() < until and not db.execute(WAITS).rowcount:
+                time.sleep(0.1)
             db.execute("alter system reset synchronous_standby_names")
             db.execute("select pg_reload_conf()")
             wait_until("all are done", lambda: statuses(db) == {"normal": 38})
