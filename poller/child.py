@@ -27,15 +27,12 @@ from poller.housekeeping import jobs_of_site
 from poller.run import handler_of
 from poller.service import leave, persistently
 from poller.store import Store
-from poller.worker import STOPPED, Worker, WorkerOptions
+from poller.worker import Worker, WorkerOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from poller.binding import Binding
     from poller.handler import Handler
 
-WAIT_FIRST, WAIT_MOST = 0.1, 2.0  # seconds between two tries while the database is away
 ORPHAN_SECONDS = 5.0  # that an orphan may take to give its rows back
 SIGNS = 6  # in one lease time
 
@@ -49,9 +46,8 @@ def main(order: dict[str, Any]) -> None:
         signal.signal(number, lambda *_: os._exit(0))  # nothing has begun
     for number in (signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, lambda *_: None)
-    workers: list[Worker] = []
-    threading.Thread(target=_watch_supervisor, args=(workers, _take_standard_input()), daemon=True).start()
-    threading.Thread(target=_give_signs, args=(int(sys.argv[2]), order["lease"] / SIGNS), daemon=True).start()
+    begun: list[Worker] = []
+    threading.Thread(target=_watch_supervisor, args=(_take_standard_input(), begun), daemon=True).start()
     telemetry.setup(order["log_format"], order["log_level"], **order["logged"])
     try:
         bindings = _bindings(order)
@@ -59,8 +55,10 @@ def main(order: dict[str, Any]) -> None:
         telemetry.problem(f"this worker cannot start: {str(error).splitlines()[0]}")
         leave(FAULTY)
     worker = Worker(order["url"], bindings, _options(order))
-    workers.append(worker)
+    begun.append(worker)
     _obey(worker)
+    signs = (int(sys.argv[2]), order["lease"] / SIGNS)
+    threading.Thread(target=_give_signs, args=signs, daemon=True).start()
     gc.freeze()  # what has been imported stays: the collector need not look through it again and again
     gc.set_threshold(10_000, 20, 20)  # nor through the thousands of tasks in flight, which are in no cycle
     leave(worker.run())
@@ -128,14 +126,16 @@ def _options(order: dict[str, Any]) -> WorkerOptions:
     )
 
 
-def _watch_supervisor(workers: Sequence[Worker], pipe: int) -> None:
+def _watch_supervisor(pipe: int, begun: list[Worker]) -> None:
     """Stop at once when the supervisor says so, or is gone; then end even if stopping hangs."""
-    while True:
-        is_there = os.read(pipe, 1024)
-        for worker in workers:
-            worker.stop_at_once()
-        if not workers:
-            os._exit(STOPPED)  # nothing has begun
-        if not is_there:
-            threading.Event().wait(ORPHAN_SECONDS)
-            os._exit(1)
+    while os.read(pipe, 1024):
+        _stop_at_once(begun)
+    _stop_at_once(begun)
+    threading.Event().wait(ORPHAN_SECONDS)
+    os._exit(1)
+
+
+def _stop_at_once(begun: list[Worker]) -> None:
+    if not begun:
+        os._exit(0)  # it imports, or waits for the database
+    begun[0].stop_at_once()

@@ -7,6 +7,7 @@ exit.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import random
@@ -24,7 +25,7 @@ from poller.telemetry import event, problem
 from poller.troubles import digest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 T = TypeVar("T")
 
@@ -52,15 +53,21 @@ def leave(status: int) -> NoReturn:
 
 
 def _flush() -> None:
-    sys.stdout.flush()
+    with contextlib.suppress(Exception):  # whatever the user's package has put in its place
+        sys.stdout.flush()
     logging.shutdown()  # the user's own handlers
 
 
-def end_after(seconds: float, status: int) -> None:
-    """See to it that the process has ended after so many seconds, whatever holds it."""
+@contextlib.contextmanager
+def at_most(seconds: float, status: int) -> Iterator[None]:
+    """See to it that some last work ends: after so many seconds the process does, whatever holds it."""
     timer = threading.Timer(seconds, os._exit, [status])
     timer.daemon = True
     timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 class Outage:

@@ -29,7 +29,7 @@ from poller.job import refuse_namesakes
 from poller.listener import Listener
 from poller.run import handler_of
 from poller.scheduler import Scheduler
-from poller.service import Loop, end_after, within
+from poller.service import Loop, at_most, within
 from poller.signals import reap_orphans, requests
 from poller.store import Store
 from poller.sweeper import Sweeper
@@ -92,14 +92,14 @@ class Supervisor:
                 site.look_after_workers()
             reap_orphans([child.pid for child in self._children()])
             self._bell.wait(TICK if any(site.is_changing for site in self._sites) else LOOK)
-        return self._stop()
+        with at_most(self._options.grace + KILL_AFTER + MOST_WORDS + BEYOND, status=1):
+            return self._stop()
 
     def _children(self) -> list[Child]:
         return [child for site in self._sites for child in site.children]
 
     def _stop(self) -> int:
         """Stop planning, then the workers, and say what was done; return the exit status."""
-        end_after(self._options.grace + KILL_AFTER + MOST_WORDS + BEYOND, status=1)
         for site in self._sites:
             site.stop_planning()
         ends = monotonic() + self._options.grace + 1.4

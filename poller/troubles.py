@@ -126,7 +126,7 @@ class Digest:
             due = [(cause, count) for cause, count in self._counts.items() if count.until <= now]
             for cause, count in due:
                 if count.rows:
-                    self._counts[cause] = _Count(now + self._while)
+                    self._counts[cause] = _Count(monotonic() + self._while)
                 else:
                     del self._counts[cause]
         for (table, _, _), count in due:

@@ -78,7 +78,8 @@ class Child:
         finally:
             os.close(theirs)
         self._tell(order.encode() + b"\n")
-        self._started_at = self._looked_at = self._signed_at = monotonic()
+        self._started_at = self._looked_at = monotonic()
+        self._signed_at: float | None = None  # until it has begun, what it imports may take its time
         self.noticed_at = None
 
     def has_ended(self) -> bool:
@@ -88,7 +89,11 @@ class Child:
     def end_if_it_hangs(self) -> None:
         """Kill it if it has given no sign for longer than its lease; called at least every `LOOK` seconds."""
         now = monotonic()
-        if self._has_signed() or self._is_stopped() or now - self._looked_at > 2 * LOOK:
+        if self._has_signed():
+            self._signed_at = now
+        if self._signed_at is None:
+            return
+        if self._is_stopped() or now - self._looked_at > 2 * LOOK:
             self._signed_at = now
         self._looked_at = now
         if now - self._signed_at > self._lease + LOOK:

@@ -198,11 +198,13 @@ def test_with_nohup_a_terminal_may_close(project: Project, db: psycopg.Connectio
 def test_a_signal_to_every_process_is_one_request(project: Project, db: psycopg.Connection[Any]) -> None:
     """As systemd sends it without KillMode=mixed: a worker hears it twice, and lets its handlers finish."""
     make_rows(db, 4)
-    project.handlers(HANDLER.format(seconds=2))
-    fleet = project.start("run", "--concurrency", "4")
+    project.handlers(HANDLER.format(seconds=5))
+    fleet = project.start("run", "--concurrency", "4", "--lease", "3s")
     wait_until("four are under way", lambda: began(project) == 4)
     [(_, worker)] = workers_of(db)
     os.kill(worker, signal.SIGTERM)
+    stopping = "select count(*) from poller.worker where stopping_at is not null"
+    wait_until("it has heard that", lambda: value(db, stopping) == 1)
     fleet.signal(signal.SIGTERM)
     assert fleet.wait() == 0, fleet.log
     assert count(db, "normal") == 4
@@ -386,6 +388,25 @@ def test_g1_a_worker_that_begins_while_postgres_is_away_waits_for_it(tmp_path: P
             wait_until("the row has moved", lambda: count(db, "normal") == 1)
         assert time.monotonic() - returned < 5
         assert fleet.log.count("a worker process ended") == 1, "the one that was killed"
+
+
+@pytest.mark.fault("F62")
+def test_a_worker_that_waits_for_postgres_ends_with_its_supervisor(tmp_path: Path) -> None:
+    """No orphan waits for a database that may never be back; a stop is obeyed meanwhile, too."""
+    with cluster() as server, Project(tmp_path, server.url) as project:
+        project.handlers(HANDLER.format(seconds=0))
+        with psycopg.connect(server.url, autocommit=True) as db:
+            make_rows(db, 0)
+        fleet = project.start("run", "--workers", "2", "--grace", "1s")
+        wait_until("both are ready", lambda: fleet.log.count("is ready") == 2)
+        with psycopg.connect(server.url, autocommit=True) as db:
+            [(_, one), (_, other)] = workers_of(db)
+        server.stop("immediate")
+        os.kill(one, signal.SIGKILL)
+        fleet.wait_for_log("start: ")
+        [new] = [each for each in children_of(fleet.pid) if each not in (one, other)]
+        fleet.signal(signal.SIGKILL)
+        wait_until("it has ended", lambda: state_of(new) in ("", "Z"))
 
 
 # --- standard files, the working directory --------------------------------------------------------------
