@@ -54,6 +54,7 @@ TELL_AGAIN = 600.0  # seconds until there is another
 LONGEST_TOGETHER = 0.1  # seconds after which no further handler is run in one
 FIRST_TOGETHER = 50  # rows in one, of a handler of which nothing is known yet
 FASTER = 4.0  # times as many rows as in the one before, at most
+AT_ONCE = float("-inf")  # since when a handler is stuck that its worker is replaced for without patience
 PUT_OFF = 10.0  # seconds until a row is looked at again of which no outcome could be written
 
 
@@ -65,6 +66,7 @@ class Together:
     left: list[Task] = field(default_factory=list)  # to be attempted in another one
     results: list[Result] = field(default_factory=list)
     current: Call | None = None
+    seconds: float = 0.0  # that the handlers have taken
     pid: int = 0
     _taken: threading.Lock = field(default_factory=threading.Lock)
 
@@ -215,10 +217,8 @@ class Executor:
             self._withdraw(call)
             return
         self._abandon(call, TimedOut(f"timed out after {words(call.deadline - call.started)}"))
-        if blocker is call:
-            self._stuck[call] = float(
-                "-inf"
-            )  # no coroutine goes on here: the worker is to be replaced at once
+        if blocker is call and call in self._stuck:  # else it has just ended
+            self._stuck[call] = AT_ONCE  # no coroutine goes on here until the worker is replaced
             for other in self._calls():
                 if other.coroutine is not None:
                     self._withdraw(other)
@@ -358,12 +358,12 @@ class Executor:
 
     def _release(self, tasks: Iterable[Task], why: str | None = None) -> None:
         """Give tasks back that have not begun, or whose work was undone."""
-        self._report(
-            [
-                Result(each, released(each.lease.binding.handler, each.attempt, why, begun=each.begun), 0.0)
-                for each in tasks
-            ]
-        )
+        given = [
+            Result(each, released(each.lease.binding.handler, each.attempt, why, begun=each.begun), 0.0)
+            for each in tasks
+        ]
+        if given:
+            self._report(given)
 
     def _attempt(self, task: Task) -> bool:
         """Run a handler to its result; return False if the watchdog has given up on this thread."""
@@ -511,7 +511,7 @@ class Executor:
         settled: list[tuple[Result, str]] = []
         failure: BaseException | None = None
         transaction: Transaction | None = None
-        ours, began, many = False, monotonic(), len(together.tasks)
+        ours, many = False, len(together.tasks)
         try:
             with self._transactions.begin(together.tasks[0].lease.binding) as transaction:
                 together.pid = transaction.pid
@@ -534,7 +534,7 @@ class Executor:
                 together, failure, is_alive=transaction is not None and transaction.is_alive
             )
         else:
-            self._learn(together, many, monotonic() - began)
+            self._learn(together, many)
             self._report_settled(settled)
         self._between.add(threading.current_thread())
         self._together.discard(together)
@@ -542,19 +542,23 @@ class Executor:
         self._between.discard(threading.current_thread())
         return True
 
-    def _learn(self, together: Together, many: int, seconds: float) -> None:
-        """Reckon how many rows fit in a transaction from how long one has taken."""
-        binding = together.tasks[0].lease.binding if together.tasks else None
+    def _learn(self, together: Together, many: int) -> None:
+        """Reckon how many rows fit in a transaction from how long the handlers of one have taken."""
         handled = many - len(together.left)
-        if binding is None or handled < 1 or binding.handler.batch > 1:
+        if handled < 1 or not together.tasks:
             return
-        fits = handled * LONGEST_TOGETHER / max(seconds, 0.001)
-        self._fit[binding] = min(fits, FASTER * max(many, FIRST_TOGETHER))
+        binding = together.tasks[0].lease.binding
+        before = self._fit.get(binding, FIRST_TOGETHER)
+        fits = handled * LONGEST_TOGETHER / max(together.seconds, 0.001)
+        if together.left and together.seconds < LONGEST_TOGETHER:
+            fits = handled  # it was not time that has parted them
+        # By no more than that at once: one that was slow may have waited for the CPU.
+        self._fit[binding] = min(max(fits, before / FASTER), FASTER * max(many, FIRST_TOGETHER))
 
     def _run_together(self, together: Together, transaction: Transaction) -> None:
         """Run the handlers one after the other, until all have run or it has taken long enough."""
-        until = monotonic() + LONGEST_TOGETHER
         standing = transaction.lock(together.tasks)
+        began = monotonic()
         there = [task for task in together.tasks if task.key in standing]
         for task in together.tasks:
             if task.key not in standing:  # changed, gone, or just being edited: as if never claimed
@@ -563,12 +567,14 @@ class Executor:
         batched = together.tasks[0].lease.binding.handler.batch > 1
         groups = [there] if batched and there else [[task] for task in there]
         for at, tasks in enumerate(groups):
-            if at and (monotonic() > until or transaction.is_spent):
+            if together.is_taken:
+                return
+            together.seconds = monotonic() - began
+            if at and (together.seconds > LONGEST_TOGETHER or transaction.is_spent):
                 _leave(together, [task for group in groups[at:] for task in group])
                 return
-            if together.is_taken:
-                raise TimedOut
             self._run_within(together, transaction, tasks, [standing[task.key] for task in tasks])
+        together.seconds = monotonic() - began
 
     def _run_within(
         self, together: Together, transaction: Transaction, tasks: list[Task], rows: list[tuple[Any, ...]]

@@ -206,7 +206,7 @@ def perform(
 @contextlib.contextmanager
 def _kept(notes: Notes) -> Iterator[None]:
     """Keep what is printed and logged meanwhile, in this thread or coroutine, and the traceback of what ends it."""
-    token = output.current.set(notes.sink)
+    output.current.set(notes.sink)  # each attempt has a context of its own: there is nothing to put back
     try:
         yield
     except BaseException as error:
@@ -214,7 +214,6 @@ def _kept(notes: Notes) -> Iterator[None]:
         raise
     finally:
         notes.sink.end()
-        output.current.reset(token)
 
 
 def _coroutine(job: Job, connect: Connect) -> Callable[[Row, Context], Any]:
@@ -250,6 +249,7 @@ def _amend(result: Result) -> Outcome:
     encoding = result.task.lease.binding.encoding
     notes = result.context.notes if result.context is not None else None
     if notes is not None:
+        notes.sink.end()  # also of a function that goes on after its timeout
         columns |= notes.columns()
         if notes.cancelled:
             outcome = Outcome(Verdict.MOVED, to="cancelled", attempt=outcome.attempt)

@@ -223,7 +223,17 @@ def test_history_tells_what_happened_to_a_row_in_order(project: Project, db: psy
 
     first, second = objects(project.run("history", "tenants", "1", "--json"))
 
-    assert list(first) == ["at", "status", "verdict", "to", "attempt", "seconds", "error", "worker"]
+    assert list(first) == [
+        "at",
+        "status",
+        "verdict",
+        "to",
+        "attempt",
+        "seconds",
+        "error",
+        "worker",
+        "traceback",
+    ]
     assert (first["status"], first["verdict"], first["to"]) == ("pending", "moved", "closing")
     assert (second["status"], second["verdict"], second["error"]) == ("closing", "parked", "no")
     assert datetime.fromisoformat(first["at"]) < datetime.fromisoformat(second["at"])

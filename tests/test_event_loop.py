@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from poller import Row
     from tests.harness import Project
 
-pytestmark = pytest.mark.fault("F52")
-
 
 @pytest.fixture
 def url(url: str) -> str:
@@ -60,6 +58,7 @@ async def close_the_loop() -> None:
     asyncio.get_running_loop().close()
 
 
+@pytest.mark.fault("F52")
 @pytest.mark.parametrize("harm", [leave_a_task, stop_the_loop, leave_in_a_callback])
 def test_g11_a_loop_that_was_ended_goes_on(url: str, harm: Any, caplog: pytest.LogCaptureFixture) -> None:
     """It is said; the rows of the others, and its own, end."""
@@ -73,6 +72,7 @@ def test_g11_a_loop_that_was_ended_goes_on(url: str, harm: Any, caplog: pytest.L
     assert any("the event loop was" in line and line.endswith("it goes on") for line in caplog.messages)
 
 
+@pytest.mark.fault("F52")
 def test_g11_to_close_the_loop_is_a_failure(url: str) -> None:
     """Python refuses it while it runs."""
 
@@ -84,6 +84,7 @@ def test_g11_to_close_the_loop_is_a_failure(url: str) -> None:
     assert done == {str(number): "parked" if number == 3 else "moved" for number in range(1, 11)}
 
 
+@pytest.mark.fault("F52")
 def test_g11_a_task_factory_that_raises_is_a_failure(url: str) -> None:
     """Of the rows that it was to begin, on one slot."""
 
@@ -98,6 +99,7 @@ def test_g11_a_task_factory_that_raises_is_a_failure(url: str) -> None:
         assert [each.became for each in engine.run_due()] == ["moved"] * 3 + ["parked"] * 7
 
 
+@pytest.mark.fault("F52")
 def test_g11_who_blocks_the_loop_times_out_and_the_others_lose_no_attempt(
     url: str, db: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -122,6 +124,7 @@ def test_g11_who_blocks_the_loop_times_out_and_the_others_lose_no_attempt(
     assert any("has kept the event loop for" in line and "task:pending:3" in line for line in caplog.messages)
 
 
+@pytest.mark.fault("F52")
 def test_a_worker_whose_loop_is_blocked_is_replaced(project: Project, db: psycopg.Connection[Any]) -> None:
     """Its other coroutine rows go on within the time of the blocked one, not after it."""
     project.handlers("""

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from poller.testing import Done
 
-pytestmark = pytest.mark.fault("F52")
-
 
 @pytest.fixture
 def url(url: str) -> str:
@@ -243,6 +241,7 @@ def batch_step(rows: list[Row]) -> list[Any]:
     return [None if make is None else make() for make in makes]
 
 
+@pytest.mark.fault("F52")
 @pytest.mark.parametrize(
     ("step", "options"),
     [
@@ -261,6 +260,7 @@ def test_g11_whatever_is_raised_is_that_rows_failure(url: str, step: Any, option
     assert_each_failed_alone(RAISED, done)
 
 
+@pytest.mark.fault("F52")
 @pytest.mark.parametrize("options", [{}, {"transactional": True}], ids=["thread", "transactional"])
 def test_g11_whatever_is_answered_is_that_rows_failure(url: str, options: dict[str, Any]) -> None:
     """It is looked at where the handler has run, and not by a thread that others need."""
@@ -274,6 +274,7 @@ def test_g11_whatever_is_answered_is_that_rows_failure(url: str, options: dict[s
         assert_each_failed_alone(ANSWERED, engine.run_due())
 
 
+@pytest.mark.fault("F52")
 @pytest.mark.parametrize(
     "make", [lambda: {LateText2("1"): None}, lambda: [Leaves()] * 4, lambda: {Leaves: 1}]
 )
@@ -284,6 +285,7 @@ def test_g11_an_answer_of_a_batch_that_cannot_be_touched(url: str, make: Callabl
     assert [each.became for each in done] == ["parked"] * 4
 
 
+@pytest.mark.fault("F52")
 def test_a_policy_that_leaves_is_no_further_attempt(url: str) -> None:
     """It is the user's, too."""
     fill(url, RAISED)
@@ -296,6 +298,7 @@ def test_a_policy_that_leaves_is_no_further_attempt(url: str) -> None:
     assert_each_failed_alone(cases, done)
 
 
+@pytest.mark.fault("F52")
 def test_a_process_survives_what_cannot_be_sent(url: str) -> None:
     """Its reply is in words."""
     fill(url, RAISED)
@@ -304,6 +307,7 @@ def test_a_process_survives_what_cannot_be_sent(url: str) -> None:
     assert_each_failed_alone(cases, done)
 
 
+@pytest.mark.fault("F52")
 def test_progress_that_is_no_number_is_the_runs_failure(url: str, db: psycopg.Connection[Any]) -> None:
     """What reports on the others never sees it."""
 
