@@ -28,10 +28,10 @@ from rich.table import Table
 from poller import schema
 from tests.chaos import load
 from tests.chaos.audit import FIGURES, audit
-from tests.chaos.faults import KINDS, LEASE, Chaos
+from tests.chaos.faults import KINDS, LEASE, WORKERS, Chaos
 from tests.chaos.watch import Watch
 from tests.faults.proxy import Proxy
-from tests.harness import Project
+from tests.harness import Project, wait_until, workers_of
 from tests.servers import cluster
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     Connect = Callable[[], psycopg.Connection[Any]]
 
 BETWEEN = 0.55  # seconds between two faults, about
+BEGUN_WITHIN = 120.0  # seconds, on a busy machine; a fleet that has not begun is hurt by nothing
 QUIET = 120.0  # seconds that all may take to end, once there are no more faults
 # How soon each kind must have healed, at the 99th percentile: seconds.
 TARGETS = {
@@ -106,6 +107,8 @@ def soak(chaos: Chaos, url: str, seconds: float, rows: int) -> tuple[Counter[str
         load.make_tables(db)
     chaos.project.handlers(load.handlers())
     chaos.start()
+    with connect() as db:
+        wait_until("all workers are there", lambda: len(workers_of(db)) == WORKERS, BEGUN_WITHIN)
     with Watch(connect) as watch:
         struck = _strike(chaos, connect, seconds, rows)
         chaos.wait()
@@ -127,7 +130,7 @@ def _strike(chaos: Chaos, connect: Connect, seconds: float, rows: int) -> Counte
     struck: Counter[str] = Counter()
     fed = 0
     began = time.monotonic()
-    strike_at = began + 3.0
+    strike_at = began + 1.0
     with Progress(console=Console(stderr=True)) as progress:
         task = progress.add_task("striking", total=seconds)
         while (passed := time.monotonic() - began) < seconds:

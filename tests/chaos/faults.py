@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from tests.servers import Cluster
 
 LEASE = 5.0  # seconds
+FLEETS = 3
+WORKERS = 2 * FLEETS
 UNHEALED = 45.0  # seconds after which a fault counts as not healed
 SILENCE = 1.5  # seconds
 # How often each kind of misfortune comes, relative to the others; each kind of deed comes once.
@@ -70,7 +72,7 @@ class Chaos:
         self._server = server
         self.project = project
         self._wire = wire
-        self._fleets: list[Process | None] = [None, None, None]
+        self._fleets: list[Process | None] = [None] * FLEETS
         self._random = random.Random(seed)
         self._kinds = {kind: weight for kind, weight in KINDS.items() if kind in kinds}
         self.recovery: dict[str, list[float]] = defaultdict(list)

@@ -22,6 +22,7 @@ ROLE = "fleet"
 OWNERS = 200
 ACCOUNTS = 1000
 LIMIT = 16  # rows of `limited` in flight
+FORKS = 4  # rows of `forked` in flight: a process takes a second of CPU to start, and dies with its worker
 RATE = 50  # rows of `rated` begun in a second
 
 
@@ -43,7 +44,7 @@ class Table:
 
 
 TABLES = {
-    "leased": Table(36),
+    "leased": Table(37),
     "awaited": Table(12),
     "batched": Table(12),
     "held": Table(12, exactly_once=True, shared=True),
@@ -53,7 +54,7 @@ TABLES = {
     "shown": Table(4),
     "limited": Table(4),
     "rated": Table(2),
-    "forked": Table(2),
+    "forked": Table(1),
     "troubled": Table(2),
 }
 
@@ -203,7 +204,7 @@ def rated(row, ctx):
     with called("rated", row, ctx.key, ctx.attempt):
         pass
 
-@handler("forked", status="pending", to="normal", attempts=100, wait=SOON, executor="process")
+@handler("forked", status="pending", to="normal", attempts=100, wait=SOON, executor="process", limit=FORKS)
 def forked(row, ctx):
     with called("forked", row, ctx.key, ctx.attempt):
         if row.id % 50 == 0 and ctx.attempt == 1:
@@ -240,7 +241,7 @@ def sync(run: Run):
 
 def handlers() -> str:
     """Return the project's handlers."""
-    return f"ACCOUNTS, LIMIT, RATE = {ACCOUNTS}, {LIMIT}, {RATE}\n{HANDLERS}"
+    return f"ACCOUNTS, LIMIT, RATE, FORKS = {ACCOUNTS}, {LIMIT}, {RATE}, {FORKS}\n{HANDLERS}"
 
 
 def as_role(url: str) -> str:

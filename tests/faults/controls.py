@@ -487,12 +487,16 @@ CONTROLS = (
 def caught(control: Control, copy: Path) -> tuple[bool, str]:
     """Run the tests without the guard; return whether they failed, and the first that did."""
     file = copy / control.file
+    # Where projects of the tests find the copy, and not the example's handlers beside it.
+    path = copy / "path"
+    path.mkdir()
+    (path / "poller").symlink_to(copy / "poller")
     file.write_text(file.read_text().replace(control.old, control.new, 1))
     try:
         ended = subprocess.run(
             [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-rf", *control.tests],
             cwd=copy,
-            env=os.environ | {"PYTHONPATH": str(copy), "POLLER_FIRST_FAILURE": "1"},
+            env=os.environ | {"PYTHONPATH": str(path), "POLLER_FIRST_FAILURE": "1"},
             capture_output=True,
             text=True,
             timeout=PATIENCE,
