@@ -137,9 +137,12 @@ def of_return(call: Call, answer: object) -> list[Outcome]:
         # Committed, the lease holds the row no more, and this changes nothing.
         done = "committed" if call.context.has_asked else "awaited"
         return failed(call, RuntimeError(f"ctx.settle was called, but not {done}"))
-    changed, answer = _changed(call, answer)
+    try:
+        changed, answer = _changed(call, answer)
+    except Exception as error:  # noqa: BLE001 - a type of the user's compares values, and may raise anything
+        return failed(call, error)
     if call.handler.batch == 1:
-        fault = changed and lost(changed[0], answer)
+        fault = lost(changed[0], answer) if changed else None
         return failed(call, fault) if fault else [_of_answer(call, call.task, answer)]
     if not changed and answer is None and call.handler.moved is not None and call.task.attempt == 1:
         return [call.handler.moved] * len(call.tasks)

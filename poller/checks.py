@@ -17,9 +17,10 @@ from psycopg import sql
 
 from poller import agenda, overview, schema, tables
 from poller.binding import Binding, explain
-from poller.database import is_pooled
+from poller.database import is_pooled, role_of
 from poller.errors import PollerError
 from poller.maintenance import Rule
+from poller.model import Row
 from poller.operators import Operators
 from poller.queries import trusted
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from poller.job import Job
     from poller.operators import Index
     from poller.registry import Registered
+    from poller.tables import Table
 
 Severity = Literal["error", "warning", "advice"]
 Findings = Iterator["Finding"]
@@ -78,15 +80,24 @@ class Checks:
             yield from self._guarded("database", look)
 
     def _schema(self) -> Findings:
+        role = role_of(self._connection)
+        try:
+            absent = schema.version(self._connection) is None
+        except PollerError:
+            what = f"the role {role} may not use the schema poller, or read its version"
+            todo = f"grant usage on schema poller to {role}; grant select on poller.alembic_version to {role}"
+            yield Finding("error", "database", what, todo)
+            yield from self._grants(role)
+            return
         try:
             schema.require(self._connection)
         except PollerError as error:
-            what, todo = _halves(error)
-            absent = schema.version(self._connection) is None
-            yield Finding("advice" if absent else "error", "database", what, todo)
+            yield Finding("advice" if absent else "error", "database", *_halves(error))
             return
         self._migrated = True
-        role = self._connection.info.user
+        yield from self._grants(role)
+
+    def _grants(self, role: str) -> Findings:
         for table, privileges in self._operators.missing_grants():
             what = f"the role {role} may not {privileges} in poller.{table}, as a worker must"
             yield Finding("error", "database", what, f"grant {privileges} on poller.{table} to {role}")
@@ -132,6 +143,7 @@ class Checks:
         faults = list(tables.faults(self._connection, handler, table))
         for fault in faults:
             yield Finding("error", _where(handler), *_halves(fault))
+        yield from _hidden_columns(handler, table)
         if not faults:
             self._bindings.append(Binding(handler, table))
 
@@ -185,7 +197,7 @@ class Checks:
         health = self._operators.health(table)
         if not health.hides_rows:
             return
-        role = self._connection.info.user
+        role = role_of(self._connection)
         todo = f"alter role {role} bypassrls, or create a policy for it that shows the rows it is to work on"
         if health.policies:
             what = f"row level security may hide rows from the role {role}, and poller never takes those"
@@ -256,6 +268,16 @@ class Checks:
                 raise
             what = f"this could not be looked at: {error.diag.message_primary or error}"
             yield Finding("warning", where, " ".join(what.split()), "see whether the role may read it")
+
+
+def _hidden_columns(handler: Handler, table: Table) -> Findings:
+    """Find the columns that a row's attributes do not give, since they are called like its methods."""
+    if handler.entity is not None:
+        return
+    taken = {*dir(Row)} - ({"key"} if table.key == ("key",) else set())
+    for name in (each for each in table.columns if each in taken):
+        what = f"row.{name} is not the column {name!r} of {table}, but an attribute that every row has"
+        yield Finding("advice", _where(handler), what, f'write row["{name}"]')
 
 
 def _plain_order(binding: Binding) -> sql.Composable:

@@ -229,6 +229,12 @@ def is_conflict(error: BaseException) -> bool:
     return type(state) is str and state.startswith(_CONFLICT)
 
 
+def role_of(connection: psycopg.Connection[Any]) -> str:
+    """Return the role whose rights count, quoted for a GRANT; `set role` makes it another than who logged in."""
+    row = connection.execute("select quote_ident(current_user)").fetchone()
+    return "?" if row is None else str(row[0])
+
+
 def is_pooled(connection: psycopg.Connection[Any]) -> bool:
     """Tell whether a pooler stands between: it hands out a process id of its own, not the backend's."""
     row = connection.execute("select pg_backend_pid()").fetchone()

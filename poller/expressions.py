@@ -132,6 +132,7 @@ def _sql(clause: Any, **options: Any) -> str:
     from sqlalchemy.dialects.postgresql.base import PGDialect  # noqa: PLC0415 - as above
 
     dialect: Any = PGDialect(paramstyle="named")  # type: ignore[no-untyped-call]  # one that doubles no %
+    dialect._backslash_escapes = False  # noqa: SLF001 - standard strings, whose default differs between its versions
     text: str = clause.compile(dialect=dialect, compile_kwargs={"literal_binds": True, **options}).string
     return text
 

@@ -232,7 +232,7 @@ def handler(  # noqa: PLR0913 - the contract's options
         function = also.function if also else function
         place = place_of(function)
         try:
-            core = _core(table)
+            core = core_of(table)
             entity = Mapped(table, _named(None, core, "column", column)) if is_mapped(table) else None
             text = entity.text if entity else status_text
             named = partial(_named, entity, core)
@@ -248,7 +248,7 @@ def handler(  # noqa: PLR0913 - the contract's options
                 column=named("column", column),
                 during=None if during is None else text(during),
                 on_failure=None if on_failure is None else text(on_failure),
-                where=_where(where, entity, core),
+                where=where_of(where, entity, core),
                 order_by=order(order_by, core),
                 due=None if due is None else named("due", due),
                 batch=batch,
@@ -454,8 +454,8 @@ def _rate(text: object) -> Rate | None:
     return found
 
 
-def _core(table: object) -> Table | None:
-    """Return a handler's table as SQLAlchemy has it, if it was given so."""
+def core_of(table: object) -> Table | None:
+    """Return a table as SQLAlchemy has it, if it was given so."""
     if is_mapped(table):
         return cast("Table", cast("Any", table).__mapper__.local_table)
     return None if isinstance(table, str) else cast("Table", table)
@@ -473,8 +473,12 @@ def _several(value: Any) -> Iterable[Any]:
     return (value,) if isinstance(value, str) or is_expression(value) else value
 
 
-def _where(given: Any, entity: Mapped | None, core: Table | None) -> str | None:
-    """Return the condition as SQL, with what a class asks for that shares its table with others."""
+def where_of(given: Any, entity: Mapped | None, core: Table | None) -> str | None:
+    """Return a condition as SQL, with what a class asks for that shares its table with others.
+
+    Raises:
+        ConfigurationError: it is neither SQL nor an expression of the table's.
+    """
     own = None if entity is None or entity.criterion is None else condition(entity.criterion, core)
     texts = [text for text in (own, condition(given, core)) if text is not None]
     return texts[0] if len(texts) == 1 else " and ".join(f"({text})" for text in texts) or None

@@ -9,12 +9,14 @@ the next.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 from poller.duration import Duration, seconds, words
 from poller.errors import ConfigurationError
-from poller.handler import TableName, calling_place, table_name
+from poller.expressions import column as column_of
+from poller.handler import TableName, calling_place, core_of, table_name, where_of
 from poller.job import Job, When, ready_made
+from poller.mapped import Mapped, is_mapped
 from poller.outcome import status_text
 
 if TYPE_CHECKING:
@@ -151,10 +153,10 @@ class Rule:
 def purge(  # noqa: PLR0913 - the contract's options
     table: object,
     *,
-    column: str,
+    column: Any,
     older_than: Duration,
     schedule: When | None = None,
-    where: str | None = None,
+    where: Any = None,
     name: str | None = None,
     batch: int = 1000,
     pause: Duration = "50ms",
@@ -172,7 +174,7 @@ def purge(  # noqa: PLR0913 - the contract's options
             is null the row is never old.
         older_than: how old a row must be, by the database's clock at the start of the run.
         schedule: when it runs: `cron(…)`, `fixed_delay(…)`, `fixed_rate(…)`.
-        where: a further SQL condition on the table's own columns.
+        where: a further condition on the table's own columns, in SQL or as an expression of SQLAlchemy's.
         name: the job's name; by default `purge <table>`.
         batch: how many rows one transaction takes at the most; fewer if that takes long.
         pause: how long to wait between two of them.
@@ -189,13 +191,13 @@ def purge(  # noqa: PLR0913 - the contract's options
 def age_out(  # noqa: PLR0913 - the contract's options
     table: object,
     *,
-    column: str,
+    column: Any,
     older_than: Duration,
     status: object,
     to: object,
     status_column: str = "status",
     schedule: When | None = None,
-    where: str | None = None,
+    where: Any = None,
     name: str | None = None,
     batch: int = 1000,
     pause: Duration = "50ms",
@@ -226,9 +228,9 @@ def age_out(  # noqa: PLR0913 - the contract's options
 
 def _rule(  # noqa: PLR0913, PLR0917 - what both jobs have
     table: object,
-    column: str,
+    column: Any,
     older_than: Duration,
-    where: str | None,
+    where: Any,
     move: tuple[str, object, object] | None,
     batch: int,
     pause: Duration,
@@ -239,11 +241,14 @@ def _rule(  # noqa: PLR0913, PLR0917 - what both jobs have
         ConfigurationError: an option that cannot work; the text begins with the place of that call.
     """
     try:
+        core = core_of(table)
+        shared = is_mapped(table) and core is not None and cast("Any", table).__mapper__.single
+        entity = Mapped(table, "") if shared else None
         made = Rule(
             table=table_name(table),
-            column=column,
+            column=column_of("column", column, core, str),
             older_than=seconds(older_than),
-            where=where,
+            where=where_of(where, entity, core),
             move=None if move is None else Move(move[0], status_text(move[1]), status_text(move[2])),
             batch=batch,
             pause=seconds(pause),

@@ -255,7 +255,7 @@ def _changes(instance: Any) -> frozenset[str]:
 def lost(changed: frozenset[str], answer: object) -> PollerError | None:
     """Return the error of a handler whose changes of an instance would be lost, unless its answer has them too."""
     left = changed.difference(answer.columns) if isinstance(answer, Transition) else changed
-    if not left:
+    if not left or isinstance(answer, Exception):  # which stands for its row in a batch, and moves nothing
         return None
     name = min(left)
     return PollerError(

@@ -22,24 +22,25 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from poller.handler import Handler
+    from poller.job import Job
     from poller.testing import Engine
 
 
 class EngineFactory(Protocol):
     """The type of the fixture, for tests that are typed."""
 
-    def __call__(self, url: str, /, *handlers: Handler, concurrency: int = 4) -> Engine:
-        """Return an engine for these handlers on the test's database; see `poller.testing.Engine`."""
+    def __call__(self, url: str, /, *work: Handler | Job, concurrency: int = 4) -> Engine:
+        """Return an engine for these handlers and jobs on the test's database; see `poller.testing.Engine`."""
 
 
 @pytest.fixture
 def poller_engine() -> Iterator[EngineFactory]:
-    """Make engines that are closed when the test ends: `poller_engine(url, handler, …)`."""
+    """Make engines that are closed when the test ends: `poller_engine(url, handler, job, …)`."""
     with contextlib.ExitStack() as engines:
 
-        def enter(url: str, /, *handlers: Handler, concurrency: int = 4) -> Engine:
+        def enter(url: str, /, *work: Handler | Job, concurrency: int = 4) -> Engine:
             from poller.testing import Engine  # noqa: PLC0415 - only for the tests that use it
 
-            return engines.enter_context(Engine(url, *handlers, concurrency=concurrency))
+            return engines.enter_context(Engine(url, *work, concurrency=concurrency))
 
         yield enter

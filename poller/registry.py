@@ -14,6 +14,7 @@ from poller import remote
 from poller.errors import ConfigurationError, PollerError
 from poller.handler import Handler, refuse_collisions
 from poller.job import Job, refuse_namesakes
+from poller.spelling import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -39,7 +40,7 @@ def load(package: str, only: Sequence[str] = ()) -> Registered:
         ConfigurationError: the package cannot be imported or defines neither, two handlers are for one
             (table, status), two jobs have one name, or a name in `only` is nobody's.
     """
-    values = (value for module in _modules(package) for value in vars(module).values())
+    values = (value for module in _modules(package) for value in _values(module))
     found = dict.fromkeys(each for value in values for each in _registered(value))
     handlers = [each for each in found if isinstance(each, Handler)]
     jobs = [each for each in found if isinstance(each, Job)]
@@ -61,6 +62,24 @@ def _check_remote(registered: Handler | Job) -> None:
         raise ConfigurationError(msg) from None
 
 
+def _values(module: ModuleType) -> Iterator[object]:
+    """Yield what a module holds: its values, those in its lists and dicts, and those of its classes."""
+    seen: set[int] = set()
+    waiting: list[object] = [vars(module)]
+    while waiting:
+        value = waiting.pop(0)
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        yield value
+        if isinstance(value, dict):
+            waiting += dict.values(value)
+        elif isinstance(value, list | tuple | set | frozenset):
+            waiting += value
+        elif isinstance(value, type) and value.__module__ == module.__name__:
+            waiting += vars(value).values()
+
+
 def _registered(value: object) -> Iterator[Handler | Job]:
     """Return what a module's value registers: itself, and what its function was made before."""
     if isinstance(value, Job):
@@ -73,8 +92,41 @@ def _registered(value: object) -> Iterator[Handler | Job]:
 def _modules(package: str) -> list[ModuleType]:
     _find_in(str(Path.cwd()))
     top = _import(package)
-    below = pkgutil.walk_packages(getattr(top, "__path__", []), f"{package}.", onerror=_import)
-    return [top, *(_import(info.name) for info in below if not info.name.endswith(".__main__"))]
+    return [top, *_below(package, list(getattr(top, "__path__", [])))]
+
+
+def _below(package: str, paths: list[str]) -> Iterator[ModuleType]:
+    """Import what is below a package, folders without an `__init__.py` included.
+
+    Raises:
+        ConfigurationError: it cannot be imported, or is hidden by a module of the same name.
+    """
+    found = {info.name: info.ispkg for info in pkgutil.iter_modules(paths)}
+    folders = {each.name: each for path in paths for each in _folders(Path(path)) if _has_modules(each)}
+    for name in sorted(found.keys() | folders.keys()):
+        if found.get(name) is False and name in folders:
+            msg = f"{folders[name]} is hidden by the module {name}.py beside it; rename one of them"
+            raise ConfigurationError(msg)
+        if name != "__main__":
+            module = _import(f"{package}.{name}")
+            yield module
+            if found.get(name, True):
+                yield from _below(f"{package}.{name}", list(getattr(module, "__path__", [])))
+
+
+def _folders(path: Path) -> Iterator[Path]:
+    """Yield the folders in a folder that could be packages by their names."""
+    try:
+        inside = sorted(path.iterdir())
+    except OSError:  # in an archive, say
+        return
+    yield from (
+        each for each in inside if each.name.isidentifier() and each.name != "__pycache__" and each.is_dir()
+    )
+
+
+def _has_modules(folder: Path) -> bool:
+    return any(folder.glob("*.py")) or any(map(_has_modules, _folders(folder)))
 
 
 def _find_in(folder: str) -> None:
@@ -122,7 +174,7 @@ def _chosen(all_: Registered, only: Sequence[str]) -> Registered:
     for name in only:
         named = [each for each in every if name in _names(each)]
         if not named:
-            known = ", ".join(map(str, every))
+            known = ", ".join(nearest(name, map(str, every), most=20))
             msg = f"--only {name!r} is no handler and no job; there are {known}"
             raise ConfigurationError(msg)
         chosen.update(named)

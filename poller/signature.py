@@ -110,7 +110,8 @@ def not_begun(answer: object) -> str | None:
     """Say what was returned in place of the work, if it is such a thing; a coroutine is closed."""
     if inspect.isawaitable(answer):
         if inspect.iscoroutine(answer):
-            answer.close()
+            with contextlib.suppress(Exception):  # of one that has begun, whatever it does then
+                answer.close()
         return f"a {type(answer).__name__}, which nobody awaits: have it, or its decorator, await that"
     return next((text for kinds, text in _NOT_BEGUN if isinstance(answer, kinds)), None)
 

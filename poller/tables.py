@@ -6,6 +6,7 @@ A handler names a table, columns and statuses; here they meet the real ones, bef
 from __future__ import annotations
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +14,11 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import namedtuple_row
 
-from poller.database import reason
+from poller.database import reason, role_of
 from poller.errors import ConfigurationError
 from poller.handler import dotted
 from poller.queries import statement, trusted
+from poller.spelling import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -46,7 +48,8 @@ TIMESTAMPS = ("timestamp with time zone", "timestamp without time zone", "date")
 class Column:
     """A column: `type` without its length (to cast to), `full_type` with it; `collation` quoted, if not its type's.
 
-    `code` is the number of the type that the driver sees: of a domain, that which it is made of.
+    `code` is the number of the type that the driver sees: of a domain, that which it is made of. `settable`: the role
+    that asks may update it.
     """
 
     name: str
@@ -56,6 +59,7 @@ class Column:
     collation: str | None
     labels: tuple[str, ...] | None
     code: int = 0
+    settable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +151,15 @@ def describe(connection: psycopg.Connection[Any], name: TableName) -> Table:
     """
     parts = (name.schema, name.name) if name.schema else (name.name,)
     quoted = sql.Identifier(*parts).as_string(connection)
-    with connection.cursor(row_factory=namedtuple_row) as cursor:
-        found: Any = cursor.execute(statement("table"), {"name": quoted}).fetchone()
+    role = role_of(connection)
+    may = f"grant select, update on {quoted} to {role}"
+    try:
+        with connection.cursor(row_factory=namedtuple_row) as cursor:
+            found: Any = cursor.execute(statement("table"), {"name": quoted}).fetchone()
+    except psycopg.errors.InsufficientPrivilege:
+        schema = sql.Identifier(name.schema or "").as_string(connection)
+        msg = f"the role {role} may not use the schema {schema}; run: grant usage on schema {schema} to {role}; {may}"
+        raise ConfigurationError(msg) from None
     if found is None:
         msg = f"there is no table {name}{_suggestion(connection, name)}"
         raise ConfigurationError(msg)
@@ -171,10 +182,7 @@ def describe(connection: psycopg.Connection[Any], name: TableName) -> Table:
         )
         raise ConfigurationError(msg)
     if not (found.may_select and found.may_update):
-        msg = (
-            f"the role {connection.info.user} may not read and update {name}; "
-            f"run: grant select, update on {quoted} to {connection.info.user}"
-        )
+        msg = f"the role {role} may not read and update {name}; run: {may}"
         raise ConfigurationError(msg)
     if found.rules:
         msg = (
@@ -209,12 +217,13 @@ def _column(found: dict[str, Any]) -> Column:
         found["collation"],
         None if labels is None else tuple(labels),
         found["code"],
+        found["settable"],
     )
 
 
 def _suggestion(connection: psycopg.Connection[Any], name: TableName) -> str:
-    rows = connection.execute(statement("tables_like"), {"name": name.name}).fetchall()
-    names = ", ".join(row[0] for row in rows)
+    rows = connection.execute(statement("tables_like"), {}).fetchall()
+    names = ", ".join(nearest(name.name, [row[0] for row in rows]))
     return f"; this database has {names}" if names else "; this database has no tables yet"
 
 
@@ -235,7 +244,7 @@ def faults(connection: psycopg.Connection[Any], handler: Handler, table: Table) 
     statuses; the line says which, and what it takes.
     """
     looks: list[Callable[[], object]] = [
-        partial(_check_column, handler, table),
+        partial(_check_column, connection, handler, table),
         partial(_check_due, handler, table),
     ]
     looks += [partial(_existing, table, name, "per_key") for name in handler.per_key]
@@ -252,10 +261,15 @@ def faults(connection: psycopg.Connection[Any], handler: Handler, table: Table) 
             yield str(error)
 
 
-def _check_column(handler: Handler, table: Table) -> None:
+def _check_column(connection: psycopg.Connection[Any], handler: Handler, table: Table) -> None:
     column = _existing(table, handler.column, "the status column")
     if column.generated:
         msg = f"{table}.{column.name} is a generated column, so no handler can move it"
+        raise ConfigurationError(msg)
+    if not column.settable:
+        named = sql.Identifier(column.name).as_string()
+        role, on = role_of(connection), table.identifier.as_string()
+        msg = f"the role {role} may not update {table}.{column.name}; run: grant update ({named}) on {on} to {role}"
         raise ConfigurationError(msg)
     if handler.during is not None and column.name in table.key:
         msg = f"{table} is keyed by its {column.name}, so that a row which shows {handler.during!r} would be "
@@ -276,7 +290,9 @@ def _existing(table: Table, name: str, what: str) -> Column:
     try:
         return table.columns[name]
     except KeyError:
-        msg = f"table {table} has no column {name!r} ({what}); it has {', '.join(table.columns)}"
+        near = get_close_matches(name, table.columns, 1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        msg = f"table {table} has no column {name!r} ({what}); {hint}it has {', '.join(table.columns)}"
         raise ConfigurationError(msg) from None
 
 

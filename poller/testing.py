@@ -16,12 +16,14 @@ never by sleeping.
 
 from __future__ import annotations
 
+import logging
 import uuid
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from time import sleep
 from typing import TYPE_CHECKING, Any, Self
 
-from poller import agenda, schema
+from poller import agenda, dispatch, schema
 from poller.binding import bind_all, explain
 from poller.claimer import Claimer
 from poller.database import Link, checked_url, opener
@@ -31,8 +33,10 @@ from poller.executor import Executor
 from poller.handler import Handler
 from poller.heartbeat import Heartbeat
 from poller.job import Job
-from poller.model import Row, RowShape
-from poller.run import handler_of
+from poller.model import Context, Row, RowShape
+from poller.output import Sink
+from poller.queries import statement
+from poller.run import Notes, Run, handler_of
 from poller.scheduler import Scheduler
 from poller.settler import Settler
 from poller.store import Store
@@ -40,12 +44,18 @@ from poller.transaction import Transactions
 
 if TYPE_CHECKING:
     import psycopg
+    from sqlalchemy import Connection
+    from sqlalchemy.orm import Session
 
     from poller.binding import Binding
     from poller.lease import Result
+    from poller.run import Connect
+
+__all__ = ["Done", "Engine", "context", "row", "run"]
 
 _TICK = 0.001
 _PATIENCE = 2.0  # seconds that outcomes may not be writable
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +90,68 @@ def row(key: Any = None, /, **columns: Any) -> Row:
     """
     values = (key if key is not None else next(iter(columns.values()), None), *columns.values())
     return Row(RowShape({name: at for at, name in enumerate(columns, start=1)}, (0,)), values)
+
+
+def context(  # noqa: PLR0913 - what is known of an attempt
+    *,
+    key: str = "test",
+    attempt: int = 1,
+    deadline: datetime | None = None,
+    database: str = "test",
+    connection: Connection | None = None,
+    session: Session | None = None,
+) -> Context:
+    """Return what a handler takes beside its row, for a test that calls it: see `row`.
+
+    Its `settle` notes the move in `settled`, and asks no database. `connection` and `session` are a
+    transactional handler's.
+
+    Args:
+        key: the idempotency key; `token` is made from it.
+        attempt: the number of the attempt.
+        deadline: when it times out; by default in five minutes.
+        database: the name of the database.
+        connection: SQLAlchemy's.
+        session: SQLAlchemy's.
+    """
+    made = Context(
+        database=database,
+        table="test",
+        row_key="test",
+        key=key,
+        attempt=attempt,
+        deadline=deadline or datetime.now(UTC) + timedelta(minutes=5),
+        settle=lambda _, move: move.status,
+    )
+    made.lend(connection, session)
+    return made
+
+
+def run(
+    job: Job | str = "test",
+    *,
+    planned_at: datetime | None = None,
+    attempt: int = 1,
+    previous_success: datetime | None = None,
+    connect: Connect | None = None,
+) -> Run:
+    """Return a run to call a job with: `clean(run(previous_success=yesterday))`.
+
+    Args:
+        job: the job, or its name.
+        planned_at: the slot that it stands for; by default now.
+        attempt: the number of the attempt.
+        previous_success: the slot of the last run that succeeded.
+        connect: what `run.connect()` gives: something for a `with`, such as `contextlib.nullcontext(connection)`.
+    """
+    slot = planned_at or datetime.now(UTC)
+    columns = row(id=1, job=str(job), planned_at=slot, previous_at=previous_success)
+    return Run(columns, context(attempt=attempt), Notes(Sink()), connect or _refuse_connection)
+
+
+def _refuse_connection() -> Any:
+    msg = "run.connect() needs a connection: give one to poller.testing.run(connect=…)"
+    raise PollerError(msg)
 
 
 class Engine:
@@ -130,6 +202,7 @@ class Engine:
             report_settled=self._settler.settled,
         )
         self._scheduler = Scheduler(link, self._jobs)
+        self._link_of_ours = link
         self._heartbeat = self._join()
         self._claimer = Claimer(
             store=store,
@@ -169,15 +242,46 @@ class Engine:
             self._claimer.start_over()
             self._claimer.run_once()
             if not self._work_off():
+                if not self._done:
+                    self._hint()
                 return self._done
         msg = f"there is no end to what is due; after {rounds} claims it is {self._done[-1]}"
         raise PollerError(msg)
+
+    def trigger(self, job: Job | str, /, **arguments: Any) -> int:
+        """Enter a run of one of this engine's jobs for now, as `poller trigger` does; `run_due` runs it.
+
+        Args:
+            job: the job, or its name.
+            **arguments: what its function is called with.
+
+        Returns:
+            the run's number.
+
+        Raises:
+            PollerError: the engine has no such job, or it does not take these arguments.
+        """
+        here = {each.name: each for each in self._jobs}
+        if str(job) not in here:
+            known = f"it has {', '.join(here)}" if here else "it was made without jobs"
+            msg = f"the engine has no job {str(job)!r}; {known}"
+            raise PollerError(msg)
+        return dispatch.trigger(self._link_of_ours.connection, str(job), arguments or None, here).run
 
     def advance(self, duration: Duration) -> None:
         """Move the clock forward for this engine: `poller.now()` in its sessions."""
         self._offset += seconds(duration)
         for link in self._links:
             link.offset = self._offset
+
+    def _hint(self) -> None:
+        """Say in the log that others have not committed: what a test's own transaction has written is not seen here."""
+        for (pid,) in self._link_of_ours.connection.execute(statement("uncommitted")):
+            _logger.warning(
+                "nothing is due here, and the session %s has written what it has not committed; "
+                "an engine sees only what is committed",
+                pid,
+            )
 
     def _work_off(self) -> bool:
         """Let the claimed handlers end, and settle them; tell whether there were any."""

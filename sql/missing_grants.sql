@@ -10,6 +10,8 @@ select n.table_name, string_agg(n.privilege, ', ' order by n.place) as privilege
             as t (table_name),
                (values ('select', 1), ('insert', 2), ('update', 3), ('delete', 4)) as p
        ) as n (table_name, privilege, place)
- where not has_table_privilege('poller.' || n.table_name, n.privilege)
+  join pg_namespace as s on s.nspname = 'poller'
+  join pg_class as c on c.relnamespace = s.oid and c.relname = n.table_name
+ where not has_table_privilege(c.oid, n.privilege)
  group by n.table_name
  order by n.table_name

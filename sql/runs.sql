@@ -1,4 +1,5 @@
--- Purpose  List runs, of one job or of all, the newest first; of one that runs, how long it has.
+-- Purpose  List runs, of one job or of all, the newest first; of one that runs, how long it has. Those of the schedules
+--          that were made of a job are its runs, too.
 -- Locks    none.
 -- Fence    none: to be looked at only.
 -- Index    run_latest, or run's unique key, from its end.
@@ -6,6 +7,6 @@ select r.id, r.job, r.planned_at, r.started_at, r.finished_at, r.status, r.attem
        extract(epoch from case r.status when 'running' then (select poller.now()) else r.finished_at end - r.started_at)::float8
            as seconds
   from poller.run as r
- where %(job)s::text is null or r.job = %(job)s
+ where %(job)s::text is null or r.job = %(job)s or r.function = %(job)s
  order by r.planned_at desc, r.id desc
  limit %(limit)s

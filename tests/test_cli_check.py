@@ -218,6 +218,57 @@ def test_missing_rights_are_found(project: Project, db: psycopg.Connection[Any],
     assert any("grant select, update on" in todo for todo in todos)
 
 
+def test_all_missing_rights_are_found_at_once(
+    project: Project, db: psycopg.Connection[Any], role: str
+) -> None:
+    """Who grants what one check says has granted enough: on schemas, tables and columns, poller's own and the user's."""
+    make_tenants(db)
+    db.execute("create schema shop; create table shop.orders (id int primary key, status text, note text)")
+    db.execute("create index on shop.orders (id) where status = 'pending'")
+    db.execute(INDEXED)
+    db.execute(
+        f"revoke all on schema poller from {role}; revoke all on all tables in schema poller from {role}"
+    )
+    db.execute(f"grant select, update (created_at) on tenants to {role}")
+    project.handlers(HANDLERS + SHIP)
+    plain, project.url = (
+        project.url,
+        project.url + f"{'&' if '?' in project.url else '?'}options=-c%20role%3D{role}",
+    )
+    found = findings(project, status=1)
+    for grant in [each for severity, *_, todo in found if severity == "error" for each in grants(todo)]:
+        db.execute(grant)  # type: ignore[call-overload]
+    assert [each for each in findings(project) if each[0] == "error"] == []
+    project.url = plain
+
+
+SHIP = """
+@handler("shop.orders", status="pending", to="normal")
+def ship(order): ...
+"""
+
+
+def grants(todo: str) -> list[str]:
+    """Return the statements of an advice."""
+    return [each.removeprefix("run: ").strip() for each in todo.split(";") if each.strip()]
+
+
+def test_columns_that_are_no_attributes_of_a_row_are_told(
+    project: Project, db: psycopg.Connection[Any]
+) -> None:
+    """A row's methods have these names; the key may be called `key`."""
+    db.execute(
+        'create table box (key int primary key, status text, items text, keys text, get text, "_shape" text,'
+        ' "__class__" text, _x text)'
+    )
+    project.handlers("""
+        @handler("box", status="pending", to="normal")
+        def ship(box): ...
+    """)
+    told = [what.split()[0] for severity, _, what, todo in findings(project) if "row[" in todo]
+    assert told == ["row.items", "row.keys", "row.get", "row._shape", "row.__class__"]
+
+
 @pytest.mark.fault("F28")
 def test_hidden_rows_are_found(project: Project, db: psycopg.Connection[Any], role: str) -> None:
     """Row level security without a policy hides all; with one, perhaps some."""

@@ -66,6 +66,15 @@ def test_runs_shows_the_newest_first(here: InProcess, db: psycopg.Connection[Any
     assert ids(here, "clean") == [3, 1]
 
 
+def test_runs_of_a_job_are_those_of_its_schedules_too(here: InProcess, db: psycopg.Connection[Any]) -> None:
+    """Whoever made a one-off of `remind` looks for it there; a schedule's own name gives its own."""
+    one_off = enter(db, "remind-4f2a", "succeeded", function="remind")
+    own = enter(db, "remind", "succeeded")
+    enter(db, "sync", "succeeded")
+    assert [each["id"] for each in objects(here.run("runs", "remind", "--json"))] == [own, one_off]
+    assert [each["id"] for each in objects(here.run("runs", "remind-4f2a", "--json"))] == [one_off]
+
+
 def test_people_see_how_far_runs_have_come(here: InProcess, db: psycopg.Connection[Any]) -> None:
     """In per cent where the whole is known; and how long they took, or have taken so far."""
     enter(db, "clean", "running", done=1, total=8)

@@ -111,3 +111,18 @@ def test_the_use_of_the_embedded_server_is_said(project: Project) -> None:
     first, second = ended.stderr.splitlines()
     assert first == "no --database given: using the embedded Postgres of this folder, .poller/"
     assert "poller migrate" in second
+
+
+def test_a_variable_that_no_option_reads_is_told(project: Project) -> None:
+    """One line on standard error; those of Kubernetes, and of a shell job, are not ours to tell of."""
+    done = project.run(
+        "next",
+        "@daily",
+        POLLER_WOKERS="3",
+        POLLER_SERVICE_HOST="10.0.0.1",
+        POLLER_PORT="tcp://10.0.0.1:80",
+        POLLER_RUN_ID="7",
+        POLLER_ARG_WHO="you",
+    )
+    assert done.returncode == 0
+    assert done.stderr == "poller: no option reads the variable POLLER_WOKERS; did you mean POLLER_WORKERS?\n"

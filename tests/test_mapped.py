@@ -456,9 +456,15 @@ def test_a_purge_takes_a_mapped_class_too() -> None:
 def test_a_status_column_that_is_none_is_refused(url: str, db: psycopg.Connection[Any]) -> None:
     """As for any table."""
     with (
-        pytest.raises(
-            ConfigurationError, match="no column 'status' \\(the status column\\); it has id, tenant_status"
-        ),
+        pytest.raises(ConfigurationError, match=r"no column 'status' .*it has id, tenant_status"),
         Engine(url, handler(Tenant, status="pending", to="normal")(tell_credit)),
     ):
         pass
+
+
+def test_a_purge_takes_the_classs_own_expressions() -> None:
+    """For its column and its further condition, as a handler does."""
+    made = purge(Tenant, column=Tenant.credit, older_than="1d", where=Tenant.id > 3)
+    assert (made.function.column, made.function.where) == ("credit_cents", "t.id > 3")
+    with pytest.raises(ConfigurationError, match="where must be about tenants alone"):
+        purge(Tenant, column="created_at", older_than="1d", where=Note.id > 3)

@@ -100,6 +100,48 @@ def test_handlers_are_found_at_any_depth(write: Writer) -> None:
     assert found() == ["orders:paid", "orders:shipped", "users:new"]
 
 
+def test_a_folder_without_an_init_is_a_package_too(write: Writer) -> None:
+    """At any depth; what holds no modules is none, whatever else it holds."""
+    write(
+        {
+            "tasks/__init__.py": ABOUT_USERS,
+            "tasks/shop/orders.py": ABOUT_ORDERS,
+            "tasks/deep/er/timed.py": TIMED,
+            "tasks/templates/mail.txt": "Hello",
+            "tasks/not-a-name/broken.py": "1 / 0",
+            "tasks/__pycache__/broken.py": "1 / 0",
+        }
+    )
+    assert found() == ["orders:paid", "orders:shipped", "users:new", "sync"]
+
+
+def test_a_folder_that_a_module_hides_is_told(write: Writer) -> None:
+    """What is in it could not be imported."""
+    write({"tasks/__init__.py": "", "tasks/shop.py": ABOUT_USERS, "tasks/shop/orders.py": ABOUT_ORDERS})
+    assert "tasks/shop is hidden by the module shop.py beside it" in refusal()
+
+
+IN_CONTAINERS = """
+from poller import Row, fixed_rate, handler, shell
+
+def step(row: Row): ...
+
+_jobs = [shell(f"say-{name}", f"echo {name}", schedule=fixed_rate("1h")) for name in ("a", "b")]
+by_status = {each: {"handlers": (handler("users", status=each, to="normal")(step),)} for each in ("new", "old")}
+by_status["itself"] = by_status
+
+class Orders:
+    @handler("orders", status="paid", to="shipped")
+    def ship(order): ...
+"""
+
+
+def test_what_stands_in_a_list_or_a_dict_or_a_class_is_found(write: Writer) -> None:
+    """However deep; a circle is gone through once."""
+    write({"tasks.py": IN_CONTAINERS})
+    assert found() == ["orders:paid", "users:new", "users:old", "say-a", "say-b"]
+
+
 @pytest.mark.parametrize("path", ["tasks.py", "tasks/__init__.py", "tasks/users.py"])
 def test_a_single_file_is_enough(write: Writer, path: str) -> None:
     """A module of the name, or a folder, with `__init__.py` or without."""

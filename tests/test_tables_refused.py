@@ -194,6 +194,17 @@ def test_all_faults_of_all_handlers_can_be_told_at_once(db: psycopg.Connection[A
     assert len(list(tables.faults(db, wrong, table))) == 4
 
 
+def test_a_misspelt_name_is_answered_with_those_spelt_most_like_it(
+    db: psycopg.Connection[Any], url: str
+) -> None:
+    """Of tables and of columns, however many there are that come first in the alphabet."""
+    for name in ("a", "aa", "b", "c", "d", "e", "tusk"):
+        db.execute(f"create table {name} (id int primary key, statos text)")  # type: ignore[call-overload]
+
+    assert "this database has public.tusk, " in refusal(url, moves("task"))
+    assert "did you mean 'statos'? it has id, statos" in refusal(url, moves("tusk"))
+
+
 def test_one_status_in_two_columns_is_refused_with_the_reason(db: psycopg.Connection[Any], url: str) -> None:
     """Handlers are told apart by their table and status: no handler can be left out, so another value is needed."""
     db.execute("create table task (id int primary key, status text, mail_status text)")

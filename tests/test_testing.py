@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
+import uuid
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 
-from poller import Context, Fail, PollerError, Retry, Row, Snooze, Transition
-from poller.testing import Done, Engine, row
+from poller import Context, Fail, PollerError, Retry, Row, Run, Snooze, Transition, job, testing
+from poller.testing import Done, Engine, context, row, run
 from tests.engines import column, moves
 from tests.harness import wait_until
 
@@ -270,3 +272,100 @@ def test_a_row_cannot_be_written_to() -> None:
     with pytest.raises(AttributeError):
         made.id = 8
     assert made.id == 7
+
+
+# --- context, run, trigger ------------------------------------------------------------------------------
+
+
+def test_a_context_is_what_a_handler_is_called_with() -> None:
+    """No database, no engine: a move by `ctx.settle` is noted."""
+
+    def ship(order: Row, ctx: Context) -> str:
+        ctx.settle(None, "normal", label=order.id)
+        return f"{ctx.attempt} {ctx.token} {ctx.cancelled.is_set()}"
+
+    ctx = context(key="k", attempt=2)
+    assert moves("task", ship)(row(id=7), ctx) == f"2 {uuid.uuid5(TOKENS, 'k')} False"
+    assert ctx.settled is not None
+    assert (ctx.settled.status, ctx.deadline > datetime.now(UTC)) == ("normal", True)
+    with pytest.raises(PollerError, match="in transactional handlers only"):
+        _ = ctx.connection
+
+
+def test_a_contexts_connection_and_session_are_those_given() -> None:
+    """For a transactional handler."""
+    given: Any = object()
+    made = context(connection=given, session=given)
+    assert made.connection is made.session is given
+
+
+def test_a_run_is_what_a_job_is_called_with() -> None:
+    """With the slot, the last success and a connection of the test's."""
+
+    @job()
+    def clean(run: Run) -> Any:
+        run.progress(1, 2)
+        run.logger.info("cleaning")
+        with run.connect() as connection:
+            return run.job, run.previous_success, run.attempt, connection
+
+    assert clean(run(clean, previous_success=NOON, connect=lambda: nullcontext("mine"))) == (
+        "clean",
+        NOON,
+        1,
+        "mine",
+    )
+    with pytest.raises(PollerError, match=r"poller\.testing\.run\(connect=…\)"):
+        clean(run())
+
+
+NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
+TOKENS = uuid.UUID("6f1c7c0e-5a0b-4f8e-9d1c-7f6f0c2b8a51")
+
+
+def test_a_job_with_arguments_is_triggered(url: str) -> None:
+    """Of a plain function or a coroutine; the run is known by its number."""
+    seen: list[Any] = []
+
+    @job()
+    async def report(tenant: str, run: Run, days: int = 1) -> None:
+        seen.append((tenant, days, run.job))
+
+    with Engine(url, report) as engine:
+        assert engine.run_due() == []
+        number = engine.trigger(report, tenant="a", days=3)
+        [done] = engine.run_due()
+        assert (done.key, done.to) == (str(number), "succeeded")
+        engine.trigger("report", tenant="b")
+        engine.run_due()
+    assert seen == [("a", 3, "report"), ("b", 1, "report")]
+
+
+def test_g10_what_cannot_be_triggered_is_said(url: str) -> None:
+    """An unknown job, and arguments that the function does not take."""
+
+    @job()
+    def report(tenant: str) -> None: ...
+
+    with Engine(url, report) as engine:
+        with pytest.raises(PollerError, match="the engine has no job 'sync'; it has report"):
+            engine.trigger("sync")
+        with pytest.raises(PollerError, match="missing a required argument: 'tenant'"):
+            engine.trigger(report)
+
+
+def test_a_row_that_is_not_committed_is_told_of(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """In the log of the test: a fixture that rolls back hides its rows from the engine."""
+    with psycopg.connect(url) as connection, Engine(url, moves("task")) as engine:
+        engine.run_due()
+        connection.execute("insert into task (id) values (9)")
+        assert engine.run_due() == []
+        assert (
+            f"the session {connection.info.backend_pid} has written what it has not committed" in caplog.text
+        )
+        connection.rollback()
+
+
+def test_all_of_it_is_public() -> None:
+    """And nothing else."""
+    assert testing.__all__ == ["Done", "Engine", "context", "row", "run"]

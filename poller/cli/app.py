@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -116,6 +117,8 @@ def start(
     """Makes the tables of a Postgres database a fleet of state machines."""
     if context.invoked_subcommand != "run":
         requests.forget()
+    for line in settings.strange_variables(context.command, os.environ):
+        typer.echo(f"poller: {line}", err=True)
     found = settings.read(Path.cwd())
     if found is not None:
         context.obj.file = found.file

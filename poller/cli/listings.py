@@ -120,7 +120,7 @@ _HANDLERS = (
 _HISTORY = (
     show.Column("at", lambda line: show.clock(line.at)),
     show.Column("status", lambda line: line.status),
-    show.Column("became", lambda line: line.verdict),
+    show.Column("verdict", lambda line: line.verdict),
     show.Column("to", lambda line: line.to),
     show.Column("attempt", lambda line: line.attempt, right=True),
     show.Column("seconds", lambda line: None if line.seconds is None else f"{line.seconds:.3f}", right=True),

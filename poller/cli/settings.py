@@ -17,11 +17,17 @@ from typer.core import TyperOption
 from poller.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 OWN_FILE = "poller.toml"
 SHARED_FILE = "pyproject.toml"
+
+# Kubernetes' for a service called poller, those that shell jobs are given, and the project's own tests'.
+_OTHERS = (
+    *("POLLER_SERVICE_", "POLLER_PORT", "POLLER_ARG_", "POLLER_TEST_"),
+    *("POLLER_JOB", "POLLER_RUN_ID", "POLLER_PLANNED_AT", "POLLER_ATTEMPT"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,16 @@ def name_variables(command: Any) -> None:
         if option.envvar is None:
             option.envvar = f"POLLER_{_key(option).upper()}"
         option.show_envvar = False  # one line says it for all of them
+
+
+def strange_variables(command: Any, environment: Iterable[str]) -> Iterator[str]:
+    """Yield a line for each POLLER_… variable that no option reads."""
+    known = {name for option in _options(command) for name in _variables(option)}
+    for name in sorted(environment):
+        if name.startswith("POLLER_") and name not in known and not name.startswith(_OTHERS):
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            yield f"no option reads the variable {name}{hint}"
 
 
 def read(folder: Path) -> Settings | None:
@@ -140,6 +156,11 @@ def _options(command: Any) -> Iterator[TyperOption]:
 def _own_options(command: Any) -> Iterator[TyperOption]:
     """Return a command's options; the eager ones (`--version` and its like) are no settings."""
     return (each for each in command.params if isinstance(each, TyperOption) and not each.is_eager)
+
+
+def _variables(option: TyperOption) -> list[str]:
+    named = option.envvar
+    return [named] if isinstance(named, str) else [*named] if named else []
 
 
 def _key(option: TyperOption) -> str:
