@@ -37,6 +37,7 @@ Severity = Literal["error", "warning", "advice"]
 Findings = Iterator["Finding"]
 
 SKEW = 2.0  # seconds that this host's clock may differ from the database's
+SIDE_BY_SIDE = 16  # statements at a time, for whose locks there should be room
 FEW = 20  # statuses that are named one by one
 
 
@@ -189,7 +190,7 @@ class Checks:
     def of_tables(self) -> Findings:
         """Find what hides rows of a table, slows it down, or leaves rows that no handler takes."""
         for group in overview.by_column(self._bindings):
-            for look in (self._hidden_rows, self._unvacuumed, self._dead_ends):
+            for look in (self._hidden_rows, self._unvacuumed, self._locked, self._dead_ends):
                 yield from self._guarded(str(group[0].table), partial(look, group))
 
     def _hidden_rows(self, group: list[Binding]) -> Findings:
@@ -211,6 +212,25 @@ class Checks:
         for name in self._operators.health(table).without_autovacuum or ():
             what = f"autovacuum is off for {name}, though each move leaves a dead row version behind"
             yield Finding("warning", str(table), what, f"alter table {name} reset (autovacuum_enabled)")
+
+    def _locked(self, group: list[Binding]) -> Findings:
+        """A statement locks each partition and its indexes, and the table of locks is one for the whole server."""
+        table = group[0].table
+        if not self._operators.health(table).is_partitioned:
+            return
+        taken, each, sessions = self._operators.locks(table)
+        if taken * SIDE_BY_SIDE > each * sessions:
+            what = (
+                f"a statement locks up to {taken:,} partitions and indexes, and the server has room for"
+                f" {each * sessions:,} locks of all sessions"
+            )
+            enough = -(-taken * SIDE_BY_SIDE // sessions)
+            yield Finding(
+                "warning",
+                str(table),
+                what,
+                f"set max_locks_per_transaction = {enough}, or have fewer partitions",
+            )
 
     def _dead_ends(self, group: list[Binding]) -> Findings:
         """Rows with a status that no handler takes, leads to or gives back are waiting for nobody."""

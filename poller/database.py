@@ -29,7 +29,7 @@ from psycopg.types.json import set_json_dumps, set_json_loads
 from poller.clamping import clamp_times
 from poller.errors import ConfigurationError, DatabaseError
 from poller.queries import statement
-from poller.server import check_server, refuse_strangers
+from poller.server import check_greeting, check_server
 from poller.wording import guarded
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from poller.bell import Bell
 
 _QUOTED = re.compile(r'".*"', re.DOTALL)
+_UNREADABLE = "the database URL cannot be read"
+_ESCAPES = "write @ : / ? # % in a password as %40 %3A %2F %3F %23 %25"
 _PORTS = re.compile(r"[\d,]*")
 _NAMED = re.compile(r"([A-Za-z_][\w-]*)=(postgres(?:ql)?(?:\+\w+)?://.*)", re.DOTALL)
 
@@ -103,17 +105,19 @@ class Place:
     name: str = ""
 
 
-def locate(url: str | None, folder: Path | None = None) -> Place:
-    """Return the database to use: the URL given, else the environment's, else the embedded one, started.
+def locate(url: str | None, folder: Path | None = None, *, starts: bool = True) -> Place:
+    """Return the database to use: the URL given, else the environment's, else the embedded one.
 
     Args:
         url: as given by `--database` or `POLLER_DATABASE_URL`; `postgres://` and `postgresql://` URLs and
             libpq's `key=value` form are taken as they are; a SQLAlchemy driver name is taken off. `eu=` in
             front of a URL names it.
         folder: where the embedded server keeps its data; by default the working directory.
+        starts: start the embedded one if it does not run. What only looks on does not: a folder that somebody was
+            given would have its server run, with its settings.
 
     Raises:
-        ConfigurationError: the URL is none.
+        ConfigurationError: the URL is none, or the embedded server does not run and is not to be started.
         DatabaseError: the embedded server cannot be started.
     """
     given = url or os.environ.get("DATABASE_URL")
@@ -123,7 +127,15 @@ def locate(url: str | None, folder: Path | None = None) -> Place:
         return Place(checked, name=named[1] if named else str(conninfo_to_dict(checked).get("dbname", "")))
     from poller import embedded  # noqa: PLC0415 - an extra, needed only without a URL
 
-    return Place(embedded.start(folder or Path.cwd()), embedded=True)
+    home = folder or Path.cwd()
+    running = embedded.start(home) if starts else embedded.running(home)
+    if running is None:
+        msg = (
+            "no database was given, and the embedded Postgres of this folder does not run; "
+            "give --database URL, or start it: poller db start"
+        )
+        raise ConfigurationError(msg)
+    return Place(running, embedded=True)
 
 
 def checked_url(url: str) -> str:
@@ -142,26 +154,20 @@ def checked_url(url: str) -> str:
     try:
         parts = conninfo_to_dict(url)
     except psycopg.ProgrammingError as error:
-        reason = _QUOTED.sub(
-            '"…"', _first_line(error)
-        )  # libpq quotes what it stumbles over, and that may be a password
-        msg = f"the database URL cannot be read: {reason}; write @ : / ? # % in a password as %40 %3A %2F %3F %23 %25"
+        # libpq quotes what it stumbles over, and that may be a password.
+        reason = _QUOTED.sub('"…"', _first_line(error))
+        msg = f"{_UNREADABLE}: {reason}; {_ESCAPES}"
         raise ConfigurationError(msg) from None
-    if separator and (
-        _is_astray(parts, "host") or _is_astray(parts, "dbname") or not _PORTS.fullmatch(_port(parts))
-    ):
-        msg = "the database URL cannot be read: write @ : / ? # % in a password as %40 %3A %2F %3F %23 %25"
+    if separator and _is_astray(parts):
+        msg = f"{_UNREADABLE}: {_ESCAPES}"
         raise ConfigurationError(msg)
     return url
 
 
-def _is_astray(parts: Mapping[str, object], name: str) -> bool:
-    """Tell whether a part of a URL holds the end of a password that was not escaped; libpq would name it in errors."""
-    return "@" in str(parts.get(name) or "")
-
-
-def _port(parts: Mapping[str, object]) -> str:
-    return str(parts.get("port") or "")
+def _is_astray(parts: Mapping[str, object]) -> bool:
+    """Tell whether a URL's host, port or database holds a piece of a password; libpq would name it in its errors."""
+    host, port, name = (str(parts.get(each) or "") for each in ("host", "port", "dbname"))
+    return "@" in host or "@" in name or not _PORTS.fullmatch(port)
 
 
 def connect(
@@ -191,7 +197,7 @@ def connect(
     context: Any = OwnConnection.plain if kind is OwnConnection else None
     connection = kind.connect(make_conninfo(url, **defaults), autocommit=True, context=context)
     try:
-        refuse_strangers(connection)
+        check_greeting(connection)
         connection.execute(
             statement("session"),
             {"lock_timeout": lock_timeout, "statement_timeout": statement_timeout},

@@ -20,6 +20,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import pwd
 import shlex
 import shutil
 import tempfile
@@ -31,7 +32,6 @@ from typing import TYPE_CHECKING, Literal
 from poller.errors import ConfigurationError, DatabaseError
 from poller.postgres import (
     INSTEAD,
-    Account,
     Programs,
     accepts,
     command_line,
@@ -236,12 +236,14 @@ def _start(home: _Home) -> str:
 
 
 def _ensure_home(home: _Home) -> None:
+    owner = home.path.parent.stat().st_uid
+    if os.geteuid() == 0 != owner and has_name(owner):
+        # They could put a link in the place of .poller at any moment, and have root give away what it leads to.
+        name = pwd.getpwuid(owner).pw_name
+        msg = f"{home.path.parent} belongs to {name}; run this as {name} (sudo -u {name} …), or {INSTEAD}"
+        raise ConfigurationError(msg)
     with contextlib.suppress(FileExistsError):
         home.path.mkdir(mode=0o700)
-    owner = home.path.parent.stat()
-    if os.geteuid() == 0 != owner.st_uid and has_name(owner.st_uid):
-        # Else the folder's owner could not use what root has begun.
-        give(home.path, Account(owner.st_uid, owner.st_gid))
     if not (home.path / ".gitignore").exists():
         with opened(home.path / ".gitignore") as file:
             os.write(file, b"*\n")

@@ -96,6 +96,14 @@ class Health(NamedTuple):
     without_autovacuum: list[str] | None
 
 
+class Locks(NamedTuple):
+    """How many one statement takes, and the server's table of them: so many each for so many sessions."""
+
+    taken: int
+    each: int
+    sessions: int
+
+
 class Index(NamedTuple):
     """An index that works: its first column (None for an expression), and the predicate of a partial one."""
 
@@ -195,6 +203,11 @@ class Operators:
         """Return what the catalogue says about a table."""
         [row] = self._rows("table_health", table=table.oid)
         return Health(*row)
+
+    def locks(self, table: Table) -> Locks:
+        """Return how many locks a statement on a partitioned table takes, and how many the server has."""
+        [row] = self._rows("locks", table=table.oid)
+        return Locks(*row)
 
     def indexes(self, table: Table) -> list[Index]:
         """Return the indexes of a table that may serve a search."""

@@ -38,7 +38,7 @@ _LOOKS = (
 _BACKEND = b"begin; select pg_catalog.pg_backend_pid()"
 
 
-def refuse_strangers(connection: psycopg.Connection[Any]) -> None:
+def check_greeting(connection: psycopg.Connection[Any]) -> None:
     """Refuse a server that says by its greeting that it is not Postgres; nothing is sent to it.
 
     Raises:

@@ -1,6 +1,7 @@
 -- Purpose  Find what in the schema poller is another role's, who would have it run with the rights of the role that
 --          asks. Trusted are that role itself and the roles it was made a member of, superusers and the owner of the
---          database; and for an ordinary role that does not migrate the schema's owner, who has given it the grants.
+--          database; and for an ordinary role that does not migrate the schema's owner, who has given it the grants. A
+--          superuser seems to be a member of every role, so the list of members is asked for it.
 -- Locks    none.
 -- Fence    none: it is asked before anything in the schema is read or called.
 -- Index    the catalogue's own.

@@ -14,6 +14,7 @@ import os
 import platform
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -61,6 +62,7 @@ def main() -> int:
     parser.add_argument("--without-alone", action="store_true", help="leave out what nothing may run beside")
     parser.add_argument("--pytest", default="", help="further arguments to pytest, in one text")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # the server ends, too
     phases = [["-m", "not alone", "--numprocesses", given.testers, "--dist", "worksteal"]]
     if not given.without_alone:
         phases.append(["-m", "alone"])

@@ -176,6 +176,29 @@ def test_rows_that_wait_for_nobody_are_found(project: Project, db: psycopg.Conne
     assert "'pendng' (1 rows)" in strange[2]
 
 
+def test_more_locks_than_the_server_has_room_for_are_found(
+    project: Project, db: psycopg.Connection[Any]
+) -> None:
+    """A partition and its index count each; the setting that would do is named."""
+    db.execute("create table tenants (id int primary key, status text) partition by range (id)")
+    room = db.execute(
+        "select current_setting('max_locks_per_transaction')::int * (current_setting('max_connections')::int"
+        " + current_setting('max_prepared_transactions')::int)"
+    ).fetchone()
+    assert room is not None
+    project.handlers(HANDLERS)
+    db.execute("create table part_0 partition of tenants for values from (0) to (1)")
+    assert not [each for each in findings(project) if "locks" in each[2]]
+    for number in range(1, room[0] // 32 + 2):
+        db.execute(
+            f"create table part_{number} partition of tenants for values from ({number}) to ({number + 1})"
+        )
+    [(severity, _, what, todo)] = [each for each in findings(project) if "locks" in each[2]]
+    assert severity == "warning"
+    assert f"the server has room for {room[0]:,} locks" in what
+    assert "set max_locks_per_transaction = " in todo
+
+
 def test_autovacuum_that_is_off_is_found(project: Project, db: psycopg.Connection[Any]) -> None:
     """Each move leaves a dead row version."""
     make_tenants(db)

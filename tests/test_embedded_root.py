@@ -62,21 +62,31 @@ def test_root_opens_no_folder_to_others(folder: Path, mode: int) -> None:
     assert modes(inner) == before
 
 
-def test_what_root_begins_in_somebodys_folder_is_that_ones_own(
-    folder: Path, nobody: pwd.struct_passwd
-) -> None:
-    """After `sudo poller …` the folder's owner goes on without sudo."""
+def test_root_begins_nothing_in_somebodys_folder(folder: Path, nobody: pwd.struct_passwd) -> None:
+    """The owner may swap `.poller` for a link at any moment; the line says as whom to run the command."""
     os.chown(folder, nobody.pw_uid, nobody.pw_gid)
-    url = embedded.start(folder)
+    target = folder / "target"
+    target.mkdir()
+    (folder / ".poller").symlink_to(target)
+    for made in (False, True):
+        with pytest.raises(ConfigurationError, match="belongs to nobody; run this as nobody"):
+            embedded.start(folder)
+        assert target.stat().st_uid == 0
+        assert list(target.iterdir()) == []
+        if not made:
+            (folder / ".poller").unlink()
+            (folder / ".poller").mkdir()
+            os.chown(folder / ".poller", nobody.pw_uid, nobody.pw_gid)
 
-    owners = {path.stat().st_uid for path in (folder / ".poller").rglob("*")}
-    assert owners == {nobody.pw_uid}
-    assert as_account("nobody", lambda: embedded.start(folder)) == url
-    assert as_account("nobody", lambda: query(url, "select 1")) == "1"
-    assert as_account("nobody", lambda: embedded.stop(folder)) == "True"
-    assert as_account("nobody", lambda: embedded.start(folder)) == url
-    assert embedded.stop(folder)
+
+def test_what_its_owner_has_begun_root_uses_and_stops(folder: Path, nobody: pwd.struct_passwd) -> None:
+    """To ask a server that runs is no risk to root."""
+    os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+    url = as_account("nobody", lambda: embedded.start(folder))
     assert embedded.start(folder) == url
+    assert query(url, "select 1") == 1
+    assert embedded.stop(folder)
+    assert as_account("nobody", lambda: embedded.start(folder)) == url
 
 
 def test_root_does_not_write_through_links_of_others(folder: Path, nobody: pwd.struct_passwd) -> None:

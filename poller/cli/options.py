@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -81,8 +82,12 @@ def duration(text: str | float) -> float:
         raise ValueError(msg) from None
 
 
-def place(database: str | None) -> Place:
+def place(database: str | None, *, starts: bool = False) -> Place:
     """Return the database to use, the first if there are several, and say so if nobody named one.
+
+    Args:
+        database: as it was given.
+        starts: start the embedded server of this folder if that is needed and it does not run.
 
     Raises:
         PollerError: the URL is none, or the embedded server cannot be started.
@@ -92,12 +97,28 @@ def place(database: str | None) -> Place:
     several = (database or "").split()
     if len(several) > 1 and all("://" in each for each in several):
         database = several[0]
-    found = locate(database)
+    found = locate(database, starts=starts)
+    _tell_of_strange_host(found.url)
     if found.embedded:
         typer.echo(EMBEDDED, err=True)
     elif database and any(database in each for each in sys.argv):
         _hide_password(found.url)
     return found
+
+
+def _tell_of_strange_host(url: str) -> None:
+    """Name the host of a URL that stands in a settings file, if it is about to get the environment's password.
+
+    The folder may be somebody else's, who would like to have it.
+    """
+    given = os.environ.get("POLLER_DATABASE_URL") or os.environ.get("DATABASE_URL")
+    if given or "PGPASSWORD" not in os.environ or any(each.startswith("--database") for each in sys.argv):
+        return
+    from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415 - `--help` is not to wait for it
+
+    parts = conninfo_to_dict(url)
+    if parts.get("host") and not parts.get("password") and not str(parts["host"]).startswith("/"):
+        typer.echo(f"PGPASSWORD goes to {parts['host']}, which this folder's settings name", err=True)
 
 
 def _hide_password(url: str) -> None:
@@ -111,7 +132,7 @@ def _hide_password(url: str) -> None:
 
 
 def places(databases: Sequence[str] | None) -> list[Place]:
-    """Return the databases to use, and say so if nobody named one.
+    """Return the databases to use, the embedded one started, and say so if nobody named one.
 
     Raises:
         PollerError: a URL is none, two have one name, or the embedded server cannot be started.
@@ -119,8 +140,8 @@ def places(databases: Sequence[str] | None) -> list[Place]:
     from poller.errors import ConfigurationError  # noqa: PLC0415 - as above
 
     if not databases:
-        return [place(None)]
-    found = [place(each) for each in _whole(databases)]
+        return [place(None, starts=True)]
+    found = [place(each, starts=True) for each in _whole(databases)]
     names = [each.name for each in found]
     for name in names:
         if names.count(name) > 1:

@@ -34,7 +34,7 @@ def migrate(
         schema.print_sql(to)
         return
     found = loaded(handlers) if triggers else []
-    where = place(database)
+    where = place(database, starts=True)
     with connected(where, migrated=False) as connection:
         before = schema.migrate(where.url, to)
         after = schema.version(connection)

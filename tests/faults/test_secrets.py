@@ -10,15 +10,17 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.harness import Project, wait_until, workers_of
+from tests.website import serving
 
 if TYPE_CHECKING:
     import psycopg
 
 PASSWORD = "canary-in-the-url"
 VALUE = "canary-in-the-row"
+BODY = "canary-in-the-body"
 
 HANDLERS = """
-from poller import cron, shell
+from poller import cron, fixed_rate, http
 
 @handler("thing", status="pending", to="normal", attempts=2, wait=lambda _: 0.0)
 def refused(row): pass
@@ -37,6 +39,9 @@ def unreadable(row): pass
 
 @cron("* * * * * *")
 def job(): pass
+
+refused_call = http("refused-call", "{url}", method="POST", json={"auth": {"password": "{body}"}},
+                    schedule=fixed_rate("1s"), private=True)
 """
 ROWS = """
 create table thing (id int primary key, status text not null, secret text not null, number int,
@@ -55,6 +60,22 @@ COMMANDS = (
     "failures --json",
     "history thing 5",
     "history thing 6",
+    "history thing 6 --json",
+    "check --json",
+    "status --json",
+    "handlers --json",
+    "jobs --json",
+    "runs --json",
+    "runs refused-call",
+    "logs refused-call",
+    "workers --json",
+    "trigger job",
+    "pause job",
+    "resume job",
+    "cancel 1",
+    "jobs add once job --at 2030-01-01T03:00+01:00",
+    "jobs remove once",
+    "next 5",
     "retry thing:pending",
     "release thing:pending",
     "migrate --sql",
@@ -72,13 +93,16 @@ def test_neither_is_ever_said(tmp_path: Path, url: str, db: psycopg.Connection[A
     secret_url = url.replace(parts.netloc, f"postgres:{PASSWORD}@", 1)
     db.execute(ROWS.replace("{value}", VALUE).encode())
     said: list[str] = []
-    with Project(tmp_path, secret_url) as project:
-        project.handlers(HANDLERS)
+    with serving() as site, Project(tmp_path, secret_url) as project:
+        site.answers["/refused"] = lambda visit: visit.answer(422, visit.server.received[-1].body)
+        project.handlers(HANDLERS.replace("{url}", site.url("/refused")).replace("{body}", BODY))
         fleet = project.start("run", "--workers", "2", "--log-format", log_format)
         wait_until("they are there", lambda: len(workers_of(db)) == 2)
         question = "select count(*) from poller.history where verdict in ('parked', 'failed')"
         wait_until("rows have failed", lambda: (db.execute(question).fetchone() or (0,))[0] >= 10)
         fleet.wait_for_log("invalid input syntax")
+        refused = "select from poller.run where job = 'refused-call' and status = 'failed'"
+        wait_until("a call was refused", lambda: db.execute(refused).rowcount)
         said += _names(db, fleet.pid)
         for command in COMMANDS if log_format == "text" else ():
             ended = project.run(*command.split())
@@ -87,12 +111,14 @@ def test_neither_is_ever_said(tmp_path: Path, url: str, db: psycopg.Connection[A
         ended = project.run("status", "--database", away)
         assert ended.returncode == 2
         said += [ended.stdout, ended.stderr, fleet.log]
-    recorded = db.execute("select error from poller.history where error is not null").fetchall()
-    assert recorded
-    said += [row[0] for row in recorded]
+    recorded = db.execute(
+        "select error from poller.history where error is not null union all"
+        " select concat(error, output) from poller.run union all select error from poller.attempt"
+    ).fetchall()
+    said += [row[0] for row in recorded if row[0]]
+    assert any("***" in text for text in said)
     for text in said:
-        assert PASSWORD not in text
-        assert VALUE not in text
+        assert not [canary for canary in (PASSWORD, VALUE, BODY) if canary in text], text
 
 
 def _names(db: psycopg.Connection[Any], supervisor: int) -> list[str]:
