@@ -123,8 +123,17 @@ def context(  # noqa: PLR0913 - what is known of an attempt
         deadline=deadline or datetime.now(UTC) + timedelta(minutes=5),
         settle=lambda _, move: move.status,
     )
-    made.lend(connection, session)
+    if connection is not None or session is not None:
+        made.lend(_Lent(connection, session))  # type: ignore[arg-type]
     return made
+
+
+@dataclass(frozen=True, slots=True)
+class _Lent:
+    """What a transactional handler is given in a test."""
+
+    connection: Connection | None
+    session: Session | None
 
 
 def run(
