@@ -167,6 +167,17 @@ def unknown_jobs(connection: psycopg.Connection[Any], names: Iterable[str]) -> s
     return {row[0] for row in rows}
 
 
+def orphan_runs(connection: psycopg.Connection[Any], known: Iterable[str]) -> list[tuple[str, int]]:
+    """Return jobs with runs that wait for a function which neither is known nor a living worker has; and how many."""
+    return connection.execute(statement("orphan_runs"), {"known": array(known)}).fetchall()
+
+
+def ahead(connection: psycopg.Connection[Any]) -> tuple[int, int, int]:
+    """Return how many jobs, rows and runs a clock that ran ahead has planned, or put off, beyond now."""
+    row = connection.execute(statement("ahead")).fetchone()
+    return (0, 0, 0) if row is None else (row[0], row[1], row[2])
+
+
 def check(connection: psycopg.Connection[Any], jobs: Sequence[Job]) -> None:
     """Make sure that the jobs which others are to run `after` are there.
 

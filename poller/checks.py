@@ -6,6 +6,7 @@ a warning costs time or hides rows, advice is to be read once. Nothing is change
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from poller import agenda, overview, schema, tables
 from poller.binding import Binding, explain
 from poller.database import is_pooled, role_of
 from poller.errors import PollerError
+from poller.housekeeping import housekeeping
 from poller.maintenance import Rule
 from poller.model import Row
 from poller.operators import Operators
@@ -77,7 +79,7 @@ class Checks:
 
     def of_database(self) -> Findings:
         """Find what is wrong with this host, the connection, the server and poller's own schema."""
-        for look in (self._schema, self._pooler, self._clock, self._autovacuum):
+        for look in (self._schema, self._pooler, self._clock, self._ahead, self._autovacuum):
             yield from self._guarded("database", look)
 
     def _schema(self) -> Findings:
@@ -118,6 +120,18 @@ class Checks:
             what = f"this host's clock is {abs(skew):.0f}s {side} the database's, which is what counts"
             yield Finding("warning", "database", what, "have both set their clocks by NTP")
 
+    def _ahead(self) -> Findings:
+        """What was written by a clock that ran ahead for a while, and has been set right since."""
+        if not self._migrated:
+            return
+        jobs, rows, runs = agenda.ahead(self._connection)
+        if jobs or rows or runs:
+            what = (
+                f"the database's clock has run ahead: {jobs} jobs are planned, {rows} rows and {runs} runs put off "
+                "beyond what their schedules and policies can give"
+            )
+            yield Finding("warning", "database", what, "start poller run anew: it plans them from now")
+
     def _autovacuum(self) -> Findings:
         if not self._operators.has_autovacuum():
             what = "autovacuum is off on the whole server, though each move leaves a dead row version behind"
@@ -132,7 +146,7 @@ class Checks:
         if self._migrated:
             self._bindings = overview.numbered(self._connection, self._bindings)
         for binding in self._bindings:
-            for look in (self._plan, self._index, self._orphans):
+            for look in (self._plan, self._index, self._orphans, self._without_zone):
                 yield from self._guarded(str(binding), partial(look, binding))
 
     def _handler(self, handler: Handler) -> Findings:
@@ -184,6 +198,13 @@ class Checks:
             what = f"{rows} rows show {binding.handler.during!r}, though nobody works on them or will"
             todo = f"see why, and set their {binding.handler.column} to {binding.handler.status!r}"
             yield Finding("warning", str(binding), what, todo)
+
+    def _without_zone(self, binding: Binding) -> Findings:
+        name = binding.handler.due
+        if name is not None and binding.table.columns[name].type != "timestamp with time zone":
+            kind, zone = binding.table.columns[name].type, binding.table.zone
+            what = f"{name} is a {kind}: it is read as a time in the database's zone, {zone}"
+            yield Finding("advice", str(binding), what, "make it a timestamptz if it is written in another")
 
     # --- each table -------------------------------------------------------------------------------
 
@@ -251,6 +272,16 @@ class Checks:
         for job in self._jobs:
             for look in (self._after, self._rule):
                 yield from self._guarded(str(job), partial(look, job))
+        yield from self._guarded("jobs", self._orphan_runs)
+
+    def _orphan_runs(self) -> Findings:
+        if not self._migrated:
+            return
+        known = {*(job.name for job in self._jobs), housekeeping.name}
+        for name, runs in agenda.orphan_runs(self._connection, known):
+            what = f"{runs} runs wait for a function that no program here and no worker has; was the job renamed?"
+            todo = f"end them: poller jobs remove {shlex.quote(name)}; or have the program run that has it"
+            yield Finding("warning", name, what, todo)
 
     def _after(self, job: Job) -> Findings:
         if not self._migrated:

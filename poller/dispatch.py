@@ -334,17 +334,28 @@ def cancel(connection: psycopg.Connection[Any], number: int) -> str:
     return f"cancelled run {number} of {job}"
 
 
-def remove(connection: psycopg.Connection[Any], name: str) -> Removed:
-    """Remove a schedule made at run time, with its runs that wait; what runs goes on.
+def remove(connection: psycopg.Connection[Any], name: str, here: Collection[str] | None = None) -> Removed:
+    """Remove a schedule made at run time, or a job that was renamed, with its runs that wait; what runs goes on.
+
+    Args:
+        connection: in autocommit mode.
+        name: the schedule's name, or the job's.
+        here: the jobs that the program at hand defines; None if that is not known.
 
     Raises:
-        NothingSelectedError: there is none.
+        NothingSelectedError: there is none, nor a run of it that waits.
         ConfigurationError: a program declares it.
     """
     timetable = Timetable(connection)
-    row = _known(timetable, name)
+    row = timetable.job(name)
+    forsaken = here is not None and name not in here
     with connection.transaction():
-        if not timetable.remove(name):
+        if row is None:
+            cancelled = timetable.cancel_pending(name) if forsaken else 0
+            if not cancelled:
+                raise NothingSelectedError(no_such_job(name, _names(timetable)))
+            return Removed(cancelled, 0)
+        if not timetable.remove(name, forsaken=forsaken):
             msg = f"{name} is declared by a program; take it out there, or hold it: poller pause"
             raise ConfigurationError(msg)
         return Removed(timetable.cancel_pending(name), row.running)

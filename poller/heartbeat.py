@@ -112,7 +112,10 @@ class Heartbeat:
     def leave(self) -> None:
         """Take the worker out of the list, after it has given back what it held."""
         if self.worker is not None:
-            self._link.connection.execute(statement("leave"), {"worker": self.worker})
+            connection, worker = self._link.connection, {"worker": self.worker}
+            with connection.transaction():  # a claim that is under way is waited for, and seen
+                connection.execute(statement("hold_worker"), worker)
+                connection.execute(statement("leave"), worker)
         self._link.close()
 
     def _enter(self, connection: psycopg.Connection[object]) -> None:

@@ -255,7 +255,7 @@ def _check_clock(connection: psycopg.Connection[Any]) -> None:
     Raises:
         ConfigurationError: it differs by more than a day from this host's.
     """
-    row = connection.execute(statement("clock")).fetchone()
+    row = connection.execute(statement("server_clock")).fetchone()
     assert row is not None  # noqa: S101 - it has one always
     off = row[0] - datetime.now(UTC)
     if abs(off) > MOST_OFF:

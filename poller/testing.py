@@ -351,7 +351,10 @@ class Engine:
 
 def move_clock(connection: psycopg.Connection[Any], offset: float) -> None:
     """Move `poller.now()` in a session, by so many seconds."""
-    connection.execute("select set_config('poller.clock_offset', %s, false)", [f"{offset} seconds"])
+    connection.execute(
+        "select set_config('poller.clock_offset', %s, false), set_config('poller.clock_moved', 'on', false)",
+        [f"{offset} seconds"],
+    )
 
 
 class _MovedLink(Link):

@@ -139,9 +139,9 @@ class Timetable:
         row: tuple[str, str] | None = self._row("cancel_run", id=number)
         return row
 
-    def remove(self, name: str) -> bool:
-        """Remove a schedule made at run time; tell whether there was one."""
-        return self._row("remove_job", name=name) is not None
+    def remove(self, name: str, *, forsaken: bool) -> bool:
+        """Remove a schedule made at run time, or a job that is said to be declared no more; tell if there was one."""
+        return self._row("remove_job", name=name, forsaken=forsaken) is not None
 
     def cancel_pending(self, name: str) -> int:
         """Cancel the runs of a job that wait; return how many."""

@@ -1,7 +1,13 @@
--- Purpose  Remove a schedule made at run time. No row: there is none, or a program declares it.
+-- Purpose  Remove a schedule made at run time; or a job that no program declares any more. No row: there is none, or it is
+--          declared still.
 -- Locks    poller.job: its row.
--- Fence    declared: what a program declares is left as it is.
--- Index    job's primary key.
-delete from poller.job
- where name = %(name)s and not declared
-returning name
+-- Fence    declared: what a program declares is left as it is, unless it is said to be forsaken and no living worker has it.
+-- Index    job's primary key; handler's unique key; one row a worker.
+delete from poller.job as j
+ where j.name = %(name)s
+   and (not j.declared
+        or %(forsaken)s
+           and not exists (select from poller.handler as h
+                             join poller.worker as w on w.died_at is null and h.id = any (w.handlers)
+                            where h.table_name = 'poller.run' and h.status = j.name))
+returning j.name

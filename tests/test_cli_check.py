@@ -334,3 +334,52 @@ def test_jobs_are_held_against_the_database_too(project: Project, db: psycopg.Co
     assert errors[1] == ("publish", "there is no job 'backup' for it to run after")
     assert errors[0][0] == "bad"
     assert "since" in errors[0][1]
+
+
+def test_what_a_clock_that_ran_ahead_has_left_behind_is_named(
+    project: Project, db: psycopg.Connection[Any]
+) -> None:
+    """Jobs planned beyond now, and rows put off; the next start brings them back."""
+    project.handlers("from poller import cron\n@cron('0 3 * * *')\ndef clean(): ...")
+    db.execute(
+        "insert into poller.job (name, function, schedule, declared, planned_to, next_at)"
+        " values ('clean', 'clean', '0 3 * * *', true, now() + interval '400 days', now() + interval '401 days')"
+    )
+    [(severity, where, what, todo)] = findings(project)
+    assert (severity, where) == ("warning", "database")
+    assert "run ahead: 1 jobs are planned, 0 rows and 0 runs put off" in what
+    assert "start poller run anew" in todo
+
+
+def test_how_a_due_time_without_zone_is_read_is_said(project: Project, db: psycopg.Connection[Any]) -> None:
+    """In the database's zone, by its name."""
+    db.execute(f"alter database {db.info.dbname} set timezone = 'America/New_York'")
+    db.execute("create table mails (id int primary key, status text, send_at timestamp)")
+    db.execute("create index on mails (id) where status = 'new'")
+    project.handlers('@handler("mails", status="new", to="sent", due="send_at")\ndef send(row): ...')
+    [(severity, where, what, _)] = findings(project)
+    assert (severity, where) == ("advice", "public.mails:new")
+    assert "send_at is a timestamp without time zone" in what
+    assert "the database's zone, America/New_York" in what
+
+
+def test_runs_of_a_job_that_was_renamed_are_told_with_the_order_that_ends_them(
+    project: Project, db: psycopg.Connection[Any]
+) -> None:
+    """Nobody would ever run them; what is told to be done ends them."""
+    project.handlers("from poller import job\n@job(name='new name')\ndef clean(): ...")
+    db.execute("insert into poller.job (name, function, declared) values ('old name', 'old name', true)")
+    db.execute(
+        "insert into poller.run (job, function) select 'old name', 'old name' from generate_series(1, 3)"
+    )
+    db.execute("insert into poller.run (job, function) values ('new name', 'new name')")
+
+    [(severity, where, what, todo)] = findings(project)
+    assert (severity, where) == ("warning", "old name")
+    assert what.startswith("3 runs wait for a function that no program here and no worker has")
+    assert "poller jobs remove 'old name'" in todo
+
+    ended = project.run("jobs", "remove", "old name")
+    assert ended.stdout == "removed old name; cancelled 3 runs that waited\n"
+    assert findings(project) == []
+    assert project.run("jobs", "remove", "new name").returncode == 1

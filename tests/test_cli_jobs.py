@@ -525,3 +525,58 @@ def test_a_running_fleet_does_what_it_is_told(
     wait_until("it has stopped", lambda: run_of("greet")["status"] == "cancelled")
     assert "has ended already: cancelled" in the_line(here.run("cancel", number), status=1)
     assert "Traceback" not in fleet.log
+
+
+# --- values that no program can read -------------------------------------------------------------------
+
+
+UNREADABLE = {
+    "starts_at": "starts_at = 'infinity'",
+    "ends_at": "ends_at = '0044-01-01 BC'",
+    "args": """args = ('{"a": ' || repeat('[', 3000) || repeat(']', 3000) || '}')::jsonb""",
+    "tz": "tz = 'Mars/Base', next_at = null",
+}
+
+
+@pytest.mark.fault("F64")
+@pytest.mark.parametrize("broken", UNREADABLE.values(), ids=UNREADABLE)
+def test_no_listing_and_no_order_fails_for_what_a_jobs_row_holds(
+    here: InProcess, declared: psycopg.Connection[Any], broken: str
+) -> None:
+    """Whatever it is, the others are listed, and the job itself can be held, let go on, run and removed."""
+    schedule(declared, greet, when="0 3 * * *", name="bad", args={"name": "x"})
+    declared.execute("alter table poller.job drop constraint readable_times")
+    declared.execute(f"update poller.job set {broken} where name = 'bad'".encode())
+    enter(declared, "bad")
+    declared.execute("alter table poller.run drop constraint readable_times")
+    declared.execute("update poller.run set planned_at = 'infinity' where job = 'bad'")
+
+    assert {"bad", "clean", "sync"} < set(by_name(here))
+    for order in (
+        ["jobs"],
+        ["runs"],
+        ["runs", "bad", "--json"],
+        ["pause", "bad"],
+        ["resume", "bad"],
+        ["pause", "clean"],
+        ["trigger", "bad", "--args", '{"name": "y"}'],
+        ["jobs", "remove", "bad"],
+    ):
+        ended = here.run(*order)
+        assert ended.returncode == 0, (order, ended)
+        assert "went away" not in ended.stderr
+
+
+def test_a_page_of_jobs_is_shown_and_it_is_said_that_there_are_more(
+    here: InProcess, declared: psycopg.Connection[Any]
+) -> None:
+    """A hundred by their names, or as many as one asks for; as JSON all of them."""
+    declared.execute(
+        "insert into poller.job (name, function, schedule, declared)"
+        " select 'line ' || lpad(n::text, 4, '0'), 'greet', '0 3 * * *', false from generate_series(1, 300) as n"
+    )
+    ended = here.run("jobs", "--limit", "7")
+    assert len(ended.stdout.splitlines()) == 1 + 7
+    assert "only 7 are shown; there are more" in ended.stderr
+    assert len(here.run("jobs").stdout.splitlines()) == 1 + 100
+    assert len(by_name(here)) == 300 + len(JOBS)

@@ -7,6 +7,7 @@ import enum
 import uuid
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 from tenacity import retry_if_exception_type, stop_after_delay, wait_fixed
 
@@ -15,8 +16,6 @@ from poller.testing import Engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import psycopg
 
     from poller.testing import Done
 
@@ -315,3 +314,21 @@ def test_g10_an_impossible_option_names_the_functions_place(options: dict[str, A
         handler("task", **given)(raising(Fail()))
     assert "test_handlers.py:" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["timestamp", "timestamptz"])
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Tokyo"])
+def test_g8_a_due_time_is_read_in_the_zone_that_it_was_written_in(url: str, kind: str, zone: str) -> None:
+    """A column without zone holds the database's: what `localtimestamp` wrote there is due neither early nor late."""
+    with psycopg.connect(url, autocommit=True) as db:
+        db.execute(f"alter database {db.info.dbname} set timezone = '{zone}'".encode())
+    with psycopg.connect(url, autocommit=True) as db:
+        db.execute(
+            f"create table mail (id int primary key, status text default 'pending', at {kind})".encode()
+        )
+        db.execute(
+            "insert into mail (id, at) values (1, localtimestamp - interval '1 minute'),"
+            " (2, localtimestamp + interval '1 minute'), (3, localtimestamp - interval '7 hours')"
+        )
+    with Engine(url, handler("mail", status="pending", to="normal", due="at")(lambda _: None)) as engine:
+        assert sorted(str(each.key) for each in engine.run_due()) == ["1", "3"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -11,6 +13,8 @@ import pytest
 
 from poller import claimer, handler, store
 from poller.binding import Binding, bind
+from poller.database import Link
+from poller.heartbeat import Heartbeat
 from poller.outcome import Outcome, Verdict
 from poller.queries import array
 from poller.store import Store
@@ -501,3 +505,33 @@ def test_g2_the_claim_that_goes_on_names_the_collation_of_the_key(db: psycopg.Co
     asked = binding.claim_next.as_string(db)
     assert asked.count("::text collate public.reversed") == 5
     assert "collate" not in binding.claim_first.as_string(db)
+
+
+def test_g1_a_worker_that_leaves_waits_for_its_claim_under_way(
+    url: str, db: psycopg.Connection[Any], binding: Binding, join: NewWorker
+) -> None:
+    """It is declared dead with what it holds; Postgres has no foreign key to defend, and logs no error."""
+    join(binding)  # numbers the handler
+    heartbeat = Heartbeat(
+        link=Link(url, "test"),
+        supervisor=uuid.uuid4(),
+        handlers=[binding.id],
+        slots=1,
+        lease=30,
+        on_join=lambda: None,
+        on_lost=lambda: None,
+    )
+    heartbeat.join()
+    number = heartbeat.worker
+    with psycopg.connect(url) as claiming:
+        claiming.execute(
+            "insert into poller.claim (handler_id, worker_id, keys) values (%s, %s, '{1}')",
+            [binding.id, number],
+        )
+        with ThreadPoolExecutor(1) as pool:
+            left = pool.submit(heartbeat.leave)
+            wait_until("it waits", lambda: db.execute("select 1 from pg_locks where not granted").fetchone())
+            claiming.commit()
+            left.result(30)
+    died = db.execute("select died_at is not null from poller.worker where id = %s", [number]).fetchone()
+    assert died == (True,)

@@ -6,6 +6,7 @@ import contextlib
 import random
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -690,6 +691,24 @@ def test_g7_a_planner_that_is_stopped_within_its_transaction_holds_up_only_what_
         assert p.slots("first") == []
     p.plan()
     assert len(p.slots("first")) == 1
+
+
+@pytest.mark.fault("F67")
+def test_a_start_is_not_held_up_by_a_planner_that_is_stopped(
+    planner: Callable[..., Planner], db: psycopg.Connection[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A job that is as declared needs no lock; an edited one is tried again until its row is free."""
+    same, old = named("same", fixed_rate("1h")), named("edited", fixed_rate("1h"))
+    stopped = planner(same, old)
+    db.execute("set lock_timeout = '100ms'")
+    with ThreadPoolExecutor(1) as pool:
+        with stopped.link.connection.transaction(force_rollback=True):
+            assert len(agenda.due_jobs(stopped.link.connection, "{same,edited}", "{}", 10)) == 2
+            agenda.declare(db, [same])
+            declared = pool.submit(agenda.declare, db, [named("edited", fixed_rate("2h"))])
+            wait_until("it is said", lambda: "another session holds its row" in caplog.text)
+        declared.result(30)
+    assert stopped.row("edited")["schedule"] == "@every 2h"
 
 
 def test_a_job_whose_row_somebody_holds_is_waited_for_without_haste(

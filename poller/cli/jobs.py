@@ -158,18 +158,23 @@ def _plan(cron: str | None, every: str | None, delay: str | None, at: str | None
 
 @app.command()
 def remove(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The schedule's name.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="The schedule's name, or a job's that is no more.")
+    ],
     *,
+    handlers: Handlers = "handlers",
     database: Database = None,
 ) -> None:
-    """Remove a schedule that was made at run time.
+    """Remove a schedule that was made at run time, or a job that no program declares any more.
 
-    Its runs that wait are cancelled, those in progress finish. What a program declares cannot be removed so.
+    Its runs that wait are cancelled, those in progress finish. A job that the --handlers package or a running worker
+    has cannot be removed so.
     """
     from poller import dispatch  # noqa: PLC0415 - `--help` is not to wait for it
 
+    here = dispatch.defined(handlers)
     with connected(place(database)) as connection:
-        done = dispatch.remove(connection, name)
+        done = dispatch.remove(connection, name, here)
     waited = f"; cancelled {_runs(done.cancelled)} that waited" if done.cancelled else ""
     goes_on = f"; {_runs(done.running)} in progress will finish" if done.running else ""
     show.say(f"removed {name}{waited}{goes_on}")

@@ -18,8 +18,8 @@ LAST = 3  # slots come at 1, 2, … up to here; once the schedule has been edite
 KEEP = 2  # a run is purged so long after its slot: longer than a clock goes back
 
 GUARDS = {
-    "one plans at a time": "a planner counts unfinished runs after the one before it has committed",
-    "lock of the job": "nobody edits or holds a job between a planner's look and its commit",
+    "count after the lock": "a planner counts unfinished runs after the one before it has committed",
+    "lock of the job": "nobody plans, edits or holds a job between another planner's look and its commit",
     "unique slot": "a slot is one run, also if the clock has gone back",
     "one transaction": "runs are entered and the job is moved on together",
     "one clock": "a slot has come when the database says so, not a planner's own clock",
@@ -41,7 +41,7 @@ class Planner(NamedTuple):
     """A planner within its round."""
 
     phase: str = "idle"
-    unfinished: int = 0  # runs, in its statement's snapshot
+    unfinished: int = 0  # runs, in its last statement's snapshot
     now: int = 0
     job: Job = Job()
     entries: Entries = ()  # what it has written, and not committed yet
@@ -117,14 +117,15 @@ class Planning:
         others = [each for at, each in enumerate(state.planners) if at != number]
         match planner.phase:
             case "idle":
-                if self.without == "one plans at a time" or all(each.phase == "idle" for each in others):
-                    yield f"{number} begins", _planner(state, number, Planner("begun"))
-            case "begun":
-                unfinished = sum(status in ("pending", "running") for _, status in state.runs)
-                yield f"{number} looks", _planner(state, number, Planner("looking", unfinished))
+                yield f"{number} looks", _planner(state, number, Planner("looking", _unfinished(state)))
             case "looking":
                 is_locked = self.without != "lock of the job" and any(_holds(each) for each in others)
                 yield from self._lock(state, number, planner, is_locked=is_locked)
+            case "locked":
+                early = self.without == "count after the lock"
+                unfinished = planner.unfinished if early else _unfinished(state)
+                counted = planner._replace(phase="holding", unfinished=unfinished)
+                yield f"{number} counts", _planner(state, number, counted)
             case "holding":
                 theirs = {slot for each in others for slot, _ in each.entries}
                 if self.without == "unique slot" or not theirs.intersection(_due(planner)):
@@ -136,7 +137,7 @@ class Planning:
         self, state: State, number: int, planner: Planner, *, is_locked: bool
     ) -> Iterator[tuple[str, State]]:
         ahead = number if self.without == "one clock" else 0
-        holding = planner._replace(phase="holding", now=state.now + ahead, job=state.job)
+        holding = planner._replace(phase="locked", now=state.now + ahead, job=state.job)
         if is_locked or state.job.is_held or not _due(holding):
             yield f"{number} finds nothing", _planner(state, number, Planner())
             return
@@ -201,7 +202,11 @@ def _work(state: State) -> Iterator[tuple[str, State]]:
 
 
 def _holds(planner: Planner) -> bool:
-    return planner.phase in ("holding", "entered")
+    return planner.phase in ("locked", "holding", "entered")
+
+
+def _unfinished(state: State) -> int:
+    return sum(status in ("pending", "running") for _, status in state.runs)
 
 
 def _slots(job: Job, after: int, until: int) -> list[int]:
