@@ -575,7 +575,7 @@ def test_a_process_that_never_gets_ready_does_not_keep_its_slot(
 def test_answers_can_be_sent() -> None:
     """The classes that are answers can be sent as they are."""
     for each in (Retry("5s", "why"), Snooze("5s"), Fail("no"), Transition("x", a=1)):
-        again = remote.unpacked(pickle.dumps((True, each, None)), None)
+        again = remote.unpacked(pickle.dumps((True, each, None, {})), None)
         assert str(again) == str(each)
         assert getattr(again, "delay", None) == getattr(each, "delay", None)
         assert getattr(again, "columns", None) == getattr(each, "columns", None)
