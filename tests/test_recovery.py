@@ -466,7 +466,7 @@ def test_g1_a_worker_that_dies_while_postgres_is_away_works_soon_after_it_is_bac
         pid = ran(project)[0][1]
         server.stop("immediate")
         os.kill(pid, signal.SIGKILL)
-        fleet.wait_for_log("this worker waits for the database")
+        fleet.wait_for_log("; trying again")
         time.sleep(8.0)
         assert fleet.log.count("a worker process ended") == 1, fleet.log
         server.start()
@@ -487,7 +487,7 @@ def test_g1_a_worker_that_waits_for_the_database_ends_when_it_is_to(tmp_path: Pa
         wait_until("it works", lambda: ran(project))
         server.stop("immediate")
         os.kill(ran(project)[0][1], signal.SIGKILL)
-        fleet.wait_for_log("this worker waits for the database")
+        fleet.wait_for_log("; trying again")
         fleet.signal(signal.SIGKILL if how == "the supervisor dies" else signal.SIGTERM)
         status = fleet.wait(20)
         assert status == (-signal.SIGKILL if how == "the supervisor dies" else 0)

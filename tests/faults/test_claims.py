@@ -21,6 +21,7 @@ from poller.claimer import Claimer
 from poller.database import Link
 from poller.executor import Executor
 from poller.heartbeat import Heartbeat
+from poller.postponed import Postponed
 from poller.store import DeclaredDeadError, Store
 from poller.worker import STOPPED, Worker, WorkerOptions
 from tests.engines import column, moves, run, run_to_the_end
@@ -94,7 +95,7 @@ def test_a_claim_brings_no_more_than_so_many_bytes(
     seen: list[int] = []
     while len(seen) < 140:
         claimed = (
-            worker.store.claim_retries(worker.binding, worker.id, 1000, isolated=True)
+            worker.store.claim_retries(worker.binding, worker.id, 1000)
             if retried
             else worker.store.claim(worker.binding, worker.id, 1000)
         )
@@ -210,6 +211,8 @@ def _claimer(store: Store, binding: Binding, executor: Executor, worker: Any, **
         mean_seconds={},
         give_back=lambda _: None,
         held=list,
+        unwritten=lambda: 0,
+        postponed=Postponed(store, lambda *_: None, lambda *_: None),
         poll=60.0,
         **options,
     )
@@ -250,7 +253,7 @@ def test_g3_a_worker_that_was_declared_dead_claims_nothing(
     with pytest.raises(DeclaredDeadError):
         worker.claim()
     with pytest.raises(DeclaredDeadError):
-        worker.store.claim_retries(worker.binding, worker.id, 10, isolated=True)
+        worker.store.claim_retries(worker.binding, worker.id, 10)
     assert column(db, "select lease from poller.claim") == []
 
 
