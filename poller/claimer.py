@@ -54,7 +54,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from poller.binding import BYTES
-from poller.database import heard, is_passing, is_servers, reason
+from poller.database import heard, is_passing, is_servers
 from poller.duration import words
 from poller.errors import ConfigurationError
 from poller.lease import Lease, Result, Task
@@ -64,6 +64,7 @@ from poller.store import DeclaredDeadError
 from poller.telemetry import event, problem
 from poller.trial import Trial
 from poller.turn import Turn
+from poller.wording import reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

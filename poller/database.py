@@ -45,7 +45,6 @@ _PORTS = re.compile(r"[\d,]*")
 _NAMED = re.compile(r"([A-Za-z_][\w-]*)=(postgres(?:ql)?(?:\+\w+)?://.*)", re.DOTALL)
 
 # Classes of SQLSTATE (Postgres docs, appendix A).
-_ABOUT_DATA = "22"  # messages of this class quote the value, not a name
 _CONFLICT = ("40", "55P03")
 # They say nothing of one table or row: the connection, a lock, the disk; a plan that an ALTER TABLE made stale (0A), a
 # server that was demoted (25). XX does: an index or a page that is broken.
@@ -293,16 +292,6 @@ def _first_line(error: BaseException) -> str:
         text = ""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[0].rstrip(".;") if lines else type(error).__name__
-
-
-def reason(error: BaseException) -> str:
-    """Return what an error says in one line: of Postgres' own, its primary message, without a row's values."""
-    primary = error.diag.message_primary if isinstance(error, psycopg.Error) else None
-    if not primary:
-        return _first_line(error)
-    if (getattr(error, "sqlstate", None) or "").startswith(_ABOUT_DATA):
-        primary = _QUOTED.sub('"…"', primary)
-    return " ".join(primary.split())
 
 
 def is_servers(error: BaseException) -> bool:

@@ -27,9 +27,9 @@ from typing import TYPE_CHECKING
 
 from psycopg import errors
 
-from poller.database import reason
 from poller.outcome import Outcome, Verdict, of_error
 from poller.telemetry import event, problem
+from poller.wording import reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable

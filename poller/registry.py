@@ -130,14 +130,13 @@ def _has_modules(folder: Path) -> bool:
 
 
 def _find_in(folder: str) -> None:
-    """Have modules found in a folder: before those that are installed, but behind Python's own.
+    """Have modules found in a folder: before those that are installed or on PYTHONPATH, but behind Python's own.
 
     A file such as `queue.py` there is the user's affair, and no reason for `import queue` to fail anywhere.
     """
     python = str(Path(os.__file__).parent)
-    sys.path[:] = [each for each in sys.path if each not in ("", folder)]
-    behind = [at for at, each in enumerate(sys.path) if each in (python, f"{python}/lib-dynload")]
-    sys.path.insert(max(behind, default=-1) + 1, folder)
+    own = [each for each in sys.path if each in (python, f"{python}/lib-dynload")]
+    sys.path[:] = [*own, folder, *(each for each in sys.path if each not in ("", folder, *own))]
 
 
 def _import(name: str) -> ModuleType:

@@ -20,9 +20,10 @@ import psycopg
 
 from poller import stderr
 from poller.bell import Bell
-from poller.database import is_passing, reason
+from poller.database import is_passing
 from poller.telemetry import event, problem
 from poller.troubles import digest
+from poller.wording import reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from psycopg import sql
 
-from poller.database import is_pooled, is_servers, mark_of, reason
+from poller.database import is_pooled, is_servers, mark_of
 from poller.errors import SettleError
 from poller.failpoints import reach
 from poller.guest import follow
@@ -24,7 +24,7 @@ from poller.outcome import Verdict, of_answer
 from poller.queries import array, numbers, statement, texts
 from poller.run import waits_its_turn
 from poller.values import Fetched, fetch, text_for
-from poller.wording import storable
+from poller.wording import reason, storable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Mapping, Sequence

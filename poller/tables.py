@@ -14,11 +14,12 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import namedtuple_row
 
-from poller.database import reason, role_of
+from poller.database import role_of
 from poller.errors import ConfigurationError
 from poller.handler import dotted
 from poller.queries import statement, trusted
 from poller.spelling import nearest
+from poller.wording import reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
