@@ -202,7 +202,7 @@ def test_a_bell_waits_again_once_it_has_been_heard_or_put_back() -> None:
 def listening(url: str) -> Iterator[tuple[Listener, list[float]]]:
     """A listener that listens, and when it heard something."""
     heard: list[float] = []
-    listener = Listener(Link(url, "listener"), lambda: heard.append(time.monotonic()))
+    listener = Listener(Link(url, "listener"), lambda _: heard.append(time.monotonic()))
     loop = Loop("listener", listener.run_once, listener.recover, sleep=listener.sleep)
     loop.start()
     wait_until("it listens", listener.hears)
