@@ -1,4 +1,4 @@
-"""Cron held against two second opinions: cronie's own loop run minute by minute, and cronsim.
+"""Cron held against other opinions: cronie's own loop run minute by minute, cronsim, and croniter.
 
 Set ORACLE_TIMES to try that many times as much, e.g. `ORACLE_TIMES=50 pytest tests/test_slots_oracle.py`.
 
@@ -25,6 +25,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import pytest
+from croniter import croniter  # type: ignore[import-untyped]
 from cronsim import CronSim
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
@@ -428,3 +429,31 @@ def test_g10_any_text_is_a_schedule_or_refused_in_one_line(text: str) -> None:
         assert str(error).isprintable() or not text.isprintable()  # noqa: PT017 - both are right
     else:
         assert isinstance(schedule, At) or schedule.next_after(ANCHOR, ANCHOR) is not None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "*/5 * * * *",
+        "30 2 1,15 * *",
+        "0 9-17/2 * * mon-fri",
+        "0 0 29 2 *",
+        "15 10 L * *",
+        "0 8 * * 5#3",
+        "0 8 * * L5",
+        "59 23 31 12 *",
+        "7 */3 2-20/6 1,7 *",
+        "0 0 * * 7",
+    ],
+)
+def test_slots_are_those_of_croniter_where_no_clock_changes(line: str) -> None:
+    """It was what searched for them before; in UTC, and with one field of days, the two mean the same."""
+    began = datetime(2026, 11, 1, 0, 0, 30, tzinfo=UTC)
+    theirs = croniter(line, began)
+    ours, slot = [], began
+    for _ in range(60):
+        following = Cron.parse(line.replace("L5", "5L")).next_after(slot, ANCHOR)
+        assert following is not None
+        ours.append(following)
+        slot = following
+    assert ours == [theirs.get_next(datetime) for _ in range(60)]
