@@ -48,6 +48,7 @@ class Control:
 
 RECOVERY = "tests/test_recovery.py"
 RACES = "tests/test_races.py"
+POSTPONED = "tests/test_postponed.py"
 CLAIMS = "tests/faults/test_claims.py"
 STATEFUL = "tests/faults/test_stateful.py"
 HELD_AND_SAME = "       and t.{status} = {held}\n       and o.is_held\n"
@@ -62,6 +63,50 @@ NOT_LEASED = (
 )
 CONTROLS = (
     Control(
+        "a fault of the whole statement is nobody's attempt",
+        "poller/postponed.py",
+        "        if (alone or part.why is _Why.TROUBLE) and (fault := self._fault_of_all(part)) is not None:\n",
+        "        if (fault := None) is not None:\n",
+        (POSTPONED,),
+    ),
+    Control(
+        "a row that is locked is not waited for",
+        "poller/postponed.py",
+        "settle_each(part.results, only_free=True)",
+        "settle_each(part.results)",
+        (POSTPONED,),
+    ),
+    Control(
+        "a handler in trouble waits apart",
+        "poller/settler.py",
+        "        except Exception:  # a value may fail in any way on its way to Postgres\n"
+        "            if not self._store.link.lives():\n                raise\n",
+        "        except Exception:\n            if True:\n                raise\n",
+        (POSTPONED,),
+    ),
+    Control(
+        "what is handled and not written is bounded",
+        "poller/claimer.py",
+        "MOST_HELD = 2000",
+        "MOST_HELD = 1_000_000",
+        (POSTPONED,),
+    ),
+    Control(
+        "a move shows the status that it is recorded with",
+        "sql/settle.sql",
+        "case when t.{status} is distinct from o.to_status::{status_type}\n"
+        "                   then poller.refuse_status(t.{status}::text) end",
+        "null",
+        (POSTPONED, "tests/test_tables.py"),
+    ),
+    Control(
+        "long keys have a digest",
+        "sql/migrations/0009_settling.sql",
+        "when octet_length(key) <= 500 then key",
+        "when true then key",
+        ("tests/test_long_keys.py",),
+    ),
+    Control(
         "a retry waits for its time",
         "sql/settle.sql",
         "make_interval(secs => coalesce(s.delay, 0))",
@@ -71,8 +116,8 @@ CONTROLS = (
     Control(
         "an UPDATE that was swallowed is no move",
         "sql/settle.sql",
-        "else 'refused' end",
-        "else o.verdict end",
+        "then 'refused' else",
+        "then o.verdict else",
         ("tests/test_tables.py",),
     ),
     Control(
@@ -141,7 +186,7 @@ CONTROLS = (
     Control(
         "a fault of the whole statement is nobody's in a transaction",
         "poller/executor.py",
-        "self._transactions.trial(binding, columns)",
+        "self._transactions.rehearse(binding, columns)",
         "return None",
         ("tests/test_transactional_errors.py::test_g11_a_fault_of_the_whole_statement_counts_for_nobody",),
     ),
@@ -192,8 +237,8 @@ CONTROLS = (
     Control(
         "second look for attempts",
         TAKE,
-        "a.key = o.key limit 1) is null)",
-        "a.key = o.key limit 1) is null or true)",
+        "= poller.digest(o.key) limit 1) is null)",
+        "= poller.digest(o.key) limit 1) is null or true)",
         (RACES,),
     ),
     Control(
@@ -206,8 +251,8 @@ CONTROLS = (
     Control(
         "first look leaves rows in trouble out",
         "sql/look.sql",
-        "a.key = {key} limit 1) is null)",
-        "a.key = {key} limit 1) is null or true)",
+        "= poller.digest({key}) limit 1) is null)",
+        "= poller.digest({key}) limit 1) is null or true)",
         (STATEFUL,),
     ),
     Control(
