@@ -15,11 +15,11 @@ import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-import psycopg
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType, TracebackType
+
+    import psycopg
 
 T = TypeVar("T")
 
@@ -133,7 +133,8 @@ def _message(error: BaseException) -> str:
     if orm is not None and issubclass(type(error), orm.StatementError):
         beneath: BaseException | None = error.orig  # type: ignore[attr-defined]
         return _message(beneath) if beneath is not None else plain(error.args[0])
-    if issubclass(type(error), psycopg.Error):
+    driver = sys.modules.get("psycopg")  # slow to import: who has an error of its has done that
+    if driver is not None and issubclass(type(error), driver.Error):
         primary = error.diag.message_primary  # type: ignore[attr-defined]
         if primary:
             is_quoting = (error.sqlstate or "").startswith(_ABOUT_DATA)  # type: ignore[attr-defined]

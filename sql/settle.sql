@@ -129,6 +129,7 @@ with clock as materialized (
            s.worker_id, s.lease, (select now from clock), s.traceback
       from settled as s
      where s.result not in ('released', 'refused', 'locked') and {worth_recording}
+        on conflict do nothing
 ), counted as (
     insert into poller.tally as y (minute, handler_id, worker_id, moved, failed, parked, retried)
     select date_trunc('minute', (select now from clock)), %(handler)s, s.worker_id,

@@ -11,7 +11,7 @@ select c.oid::bigint, n.nspname, c.relname, c.relkind::text, c.relrowsecurity,
                    'name', a.attname,
                    'type', format_type(a.atttypid, -1),
                    'full_type', format_type(a.atttypid, a.atttypmod),
-                   'generated', a.attgenerated <> '',
+                   'generated', a.attgenerated <> '' or a.attidentity = 'a',
                    'settable', has_column_privilege(c.oid, a.attnum, 'update'),
                    'code', (with recursive base (oid, domain_of) as (
                                 select y.oid, y.typbasetype from pg_type as y where y.oid = a.atttypid

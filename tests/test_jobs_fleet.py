@@ -568,7 +568,9 @@ def dies():
         expected += [f"WARNING app: {job} warns {number}" for number in range(50)]
         expected += [f"INFO poller.handler: {job} informs {number}" for number in range(50)]
         assert said == Counter(expected)
-    assert wait_for_run(db, "dies", "failed").output == "last words\n"
+    said = wait_for_run(db, "dies", "failed").output or ""
+    assert said.startswith("last words\n")
+    assert said.endswith("ValueError: no\n")  # and where it was raised
 
 
 def test_how_far_a_run_has_come_is_seen_while_it_runs(project: Project, db: psycopg.Connection[Any]) -> None:

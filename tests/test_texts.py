@@ -110,7 +110,6 @@ def test_g11_what_a_run_prints_is_escaped(encoded: str) -> None:
 
     report = shell("report", r"printf 'done \342\234\223 \351\n'", schedule=fixed_rate("1h"))
     with Engine(encoded, printing, report) as engine:
-        engine.advance("1h")
         assert {each.to for each in engine.run_due()} == {"succeeded"}
     with psycopg.connect(encoded, client_encoding="utf8") as db:
         [said] = column(db, "select output from poller.run where job = 'printing'")
@@ -129,7 +128,6 @@ def test_g11_an_error_of_a_run_is_escaped(encoded: str) -> None:
         raise ValueError(BEYOND_LATIN1 + NOT_UTF8)
 
     with Engine(encoded, failing) as engine:
-        engine.advance("1h")
         engine.run_due()
         engine.advance("1h")
         engine.run_due()

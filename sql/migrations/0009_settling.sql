@@ -5,7 +5,7 @@ create function poller.refuse_status(shown text) returns void
     language plpgsql
     as $$
 begin
-    raise exception 'a trigger of the table changed the status to %', quote_literal(shown);
+    raise exception using message = 'a trigger of the table changed the status to ' || quote_literal(shown);
 end
 $$;
 
@@ -17,6 +17,7 @@ create function poller.digest(key text) returns text
 
 alter table poller.attempt drop constraint attempt_pkey;
 create unique index attempt_key on poller.attempt (handler_id, poller.digest(key));
--- A lease ends for a key once, which the settling sees to: the index need not be unique.
+-- Of an event nothing depends on that key, which a row is purged by: a hash will do.
 alter table poller.event drop constraint event_pkey;
-create index event_key on poller.event (handler_id, poller.digest(key));
+alter table poller.event add column digest bigint generated always as (hashtextextended(key, 0)) stored;
+alter table poller.event add primary key (handler_id, digest, lease);
