@@ -312,6 +312,11 @@ class Binding:
         return statement("settle_moved", **self._settled(), worth_recording=worth)
 
     @cached_property
+    def statuses(self) -> sql.Composed:
+        """The question whether the column knows the statuses that rows may move to."""
+        return statement("statuses", status_type=trusted(self.table.columns[self.handler.column].full_type))
+
+    @cached_property
     def who_locks(self) -> sql.Composed:
         """The question who holds the lock of a row, or of the whole table."""
         return statement(

@@ -89,6 +89,15 @@ class OwnConnection(psycopg.Connection[Any]):
     plain = _plain_adapters()
 
 
+class OwnCursor(psycopg.Cursor[tuple[Any, ...]]):
+    """A cursor for poller's own statements on a connection that a user's handler has, too."""
+
+    @property
+    def adapters(self) -> AdaptersMap:
+        """Psycopg's own."""
+        return OwnConnection.plain.adapters
+
+
 def users_adapters(connection: psycopg.Connection[Any]) -> Adapters:
     """Return the adapters for values of users' columns: a connection's, or the global ones in place of poller's own."""
     own = isinstance(connection, OwnConnection)

@@ -7,11 +7,13 @@ in between changes the counts.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import TYPE_CHECKING
 
 import psycopg
 
+from poller.errors import ConfigurationError
 from poller.store import Fleet
 from poller.telemetry import event, problem
 
@@ -57,6 +59,7 @@ class Drain:
         self.is_over = False  # a drain has had nothing left to do
         self._bar: Bar | None = None
         self._on_begin = on_begin
+        self._is_stale = False
         self._since: datetime | None = None
         self._shown = self._before = Fleet(0, 0, 0, 0, 0)
 
@@ -79,6 +82,8 @@ class Drain:
 
     def run_once(self) -> float:
         """Look, and say what has changed. Returns the seconds to the next look."""
+        if self._is_stale:
+            self._rebind()
         if self._since is None:
             self._begin()
         elif not self.is_over:
@@ -88,8 +93,16 @@ class Drain:
         return LOOK if self._drain else LINE
 
     def recover(self) -> None:
-        """Start over on a new connection."""
+        """Start over on a new connection, with the tables as they are now."""
         self._store.link.close()
+        self._is_stale = True
+
+    def _rebind(self) -> None:
+        for binding in self._bindings:
+            with contextlib.suppress(ConfigurationError):  # which its workers tell
+                binding.rebind(self._store.link.connection)
+        self._store.forget_questions()
+        self._is_stale = False
 
     def end(self) -> int:
         """Say what was done, and what a drain has left; return 1 if it has left anything, or nobody knows, else 0."""

@@ -7,24 +7,20 @@ rows nor its adapters. A `Script` has the statements, and is written once: what 
 
 from __future__ import annotations
 
-import functools
-import json
 import sys
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 import psycopg
-from psycopg import postgres
-from psycopg.adapt import AdaptersMap
 from psycopg.rows import tuple_row
-from psycopg.types.array import register_all_arrays
-from psycopg.types.json import set_json_dumps, set_json_loads
 
+from poller.database import OwnConnection, OwnCursor
 from poller.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Generator
 
     from psycopg import sql
+    from psycopg.adapt import AdaptersMap
 
 T = TypeVar("T")
 Script: TypeAlias = "Generator[tuple[sql.Composed, Any], Any, T]"  # statements out, their first rows in
@@ -55,31 +51,14 @@ def follow(connection: Any, script: Script[T], what: str) -> T | Awaitable[T]:
 # --- executing ------------------------------------------------------------------------------------------
 
 
-@functools.cache
-def _adapters() -> AdaptersMap:
-    """Return psycopg's own adapters, whatever a program has made of its global ones."""
-    plain = AdaptersMap(types=postgres.types)
-    postgres.register_default_adapters(plain)
-    register_all_arrays(plain)
-    set_json_loads(json.loads, plain)
-    set_json_dumps(json.dumps, plain)
-    return plain
-
-
-class _Cursor(psycopg.Cursor[tuple[Any, ...]]):
-    @property
-    def adapters(self) -> AdaptersMap:
-        return _adapters()
-
-
 class _AwaitedCursor(psycopg.AsyncCursor[tuple[Any, ...]]):
     @property
     def adapters(self) -> AdaptersMap:
-        return _adapters()
+        return OwnConnection.plain.adapters
 
 
 def _drive(driver: psycopg.Connection[Any], script: Script[T]) -> T:
-    with _Cursor(driver, row_factory=tuple_row) as cursor:
+    with OwnCursor(driver, row_factory=tuple_row) as cursor:
         try:
             asked = next(script)
             while True:

@@ -4,7 +4,8 @@ The model. What an error means is found out by asking, not by its class: a trigg
 Does the connection live? Can outcomes of this handler be written at all (`Store.rehearse`)? Does the half without
 this row go through?
 
-    the connection is gone                    all is kept, and tried again on another one
+    the connection is gone                    all is kept, and tried again on another one; if it ends each time, with the
+                                              halves, until the row whose statement ends it is alone
     the outcomes cannot be written at all:    they wait together, with a back-off of their own; it is said once. The
     a column was renamed, a right revoked,    handler is in trouble: its further results come here, and no more of its
     the table is locked, the disk full        rows are claimed. It heals when the cause goes
@@ -44,6 +45,8 @@ IDLE_SECONDS = 60.0  # until the connection is closed, once nothing is left
 BACKOFF_FIRST, BACKOFF_MOST = 0.1, 2.0  # seconds
 TABLE_SECONDS = 5.0  # that a table may be away before its leases are given up
 SLOW_SECONDS = 5.0  # of a statement that is not tried again
+LOSSES = 2  # of the connection, with a statement about several rows, until one of them is suspected
+LOSSES_ALONE = 3  # with one about a single row, until that is at fault
 TRIES = 2  # until a row that fails alone has failed its attempt
 PATIENT_TRIES = 4  # if the class of the error is one that a server in trouble gives, too
 # Classes of SQLSTATE (Postgres docs, appendix A) that mostly pass: connections, transactions, resources, operators.
@@ -66,6 +69,7 @@ class Part:
     Attributes:
         due_at: when they are tried (again) (monotonic).
         tries: how often in a row they have failed as they are.
+        losses: how often in a row the connection has ended with their statement.
         since: when they first did (monotonic).
     """
 
@@ -74,6 +78,7 @@ class Part:
     due_at: float
     since: float
     tries: int = 0
+    losses: int = 0
 
     @property
     def binding(self) -> Binding:
@@ -207,13 +212,15 @@ class Postponed:
         return IDLE_SECONDS
 
     def _try(self, part: Part) -> None:
+        _ = self._store.link.connection  # that it cannot be opened is an outage, and about no row
         began = monotonic()
         try:
             became = self._store.settle_each(part.results, only_free=True)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a value may fail in any way on its way to Postgres
             if not self._store.link.lives():
-                raise
-            self._find_fault(part, error, monotonic() - began)
+                self._lose(part, error)
+            else:
+                self._find_fault(part, error, monotonic() - began)
         else:
             self._end(part, became)
 
@@ -231,17 +238,32 @@ class Postponed:
 
     # --- whose fault it is -------------------------------------------------------------------------
 
+    def _lose(self, part: Part, error: Exception) -> None:
+        """The connection has ended with a statement: once by chance, again and again for one of its rows."""
+        self._store.link.close()
+        part.losses += 1
+        alone = len(part.results) == 1
+        if part.losses < (LOSSES_ALONE if alone else LOSSES):
+            self._put_off(part, part.why)
+        elif alone:
+            self._refuse(part.results[0], error)
+        else:
+            self._halve(part)
+
+    def _halve(self, part: Part) -> None:
+        middle = len(part.results) // 2
+        halves = (part.results[:middle], part.results[middle:])
+        self._put(*(Part(half, _Why.HALVED, part.due_at, monotonic()) for half in halves))
+
     def _find_fault(self, part: Part, error: Exception, took: float) -> None:
         """Judge an error by what it concerns; the connection lives."""
         alone = len(part.results) == 1
         if (alone or part.why is _Why.TROUBLE) and (fault := self._fault_of_all(part)) is not None:
             self._wait_for_all(part, fault)
         elif not alone:
-            middle = len(part.results) // 2
-            halves = (part.results[:middle], part.results[middle:])
-            self._put(*(Part(half, _Why.HALVED, part.due_at, monotonic()) for half in halves))
+            self._halve(part)
         elif isinstance(error, errors.LockNotAvailable) and took >= 0.9 * LOCK_SECONDS:
-            self._wait_for_lock(part)  # of a row that a trigger writes to, say
+            self._wait_for_lock(part, beneath=True)
         elif part.tries + 1 < _tries(error, took):
             self._put_off(part, part.why)
         else:
@@ -277,14 +299,24 @@ class Postponed:
         self._store.forfeit({result.task.lease.id for result in part.results})
         self._given_up(part.binding, part.results)
 
-    def _wait_for_lock(self, part: Part) -> None:
+    def _wait_for_lock(self, part: Part, *, beneath: bool = False) -> None:
+        """Have rows wait for a lock: their own, their lease's, or one that a trigger needs (`beneath`)."""
         rows = ", ".join(each.task.key for each in part.results[:3])
-        holder = self._store.who_locks(part.results[0].task) or "another session"
-        self._say(
-            part.binding,
-            f"lock of {rows}",
-            f"{holder} holds the lock of {rows}; that row waits, others go on",
-        )
+        holder = self._store.who_locks(part.results[0].task)
+        if holder is not None:
+            self._say(
+                part.binding,
+                f"lock of {rows}",
+                f"{holder} holds the lock of {rows}; that row waits, others go on",
+            )
+        elif beneath:
+            said = (
+                f"another session holds a lock that the UPDATE of {rows} needs; that row waits, others go on"
+            )
+            self._say(part.binding, f"lock of {rows}", said)
+        else:
+            said = f"{rows} and others wait for a transaction that has settled a row claimed with them (ctx.settle)"
+            self._say(part.binding, "lock of a lease", said)
         self._put_off(part, _Why.LOCKED)
 
     def _put_off(self, part: Part, why: _Why) -> None:

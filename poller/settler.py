@@ -75,6 +75,7 @@ class Settler:
         self._results: deque[Result] = deque()
         self._arrived = threading.Event()
         self._batch: list[Result] = []
+        self._has_lost = False  # the connection, with the last statement
         self.mean_seconds: dict[Binding, float] = {}
         self.postponed = Postponed(apart or store, self._after, written, on_postponed)
 
@@ -162,16 +163,21 @@ class Settler:
             Exception: the connection broke.
         """
         reach("settle begins")
+        _ = self._store.link.connection  # that it cannot be opened is about no row
         if self.postponed.has_trouble(results[0].task.lease.binding):
             self.postponed.add(results)
             return
         try:
             became = self._store.settle_each(results) if status is None else self._store.settle_moved(results)
         except Exception:  # a value may fail in any way on its way to Postgres
-            if not self._store.link.lives():
+            if not self._store.link.lives() and not self._has_lost:
+                self._has_lost = (
+                    True  # by chance; if the next one is lost as well, it may be for one of its rows
+                )
                 raise
             self.postponed.add(results)
             return
+        self._has_lost = False
         reach("settle committed")
         if LEFT in became:
             pairs = list(zip(results, became, strict=True))

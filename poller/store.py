@@ -14,8 +14,9 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
 from psycopg import sql
+from psycopg.rows import tuple_row
 
-from poller.database import is_pooled, is_servers, mark_of
+from poller.database import OwnCursor, is_pooled, is_servers, mark_of
 from poller.errors import SettleError
 from poller.failpoints import reach
 from poller.guest import follow
@@ -499,7 +500,7 @@ class Store:
             "lease_no": numbers([leases.number[each.task.lease] for each in results]),
             "seconds": _seconds(results),
         }
-        row = self.link.connection.execute(binding.settle_moved, asked).fetchone()
+        row = self._own(binding.settle_moved, asked)
         unmoved = set((row and row[0]) or ())
         return [LEFT if each.task.key in unmoved else Verdict.MOVED for each in results]
 
@@ -519,11 +520,16 @@ class Store:
         first = results[0]
         binding, columns = first.task.lease.binding, tuple(first.outcome.columns)
         question = binding.settle(columns, shown=first.task.refusal is None, only_free=only_free)
-        row = self.link.connection.execute(question, _settle_parameters(binding, columns, results)).fetchone()
+        row = self._own(question, _settle_parameters(binding, columns, results))
         became: list[str] = [each.outcome.verdict for each in results]
         for place, result in row[0] if row else ():
             became[place - 1] = result
         return became
+
+    def _own(self, question: sql.Composed, asked: Mapping[str, Any]) -> Any:
+        """Return the first row of an answer, whatever the connection's owner has registered for theirs."""
+        with OwnCursor(self.link.connection, row_factory=tuple_row) as cursor:
+            return cursor.execute(question, asked).fetchone()
 
     def rehearse(self, binding: Binding, columns: tuple[str, ...] = ()) -> None:
         """Find out whether outcomes of a handler can be written at all now; nothing is.
@@ -543,6 +549,7 @@ class Store:
         with connection.transaction(force_rollback=True):
             connection.execute(binding.settle(columns), _settle_parameters(binding, columns, ()))
             connection.execute(statement("rehearsal"), {"handler": binding.id})
+            connection.execute(binding.statuses, {"statuses": array(binding.handler.to)})
 
     def who_locks(self, task: Task) -> str | None:
         """Name the session that holds the lock of a task's row, or of its whole table; None if that is not known."""

@@ -49,6 +49,7 @@ SELDOM = 10.0  # if there is nobody whose death could be seen by that alone
 SECOND_LOOK = 0.25
 SLOW = 2.0  # seconds for an answer, or by which the two clocks move apart: others could not beat either
 PATIENCE = BACKOFF_MOST + 1.0  # seconds in which others come back, before a lapsed heartbeat counts
+TRIED = 3.0  # seconds in which a row that is refused gets another outcome
 LEFT_OUT = 5.0  # seconds for which a handler is left out whose rows could not be settled
 
 
@@ -113,11 +114,10 @@ class Sweeper:
         of_handler: dict[int, list[Result]] = defaultdict(list)
         for each in dead:
             of_handler[each.handler_id].append(_crashed(self._bindings[each.handler_id], each))
-        for handler, results in of_handler.items():
-            self._settle(handler, results)
+        settled = sum(self._settle(handler, results) for handler, results in of_handler.items())
         reach("sweep settled")
-        if dead:
-            event(f"took back {len(dead)} rows from dead workers")
+        if settled:
+            event(f"took back {settled} rows from dead workers")
             self._store.wake()
         return len(dead)
 
@@ -126,13 +126,19 @@ class Sweeper:
         now = monotonic()
         return [each for each in self._bindings if self._left_out.get(each, 0.0) <= now]
 
-    def _settle(self, handler: int, results: list[Result]) -> None:
-        """Settle rows of one handler; leave it out for a while if that fails and the connection lives."""
-        settler = Settler(self._store)
-        settler.report(results)
-        settler.flush()
-        if settler.pending:  # and was told why; what waits is read again then
+    def _settle(self, handler: int, results: list[Result]) -> int:
+        """Settle rows of one handler; leave it out for a while if some cannot be. Returns how many were settled."""
+        postponed = Settler(self._store).postponed
+        postponed.add(results)
+        until = monotonic() + TRIED
+        pause = postponed.run_once()
+        while postponed.count and monotonic() < until:
+            threading.Event().wait(min(pause, SECOND_LOOK))
+            pause = postponed.run_once()
+        left = postponed.count
+        if left:  # and was told why; what waits is read again then
             self._left_out[handler] = monotonic() + LEFT_OUT
+        return len(results) - left
 
     def _deaths(self) -> Deaths:
         """Look for deaths, and take note if that was slow, or if the database's clock was set meanwhile."""

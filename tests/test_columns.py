@@ -179,9 +179,8 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("registered")
-@pytest.mark.parametrize("transactional", [False, True], ids=["leased", "transactional"])
 def test_what_a_program_registers_with_psycopg_is_how_its_rows_are_read_and_nothing_else(
-    db: psycopg.Connection[Any], url: str, *, transactional: bool
+    db: psycopg.Connection[Any], url: str
 ) -> None:
     """poller's own statements are not touched by it; a type of the program's own can be set."""
     make_task(db, "text", "'quiet'")
@@ -192,7 +191,7 @@ def test_what_a_program_registers_with_psycopg_is_how_its_rows_are_read_and_noth
         seen.append(row.x)
         return Transition("normal", cents=Money(250))
 
-    done = run(url, moves("task", step, transactional=transactional))
+    done = run(url, moves("task", step))
 
     assert [(each.became, each.key, each.error) for each in done] == [("moved", "1", None)]
     assert seen == [Shouting("text").load(b"quiet")]

@@ -19,6 +19,7 @@ from poller.claimer import Claimer
 from poller.database import Link
 from poller.executor import Executor
 from poller.listener import Listener
+from poller.postponed import Postponed
 from poller.queries import statement
 from poller.service import Loop
 from poller.store import Store
@@ -104,6 +105,8 @@ def test_who_has_no_room_in_its_turn_wakes_the_others(url: str, db: psycopg.Conn
         mean_seconds={},
         give_back=lambda _: None,
         held=list,
+        unwritten=lambda: 0,
+        postponed=Postponed(store, lambda *_: None, lambda *_: None),
         poll=60.0,
     )
     assert looking.run_once() > 50

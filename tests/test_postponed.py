@@ -147,6 +147,10 @@ BREAKS = {
         ),
         "drop trigger no on task",
     ),
+    "a renamed label": (
+        "alter type state rename value 'normal' to 'plain'",
+        "alter type state rename value 'plain' to 'normal'",
+    ),
     "a table that is locked": ("begin; lock table task in access exclusive mode", "commit"),
 }
 
@@ -172,6 +176,9 @@ def test_g11_a_fault_of_the_whole_statement_counts_no_attempt_and_heals_with_its
 ) -> None:
     """Five rows in flight, all handled once; the outcomes wait, and another table's are written meanwhile."""
     breaks, mends = (each.format(clerk=clerk) for each in BREAKS[fault])
+    if "label" in fault:
+        db.execute("create type state as enum ('pending', 'normal')")
+        db.execute("alter table task alter status drop default, alter status type state using status::state")
     project.handlers(NOTED)
     fleet = project.start("run", "--workers", "1", "--concurrency", "8", "--no-migrate")
     wait_until("all five are in flight", lambda: len(calls(project)) == 5)
@@ -216,6 +223,55 @@ def second(row):
 def calls(project: Project) -> list[str]:
     path = project.folder / "calls.txt"
     return sorted(path.read_text().split()) if path.exists() else []
+
+
+@pytest.mark.fault("F44")
+@pytest.mark.parametrize("batch", ["", ", batch=10"], ids=["rows", "batches"])
+def test_g11_a_row_whose_update_ends_the_session_fails_alone(
+    project: Project, db: psycopg.Connection[Any], batch: str
+) -> None:
+    """As a backend does that crashes on one row: the others, and other tables, are written."""
+    make_task(db, 40)
+    make_task(db, 40, "other")
+    db.execute("grant all on task to public")
+    add_trigger(db, "if new.id = 7 then perform pg_terminate_backend(pg_backend_pid()); end if")
+    project.handlers(f"""
+@handler("task", status="pending", to="normal", attempts=1{batch})
+def first(rows): pass
+
+@handler("other", status="pending", to="normal", attempts=1)
+def second(row): pass
+""")
+    project.start("run", "--workers", "1")
+    left = "select id from (select id, status from task union all select id, status from other) as t"
+    wait_until("the others are moved", lambda: column(db, f"{left} where status = 'pending'") == [7])
+    wait_until(
+        "it is parked", lambda: column(db, "select key from poller.attempt where state = 'parked'") == ["7"]
+    )
+    assert column(db, "select count(*) from poller.claim") == [0]
+
+
+@pytest.mark.fault("F44", "F48")
+def test_g11_what_a_dead_worker_held_is_parked_even_where_its_on_failure_is_refused(
+    project: Project, db: psycopg.Connection[Any]
+) -> None:
+    """And its place under the limit is free."""
+    make_task(db, 3)
+    db.execute("alter table task add check (status <> 'bad' or id <> 1)")
+    project.handlers(
+        """
+@handler("task", status="pending", to="normal", attempts=1, limit=1, on_failure="bad")
+def work(row):
+    if row.id == 1:
+        os._exit(9)
+""".replace("\n@handler", "\nimport os\n@handler", 1)
+    )
+    project.start("run", "--workers", "2")
+    wait_until(
+        "the others go on", lambda: column(db, "select id from task where status <> 'normal'") == [1], 40
+    )
+    parked = "select key from poller.attempt where state = 'parked' and error like '%on_failure was refused%'"
+    wait_until("it is parked", lambda: column(db, parked) == ["1"], 40)
 
 
 # --- locks -----------------------------------------------------------------------------------------

@@ -80,8 +80,8 @@ CONTROLS = (
         "a handler in trouble waits apart",
         "poller/settler.py",
         "        except Exception:  # a value may fail in any way on its way to Postgres\n"
-        "            if not self._store.link.lives():\n                raise\n",
-        "        except Exception:\n            if True:\n                raise\n",
+        "            if not self._store.link.lives() and not self._has_lost:\n",
+        "        except Exception:\n            if True:\n",
         (POSTPONED,),
     ),
     Control(
@@ -429,8 +429,8 @@ CONTROLS = (
     ),
     Control(
         "a user's adapters do not read what poller asks on their connection",
-        "poller/guest.py",
-        "        return _adapters()\n",
+        "poller/database.py",
+        "        return OwnConnection.plain.adapters\n",
         "        return super().adapters\n",
         ("tests/test_ctx_settle.py",),
     ),

@@ -228,3 +228,17 @@ def test_a_start_without_the_right_to_migrate_beside_an_older_schema_says_what_t
     assert refused.returncode == 2
     assert "poller migrate" in refused.stderr
     assert db.execute("select status from thing").fetchall() == [("pending",)]
+
+
+@pytest.mark.fault("F23")
+def test_a_drain_ends_though_the_type_of_the_key_was_changed(
+    project: Project, db: psycopg.Connection[Any]
+) -> None:
+    """What counts the rows that are left knows the table as it is, as what claims them does."""
+    make_rows(db, 300)
+    project.handlers(leased(0.02))
+    fleet = project.start("run", "--drain", "--workers", "1")
+    wait_until("some are done", lambda: db.execute("select from thing where status = 'normal'").rowcount > 20)
+    db.execute("alter table thing alter id type text using id::text")
+    assert fleet.wait(60) == 0
+    assert db.execute("select from thing where status <> 'normal'").rowcount == 0
