@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING
 
 from psycopg import errors
 
+from poller.database import is_servers
 from poller.outcome import Outcome, Verdict, of_error
 from poller.telemetry import event, problem
 from poller.wording import reason
@@ -258,7 +259,9 @@ class Postponed:
     def _find_fault(self, part: Part, error: Exception, took: float) -> None:
         """Judge an error by what it concerns; the connection lives."""
         alone = len(part.results) == 1
-        if (alone or part.why is _Why.TROUBLE) and (fault := self._fault_of_all(part)) is not None:
+        if is_servers(error):
+            self._wait_for_all(part, error)
+        elif (alone or part.why is _Why.TROUBLE) and (fault := self._fault_of_all(part)) is not None:
             self._wait_for_all(part, fault)
         elif not alone:
             self._halve(part)

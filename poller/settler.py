@@ -81,10 +81,7 @@ class Settler:
 
     def report(self, results: Sequence[Result]) -> None:
         """Take results of one handler; called from any thread."""
-        amend = results[0].task.lease.binding.handler.amend if results else None
-        if amend is not None:
-            results = [replace(each, outcome=amend(each)) for each in results]
-        self._results.extend(results)
+        self._results.extend(amended(results))
         if not self._arrived.is_set():
             self._arrived.set()
 
@@ -218,6 +215,12 @@ class Settler:
         mean = sum(result.seconds for result in results) / len(results)
         known = self.mean_seconds.get(binding, mean)
         self.mean_seconds[binding] = known + WEIGHT * (mean - known)
+
+
+def amended(results: Sequence[Result]) -> list[Result]:
+    """Return results of one handler with what it has to add to each outcome."""
+    amend = results[0].task.lease.binding.handler.amend if results else None
+    return [replace(each, outcome=amend(each)) if amend else each for each in results]
 
 
 def _grouped(batch: list[Result]) -> list[tuple[str | None, list[Result]]]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 from psycopg import sql
 from psycopg.rows import tuple_row
 
-from poller.database import OwnCursor, is_pooled, is_servers, mark_of
+from poller.database import Borrowed, OwnCursor, is_pooled, is_servers, mark_of
 from poller.errors import SettleError
 from poller.failpoints import reach
 from poller.guest import follow
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from poller.binding import Binding
-    from poller.database import Borrowed, Link
+    from poller.database import Link
     from poller.guest import Script
     from poller.outcome import Transition
 
@@ -528,6 +528,8 @@ class Store:
 
     def _own(self, question: sql.Composed, asked: Mapping[str, Any]) -> Any:
         """Return the first row of an answer, whatever the connection's owner has registered for theirs."""
+        if not isinstance(self.link, Borrowed):
+            return self.link.connection.execute(question, asked).fetchone()
         with OwnCursor(self.link.connection, row_factory=tuple_row) as cursor:
             return cursor.execute(question, asked).fetchone()
 

@@ -34,7 +34,7 @@ from poller.failpoints import reach
 from poller.lease import Lease, Result, Task
 from poller.outcome import Crashed, of_error
 from poller.service import BACKOFF_MOST
-from poller.settler import Settler
+from poller.settler import Settler, amended
 from poller.telemetry import event, problem
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class Sweeper:
     def _settle(self, handler: int, results: list[Result]) -> int:
         """Settle rows of one handler; leave it out for a while if some cannot be. Returns how many were settled."""
         postponed = Settler(self._store).postponed
-        postponed.add(results)
+        postponed.add(amended(results))
         until = monotonic() + TRIED
         pause = postponed.run_once()
         while postponed.count and monotonic() < until:

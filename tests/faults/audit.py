@@ -103,7 +103,10 @@ def audit(project: Project, db: psycopg.Connection[Any], *, effects: bool = Fals
     calls = Counter(row for row, _, _, _ in began(project))
     assert set(calls) == set(rows), "each row was handled"
     leases = Counter(int(key) for (key,) in db.execute("select key from poller.history"))
-    assert not {row: n for row, n in calls.items() if n > leases[row]}, "no call without a lease of its own"
+    if not effects:  # a call whose transaction was rolled back is repeated under the same lease
+        assert not {row: n for row, n in calls.items() if n > leases[row]}, (
+            "no call without a lease of its own"
+        )
     if effects:
         done = Counter(row for (row,) in db.execute("select thing from effect"))
         assert done == dict.fromkeys(rows, 1), "each effect is there once"
