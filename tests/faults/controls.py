@@ -65,8 +65,8 @@ CONTROLS = (
     Control(
         "a fault of the whole statement is nobody's attempt",
         "poller/postponed.py",
-        "        if (alone or part.why is _Why.TROUBLE) and (fault := self._fault_of_all(part)) is not None:\n",
-        "        if (fault := None) is not None:\n",
+        "        elif (alone or part.why is _Why.TROUBLE) and (fault := self._fault_of_all(part)) is not None:\n",
+        "        elif (fault := None) is not None:\n",
         (POSTPONED,),
     ),
     Control(
