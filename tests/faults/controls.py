@@ -70,13 +70,6 @@ CONTROLS = (
         (POSTPONED,),
     ),
     Control(
-        "a row that is locked is not waited for",
-        "poller/postponed.py",
-        "settle_each(part.results, only_free=True)",
-        "settle_each(part.results)",
-        (POSTPONED,),
-    ),
-    Control(
         "a handler in trouble waits apart",
         "poller/settler.py",
         "        except Exception:  # a value may fail in any way on its way to Postgres\n"
