@@ -468,7 +468,8 @@ def _not_waiting(settled: Mapping[str, sql.Composable]) -> dict[str, sql.Composa
         "free": statement("free_rows", **settled),
         "is_free": sql.SQL("o.poller_key in (select f.poller_key from free as f)"),
         "is_busy": sql.SQL(
-            "o.lease in (select c.lease from poller.claim as c where c.lease = any(%(leases)s::uuid[]))"
+            "o.lease not in (select h.lease from held as h)"
+            " and o.lease in (select c.lease from poller.claim as c where c.lease = any(%(leases)s::uuid[]))"
         ),
     }
 

@@ -9,15 +9,19 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from poller import Snooze, Transition
+from poller import Snooze, Transition, handler
+from poller.binding import bind
+from poller.lease import Result
+from poller.outcome import Outcome, Verdict
 from poller.testing import Engine
-from tests.engines import column, moves, run
+from tests.engines import column, do_nothing, moves, run
 from tests.harness import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from poller.testing import Done
+    from tests.claiming import NewWorker
     from tests.harness import Project
 
 ROWS = 60
@@ -309,6 +313,27 @@ def test_g11_a_row_that_a_person_has_locked_waits_alone(
 
     wait_until("it is moved", lambda: column(db, "select status from task where id = 7") == ["normal"], 5)
     assert (len(calls(project)), fleet.log.count("holds the lock")) == (400, 1)
+
+
+@pytest.mark.fault("F45")
+@pytest.mark.parametrize("locked", ["row", "lease"])
+def test_g11_a_settle_apart_waits_for_no_lock_of_others(
+    db: psycopg.Connection[Any], url: str, join: NewWorker, locked: str
+) -> None:
+    """What they hold is locked; all else is written, and what came too late is late, locks or not."""
+    make_task(db, 4)
+    worker = join(bind(db, handler("task", status="pending", to="normal")(do_nothing)))
+    worker.link.connection.execute("set lock_timeout = '1s'")
+    results = [Result(task, Outcome(Verdict.MOVED, to="normal"), 0.0) for task in worker.claim()]
+    with person(url) as editor:
+        lock = {"row": "task where id = 1", "lease": "poller.claim"}[locked]
+        editor.execute(f"select from {lock} for update")
+        became = worker.store.settle_each(results[:2], only_free=True)
+        assert became == (["locked", "moved"] if locked == "row" else ["locked", "locked"])
+    assert worker.store.settle_each(results[:2], only_free=True) == (
+        ["moved", "late"] if locked == "row" else ["moved", "moved"]
+    )
+    assert worker.store.settle_each(results[1:3], only_free=True) == ["late", "moved"]
 
 
 @pytest.mark.fault("F45")

@@ -78,6 +78,20 @@ CONTROLS = (
         (POSTPONED,),
     ),
     Control(
+        "a row that is locked is not waited for",
+        "sql/free_rows.sql",
+        "for no key update of t skip locked",
+        "for no key update of t",
+        (POSTPONED,),
+    ),
+    Control(
+        "an outcome that comes too late is not taken for a locked one",
+        "poller/binding.py",
+        '            "o.lease not in (select h.lease from held as h)"\n            " and o.lease in',
+        '            "o.lease in',
+        (POSTPONED,),
+    ),
+    Control(
         "what is handled and not written is bounded",
         "poller/claimer.py",
         "MOST_HELD = 2000",
