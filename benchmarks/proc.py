@@ -30,6 +30,20 @@ def children(pid: int) -> list[int]:
     return [each for each in _all() if _stat(each)[_PPID : _PPID + 1] == [str(pid)]]
 
 
+def parent(pid: int) -> int:
+    """Return the process that has started this one."""
+    return int(_stat(pid)[_PPID])
+
+
+def family(pids: Iterable[int]) -> list[int]:
+    """Return these processes, and all that they have started, and so on."""
+    parents = {each: fields[_PPID] for each in _all() if len(fields := _stat(each)) > _PPID}
+    known = list(pids)
+    for pid in known:  # it grows meanwhile
+        known += [child for child, by in parents.items() if by == str(pid)]
+    return known
+
+
 def cpu_seconds(pids: Iterable[int]) -> float:
     """Return the CPU time that the living threads of processes have used, by the scheduler's clock."""
     threads = [thread for pid in pids for thread in Path(f"/proc/{pid}/task").glob("*")]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import psycopg
 from psycopg import sql
 
-from benchmarks import by_hand
+from benchmarks import by_hand, proc
 from benchmarks.processes import at_work, module
 from tests.servers import fresh_database
 
@@ -116,17 +116,24 @@ class Finish:
         seconds: from the gate to the last row.
         wal: bytes written from the gate until the contestant had ended.
         dead: row versions that updates and deletes left dead in that time.
+        cpu: seconds of CPU, of the contestant and the server together, from the gate to the last row.
     """
 
     rows: int
     seconds: float
     wal: int
     dead: int
+    cpu: float
 
     @property
     def rate(self) -> float:
         """Rows a second."""
         return self.rows / self.seconds
+
+    @property
+    def cpu_a_row(self) -> float:
+        """Microseconds of CPU a row."""
+        return self.cpu / self.rows * 1e6
 
 
 def ours(workers: int, **options: Any) -> Contestant:
@@ -197,12 +204,13 @@ def run(server_url: str, contestant: Contestant, rows: int, setting: Setting = P
         with at_work(contestant.commands(url)) as crew:
             crew.wait("ready", lambda: ready(db, contestant.session) == contestant.workers)
             with beside:
+                all_of_them = proc.family([*crew.pids, proc.parent(db.info.backend_pid)])
                 dead, wal = track.open_gate(rows)
-                began = time.perf_counter()
+                began, used = time.perf_counter(), proc.cpu_seconds(all_of_them)
                 crew.wait("done", track.is_over)
-                seconds = time.perf_counter() - began
+                seconds, cpu = time.perf_counter() - began, proc.cpu_seconds(all_of_them) - used
             crew.finish(told=contestant.stays)
-        finish = Finish(rows, seconds, count(db, _WAL) - wal, count(db, _DEAD) - dead)
+        finish = Finish(rows, seconds, count(db, _WAL) - wal, count(db, _DEAD) - dead, cpu)
         left, handled = track.left(), count(db, contestant.handled)
     if (left, handled) != (0, rows):
         msg = f"{contestant.name}: of {rows} rows {left} are left, and {handled} were handled"
