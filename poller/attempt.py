@@ -19,22 +19,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 from poller.lease import Result, Task
 from poller.mapped import Altered, changes, lost
 from poller.model import BatchContext, Context, Row
-from poller.outcome import Fail, Outcome, Retry, Snooze, Unexpected, of_answer, of_error
+from poller.outcome import Fail, Outcome, Retry, Snooze, of_answer, of_error
 from poller.store import Store
 from poller.telemetry import trace
 from poller.values import text_for
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from poller.handler import Handler
+
+
+class NotBegun(Exception):  # noqa: N818 - what became of a call
+    """A handler was not called: it could not begin in time at the place where it is to run."""
 
 
 class Place(Protocol):
@@ -48,6 +53,7 @@ class Place(Protocol):
 class Call:
     """A call of a handler: for which task, or tasks of a batch, in which coroutine, until when (monotonic)."""
 
+    handler: Handler
     task: Task
     started: float
     deadline: float
@@ -58,6 +64,7 @@ class Call:
     place: Place | None = None  # where it runs, if that is not a thread of the worker
     scope: contextvars.Context = field(default_factory=contextvars.Context)  # what it runs in
     ended: bool = False  # somebody has ended it
+    trusted_until: Callable[[], float] = lambda: inf  # until when (monotonic) it may begin at such a place
     given: Any = None  # the row or instance that the handler was called with, or the list of them
 
     @property
@@ -65,22 +72,17 @@ class Call:
         """All of them."""
         return [self.task, *self.others]
 
-    @property
-    def handler(self) -> Handler:
-        """The handler that is called."""
-        return self.task.lease.binding.handler
-
     def begin_at(self, place: Place) -> None:
         """Begin at a place that has been made ready, which may have taken a while.
 
         Raises:
-            Unexpected: it was ended before.
+            NotBegun: it was ended before, or its lease may not be trusted any more.
         """
         self.started = monotonic()
         self.deadline = self.started + self.handler.timeout
         self.place = place
-        if self.ended:
-            raise Unexpected
+        if self.ended or self.started >= self.trusted_until():
+            raise NotBegun
 
     def end(self) -> None:
         """End it by force, if that can be."""
@@ -101,10 +103,11 @@ class Call:
 
 def begin(task: Task, others: Sequence[Task] = ()) -> Call:
     """Begin an attempt at a task, or at a batch of tasks of one handler which have all been tried as often."""
-    now = monotonic()
-    for each in (task, *others):
+    now, handler = monotonic(), task.lease.binding.handler
+    task.begun = True
+    for each in others:
         each.begun = True
-    return Call(task, now, now + task.lease.binding.handler.timeout, None, others)
+    return Call(handler, task, now, now + handler.timeout, None, others)
 
 
 def arguments(call: Call, values: Sequence[tuple[Any, ...]] | None = None) -> tuple[Any, ...]:
@@ -117,8 +120,7 @@ def arguments(call: Call, values: Sequence[tuple[Any, ...]] | None = None) -> tu
     Raises:
         BaseException: what makes the arguments are types of the user's, too.
     """
-    binding = call.task.lease.binding
-    handler = binding.handler
+    binding, handler = call.task.lease.binding, call.handler
     lends = handler.transactional and handler.entity is not None  # the session that its instances are in
     if handler.takes_context or lends:
         call.context = _context(call.task, call.others, handler, call.started)
@@ -141,11 +143,12 @@ def of_return(call: Call, answer: object) -> list[Outcome]:
         changed, answer = _changed(call, answer)
     except BaseException as error:  # noqa: BLE001 - a type of the user's compares values, and may raise anything
         return failed(call, error)
-    if call.handler.batch == 1:
+    handler = call.handler
+    if answer is None and not changed and handler.moved is not None and call.task.attempt == 1:
+        return [handler.moved] * (1 + len(call.others))
+    if handler.batch == 1:
         fault = lost(changed[0], answer) if changed else None
         return failed(call, fault) if fault else [_of_answer(call, call.task, answer)]
-    if not changed and answer is None and call.handler.moved is not None and call.task.attempt == 1:
-        return [call.handler.moved] * len(call.tasks)
     try:
         answers = _answers(call, answer)
     except BaseException as error:  # noqa: BLE001 - it does not fit the batch, or cannot be touched

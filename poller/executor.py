@@ -21,6 +21,7 @@ import contextlib
 import threading
 from collections import deque
 from dataclasses import dataclass, field
+from threading import get_ident
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakSet
@@ -125,7 +126,7 @@ class Executor:
         self._plain: deque[Task] = deque()
         self._coroutines: deque[Task] = deque()
         self._running: dict[Task, Call] = {}
-        self._between: set[threading.Thread] = set()  # with tasks on the way from the queue, or to the report
+        self._between: set[int] = set()  # threads with tasks on the way from the queue, or to the report
         self._together: set[Together] = set()
         self._arrived = threading.Condition()
         self._idle = 0
@@ -276,6 +277,9 @@ class Executor:
         """Drop what has not started, and cancel what runs: the leases are lost."""
         self._plain.clear()
         self._coroutines.clear()
+        for call in self._calls():
+            if call.place is None and call.handler.executor != "thread":
+                call.ended = True  # it waits for a process to start: it is not to begin there
         self.cancel()
 
     def close(self) -> None:
@@ -315,7 +319,7 @@ class Executor:
             while (task := self._take()) is not None and self._attempt(task):
                 pass
         finally:
-            self._between.discard(threading.current_thread())
+            self._between.discard(get_ident())
             self._threads.discard(threading.current_thread())
 
     def _take(self) -> Task | None:
@@ -323,12 +327,10 @@ class Executor:
         while not self._closing:
             now = monotonic()
             if self._plain and now < self._trusted_until() and self.running < self.slots:
-                self._between.add(
-                    threading.current_thread()
-                )  # before the task leaves the queue: see `handling`
+                self._between.add(get_ident())  # before the task leaves the queue: see `handling`
                 if (task := self._next(self._plain)) is not None:
                     return task
-                self._between.discard(threading.current_thread())
+                self._between.discard(get_ident())
                 continue
             with self._arrived:
                 if self._plain:
@@ -371,21 +373,25 @@ class Executor:
         if handler.transactional:
             together = Together([task, *self._companions(self._plain, task)])
             self._together.add(together)
-            self._between.discard(threading.current_thread())
+            self._between.discard(get_ident())
             return self._attempt_together(together)
         others = self._companions(self._plain, task) if handler.batch > 1 else ()
         call = self._begin(task, others)
-        self._between.discard(threading.current_thread())
+        self._between.discard(get_ident())
         try:
             answer = call.scope.run(self._answer, call)
+        except attempt.NotBegun:
+            return self._end(call, lambda: self._take_back(call))
         except BaseException as error:  # noqa: BLE001 - SystemExit in a handler is its failure, not ours
             return self._fail(call, error)
         return self._finish(call, attempt.of_return(call, answer))
 
     def _answer(self, call: Call) -> Any:
         """Call a handler where it is to run; return what it returns."""
-        if call.handler.executor == "thread":
-            return call.handler.invoke(*attempt.arguments(call))
+        handler = call.handler
+        if handler.executor == "thread":
+            return handler.invoke(*attempt.arguments(call))
+        call.trusted_until = self._trusted_until
         call.deadline += READY  # until its place is ready, where the clock starts anew
         return self._elsewhere.call(call)
 
@@ -427,29 +433,35 @@ class Executor:
         return call
 
     def _finish(self, call: Call, outcomes: Sequence[Outcome]) -> bool:
-        """Report the results, unless the watchdog has: taking the task out decides it."""
-        self._between.add(threading.current_thread())
-        ours = self._running.pop(call.task, None) is not None
-        if ours:
-            self._report(call.results(outcomes))
-        else:
-            self._stuck.pop(call, None)
-        self._between.discard(threading.current_thread())
-        return ours
+        """Report the results."""
+        return self._end(call, lambda: self._report(call.results(outcomes)))
 
     def _fail(self, call: Call, error: BaseException) -> bool:
         """Report a failure; try a batch that may have failed for one of its rows again, in halves."""
         if not attempt.is_somebodys(call, error):
             return self._finish(call, attempt.of_raise(call, error))
-        self._between.add(threading.current_thread())
+        return self._end(call, lambda: self._try_halves(call.tasks))
+
+    def _end(self, call: Call, then: Callable[[], None]) -> bool:
+        """Do what a call ends with, unless the watchdog has, and tell that: taking the task out decides it."""
+        self._between.add(get_ident())
         ours = self._running.pop(call.task, None) is not None
         if ours:
-            self._halve(call.tasks)
-            self.submit(call.tasks, first=True)
+            then()
         else:
             self._stuck.pop(call, None)
-        self._between.discard(threading.current_thread())
+        self._between.discard(get_ident())
         return ours
+
+    def _try_halves(self, tasks: list[Task]) -> None:
+        self._halve(tasks)
+        self.submit(tasks, first=True)
+
+    def _take_back(self, call: Call) -> None:
+        """Give the rows of a call back that was not made."""
+        for task in call.tasks:
+            task.begun = False
+        self._release(call.tasks)
 
     def _halve(self, tasks: list[Task]) -> None:
         """Have the next attempts at these tasks be at half as many together."""
@@ -536,10 +548,10 @@ class Executor:
         else:
             self._learn(together, many)
             self._report_settled(settled)
-        self._between.add(threading.current_thread())
+        self._between.add(get_ident())
         self._together.discard(together)
         self.submit(together.left, first=True)
-        self._between.discard(threading.current_thread())
+        self._between.discard(get_ident())
         return True
 
     def _learn(self, together: Together, many: int) -> None:
@@ -704,13 +716,13 @@ class Executor:
             if monotonic() >= self._trusted_until():
                 self._loop.call_later(0.01, self._pump)
                 return
-            self._between.add(threading.current_thread())  # as in `_take`
+            self._between.add(get_ident())  # as in `_take`
             if (task := self._next(self._coroutines)) is None:
-                self._between.discard(threading.current_thread())
+                self._between.discard(get_ident())
                 continue
             others = self._companions(self._coroutines, task) if task.lease.binding.handler.batch > 1 else ()
             self._begin_coroutine(self._loop, self._begin(task, others))
-            self._between.discard(threading.current_thread())
+            self._between.discard(get_ident())
         if self._coroutines and self.running >= self.slots and self._threads:
             self._loop.call_later(0.01, self._pump)  # a thread may have the slot
 

@@ -129,6 +129,8 @@ class Postponed:
     @property
     def count(self) -> int:
         """How many results wait here."""
+        if not self._parts and self._tried is None:  # most often; a part that is taken is never in neither
+            return 0
         return sum(len(part.results) for part in self._all())
 
     def tasks(self) -> list[Task]:
@@ -193,11 +195,11 @@ class Postponed:
             part = min(self._parts, key=lambda each: each.due_at, default=None)
             if part is None or part.due_at > monotonic():
                 return None
+            self._tried = part
             self._parts.remove(part)
             if len(part.results) > MOST:
                 self._parts.append(replace(part, results=part.results[MOST:]))
                 part.results = part.results[:MOST]
-            self._tried = part
             return part
 
     def _put(self, *parts: Part) -> None:
@@ -265,6 +267,9 @@ class Postponed:
             self._wait_for_all(part, fault)
         elif not alone:
             self._halve(part)
+        elif part.why is _Why.TROUBLE:
+            # Whatever it was has just ended; how often it was tried until then says nothing of this row.
+            self._put_off(replace(part, tries=0), _Why.HALVED)
         elif isinstance(error, errors.LockNotAvailable) and took >= 0.9 * LOCK_SECONDS:
             self._wait_for_lock(part, beneath=True)
         elif part.tries + 1 < _tries(error, took):

@@ -193,14 +193,22 @@ def _config() -> Config:
 
 @contextlib.contextmanager
 def _engine_connection(url: str) -> Iterator[Any]:
-    """Open a SQLAlchemy connection whose driver connection libpq opened by our own URL."""
-    from sqlalchemy import create_engine, pool  # noqa: PLC0415 - slow to import, and seldom needed
+    """Open a SQLAlchemy connection whose driver connection libpq opened by our own URL.
+
+    Raises:
+        psycopg.Error: it cannot be opened, or broke; not SQLAlchemy's, since nobody above knows that.
+    """
+    from sqlalchemy import create_engine, exc, pool  # noqa: PLC0415 - slow to import, and seldom needed
 
     engine = create_engine(
         "postgresql+psycopg://",
         creator=lambda: OwnConnection.connect(url, client_encoding="utf8", context=OwnConnection.plain),
         poolclass=pool.NullPool,
     )
-    with engine.connect() as connection:
-        yield connection
-    engine.dispose()
+    try:
+        with engine.connect() as connection:
+            yield connection
+    except exc.DBAPIError as error:
+        raise (error.orig if isinstance(error.orig, psycopg.Error) else error) from None
+    finally:
+        engine.dispose()

@@ -217,10 +217,10 @@ class Settler:
         self.mean_seconds[binding] = known + WEIGHT * (mean - known)
 
 
-def amended(results: Sequence[Result]) -> list[Result]:
+def amended(results: Sequence[Result]) -> Sequence[Result]:
     """Return results of one handler with what it has to add to each outcome."""
     amend = results[0].task.lease.binding.handler.amend if results else None
-    return [replace(each, outcome=amend(each)) if amend else each for each in results]
+    return [replace(each, outcome=amend(each)) for each in results] if amend else results
 
 
 def _grouped(batch: list[Result]) -> list[tuple[str | None, list[Result]]]:

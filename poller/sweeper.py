@@ -129,7 +129,7 @@ class Sweeper:
     def _settle(self, handler: int, results: list[Result]) -> int:
         """Settle rows of one handler; leave it out for a while if some cannot be. Returns how many were settled."""
         postponed = Settler(self._store).postponed
-        postponed.add(amended(results))
+        postponed.add(list(amended(results)))
         until = monotonic() + TRIED
         pause = postponed.run_once()
         while postponed.count and monotonic() < until:

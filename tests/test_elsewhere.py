@@ -262,6 +262,40 @@ def test_it_is_told_to_stop(url: str, db: psycopg.Connection[Any], join: NewWork
     assert results[0].outcome.columns == {"note": "True"}
 
 
+@pytest.mark.fault("F53")
+@pytest.mark.parametrize("how", ["lease lost", "lease in doubt"])
+def test_g3_a_lease_that_ends_while_a_process_starts_begins_no_handler(
+    db: psycopg.Connection[Any], join: NewWorker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """A process takes a second to start; others may have the row by then. No attempt is counted."""
+    note = tmp_path / "begun"
+    db.execute("update task set note = %s where id = 1", [str(note)])
+    worker = join(bind(db, made(touch)))
+    trusted = [float("inf")]
+    results: list[Result] = []
+    executor = Executor(slots=1, report=results.extend, trusted_until=lambda: trusted[0])
+    load = elsewhere.Child.load
+
+    def late(child: elsewhere.Child, module: str) -> None:
+        load(child, module)
+        if how == "lease lost":
+            executor.forget()
+        else:
+            trusted[0] = 0.0
+
+    monkeypatch.setattr(elsewhere.Child, "load", late)
+    executor.submit(worker.claim(1))
+    wait_until("it is given back", lambda: results)
+    executor.close()
+    assert not note.exists()
+    assert worker.store.settle(results) == ["released"]
+    assert db.execute("select count(*) from poller.attempt").fetchone() == (0,)
+
+
+def touch(row: Row) -> None:
+    Path(row.note).touch()
+
+
 def crash_among(rows: list[Row]) -> None:
     for row in rows:
         crash(row)

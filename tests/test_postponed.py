@@ -13,6 +13,7 @@ from poller import Snooze, Transition, handler
 from poller.binding import bind
 from poller.lease import Result
 from poller.outcome import Outcome, Verdict
+from poller.postponed import Postponed
 from poller.testing import Engine
 from tests.engines import column, do_nothing, moves, run
 from tests.harness import wait_until
@@ -203,6 +204,34 @@ def test_g11_a_fault_of_the_whole_statement_counts_no_attempt_and_heals_with_its
     assert column(db, "select count(*) from poller.attempt") == [0]
     wait_until("nothing is held", lambda: column(db, "select count(*) from poller.claim") == [0])
     assert fleet.log.count("outcomes cannot be written") == 1
+
+
+@pytest.mark.fault("F46")
+def test_g11_a_fault_that_heals_while_it_is_looked_into_is_held_against_no_row(
+    db: psycopg.Connection[Any], join: NewWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has been tried many times by then, in vain; and the question whether all are concerned says no."""
+    make_task(db, 1)
+    worker = join(bind(db, handler("task", status="pending", to="normal", attempts=1)(do_nothing)))
+    results = [Result(task, Outcome(Verdict.MOVED, to="normal"), 0.0) for task in worker.claim()]
+    became: list[str] = []
+    postponed = Postponed(worker.store, lambda _, __, what: became.extend(what), lambda *_: None)
+    db.execute("alter table task rename status to sttus")
+    postponed.add(results)
+    for _ in range(3):
+        time.sleep(postponed.run_once())
+
+    rehearse = worker.store.rehearse
+
+    def mend_first(*arguments: Any) -> None:
+        monkeypatch.undo()
+        db.execute("alter table task rename sttus to status")
+        rehearse(*arguments)
+
+    monkeypatch.setattr(worker.store, "rehearse", mend_first)
+    while postponed.count:
+        time.sleep(min(0.5, postponed.run_once()))
+    assert (became, column(db, "select status from task")) == (["moved"], ["normal"])
 
 
 NOTED = """

@@ -320,10 +320,19 @@ def _backlog(db: psycopg.Connection[Any], found: Findings, calls: list[Call]) ->
     written: dict[tuple[str, int, int], list[float]] = defaultdict(list)
     moves = db.execute(
         "select tbl, key, substring(app from '/(\\d+)$')::int, extract(epoch from at)::float8 from change"
-        f" where {_OURS} and app like 'poller settler%' order by id"
+        f" where {_OURS} and app ~ '^poller (settler|postponed) ' order by id"
     )
-    for table, key, pid, at in moves:
+    others = db.execute(
+        "select regexp_replace(table_name, '^.*\\.', ''), key::int, pid, extract(epoch from at)::float8"
+        " from poller.history as e join poller.handler as h on h.id = e.handler_id"
+        " join poller.worker as w on w.id = e.worker_id"
+        " where verdict <> 'moved' and key ~ '^\\d+$' order by at"
+    )
+    for table, key, pid, at in [*moves, *others]:
         written[table, key, pid].append(at)
+    for times in written.values():
+        times.sort()
+    deaths = _deaths(db)
     steps: dict[int, list[tuple[float, int]]] = defaultdict(list)
     last: dict[int, float] = {}
     answered = [each for each in calls if each.outcome == "answer" and each.table not in _BESIDE]
@@ -334,7 +343,8 @@ def _backlog(db: psycopg.Connection[Any], found: Findings, calls: list[Call]) ->
         assert call.ended_at is not None
         times = written[call.table, call.key, call.pid]
         place = bisect_left(times, call.ended_at - _CLOCKS)
-        until = times[place] if place < len(times) else last[call.pid]
+        ends = times[place : place + 1] + [at for at in deaths.get(call.pid, ()) if at >= call.ended_at]
+        until = min(ends, default=last[call.pid])  # with its lease, what comes of a call is nobody's to write
         steps[call.pid] += [(call.ended_at, 1), (max(until, call.ended_at), -1)]
     for each in steps.values():
         now = 0

@@ -78,6 +78,20 @@ CONTROLS = (
         (POSTPONED,),
     ),
     Control(
+        "a lease counts when a handler's process is ready, too",
+        "poller/attempt.py",
+        "if self.ended or self.started >= self.trusted_until():",
+        "if self.ended and self.coroutine:",
+        ("tests/test_elsewhere.py",),
+    ),
+    Control(
+        "what a fault of all has cost is not held against one row",
+        "poller/postponed.py",
+        "        elif part.why is _Why.TROUBLE:\n",
+        "        elif part.why is None:\n",
+        (POSTPONED,),
+    ),
+    Control(
         "a row that is locked is not waited for",
         "sql/free_rows.sql",
         "for no key update of t skip locked",
