@@ -110,12 +110,8 @@ def begin(task: Task, others: Sequence[Task] = ()) -> Call:
     return Call(handler, task, now, now + handler.timeout, None, others)
 
 
-def arguments(call: Call, values: Sequence[tuple[Any, ...]] | None = None) -> tuple[Any, ...]:
+def arguments(call: Call) -> tuple[Any, ...]:
     """Return what the handler is called with.
-
-    Args:
-        call: the attempt.
-        values: the rows as they stand now, if they were fetched anew.
 
     Raises:
         BaseException: what makes the arguments are types of the user's, too.
@@ -126,9 +122,9 @@ def arguments(call: Call, values: Sequence[tuple[Any, ...]] | None = None) -> tu
         call.context = _context(call.task, call.others, handler, call.started)
     read = Row if handler.entity is None else binding.instance
     if handler.batch == 1:
-        given: Any = read(binding.shape, call.task.values if values is None else values[0])
+        given: Any = read(binding.shape, call.task.values)
     else:
-        given = [read(binding.shape, each) for each in values or [task.values for task in call.tasks]]
+        given = [read(binding.shape, task.values) for task in call.tasks]
     call.given = given
     return (given, call.context) if handler.takes_context else (given,)
 

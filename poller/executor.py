@@ -398,11 +398,14 @@ class Executor:
     def _companions(self, queue: deque[Task], task: Task) -> list[Task]:
         """Take from the queue what may be attempted together with a task."""
         companions: list[Task] = []
-        most = self._most(task)
+        most, halved = self._most(task), len(self._at_most) > 0
         with contextlib.suppress(IndexError):
             while len(companions) + 1 < most:
                 following = queue.popleft()
-                if not _go_together(task, following) or self._most(following) < len(companions) + 2:
+                is_bound = following.attempt > 1 or halved  # by more than this task is
+                if not _go_together(task, following) or (
+                    is_bound and self._most(following) < len(companions) + 2
+                ):
                     queue.appendleft(following)
                     break
                 companions.append(following)
@@ -571,9 +574,12 @@ class Executor:
         """Run the handlers one after the other, until all have run or it has taken long enough."""
         standing = transaction.lock(together.tasks)
         began = monotonic()
-        there = [task for task in together.tasks if task.key in standing]
+        there = []
         for task in together.tasks:
-            if task.key not in standing:  # changed, gone, or just being edited: as if never claimed
+            if (values := standing.get(task.key)) is not None:
+                task.values = values
+                there.append(task)
+            else:  # changed, gone, or just being edited: as if never claimed
                 outcome = released(task.lease.binding.handler, task.attempt, begun=task.begun)
                 together.results.append(Result(task, outcome, 0.0))
         batched = together.tasks[0].lease.binding.handler.batch > 1
@@ -585,17 +591,15 @@ class Executor:
             if at and (together.seconds > LONGEST_TOGETHER or transaction.is_spent):
                 _leave(together, [task for group in groups[at:] for task in group])
                 return
-            self._run_within(together, transaction, tasks, [standing[task.key] for task in tasks])
+            self._run_within(together, transaction, tasks)
         together.seconds = monotonic() - began
 
-    def _run_within(
-        self, together: Together, transaction: Transaction, tasks: list[Task], rows: list[tuple[Any, ...]]
-    ) -> None:
+    def _run_within(self, together: Together, transaction: Transaction, tasks: list[Task]) -> None:
         """Run a handler on a row or a batch, in a savepoint of its own if it uses the connection."""
         call = self._begin(tasks[0], tasks[1:], together)
         outcomes: list[Outcome] = []
         try:
-            outcomes = call.scope.run(self._answer_within, call, transaction, rows)
+            outcomes = call.scope.run(self._answer_within, call, transaction)
         except BaseException as error:
             if len(together.tasks) > 1 and is_conflict(error):
                 raise  # over a lock that it might not have waited for, had it been alone
@@ -611,16 +615,14 @@ class Executor:
         if outcomes:
             together.results += call.results(outcomes)
 
-    def _answer_within(
-        self, call: Call, transaction: Transaction, rows: list[tuple[Any, ...]]
-    ) -> list[Outcome]:
+    def _answer_within(self, call: Call, transaction: Transaction) -> list[Outcome]:
         """Call a handler within a transaction; return what its answer means.
 
         Raises:
             _RolledBackError: it means that a row stays where it is, so that nothing is kept.
             BaseException: what the handler raises.
         """
-        given = attempt.arguments(call, rows)
+        given = attempt.arguments(call)
         if call.context is None:
             return attempt.of_return(call, call.handler.invoke(*given))
         with transaction.row(call.context, given[0]):

@@ -48,7 +48,7 @@ class Task:
 
     Attributes:
         key: the primary key as text.
-        values: the fetched tuple; its first element is `key`.
+        values: the fetched tuple; its first element is `key`, and the only one until a transaction has locked the row.
         attempt: the number of this attempt, from 1: counted before it starts, since a lease that ends
             with its worker counts as one.
         visit: the id of the first attempt's lease: new for each visit of a row to a status.

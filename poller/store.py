@@ -239,7 +239,9 @@ class Store:
         Raises:
             DeclaredDeadError: the worker may not claim any more.
         """
-        claim = binding.claim("first" if after is None else "next", keys_only=careful)
+        claim = binding.claim(
+            "first" if after is None else "next", keys_only=careful or _reads_later(binding)
+        )
         connection, seen = self.link.connection, array(self._seen.get(binding, ()))
         with connection.transaction() if careful or _needs_more(binding) else contextlib.nullcontext():
             room = self._room(binding, limit)
@@ -303,7 +305,7 @@ class Store:
             suspected = {"suspects": min(suspects, room.rows), "single_waits": single_waits}
             others = {"others": min(limit, room.rows)}
             asked = binding.asked(room.rows) | suspected | others | {"waiting_hold": False}
-            question = binding.claim("retries", keys_only=careful)
+            question = binding.claim("retries", keys_only=careful or _reads_later(binding))
             answer = fetch(connection, question, asked, users=not binding.handler.is_job)
             found = {row[0]: row for row in answer.rows}
             if not found:
@@ -727,6 +729,11 @@ def _moving(result: Result) -> Script[str]:
         raise SettleError(msg)
     assert outcome.to is not None  # noqa: S101 - it moves
     return outcome.to
+
+
+def _reads_later(binding: Binding) -> bool:
+    """Tell whether a claim leaves the reading of the rows to the transaction that locks them again."""
+    return binding.handler.transactional and binding.handler.during is None
 
 
 def _needs_more(binding: Binding) -> bool:

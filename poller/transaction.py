@@ -159,7 +159,9 @@ class Transaction:
     @property
     def is_spent(self) -> bool:
         """Whether the next row must have another transaction, for what the last one's handler has left in this one."""
-        return self._clean.ends_transaction or self._connection.get_execution_options() != self._options
+        return self._is_dirty and (
+            self._clean.ends_transaction or self._connection.get_execution_options() != self._options
+        )
 
     def lock(self, tasks: Sequence[Task]) -> dict[str, tuple[Any, ...]]:
         """Lock the rows of tasks; return those that stand as they were leased, by their keys."""
