@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import sql
 
-from poller import tables
+from poller import conditions, tables
+from poller.conditions import Texts
 from poller.errors import ConfigurationError
 from poller.handler import refuse_collisions
 from poller.model import Row, RowShape
+from poller.names import AS_USERS
 from poller.queries import statement, trusted
 from poller.wording import encoding_of
 
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
     from poller.handler import Handler
     from poller.mapped import Reader
-    from poller.tables import Table
+    from poller.tables import Column, Table
 
 LOOK = 2000  # rows among which it is looked for those whose turn it is
 BYTES = 32 * 2**20  # that the rows of a claim come to, unless one alone is larger
@@ -73,6 +75,7 @@ class Binding:
     id: int = 0
     database: str = ""  # what handlers know it by
     encoding: str = "UTF8"  # of the database, as Postgres names it
+    texts: Texts | None = None  # the handler's, as they stand in statements
     _settle: dict[tuple[tuple[str, ...], bool, bool], sql.Composed] = field(default_factory=dict, repr=False)
     _claims: dict[tuple[str, bool], sql.Composed] = field(default_factory=dict, repr=False)
 
@@ -90,6 +93,7 @@ class Binding:
         for name in [name for name in vars(self) if name not in _KEPT]:
             del self.__dict__[name]
         self.table, self._settle, self._claims = table, {}, {}
+        self.texts = _texts(connection, self.handler, table)
 
     @cached_property
     def shape(self) -> RowShape:
@@ -170,21 +174,13 @@ class Binding:
         return self._keyed("look_fresh") if self.handler.per_key else self._look()
 
     def _look_next(self) -> sql.Composed:
-        after = self.table.key_ordered("%(after)s")
-        past = [
-            sql.SQL("{} > {}").format(each, after)
-            for each in (
-                self.table.key_columns(),
-                self.table.key_ordered("c.keys[cardinality(c.keys)]"),
-                self.table.key_ordered("k.key"),
-            )
-        ]
-        return self._look(*past)
+        keys = (None, "c.keys[cardinality(c.keys)]", "k.key")
+        return self._look(*(self.table.is_after("%(after)s", of=each) for each in keys))
 
     def _look_retries(self) -> sql.Composed:
         if self.handler.per_key:
             return self._keyed("look_retries")
-        return self._looked_for("look_due", due_retries=_due_retries("others"), retry_columns=self._retry())
+        return self._looked_for("look_due", due_retries=_due_retries("others"), is_retry=self._retry())
 
     @cached_property
     def count_due(self) -> sql.Composed:
@@ -209,7 +205,7 @@ class Binding:
         return statement(
             "last_key",
             **self._names(),
-            from_status=sql.Literal(self.handler.status),
+            shows_status=self._shows(self.handler.status),
             key=self.table.key_text(),
             order=sql.SQL(", ").join(backwards),
         )
@@ -221,8 +217,8 @@ class Binding:
             "tidy_retries",
             **self._names(),
             due=self.due,
-            from_status=sql.Literal(self.handler.status),
-            due_columns=self.table.key_values('"~due"."~key"'),
+            shows_status=self._shows(self.handler.status),
+            is_due=self.table.is_key('"~due"."~key"'),
         )
 
     @cached_property
@@ -234,7 +230,7 @@ class Binding:
             "show_during",
             **self._names(),
             during=sql.Literal(self.handler.during),
-            own_columns=self.table.key_values("o.poller_key"),
+            is_own=self.table.is_key("o.poller_key"),
             key=self.table.key_text(),
             columns=self._columns(),
         )
@@ -247,7 +243,7 @@ class Binding:
             **self._names(),
             key=self.table.key_text(),
             columns=self._columns(),
-            own_columns=self.table.key_values("o.poller_key"),
+            is_own=self.table.is_key("o.poller_key"),
         )
 
     @cached_property
@@ -256,20 +252,19 @@ class Binding:
         return statement(
             "lock_rows",
             **self._names(),
-            held=sql.Literal(self.handler.held),
+            shows_held=self._shows(self.handler.held),
             key=self.table.key_text(),
             columns=self._columns(),
-            own_columns=self.table.key_values("o.poller_key"),
+            is_own=self.table.is_key("o.poller_key"),
         )
 
     @cached_property
     def due(self) -> sql.Composed:
         """The condition on a row `t` that makes it due."""
-        conditions: list[sql.Composable] = [
-            sql.SQL("{} = {}").format(self._status(), sql.Literal(self.handler.status))
-        ]
-        if self.handler.where is not None:
-            conditions.append(sql.SQL("({})").format(trusted(self.handler.where)))
+        conditions: list[sql.Composable] = [self.users, self._shows(self.handler.status)]
+        where = self._texts.where
+        if where is not None:
+            conditions.append(sql.SQL("({})").format(trusted(where)))
         if self.handler.due is not None:
             has_zone = self.table.columns[self.handler.due].type == "timestamp with time zone"
             local = sql.SQL("(poller.now() at time zone {})").format(sql.Literal(self.table.zone))
@@ -280,9 +275,13 @@ class Binding:
     @property
     def order(self) -> sql.Composable:
         """What comes first: the handler's own order, else the primary key's."""
-        if self.handler.order_by is not None:
-            return trusted(self.handler.order_by)
+        if self._texts.order_by is not None:
+            return trusted(self._texts.order_by)
         return self._key_order()
+
+    @property
+    def _texts(self) -> Texts:
+        return self.texts or Texts(self.handler.where, self.handler.order_by)
 
     def _key_order(self) -> sql.Composed:
         return sql.SQL(", ").join(sql.Identifier("t", name) for name in self.table.key)
@@ -309,7 +308,9 @@ class Binding:
     def settle_moved(self) -> sql.Composed:
         """The statement that settles outcomes which have moved their rows to one status, and nothing else."""
         worth = trusted("true" if self.handler.history == "all" else "false")
-        return statement("settle_moved", **self._settled(), worth_recording=worth)
+        return statement(
+            "settle_moved", **self._settled(), strays=self._strays("%(to_status)s"), worth_recording=worth
+        )
 
     @cached_property
     def statuses(self) -> sql.Composed:
@@ -322,13 +323,12 @@ class Binding:
         return statement(
             "who_locks",
             **self._names(),
-            own_columns=self.table.key_values("%(key)s"),
+            is_own=self.table.is_key("%(key)s"),
             table_oid=sql.Literal(self.table.oid),
         )
 
     def peek(self, *, after: bool) -> sql.Composed:
         """Return the question whether a row is due; with `after`, past the key `%(after_<id>)s`."""
-        values = self.table.key_values(f"%(after_{self.id})s")
         return statement(
             "peek",
             **self._names(),
@@ -336,7 +336,7 @@ class Binding:
             due=self.due,
             key=self.table.key_text(),
             claimed_columns=self._claimed(),
-            after=sql.SQL("{} > {}").format(self.table.key_columns(), values) if after else _TRUE,
+            after=self.table.is_after(f"%(after_{self.id})s") if after else _TRUE,
             key_order=self._key_order(),
         )
 
@@ -381,23 +381,23 @@ class Binding:
         return self._looked_for("look", after=after, lease_after=lease_after, claimed_after=claimed_after)
 
     def _keyed(self, look: str) -> sql.Composed:
-        retries = {"due_retries": _due_retries("look"), "retry_columns": self._retry()}
+        retries = {"due_retries": _due_retries("look"), "is_retry": self._retry()}
         return self._looked_for(
             "look_keyed",
             look=self._looked_for(look, group=self.group, **retries),
             group=self.group,
-            busy_columns=self.table.key_values('b."~key"'),
-            chosen_columns=self.table.key_values('"~chosen"."~key"'),
+            is_busy=self.table.is_key('b."~key"'),
+            is_chosen=self.table.is_key('"~chosen"."~key"'),
         )
 
     def _retry(self) -> sql.Composable:
-        return self.table.key_values('"~retry"."~key"')
+        return self.table.is_key('"~retry"."~key"')
 
     def _columns(self) -> sql.Composed:
         return sql.SQL(", ").join(sql.Identifier("t", each) for each in self.table.columns)
 
     def _claimed(self) -> sql.Composed:
-        return sql.SQL(", ").join(self.table.key_casts("k.key"))
+        return self.table.key_claimed("k.key")
 
     def _compose_settle(self, names: tuple[str, ...], *, shown: bool, only_free: bool) -> sql.Composed:
         for name in names:
@@ -410,6 +410,7 @@ class Binding:
         return statement(
             "settle",
             **settled,
+            strays=self._strays("o.to_status"),
             **(_not_waiting(settled) if only_free else _WAITING),
             worth_recording=trusted(worth[self.handler.history]),
             value_names=_each(", {}", values),
@@ -428,9 +429,9 @@ class Binding:
         return {
             **self._names(),
             "status_type": trusted(self.table.columns[self.handler.column].full_type),
-            "held": sql.Literal(self.handler.held if shown else self.handler.status),
+            "shows_held": self._shows(self.handler.held if shown else self.handler.status),
             "from_status": sql.Literal(self.handler.status),
-            "outcome_columns": self.table.key_values("o.poller_key"),
+            "is_outcome": self.table.is_key("o.poller_key"),
         }
 
     def _check_settable(self, name: str) -> None:
@@ -455,7 +456,31 @@ class Binding:
             "table": self.table.identifier,
             "status": sql.Identifier(self.handler.column),
             "key_columns": self.table.key_columns(),
+            "users": self.users,
         }
+
+    @property
+    def users(self) -> sql.SQL:
+        """What a query begins with: if it may run functions of the users', these go by their path."""
+        return AS_USERS if self.handler.where or self.handler.order_by else self.table.users
+
+    @property
+    def shows_during(self) -> sql.Composed:
+        """The condition on a row `t` to show the handler's `during`."""
+        assert self.handler.during is not None  # noqa: S101 - who asks has looked
+        return self._shows(self.handler.during)
+
+    def _shows(self, status: str) -> sql.Composed:
+        """Return the condition on a row `t` to show a status."""
+        return self._column.equal(self._status(), sql.Literal(status))
+
+    def _strays(self, to: str) -> sql.Composed:
+        """Return the condition on a row `t` to show another status than that of the SQL expression `to`."""
+        return self._column.differs(self._status(), tables.trusted_cast(to, self._column.full_type))
+
+    @property
+    def _column(self) -> Column:
+        return self.table.columns[self.handler.column]
 
     def _status(self) -> sql.Identifier:
         return sql.Identifier("t", self.handler.column)
@@ -491,10 +516,18 @@ def bind(connection: psycopg.Connection[Any], handler: Handler) -> Binding:
     try:
         table = tables.describe(connection, handler.table)
         tables.check(connection, handler, table)
+        texts = _texts(connection, handler, table)
     except ConfigurationError as error:
         msg = f"{handler.place}: {error}"
         raise ConfigurationError(msg) from None
-    return Binding(handler, table, database=connection.info.dbname, encoding=encoding_of(connection))
+    return Binding(
+        handler, table, database=connection.info.dbname, encoding=encoding_of(connection), texts=texts
+    )
+
+
+def _texts(connection: psycopg.Connection[Any], handler: Handler, table: Table) -> Texts:
+    texts = Texts(handler.where, handler.order_by)
+    return texts if handler.is_job else conditions.resolved(connection, table, texts)
 
 
 def bind_all(connection: psycopg.Connection[Any], handlers: Iterable[Handler]) -> list[Binding]:

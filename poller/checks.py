@@ -17,7 +17,7 @@ import psycopg
 from psycopg import sql
 
 from poller import agenda, overview, schema, tables
-from poller.binding import Binding, explain
+from poller.binding import Binding, bind, explain
 from poller.database import is_pooled, role_of
 from poller.errors import PollerError
 from poller.housekeeping import housekeeping
@@ -159,8 +159,12 @@ class Checks:
         for fault in faults:
             yield Finding("error", _where(handler), *_halves(fault))
         yield from _hidden_columns(handler, table)
-        if not faults:
-            self._bindings.append(Binding(handler, table))
+        if faults:
+            return
+        try:
+            self._bindings.append(bind(self._connection, handler))
+        except PollerError as error:
+            yield Finding("error", _where(handler), *_halves(str(error).removeprefix(f"{handler.place}: ")))
 
     def _plan(self, binding: Binding) -> Findings:
         if not self._migrated:

@@ -17,23 +17,25 @@ import re
 import select
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import psycopg
 from psycopg import postgres
 from psycopg.adapt import AdaptersMap
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.pq import TransactionStatus
 from psycopg.types.array import register_all_arrays
 from psycopg.types.json import set_json_dumps, set_json_loads
 
 from poller.clamping import clamp_times
 from poller.errors import ConfigurationError, DatabaseError
+from poller.names import OWN, SET_OWN, SET_USERS, has_users_part
 from poller.queries import statement
 from poller.server import check_greeting, check_server
 from poller.wording import guarded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from uuid import UUID
 
     from poller.bell import Bell
@@ -84,9 +86,52 @@ def _plain_adapters() -> Adapters:
 
 
 class OwnConnection(psycopg.Connection[Any]):
-    """A connection of poller's own. What a program registers with psycopg globally changes none of its statements."""
+    """A connection of poller's own. What a program registers with psycopg globally changes none of its statements.
+
+    It is in autocommit mode, and its path is poller's (`names`); after a statement that has made it the users', the next one
+    of the same transaction has it set anew.
+    """
 
     plain = _plain_adapters()
+    _is_users = False  # a statement of this transaction has made the path the users'
+    _is_own_again = False  # and it was set back
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.cursor_factory = _NamedCursor
+
+    def find_own_names(self, query: Any) -> None:
+        """Make sure that a statement is parsed under poller's path; `set` finds no names, but may have triggers run."""
+        if self.pgconn.transaction_status != TransactionStatus.INTRANS:
+            self._is_users = self._is_own_again = False
+        elif isinstance(query, str) and query.startswith("set "):
+            return
+        elif self._is_users:
+            psycopg.Cursor(self).execute(SET_OWN)
+            self._is_own_again = True
+        if has_users_part(query, self):
+            self._is_users, self._is_own_again = True, False
+
+    @contextlib.contextmanager
+    def transaction(
+        self, savepoint_name: str | None = None, force_rollback: bool = False
+    ) -> Iterator[psycopg.Transaction]:
+        """Open a transaction, or a savepoint; triggers that run at its end go by the users' path."""
+        with super().transaction(savepoint_name, force_rollback) as transaction:
+            yield transaction
+            if self._is_own_again and not force_rollback:
+                psycopg.Cursor(self).execute(SET_USERS)
+                self._is_own_again = False
+
+
+class _NamedCursor(psycopg.Cursor[Any]):
+    """A cursor of a connection of poller's own."""
+
+    def execute(self, query: Any, *arguments: Any, **options: Any) -> Self:
+        connection = self.connection
+        assert isinstance(connection, OwnConnection)  # noqa: S101 - it is made for those
+        connection.find_own_names(query)
+        return super().execute(query, *arguments, **options)
 
 
 class OwnCursor(psycopg.Cursor[tuple[Any, ...]]):
@@ -206,6 +251,7 @@ def connect(
     connection = kind.connect(make_conninfo(url, **defaults), autocommit=True, context=context)
     try:
         check_greeting(connection)
+        connection.execute(f"set search_path = {OWN}")
         connection.execute(
             statement("session"),
             {"lock_timeout": lock_timeout, "statement_timeout": statement_timeout},
@@ -215,6 +261,8 @@ def connect(
             connection.execute("set client_connection_check_interval = '500ms'")
         if is_pooled(connection):
             connection.prepare_threshold = None
+        if kind is not OwnConnection:
+            connection.execute("reset search_path")
     except BaseException:
         connection.close()
         raise
@@ -245,13 +293,13 @@ def is_conflict(error: BaseException) -> bool:
 
 def role_of(connection: psycopg.Connection[Any]) -> str:
     """Return the role whose rights count, quoted for a GRANT; `set role` makes it another than who logged in."""
-    row = connection.execute("select quote_ident(current_user)").fetchone()
+    row = connection.execute("select pg_catalog.quote_ident(current_user)").fetchone()
     return "?" if row is None else str(row[0])
 
 
 def is_pooled(connection: psycopg.Connection[Any]) -> bool:
     """Tell whether a pooler stands between: it hands out a process id of its own, not the backend's."""
-    row = connection.execute("select pg_backend_pid()").fetchone()
+    row = connection.execute("select pg_catalog.pg_backend_pid()").fetchone()
     return row is not None and row[0] != connection.info.backend_pid
 
 
@@ -344,6 +392,9 @@ class Link:
             self._connection = connection
         return self._connection
 
+    def find_own_names(self) -> None:
+        """Do nothing: a connection of poller's own does it itself."""
+
     def lives(self) -> bool:
         """Tell whether the connection that was used last is there still: the server answers on it."""
         if self._cancelled or self._connection is None or self._connection.closed:
@@ -368,9 +419,13 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Borrowed:
-    """Somebody else's connection, in the place of a link."""
+    """Somebody else's connection, in a transaction, in the place of a link."""
 
     connection: psycopg.Connection[Any]
+
+    def find_own_names(self) -> None:
+        """Have the next statement parsed under poller's path."""
+        psycopg.Cursor(self.connection).execute(SET_OWN)
 
     def lives(self) -> bool:
         """Tell whether it has not been closed."""

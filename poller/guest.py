@@ -11,10 +11,12 @@ import sys
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 import psycopg
+from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 
 from poller.database import OwnConnection, OwnCursor
 from poller.errors import ConfigurationError
+from poller.names import ENTER, LEAVE, SET_OWN_AGAIN, has_users_part
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Generator
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
     from psycopg.adapt import AdaptersMap
 
 T = TypeVar("T")
-Script: TypeAlias = "Generator[tuple[sql.Composed, Any], Any, T]"  # statements out, their first rows in
+Script: TypeAlias = (
+    "Generator[tuple[sql.SQL | sql.Composed, Any], Any, T]"  # statements out, their first rows in
+)
 
 _NEEDS = "a connection of psycopg 3, or SQLAlchemy's or Django's on it"
 
@@ -57,7 +61,34 @@ class _AwaitedCursor(psycopg.AsyncCursor[tuple[Any, ...]]):
         return OwnConnection.plain.adapters
 
 
+def _by_own_names(script: Script[T]) -> Script[T]:
+    """Have a script's statements parsed under poller's path, and put the owner's back; see `names`.
+
+    An error ends the transaction, and with it what was set in it.
+    """
+    set_path, is_users = ENTER, False
+    asked = next(script)
+    try:
+        while True:
+            yield set_path, None
+            set_path, is_users = SET_OWN_AGAIN, has_users_part(asked[0])
+            try:
+                row = yield asked
+            except psycopg.Error as error:
+                asked = script.throw(error)
+            else:
+                asked = script.send(row)
+    except StopIteration as end:
+        if not is_users:
+            yield LEAVE, None
+        return cast("T", end.value)
+
+
 def _drive(driver: psycopg.Connection[Any], script: Script[T]) -> T:
+    if driver.autocommit and driver.info.transaction_status == TransactionStatus.IDLE:
+        with driver.transaction():
+            return _drive(driver, script)
+    script = _by_own_names(script)
     with OwnCursor(driver, row_factory=tuple_row) as cursor:
         try:
             asked = next(script)
@@ -73,6 +104,10 @@ def _drive(driver: psycopg.Connection[Any], script: Script[T]) -> T:
 
 
 async def _drive_awaited(driver: psycopg.AsyncConnection[Any], script: Script[T]) -> T:
+    if driver.autocommit and driver.info.transaction_status == TransactionStatus.IDLE:
+        async with driver.transaction():
+            return await _drive_awaited(driver, script)
+    script = _by_own_names(script)
     async with _AwaitedCursor(driver, row_factory=tuple_row) as cursor:
         try:
             asked = next(script)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from poller.job import cron
 from poller.maintenance import Rule, purge
+from poller.names import own_names
 from poller.queries import statement
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def housekeeping(run: Run) -> None:
     """Purge what poller has recorded, and forget one-off schedules once their runs are gone."""
     for rule in RULES:
         rule(run)
-    with run.connect() as connection:
+    with run.connect() as connection, own_names(connection):
         connection.execute(statement("forget_jobs"))
 
 

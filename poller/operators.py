@@ -136,7 +136,11 @@ class Operators:
         """
         oldest = sql.SQL("").join(_earliest(name) for name in ages)
         question = statement(
-            "status_counts", table=table.identifier, status=sql.Identifier(column), oldest=oldest
+            "status_counts",
+            table=table.identifier,
+            status=sql.Identifier(column),
+            oldest=oldest,
+            users=table.users,
         )
         rows = self.connection.execute(question, {}).fetchall()
         return [Count(row[0], row[1], tuple(row[2:])) for row in rows]
@@ -175,9 +179,8 @@ class Operators:
                 table=binding.table.identifier,
                 status=sql.Identifier(binding.handler.column),
                 from_status=sql.Literal(binding.handler.status),
-                during=sql.Literal(binding.handler.during),
-                key_columns=binding.table.key_columns(),
-                own_columns=binding.table.key_values("o.poller_key"),
+                shows_during=binding.shows_during,
+                is_own=binding.table.is_key("o.poller_key"),
             ),
             {"keys": array(keys)},
         )
@@ -246,10 +249,10 @@ class Operators:
         question = statement(
             "orphans",
             table=binding.table.identifier,
-            status=sql.Identifier(binding.handler.column),
-            during=sql.Literal(binding.handler.during),
+            users=binding.users,
+            shows_during=binding.shows_during,
             key_columns=binding.table.key_columns(),
-            claimed_columns=sql.SQL(", ").join(binding.table.key_casts("k.key")),
+            claimed_columns=binding.table.key_claimed("k.key"),
             handler=sql.Literal(binding.id),
         )
         row = self.connection.execute(question, {}).fetchone()

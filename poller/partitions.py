@@ -22,6 +22,7 @@ from psycopg import sql
 from psycopg.rows import namedtuple_row
 
 from poller.handler import dotted
+from poller.names import SET_USERS
 from poller.queries import statement, trusted
 
 if TYPE_CHECKING:
@@ -122,6 +123,7 @@ def _tried(
 def _drop_attached(connection: psycopg.Connection[Any], made: Stale, partition: Any) -> None:
     with _waiting(connection, BRIEFLY):
         _check_in_hand(connection, made, partition)
+        connection.execute(SET_USERS)
         connection.execute(statement("drop_partition", partition=_identifier(partition)))
 
 
@@ -131,6 +133,7 @@ def _empty(connection: psycopg.Connection[Any], made: Stale, partition: Any) -> 
     name, mark = _identifier(partition), sql.Literal(_mark(made))
     with _waiting(connection, BRIEFLY):
         _check_in_hand(connection, made, partition)
+        connection.execute(SET_USERS)  # of triggers on truncate
         connection.execute(statement("empty_partition", partition=name))
         connection.execute(statement("mark_partition", partition=name, mark=mark))
 

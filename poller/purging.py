@@ -22,6 +22,7 @@ import psycopg
 
 from poller import partitions, stale, stretches
 from poller.errors import ConfigurationError
+from poller.names import own_names
 from poller.outcome import Interrupted
 from poller.queries import array, statement
 
@@ -155,6 +156,10 @@ class Purging:
             StoppedError: the run was cancelled.
             psycopg.Error: the database went away, say.
         """
+        with own_names(self._connection):
+            return self._all()
+
+    def _all(self) -> Done:
         _set_up(self._connection)
         _check_clock(self._connection)
         made = stale.bind(self._connection, self._rule)

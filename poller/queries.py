@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from psycopg import sql
 
+from poller.names import AS_USERS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -49,7 +51,8 @@ def _alone(name: str) -> Statement:
 
 
 def _composed(name: str, parts: Mapping[str, sql.Composable]) -> Statement:
-    return Statement([*template(name).format(**{place: _doubled(part) for place, part in parts.items()})])
+    given = {place: _doubled(part) for place, part in parts.items()}
+    return Statement([*template(name).format(as_users=AS_USERS, **given)])
 
 
 class _Doubled(sql.Composable):

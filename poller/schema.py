@@ -12,6 +12,7 @@ import psycopg
 from poller.binding import bind_all
 from poller.database import OwnConnection
 from poller.errors import ConfigurationError, DatabaseError
+from poller.names import OWN
 from poller.queries import statement
 from poller.telemetry import problem
 
@@ -202,7 +203,7 @@ def _engine_connection(url: str) -> Iterator[Any]:
 
     engine = create_engine(
         "postgresql+psycopg://",
-        creator=lambda: OwnConnection.connect(url, client_encoding="utf8", context=OwnConnection.plain),
+        creator=lambda: _connected(url),
         poolclass=pool.NullPool,
     )
     try:
@@ -212,3 +213,10 @@ def _engine_connection(url: str) -> Iterator[Any]:
         raise (error.orig if isinstance(error.orig, psycopg.Error) else error) from None
     finally:
         engine.dispose()
+
+
+def _connected(url: str) -> OwnConnection:
+    connection = OwnConnection.connect(url, client_encoding="utf8", context=OwnConnection.plain)
+    connection.execute(f"set search_path = {OWN}")
+    connection.commit()
+    return connection

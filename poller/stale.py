@@ -11,7 +11,9 @@ from psycopg import sql
 from psycopg.rows import namedtuple_row
 
 from poller import tables
+from poller.conditions import Texts, resolved
 from poller.errors import ConfigurationError
+from poller.names import AS_USERS
 from poller.queries import statement, trusted
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ class Stale:
         cut_off: the instant before which rows are old, as text of the column's type.
         foreign_keys: those that may need rows of the table, as `foreign_keys.sql` returns them.
         knows_handlers: poller's own schema is there, and tells which rows handlers have in hand.
+        where: the rule's, as it stands in statements.
     """
 
     rule: Rule
@@ -40,6 +43,7 @@ class Stale:
     cut_off: str
     foreign_keys: Sequence[Any] = ()
     knows_handlers: bool = False
+    where: str | None = None
 
     @cached_property
     def due(self) -> sql.Composed:
@@ -52,10 +56,9 @@ class Stale:
         parts: dict[str, sql.Composable] = {
             "due": self.due,
             "in_hand": self._in_hand,
-            "key_columns": self.table.key_columns(),
-            "asked_columns": self.table.key_values('o."~key"'),
-            "listed_columns": self.table.key_values('"~listed"."~key"'),
-            "locked_columns": self.table.key_values('"~locked"."~key"'),
+            "is_asked": self.table.is_key('o."~key"'),
+            "is_listed": self.table.is_key('"~listed"."~key"'),
+            "is_locked": self.table.is_key('"~locked"."~key"'),
         }
         move = self.rule.move
         if move is None:
@@ -63,7 +66,7 @@ class Stale:
         return self._statement(
             "age_out_batch",
             status=sql.Identifier(move.column),
-            from_status=sql.Literal(move.status),
+            ages=every(*self._status),
             to_status=sql.Literal(move.to),
             **parts,
         )
@@ -74,14 +77,13 @@ class Stale:
             "partition_in_hand",
             handled=sql.Literal(str(self.table)),
             partition=partition,
-            key_columns=self.table.key_columns(),
-            held_columns=self.table.key_values("k.key"),
+            is_held=self.table.is_key("k.key"),
         )
 
     @cached_property
     def count(self) -> sql.Composed:
         """The count of the rows that are old, and of those that foreign keys need."""
-        return self._statement("count_stale", due=self.due, needed=self._needed)
+        return self._statement("count_stale", users=self._users, due=self.due, needed=self._needed)
 
     @cached_property
     def estimate(self) -> sql.Composed:
@@ -109,11 +111,13 @@ class Stale:
     def stretch_end(self, driving: sql.Composable, after: sql.Composable) -> sql.Composed:
         """Return the question where a range of the column ends that begins after another."""
         column = sql.Identifier(self.rule.column)
-        return self._statement("stretch_end", driving=driving, after=after, column=column)
+        return self._statement("stretch_end", users=self._users, driving=driving, after=after, column=column)
 
     def listing(self, stretch: sql.Composable) -> sql.Composed:
         """Return the list of the keys of the old rows in a stretch."""
-        return self._statement("stale", key=self.table.key_text(), stretch=stretch, due=self.due)
+        return self._statement(
+            "stale", users=self._users, key=self.table.key_text(), stretch=stretch, due=self.due
+        )
 
     def instant(self, text: str) -> sql.Composed:
         """Return a value of the column's type."""
@@ -135,12 +139,18 @@ class Stale:
         move = self.rule.move
         if move is None:
             return []
-        return [sql.SQL("{} = {}").format(sql.Identifier("t", move.column), sql.Literal(move.status))]
+        column = self.table.columns[move.column]
+        return [column.equal(sql.Identifier("t", move.column), sql.Literal(move.status))]
+
+    @property
+    def _users(self) -> sql.SQL:
+        """What a query begins with: if it may run functions of the users', these go by their path."""
+        return AS_USERS if self.rule.where or self.foreign_keys else self.table.users
 
     @property
     def _where(self) -> list[sql.Composed]:
         # The new line: a comment at its end is not to swallow what follows.
-        return [sql.SQL("({}\n)").format(trusted(self.rule.where))] if self.rule.where else []
+        return [sql.SQL("({}\n)").format(trusted(self.where))] if self.where else []
 
     @property
     def _in_hand(self) -> sql.Composable:
@@ -158,7 +168,7 @@ class Stale:
             statement(
                 "needs",
                 child=sql.Identifier(each.schema, each.table),
-                same=every(*(_equal(*pair) for pair in zip(each.referring, each.referred, strict=True))),
+                same=every(*(self._equal(*pair) for pair in zip(each.referring, each.referred, strict=True))),
                 other=self._other if each.of_itself else _TRUE,
                 constraint=sql.Literal(each.name),
             )
@@ -171,7 +181,10 @@ class Stale:
     @property
     def _other(self) -> sql.Composed:
         """The condition on a row `c` of the same table to be another: a row that needs itself may go."""
-        return sql.SQL("not ({})").format(every(*(_equal(name, name) for name in self.table.key)))
+        return sql.SQL("not ({})").format(every(*(self._equal(name, name) for name in self.table.key)))
+
+    def _equal(self, child: str, parent: str) -> sql.Composed:
+        return self.table.columns[parent].equal(sql.Identifier("c", child), sql.Identifier("t", parent))
 
     def _statement(self, name: str, **parts: sql.Composable) -> sql.Composed:
         return statement(name, table=self.table.identifier, **parts)
@@ -180,10 +193,6 @@ class Stale:
 def every(*conditions: sql.Composable) -> sql.Composed:
     """Return the condition that all of these hold."""
     return sql.SQL(" and ").join(conditions)
-
-
-def _equal(child: str, parent: str) -> sql.Composed:
-    return sql.SQL("{} = {}").format(sql.Identifier("c", child), sql.Identifier("t", parent))
 
 
 def bind(connection: psycopg.Connection[Any], rule: Rule) -> Stale:
@@ -198,7 +207,9 @@ def bind(connection: psycopg.Connection[Any], rule: Rule) -> Stale:
     if rule.move is None:
         keys = rows(connection, "foreign_keys", {"table": table.oid})
     knows = connection.execute(statement("knows_handlers")).fetchone() == (True,)
-    made = Stale(rule, table, _cut_off(connection, rule, table, column), keys, knows_handlers=knows)
+    where = resolved(connection, table, Texts(rule.where)).where
+    cut_off = _cut_off(connection, rule, table, column)
+    made = Stale(rule, table, cut_off, keys, knows_handlers=knows, where=where)
     _check_plan(connection, made)
     return made
 

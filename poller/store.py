@@ -532,6 +532,7 @@ class Store:
         """Return the first row of an answer, whatever the connection's owner has registered for theirs."""
         if not isinstance(self.link, Borrowed):
             return self.link.connection.execute(question, asked).fetchone()
+        self.link.find_own_names()
         with OwnCursor(self.link.connection, row_factory=tuple_row) as cursor:
             return cursor.execute(question, asked).fetchone()
 
@@ -552,6 +553,7 @@ class Store:
         connection = self.link.connection
         with connection.transaction(force_rollback=True):
             connection.execute(binding.settle(columns), _settle_parameters(binding, columns, ()))
+            self.link.find_own_names()
             connection.execute(statement("rehearsal"), {"handler": binding.id})
             connection.execute(binding.statuses, {"statuses": array(binding.handler.to)})
 

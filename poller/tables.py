@@ -17,6 +17,7 @@ from psycopg.rows import namedtuple_row
 from poller.database import role_of
 from poller.errors import ConfigurationError
 from poller.handler import dotted
+from poller.names import AS_USERS
 from poller.queries import statement, trusted
 from poller.spelling import nearest
 from poller.wording import reason
@@ -46,11 +47,34 @@ TIMESTAMPS = ("timestamp with time zone", "timestamp without time zone", "date")
 
 
 @dataclass(frozen=True, slots=True)
+class Comparison:
+    """How values of a type are compared whose operators are not in `pg_catalog` (citext, say), as by its indexes.
+
+    Attributes:
+        schema: of the operators.
+        type: that they take, to cast to: so the very operators are meant, and none that somebody has put beside them.
+        equal: the name of the one.
+        greater: the name of the other.
+    """
+
+    schema: str
+    type: str
+    equal: str
+    greater: str
+
+    def of(self, name: str, left: sql.Composable, right: sql.Composable) -> sql.Composed:
+        """Return two values, compared by one of the operators."""
+        form = sql.SQL("({left})::{type} operator({schema}.{name}) ({right})::{type}")
+        schema = sql.Identifier(self.schema)
+        return form.format(left=left, right=right, type=trusted(self.type), schema=schema, name=trusted(name))
+
+
+@dataclass(frozen=True, slots=True)
 class Column:
     """A column: `type` without its length (to cast to), `full_type` with it; `collation` quoted, if not its type's.
 
     `code` is the number of the type that the driver sees: of a domain, that which it is made of. `settable`: the role
-    that asks may update it.
+    that asks may update it. `comparison`: if it is not that of `pg_catalog`, which the path gives.
     """
 
     name: str
@@ -61,6 +85,25 @@ class Column:
     labels: tuple[str, ...] | None
     code: int = 0
     settable: bool = True
+    comparison: Comparison | None = None
+
+    def equal(self, left: sql.Composable, right: sql.Composable) -> sql.Composed:
+        """Return the condition that two of its values are equal."""
+        if self.comparison is not None:
+            return self.comparison.of(self.comparison.equal, left, right)
+        return sql.SQL("{} = {}").format(left, right)
+
+    def differs(self, left: sql.Composable, right: sql.Composable) -> sql.Composed:
+        """Return the condition that a value of it, or null, is another than one which is not null."""
+        if self.comparison is not None:
+            return sql.SQL("({}) is not true").format(self.equal(left, right))
+        return sql.SQL("{} is distinct from {}").format(left, right)
+
+    def greater(self, left: sql.Composable, right: sql.Composable) -> sql.Composed:
+        """Return the condition that one of its values comes after another."""
+        if self.comparison is not None:
+            return self.comparison.of(self.comparison.greater, left, right)
+        return sql.SQL("{} > {}").format(left, right)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +139,11 @@ class Table:
         """The table, quoted and with its schema."""
         return sql.Identifier(self.schema, self.name)
 
+    @property
+    def users(self) -> sql.SQL:
+        """What a query begins with: functions in policies of the table's go by the users' path."""
+        return AS_USERS if self.row_security else sql.SQL("true")
+
     def key_text(self) -> sql.Composed:
         """Return the key of a row `t` as text: its own form, or a JSON array if it is composite."""
         columns = self._key_columns()
@@ -108,25 +156,60 @@ class Table:
         return sql.SQL("jsonb_build_array({})::text").format(sql.SQL(", ").join(parts))
 
     def key_columns(self) -> sql.Composable:
-        """Return the key's columns of a row `t`, to compare with `key_values`."""
-        return _tuple(self._key_columns())
+        """Return the key's columns of a row `t`, to be found among what `key_claimed` selects."""
+        columns = zip(self.key, self._key_columns(), strict=True)
+        return _tuple(
+            [each + sql.SQL("::text") if self.columns[name].comparison else each for name, each in columns]
+        )
 
-    def key_values(self, text: str) -> sql.Composable:
-        """Return the key in the SQL expression `text`, cast back to the columns' own types."""
-        return _tuple(self.key_casts(text))
+    def key_claimed(self, text: str) -> sql.Composed:
+        """Return the columns of the key in the SQL expression `text`, which was a row's own, to be selected."""
+        parts = zip(self.key, self._key_parts(text), self.key_casts(text), strict=True)
+        return sql.SQL(", ").join(
+            sql.SQL(plain) if self.columns[name].comparison else cast for name, plain, cast in parts
+        )
 
-    def key_ordered(self, text: str) -> sql.Composable:
-        """Return the key in the SQL expression `text`, to be compared with another such in the order of the key."""
+    def is_key(self, text: str) -> sql.Composable:
+        """Return the condition on a row `t` to have the key in the SQL expression `text`."""
+        columns, values = self._key_columns(), self.key_casts(text)
+        if self._is_compared_plainly:
+            return sql.SQL("{} = {}").format(_tuple(columns), _tuple(values))
+        parts = zip(self.key, columns, values, strict=True)
+        return sql.SQL(" and ").join(self.columns[name].equal(*pair) for name, *pair in parts)
+
+    def is_after(self, text: str, of: str | None = None) -> sql.Composable:
+        """Return the condition on a row `t`, or on the key in the expression `of`, to come after the key in `text`."""
+        left = self._key_columns() if of is None else self._key_ordered(of)
+        right = self._key_ordered(text)
+        if self._is_compared_plainly:
+            return sql.SQL("{} > {}").format(_tuple(left), _tuple(right))
+        condition: sql.Composable = sql.SQL("false")
+        for name, *pair in reversed(list(zip(self.key, left, right, strict=True))):
+            column = self.columns[name]
+            condition = sql.SQL("({} or ({} and {}))").format(
+                column.greater(*pair), column.equal(*pair), condition
+            )
+        return condition
+
+    @property
+    def _is_compared_plainly(self) -> bool:
+        return not any(self.columns[name].comparison for name in self.key)
+
+    def _key_ordered(self, text: str) -> list[sql.Composable]:
+        """Return the parts of a key, to be compared with others in the order of the key."""
         collations = [self.columns[name].collation for name in self.key]
         parts = zip(self.key_casts(text), collations, strict=True)
-        return _tuple([each + trusted(f" collate {name}") if name else each for each, name in parts])
+        return [each + trusted(f" collate {name}") if name else each for each, name in parts]
 
     def key_casts(self, text: str) -> list[sql.Composable]:
         """Return the parts of the key in the SQL expression `text`, each cast to its column's type."""
         types = [self.columns[name].type for name in self.key]
-        if len(types) == 1:
-            return [trusted_cast(text, types[0])]
-        return [trusted_cast(f"({text}::jsonb ->> {at})", each) for at, each in enumerate(types)]
+        return [trusted_cast(*each) for each in zip(self._key_parts(text), types, strict=True)]
+
+    def _key_parts(self, text: str) -> list[str]:
+        if len(self.key) == 1:
+            return [text]
+        return [f"({text}::jsonb ->> {at})" for at in range(len(self.key))]
 
     def _key_columns(self) -> list[sql.Composable]:
         return [sql.Identifier("t", name) for name in self.key]
@@ -155,8 +238,9 @@ def describe(connection: psycopg.Connection[Any], name: TableName) -> Table:
     role = role_of(connection)
     may = f"grant select, update on {quoted} to {role}"
     try:
+        [[oid]] = connection.execute(statement("find_table"), {"name": quoted}).fetchall()
         with connection.cursor(row_factory=namedtuple_row) as cursor:
-            found: Any = cursor.execute(statement("table"), {"name": quoted}).fetchone()
+            found: Any = cursor.execute(statement("table"), {"table": oid}).fetchone()
     except psycopg.errors.InsufficientPrivilege:
         schema = sql.Identifier(name.schema or "").as_string(connection)
         msg = f"the role {role} may not use the schema {schema}; run: grant usage on schema {schema} to {role}; {may}"
@@ -219,6 +303,7 @@ def _column(found: dict[str, Any]) -> Column:
         None if labels is None else tuple(labels),
         found["code"],
         found["settable"],
+        comparison=found["comparison"] and Comparison(**found["comparison"]),
     )
 
 

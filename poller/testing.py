@@ -352,7 +352,8 @@ class Engine:
 def move_clock(connection: psycopg.Connection[Any], offset: float) -> None:
     """Move `poller.now()` in a session, by so many seconds."""
     connection.execute(
-        "select set_config('poller.clock_offset', %s, false), set_config('poller.clock_moved', 'on', false)",
+        "select pg_catalog.set_config('poller.clock_offset', %s, false),"
+        " pg_catalog.set_config('poller.clock_moved', 'on', false)",
         [f"{offset} seconds"],
     )
 

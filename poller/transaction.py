@@ -31,6 +31,7 @@ from sqlalchemy.orm import Session
 from poller.clean_session import NOT_YOURS, CleanSession
 from poller.database import Borrowed
 from poller.errors import LeaseLostError, PollerError
+from poller.names import SET_OWN, SET_USERS
 from poller.queries import texts
 from poller.store import Store
 from poller.values import fetch
@@ -59,7 +60,12 @@ class Transactions:
         self._connect = connect
         self._sessions: WeakKeyDictionary[psycopg.Connection[Any], CleanSession] = WeakKeyDictionary()
         self._engine = create_engine(
-            "postgresql+psycopg://", creator=self._open, pool_size=most, max_overflow=-1, pool_pre_ping=True
+            "postgresql+psycopg://",
+            creator=self._open,
+            pool_size=most,
+            max_overflow=-1,
+            pool_pre_ping=True,
+            use_native_hstore=False,  # it would be looked for by the users' path
         )
         event.listen(self._engine, "commit", self._refuse)
         event.listen(self._engine, "rollback", self._refuse)
@@ -108,7 +114,9 @@ class Transactions:
 
     def _terminate(self, pid: int, then: Callable[[], None]) -> None:
         with contextlib.suppress(psycopg.Error), self._connect() as connection:
-            connection.execute("select pg_terminate_backend(%s, 5000)", [pid])  # it returns when it has gone
+            connection.execute(
+                "select pg_catalog.pg_terminate_backend(%s, 5000)", [pid]
+            )  # it returns when it has gone
         then()
 
     def close(self) -> None:
@@ -118,7 +126,7 @@ class Transactions:
     def _open(self) -> psycopg.Connection[Any]:
         connection = self._connect()
         # What handlers insert is to wake the workers, unlike poller's own moves; their timeouts are the watchdog's.
-        connection.execute("select set_config('poller.quiet', '', false)")
+        connection.execute("select pg_catalog.set_config('poller.quiet', '', false)")
         self._sessions[connection] = CleanSession(connection)
         connection.autocommit = False
         return connection
@@ -154,7 +162,7 @@ class Transaction:
         self.is_over = False
         self.pid = self._driver.info.backend_pid
         self._clean.tags.clear()
-        self._run(self._clean.statement(self._timeout, discard=True))
+        self._run(self._clean.statement(self._timeout, discard=True), SET_OWN)
 
     @property
     def is_spent(self) -> bool:
@@ -201,7 +209,7 @@ class Transaction:
 
     def begin_row(self) -> None:
         """Make a savepoint, in a clean session."""
-        self._run(*self._cleanup(discard=True), "savepoint poller_row")
+        self._run(*self._cleanup(discard=True), SET_USERS, "savepoint poller_row")
         self._clean.is_lent = self._is_dirty = True
 
     def end_row(self) -> None:

@@ -9,12 +9,13 @@
 with "~listed" as materialized (
     select o."~key"
       from unnest(%(keys)s::text[]) as o ("~key")
-      join {table} as t on {key_columns} = {asked_columns}
-     where {due}
+      join {table} as t on {is_asked}
+     where {as_users}
+       and {due}
 ), "~locked" as materialized (
     select "~listed"."~key"
       from "~listed"
-      join {table} as t on {key_columns} = {listed_columns}
+      join {table} as t on {is_listed}
      where {due}
        for no key update of t skip locked
 ), "~held" as materialized (
@@ -23,8 +24,8 @@ with "~listed" as materialized (
     update {table} as t
        set {status} = {to_status}
       from "~locked"
-     where {key_columns} = {locked_columns}
-       and t.{status} = {from_status}
+     where {is_locked}
+       and {ages}
        and "~locked"."~key" not in (select unnest("~held"."~keys") from "~held")
     returning 1 as "~one"
 )

@@ -5,7 +5,8 @@
 -- Index    the primary key of the user's table.
 select o.poller_key
   from outcome as o
-  join {table} as t on {key_columns} = {outcome_columns}
- where o.is_held
+  join {table} as t on {is_outcome}
+ where {as_users}
+   and o.is_held
    and o.to_status is not null
    for no key update of t skip locked

@@ -4,6 +4,7 @@
 -- Index    on the user's table: (key columns) where status = …, read backwards.
 select {key}
   from {table} as t
- where t.{status} = {from_status}
+ where {users}
+   and {shows_status}
  order by {order}
  limit 1

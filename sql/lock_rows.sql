@@ -4,6 +4,7 @@
 -- Index    the primary key of the user's table.
 select {key} as "~key", {columns}
   from unnest(%(keys)s::text[]) as o (poller_key)
-  join {table} as t on {key_columns} = {own_columns}
- where t.{status} = {held}
+  join {table} as t on {is_own}
+ where {users}
+   and {shows_held}
    for no key update of t skip locked

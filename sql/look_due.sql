@@ -7,6 +7,6 @@ with "~retry" ("~key") as materialized (
 )
 select {key} as "~key", {columns}
   from "~retry"
-  join {table} as t on {key_columns} = {retry_columns}
+  join {table} as t on {is_retry}
  where {due}
    for no key update of t skip locked

@@ -13,7 +13,8 @@ with "~busy" as materialized (
              union all
             select a.key from poller.attempt as a
              where a.handler_id = %(handler)s and a.state <> 'parked' and %(waiting_hold)s) as b
-      join {table} as t on {key_columns} = {busy_columns}
+      join {table} as t on {is_busy}
+     where {users}
 ), "~look" as materialized (
     {look}
 ), "~turn" as (
@@ -29,7 +30,7 @@ with "~busy" as materialized (
 )
 select {key} as "~key", {columns}
   from "~chosen"
-  join {table} as t on {key_columns} = {chosen_columns}
+  join {table} as t on {is_chosen}
  where {due}
  order by {order}
    for no key update of t skip locked

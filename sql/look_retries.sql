@@ -4,5 +4,5 @@
 -- Index    attempt_next; the primary key of the user's table.
 select {key} as "~key", {group} as "~group", row_number() over (order by {order}) as "~place"
   from ({due_retries}) as "~retry" ("~key")
-  join {table} as t on {key_columns} = {retry_columns}
+  join {table} as t on {is_retry}
  where {due}

@@ -4,7 +4,8 @@
 -- Index    none needed: rows in `during` are few; without an index on the status it reads the table.
 select count(*)
   from {table} as t
- where t.{status} = {during}
+ where {users}
+   and {shows_during}
    and {key_columns} not in (
          select {claimed_columns} from poller.claim as c, unnest(c.keys) as k (key)
           where c.handler_id = {handler})

@@ -6,4 +6,4 @@ select exists (
     select from poller.handler as h
       join poller.claim as c on c.handler_id = h.id, unnest(c.keys) as k (key)
      where h.table_name = {handled}
-       and exists (select from {partition} as t where {key_columns} = {held_columns}))
+       and exists (select from {partition} as t where {is_held}))

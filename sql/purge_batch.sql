@@ -8,12 +8,13 @@
 with "~listed" as materialized (
     select o."~key", {needed} as "~needed"
       from unnest(%(keys)s::text[]) as o ("~key")
-      join {table} as t on {key_columns} = {asked_columns}
-     where {due}
+      join {table} as t on {is_asked}
+     where {as_users}
+       and {due}
 ), "~locked" as materialized (
     select "~listed"."~key"
       from "~listed"
-      join {table} as t on {key_columns} = {listed_columns}
+      join {table} as t on {is_listed}
      where "~listed"."~needed" is null and {due}
        for update of t skip locked
 ), "~held" as materialized (
@@ -21,7 +22,7 @@ with "~listed" as materialized (
 ), "~gone" as (
     delete from {table} as t
      using "~locked"
-     where {key_columns} = {locked_columns}
+     where {is_locked}
        and "~locked"."~key" not in (select unnest("~held"."~keys") from "~held")
     returning 1 as "~one"
 )

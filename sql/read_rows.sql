@@ -4,4 +4,5 @@
 -- Index    the primary key of the user's table.
 select {key} as "~key", {columns}
   from unnest(%(keys)s::text[]) as o (poller_key)
-  join {table} as t on {key_columns} = {own_columns}
+  join {table} as t on {is_own}
+ where {users}

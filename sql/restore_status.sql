@@ -6,5 +6,6 @@
 update {table} as t
    set {status} = {from_status}
   from unnest(%(keys)s::text[]) as o (poller_key)
- where {key_columns} = {own_columns}
-   and t.{status} = {during}
+ where {as_users}
+   and {is_own}
+   and {shows_during}

@@ -53,20 +53,21 @@ with clock as materialized (
     update {table} as t
        set {status} = o.to_status::{status_type} {assignments}
       from outcome as o
-     where {key_columns} = {outcome_columns}
-       and t.{status} = {held}
+     where {as_users}
+       and {is_outcome}
+       and {shows_held}
        and o.is_held
        and o.to_status is not null
        and {is_free}
     returning o.poller_key,
-              case when t.{status} is distinct from o.to_status::{status_type}
+              case when {strays}
                    then poller.refuse_status(t.{status}::text) end
 ), unmoved as materialized (
     select o.poller_key,
-           t.{status} = {held} as unchanged,
+           {shows_held} as unchanged,
            t.ctid is not null as present
       from outcome as o
-      left join {table} as t on {key_columns} = {outcome_columns}
+      left join {table} as t on {is_outcome}
      where o.is_held
        and o.poller_key not in (select m.poller_key from moved as m)
 ), settled as materialized (

@@ -19,11 +19,12 @@ with held as materialized (
        set {status} = %(to_status)s::{status_type}
       from unnest(%(key)s::text[], %(lease_no)s::integer[], %(seconds)s::real[])
         as o (poller_key, lease_no, seconds)
-     where {key_columns} = {outcome_columns}
-       and t.{status} = {held}
+     where {as_users}
+       and {is_outcome}
+       and {shows_held}
        and ((o.lease_no, o.poller_key) in (select h.lease_no, unnest(h.keys) from held as h)) is true
     returning o.poller_key, o.lease_no, o.seconds,
-              case when t.{status} is distinct from %(to_status)s::{status_type}
+              case when {strays}
                    then poller.refuse_status(t.{status}::text) end
 ), ended as materialized (
     select m.lease_no, (%(workers)s::integer[])[m.lease_no] as worker_id, count(*)::integer as rows

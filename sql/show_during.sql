@@ -7,5 +7,6 @@
 update {table} as t
    set {status} = {during}
   from unnest(%(keys)s::text[]) as o (poller_key)
- where {key_columns} = {own_columns}
+ where {as_users}
+   and {is_own}
 returning {key} as "~key", {columns}

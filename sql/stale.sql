@@ -5,5 +5,5 @@
 --          (TID Range Scan, Postgres 14).
 -- The inner query is fenced by its OFFSET, so that no other condition can tempt the planner away from the stretch.
 select {key} as "~key"
-  from (select * from {table} as t where {stretch} offset 0) as t
+  from (select * from {table} as t where {users} and {stretch} offset 0) as t
  where {due}

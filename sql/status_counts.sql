@@ -4,4 +4,5 @@
 -- Index    none needed: a count of all rows reads them all; an index on the status alone makes it quicker.
 select t.{status}::text as status, count(*) as rows {oldest}
   from {table} as t
+ where {users}
  group by 1

@@ -4,6 +4,6 @@
 -- Index    one that begins with the column and serves the whole condition; `drives.sql` has found that there is one.
 select t.{column}::text
   from {table} as t
- where {driving} and {after}
+ where {users} and {driving} and {after}
  order by t.{column}
 offset %(rows)s limit 1

@@ -1,6 +1,7 @@
 -- Purpose  Describe a user's table as its catalogue has it: what a handler is held against at start-up.
 -- Locks    none.  Fence  none.
 -- Index    the catalogue's own.
+-- How a type outside of pg_catalog is compared: by the operators of its default class, which only a superuser makes.
 -- A type is given without its length where it serves to cast a key, since a cast to varchar(3) cuts silently.
 -- What an index merely includes is not part of the key. Partitions are no heirs: their keys are the whole table's.
 select c.oid::bigint, n.nspname, c.relname, c.relkind::text, c.relrowsecurity,
@@ -22,6 +23,23 @@ select c.oid::bigint, n.nspname, c.relname, c.relkind::text, c.relrowsecurity,
                                    from pg_collation as l join pg_namespace as s on s.oid = l.collnamespace
                                    join pg_type as y on y.oid = a.atttypid
                                   where l.oid = a.attcollation and a.attcollation <> y.typcollation),
+                   'comparison', (with recursive base (oid, domain_of) as (
+                                      select y.oid, y.typbasetype from pg_type as y where y.oid = a.atttypid
+                                       union all
+                                      select y.oid, y.typbasetype from base join pg_type as y on y.oid = base.domain_of)
+                                  select jsonb_build_object(
+                                             'schema', n.nspname, 'type', format_type(base.oid, -1),
+                                             'equal', max(o.oprname) filter (where p.amopstrategy = 3),
+                                             'greater', max(o.oprname) filter (where p.amopstrategy = 5))
+                                    from base
+                                    join pg_opclass as f on f.opcintype = base.oid and f.opcdefault
+                                    join pg_am as m on m.oid = f.opcmethod and m.amname = 'btree'
+                                    join pg_amop as p on p.amopfamily = f.opcfamily and p.amoplefttype = base.oid
+                                                     and p.amoprighttype = base.oid and p.amopstrategy in (3, 5)
+                                    join pg_operator as o on o.oid = p.amopopr
+                                    join pg_namespace as n on n.oid = o.oprnamespace
+                                   where base.domain_of = 0 and n.nspname <> 'pg_catalog'
+                                   group by n.nspname, base.oid),
                    'labels', (select jsonb_agg(e.enumlabel order by e.enumsortorder)
                                 from pg_enum as e where e.enumtypid = a.atttypid))
                order by a.attnum)
@@ -46,4 +64,4 @@ select c.oid::bigint, n.nspname, c.relname, c.relkind::text, c.relrowsecurity,
        (select s.reset_val from pg_settings as s where s.name = 'TimeZone') as zone
   from pg_class as c
   join pg_namespace as n on n.oid = c.relnamespace
- where c.oid = to_regclass(%(name)s)
+ where c.oid = %(table)s

@@ -14,9 +14,10 @@ with "~due" as materialized (
      limit 1000
        for update skip locked
 ), "~seen" as materialized (
-    select "~due"."~key" as poller_key, ({due}) is true as is_due, t.{status} = {from_status} as stands
+    select "~due"."~key" as poller_key, ({due}) is true as is_due, {shows_status} as stands
       from "~due"
-      left join {table} as t on {key_columns} = {due_columns}
+      left join {table} as t on {is_due}
+     where {users}
 ), "~forgotten" as (
     delete from poller.attempt as a using "~seen"
      where a.handler_id = %(handler)s and poller.digest(a.key) = poller.digest("~seen".poller_key) and "~seen".stands is not true

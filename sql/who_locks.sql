@@ -9,7 +9,7 @@ select a.pid, a.usename::text as role, a.application_name, date_trunc('second', 
  where l.granted
    and l.pid <> pg_backend_pid()
    and (l.locktype = 'transactionid'
-        and l.transactionid = (select t.xmax from {table} as t where {key_columns} = {own_columns})
+        and l.transactionid = (select t.xmax from {table} as t where {users} and {is_own})
         or l.locktype = 'relation' and l.database = (select d.oid from pg_database as d where d.datname = current_database())
            and l.relation = {table_oid}::oid and l.mode in ('ExclusiveLock', 'AccessExclusiveLock', 'ShareLock',
                                                          'ShareRowExclusiveLock'))

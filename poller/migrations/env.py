@@ -4,12 +4,15 @@ from typing import Any
 
 from alembic import context
 
+from poller.names import OWN
+
 OPTIONS: dict[str, Any] = {"version_table_schema": "poller", "include_schemas": True}
 
 connection = context.config.attributes.get("connection")
 if connection is None:
     context.configure(dialect_name="postgresql", literal_binds=True, **OPTIONS)
     with context.begin_transaction():
+        context.execute(f"set local search_path = {OWN}")
         context.execute("create schema if not exists poller")
         context.run_migrations()
 else:

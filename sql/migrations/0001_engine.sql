@@ -1,5 +1,7 @@
 -- poller's own schema: who is alive, what is in flight, which rows are in trouble, what happened.
 -- The users' tables are not touched. Every timestamp is the database's own.
+-- Functions find nothing through a path that others may write to: they have one of their own, or a body that was resolved
+-- when they were made.
 
 create schema if not exists poller;
 
@@ -7,7 +9,7 @@ create schema if not exists poller;
 -- stable, so that an index on a timestamp can serve a comparison with it.
 create function poller.now() returns timestamptz
     language sql stable parallel safe
-    as $$ select clock_timestamp() + coalesce(nullif(current_setting('poller.clock_offset', true), ''), '0')::interval $$;
+    return clock_timestamp() + coalesce(nullif(current_setting('poller.clock_offset', true), ''), '0')::interval;
 
 -- One row for each (table, status) that ever had a handler.
 create table poller.handler (
@@ -107,6 +109,7 @@ alter table poller.worker set (autovacuum_vacuum_scale_factor = 0, autovacuum_va
 -- poller's own moves, whose sessions set poller.quiet (they wake whom they need to).
 create function poller.wake() returns trigger
     language plpgsql
+    set search_path = pg_catalog, pg_temp
     as $$
 begin
     if coalesce(current_setting('poller.quiet', true), '') <> 'on' then

@@ -52,6 +52,7 @@ create index run_latest on poller.run (planned_at);
 -- finish, also of a run that failed or whose worker died.
 create function poller.run_moves() returns trigger
     language plpgsql
+    set search_path = pg_catalog, pg_temp
     as $$
 begin
     if new.status = 'running' then
@@ -82,6 +83,7 @@ create trigger run_moves before update of status on poller.run
 -- The job's row is locked first, so that of two successes at the same moment the second sees the first.
 create function poller.run_succeeded() returns trigger
     language plpgsql
+    set search_path = pg_catalog, pg_temp
     as $$
 declare
     follower poller.job;

@@ -3,6 +3,7 @@
 
 create function poller.tell_supervisors() returns trigger
     language plpgsql
+    set search_path = pg_catalog, pg_temp
     as $$
 begin
     perform pg_notify('poller_supervisor', '');

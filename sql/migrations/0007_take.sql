@@ -13,6 +13,7 @@ create function poller.take(
     out lease uuid, out ours text[], out claimed_at timestamptz, out known uuid[]
 )
     language plpgsql volatile
+    set search_path = pg_catalog, pg_temp
     as $$
 begin
     insert into poller.claim as new (handler_id, worker_id, keys)

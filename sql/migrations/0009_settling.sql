@@ -3,6 +3,7 @@
 -- row whose fault it is.
 create function poller.refuse_status(shown text) returns void
     language plpgsql
+    set search_path = pg_catalog, pg_temp
     as $$
 begin
     raise exception using message = 'a trigger of the table changed the status to ' || quote_literal(shown);

@@ -1,5 +1,4 @@
 -- Schedules by the hundred thousand, and values that no program can read.
--- Functions find nothing through a path that others may write to.
 
 -- --- what no program can read is not let in ---------------------------------------------------------
 

@@ -1,0 +1,117 @@
+"""The texts that a program's author has written (`where`, `order_by`), as they stand in poller's statements.
+
+Those find their names in `pg_catalog` alone (`names`). A text that does too is taken as it is. Any other, and any about a table
+with a type whose operators are not there (citext, say), is resolved once, by the users' path: Postgres itself writes it out
+with the schema of each function, operator and type. What it found so may be another's than its author's, who has planted it in
+a schema of that path: then the text is not taken.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import psycopg
+from psycopg import errors, sql
+from psycopg.rows import tuple_row
+
+from poller.errors import ConfigurationError
+from poller.names import AS_USERS, SET_OWN
+from poller.queries import statement
+
+if TYPE_CHECKING:
+    from poller.tables import Table
+
+_VIEW = "pg_temp.poller_text"
+_FORMS = {
+    "where": 'select ({text}\n) as "~text" from {table} as t',
+    "order_by": 'select 1 as "~text" from {table} as t order by {text}',
+}
+_UNKNOWN = (
+    errors.UndefinedFunction,
+    errors.UndefinedObject,
+    errors.UndefinedTable,
+    errors.AmbiguousFunction,
+    errors.InvalidSchemaName,
+)
+
+
+class Texts(NamedTuple):
+    """A condition on a row `t`, and an order of rows `t`."""
+
+    where: str | None = None
+    order_by: str | None = None
+
+
+def resolved(connection: psycopg.Connection[Any], table: Table, texts: Texts) -> Texts:
+    """Return texts that mean in poller's statements what they mean in their author's.
+
+    Raises:
+        ConfigurationError: one of them uses what somebody owns who is not trusted, or cannot be resolved by this role.
+    """
+    given = {option: text for option, text in texts._asdict().items() if text is not None}
+    return Texts(**{option: _resolved(connection, table, option, text) for option, text in given.items()})
+
+
+def _resolved(connection: psycopg.Connection[Any], table: Table, option: str, text: str) -> str:
+    question = sql.SQL(_FORMS[option]).format(text=sql.SQL(text), table=table.identifier)
+    is_plain = _is_known(connection, question)
+    if is_plain and not any(column.comparison for column in table.columns.values()):
+        return text
+    try:
+        with connection.transaction(force_rollback=True):
+            definition, stranger = _written_out(connection, table, question)
+    except errors.InsufficientPrivilege as error:
+        if is_plain:
+            return text
+        msg = (
+            f"{option}={text!r} uses names that are not in pg_catalog, and this role may not look them up: "
+            f"{error.diag.message_primary}; write them with their schema, operators as operator(schema.=), or grant temporary"
+        )
+        raise ConfigurationError(msg) from None
+    except (psycopg.ProgrammingError, psycopg.DataError):
+        return text  # it is no SQL for this table, which the claim says
+    if stranger is None:
+        return _text_of(option, definition)
+    if is_plain:
+        return text
+    msg = (
+        f"{option}={text!r} uses {stranger[0]}, which belongs to {stranger[1]}, who could have anything run with this role's "
+        "rights; write the name with its schema if it is meant, or take it away"
+    )
+    raise ConfigurationError(msg)
+
+
+def _is_known(connection: psycopg.Connection[Any], question: sql.Composed) -> bool:
+    """Tell whether `pg_catalog` has all the names, but for those that are written with a schema."""
+    try:
+        with connection.transaction():
+            connection.execute(sql.SQL("explain {}").format(question))
+    except _UNKNOWN:
+        return False
+    except (psycopg.ProgrammingError, psycopg.DataError):
+        return True  # something else is wrong with it, which the claim says
+    return True
+
+
+def _written_out(
+    connection: psycopg.Connection[Any], table: Table, question: sql.Composed
+) -> tuple[str, tuple[str, str] | None]:
+    """Return a question as Postgres understands it, and what it uses of somebody's who is not trusted, and whose it is.
+
+    It is parsed under the users' path, and not run.
+    """
+    with psycopg.Cursor(connection, row_factory=tuple_row) as cursor:
+        cursor.execute(sql.SQL("select {}").format(AS_USERS))
+        cursor.execute(sql.SQL("create temporary view poller_text as {}").format(question))
+        cursor.execute(SET_OWN)
+        row = cursor.execute(f"select pg_get_viewdef('{_VIEW}'::regclass)").fetchone()
+        asked = {"view": _VIEW, "table": table.oid}
+        stranger = cursor.execute(statement("text_owners"), asked).fetchone()
+    return ("" if row is None else str(row[0])), stranger
+
+
+def _text_of(option: str, definition: str) -> str:
+    """Return the text within the definition of its view."""
+    if option == "where":
+        return definition.strip().removeprefix("SELECT ").rpartition(' AS "~text"')[0]
+    return definition.partition("ORDER BY ")[2].rstrip("; \n")
