@@ -1,9 +1,9 @@
 """The texts that a program's author has written (`where`, `order_by`), as they stand in poller's statements.
 
-Those find their names in `pg_catalog` alone (`names`). A text that does too is taken as it is. Any other, and any about a table
-with a type whose operators are not there (citext, say), is resolved once, by the users' path: Postgres itself writes it out
-with the schema of each function, operator and type. What it found so may be another's than its author's, who has planted it in
-a schema of that path: then the text is not taken.
+Those find their names in `pg_catalog` alone (`names`). A text that does too is taken as it is. Any other, and any about a
+table with a type whose operators are not there (citext, say), is resolved once, by the users' path: Postgres itself writes it
+out with the schema of each function, operator and type. What it finds may belong to somebody who has planted it in a
+schema of that path: then the text is refused.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ def _resolved(connection: psycopg.Connection[Any], table: Table, option: str, te
             return text
         msg = (
             f"{option}={text!r} uses names that are not in pg_catalog, and this role may not look them up: "
-            f"{error.diag.message_primary}; write them with their schema, operators as operator(schema.=), or grant temporary"
+            f"{error.diag.message_primary}; write them with their schema, operators as operator(schema.=), "
+            "or grant temporary"
         )
         raise ConfigurationError(msg) from None
     except (psycopg.ProgrammingError, psycopg.DataError):
@@ -75,8 +76,8 @@ def _resolved(connection: psycopg.Connection[Any], table: Table, option: str, te
     if is_plain:
         return text
     msg = (
-        f"{option}={text!r} uses {stranger[0]}, which belongs to {stranger[1]}, who could have anything run with this role's "
-        "rights; write the name with its schema if it is meant, or take it away"
+        f"{option}={text!r} uses {stranger[0]}, which belongs to {stranger[1]}, who could have anything run with this "
+        "role's rights; write the name with its schema if it is meant, or take it away"
     )
     raise ConfigurationError(msg)
 
@@ -84,7 +85,8 @@ def _resolved(connection: psycopg.Connection[Any], table: Table, option: str, te
 def _is_known(connection: psycopg.Connection[Any], question: sql.Composed) -> bool:
     """Tell whether `pg_catalog` has all the names, but for those that are written with a schema."""
     try:
-        with connection.transaction():
+        with connection.transaction(force_rollback=True):
+            connection.execute(SET_OWN)
             connection.execute(sql.SQL("explain {}").format(question))
     except _UNKNOWN:
         return False

@@ -88,8 +88,8 @@ def _plain_adapters() -> Adapters:
 class OwnConnection(psycopg.Connection[Any]):
     """A connection of poller's own. What a program registers with psycopg globally changes none of its statements.
 
-    It is in autocommit mode, and its path is poller's (`names`); after a statement that has made it the users', the next one
-    of the same transaction has it set anew.
+    Its path is poller's (`names`); after a statement that has made it the users', the next one of the same transaction has
+    it set anew.
     """
 
     plain = _plain_adapters()
@@ -114,7 +114,9 @@ class OwnConnection(psycopg.Connection[Any]):
 
     @contextlib.contextmanager
     def transaction(
-        self, savepoint_name: str | None = None, force_rollback: bool = False
+        self,
+        savepoint_name: str | None = None,
+        force_rollback: bool = False,  # noqa: FBT001, FBT002 - as psycopg has it
     ) -> Iterator[psycopg.Transaction]:
         """Open a transaction, or a savepoint; triggers that run at its end go by the users' path."""
         with super().transaction(savepoint_name, force_rollback) as transaction:

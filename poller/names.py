@@ -1,13 +1,13 @@
 """By which schemas a statement finds its names: poller's own by one path, and what belongs to users by theirs.
 
 The model. Postgres looks up a name when it parses a statement, and an exact match in any schema of the path beats an
-inexact one in `pg_catalog`. So whoever may create functions or operators in a schema of the path (in `public`, say) could have
-their own run with the rights of the role that asks. Poller's statements are therefore parsed under `OWN`, in which nobody but
-a superuser can create. What belongs to users resolves its names while it runs: triggers of their tables, row security,
-functions in a `where`. A statement that has such run begins with `AS_USERS`, which is evaluated before anything else of it and
-makes the path that of the users until the transaction ends.
+inexact one in `pg_catalog`. So a role that may create functions or operators in a schema of the path (in `public`, say)
+could have its own run with the rights of the role that asks. Poller's statements are therefore parsed under `OWN`, in which
+only a superuser can create. What belongs to users resolves its names while it runs: triggers of their tables, row security,
+functions in a `where`. A statement that has such run begins with `AS_USERS`, which is evaluated before anything else of
+it and makes the path that of the users until the transaction ends.
 
-    a session of poller's own    has `OWN` from its opening; within a transaction, `OwnConnection` sets it anew after `AS_USERS`
+    a session of poller's own    has `OWN` from its opening; in a transaction, `OwnConnection` sets it anew after `AS_USERS`
     a session that handlers use  has the users' path; poller's statements there stand behind `SET_OWN`
     a user's own connection      the same, between `ENTER` and `LEAVE`
 """
@@ -29,9 +29,7 @@ SET_USERS = "set local search_path to default"
 
 # Where the users' path is not the session's default, `poller.path` has it. Null sets a default.
 _USERS_PATH = "nullif(pg_catalog.current_setting('poller.path', true), '')"
-AS_USERS = sql.SQL(
-    f"(select pg_catalog.set_config('search_path', {_USERS_PATH}, true)) is not null"
-)
+AS_USERS = sql.SQL(f"(select pg_catalog.set_config('search_path', {_USERS_PATH}, true)) is not null")
 
 # These are parsed under the user's path: each name has its schema, and there is no operator. An empty path is written so
 # that it is not taken for none.

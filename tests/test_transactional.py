@@ -196,7 +196,7 @@ def test_g4_a_row_that_was_edited_after_the_claim_is_not_handled(
     """It is looked at again under its lock."""
     db.execute("""
         create function hold() returns trigger language plpgsql as $$
-        begin update task set status = 'held' where id = 2; return null; end $$;
+        begin update public.task set status = 'held' where id = 2; return null; end $$;
         create trigger hold after insert on poller.claim execute function hold()""")
 
     run(url, transactional(lambda row, ctx: write(ctx, row)))
