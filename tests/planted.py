@@ -1,8 +1,8 @@
 """What somebody who may create in a schema of the path can put there, to be found in the place of what Postgres has.
 
-For each function, aggregate and operator whose name stands in poller's SQL, overloads are made of each signature that Postgres
-has: with types in place of those that a value reaches by a cast which is made by itself, and with types for the polymorphic
-ones. An exact match wins over any other, wherever it is found.
+For each function, aggregate and operator whose name stands in poller's SQL, overloads are made of each signature that
+Postgres has: with types in place of those that a value reaches by a cast which is made by itself, and with types for the
+polymorphic ones. An exact match wins over any other, wherever it is found.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psycopg
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    import psycopg
 
 ROOT = Path(__file__).parents[1]
 FILES = (*ROOT.glob("sql/**/*.sql"), *ROOT.glob("poller/**/*.py"))

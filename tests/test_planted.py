@@ -24,6 +24,7 @@ from poller import (
 )
 from poller import schedule as enter_schedule
 from poller.testing import Engine
+from tests.engines import do_nothing
 from tests.harness import Project
 from tests.planted import called, plant
 from tests.servers import fresh_database
@@ -43,7 +44,8 @@ create table task (id varchar(20) primary key, status varchar(20) not null defau
 create table piece (shop shop, no smallint, tag char(4), status mood not null default 'pending',
                     created_at timestamp not null default now(), primary key (shop, no, tag));
 create table named (id name primary key, status char(10) not null default 'pending');
-create table old (id uuid primary key default gen_random_uuid(), status varchar(10) default 'active', login_at date not null);
+create table old (id uuid primary key default gen_random_uuid(), status varchar(10) default 'active',
+                  login_at date not null);
 create table child (old_id uuid references old);
 create table note (id varchar(20));
 insert into task (id, owner) select 'k' || i, 'o' || i % 3 from generate_series(1, 40) as i;
@@ -193,8 +195,8 @@ def test_nothing_planted_is_called_whatever_the_types_of_a_key(
     mallory: Connection, empty_url: str, table: str
 ) -> None:
     """Domains, enums, char(n) and names among them, in a batch and in transactions."""
-    batch = handler(table, status="pending", to="normal", batch=5)(lambda rows: None)
-    once = handler(table, status="normal", to="failed", transactional=True)(lambda row: None)
+    batch = handler(table, status="pending", to="normal", batch=5)(do_nothing)
+    once = handler(table, status="normal", to="failed", transactional=True)(do_nothing)
     with Engine(empty_url, batch, once) as engine:
         engine.run_due()
 

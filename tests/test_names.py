@@ -1,0 +1,264 @@
+"""What belongs to users finds its names by their path, as it does without poller: triggers, types, conditions."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from poller import Context, Row, handler, purge
+from poller.binding import bind, explain
+from poller.database import OwnConnection, connect
+from poller.errors import ConfigurationError
+from poller.testing import Engine
+from tests.engines import column, do_nothing, moves, run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Connection = psycopg.Connection[Any]
+
+
+@pytest.fixture(autouse=True)
+def table(db: Connection) -> None:
+    """A table of ten pending rows, and a log."""
+    db.execute(
+        "create table task (id int primary key, status text not null default 'pending', owner text default 'Ada');"
+        "create table log (what text); insert into task select generate_series(1, 10)"
+    )
+
+
+TRIGGERS = {
+    "before": "before update on task for each row",
+    "after": "after update on task for each row",
+    "after each statement": "after update on task for each statement",
+}
+DEFERRED = "constraint trigger logs after update on task deferrable initially deferred for each row"
+WAYS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "during": {"during": "busy"},
+    "per_key and rate": {"per_key": "owner", "per_key_limit": 9, "rate": "100/1s", "during": "busy"},
+    "transactional": {"transactional": True},
+    "failing": {"attempts": 1, "on_failure": "normal"},
+}
+
+
+def logs(db: Connection, trigger: str) -> None:
+    """Have the table write into the log, by its name alone."""
+    db.execute(
+        "create function logs() returns trigger language plpgsql as $$"
+        " begin insert into log values (tg_op); return new; end $$;"
+        f"create {trigger} execute function logs()"
+    )
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("trigger", [*(f"trigger logs {each}" for each in TRIGGERS.values()), DEFERRED])
+def test_triggers_of_a_table_find_their_names_by_the_users_path(
+    url: str, db: Connection, way: str, trigger: str
+) -> None:
+    """Also those that run at the commit."""
+    logs(db, trigger)
+    function = _fail if way == "failing" else do_nothing
+
+    run(url, moves("task", function, **WAYS[way]))
+
+    assert column(db, "select count(*) from task where status = 'normal'") == [10]
+    assert column(db, "select count(*) > 0 from log") == [True]
+    assert column(db, "select count(*) from poller.event where error is not null") == [
+        10 * (way == "failing")
+    ]
+
+
+def _fail(_: Any) -> None:
+    raise ValueError
+
+
+def test_triggers_of_a_table_find_their_names_when_its_rows_are_purged(url: str, db: Connection) -> None:
+    """Row by row, by a job."""
+    db.execute("alter table task add at date default '2000-01-01'")
+    db.execute(
+        "create function logs() returns trigger language plpgsql as $$"
+        " begin insert into log values (tg_op); return old; end $$;"
+        "create trigger logs before delete on task for each row execute function logs()"
+    )
+    clean = purge("task", column="at", older_than="1d")
+    with Engine(url, clean) as engine:
+        engine.trigger(clean)
+        engine.run_due()
+
+    assert column(db, "select count(*) from log") == [10]
+
+
+def test_the_session_of_a_transactional_handler_has_the_users_path(url: str, db: Connection) -> None:
+    """Before and after each of poller's statements there."""
+    seen = []
+
+    @handler("task", status="pending", to="normal", transactional=True)
+    def look(row: Row, ctx: Context) -> None:
+        assert ctx.connection is not None
+        seen.append(ctx.connection.exec_driver_sql("show search_path").scalar())
+        ctx.connection.exec_driver_sql(f"insert into log values ('{row.id}')")
+
+    run(url, look)
+
+    assert seen == ['"$user", public'] * 10
+    assert column(db, "select count(*) from log") == [10]
+
+
+def test_each_statement_about_a_users_table_has_its_path_before_anything_runs(
+    url: str, db: Connection
+) -> None:
+    """The plan begins with it: what it is about is read below."""
+    with connect(url, "test", kind=OwnConnection) as connection:
+        binding = bind(connection, moves("task", where="id > 0"))
+        plan = explain(connection, binding)
+
+    [first] = [at for at, line in enumerate(plan) if "One-Time Filter" in line]
+    assert not any(" on task" in line for line in plan[:first]), plan
+
+
+@pytest.mark.parametrize("path", ["public, pg_catalog", '"$user", public'])
+def test_functions_in_row_security_find_their_names_by_the_users_path(
+    url: str, db: Connection, path: str
+) -> None:
+    """Of a role that is no superuser."""
+    role = f"poller_rls_{uuid.uuid4().hex[:8]}"
+    db.execute(
+        "create table shown (id int); insert into shown values (1), (2);"
+        "create function is_shown(int) returns boolean volatile language plpgsql as"
+        " $$ begin return exists (select from shown as s where s.id = $1); end $$;"
+        "alter table task enable row level security; create policy p on task using (is_shown(id));"
+        f"create role {role} login; grant select, update on task to {role}; grant select on shown to {role};"
+        f"grant usage on schema poller to {role}; grant all on all tables in schema poller to {role};"
+        f"alter role {role} set search_path = {path}"
+    )
+    try:
+        owner = psycopg.conninfo.make_conninfo(url, user=role)
+        run(owner, moves("task", during="busy"))
+        assert column(db, "select id from task where status = 'normal' order by id") == [1, 2]
+    finally:
+        db.execute(f"drop owned by {role}; drop role {role}")
+
+
+# --- conditions -----------------------------------------------------------------------------------------
+
+
+def test_a_condition_finds_functions_and_operators_by_the_users_path(url: str, db: Connection) -> None:
+    """It is written out with their schemas, once."""
+    db.execute(
+        "create function is_odd(int) returns boolean immutable language sql as 'select $1 % 2 = 1';"
+        "create operator %% (rightarg = int, function = is_odd)"
+    )
+    run(url, moves("task", where="is_odd(id) and %% id and owner like 'A%'", order_by="is_odd(id), id desc"))
+
+    assert column(db, "select id from task where status = 'normal' order by id") == [1, 3, 5, 7, 9]
+
+
+@pytest.mark.parametrize("where", ["is_odd(id)", "id in (select s.id from somewhere as s)"])
+def test_a_condition_that_finds_what_somebody_else_owns_is_refused(
+    url: str, db: Connection, where: str
+) -> None:
+    """In one line, which says whose it is."""
+    role = f"poller_mallory_{uuid.uuid4().hex[:8]}"
+    db.execute(f"create role {role}; grant create on schema public to {role}; set role {role}")
+    db.execute(
+        "create function is_odd(int) returns boolean language sql as 'select true';"
+        "create table somewhere (id int); reset role"
+    )
+    try:
+        with (
+            connect(url, "test", kind=OwnConnection) as connection,
+            pytest.raises(ConfigurationError, match=f"belongs to {role}"),
+        ):
+            bind(connection, moves("task", where=where))
+    finally:
+        db.execute(f"drop owned by {role} cascade; drop role {role}")
+
+
+def test_what_is_planted_beside_a_condition_stops_no_handler(url: str, db: Connection) -> None:
+    """As long as Postgres itself has what it names."""
+    role = f"poller_mallory_{uuid.uuid4().hex[:8]}"
+    db.execute(f"create role {role}; grant create on schema public to {role}; set role {role}")
+    db.execute(
+        "create function no(varchar, varchar) returns boolean language plpgsql as"
+        " $$ begin raise exception 'planted'; end $$;"
+        "create operator = (leftarg = varchar, rightarg = varchar, function = no); reset role"
+    )
+    try:
+        db.execute("alter table task alter owner type varchar(10)")
+        run(url, moves("task", where="owner = 'Ada'"))
+        assert (
+            db.execute("select from task where status::text operator(pg_catalog.=) 'normal'").rowcount == 10
+        )
+    finally:
+        db.execute(f"drop owned by {role} cascade; drop role {role}")
+
+
+# --- types of an extension's ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def caseless(db: Connection) -> Iterator[str]:
+    """A type of texts without case, as citext is: its operators are in `public`."""
+    operators = "".join(
+        f"create function public.caseless_{name}(caseless, caseless) returns boolean immutable strict language plpgsql"
+        f" as 'begin return pg_catalog.lower($1::text) {sign} pg_catalog.lower($2::text); end';"
+        f"create operator public.{sign} (leftarg = caseless, rightarg = caseless, function = caseless_{name}"
+        f"{', hashes, merges' if sign == '=' else ''});"
+        for name, sign in (("lt", "<"), ("le", "<="), ("eq", "="), ("ge", ">="), ("gt", ">"))
+    )
+    db.execute(
+        "create type caseless;"
+        "create function caseless_in(cstring) returns caseless immutable strict language internal as 'textin';"
+        "create function caseless_out(caseless) returns cstring immutable strict language internal as 'textout';"
+        "create type caseless (input = caseless_in, output = caseless_out, like = text, collatable = true);"
+        "create cast (caseless as text) without function as implicit;"
+        "create cast (text as caseless) without function as assignment;"
+        "create cast (varchar as caseless) without function as assignment;" + operators
+    )
+    db.execute(
+        "create function caseless_cmp(caseless, caseless) returns int immutable strict language sql return"
+        " case when $1 < $2 then -1 when $1 > $2 then 1 else 0 end;"
+        "create function caseless_hash(caseless) returns int immutable strict language sql return"
+        " pg_catalog.hashtext(pg_catalog.lower($1::text));"
+        "create operator class caseless_ops default for type caseless using btree as"
+        " operator 1 <, operator 2 <=, operator 3 =, operator 4 >=, operator 5 >,"
+        " function 1 caseless_cmp(caseless, caseless);"
+        "create operator class caseless_hash default for type caseless using hash as"
+        " operator 1 =, function 1 caseless_hash(caseless)"
+    )
+    return "caseless"
+
+
+@pytest.mark.parametrize("key", ["id", "id, part"])
+@pytest.mark.parametrize("options", [{}, {"during": "Busy"}, {"transactional": True}, {"per_key": "owner"}])
+def test_a_status_and_a_key_of_a_type_without_case_are_compared_as_their_type_does(
+    url: str, db: Connection, caseless: str, key: str, options: dict[str, Any]
+) -> None:
+    """By its own operators, which an index serves."""
+    db.execute(
+        f"create table thing (id {caseless}, part int, owner {caseless} default 'a', status {caseless},"
+        f" primary key ({key}));"
+        "insert into thing select 'K' || i, i, 'x', 'PENDING' from generate_series(1, 30) as i"
+    )
+    done = run(url, moves("thing", where="owner = 'X'", **options))
+
+    assert len(done) == 30
+    assert column(db, "select count(*) from thing where status = 'normal'") == [30]
+
+
+def test_a_key_of_a_type_without_case_is_found_by_its_index(url: str, db: Connection, caseless: str) -> None:
+    """Its comparison is the index's own."""
+    db.execute(
+        f"create table thing (id {caseless} primary key, status {caseless});"
+        "insert into thing select 'K' || i, 'pending' from generate_series(1, 20000) as i; analyze thing"
+    )
+    with connect(url, "test", kind=OwnConnection) as connection:
+        binding = bind(connection, moves("thing"))
+        question = psycopg.sql.SQL("explain {}").format(binding.read_rows)
+        plan = [row[0] for row in connection.execute(question, {"keys": "{K1,K2}"})]
+
+    assert any("thing_pkey" in line for line in plan), plan
