@@ -222,6 +222,25 @@ class Binding:
         )
 
     @cached_property
+    def stray_attempts(self) -> sql.Composed:
+        """The list of what is remembered of rows that are gone or show another status, locked."""
+        return statement("stray_attempts", **self._known('k."~key"'))
+
+    @cached_property
+    def forget(self) -> sql.Composed:
+        """The statement that forgets those of them that are so still."""
+        return statement("forget", **self._known("a.key"))
+
+    def _known(self, key: str) -> dict[str, sql.Composable]:
+        statuses = dict.fromkeys([self.handler.status, self.handler.held])
+        return {
+            **self._names(),
+            "is_known": self.table.is_key(key),
+            "shows_own": sql.SQL(" or ").join(map(self._shows, statuses)),
+            "table_oid": sql.Literal(self.table.oid),
+        }
+
+    @cached_property
     def show_during(self) -> sql.Composed | None:
         """The UPDATE to the handler's `during`, or None if it has none."""
         if self.handler.during is None:
@@ -428,6 +447,7 @@ class Binding:
     def _settled(self, *, shown: bool = True) -> dict[str, sql.Composable]:
         return {
             **self._names(),
+            "table_name": sql.Literal(str(self.table)),
             "status_type": trusted(self.table.columns[self.handler.column].full_type),
             "shows_held": self._shows(self.handler.held if shown else self.handler.status),
             "from_status": sql.Literal(self.handler.status),

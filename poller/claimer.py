@@ -71,6 +71,7 @@ if TYPE_CHECKING:
 
     from poller.bell import Bell
     from poller.binding import Binding
+    from poller.circling import Circling
     from poller.executor import Executor
     from poller.postponed import Postponed
     from poller.store import Claimed, Store
@@ -164,6 +165,7 @@ class Claimer:
         poll: seconds between two looks of an idle fleet.
         turn: returns whose turn it is to look, as far as is known.
         deny: called with the id of a worker that a claim has found to be declared dead.
+        circling: tells which rows are not to begin yet, since they go round.
     """
 
     def __init__(  # noqa: PLR0913 - its collaborators
@@ -181,6 +183,7 @@ class Claimer:
         poll: float,
         turn: Callable[[], Turn] = Turn,
         deny: Callable[[int], None] = lambda _: None,
+        circling: Circling | None = None,
     ) -> None:
         self._store = store
         self._bindings = list(bindings)
@@ -194,6 +197,7 @@ class Claimer:
         self._poll = poll
         self._turn = turn
         self._deny = deny
+        self._circling = circling
         self._dead: int | None = None
         self._handing_over = threading.Lock()
         self._turn_at = 0.0
@@ -564,17 +568,22 @@ class Claimer:
         problem(f"{binding}: {reason(error)}; its rows are claimed one by one for a while")
 
     def _submit(self, tasks: list[Task], *, first: bool) -> None:
-        """Hand tasks to the executor; the attempt of one that could not be shown as in work has failed.
+        """Hand tasks to the executor, but those that go round; the attempt of one that could not be shown has failed.
 
         What was claimed under a registration that has been lost meanwhile is not begun: others may hold it. The lock
         keeps that loss from coming between the question and the queue.
         """
         able = [task for task in tasks if task.refusal is None]
+        put_off: list[Result] = []
+        if self._circling is not None:
+            able, put_off = self._circling.part(able)
         with self._handing_over:
             if tasks and tasks[0].lease.worker != self._worker():
                 problem(f"{len(tasks)} rows are left to others: their lease was lost while they were claimed")
                 return
             self._executor.submit(able, first=first, threads=self._threads(able))
+        if put_off:
+            self._give_back(put_off)
         for task in tasks:
             if task.refusal is not None:
                 outcome = not_shown(task.lease.binding.handler, task.refusal, task.attempt, task.age)

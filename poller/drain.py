@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from poller.errors import ConfigurationError
+from poller.forgetting import Forgetter
 from poller.store import Fleet
 from poller.telemetry import event, problem
 
@@ -70,6 +71,8 @@ class Drain:
 
     def _begin(self) -> None:
         """Take the counts to reckon from."""
+        if self._drain:  # a row that was held back since the last one is to be new work in the next
+            Forgetter(self._store, self._bindings).pass_once()
         since = self._store.now()
         self._before = self._shown = self._store.fleet(self._counted, since)
         if self._drain:
@@ -113,6 +116,8 @@ class Drain:
             now = self._store.fleet(self._counted, self._since)
             done = self._done(now)
             event(f"done: {done.moved} moved, {done.failed} failed, {done.parked} parked", **self._logged)
+            if self._drain:
+                self._tell_remembered()
             left = self._drain and (done.failed + done.parked > 0 or self._tell_left(now))
         except psycopg.Error:
             problem("the database is gone; what this run has done stands in poller history", **self._logged)
@@ -121,6 +126,12 @@ class Drain:
             if self._bar is not None:
                 self._bar.close()
         return int(left)
+
+    def _tell_remembered(self) -> None:
+        """Say what a drain has left alone, whoever parked or snoozed it."""
+        parked, snoozed = self._store.left_alone(self._bindings)
+        if parked or snoozed:
+            event(f"left alone: {parked} parked (poller failures), {snoozed} snoozed", **self._logged)
 
     def _tell_left(self, now: Fleet) -> bool:
         """Say what a drain that was stopped has left; tell whether there is any."""

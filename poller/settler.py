@@ -28,6 +28,7 @@ from poller.troubles import Trouble, digest
 
 if TYPE_CHECKING:
     from poller.binding import Binding
+    from poller.circling import Circling
     from poller.lease import Task
     from poller.store import Store
 
@@ -56,6 +57,7 @@ class Settler:
         written: called with a handler, and results of it that have been written, or given up.
         observe: called with each written result and what became of it (for tests and counts).
         on_postponed: called when results have been postponed.
+        circling: counts how often rows are moved.
     """
 
     def __init__(  # noqa: PLR0913 - its collaborators
@@ -67,11 +69,13 @@ class Settler:
         written: Callable[[Binding, list[Result]], None] = lambda *_: None,
         apart: Store | None = None,
         on_postponed: Callable[[], None] = lambda: None,
+        circling: Circling | None = None,
     ) -> None:
         self._store = store
         self._busy = busy
         self._observe = observe
         self._written = written
+        self._circling = circling
         self._results: deque[Result] = deque()
         self._arrived = threading.Event()
         self._batch: list[Result] = []
@@ -188,7 +192,10 @@ class Settler:
         """Take note of what was written; called by the thread that wrote it."""
         self._measure(binding, results)
         noteworthy = []
-        for result, what in map(_own_move, results, became):
+        pairs = list(map(_own_move, results, became))
+        if self._circling is not None and not binding.handler.is_job:
+            self._circling.note(binding, pairs)
+        for result, what in pairs:
             if what == "refused":
                 self._fail(result, Refused(SWALLOWED))
             elif self._observe is not None:

@@ -36,6 +36,7 @@ class Stale:
         foreign_keys: those that may need rows of the table, as `foreign_keys.sql` returns them.
         knows_handlers: poller's own schema is there, and tells which rows handlers have in hand.
         where: the rule's, as it stands in statements.
+        may_forget: the role may also have handlers forget rows.
     """
 
     rule: Rule
@@ -44,6 +45,7 @@ class Stale:
     foreign_keys: Sequence[Any] = ()
     knows_handlers: bool = False
     where: str | None = None
+    may_forget: bool = False
 
     @cached_property
     def due(self) -> sql.Composed:
@@ -63,10 +65,18 @@ class Stale:
         move = self.rule.move
         if move is None:
             return self._statement("purge_batch", needed=self._needed, **parts)
+        known = {
+            "table_name": sql.Literal(str(self.table)),
+            "from_status": sql.Literal(move.status),
+            "to_status": sql.Literal(move.to),
+        }
         return self._statement(
             "age_out_batch",
             status=sql.Identifier(move.column),
             ages=every(*self._status),
+            forgotten=statement("forget_moved", **known)
+            if self.knows_handlers and self.may_forget
+            else sql.SQL(""),
             to_status=sql.Literal(move.to),
             **parts,
         )
@@ -206,10 +216,10 @@ def bind(connection: psycopg.Connection[Any], rule: Rule) -> Stale:
     keys: Sequence[Any] = ()
     if rule.move is None:
         keys = rows(connection, "foreign_keys", {"table": table.oid})
-    knows = connection.execute(statement("knows_handlers")).fetchone() == (True,)
+    knows, may_forget = connection.execute(statement("knows_handlers")).fetchone() or (False, False)
     where = resolved(connection, table, Texts(rule.where)).where
     cut_off = _cut_off(connection, rule, table, column)
-    made = Stale(rule, table, cut_off, keys, knows_handlers=knows, where=where)
+    made = Stale(rule, table, cut_off, keys, knows_handlers=knows, where=where, may_forget=may_forget)
     _check_plan(connection, made)
     return made
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from poller.guest import Script
     from poller.outcome import Transition
 
+FORGET_BATCH = 1000  # rows that one look at what is remembered takes (stray_attempts.sql)
 MANY = 32  # simple moves that are worth a statement of their own
 UNION_ALL = sql.SQL(" union all ")
 SWALLOWED = "a trigger or rule of the table swallowed the UPDATE"
@@ -127,6 +128,19 @@ class Claimed:
 
 NOTHING = Claimed([])
 NOBODYS_TURN = Claimed([], until_settled=True)  # what is due must wait for what is in flight
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What a look at remembered rows has come to.
+
+    Attributes:
+        rows: how many were forgotten.
+        last: the digest to go on from; None if there are no more.
+    """
+
+    rows: int
+    last: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -438,6 +452,31 @@ class Store:
         """Forget or put off retries that cannot be taken, so that they hide no others."""
         self.link.connection.execute(binding.tidy_retries, {"handler": binding.id})
 
+    def remembering(
+        self, handlers: Iterable[int], supervisor: UUID
+    ) -> tuple[float, list[tuple[int, int, int]]]:
+        """Return the clock in seconds; and of each handler that remembers rows: its id, how many other supervisors
+        know it, and how many of these come before this one.
+        """
+        asked = {"handlers": array(handlers), "supervisor": supervisor}
+        row = self.link.connection.execute(statement("remembering"), asked).fetchone()
+        assert row is not None  # noqa: S101 - an aggregate without groups has one row
+        return row[0], [(handler, others, before) for handler, others, before in row[1]]
+
+    def forget_strays(self, binding: Binding, after: str) -> Forgotten:
+        """Look at the next rows that a handler remembers, and forget those that are gone or show another status."""
+        connection = self.link.connection
+        with connection.transaction():
+            asked: dict[str, Any] = {"handler": binding.id, "after": after}
+            row = connection.execute(binding.stray_attempts, asked).fetchone()
+            assert row is not None  # noqa: S101 - a select without from has one row
+            last, looked, strays, _ = row
+            reach("strays locked")
+            asked = {"handler": binding.id, "keys": array(strays)}
+            rows = connection.execute(binding.forget, asked).rowcount if strays else 0
+            reach("strays forgotten")
+        return Forgotten(rows, last if looked == FORGET_BATCH else None)
+
     def last_key(self, binding: Binding) -> str | None:
         """Return the key of the last row that has the handler's status, in the order of the key."""
         row = self.link.connection.execute(binding.last_key, {}).fetchone()
@@ -665,6 +704,13 @@ class Store:
         }
         row = self.link.connection.execute(statement("fleet"), asked).fetchone()
         return Fleet(*row) if row else Fleet(0, 0, 0, 0, 0)
+
+    def left_alone(self, bindings: Sequence[Binding]) -> tuple[int, int]:
+        """Count the rows that are parked, and those that are snoozed."""
+        asked = {"handlers": array(binding.id for binding in bindings)}
+        row = self.link.connection.execute(statement("left_alone"), asked).fetchone()
+        assert row is not None  # noqa: S101 - an aggregate without groups has one row
+        return row[0], row[1]
 
     def count_due(self, bindings: Sequence[Binding]) -> int:
         """Count the rows that are due and not parked."""

@@ -24,6 +24,7 @@ from poller.binding import Binding, bind_all, explain
 from poller.database import Link, opener, reachable
 from poller.drain import Drain
 from poller.errors import PollerError
+from poller.forgetting import LOCK_TIMEOUT, Forgetter
 from poller.housekeeping import housekeeping, jobs_of_site
 from poller.job import refuse_namesakes
 from poller.listener import Listener
@@ -193,6 +194,10 @@ class Site:
         self._listening = Loop("listener", listener.run_once, listener.recover, sleep=listener.sleep)
         self._sweeper = Sweeper(Store(Link(url, "sweeper")), self._bindings, self._id, listener.hears)
         self._sweeping = Loop("sweeper", self._sweeper.run_once, self._sweeper.recover)
+        forgetter = Forgetter(
+            Store(Link(url, "forgetter", lock_timeout=LOCK_TIMEOUT)), self._bindings, self._id
+        )
+        self._forgetting = Loop("forgetter", forgetter.run_once, forgetter.recover)
         self._scheduler = Scheduler(Link(url, "scheduler"), self._jobs, listener.hears, self._id)
         self._planning = Loop("scheduler", self._scheduler.run_once, self._scheduler.recover)
         able = {job.name for job in self._jobs if job.may_run_on(self._options.labels)}
@@ -202,7 +207,7 @@ class Site:
         watching = Store(Link(url, "watcher"))
         self._drain = Drain(watching, worked_on, drain=drains, label=self._label, on_begin=on_begin)
         self._watching = Loop("watcher", self._drain.run_once, self._drain.recover)
-        for loop in (self._listening, self._sweeping, self._watching):
+        for loop in (self._listening, self._sweeping, self._forgetting, self._watching):
             loop.start()
         if not drains:  # it would have no end
             self._planning.start()
@@ -242,8 +247,9 @@ class Site:
             self._planning.wake()
 
     def stop_planning(self) -> None:
-        """Plan no more runs."""
+        """Plan no more runs, and make no more passes."""
         self._listening.stop()
+        self._forgetting.stop()
         self._planning.stop()
 
     def _sweep_at_last(self) -> None:

@@ -30,6 +30,7 @@ from poller.database import Link, checked_url, opener
 from poller.duration import Duration, seconds
 from poller.errors import PollerError
 from poller.executor import Executor
+from poller.forgetting import Forgetter
 from poller.handler import Handler
 from poller.heartbeat import Heartbeat
 from poller.job import Job
@@ -211,6 +212,7 @@ class Engine:
             report_settled=self._settler.settled,
         )
         self._scheduler = Scheduler(link, self._jobs)
+        self._forgetter = Forgetter(store, self._bindings)
         self._link_of_ours = link
         self._heartbeat = self._join()
         self._claimer = Claimer(
@@ -245,6 +247,7 @@ class Engine:
             PollerError: there is no end to it.
         """
         self._done = []
+        self._forgetter.pass_once()
         for _ in range(rounds):
             while not self._scheduler.run_once():
                 pass

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from poller.bell import Bell
+from poller.circling import Circling
 from poller.claimer import Claimer
 from poller.database import Link, mark_of, opener
 from poller.executor import Executor
@@ -74,8 +75,14 @@ class Worker:
         mark = mark_of(options.supervisor, os.getpid())
         settling = Store(Link(url, f"settler {mark}", lock_timeout=LOCK_TIMEOUT))
         apart = Store(Link(url, f"postponed {mark}", lock_timeout=LOCK_TIMEOUT))
+        circling = Circling()
         self._settler = Settler(
-            settling, busy=self._is_busy, written=self._written, apart=apart, on_postponed=self._try_postponed
+            settling,
+            busy=self._is_busy,
+            written=self._written,
+            apart=apart,
+            on_postponed=self._try_postponed,
+            circling=circling,
         )
         # A claim waits for nobody's row. That it waits for a table which somebody has locked is to hold up no other's.
         self._claims = Link(url, f"claimer {mark}", lock_timeout=LOCK_TIMEOUT)
@@ -102,6 +109,7 @@ class Worker:
             poll=options.poll,
             turn=lambda: self._heartbeat.turn,
             deny=self._deny,
+            circling=circling,
         )
         beating = Link(url, f"heartbeat {mark}")
         self._heartbeat = Heartbeat(

@@ -5,7 +5,8 @@
 -- Fence    the whole condition is looked at again under the row's lock; and who has it in hand by poller.in_hand, whose
 --          snapshot is newer than the lock.
 -- CAS      only a row that still has the status is changed.
--- Index    the primary key of the user's table.
+-- Visits   what handlers of the two statuses knew of a row ends with its move (forget_moved.sql).
+-- Index    the primary key of the user's table; attempt_key.
 with "~listed" as materialized (
     select o."~key"
       from unnest(%(keys)s::text[]) as o ("~key")
@@ -27,8 +28,8 @@ with "~listed" as materialized (
      where {is_locked}
        and {ages}
        and "~locked"."~key" not in (select unnest("~held"."~keys") from "~held")
-    returning 1 as "~one"
-)
+    returning "~locked"."~key"
+){forgotten}
 select (select count(*) from "~listed") as free,
        (select count(*) from "~locked") as locked,
        (select count(*) from "~moved") as done,

@@ -1,7 +1,8 @@
 -- Purpose  Write leases for rows that claim_retries.sql locked, and read how often they were tried. Suspects (rows whose
 --          worker died under them) come first: one lease for half as many as the company was in which they are suspected.
 --          Other rows are retried alone: one row to a lease.
--- Locks    poller.claim: new rows. poller.worker: key share, through the foreign key.
+-- Locks    poller.attempt: those rows, FOR KEY SHARE SKIP LOCKED, so that what is read is not forgotten meanwhile (forget.sql).
+--          poller.claim: new rows. poller.worker: key share, through the foreign key.
 -- Fence    as in poller.take: a snapshot newer than the row's lock. A row that another worker has claimed,
 --          settled or failed again since the first look is left out, and the count read here is the last. Nothing is
 --          taken for a worker that was declared dead.
@@ -20,6 +21,7 @@ with due as materialized (
              select k.key from poller.claim as c, unnest(c.keys) as k (key)
               where c.handler_id = %(handler)s)
        and exists (select from poller.worker as w where w.id = %(worker)s and w.died_at is null)
+       for key share of a skip locked
 ), shared as materialized (
     select gen_random_uuid() as lease, max(due.company) as company,
            case when max(due.company) = 0 then %(others)s::integer

@@ -6,6 +6,8 @@
 -- CAS      as settle.sql: and only if it still shows the status it was leased with.
 -- Index    the primary keys of all the tables named.
 -- Plans    keys are looked up by hashed subplans, as in settle.sql: "is true" keeps the planner from making it a join.
+-- Visits   as settle.sql: a move ends what the handler of the next status knew. Where that has no rows in trouble, it costs two
+--          index probes a statement.
 -- Returns  the keys that were not moved, or null.
 -- Raises   as settle.sql.
 with held as materialized (
@@ -26,6 +28,18 @@ with held as materialized (
     returning o.poller_key, o.lease_no, o.seconds,
               case when {strays}
                    then poller.refuse_status(t.{status}::text) end
+), next_handler as materialized (
+    select h.id
+      from poller.handler as h
+     where h.table_name = {table_name}
+       and h.status = %(to_status)s
+       and h.id <> %(handler)s
+       and exists (select from poller.attempt as a where a.handler_id = h.id)
+), forgotten as (
+    delete from poller.attempt as a
+     where a.handler_id = (select n.id from next_handler as n)
+       and poller.digest(a.key) = any (array(
+             select poller.digest(m.poller_key) from moved as m where exists (select from next_handler)))
 ), ended as materialized (
     select m.lease_no, (%(workers)s::integer[])[m.lease_no] as worker_id, count(*)::integer as rows
       from moved as m

@@ -1,0 +1,146 @@
+"""Forgets rows that poller remembers (in backoff, snoozed, parked) once they are gone or show another status.
+
+The model. A visit of a row to a status is what the table shows. What poller remembers of it (`poller.attempt`) ends with the
+visit: by poller's own moves in the statement that moves (`sql/settle.sql`), by anybody else's change within seconds, here. poller
+has no trigger: it looks. A row that was changed and changed back between two looks is at the same visit.
+
+A pass goes over what each handler remembers in the order of an index, a batch at a time (`sql/stray_attempts.sql`, which tells
+of the races). A handler has one pass in `PERIOD`. Supervisors take turns with it by the database's clock, in the order of their
+ids, so that it is made once over the fleet, and one that is stopped, or does not see all rows, delays it by its own turn.
+
+What may be trusted: nothing that was read before. What is forgotten wrongly would only be new work; what is remembered wrongly
+would never be taken again.
+
+On failure: a handler whose table cannot be looked at (dropped, locked, a right revoked) is left out for a while, which is said
+once, and the others go on. What handlers remember that no living program knows stays, until one does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import uuid
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from poller.database import is_servers
+from poller.errors import ConfigurationError
+from poller.telemetry import event, problem
+from poller.wording import reason
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from poller.binding import Binding
+    from poller.store import Store
+
+PERIOD = 5.0  # seconds between two looks at what a handler remembers
+BATCHES = 10  # of a thousand rows: what a look takes of one handler at the most; the next one goes on there
+MOST_SECONDS = 0.5  # for all handlers in one round; what is left comes first in the next one
+LEFT_OUT = 30.0  # seconds for which a handler is left out whose table cannot be looked at
+LOCK_TIMEOUT = "200ms"  # for a table that somebody has locked
+AFTER_TURN = 0.05  # seconds into a turn, since clocks are read a little apart
+
+
+@dataclass(slots=True)
+class _Position:
+    """How far the pass over a handler has come.
+
+    Attributes:
+        after: the digest to go on from.
+        left_out_until: when its table is looked at again (monotonic).
+        told: why it could not be looked at, as it was told last.
+    """
+
+    after: str = ""
+    left_out_until: float = 0.0
+    told: str = ""
+
+
+class Forgetter:
+    """Makes the passes of one supervisor.
+
+    Args:
+        store: on a link of its own.
+        bindings: the handlers this process knows.
+        supervisor: who takes turns with the others, if one does.
+    """
+
+    def __init__(
+        self, store: Store, bindings: Sequence[Binding], supervisor: uuid.UUID | None = None
+    ) -> None:
+        self._store = store
+        self._bindings = {binding.id: binding for binding in bindings}
+        self._supervisor = supervisor or uuid.uuid4()
+        self._positions = {each: _Position() for each in self._bindings}
+        self._first: int | None = None  # of the handlers: the last round had no time left for it
+
+    def run_once(self) -> float:
+        """Go on with the passes whose turn it is. Returns the seconds to the next turn."""
+        clock, remembering = self._store.remembering(self._bindings, self._supervisor)
+        turn = int(clock / PERIOD)
+        mine = [each for each, others, before in remembering if turn % (others + 1) == before]
+        self._look_at(mine)
+        return PERIOD - clock % PERIOD + AFTER_TURN
+
+    def pass_once(self) -> int:
+        """Make a whole pass over all handlers, whoever's turn it is; return how many rows were forgotten."""
+        _, remembering = self._store.remembering(self._bindings, self._supervisor)
+        rows = 0
+        for each, _, _ in remembering:
+            self._positions[each].after = ""
+            rows += self._go_on(each, batches=None)
+        return rows
+
+    def recover(self) -> None:
+        """Start over on a new connection."""
+        self._store.link.close()
+
+    def _look_at(self, handlers: list[int]) -> None:
+        """Go on with some handlers, until the time for that is over."""
+        ends = monotonic() + MOST_SECONDS
+        start = handlers.index(self._first) if self._first in handlers else 0
+        self._first = None
+        for each in handlers[start:] + handlers[:start]:
+            if monotonic() >= ends:
+                self._first = each
+                return
+            self._go_on(each, BATCHES)
+
+    def _go_on(self, handler: int, batches: int | None) -> int:
+        """Go on with the pass over a handler by so many batches, or to its end; return how many rows were forgotten."""
+        position = self._positions[handler]
+        if monotonic() < position.left_out_until:
+            return 0
+        rows = 0
+        try:
+            while batches is None or batches > 0:
+                forgotten = self._store.forget_strays(self._bindings[handler], position.after)
+                rows += forgotten.rows
+                position.after = forgotten.last or ""
+                if forgotten.last is None:
+                    break
+                batches = None if batches is None else batches - 1
+        except psycopg.Error as error:
+            if not self._store.link.lives() or is_servers(error):
+                raise
+            self._leave_out(handler, error)
+        else:
+            position.told = ""
+        if rows:
+            binding = self._bindings[handler]
+            event(f"{binding}: forgot {rows} rows that are gone or show another status", logging.DEBUG)
+        return rows
+
+    def _leave_out(self, handler: int, error: psycopg.Error) -> None:
+        """Leave a handler out for a while; look at its table anew, which may be another one."""
+        position, binding = self._positions[handler], self._bindings[handler]
+        position.left_out_until = monotonic() + LEFT_OUT
+        if position.told != (said := reason(error)):
+            position.told = said
+            problem(f"{binding}: it cannot be seen which of its rows in trouble have moved on: {said}")
+        with contextlib.suppress(ConfigurationError, psycopg.Error):
+            binding.rebind(self._store.link.connection)
