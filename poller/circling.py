@@ -1,17 +1,18 @@
 """Finds rows that one handler moves again and again, and slows them down.
 
-The model. A row that goes round (a trigger or a program that sets its status back after each move, two handlers that move it to
-and fro) would be moved thousands of times a minute, each time as a first attempt, with all its effects. So each worker counts how
-often each of its handlers moves each key. Within a minute `MOST` moves are taken for work (`MOST_DUE` where the handler has a
-`due`, by which rows may come round on purpose); from then on the next attempt is not begun before a while has passed since the
-last move, which doubles with each further one, up to `LONGEST`. Until then the row is snoozed: no attempt is counted.
+The model. A row that goes round (a trigger or a program that sets its status back after each move, two handlers that
+move it to and fro) would be moved thousands of times a minute, each time as a first attempt, with all its effects. So
+each worker counts how often each of its handlers moves each key. Within a minute `MOST` moves are taken for work
+(`MOST_DUE` where the handler has a `due`, by which rows may come round on purpose); from then on the next attempt is
+not begun before a while has passed since the last move, which doubles with each further one, up to `LONGEST`. Until
+then the row is snoozed: no attempt is counted.
 
-Memory is bounded, and a row costs next to nothing as long as nothing circles: moves are counted in `CELLS` cells by the key's
-hash, and only keys whose cell has come to `FEW` are counted by themselves, `MOST_KEPT` at the most. Cells are emptied each
-minute. That two keys share a cell can make one be counted by itself, and nothing else.
+Memory is bounded, and a row costs next to nothing as long as nothing circles: moves are counted in `CELLS` cells by
+the key's hash, and only keys whose cell has come to `FEW` are counted by themselves, `MOST_KEPT` at the most. Cells
+are emptied each minute. That two keys share a cell can make one be counted by itself, and nothing else.
 
-What may be trusted: this worker's own memory. Where several workers move a row, each has its own count, and the row is slowed
-when the first of them has seen enough.
+What may be trusted: this worker's own memory. Where several workers move a row, each has its own count, and the row
+is slowed when the first of them has seen enough.
 """
 
 from __future__ import annotations
@@ -149,6 +150,7 @@ def _tell(binding: Binding, result: Result, circle: _Circle, keys: int) -> None:
     span = max(1.0, circle.moved_at - circle.since)
     problem(
         f"{binding}: row {result.task.key} goes round: moved {circle.moves} times within {words(round(span))}{others}. "
-        f"Look for what sets {handler.column} to {handler.status!r} again after a move to {result.outcome.to!r}: a trigger, "
-        f"another program, a handler that moves it back, a due time that stays past. Such rows now wait, up to {words(LONGEST)}"
+        f"Look for what sets {handler.column} to {handler.status!r} again after a move to {result.outcome.to!r}: "
+        "a trigger, another program, a handler that moves it back, a due time that stays past. "
+        f"Such rows now wait, up to {words(LONGEST)}"
     )

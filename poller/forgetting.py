@@ -1,18 +1,20 @@
 """Forgets rows that poller remembers (in backoff, snoozed, parked) once they are gone or show another status.
 
-The model. A visit of a row to a status is what the table shows. What poller remembers of it (`poller.attempt`) ends with the
-visit: by poller's own moves in the statement that moves (`sql/settle.sql`), by anybody else's change within seconds, here. poller
-has no trigger: it looks. A row that was changed and changed back between two looks is at the same visit.
+The model. A visit of a row to a status is what the table shows. What poller remembers of it (`poller.attempt`) ends
+with the visit: by poller's own moves in the statement that moves (`sql/settle.sql`), by anybody else's change within
+seconds, here. poller has no trigger: it looks. A row that was changed and changed back between two looks is at the
+same visit.
 
-A pass goes over what each handler remembers in the order of an index, a batch at a time (`sql/stray_attempts.sql`, which tells
-of the races). A handler has one pass in `PERIOD`. Supervisors take turns with it by the database's clock, in the order of their
-ids, so that it is made once over the fleet, and one that is stopped, or does not see all rows, delays it by its own turn.
+A pass goes over what each handler remembers in the order of an index, a batch at a time (`sql/stray_attempts.sql`,
+which tells of the races). A handler has one pass in `PERIOD`. Supervisors take turns with it by the database's clock,
+in the order of their ids, so that it is made once over the fleet, and one that is stopped, or does not see all rows,
+delays it by its own turn.
 
-What may be trusted: nothing that was read before. What is forgotten wrongly would only be new work; what is remembered wrongly
-would never be taken again.
+What may be trusted: nothing that was read before. What is forgotten wrongly would only be new work; what is
+remembered wrongly would never be taken again.
 
-On failure: a handler whose table cannot be looked at (dropped, locked, a right revoked) is left out for a while, which is said
-once, and the others go on. What handlers remember that no living program knows stays, until one does.
+On failure: a handler whose table cannot be looked at (dropped, locked, a right revoked) is left out for a while,
+which is said once, and the others go on. What handlers remember that no living program knows stays, until one does.
 """
 
 from __future__ import annotations

@@ -455,8 +455,9 @@ class Store:
     def remembering(
         self, handlers: Iterable[int], supervisor: UUID
     ) -> tuple[float, list[tuple[int, int, int]]]:
-        """Return the clock in seconds; and of each handler that remembers rows: its id, how many other supervisors
-        know it, and how many of these come before this one.
+        """Return the clock, in seconds, and the handlers that remember rows.
+
+        Each has its id, how many other supervisors know it, and how many of these come before this one.
         """
         asked = {"handlers": array(handlers), "supervisor": supervisor}
         row = self.link.connection.execute(statement("remembering"), asked).fetchone()

@@ -91,33 +91,21 @@ CHANGES = {
     "truncated": ("truncate thing restart identity", "insert into thing (status) values ('pending')"),
 }
 
+ENDS = {"parked": Fail("no"), "snoozed": Snooze("30d"), "retrying": ValueError("no")}
+
 
 # --- changes by others --------------------------------------------------------------------------------
 
 
 @pytest.mark.fault("F70")
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-@pytest.mark.parametrize(
-    ("error", "options", "became"),
-    [
-        (Fail("no"), {"attempts": 1}, "parked"),
-        (Snooze("30d"), {}, "snoozed"),
-        (ValueError("no"), {"attempts": 5}, "retrying"),
-    ],
-    ids=["parked", "snoozed", "waiting"],
-)
+@pytest.mark.parametrize("became", ENDS)
 def test_g11_a_row_that_comes_back_is_new_work_with_a_key_of_its_own(
-    url: str,
-    db: psycopg.Connection[Any],
-    table: None,
-    change: tuple[str, str],
-    error: Exception,
-    options: dict[str, Any],
-    became: str,
+    url: str, db: psycopg.Connection[Any], table: None, change: tuple[str, str], became: str
 ) -> None:
     """Whatever poller knew of it before it was put on hold, deleted or truncated, if it looked in between."""
-    failing = Failing(error)
-    with Engine(url, _handler(failing, **options)) as engine:
+    failing = Failing(ENDS[became])
+    with Engine(url, _handler(failing)) as engine:
         assert [done.became for done in engine.run_due()] == [became]
         db.execute(change[0])  # type: ignore[call-overload]
         assert engine.run_due() == []
@@ -195,7 +183,7 @@ def test_keys_of_any_kind_are_forgotten(
 def test_failures_lists_no_row_that_is_gone_or_has_moved_on(
     project: Project, db: psycopg.Connection[Any], table: None
 ) -> None:
-    """Nor does it take longer than the period: a fleet that runs looks by itself; and the row that comes back is taken."""
+    """A fleet that runs looks by itself, in each period; and the row that comes back is taken."""
     project.handlers(
         """
 @handler("thing", status="pending", to="normal", attempts=1)
@@ -441,17 +429,13 @@ def test_g2_a_row_that_is_being_forgotten_is_not_retried(
 
 
 def test_g2_control_without_the_lock_of_a_retry_its_attempts_are_forgotten_while_it_is_held(
-    url: str,
-    db: psycopg.Connection[Any],
-    join: NewWorker,
-    failed: Binding,
-    monkeypatch: pytest.MonkeyPatch,
-    alter: Alter,
+    url: str, db: psycopg.Connection[Any], join: NewWorker, failed: Binding, alter: Alter
 ) -> None:
     """Take it away and the race of the test above is lost: so the test provokes it."""
     alter("retake", "for key share of a skip locked", "")
     worker = join(failed)
-    looking = Held(url, failed, "strays forgotten", monkeypatch)
+    with pytest.MonkeyPatch.context() as patch:
+        looking = Held(url, failed, "strays forgotten", patch)
     db.execute(HELD[1])
     assert _retries(worker) == [("1", 2)]
     assert looking.go() == 1
@@ -602,7 +586,7 @@ def test_g11_a_table_that_cannot_be_looked_at_stops_no_other(
 def test_a_row_that_row_security_hides_is_not_taken_for_gone(
     db: psycopg.Connection[Any], link: Link, table: None
 ) -> None:
-    """It may be parked by a fleet of another role, which would begin it again and again. A status that is seen counts."""
+    """A fleet of another role may have parked it, and would begin it again and again. A status that is seen counts."""
     binding = bind(db, handler("thing", status="pending", to="normal")(_work))
     ours = Store(link)
     ours.register_handlers([binding])

@@ -51,6 +51,7 @@ RACES = "tests/test_races.py"
 POSTPONED = "tests/test_postponed.py"
 CLAIMS = "tests/faults/test_claims.py"
 STATEFUL = "tests/faults/test_stateful.py"
+VISITS = "tests/test_visits.py"
 HELD_AND_SAME = "       and t.{status} = {held}\n       and o.is_held\n"
 TAKE = "sql/migrations/0010_living.sql"
 CLAIMS_AGAIN = (
@@ -503,6 +504,65 @@ CONTROLS = (
         "return None if self._is_late(task) else task",
         "return task",
         ("tests/test_limits.py",),
+    ),
+    Control(
+        "what a retry reads is not forgotten meanwhile",
+        "sql/retake.sql",
+        "       for key share of a skip locked\n",
+        "",
+        (f"{VISITS}::test_g2_a_row_that_is_being_forgotten_is_not_retried",),
+    ),
+    Control(
+        "a row that is held is not forgotten",
+        "sql/forget.sql",
+        "   and a.key not in (\n         select k.key from poller.claim as c, unnest(c.keys) as k (key)\n"
+        "          where c.handler_id = %(handler)s)\n",
+        "",
+        (f"{VISITS}::test_g2_a_row_that_is_held_is_not_forgotten",),
+    ),
+    Control(
+        "what is remembered of a row in hand is not locked",
+        "sql/stray_attempts.sql",
+        '       and k."~key" not in (\n'
+        "             select c_key.key from poller.claim as c, unnest(c.keys) as c_key (key)\n"
+        "              where c.handler_id = %(handler)s)\n",
+        "",
+        (f"{VISITS}::test_g11_a_settle_that_parks_waits_for_no_look",),
+    ),
+    Control(
+        "a row that has come back is not forgotten",
+        "sql/forget.sql",
+        "coalesce(t.{status} in ({statuses}), false)",
+        "false",
+        (f"{VISITS}::test_a_row_that_comes_back_while_it_is_looked_at_is_at_the_same_visit",),
+    ),
+    Control(
+        "a row that is hidden is not taken for gone",
+        "sql/stray_attempts.sql",
+        "row_security_active({table_oid}::oid))",
+        "{table_oid}::oid is null)",
+        (f"{VISITS}::test_a_row_that_row_security_hides_is_not_taken_for_gone",),
+    ),
+    Control(
+        "a simple move ends what the next handler knew",
+        "sql/settle_moved.sql",
+        "     where a.handler_id = (select n.id from next_handler as n)\n",
+        "     where false\n",
+        (VISITS,),
+    ),
+    Control(
+        "any move ends what the next handler knew",
+        "sql/settle.sql",
+        "     where a.handler_id = any (array(select n.id from next_handler as n))\n",
+        "     where false\n",
+        (VISITS,),
+    ),
+    Control(
+        "rows that go round wait",
+        "poller/claimer.py",
+        "        if self._circling is not None:\n",
+        "        if False:\n",
+        ("tests/test_circling.py",),
     ),
     Control(
         "a slot is one run",
