@@ -55,7 +55,7 @@ insert into old (login_at) select current_date - 400 from generate_series(1, 5);
 """
 
 CODE = """
-from poller import age_out, purge
+from poller import age_out, fixed_delay, job, purge
 @handler("task", status="pending", to="normal", during="busy", attempts=2)
 def one(row):
     if row.id == "k1":
@@ -78,7 +78,7 @@ COMMANDS = (
     ["check"],
     ["run", "--drain", "--workers", "2"],
     ["status"],
-    ["status", "--exact"],
+    ["status", "--json"],
     ["failures"],
     ["failures", "--json"],
     ["history", "task", "k1"],
@@ -93,7 +93,7 @@ COMMANDS = (
     ["jobs", "add", "more", "hourly", "--every", "1h"],
     ["pause", "hourly"],
     ["resume", "hourly"],
-    ["explain", "piece:pending"],
+    ["next", "* * * * *"],
     ["purge", "old", "--column", "login_at", "--older-than", "300d", "--dry-run"],
     ["purge", "old", "--column", "login_at", "--older-than", "300d"],
     ["jobs", "remove", "more"],
