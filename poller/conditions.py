@@ -16,7 +16,7 @@ from psycopg.rows import tuple_row
 
 from poller.errors import ConfigurationError
 from poller.names import AS_USERS, SET_OWN
-from poller.queries import statement
+from poller.queries import statement, trusted
 
 if TYPE_CHECKING:
     from poller.tables import Table
@@ -53,7 +53,7 @@ def resolved(connection: psycopg.Connection[Any], table: Table, texts: Texts) ->
 
 
 def _resolved(connection: psycopg.Connection[Any], table: Table, option: str, text: str) -> str:
-    question = sql.SQL(_FORMS[option]).format(text=sql.SQL(text), table=table.identifier)
+    question = sql.SQL(_FORMS[option]).format(text=trusted(text), table=table.identifier)
     is_plain = _is_known(connection, question)
     if is_plain and not any(column.comparison for column in table.columns.values()):
         return text
@@ -87,7 +87,7 @@ def _is_known(connection: psycopg.Connection[Any], question: sql.Composed) -> bo
     try:
         with connection.transaction(force_rollback=True):
             connection.execute(SET_OWN)
-            connection.execute(sql.SQL("explain {}").format(question))
+            connection.execute(sql.SQL("explain {}").format(question), {}, binary=True)  # one statement
     except _UNKNOWN:
         return False
     except (psycopg.ProgrammingError, psycopg.DataError):
@@ -104,7 +104,7 @@ def _written_out(
     """
     with psycopg.Cursor(connection, row_factory=tuple_row) as cursor:
         cursor.execute(sql.SQL("select {}").format(AS_USERS))
-        cursor.execute(sql.SQL("create temporary view poller_text as {}").format(question))
+        cursor.execute(sql.SQL("create temporary view poller_text as {}").format(question), {}, binary=True)
         cursor.execute(SET_OWN)
         row = cursor.execute(f"select pg_get_viewdef('{_VIEW}'::regclass)").fetchone()
         asked = {"view": _VIEW, "table": table.oid}

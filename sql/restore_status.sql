@@ -3,9 +3,14 @@
 -- Fence    release.sql, before it in the same transaction: nobody else writes these rows for poller.
 -- CAS      only a row that still shows `during` is changed.
 -- Index    the primary key of the user's table.
-update {table} as t
-   set {status} = {from_status}
-  from unnest(%(keys)s::text[]) as o (poller_key)
- where {as_users}
-   and {is_own}
-   and {shows_during}
+-- The path is the users' before the UPDATE begins, whose triggers before the statement would otherwise come first.
+with restored as (
+    update {table} as t
+       set {status} = {from_status}
+      from unnest(%(keys)s::text[]) as o (poller_key)
+     where {as_users}
+       and {is_own}
+       and {shows_during}
+    returning 1
+)
+select count(*) from restored where {as_users}

@@ -79,7 +79,7 @@ with held as materialized (
         on conflict (minute, handler_id, worker_id) do update
        set moved = y.moved + excluded.moved
 )
-select case when (select count(*) from moved) < cardinality(%(key)s::text[])
+select case when (select count(*) from moved where {as_users}) < cardinality(%(key)s::text[])
             then array(select k.key from unnest(%(key)s::text[]) as k (key)
                         where k.key not in (select m.poller_key from moved as m))
        end

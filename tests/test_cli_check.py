@@ -206,7 +206,7 @@ def test_autovacuum_that_is_off_is_found(project: Project, db: psycopg.Connectio
     db.execute("alter table tenants set (autovacuum_enabled = off)")
     project.handlers(HANDLERS)
     [(severity, _, _, todo)] = findings(project)
-    assert (severity, todo) == ("warning", "alter table tenants reset (autovacuum_enabled)")
+    assert (severity, todo) == ("warning", "alter table public.tenants reset (autovacuum_enabled)")
 
 
 @pytest.mark.fault("F17")

@@ -32,6 +32,7 @@ def table(db: Connection) -> None:
 
 TRIGGERS = {
     "before": "before update on task for each row",
+    "before each statement": "before update on task for each statement",
     "after": "after update on task for each row",
     "after each statement": "after update on task for each statement",
 }

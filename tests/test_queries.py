@@ -91,8 +91,12 @@ def test_names_and_literals_mean_themselves(db: psycopg.Connection[Any], name: s
 @pytest.mark.parametrize("name", ["100%", "%s", "%(handler)s", "%%", "{table}", "{}"])
 def test_names_with_a_schema_mean_themselves(db: psycopg.Connection[Any], name: str) -> None:
     """What is made of several names is one part of the statement."""
-    parts = {"status": sql.Identifier(name), "table": sql.Identifier(name, name), "oldest": sql.SQL("")}
-    parts["users"] = sql.SQL("true")
+    parts = {
+        "status": sql.Identifier(name),
+        "table": sql.Identifier(name, name),
+        "oldest": sql.SQL(""),
+        "users": sql.SQL("true"),
+    }
     db.execute(sql.SQL("create schema {}").format(sql.Identifier(name)))
     db.execute(
         sql.SQL("create table {table} as select 'x%' as {status}").format(

@@ -43,7 +43,7 @@ def refusal(url: str, *handlers: Handler) -> str:
                 "create table task (id int primary key, status text);"
                 "create table heir (primary key (id)) inherits (task)"
             ),
-            "table task is inherited by heir, whose rows may have the same keys",
+            "table task is inherited by public.heir, whose rows may have the same keys",
         ),
         ("create table task (id int primary key, state text)", "has no column 'status'"),
         ('create table task (id int primary key, "Status" text)', "it has id, Status"),
@@ -69,7 +69,7 @@ def refusal(url: str, *handlers: Handler) -> str:
                 "create domain d as text check (value in ('pending', 'done'));"
                 "create table task (id int primary key, status d)"
             ),
-            "cannot hold the status 'normal': value for domain d violates check constraint",
+            "cannot hold the status 'normal': value for domain public.d violates check constraint",
         ),
         (
             "create table task (id int primary key, status text constraint fine check (status <> 'normal'))",
