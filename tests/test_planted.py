@@ -144,6 +144,10 @@ def test_nothing_planted_is_called_by_any_command(
             assert called(mallory) is None, f"poller {arguments} has called {called(mallory)}: {done.stderr}"
             assert "planted:" not in done.stdout + done.stderr
             assert done.returncode in (0, 1, 3), (arguments, done.stderr)
+    for table, moved in {"task": 39, "piece": 20, "named": 20}.items():
+        question = f"select count(*) from public.{table} where status::text = 'normal'"
+        assert mallory.execute(question.encode()).fetchone() == (moved,), "they did their work"
+    assert mallory.execute("select count(*) from public.old").fetchone() == (0,)
 
 
 def outcome_of(row: Row) -> Transition | None:
