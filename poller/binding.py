@@ -144,7 +144,13 @@ class Binding:
             "look": LOOK,
             "per_key_limit": self.handler.per_key_limit,
             "waiting_hold": self.handler.in_order,
+            "sorted": self.goes_on,
         }
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether a claim may go on where the last one ended, in the key's order, rather than look for the first row."""
+        return self.handler.order_by is None and not self.handler.per_key
 
     @property
     def claim_first(self) -> sql.Composed:

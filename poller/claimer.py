@@ -477,7 +477,7 @@ class Claimer:
     def _after(self, binding: Binding) -> str | None:
         """Return the key to go on from, or None for the top."""
         position = self._positions[binding]
-        if not _goes_on(binding):
+        if not binding.goes_on:
             return None
         return None if position.at_end and monotonic() >= position.top_at else position.after
 
@@ -494,7 +494,7 @@ class Claimer:
         position = self._positions[binding]
         position.at_end, position.seen = True, came
         position.top_at = monotonic() + SHARE * seconds
-        if seconds > QUICK and _goes_on(binding):
+        if seconds > QUICK and binding.goes_on:
             position.after = self._store.last_key(binding) or position.after
 
     def _require_connection(self, error: Exception) -> None:
@@ -770,8 +770,3 @@ def _goes_first(binding: Binding) -> bool:
     """Tell whether rows are claimed only when they can begin at once, or as the next."""
     handler = binding.handler
     return handler.limit is not None or handler.rate is not None or handler.has_one_attempt
-
-
-def _goes_on(binding: Binding) -> bool:
-    """Tell whether a claim may go on where the last one ended, rather than look for the first row always."""
-    return binding.handler.order_by is None and not binding.handler.per_key

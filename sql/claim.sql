@@ -13,7 +13,7 @@ with looked (key, {names}) as materialized (
 ), asked as materialized (
     {fitting}
 ), taken as materialized (
-    select t.* from asked, poller.take(%(handler)s, %(worker)s, asked.keys, %(seen)s::uuid[]) as t
+    select t.* from asked, poller.take(%(handler)s, %(worker)s, asked.keys, %(seen)s::uuid[], %(sorted)s) as t
      where asked.keys is not null
 )
 select {shown},

@@ -143,7 +143,13 @@ def _taking(connection: psycopg.Connection[Any]) -> sql.SQL:
     assert row is not None
     insert = re.search(r"insert .*(?=\n *into take)", row[0], re.DOTALL)
     assert insert is not None
-    types = {"handler": "integer", "worker": "bigint", "keys": "text[]", "seen": "uuid[]"}
+    types = {
+        "handler": "integer",
+        "worker": "bigint",
+        "keys": "text[]",
+        "seen": "uuid[]",
+        "sorted": "boolean",
+    }
     return sql.SQL(re.sub(r"take\.(\w+)", lambda name: f"%({name[1]})s::{types[name[1]]}", insert[0]))
 
 
@@ -170,7 +176,7 @@ def _cycle(link: Link, binding: Binding, worker: int, mode: str) -> dict[str, li
     step("peek after")
     keys = {"keys": array(task.key for task in tasks)}
     for known in ((), (tasks[0].lease.id, more[0].lease.id)):  # as claimed by others, and as by nobody
-        asked = {"handler": binding.id, "worker": worker, "seen": array(known)} | keys
+        asked = {"handler": binding.id, "worker": worker, "seen": array(known), "sorted": True} | keys
         with link.connection.transaction(force_rollback=True):
             explaining.execute(_taking(link.connection), asked)
     step("take")

@@ -149,6 +149,21 @@ def test_g2_leases_that_need_no_second_look_hide_no_newer_one(
     assert db.execute("select count(*) from poller.claim").fetchone() == (3,)
 
 
+def test_g2_a_lease_in_another_order_is_looked_into_whatever_its_last_key(
+    db: psycopg.Connection[Any], join: NewWorker, binding: Binding
+) -> None:
+    """As a program that is being replaced may have it; the claim that goes on has seen it, and trusts its first look."""
+    backwards = bind(db, handler("thing", status="pending", to="normal", order_by="id desc")(_work))
+    theirs, ours = join(backwards), join(binding)
+    assert [task.key for task in theirs.claim(2)] == ["3", "2"]
+    assert [task.key for task in ours.claim()] == ["1"]
+    assert db.execute("select keys, sorted from poller.claim order by sorted").fetchall() == [
+        (["3", "2"], False),
+        (["1"], True),
+    ]
+    assert ours.store.claim(binding, ours.id, 10, after="2").tasks == []
+
+
 def test_a_claim_does_not_wait_for_a_row_that_somebody_edits(
     db: psycopg.Connection[Any], join: NewWorker, binding: Binding
 ) -> None:

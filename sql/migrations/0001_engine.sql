@@ -49,7 +49,8 @@ create table poller.claim (
     handler_id  integer not null references poller.handler,
     worker_id   integer not null references poller.worker,
     keys        text[] not null,
-    claimed_at  timestamptz not null default poller.now()
+    claimed_at  timestamptz not null default poller.now(),
+    sorted      boolean not null default false
 );
 create index claim_handler on poller.claim (handler_id);
 create index claim_worker on poller.claim (worker_id);

@@ -9,15 +9,15 @@
 -- Returns  the lease, or null if nothing is left; its keys, if they are not all of those asked for; the time; leases seen now,
 --          some if they are many.
 create function poller.take(
-    handler integer, worker bigint, keys text[], seen uuid[],
+    handler integer, worker bigint, keys text[], seen uuid[], sorted boolean,
     out lease uuid, out ours text[], out claimed_at timestamptz, out known uuid[]
 )
     language plpgsql volatile
     set search_path = pg_catalog, pg_temp
     as $$
 begin
-    insert into poller.claim as new (handler_id, worker_id, keys)
-    select take.handler, take.worker, array_agg(o.key order by o.place)
+    insert into poller.claim as new (handler_id, worker_id, keys, sorted)
+    select take.handler, take.worker, array_agg(o.key order by o.place), take.sorted
       from unnest(take.keys) with ordinality as o (key, place)
      where o.key not in (
              select k.key from poller.claim as c, unnest(c.keys) as k (key)

@@ -234,6 +234,13 @@ CONTROLS = (
     ),
     Control("compare and set", "sql/settle.sql", HELD_AND_SAME, "       and o.is_held\n", (RACES,)),
     Control(
+        "only a lease in the order of the key is passed over by its last one",
+        "poller/binding.py",
+        '"sorted": self.goes_on,',
+        '"sorted": True,',
+        (RACES,),
+    ),
+    Control(
         "compare and set of simple moves",
         "sql/settle_moved.sql",
         "       and {shows_held}\n",
