@@ -374,9 +374,12 @@ class Claimer:
             position.at_end, position.top_at, position.held_until, position.retry_at = True, 0.0, 0.0, 0.0
 
     def is_hungry(self) -> bool:
-        """Tell whether the queue has run low since the last round found more than there was room for."""
+        """Tell, once, whether the queue has run low since the last round found more than there was room for."""
         low = self._low
-        return low is not None and self._executor.waiting <= low and self._under_way() <= MOST_HELD // 2
+        if low is None or self._executor.waiting > low or self._under_way() > MOST_HELD // 2:
+            return False
+        self._low = None  # whoever is told wakes the claimer, and that sets it anew
+        return True
 
     def recover(self) -> None:
         """Start over on a new connection, from the top."""

@@ -126,7 +126,7 @@ class Executor:
         self._plain: deque[Task] = deque()
         self._coroutines: deque[Task] = deque()
         self._running: dict[Task, Call] = {}
-        self._between: set[int] = set()  # threads with tasks on the way from the queue, or to the report
+        self._between: set[int] = set()  # threads that take from the queue or report, and run no handler
         self._together: set[Together] = set()
         self._arrived = threading.Condition()
         self._idle = 0
@@ -315,6 +315,7 @@ class Executor:
 
     def _work(self) -> None:
         """Attempt one task after the other, until this thread is replaced or the executor closes."""
+        self._between.add(get_ident())
         try:
             while (task := self._take()) is not None and self._attempt(task):
                 pass
@@ -327,17 +328,17 @@ class Executor:
         while not self._closing:
             now = monotonic()
             if self._plain and now < self._trusted_until() and self.running < self.slots:
-                self._between.add(get_ident())  # before the task leaves the queue: see `handling`
                 if (task := self._next(self._plain)) is not None:
                     return task
-                self._between.discard(get_ident())
                 continue
+            self._between.discard(get_ident())
             with self._arrived:
                 if self._plain:
                     self._arrived.wait(0.01)  # a coroutine has the slot, or the lease is in doubt
                 elif not self._closing:
                     self._idle += 1
                     self._arrived.wait()
+            self._between.add(get_ident())  # before a task leaves the queue: see `handling`
         return None
 
     def _next(self, queue: deque[Task]) -> Task | None:
@@ -381,7 +382,7 @@ class Executor:
         try:
             answer = call.scope.run(self._answer, call)
         except attempt.NotBegun:
-            return self._end(call, lambda: self._take_back(call))
+            return self._take_back(call)
         except BaseException as error:  # noqa: BLE001 - SystemExit in a handler is its failure, not ours
             return self._fail(call, error)
         return self._finish(call, attempt.of_return(call, answer))
@@ -436,35 +437,38 @@ class Executor:
         return call
 
     def _finish(self, call: Call, outcomes: Sequence[Outcome]) -> bool:
-        """Report the results."""
-        return self._end(call, lambda: self._report(call.results(outcomes)))
+        """Report the results, and tell whether that was still to be done."""
+        if not self._end(call):
+            return False
+        self._report(call.results(outcomes))
+        return True
 
     def _fail(self, call: Call, error: BaseException) -> bool:
         """Report a failure; try a batch that may have failed for one of its rows again, in halves."""
         if not attempt.is_somebodys(call, error):
             return self._finish(call, attempt.of_raise(call, error))
-        return self._end(call, lambda: self._try_halves(call.tasks))
+        if not self._end(call):
+            return False
+        self._halve(call.tasks)
+        self.submit(call.tasks, first=True)
+        return True
 
-    def _end(self, call: Call, then: Callable[[], None]) -> bool:
-        """Do what a call ends with, unless the watchdog has, and tell that: taking the task out decides it."""
-        self._between.add(get_ident())
-        ours = self._running.pop(call.task, None) is not None
-        if ours:
-            then()
-        else:
-            self._stuck.pop(call, None)
-        self._between.discard(get_ident())
-        return ours
-
-    def _try_halves(self, tasks: list[Task]) -> None:
-        self._halve(tasks)
-        self.submit(tasks, first=True)
-
-    def _take_back(self, call: Call) -> None:
+    def _take_back(self, call: Call) -> bool:
         """Give the rows of a call back that was not made."""
+        if not self._end(call):
+            return False
         for task in call.tasks:
             task.begun = False
         self._release(call.tasks)
+        return True
+
+    def _end(self, call: Call) -> bool:
+        """Take a call out of those that run; False if the watchdog has, and has reported it."""
+        self._between.add(get_ident())
+        if self._running.pop(call.task, None) is not None:
+            return True
+        self._stuck.pop(call, None)
+        return False
 
     def _halve(self, tasks: list[Task]) -> None:
         """Have the next attempts at these tasks be at half as many together."""
@@ -554,7 +558,6 @@ class Executor:
         self._between.add(get_ident())
         self._together.discard(together)
         self.submit(together.left, first=True)
-        self._between.discard(get_ident())
         return True
 
     def _learn(self, together: Together, many: int) -> None:
@@ -715,18 +718,19 @@ class Executor:
         """Start coroutines while slots are free; runs on the event loop, and after each of them ends."""
         assert self._loop is not None  # noqa: S101 - this runs on it
         while self._coroutines and self.running < self.slots:
+            self._between.add(get_ident())  # as in `_take`
             if monotonic() >= self._trusted_until():
                 self._loop.call_later(0.01, self._pump)
-                return
-            self._between.add(get_ident())  # as in `_take`
-            if (task := self._next(self._coroutines)) is None:
-                self._between.discard(get_ident())
-                continue
-            others = self._companions(self._coroutines, task) if task.lease.binding.handler.batch > 1 else ()
-            self._begin_coroutine(self._loop, self._begin(task, others))
-            self._between.discard(get_ident())
-        if self._coroutines and self.running >= self.slots and self._threads:
-            self._loop.call_later(0.01, self._pump)  # a thread may have the slot
+                break
+            if (task := self._next(self._coroutines)) is not None:
+                others = (
+                    self._companions(self._coroutines, task) if task.lease.binding.handler.batch > 1 else ()
+                )
+                self._begin_coroutine(self._loop, self._begin(task, others))
+        else:
+            if self._coroutines and self._threads:
+                self._loop.call_later(0.01, self._pump)  # a thread may have the slot
+        self._between.discard(get_ident())
 
     def _begin_coroutine(self, loop: EventLoop, call: Call) -> None:
         coroutine = self._attempt_coroutine(call)
