@@ -12,7 +12,7 @@ import tempfile
 import time
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 import psycopg
@@ -183,6 +183,16 @@ def fresh_database(server_url: str, template: str | None = None) -> Iterator[str
         yield _of_database(server_url, name)
     finally:
         _execute(server_url, sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+
+
+def create_encoded(connection: psycopg.Connection[Any], name: str, encoding: str) -> None:
+    """Make a database of an encoding; before Postgres 15 its locale can have no other provider."""
+    provider = " locale_provider libc" if connection.info.server_version >= 150000 else ""
+    connection.execute(
+        sql.SQL("create database {} template template0 encoding {} locale 'C'{}").format(
+            sql.Identifier(name), sql.Literal(encoding), sql.SQL(provider)
+        )
+    )
 
 
 def _execute(url: str, statement: sql.Composed) -> None:

@@ -186,7 +186,7 @@ def test_g11_rows_whose_status_a_trigger_sets_back_are_slowed_down_and_told_of(
     db.execute("insert into thing select generate_series(1, 5)")
     function, options = WAYS[way]
     project.handlers(f'@handler("thing", status="pending", to="normal"{options})\n{function}\n')
-    fleet = project.start("run", "--workers", "1")
+    fleet = project.start("run", "--workers", "1", "--poll", "100ms")
     fleet.wait_for_log("goes round: moved 11 times", timeout=60)
     wait_until(
         "each of them waits",

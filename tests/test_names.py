@@ -208,7 +208,7 @@ def caseless(db: Connection) -> Iterator[str]:
         f"create function public.caseless_{name}(caseless, caseless) returns boolean immutable strict language plpgsql"
         f" as 'begin return pg_catalog.lower($1::text) {sign} pg_catalog.lower($2::text); end';"
         f"create operator public.{sign} (leftarg = caseless, rightarg = caseless, function = caseless_{name}"
-        f"{', hashes, merges' if sign == '=' else ''});"
+        f"{', commutator = operator(public.=), hashes, merges' if sign == '=' else ''});"
         for name, sign in (("lt", "<"), ("le", "<="), ("eq", "="), ("ge", ">="), ("gt", ">"))
     )
     db.execute(

@@ -18,7 +18,7 @@ from poller.output import Sink
 from poller.testing import Engine
 from poller.wording import ERROR_CHARACTERS, storable
 from tests.engines import column, moves
-from tests.servers import _of_database
+from tests.servers import _of_database, create_encoded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,9 +33,7 @@ def encoded(request: pytest.FixtureRequest, server: str) -> Iterator[str]:
     """A database of an encoding, with poller's schema and twelve tasks."""
     name = f"poller_test_{request.param.lower()}_{os.getpid()}"
     with psycopg.connect(server, autocommit=True) as db:
-        db.execute(
-            f"create database {name} template template0 encoding '{request.param}' locale 'C' locale_provider libc"
-        )
+        create_encoded(db, name, request.param)
         url = _of_database(server, name)
         try:
             schema.migrate(url)

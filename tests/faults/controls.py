@@ -272,7 +272,7 @@ CONTROLS = (
     Control(
         "first look leaves leased rows out",
         "sql/look.sql",
-        "c.handler_id = %(handler)s and (c.worker_id <> %(worker)s or {lease_after}) and {claimed_after}",
+        "c.handler_id = %(handler)s and (not c.sorted or {lease_after}) and {claimed_after}",
         "c.handler_id = %(handler)s and false",
         (STATEFUL,),
     ),

@@ -26,6 +26,7 @@ from poller.store import DeclaredDeadError, Store
 from poller.worker import STOPPED, Worker, WorkerOptions
 from tests.engines import column, moves, run, run_to_the_end
 from tests.harness import PATIENCE, Project, wait_until
+from tests.servers import create_encoded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -173,9 +174,7 @@ def test_a_row_that_the_server_cannot_send_fails_alone(server: str) -> None:
     """Its encoding has no such character: its attempts fail, with the reason, and its neighbours move."""
     name = f"poller_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(server, autocommit=True) as admin:
-        admin.execute(
-            f"create database {name} template template0 encoding 'win1252' locale 'C' locale_provider libc"
-        )  # type: ignore[call-overload]
+        create_encoded(admin, name, "win1252")
     try:
         url = psycopg.conninfo.make_conninfo(server, dbname=name)
         with psycopg.connect(url, autocommit=True) as db:

@@ -20,7 +20,7 @@ from poller import schema
 from tests.faults.audit import audit, began, leased, make_rows, transactional, wait_until_done
 from tests.faults.proxy import Proxy
 from tests.harness import Project, wait_until, workers_of
-from tests.servers import cluster, fresh_database
+from tests.servers import cluster, create_encoded, fresh_database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -454,10 +454,7 @@ def test_a_database_of_another_encoding_is_served(server: str, tmp_path: Path, e
     """Its texts come as they are; bytes that are no text keep nobody else's rows from being handled."""
     with fresh_database(server) as url, psycopg.connect(url, autocommit=True) as db:
         name = f"{db.info.dbname}_{encoding.lower()}"
-        provider = (
-            "locale_provider libc" if db.info.server_version >= 150000 else ""
-        )  # before, there is no other
-        db.execute(f"create database {name} template template0 encoding '{encoding}' locale 'C' {provider}")
+        create_encoded(db, name, encoding)
         try:
             _with_encoding(url.replace(db.info.dbname, name), tmp_path)
         finally:
