@@ -350,7 +350,7 @@ def work(row):
             )
             fleet = project.start("run", "--workers", "2", "--concurrency", "2", "--lease", "3s")
             wait_until("they work", lambda: len(ran(project)) == 4)
-            db.execute("insert into thing select generate_series(11, 40)")
+            db.execute("insert into thing select generate_series(11, 18)")
             db.execute("alter system set synchronous_standby_names = 'nobody'")
             db.execute("select pg_reload_conf()")
             until = (
@@ -360,7 +360,7 @@ def work(row):
                 time.sleep(0.1)
             db.execute("alter system reset synchronous_standby_names")
             db.execute("select pg_reload_conf()")
-            wait_until("all are done", lambda: statuses(db) == {"normal": 38})
+            wait_until("all are done", lambda: statuses(db) == {"normal": 16})
             assert "is dead" not in fleet.log
             assert "declared dead" not in fleet.log
             assert column(db, "select count(*) from poller.attempt") == [0]
