@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from poller.mapped import Reader
     from poller.tables import Column, Table
 
+_NOT_FOUND = (psycopg.errors.UndefinedFunction, psycopg.errors.UndefinedTable, psycopg.errors.UndefinedObject)
 LOOK = 2000  # rows among which it is looked for those whose turn it is
 BYTES = 32 * 2**20  # that the rows of a claim come to, unless one alone is larger
 
@@ -582,6 +583,11 @@ def explain(connection: psycopg.Connection[Any], binding: Binding) -> list[str]:
         given = ", ".join(f"{name}={value!r}" for name, value in options.items() if value)
         reason = error.diag.message_primary or str(error)
         place = binding.handler.place
+        if isinstance(error, _NOT_FOUND) and not given:
+            reason += (
+                "; a function of an index, a policy or a generated column looks for it by the search path: "
+                "have it look in its own (alter function … set search_path = …), or write the schema"
+            )
         msg = f"{place}: Postgres cannot plan the claim of {binding} ({given or 'no where'}): {reason}"
         raise ConfigurationError(msg) from None
     return [row[0] for row in rows]

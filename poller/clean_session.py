@@ -28,7 +28,9 @@ _RESET = (
     " select pg_catalog.pg_advisory_unlock_all(), {settings}"
 )
 _KEPT = """
-select name, setting from pg_catalog.pg_settings where source = 'session' and context in ('user', 'superuser')
+select name, setting from pg_catalog.pg_settings
+ where source operator(pg_catalog.=) 'session'
+   and (context operator(pg_catalog.=) 'user' or context operator(pg_catalog.=) 'superuser')
  union all
 select name, pg_catalog.current_setting(name, true)
   from (values ('poller.quiet'), ('poller.clock_offset')) as own (name)

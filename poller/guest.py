@@ -64,9 +64,9 @@ class _AwaitedCursor(psycopg.AsyncCursor[tuple[Any, ...]]):
 def _by_own_names(script: Script[T]) -> Script[T]:
     """Have a script's statements parsed under poller's path, and put the owner's back; see `names`.
 
-    An error ends the transaction, and with it what was set in it.
+    An error of Postgres' ends the transaction, and with it what was set in it.
     """
-    set_path, is_users = ENTER, False
+    set_path, is_users, is_aborted = ENTER, False, False
     asked = next(script)
     try:
         while True:
@@ -75,6 +75,7 @@ def _by_own_names(script: Script[T]) -> Script[T]:
             try:
                 row = yield asked
             except psycopg.Error as error:
+                is_aborted = True
                 asked = script.throw(error)
             else:
                 asked = script.send(row)
@@ -82,6 +83,10 @@ def _by_own_names(script: Script[T]) -> Script[T]:
         if not is_users:
             yield LEAVE, None
         return cast("T", end.value)
+    except Exception:
+        if not (is_users or is_aborted):  # the script has refused something: the transaction goes on
+            yield LEAVE, None
+        raise
 
 
 def _drive(driver: psycopg.Connection[Any], script: Script[T]) -> T:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from poller import Context, Row, handler, purge
+from poller import Context, Row, handler, purge, schedule
 from poller.binding import bind, explain
 from poller.database import OwnConnection, connect
 from poller.errors import ConfigurationError
@@ -263,3 +263,37 @@ def test_a_key_of_a_type_without_case_is_found_by_its_index(url: str, db: Connec
         plan = [row[0] for row in connection.execute(question, {"keys": "{K1,K2}"})]
 
     assert any("thing_pkey" in line for line in plan), plan
+
+
+def test_a_check_whose_function_finds_its_names_by_the_users_path_is_left_to_postgres(
+    url: str, db: Connection
+) -> None:
+    """It judges when the status is written."""
+    db.execute(
+        "create function is_known(text) returns boolean immutable language plpgsql as"
+        " 'begin return is_named($1); end';"
+        "create function is_named(text) returns boolean immutable language sql as"
+        " 'select $1 in (''pending'', ''normal'')';"
+        "alter table task add check (is_known(status))"
+    )
+    assert [each.became for each in run(url, moves("task", where="id = 1"))] == ["moved"]
+
+
+def test_a_schedule_that_is_refused_leaves_its_connection_the_path_it_had(url: str) -> None:
+    """The transaction goes on, and finds what it found before."""
+    with psycopg.connect(url) as connection:
+        connection.execute("set search_path = pg_temp, public")
+        with pytest.raises(ConfigurationError):
+            schedule(connection, "nosuch", when="@every 5m", name="one")
+        assert connection.execute("show search_path").fetchone() == ("pg_temp, public",)
+
+
+def test_a_transactional_session_is_opened_without_anybody_elses_operators(url: str, db: Connection) -> None:
+    """Even where the path names a schema of others before `pg_catalog`."""
+    db.execute(
+        "create function planted(text, text) returns boolean language plpgsql as"
+        " 'begin raise exception ''planted''; end';"
+        "create operator public.= (leftarg = text, rightarg = text, function = planted)"
+    )
+    db.execute(f"alter database {db.info.dbname} set search_path = public, pg_catalog")
+    assert [each.became for each in run(url, moves("task", transactional=True, where="id = 1"))] == ["moved"]
