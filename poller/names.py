@@ -3,9 +3,10 @@
 The model. Postgres looks up a name when it parses a statement, and an exact match in any schema of the path beats an
 inexact one in `pg_catalog`. So a role that may create functions or operators in a schema of the path (in `public`, say)
 could have its own run with the rights of the role that asks. Poller's statements are therefore parsed under `OWN`, in
-which only a superuser can create. What belongs to users resolves its names while it runs: triggers of their tables, row
-security, functions in a `where`. A statement that has such run begins with `AS_USERS`, which is evaluated before all
-else of it and makes the path that of the users until the transaction ends.
+which only a superuser can create. What belongs to users resolves its names while it runs: triggers of their tables,
+PL/pgSQL in row security or in a `where` (an SQL function that Postgres looks into while it plans does not: docs). A
+statement that has such run begins with `AS_USERS`, which is evaluated before all else of it and makes the path that of
+the users until the transaction ends.
 
     a session of poller's own    has `OWN` when it is opened; in a transaction `OwnConnection` sets it after `AS_USERS`
     a session that handlers use  has the users' path; poller's statements there stand behind `SET_OWN`

@@ -125,10 +125,14 @@ class Transactions:
 
     def _open(self) -> psycopg.Connection[Any]:
         connection = self._connect()
-        # What handlers insert is to wake the workers, unlike poller's own moves; their timeouts are the watchdog's.
-        connection.execute("select pg_catalog.set_config('poller.quiet', '', false)")
-        self._sessions[connection] = CleanSession(connection)
-        connection.autocommit = False
+        try:
+            # What handlers insert is to wake the workers, unlike poller's own moves; their timeouts are the watchdog's.
+            connection.execute("select pg_catalog.set_config('poller.quiet', '', false)")
+            self._sessions[connection] = CleanSession(connection)
+            connection.autocommit = False
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def _refuse(self, connection: Connection) -> None:
