@@ -344,6 +344,11 @@ class Binding:
         return statement("statuses", status_type=trusted(self.table.columns[self.handler.column].full_type))
 
     @cached_property
+    def touch(self) -> sql.Composed:
+        """The UPDATE of the status to what it is: only ever planned."""
+        return statement("touch", **self._names())
+
+    @cached_property
     def who_locks(self) -> sql.Composed:
         """The question who holds the lock of a row, or of the whole table."""
         return statement(
@@ -573,11 +578,24 @@ def explain(connection: psycopg.Connection[Any], binding: Binding) -> list[str]:
     """Return the plan of a handler's claim, a line each; poller's own schema must be there.
 
     Raises:
-        ConfigurationError: Postgres cannot plan it: its `where` or `order_by` is no SQL for this table.
+        ConfigurationError: Postgres cannot plan it: its `where` or `order_by` is no SQL for this table; or it cannot
+            plan to write a status.
     """
-    question = sql.SQL("explain {}").format(binding.claim_first)
+    plan = _planned(connection, binding, "the claim", binding.claim_first, binding.asked(limit=1))
+    if not binding.handler.is_job:
+        _planned(connection, binding, "the outcome", binding.touch, {})
+    return plan
+
+
+def _planned(
+    connection: psycopg.Connection[Any],
+    binding: Binding,
+    what: str,
+    question: sql.Composed,
+    asked: Mapping[str, Any],
+) -> list[str]:
     try:
-        rows = connection.execute(question, binding.asked(limit=1)).fetchall()
+        rows = connection.execute(sql.SQL("explain {}").format(question), asked).fetchall()
     except (psycopg.ProgrammingError, psycopg.DataError) as error:
         options = {"where": binding.handler.where, "order_by": binding.handler.order_by}
         given = ", ".join(f"{name}={value!r}" for name, value in options.items() if value)
@@ -588,6 +606,6 @@ def explain(connection: psycopg.Connection[Any], binding: Binding) -> list[str]:
                 "; a function of an index, a policy or a generated column looks for it by the search path: "
                 "have it look in its own (alter function … set search_path = …), or write the schema"
             )
-        msg = f"{place}: Postgres cannot plan the claim of {binding} ({given or 'no where'}): {reason}"
+        msg = f"{place}: Postgres cannot plan {what} of {binding}{given and f' ({given})'}: {reason}"
         raise ConfigurationError(msg) from None
     return [row[0] for row in rows]

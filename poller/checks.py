@@ -173,7 +173,13 @@ class Checks:
             explain(self._connection, binding)
         except PollerError as error:
             what = str(error).removeprefix(f"{binding.handler.place}: ")
-            yield Finding("error", _where(binding.handler), what, "mend where= and order_by=")
+            mend = binding.handler.where or binding.handler.order_by
+            yield Finding(
+                "error",
+                _where(binding.handler),
+                what,
+                "mend where= and order_by=" if mend else "mend the table's functions",
+            )
 
     def _index(self, binding: Binding) -> Findings:
         indexes = self._operators.indexes(binding.table)
