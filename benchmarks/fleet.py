@@ -12,10 +12,10 @@ import sys
 import threading
 from typing import Any
 
-from poller import telemetry
 from poller.config import RunOptions
 from poller.database import Place
 from poller.supervisor import Supervisor
+from poller.telemetry import log
 
 
 def main() -> int:
@@ -23,7 +23,7 @@ def main() -> int:
     given = _arguments()
     url = given.pop("url")
     threading.Thread(target=_end_with_input, daemon=True).start()
-    telemetry.setup("text", "WARNING")
+    log.setup("text", "WARNING")
     return Supervisor([Place(url)], RunOptions(**given, log_level="WARNING")).run()
 
 

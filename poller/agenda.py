@@ -15,9 +15,9 @@ from psycopg.rows import class_row
 
 from poller.clamping import clamp_times
 from poller.errors import ConfigurationError
+from poller.errors_in_words import encoding_of, storable
 from poller.queries import array, statement
-from poller.telemetry import problem
-from poller.wording import encoding_of, storable
+from poller.telemetry.log import problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -28,7 +28,7 @@ from poller.mapped import Altered, changes, lost
 from poller.model import BatchContext, Context, Row
 from poller.outcome import Fail, Outcome, Retry, Snooze, of_answer, of_error
 from poller.store import Store
-from poller.telemetry import trace
+from poller.telemetry.log import trace
 from poller.values import text_for
 
 if TYPE_CHECKING:

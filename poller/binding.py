@@ -17,11 +17,11 @@ from psycopg import sql
 from poller import conditions, tables
 from poller.conditions import Texts
 from poller.errors import ConfigurationError
+from poller.errors_in_words import encoding_of
 from poller.handler import refuse_collisions
 from poller.model import Row, RowShape
 from poller.names import AS_USERS
 from poller.queries import statement, trusted
-from poller.wording import encoding_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -19,7 +19,7 @@ from uuid import UUID
 
 import psycopg
 
-from poller import registry, telemetry
+from poller import registry
 from poller.binding import bind_all
 from poller.database import Link, mark_of, opener
 from poller.errors import PollerError
@@ -27,6 +27,7 @@ from poller.housekeeping import jobs_of_site
 from poller.run import handler_of
 from poller.service import leave, persistently
 from poller.store import Store
+from poller.telemetry import log
 from poller.worker import Worker, WorkerOptions
 
 if TYPE_CHECKING:
@@ -48,11 +49,11 @@ def main(order: dict[str, Any]) -> None:
         signal.signal(number, lambda *_: None)
     begun: list[Worker] = []
     threading.Thread(target=_watch_supervisor, args=(_take_standard_input(), begun), daemon=True).start()
-    telemetry.setup(order["log_format"], order["log_level"], **order["logged"])
+    log.setup(order["log_format"], order["log_level"], **order["logged"])
     try:
         bindings = _bindings(order)
     except (PollerError, psycopg.Error) as error:
-        telemetry.problem(f"this worker cannot start: {str(error).splitlines()[0]}")
+        log.problem(f"this worker cannot start: {str(error).splitlines()[0]}")
         leave(FAULTY)
     worker = Worker(order["url"], bindings, _options(order))
     begun.append(worker)
@@ -98,7 +99,7 @@ def _obey(worker: Worker) -> None:
 
 def _bindings(order: dict[str, Any]) -> list[Binding]:
     handlers, jobs = registry.load(order["handlers"], order["only"])
-    telemetry.hear_others()
+    log.hear_others()
     jobs = jobs_of_site(jobs, is_first=order["is_first"])
     able = [job for job in jobs if job.may_run_on(order["labels"])]
     mark = mark_of(UUID(order["supervisor"]), os.getpid())

@@ -57,14 +57,14 @@ from poller.binding import BYTES
 from poller.database import heard, is_passing, is_servers
 from poller.duration import words
 from poller.errors import ConfigurationError
+from poller.errors_in_words import reason
 from poller.lease import Lease, Result, Task
 from poller.outcome import BEGAN_LATE, Verdict, not_shown, released
 from poller.service import BACKOFF_MOST
 from poller.store import DeclaredDeadError
-from poller.telemetry import event, problem
+from poller.telemetry.log import event, problem
 from poller.trial import Trial
 from poller.turn import Turn
-from poller.wording import reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

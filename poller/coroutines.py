@@ -15,9 +15,9 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from poller.duration import words
+from poller.errors_in_words import guarded
 from poller.outcome import describe
-from poller.telemetry import problem
-from poller.wording import guarded
+from poller.telemetry.log import problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

@@ -29,10 +29,10 @@ from psycopg.types.json import set_json_dumps, set_json_loads
 
 from poller.clamping import clamp_times
 from poller.errors import ConfigurationError, DatabaseError
+from poller.errors_in_words import guarded
 from poller.names import OWN, SET_OWN, SET_USERS, has_users_part
 from poller.queries import statement
 from poller.server import check_greeting, check_server
-from poller.wording import guarded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

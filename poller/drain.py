@@ -16,7 +16,7 @@ import psycopg
 from poller.errors import ConfigurationError
 from poller.forgetting import Forgetter
 from poller.store import Fleet
-from poller.telemetry import event, problem
+from poller.telemetry.log import event, problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -27,11 +27,12 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
-from poller import attempt, remote, telemetry
+from poller import attempt, remote
 from poller.errors import ConfigurationError
 from poller.outcome import Unexpected
 from poller.output import Sink
 from poller.run import Notes
+from poller.telemetry import log
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -215,7 +216,7 @@ class Child:
         self.idle_since = 0.0
         self._loaded: set[str] = set()
         self._pipe, theirs = _SPAWN.Pipe()
-        self._process = _SPAWN.Process(target=_serve, args=(theirs, telemetry.settings()), daemon=True)
+        self._process = _SPAWN.Process(target=_serve, args=(theirs, log.settings()), daemon=True)
         self._sending = threading.Lock()
         self._process.start()
         theirs.close()
@@ -293,7 +294,7 @@ def _serve(pipe: Connection, settings: dict[str, Any]) -> None:
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")  # rather this one than its worker, or Postgres
     if settings:
-        telemetry.setup(**settings)
+        log.setup(**settings)
     requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     running: list[Context | None] = [None]
     threading.Thread(target=_listen, args=(pipe, requests, running), daemon=True).start()
@@ -302,7 +303,7 @@ def _serve(pipe: Connection, settings: dict[str, Any]) -> None:
     pipe.send_bytes(REPLY)
     while True:
         reply = remote.run(requests.get(), lambda context: running.__setitem__(0, context))
-        telemetry.hear_others()  # the user's package is imported, and has configured what it likes
+        log.hear_others()  # the user's package is imported, and has configured what it likes
         with sending:
             running[0] = None
             pipe.send_bytes(REPLY + reply)

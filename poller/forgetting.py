@@ -30,8 +30,8 @@ import psycopg
 
 from poller.database import is_servers
 from poller.errors import ConfigurationError
-from poller.telemetry import event, problem
-from poller.wording import reason
+from poller.errors_in_words import reason
+from poller.telemetry.log import event, problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from poller.database import heard, is_pooled
 from poller.queries import array, statement
-from poller.telemetry import event, problem
+from poller.telemetry.log import event, problem
 from poller.turn import Turn
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from math import isnan
 from typing import TYPE_CHECKING, Any
 
 from poller.duration import Duration, seconds, words
+from poller.errors_in_words import class_name, guarded, message, plain, raised_at, traceback_of
 from poller.signature import not_begun
-from poller.wording import class_name, guarded, message, plain, raised_at, traceback_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

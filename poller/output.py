@@ -17,7 +17,7 @@ import threading
 from collections import deque
 from typing import TextIO
 
-from poller.wording import plain, storable
+from poller.errors_in_words import plain, storable
 
 HEAD, TAIL = 16_000, 48_000  # characters kept of the beginning and of the end
 

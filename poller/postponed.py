@@ -29,9 +29,9 @@ from typing import TYPE_CHECKING
 from psycopg import errors
 
 from poller.database import is_servers
+from poller.errors_in_words import reason
 from poller.outcome import Outcome, Verdict, of_error
-from poller.telemetry import event, problem
-from poller.wording import reason
+from poller.telemetry.log import event, problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable

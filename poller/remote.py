@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from poller.errors import ConfigurationError, PollerError
+from poller.errors_in_words import guarded, raised_at, traceback_of
 from poller.handler import Handler
 from poller.job import Job
 from poller.mapped import Altered, changes
@@ -21,7 +22,6 @@ from poller.model import BatchContext, Context
 from poller.outcome import Unexpected, describe, refuse_not_begun
 from poller.run import perform
 from poller.signature import call_of
-from poller.wording import guarded, raised_at, traceback_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

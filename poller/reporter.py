@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from poller import agenda
 from poller.agenda import Report
-from poller.telemetry import event
+from poller.telemetry.log import event
 
 if TYPE_CHECKING:
     from poller.database import Link

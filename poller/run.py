@@ -15,12 +15,12 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from poller import output
+from poller.errors_in_words import storable, traceback_of
 from poller.handler import Handler, TableName
 from poller.model import token_of
 from poller.outcome import Outcome, Transition, Verdict, refuse_not_begun
 from poller.output import Sink
 from poller.signature import bind
-from poller.wording import storable, traceback_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -31,11 +31,11 @@ import psycopg
 
 from poller import agenda, slots
 from poller.agenda import Plan, PlannedRun, Unfinished
+from poller.errors_in_words import reason
 from poller.failpoints import reach
 from poller.queries import array, statement
 from poller.scheduling import refuse_haste
-from poller.telemetry import event, problem
-from poller.wording import reason
+from poller.telemetry.log import event, problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

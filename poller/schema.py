@@ -14,7 +14,7 @@ from poller.database import OwnConnection
 from poller.errors import ConfigurationError, DatabaseError
 from poller.names import OWN
 from poller.queries import statement
-from poller.telemetry import problem
+from poller.telemetry.log import problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

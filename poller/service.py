@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import psycopg
 
-from poller import stderr
 from poller.bell import Bell
 from poller.database import is_passing
-from poller.telemetry import event, problem
-from poller.troubles import digest
-from poller.wording import reason
+from poller.errors_in_words import reason
+from poller.telemetry import stderr
+from poller.telemetry.log import event, problem
+from poller.telemetry.troubles import digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -24,7 +24,7 @@ from poller.lease import Result
 from poller.outcome import Outcome, Verdict
 from poller.postponed import Postponed, form_of, lesser
 from poller.store import LEFT, MANY, SWALLOWED, simple_status
-from poller.troubles import Trouble, digest
+from poller.telemetry.troubles import Trouble, digest
 
 if TYPE_CHECKING:
     from poller.binding import Binding

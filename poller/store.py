@@ -18,6 +18,7 @@ from psycopg.rows import tuple_row
 
 from poller.database import Borrowed, OwnCursor, is_pooled, is_servers, mark_of
 from poller.errors import SettleError
+from poller.errors_in_words import reason, storable
 from poller.failpoints import reach
 from poller.guest import follow
 from poller.lease import Lease, Result, Task
@@ -25,7 +26,6 @@ from poller.outcome import Verdict, of_answer
 from poller.queries import array, numbers, statement, texts
 from poller.run import waits_its_turn
 from poller.values import Fetched, fetch, text_for
-from poller.wording import reason, storable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Mapping, Sequence

@@ -34,7 +34,7 @@ from poller.service import Loop, at_most, within
 from poller.signals import reap_orphans, requests
 from poller.store import Store
 from poller.sweeper import Sweeper
-from poller.telemetry import event, hear_others, problem
+from poller.telemetry.log import event, hear_others, problem
 from poller.worker_process import LOOK, Child, import_path
 
 if TYPE_CHECKING:

@@ -35,7 +35,7 @@ from poller.lease import Lease, Result, Task
 from poller.outcome import Crashed, of_error
 from poller.service import BACKOFF_MOST
 from poller.settler import Settler, amended
-from poller.telemetry import event, problem
+from poller.telemetry.log import event, problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -16,11 +16,11 @@ from psycopg.rows import namedtuple_row
 
 from poller.database import role_of
 from poller.errors import ConfigurationError
+from poller.errors_in_words import reason
 from poller.handler import dotted
 from poller.names import AS_USERS
 from poller.queries import statement, trusted
 from poller.spelling import nearest
-from poller.wording import reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

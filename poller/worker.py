@@ -31,7 +31,7 @@ from poller.reporter import Reporter
 from poller.service import Loop, within
 from poller.settler import Settler
 from poller.store import Store
-from poller.telemetry import event, problem
+from poller.telemetry.log import event, problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

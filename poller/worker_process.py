@@ -18,7 +18,7 @@ from pathlib import Path
 from time import monotonic
 
 import poller
-from poller.telemetry import problem
+from poller.telemetry.log import problem
 from poller.worker import RETIRED
 
 LOOK = 2.0  # seconds between two looks at workers that live: a death is told

@@ -11,8 +11,8 @@ import psycopg
 import pytest
 
 from poller.service import Loop
-from poller.stderr import ROOM, Queued
-from poller.troubles import Digest, Trouble
+from poller.telemetry.stderr import ROOM, Queued
+from poller.telemetry.troubles import Digest, Trouble
 from tests.cli import value
 from tests.harness import Project, wait_until
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from poller import printable
+from poller.telemetry import printable
 from tests.harness import Project, wait_until
 
 if TYPE_CHECKING:

@@ -502,6 +502,6 @@ def _in(folder: Path) -> list[str]:
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             command = (process / "cmdline").read_text()
-            if "poller.child" in command and (process / "cwd").readlink() == folder:
+            if "poller.fleet.worker_main" in command and (process / "cwd").readlink() == folder:
                 found.append(process.name)
     return found

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from poller import Fail, Retry, Row, Run, Snooze, fixed_rate, output, schema, shell
+from poller.errors_in_words import ERROR_CHARACTERS, storable
 from poller.outcome import describe
 from poller.output import Sink
 from poller.testing import Engine
-from poller.wording import ERROR_CHARACTERS, storable
 from tests.engines import column, moves
 from tests.servers import _of_database, create_encoded
 

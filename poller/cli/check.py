@@ -8,7 +8,7 @@ import typer
 
 from poller.cli import show
 from poller.cli.options import AsJson, Database, Handlers, connected, place
-from poller.printable import one_line
+from poller.telemetry.printable import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import typer
 
 from poller.errors import PollerError
-from poller.printable import lines, one_line
+from poller.telemetry.printable import lines, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,7 +16,7 @@ from poller.cli import show
 from poller.cli.guard import INTERRUPTED
 from poller.cli.options import AsJson, Database, Handlers, connected, duration, place
 from poller.errors import ConfigurationError
-from poller.printable import one_line
+from poller.telemetry.printable import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

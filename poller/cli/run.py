@@ -9,7 +9,7 @@ import typer
 
 from poller.cli.options import Databases, Handlers, duration, places
 from poller.signals import requests
-from poller.telemetry import LogFormat
+from poller.telemetry.log import LogFormat
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -96,9 +96,9 @@ def run(  # noqa: PLR0913 - the contract's options
     SIGTERM or Ctrl-C, SIGQUIT or SIGHUP: no more rows are taken, handlers may finish within --grace, the rest is
     given back. A second one stops at once.
     """
-    from poller import telemetry  # noqa: PLC0415 - `--help` is not to wait for what runs
+    from poller.telemetry import log  # noqa: PLC0415 - `--help` is not to wait for what runs
 
-    telemetry.setup(log_format, log_level)
+    log.setup(log_format, log_level)
     requests.end_at_once(lambda: _leave_early(drain=drain))
 
     from poller.config import RunOptions  # noqa: PLC0415 - as above
@@ -124,8 +124,8 @@ def run(  # noqa: PLR0913 - the contract's options
 
 def _leave_early(*, drain: bool) -> None:
     """End before anything was begun; what a drain was to do is left, then."""
-    from poller import stderr, telemetry  # noqa: PLC0415 - as above
+    from poller.telemetry import log, stderr  # noqa: PLC0415 - as above
 
-    telemetry.event("stopped before anything was begun")
+    log.event("stopped before anything was begun")
     stderr.drain()
     os._exit(int(drain))

@@ -9,7 +9,7 @@ import typer
 
 from poller.cli import show
 from poller.cli.options import AsJson, Database, Limit, connected, most, one_more, place, say_if_cut
-from poller.printable import lines
+from poller.telemetry.printable import lines
 
 if TYPE_CHECKING:
     from poller.timetable import RunLine

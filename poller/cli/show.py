@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from poller import printable
+from poller.telemetry import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -21,10 +21,11 @@ import psycopg
 from rich.console import Console
 from rich.progress import track
 
-from poller import handler, schema, telemetry
+from poller import handler, schema
 from poller.binding import bind_all
 from poller.database import Link
 from poller.store import Store
+from poller.telemetry import log
 from poller.worker import Worker, WorkerOptions
 from tests.harness import wait_until
 from tests.servers import cluster
@@ -141,7 +142,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--database", help="an empty one; else a server is made")
     options = parser.parse_args()
-    telemetry.setup("text", "WARNING")
+    log.setup("text", "WARNING")
     found: Counter[str] = Counter()
     bad = 0
     draw = random.Random(options.seed)

@@ -185,14 +185,14 @@ CONTROLS = (
     ),
     Control(
         "a text can be stored",
-        "poller/wording.py",
+        "poller/errors_in_words.py",
         'return text.encode(target, "backslashreplace").decode(target)',
         "return text",
         ("tests/test_texts.py",),
     ),
     Control(
         "errors do not hold the values of rows",
-        "poller/wording.py",
+        "poller/errors_in_words.py",
         "return text[: added.start()] if added else text",
         "return text",
         ("tests/test_errors_in_words.py",),

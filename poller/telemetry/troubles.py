@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from poller.telemetry import event
+from poller.telemetry.log import event
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -14,9 +14,9 @@ import logging
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from poller import stderr
-from poller.printable import as_json, lines, one_line
-from poller.wording import traceback_of
+from poller.errors_in_words import traceback_of
+from poller.telemetry import stderr
+from poller.telemetry.printable import as_json, lines, one_line
 
 LogFormat = Literal["text", "json"]
 

@@ -1,0 +1,1 @@
+"""What happened, told: log lines, and what is shown to people."""
