@@ -69,11 +69,11 @@ from poller.turn import Turn
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from poller.bell import Bell
     from poller.binding import Binding
     from poller.circling import Circling
     from poller.executor import Executor
     from poller.postponed import Postponed
+    from poller.runtime.bell import Bell
     from poller.store import Claimed, Store
 
 LARGEST = 1000  # rows in one claim

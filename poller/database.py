@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from uuid import UUID
 
-    from poller.bell import Bell
+    from poller.runtime.bell import Bell
 
 _QUOTED = re.compile(r'".*"', re.DOTALL)
 _UNREADABLE = "the database URL cannot be read"

@@ -33,9 +33,9 @@ from poller.duration import words
 from poller.elsewhere import Elsewhere
 from poller.errors import LeaseLostError, PollerError
 from poller.errors_in_words import reason
-from poller.failpoints import reach
 from poller.lease import Result, Task
 from poller.outcome import BEGAN_LATE, Interrupted, Outcome, TimedOut, Verdict, of_error, released
+from poller.runtime.failpoints import reach
 from poller.telemetry.log import problem
 
 if TYPE_CHECKING:

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from poller.bell import Bell
     from poller.database import Link
+    from poller.runtime.bell import Bell
 
 BEATS = 3  # in one lease time
 MARGIN = 0.1  # of the lease time, for what the clocks and the wire may hide

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from poller.bell import Bell
     from poller.database import Link
+    from poller.runtime.bell import Bell
 
 ALL = frozenset({"worker", "job"})
 CHECK = 10.0  # seconds between two proofs that the session is there

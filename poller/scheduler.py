@@ -32,8 +32,8 @@ import psycopg
 from poller import agenda, slots
 from poller.agenda import Plan, PlannedRun, Unfinished
 from poller.errors_in_words import reason
-from poller.failpoints import reach
 from poller.queries import array, statement
+from poller.runtime.failpoints import reach
 from poller.scheduling import refuse_haste
 from poller.telemetry.log import event, problem
 

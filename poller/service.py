@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import psycopg
 
-from poller.bell import Bell
 from poller.database import is_passing
 from poller.errors_in_words import reason
+from poller.runtime.bell import Bell
 from poller.telemetry import stderr
 from poller.telemetry.log import event, problem
 from poller.telemetry.troubles import digest

@@ -19,10 +19,10 @@ from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from poller.failpoints import reach
 from poller.lease import Result
 from poller.outcome import Outcome, Verdict
 from poller.postponed import Postponed, form_of, lesser
+from poller.runtime.failpoints import reach
 from poller.store import LEFT, MANY, SWALLOWED, simple_status
 from poller.telemetry.troubles import Trouble, digest
 

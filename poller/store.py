@@ -19,12 +19,12 @@ from psycopg.rows import tuple_row
 from poller.database import Borrowed, OwnCursor, is_pooled, is_servers, mark_of
 from poller.errors import SettleError
 from poller.errors_in_words import reason, storable
-from poller.failpoints import reach
 from poller.guest import follow
 from poller.lease import Lease, Result, Task
 from poller.outcome import Verdict, of_answer
 from poller.queries import array, numbers, statement, texts
 from poller.run import waits_its_turn
+from poller.runtime.failpoints import reach
 from poller.values import Fetched, fetch, text_for
 
 if TYPE_CHECKING:

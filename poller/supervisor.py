@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from poller import agenda, registry, schema
-from poller.bell import Bell
 from poller.binding import Binding, bind_all, explain
 from poller.database import Link, opener, reachable
 from poller.drain import Drain
@@ -29,6 +28,7 @@ from poller.housekeeping import housekeeping, jobs_of_site
 from poller.job import refuse_namesakes
 from poller.listener import Listener
 from poller.run import handler_of
+from poller.runtime.bell import Bell
 from poller.scheduler import Scheduler
 from poller.service import Loop, at_most, within
 from poller.signals import reap_orphans, requests

@@ -30,9 +30,9 @@ from collections import defaultdict, deque
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from poller.failpoints import reach
 from poller.lease import Lease, Result, Task
 from poller.outcome import Crashed, of_error
+from poller.runtime.failpoints import reach
 from poller.service import BACKOFF_MOST
 from poller.settler import Settler, amended
 from poller.telemetry.log import event, problem

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from poller.bell import Bell
 from poller.circling import Circling
 from poller.claimer import Claimer
 from poller.database import Link, mark_of, opener
@@ -28,6 +27,7 @@ from poller.executor import Executor
 from poller.heartbeat import Heartbeat
 from poller.postponed import LOCK_SECONDS
 from poller.reporter import Reporter
+from poller.runtime.bell import Bell
 from poller.service import Loop, within
 from poller.settler import Settler
 from poller.store import Store

@@ -13,7 +13,6 @@ from uuid import uuid4
 import pytest
 
 from poller import sweeper
-from poller.bell import Bell
 from poller.binding import bind
 from poller.claimer import Claimer
 from poller.database import Link
@@ -21,6 +20,7 @@ from poller.executor import Executor
 from poller.listener import Listener
 from poller.postponed import Postponed
 from poller.queries import statement
+from poller.runtime.bell import Bell
 from poller.service import Loop
 from poller.store import Store
 from poller.sweeper import SELDOM, Sweeper

@@ -150,7 +150,7 @@ CONTROLS = (
     ),
     Control(
         "a signal rings whatever Python is doing",
-        "poller/bell.py",
+        "poller/runtime/bell.py",
         "signal.set_wakeup_fd(self._in, warn_on_full_buffer=False)",
         "pass",
         ("tests/test_idle.py",),

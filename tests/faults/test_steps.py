@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from poller.failpoints import VARIABLE
+from poller.runtime.failpoints import VARIABLE
 from tests.faults.audit import audit, began, leased, make_rows, transactional, wait_until_done
 from tests.harness import wait_until, workers_of
 

@@ -1,0 +1,1 @@
+"""What threads wait on, and the steps at which tests stop them."""
