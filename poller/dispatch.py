@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from poller import agenda, registry, slots
+from poller import agenda, registry
 from poller.errors import ConfigurationError
 from poller.handler import split_off_table
 from poller.housekeeping import housekeeping
 from poller.operators import Operators
+from poller.schedules import slots
 from poller.scheduling import as_json, no_such_job
 from poller.selector import NothingSelectedError, of_table
 from poller.timetable import Timetable
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from poller.job import Job
-    from poller.slots import Schedule
+    from poller.schedules.slots import Schedule
     from poller.timetable import JobRow, Printed, RunLine
 
 

@@ -14,11 +14,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from poller import signature, slots
+from poller import signature
 from poller.duration import Duration, seconds
 from poller.errors import ConfigurationError
 from poller.handler import LONGEST_TIMEOUT, Handler, calling_place, check_executor, place_of
 from poller.policy import Policy, policy
+from poller.schedules import slots
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from tenacity.stop import StopBaseT
     from tenacity.wait import WaitBaseT
 
-    from poller.slots import Schedule
+    from poller.schedules.slots import Schedule
 
 LONGEST = (
     36_525 * 86400.0

@@ -29,11 +29,12 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from poller import agenda, slots
+from poller import agenda
 from poller.agenda import Plan, PlannedRun, Unfinished
 from poller.errors_in_words import reason
 from poller.queries import array, statement
 from poller.runtime.failpoints import reach
+from poller.schedules import slots
 from poller.scheduling import refuse_haste
 from poller.telemetry.log import event, problem
 
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from poller.agenda import DueJob
     from poller.database import Link
     from poller.job import Job, Overlap
-    from poller.slots import Schedule
+    from poller.schedules.slots import Schedule
 
 MOST_JOBS = 1000  # planned in one transaction
 MOST_ON_TIME = 1000  # slots that are entered at once, if they are not too late

@@ -14,9 +14,9 @@ import secrets
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
-from poller import slots, wallclock
 from poller.errors import ConfigurationError, DatabaseError
 from poller.job import Job, JobOptions, When
+from poller.schedules import slots, wall_clock
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from poller.guest import Script
     from poller.model import Awaited, Given
-    from poller.slots import Schedule
+    from poller.schedules.slots import Schedule
 
 LONGEST_NAME = 200
 SHORTEST = 1.0  # seconds between two slots
@@ -185,7 +185,7 @@ def _plan(when: When | str | None, at: datetime | None, tz: str) -> Schedule:
         if not hasattr(at, "tzinfo") or not hasattr(at, "astimezone"):
             msg = f"at must be a datetime with its time zone, got {at!r}"
             raise ConfigurationError(msg)
-        wallclock.zone(tz)
+        wall_clock.zone(tz)
         return slots.At(at)
     if not isinstance(when, When):
         return slots.parse(when or "", tz)

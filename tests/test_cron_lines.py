@@ -12,7 +12,7 @@ import pytest
 from cronsim import CronSim
 
 from poller import PollerError, cron
-from poller.slots import parse
+from poller.schedules.slots import parse
 
 START = datetime(2026, 11, 27, 23, 30, tzinfo=UTC)
 SOME = 8

@@ -13,7 +13,7 @@ from tenacity import retry_if_exception_type, stop_after_delay, wait_fixed
 
 from poller import Job, PollerError, Run, age_out, cron, fixed_delay, fixed_rate, http, job, purge, shell
 from poller.job import make_job, options, refuse_namesakes
-from poller.slots import Cron, Every, FixedDelay, parse
+from poller.schedules.slots import Cron, Every, FixedDelay, parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable

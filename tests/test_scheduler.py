@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from poller import PollerError, agenda, cron, fixed_delay, fixed_rate, slots, wallclock
+from poller import PollerError, agenda, cron, fixed_delay, fixed_rate
 from poller.database import Link
 from poller.job import job as unscheduled
 from poller.queries import statement, template
@@ -27,7 +27,8 @@ from poller.scheduler import (
     Scheduler,
     decide_overlap,
 )
-from poller.slots import FixedDelay
+from poller.schedules import slots, wall_clock
+from poller.schedules.slots import FixedDelay
 from tests.harness import wait_until
 
 if TYPE_CHECKING:
@@ -949,7 +950,7 @@ def test_a_planner_that_lacks_a_time_zone_leaves_the_job_to_the_others(
     jobs = [named("far", cron("* * * * *", tz="Pacific/Apia")), named("near", cron("* * * * *"))]
     lacking, having = planner(*jobs), planner(*jobs)
     lacking.plan()
-    known = wallclock.zone
+    known = wall_clock.zone
 
     def zone(name: str) -> Any:
         if name == "Pacific/Apia":
@@ -958,7 +959,7 @@ def test_a_planner_that_lacks_a_time_zone_leaves_the_job_to_the_others(
         return known(name)
 
     with monkeypatch.context() as patch:
-        patch.setattr("poller.wallclock.zone", zone)
+        patch.setattr("poller.schedules.wall_clock.zone", zone)
         slots._parse.cache_clear()
         lacking.plan_at(at("12:01:00.1"))
     assert "job far cannot be planned here: unknown time zone 'Pacific/Apia'" in caplog.text

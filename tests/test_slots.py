@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from poller import PollerError
-from poller.slots import At, Cron, Every, FixedDelay, Schedule, parse
+from poller.schedules.slots import At, Cron, Every, FixedDelay, Schedule, parse
 
 ANCHOR = datetime(2024, 1, 1, tzinfo=UTC)
 MOMENT = timedelta.resolution

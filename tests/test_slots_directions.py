@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from poller.slots import At, Cron, Every, Schedule
+from poller.schedules.slots import At, Cron, Every, Schedule
 
 SECONDS = 12.0  # of sampling, once each zone has been looked at
 FIRST, LAST = datetime(2024, 1, 1, tzinfo=UTC), datetime(2034, 1, 1, tzinfo=UTC)

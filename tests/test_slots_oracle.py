@@ -31,7 +31,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from poller import PollerError
-from poller.slots import At, Cron, Every, FixedDelay, Schedule, parse
+from poller.schedules.slots import At, Cron, Every, FixedDelay, Schedule, parse
 
 TIMES = int(os.environ.get("ORACLE_TIMES", "1"))
 Pair = tuple[datetime, datetime]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from poller.dispatch import JobLine
-    from poller.slots import Schedule
+    from poller.schedules.slots import Schedule
 
 app = typer.Typer(invoke_without_command=True)
 
@@ -143,8 +143,8 @@ def _plan(cron: str | None, every: str | None, delay: str | None, at: str | None
         TyperException: there is none, or more than one.
         ConfigurationError: it is no schedule.
     """
-    from poller import slots, wallclock  # noqa: PLC0415 - `--help` is not to wait for it
     from poller.cli.next import instant  # noqa: PLC0415 - as above
+    from poller.schedules import slots, wall_clock  # noqa: PLC0415 - `--help` is not to wait for it
 
     if sum(each is not None for each in (cron, every, delay, at)) != 1:
         msg = "give one of --cron, --every, --delay and --at"
@@ -152,7 +152,7 @@ def _plan(cron: str | None, every: str | None, delay: str | None, at: str | None
     if cron is not None:
         return slots.Cron.parse(cron, tz)
     if at is not None:
-        return slots.At(instant(at, wallclock.zone(tz), "--at"))
+        return slots.At(instant(at, wall_clock.zone(tz), "--at"))
     return slots.parse(f"@every {every}" if every is not None else f"@after {delay}", tz)
 
 

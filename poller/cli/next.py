@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import tzinfo
 
-    from poller.slots import Schedule
+    from poller.schedules.slots import Schedule
 
 Expression = Annotated[
     str,
@@ -45,7 +45,7 @@ def next_(expression: Expression, *, tz: Zone = "UTC", count: Count = 5, from_: 
 
     A fixed rate is counted from --from. Exits with 1 if there are none.
     """
-    from poller import slots, wallclock  # noqa: PLC0415 - `--help` is not to wait for it
+    from poller.schedules import slots, wall_clock  # noqa: PLC0415 - `--help` is not to wait for it
 
     schedule = slots.parse(expression, tz)
     if isinstance(schedule, slots.FixedDelay):
@@ -53,7 +53,7 @@ def next_(expression: Expression, *, tz: Zone = "UTC", count: Count = 5, from_: 
             f"{expression!r} counts from the finish of each run, so that its slots cannot be told in advance"
         )
         raise ConfigurationError(msg)
-    zone = wallclock.zone(schedule.tz if isinstance(schedule, slots.Cron) else tz)
+    zone = wall_clock.zone(schedule.tz if isinstance(schedule, slots.Cron) else tz)
     start = datetime.now(UTC).replace(microsecond=0) if from_ is None else instant(from_, zone, "--from")
     _print(schedule, start, zone, count)
 

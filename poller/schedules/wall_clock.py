@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from poller.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from poller.cronline import CronLine
+    from poller.schedules.cron import CronLine
 
 _LOCAL = re.compile(r"(posix|right)/.*|localtime|posixrules|Factory")  # not one thing on every host
 _OFFSET = re.compile(r"(?:(?:Etc/)?(?:GMT|UTC))?\s*([+-])\s*(\d{1,2})(?::?(\d\d))?", re.IGNORECASE)

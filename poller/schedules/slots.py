@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from poller import cronline, wallclock
 from poller.duration import seconds
 from poller.errors import ConfigurationError
+from poller.schedules import cron, wall_clock
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -102,19 +102,19 @@ class Cron(_Slots):
     def next_after(self, instant: datetime, anchor: datetime) -> datetime | None:  # noqa: ARG002
         """Return the first slot after an instant; None where the calendar ends."""
         try:
-            return wallclock.slot_from(*self._read(), _whole(instant) + _SECOND)
+            return wall_clock.slot_from(*self._read(), _whole(instant) + _SECOND)
         except OverflowError:
             return None
 
     def latest_at_or_before(self, instant: datetime, anchor: datetime) -> datetime | None:  # noqa: ARG002
         """Return the last slot up to an instant; None where the calendar begins."""
         try:
-            return wallclock.slot_up_to(*self._read(), _whole(instant))
+            return wall_clock.slot_up_to(*self._read(), _whole(instant))
         except OverflowError:
             return None
 
-    def _read(self) -> tuple[cronline.CronLine, tzinfo]:
-        return cronline.read(self.expression), wallclock.zone(self.tz)
+    def _read(self) -> tuple[cron.CronLine, tzinfo]:
+        return cron.read(self.expression), wall_clock.zone(self.tz)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,12 +236,12 @@ def parse(text: str, tz: str = "UTC") -> Schedule:
 def _parse(text: str, tz: str) -> Schedule:
     if with_zone := _WITH_ZONE.fullmatch(text):
         tz, text = with_zone[1], with_zone[2]
-    wallclock.zone(tz)
+    wall_clock.zone(tz)
     if at := _AT.fullmatch(text):
         return _at(at[1].strip())
     if by_duration := _BY_DURATION.fullmatch(text):
         return _by_duration(by_duration[1].lower(), by_duration[2].strip())
-    return Cron(cronline.read(text).text, tz)
+    return Cron(cron.read(text).text, tz)
 
 
 def _at(text: str) -> At:

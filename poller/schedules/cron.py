@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, cast
 
-from poller import dialects
 from poller.errors import ConfigurationError
+from poller.schedules import cron_dialects
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -235,7 +235,7 @@ def read(text: str) -> CronLine:
     try:
         return _read(canonical)
     except ValueError as error:
-        reason = dialects.advice(text, _reads) or error
+        reason = cron_dialects.advice(text, _reads) or error
         msg = f"cron expression {' '.join(text.split())!r}: {reason}"
         raise ConfigurationError(msg) from None
 
@@ -281,7 +281,7 @@ def _split(text: str) -> list[str]:
     if len(fields) not in {5, 6}:
         msg = f"{len(fields)} fields; write minute hour day month weekday, and seconds before them if wanted"
         raise ValueError(msg)
-    dialects.refuse_quartz_weekdays(fields)
+    cron_dialects.refuse_quartz_weekdays(fields)
     for place in (-1, -3):  # Quartz and Spring want a ? there
         fields[place] = "*" if fields[place] == "?" else fields[place]
     return fields
@@ -362,7 +362,7 @@ def _refuse_step(item: str, field: _Field, low: int, step: int, line: list[str])
         raise ValueError(msg)
     own, other = {_DAY: (line[3], line[5]), _WEEKDAY: (line[5], line[3])}.get(field, ("", ""))
     if own.startswith("*") and not other.startswith("*") and item.startswith("*"):
-        raise ValueError(dialects.both_days(item, line))
+        raise ValueError(cron_dialects.both_days(item, line))
     instead = f"write {low}" + (f", or @every {step}{field.unit}" if field.unit else "")
     msg = f"the step of {item!r} leaves its range, so it means {field.name} {low} alone; {instead}"
     raise ValueError(msg)

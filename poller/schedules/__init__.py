@@ -1,0 +1,1 @@
+"""When a job is due: pure, no clock is read here."""
