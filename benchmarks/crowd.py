@@ -23,7 +23,7 @@ from poller import handler, schema
 from poller.binding import bind
 from poller.database import Borrowed, connect
 from poller.lease import Result
-from poller.outcome import Outcome, Verdict
+from poller.model.outcome import Outcome, Verdict
 from poller.queries import array, statement
 from poller.store import Store
 from tests.servers import fresh_database

@@ -1,12 +1,12 @@
 """poller makes a Postgres table a fleet of state machines. This module is its face."""
 
 from poller.errors import PollerError
-from poller.handler import Handler, handler
 from poller.http import http
 from poller.job import Job, cron, fixed_delay, fixed_rate, job
 from poller.maintenance import age_out, purge
-from poller.model import Context, Row
-from poller.outcome import Fail, Retry, Snooze, Transition
+from poller.model.context import Context, Row
+from poller.model.handler import Handler, handler
+from poller.model.outcome import Fail, Retry, Snooze, Transition
 from poller.run import Run
 from poller.scheduling import schedule
 from poller.shell import shell

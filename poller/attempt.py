@@ -24,9 +24,9 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 from poller.lease import Result, Task
-from poller.mapped import Altered, changes, lost
-from poller.model import BatchContext, Context, Row
-from poller.outcome import Fail, Outcome, Retry, Snooze, of_answer, of_error
+from poller.model.context import BatchContext, Context, Row
+from poller.model.mapped import Altered, changes, lost
+from poller.model.outcome import Fail, Outcome, Retry, Snooze, of_answer, of_error
 from poller.store import Store
 from poller.telemetry.log import trace
 from poller.values import text_for
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Sequence
 
-    from poller.handler import Handler
+    from poller.model.handler import Handler
 
 
 class NotBegun(Exception):  # noqa: N818 - what became of a call

@@ -18,16 +18,16 @@ from poller import conditions, tables
 from poller.conditions import Texts
 from poller.errors import ConfigurationError
 from poller.errors_in_words import encoding_of
-from poller.handler import refuse_collisions
-from poller.model import Row, RowShape
+from poller.model.context import Row, RowShape
+from poller.model.handler import refuse_collisions
 from poller.names import AS_USERS
 from poller.queries import statement, trusted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from poller.handler import Handler
-    from poller.mapped import Reader
+    from poller.model.handler import Handler
+    from poller.model.mapped import Reader
     from poller.tables import Column, Table
 
 _NOT_FOUND = (psycopg.errors.UndefinedFunction, psycopg.errors.UndefinedTable, psycopg.errors.UndefinedObject)

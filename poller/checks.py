@@ -22,15 +22,15 @@ from poller.database import is_pooled, role_of
 from poller.errors import PollerError
 from poller.housekeeping import housekeeping
 from poller.maintenance import Rule
-from poller.model import Row
+from poller.model.context import Row
 from poller.operators import Operators
 from poller.queries import trusted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from poller.handler import Handler
     from poller.job import Job
+    from poller.model.handler import Handler
     from poller.operators import Index
     from poller.registry import Registered
     from poller.tables import Table

@@ -32,7 +32,7 @@ from poller.worker import Worker, WorkerOptions
 
 if TYPE_CHECKING:
     from poller.binding import Binding
-    from poller.handler import Handler
+    from poller.model.handler import Handler
 
 ORPHAN_SECONDS = 5.0  # that an orphan may take to give its rows back
 SIGNS = 6  # in one lease time

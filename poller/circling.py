@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 from poller.duration import words
 from poller.lease import Result
-from poller.outcome import Outcome, Verdict
+from poller.model.outcome import Outcome, Verdict
 from poller.telemetry.log import problem
 
 if TYPE_CHECKING:

@@ -59,7 +59,7 @@ from poller.duration import words
 from poller.errors import ConfigurationError
 from poller.errors_in_words import reason
 from poller.lease import Lease, Result, Task
-from poller.outcome import BEGAN_LATE, Verdict, not_shown, released
+from poller.model.outcome import BEGAN_LATE, Verdict, not_shown, released
 from poller.service import BACKOFF_MOST
 from poller.store import DeclaredDeadError
 from poller.telemetry.log import event, problem

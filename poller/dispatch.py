@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from poller import agenda, registry
 from poller.errors import ConfigurationError
-from poller.handler import split_off_table
 from poller.housekeeping import housekeeping
+from poller.model.handler import split_off_table
 from poller.operators import Operators
 from poller.schedules import slots
 from poller.scheduling import as_json, no_such_job

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from poller import attempt, remote
 from poller.errors import ConfigurationError
-from poller.outcome import Unexpected
+from poller.model.outcome import Unexpected
 from poller.output import Sink
 from poller.run import Notes
 from poller.telemetry import log
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from poller.attempt import Call
-    from poller.model import Context
+    from poller.model.context import Context
 
 IDLE = 10.0  # seconds after which a child that has nothing to do is ended, and its memory given back
 TELLING = 0.5  # seconds between two times that a child says what a run has said

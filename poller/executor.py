@@ -34,7 +34,7 @@ from poller.elsewhere import Elsewhere
 from poller.errors import LeaseLostError, PollerError
 from poller.errors_in_words import reason
 from poller.lease import Result, Task
-from poller.outcome import BEGAN_LATE, Interrupted, Outcome, TimedOut, Verdict, of_error, released
+from poller.model.outcome import BEGAN_LATE, Interrupted, Outcome, TimedOut, Verdict, of_error, released
 from poller.runtime.failpoints import reach
 from poller.telemetry.log import problem
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from poller.attempt import Call
     from poller.binding import Binding
-    from poller.model import Context
+    from poller.model.context import Context
     from poller.transaction import Transaction, Transactions
 
 

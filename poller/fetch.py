@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 import httpx2
 
 from poller.addresses import is_inside, refusal
-from poller.outcome import Fail
+from poller.model.outcome import Fail
 from poller.request import PLAIN
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from poller.duration import words
 from poller.errors import ConfigurationError
 from poller.job import ready_made
 from poller.matching import is_found
-from poller.outcome import Fail, Interrupted, TimedOut, Unexpected
+from poller.model.outcome import Fail, Interrupted, TimedOut, Unexpected
 from poller.request import order
 
 if TYPE_CHECKING:

@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from poller import signature
 from poller.duration import Duration, seconds
 from poller.errors import ConfigurationError
-from poller.handler import LONGEST_TIMEOUT, Handler, calling_place, check_executor, place_of
-from poller.policy import Policy, policy
+from poller.model import signature
+from poller.model.handler import LONGEST_TIMEOUT, Handler, calling_place, check_executor, place_of
+from poller.model.retry_policy import Policy, policy
 from poller.schedules import slots
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from poller.binding import Binding
-    from poller.model import Context
-    from poller.outcome import Outcome
+    from poller.model.context import Context
+    from poller.model.outcome import Outcome
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     import psycopg
 
     from poller.binding import Binding
-    from poller.handler import Handler
+    from poller.model.handler import Handler
+    from poller.model.retry_policy import Policy
     from poller.operators import Count
-    from poller.policy import Policy
     from poller.tables import Table
 
 CREATED = "created_at"  # the column that tells the age of a row whose handler has no `due`

@@ -21,7 +21,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import namedtuple_row
 
-from poller.handler import dotted
+from poller.model.handler import dotted
 from poller.names import SET_USERS
 from poller.queries import statement, trusted
 

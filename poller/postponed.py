@@ -30,7 +30,7 @@ from psycopg import errors
 
 from poller.database import is_servers
 from poller.errors_in_words import reason
-from poller.outcome import Outcome, Verdict, of_error
+from poller.model.outcome import Outcome, Verdict, of_error
 from poller.telemetry.log import event, problem
 
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ import psycopg
 
 from poller import partitions, stale, stretches
 from poller.errors import ConfigurationError
+from poller.model.outcome import Interrupted
 from poller.names import own_names
-from poller.outcome import Interrupted
 from poller.queries import array, statement
 
 if TYPE_CHECKING:

@@ -21,8 +21,8 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from poller.handler import Handler
     from poller.job import Job
+    from poller.model.handler import Handler
     from poller.testing import Engine
 
 

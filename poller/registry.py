@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from poller import remote
 from poller.errors import ConfigurationError, PollerError
-from poller.handler import Handler, refuse_collisions
 from poller.job import Job, refuse_namesakes
-from poller.spelling import nearest
+from poller.model.handler import Handler, refuse_collisions
+from poller.model.spelling import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

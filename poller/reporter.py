@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from poller.database import Link
     from poller.executor import Executor
     from poller.lease import Task
-    from poller.model import Context
+    from poller.model.context import Context
     from poller.run import Notes
 
 PERIOD = 0.5  # seconds

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from poller.handler import Handler
+    from poller.model.handler import Handler
     from poller.operators import Known
 
 

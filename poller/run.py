@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from poller import output
 from poller.errors_in_words import storable, traceback_of
-from poller.handler import Handler, TableName
-from poller.model import token_of
-from poller.outcome import Outcome, Transition, Verdict, refuse_not_begun
+from poller.model.context import token_of
+from poller.model.handler import Handler, TableName
+from poller.model.outcome import Outcome, Transition, Verdict, refuse_not_begun
+from poller.model.signature import bind
 from poller.output import Sink
-from poller.signature import bind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from poller.job import Job
     from poller.lease import Result
-    from poller.model import Cancelled, Context, Row
+    from poller.model.context import Cancelled, Context, Row
 
 Connect = Callable[[], "AbstractContextManager[psycopg.Connection[Any]]"]
 

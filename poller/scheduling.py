@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from poller.guest import Script
-    from poller.model import Awaited, Given
+    from poller.model.context import Awaited, Given
     from poller.schedules.slots import Schedule
 
 LONGEST_NAME = 200

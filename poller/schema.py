@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from alembic.config import Config
 
-    from poller.handler import Handler
+    from poller.model.handler import Handler
 
 NEWEST = "0013"
 TELL_AFTER = 3.0  # seconds of waiting for another process that migrates, until that is said

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from poller.errors import PollerError
-from poller.handler import split_off_table, table_name
+from poller.model.handler import split_off_table, table_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from poller.handler import TableName
+    from poller.model.handler import TableName
     from poller.operators import Known
 
 ALL = "all"

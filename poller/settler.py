@@ -20,7 +20,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from poller.lease import Result
-from poller.outcome import Outcome, Verdict
+from poller.model.outcome import Outcome, Verdict
 from poller.postponed import Postponed, form_of, lesser
 from poller.runtime.failpoints import reach
 from poller.store import LEFT, MANY, SWALLOWED, simple_status

@@ -20,7 +20,7 @@ from poller import command as commands
 from poller.duration import words
 from poller.errors import ConfigurationError
 from poller.job import ready_made
-from poller.outcome import Fail, Interrupted, TimedOut, Unexpected
+from poller.model.outcome import Fail, Interrupted, TimedOut, Unexpected
 
 if TYPE_CHECKING:
     from poller.command import Ended

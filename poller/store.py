@@ -21,7 +21,7 @@ from poller.errors import SettleError
 from poller.errors_in_words import reason, storable
 from poller.guest import follow
 from poller.lease import Lease, Result, Task
-from poller.outcome import Verdict, of_answer
+from poller.model.outcome import Verdict, of_answer
 from poller.queries import array, numbers, statement, texts
 from poller.run import waits_its_turn
 from poller.runtime.failpoints import reach
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from poller.binding import Binding
     from poller.database import Link
     from poller.guest import Script
-    from poller.outcome import Transition
+    from poller.model.outcome import Transition
 
 FORGET_BATCH = 1000  # rows that one look at what is remembered takes (stray_attempts.sql)
 MANY = 32  # simple moves that are worth a statement of their own

@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 
     from poller.config import RunOptions
     from poller.database import Place
-    from poller.handler import Handler
     from poller.job import Job
+    from poller.model.handler import Handler
 
 TICK = 0.1  # seconds between two looks at a drain, or at a worker that is to be replaced
 KILL_AFTER = 1.1  # seconds past the grace time: what a worker needs for its last words, and some

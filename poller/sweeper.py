@@ -31,7 +31,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from poller.lease import Lease, Result, Task
-from poller.outcome import Crashed, of_error
+from poller.model.outcome import Crashed, of_error
 from poller.runtime.failpoints import reach
 from poller.service import BACKOFF_MOST
 from poller.settler import Settler, amended

@@ -17,15 +17,15 @@ from psycopg.rows import namedtuple_row
 from poller.database import role_of
 from poller.errors import ConfigurationError
 from poller.errors_in_words import reason
-from poller.handler import dotted
+from poller.model.handler import dotted
+from poller.model.spelling import nearest
 from poller.names import AS_USERS
 from poller.queries import statement, trusted
-from poller.spelling import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from poller.handler import Handler, TableName
+    from poller.model.handler import Handler, TableName
 
 _ORDINARY = ("r", "p")
 _KINDS = {

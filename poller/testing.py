@@ -31,10 +31,10 @@ from poller.duration import Duration, seconds
 from poller.errors import PollerError
 from poller.executor import Executor
 from poller.forgetting import Forgetter
-from poller.handler import Handler
 from poller.heartbeat import Heartbeat
 from poller.job import Job
-from poller.model import Context, Row, RowShape
+from poller.model.context import Context, Row, RowShape
+from poller.model.handler import Handler
 from poller.output import Sink
 from poller.queries import statement
 from poller.run import Notes, Run, handler_of

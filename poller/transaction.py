@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from poller.binding import Binding
     from poller.lease import Result, Task
-    from poller.model import Context
+    from poller.model.context import Context
 
 _UNDO = "rollback to savepoint poller_row; release savepoint poller_row"
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from poller.binding import Binding
 from poller.database import Link
 from poller.lease import Result
-from poller.outcome import Outcome, Verdict
+from poller.model.outcome import Outcome, Verdict
 from poller.store import Store
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from poller.model import Cancelled
+from poller.model.context import Cancelled
 
 if TYPE_CHECKING:
     from poller.job import Job

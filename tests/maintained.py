@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from poller.database import connect
 from poller.maintenance import purge
-from poller.model import Cancelled
+from poller.model.context import Cancelled
 from tests.harness import wait_until
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from poller import circling, handler
 from poller.binding import Binding
 from poller.circling import CELLS, LONGEST, MOST, MOST_DUE, MOST_KEPT, WINDOW, Circling
 from poller.lease import Lease, Result, Task
-from poller.outcome import Outcome, Verdict
+from poller.model.outcome import Outcome, Verdict
 from tests.engines import column, do_nothing
 from tests.harness import wait_until
 

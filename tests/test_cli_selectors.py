@@ -8,10 +8,10 @@ import pytest
 from tenacity import stop_after_attempt, stop_after_delay, stop_never
 
 from poller.errors import ConfigurationError
-from poller.handler import split_off_table
+from poller.model.handler import split_off_table
+from poller.model.retry_policy import policy
 from poller.operators import Known
 from poller.overview import attempts
-from poller.policy import policy
 from poller.selector import NothingSelectedError, select
 from tests.cli import the_line
 

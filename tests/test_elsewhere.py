@@ -39,7 +39,7 @@ from poller import (
 from poller.binding import bind
 from poller.errors import ConfigurationError
 from poller.executor import Executor
-from poller.model import token_of
+from poller.model.context import token_of
 from poller.registry import load
 from poller.testing import Engine
 from tests.engines import do_nothing

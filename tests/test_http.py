@@ -20,8 +20,8 @@ import pytest
 from poller.errors import ConfigurationError
 from poller.http import RequestFailed, http
 from poller.job import fixed_rate
-from poller.model import Cancelled
-from poller.outcome import Fail, Interrupted, TimedOut
+from poller.model.context import Cancelled
+from poller.model.outcome import Fail, Interrupted, TimedOut
 from tests.website import Answering, Server, Visit, serving
 
 if TYPE_CHECKING:

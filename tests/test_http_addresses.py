@@ -14,7 +14,7 @@ from poller import fetch
 from poller.addresses import is_inside, refusal
 from poller.errors import ConfigurationError
 from poller.http import RequestFailed, http
-from poller.outcome import Fail
+from poller.model.outcome import Fail
 from tests.website import serving
 
 if TYPE_CHECKING:

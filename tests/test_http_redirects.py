@@ -9,7 +9,7 @@ import pytest
 
 from poller import fetch
 from poller.http import RequestFailed, http
-from poller.outcome import Fail
+from poller.model.outcome import Fail
 from tests.website import serving
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from poller import Row, Snooze, handler, queries
 from poller.binding import Binding, bind
 from poller.errors import ConfigurationError
 from poller.executor import Executor
-from poller.handler import Rate
-from poller.outcome import Outcome, Verdict
+from poller.model.handler import Rate
+from poller.model.outcome import Outcome, Verdict
 from poller.testing import Engine
 from tests.engines import do_nothing, moves
 from tests.harness import wait_until

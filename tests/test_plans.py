@@ -17,7 +17,7 @@ from poller import handler
 from poller.binding import LOOK, Binding, bind
 from poller.database import Link
 from poller.lease import Result
-from poller.outcome import Outcome, Verdict
+from poller.model.outcome import Outcome, Verdict
 from poller.queries import array
 from poller.store import Store
 

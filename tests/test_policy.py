@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poller import PollerError
-from poller.policy import Policy, policy
+from poller.model.retry_policy import Policy, policy
 from poller.testing import Engine
 from tests.engines import moves
 

@@ -12,7 +12,7 @@ import pytest
 from poller import Snooze, Transition, handler
 from poller.binding import bind
 from poller.lease import Result
-from poller.outcome import Outcome, Verdict
+from poller.model.outcome import Outcome, Verdict
 from poller.postponed import Postponed
 from poller.testing import Engine
 from tests.engines import column, do_nothing, moves, run

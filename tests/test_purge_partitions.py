@@ -10,7 +10,7 @@ from psycopg import sql
 
 from poller import partitions, stale, stretches, tables
 from poller.database import connect
-from poller.handler import TableName
+from poller.model.handler import TableName
 from poller.purging import StoppedError
 from tests.cli import value
 from tests.maintained import Run, a_role, keys, purge_audit, rule, run

@@ -15,7 +15,7 @@ from poller import claimer, handler, store
 from poller.binding import Binding, bind
 from poller.database import Link
 from poller.heartbeat import Heartbeat
-from poller.outcome import Outcome, Verdict
+from poller.model.outcome import Outcome, Verdict
 from poller.queries import array
 from poller.store import Store
 from poller.testing import Engine

@@ -11,7 +11,7 @@ import pytest
 
 from poller.errors import ConfigurationError
 from poller.job import cron
-from poller.outcome import Fail, Interrupted
+from poller.model.outcome import Fail, Interrupted
 from poller.output import Sink
 from poller.shell import CommandFailed, shell
 from tests.commands import Background, Run

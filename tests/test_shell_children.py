@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from poller import command
-from poller.outcome import Interrupted, TimedOut
+from poller.model.outcome import Interrupted, TimedOut
 from poller.shell import CommandFailed, shell
 from tests.commands import Background, is_alive
 from tests.harness import wait_until

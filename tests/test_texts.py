@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from poller import Fail, Retry, Row, Run, Snooze, fixed_rate, output, schema, shell
 from poller.errors_in_words import ERROR_CHARACTERS, storable
-from poller.outcome import describe
+from poller.model.outcome import describe
 from poller.output import Sink
 from poller.testing import Engine
 from tests.engines import column, moves
@@ -176,7 +176,7 @@ def test_any_output_can_be_stored(written: list[str]) -> None:
 @given(st.floats(), st.sampled_from([Snooze, Retry]))
 def test_any_delay_is_one_that_the_calendar_has(delay: float, kind: Any) -> None:
     """Or the answer has failed like any other error."""
-    from poller.outcome import LONGEST_DELAY, of_error  # noqa: PLC0415 - beside what it is about
+    from poller.model.outcome import LONGEST_DELAY, of_error  # noqa: PLC0415 - beside what it is about
 
     answer = kind("1s")
     answer.delay = delay

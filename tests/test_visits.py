@@ -15,7 +15,7 @@ from poller.binding import Binding, bind
 from poller.database import Link
 from poller.forgetting import BATCHES, PERIOD, Forgetter
 from poller.maintenance import age_out
-from poller.outcome import Outcome, Verdict
+from poller.model.outcome import Outcome, Verdict
 from poller.store import FORGET_BATCH, Store
 from poller.sweeper import Sweeper
 from poller.testing import Engine, move_clock

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from poller.database import Place
-    from poller.handler import Handler
+    from poller.model.handler import Handler
 
 EMBEDDED = "no --database given: using the embedded Postgres of this folder, .poller/"
 VISIBLE = (

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from poller.handler import TableName
     from poller.maintenance import Rule
+    from poller.model.handler import TableName
     from poller.purging import Done
 
 Table = Annotated[str, typer.Argument(metavar="TABLE", help="With or without its schema.")]
@@ -111,8 +111,8 @@ def _rule(table: str, given: dict[str, Any], package: str) -> Rule:
     Raises:
         ConfigurationError: they do not make one.
     """
-    from poller.handler import table_name  # noqa: PLC0415 - `--help` is not to wait for it
     from poller.maintenance import Rule, check_options  # noqa: PLC0415 - as above
+    from poller.model.handler import table_name  # noqa: PLC0415 - `--help` is not to wait for it
 
     named = table_name(table)
     if {"column", "older_than"} <= given.keys():

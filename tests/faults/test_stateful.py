@@ -19,13 +19,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from poller import Fail, Snooze, handler, store
 from poller.binding import bind
 from poller.lease import Result
-from poller.outcome import of_answer, of_error, released
+from poller.model.outcome import of_answer, of_error, released
 from poller.sweeper import Sweeper
 from tests.claiming import Worker
 
 if TYPE_CHECKING:
     from poller.lease import Task
-    from poller.outcome import Outcome
+    from poller.model.outcome import Outcome
 
 EXAMPLES = int(os.environ.get("POLLER_EXAMPLES", "100"))
 ATTEMPTS = 3

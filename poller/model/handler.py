@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from poller.duration import Duration, seconds, words
 from poller.errors import ConfigurationError
-from poller.expressions import column as column_of
-from poller.expressions import condition, is_expression, order
-from poller.mapped import Mapped, is_mapped
-from poller.outcome import Outcome, Verdict, status_text
-from poller.policy import Policy, policy
-from poller.signature import call_of, is_coroutine, plain_function, refuse_generator
+from poller.model.expressions import column as column_of
+from poller.model.expressions import condition, is_expression, order
+from poller.model.mapped import Mapped, is_mapped
+from poller.model.outcome import Outcome, Verdict, status_text
+from poller.model.retry_policy import Policy, policy
+from poller.model.signature import call_of, is_coroutine, plain_function, refuse_generator
 
 if TYPE_CHECKING:
     from sqlalchemy import Table

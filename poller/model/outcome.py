@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from poller.duration import Duration, seconds, words
 from poller.errors_in_words import class_name, guarded, message, plain, raised_at, traceback_of
-from poller.signature import not_begun
+from poller.model.signature import not_begun
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from poller.handler import Handler
+    from poller.model.handler import Handler
 
     TextOf = Callable[[str, Any], str | None]
 
