@@ -26,7 +26,7 @@ from benchmarks.measurement import Measurement
 from benchmarks.proc import children
 from benchmarks.processes import at_work, fleet
 from benchmarks.race import PLAIN, Track, count, ready
-from poller import schema
+from poller.db import schema
 from tests.faults.proxy import Proxy
 from tests.servers import fresh_database
 

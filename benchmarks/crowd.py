@@ -19,12 +19,13 @@ import psycopg
 from benchmarks.lines import Line, Measured
 from benchmarks.measurement import Measurement
 from benchmarks.race import PLAIN, Track
-from poller import handler, schema
+from poller import handler
 from poller.binding import bind
-from poller.database import Borrowed, connect
+from poller.db import schema
+from poller.db.connection import Borrowed, connect
+from poller.db.statements import array, statement
 from poller.lease import Result
 from poller.model.outcome import Outcome, Verdict
-from poller.queries import array, statement
 from poller.store import Store
 from tests.servers import fresh_database
 

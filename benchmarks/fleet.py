@@ -13,7 +13,7 @@ import threading
 from typing import Any
 
 from poller.config import RunOptions
-from poller.database import Place
+from poller.db.connection import Place
 from poller.supervisor import Supervisor
 from poller.telemetry import log
 

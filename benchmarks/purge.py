@@ -25,7 +25,7 @@ import psycopg
 from rich.console import Console
 
 from benchmarks import report
-from poller.database import connect
+from poller.db.connection import connect
 from poller.maintenance import purge
 from tests.servers import cluster, fresh_database
 

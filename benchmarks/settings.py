@@ -10,9 +10,10 @@ import psycopg
 
 from benchmarks import noop
 from benchmarks.race import Setting, create_table
-from poller import registry, schema
+from poller import registry
 from poller.binding import bind_all
-from poller.database import Link
+from poller.db import schema
+from poller.db.connection import Link
 from poller.store import Store
 from tests.servers import fresh_database
 

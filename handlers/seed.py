@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from poller import PollerError
-from poller.database import locate
+from poller.db.connection import locate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import psycopg
 from psycopg.rows import class_row
 
-from poller.clamping import clamp_times
+from poller.db.clamped_times import clamp_times
+from poller.db.statements import array, statement
 from poller.errors import ConfigurationError
 from poller.errors_in_words import encoding_of, storable
-from poller.queries import array, statement
 from poller.telemetry.log import problem
 
 if TYPE_CHECKING:

@@ -23,13 +23,13 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
+from poller.db.values import text_for
 from poller.lease import Result, Task
 from poller.model.context import BatchContext, Context, Row
 from poller.model.mapped import Altered, changes, lost
 from poller.model.outcome import Fail, Outcome, Retry, Snooze, of_answer, of_error
 from poller.store import Store
 from poller.telemetry.log import trace
-from poller.values import text_for
 
 if TYPE_CHECKING:
     import asyncio

@@ -14,21 +14,21 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import sql
 
-from poller import conditions, tables
-from poller.conditions import Texts
+from poller.db import conditions, tables
+from poller.db.conditions import Texts
+from poller.db.search_path import AS_USERS
+from poller.db.statements import statement, trusted
 from poller.errors import ConfigurationError
 from poller.errors_in_words import encoding_of
 from poller.model.context import Row, RowShape
 from poller.model.handler import refuse_collisions
-from poller.names import AS_USERS
-from poller.queries import statement, trusted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from poller.db.tables import Column, Table
     from poller.model.handler import Handler
     from poller.model.mapped import Reader
-    from poller.tables import Column, Table
 
 _NOT_FOUND = (psycopg.errors.UndefinedFunction, psycopg.errors.UndefinedTable, psycopg.errors.UndefinedObject)
 LOOK = 2000  # rows among which it is looked for those whose turn it is

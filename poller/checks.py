@@ -16,24 +16,25 @@ from typing import TYPE_CHECKING, Any, Literal
 import psycopg
 from psycopg import sql
 
-from poller import agenda, overview, schema, tables
+from poller import agenda, overview
 from poller.binding import Binding, bind, explain
-from poller.database import is_pooled, role_of
+from poller.db import schema, tables
+from poller.db.connection import is_pooled, role_of
+from poller.db.statements import trusted
 from poller.errors import PollerError
 from poller.housekeeping import housekeeping
 from poller.maintenance import Rule
 from poller.model.context import Row
 from poller.operators import Operators
-from poller.queries import trusted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from poller.db.tables import Table
     from poller.job import Job
     from poller.model.handler import Handler
     from poller.operators import Index
     from poller.registry import Registered
-    from poller.tables import Table
 
 Severity = Literal["error", "warning", "advice"]
 Findings = Iterator["Finding"]

@@ -21,7 +21,7 @@ import psycopg
 
 from poller import registry
 from poller.binding import bind_all
-from poller.database import Link, mark_of, opener
+from poller.db.connection import Link, mark_of, opener
 from poller.errors import PollerError
 from poller.housekeeping import jobs_of_site
 from poller.run import handler_of

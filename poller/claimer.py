@@ -54,7 +54,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from poller.binding import BYTES
-from poller.database import heard, is_passing, is_servers
+from poller.db.connection import heard, is_passing, is_servers
 from poller.duration import words
 from poller.errors import ConfigurationError
 from poller.errors_in_words import reason

@@ -28,7 +28,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from poller import attempt
 from poller.coroutines import EventLoop
-from poller.database import is_conflict
+from poller.db.connection import is_conflict
 from poller.duration import words
 from poller.elsewhere import Elsewhere
 from poller.errors import LeaseLostError, PollerError

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from poller.database import is_servers
+from poller.db.connection import is_servers
 from poller.errors import ConfigurationError
 from poller.errors_in_words import reason
 from poller.telemetry.log import event, problem

@@ -23,8 +23,8 @@ import socket
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from poller.database import heard, is_pooled
-from poller.queries import array, statement
+from poller.db.connection import heard, is_pooled
+from poller.db.statements import array, statement
 from poller.telemetry.log import event, problem
 from poller.turn import Turn
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from poller.database import Link
+    from poller.db.connection import Link
     from poller.runtime.bell import Bell
 
 BEATS = 3  # in one lease time

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from poller.db.search_path import own_names
+from poller.db.statements import statement
 from poller.job import cron
 from poller.maintenance import Rule, purge
-from poller.names import own_names
-from poller.queries import statement
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -11,14 +11,14 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from poller.database import heard, is_pooled
+from poller.db.connection import heard, is_pooled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import psycopg
 
-    from poller.database import Link
+    from poller.db.connection import Link
     from poller.runtime.bell import Bell
 
 ALL = frozenset({"worker", "job"})

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from psycopg import sql
 
-from poller.queries import array, statement, trusted
+from poller.db.statements import array, statement, trusted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from poller.binding import Binding
-    from poller.tables import Column, Table
+    from poller.db.tables import Column, Table
 
 
 class Known(NamedTuple):

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     import psycopg
 
     from poller.binding import Binding
+    from poller.db.tables import Table
     from poller.model.handler import Handler
     from poller.model.retry_policy import Policy
     from poller.operators import Count
-    from poller.tables import Table
 
 CREATED = "created_at"  # the column that tells the age of a row whose handler has no `due`
 _TIMESTAMPS = ("timestamp with time zone", "timestamp without time zone", "date")

@@ -21,9 +21,9 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import namedtuple_row
 
+from poller.db.search_path import SET_USERS
+from poller.db.statements import statement, trusted
 from poller.model.handler import dotted
-from poller.names import SET_USERS
-from poller.queries import statement, trusted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

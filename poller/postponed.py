@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 
 from psycopg import errors
 
-from poller.database import is_servers
+from poller.db.connection import is_servers
 from poller.errors_in_words import reason
 from poller.model.outcome import Outcome, Verdict, of_error
 from poller.telemetry.log import event, problem

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from poller import partitions, stale, stretches
+from poller.db.search_path import own_names
+from poller.db.statements import array, statement
 from poller.errors import ConfigurationError
 from poller.model.outcome import Interrupted
-from poller.names import own_names
-from poller.queries import array, statement
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

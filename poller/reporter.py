@@ -14,7 +14,7 @@ from poller.agenda import Report
 from poller.telemetry.log import event
 
 if TYPE_CHECKING:
-    from poller.database import Link
+    from poller.db.connection import Link
     from poller.executor import Executor
     from poller.lease import Task
     from poller.model.context import Context

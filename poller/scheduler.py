@@ -31,8 +31,8 @@ import psycopg
 
 from poller import agenda
 from poller.agenda import Plan, PlannedRun, Unfinished
+from poller.db.statements import array, statement
 from poller.errors_in_words import reason
-from poller.queries import array, statement
 from poller.runtime.failpoints import reach
 from poller.schedules import slots
 from poller.scheduling import refuse_haste
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from poller.agenda import DueJob
-    from poller.database import Link
+    from poller.db.connection import Link
     from poller.job import Job, Overlap
     from poller.schedules.slots import Schedule
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable
     from datetime import datetime
 
-    from poller.guest import Script
+    from poller.db.users_connection import Script
     from poller.model.context import Awaited, Given
     from poller.schedules.slots import Schedule
 
@@ -119,7 +119,7 @@ def schedule(  # noqa: PLR0913 - the contract's options
         "at": plan.instant if isinstance(plan, slots.At) else None,
         "args": arguments,
     }
-    from poller.guest import follow  # noqa: PLC0415 - slow to import; `import poller` is not to wait for it
+    from poller.db.users_connection import follow  # noqa: PLC0415 - slow to import; `import poller` is not to wait for it
 
     return follow(connection, _entering(asked, job, when, plan), "schedule()")
 
@@ -294,7 +294,7 @@ def _row(name: str, asked: Mapping[str, Any]) -> Script[Any]:
     """Execute a statement of `sql/` and return its first row, if it has one."""
     from psycopg import errors  # noqa: PLC0415 - as above
 
-    from poller.queries import statement  # noqa: PLC0415 - as above
+    from poller.db.statements import statement  # noqa: PLC0415 - as above
 
     try:
         return (yield statement(name), asked)

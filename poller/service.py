@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import psycopg
 
-from poller.database import is_passing
+from poller.db.connection import is_passing
 from poller.errors_in_words import reason
 from poller.runtime.bell import Bell
 from poller.telemetry import stderr

@@ -10,17 +10,17 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import namedtuple_row
 
-from poller import tables
-from poller.conditions import Texts, resolved
+from poller.db import tables
+from poller.db.conditions import Texts, resolved
+from poller.db.search_path import AS_USERS
+from poller.db.statements import statement, trusted
 from poller.errors import ConfigurationError
-from poller.names import AS_USERS
-from poller.queries import statement, trusted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from poller.db.tables import Column, Table
     from poller.maintenance import Rule
-    from poller.tables import Column, Table
 
 _TRUE = sql.SQL("true")
 

@@ -16,24 +16,24 @@ from typing import TYPE_CHECKING, Any, cast
 from psycopg import sql
 from psycopg.rows import tuple_row
 
-from poller.database import Borrowed, OwnCursor, is_pooled, is_servers, mark_of
+from poller.db.connection import Borrowed, OwnCursor, is_pooled, is_servers, mark_of
+from poller.db.statements import array, numbers, statement, texts
+from poller.db.users_connection import follow
+from poller.db.values import Fetched, fetch, text_for
 from poller.errors import SettleError
 from poller.errors_in_words import reason, storable
-from poller.guest import follow
 from poller.lease import Lease, Result, Task
 from poller.model.outcome import Verdict, of_answer
-from poller.queries import array, numbers, statement, texts
 from poller.run import waits_its_turn
 from poller.runtime.failpoints import reach
-from poller.values import Fetched, fetch, text_for
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Mapping, Sequence
     from uuid import UUID
 
     from poller.binding import Binding
-    from poller.database import Link
-    from poller.guest import Script
+    from poller.db.connection import Link
+    from poller.db.users_connection import Script
     from poller.model.outcome import Transition
 
 FORGET_BATCH = 1000  # rows that one look at what is remembered takes (stray_attempts.sql)

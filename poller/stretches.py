@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
 
-from poller.queries import statement
+from poller.db.statements import statement
 from poller.stale import every, rows
 
 if TYPE_CHECKING:

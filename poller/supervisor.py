@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from poller import agenda, registry, schema
+from poller import agenda, registry
 from poller.binding import Binding, bind_all, explain
-from poller.database import Link, opener, reachable
+from poller.db import schema
+from poller.db.connection import Link, opener, reachable
 from poller.drain import Drain
 from poller.errors import PollerError
 from poller.forgetting import LOCK_TIMEOUT, Forgetter
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from poller.config import RunOptions
-    from poller.database import Place
+    from poller.db.connection import Place
     from poller.job import Job
     from poller.model.handler import Handler
 

@@ -23,10 +23,12 @@ from datetime import UTC, datetime, timedelta
 from time import sleep
 from typing import TYPE_CHECKING, Any, Self
 
-from poller import agenda, dispatch, schema
+from poller import agenda, dispatch
 from poller.binding import bind_all, explain
 from poller.claimer import Claimer
-from poller.database import Link, checked_url, opener
+from poller.db import schema
+from poller.db.connection import Link, checked_url, opener
+from poller.db.statements import statement
 from poller.duration import Duration, seconds
 from poller.errors import PollerError
 from poller.executor import Executor
@@ -36,7 +38,6 @@ from poller.job import Job
 from poller.model.context import Context, Row, RowShape
 from poller.model.handler import Handler
 from poller.output import Sink
-from poller.queries import statement
 from poller.run import Notes, Run, handler_of
 from poller.scheduler import Scheduler
 from poller.settler import Settler

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from psycopg.rows import class_row, tuple_row
 
-from poller.clamping import clamp_times
-from poller.queries import statement
+from poller.db.clamped_times import clamp_times
+from poller.db.statements import statement
 
 if TYPE_CHECKING:
     from datetime import datetime

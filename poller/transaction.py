@@ -29,12 +29,12 @@ from sqlalchemy import create_engine, event
 from sqlalchemy.orm import Session
 
 from poller.clean_session import NOT_YOURS, CleanSession
-from poller.database import Borrowed
+from poller.db.connection import Borrowed
+from poller.db.search_path import SET_OWN, SET_USERS
+from poller.db.statements import texts
+from poller.db.values import fetch
 from poller.errors import LeaseLostError, PollerError
-from poller.names import SET_OWN, SET_USERS
-from poller.queries import texts
 from poller.store import Store
-from poller.values import fetch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

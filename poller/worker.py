@@ -22,7 +22,7 @@ import psycopg
 
 from poller.circling import Circling
 from poller.claimer import Claimer
-from poller.database import Link, mark_of, opener
+from poller.db.connection import Link, mark_of, opener
 from poller.executor import Executor
 from poller.heartbeat import Heartbeat
 from poller.postponed import LOCK_SECONDS

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from poller.binding import Binding
-from poller.database import Link
+from poller.db.connection import Link
 from poller.lease import Result
 from poller.model.outcome import Outcome, Verdict
 from poller.store import Store

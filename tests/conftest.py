@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from psycopg.sql import SQL
 
-from poller import queries, schema
+from poller.db import schema, statements
 from tests.claiming import Worker
 from tests.cli import InProcess
 from tests.harness import Project
@@ -92,15 +92,15 @@ def alter() -> Iterator[Alter]:
     with pytest.MonkeyPatch.context() as patch:
 
         def change(name: str, old: str, new: str) -> None:
-            plain = queries.template
+            plain = statements.template
             text = plain(name).as_string()
             assert old in text, f"sql/{name}.sql has no {old!r} any more"
             changed = SQL(text.replace(old, new))
-            patch.setattr(queries, "template", lambda each: changed if each == name else plain(each))
-            queries._alone.cache_clear()
+            patch.setattr(statements, "template", lambda each: changed if each == name else plain(each))
+            statements._alone.cache_clear()
 
         yield change
-    queries._alone.cache_clear()
+    statements._alone.cache_clear()
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from xml.etree import ElementTree as ET
 
 import psycopg
 
-from poller import postgres
+from poller.db import embedded_programs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -119,13 +119,13 @@ def server(major: int) -> Iterator[str]:
             programs.run("pg_ctl", data, "-s", "-m", "immediate", "stop")
 
 
-def _programs(major: int, folder: Path) -> postgres.Programs:
+def _programs(major: int, folder: Path) -> embedded_programs.Programs:
     """Return a version's programs, where the account that is to run them can reach them."""
     programs = _downloaded(major)
-    account = postgres._unprivileged(folder)
-    if account is not None and not postgres._can_run(account, programs):
+    account = embedded_programs._unprivileged(folder)
+    if account is not None and not embedded_programs._can_run(account, programs):
         programs = shutil.copytree(programs.parent, folder / "native", symlinks=True) / "bin"
-    return postgres.Programs(programs, account, folder / "log")
+    return embedded_programs.Programs(programs, account, folder / "log")
 
 
 def _must(complaint: str | None) -> None:

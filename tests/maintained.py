@@ -8,7 +8,7 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, cast
 
-from poller.database import connect
+from poller.db.connection import connect
 from poller.maintenance import purge
 from poller.model.context import Cancelled
 from tests.harness import wait_until

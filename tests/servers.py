@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import psycopg
 from psycopg import sql
 
-from poller import embedded, postgres
+from poller.db import embedded, embedded_programs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -226,7 +226,7 @@ def postmaster(folder: Path) -> int:
 def can_run_servers(account: str) -> bool:
     """Tell whether the account can reach the programs of this environment, when root asks."""
     found = pwd.getpwnam(account)
-    program = postgres.newest() / "postgres"
+    program = embedded_programs.newest() / "postgres"
     try:
         subprocess.run(
             [program, "--version"],
@@ -242,7 +242,7 @@ def can_run_servers(account: str) -> bool:
 
 def as_account(name: str, work: Callable[[], object]) -> str:
     """Return what the work returns or raises, as text, when root's child does it as another account."""
-    postgres.shipped()  # what the child imports it may not be able to read
+    embedded_programs.shipped()  # what the child imports it may not be able to read
     entry = pwd.getpwnam(name)
     reader, writer = os.pipe()
     child = os.fork()

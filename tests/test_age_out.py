@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import Column, MetaData, Table
 
 from poller import stale, stretches
-from poller.database import connect
+from poller.db.connection import connect
 from poller.job import cron
 from poller.maintenance import age_out, purge
 from tests.cli import value

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from typer.testing import CliRunner
 
-from poller import embedded
 from poller.cli import db
+from poller.db import embedded
 from tests.servers import temporary_folder
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from poller import embedded, postgres
+from poller.db import embedded, embedded_programs
 from tests.servers import Cluster, fresh_database, postmaster, query, temporary_folder
 
 if TYPE_CHECKING:
@@ -268,9 +268,9 @@ def test_any_path_will_do(folder: Path, name: str) -> None:
 
 def test_data_are_served_by_the_version_that_made_them(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An older major's data go on being served by it when a newer one is shipped."""
-    shipped = postgres.shipped()
+    shipped = embedded_programs.shipped()
     older, newer = list(shipped)[-2:]
-    monkeypatch.setattr(postgres, "newest", lambda: shipped[older])
+    monkeypatch.setattr(embedded_programs, "newest", lambda: shipped[older])
     if older == "16":  # it has no builtin collation provider yet
         plain = ("--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-locale")
         monkeypatch.setattr(embedded, "_INITDB", plain)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from poller import embedded
+from poller.db import embedded
 from poller.errors import ConfigurationError, DatabaseError, PollerError
 from tests.servers import as_account, can_run_servers, temporary_folder
 

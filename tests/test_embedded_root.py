@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from poller import embedded, postgres
+from poller.db import embedded, embedded_programs
 from poller.errors import ConfigurationError
 from tests.servers import as_account, can_run_servers, postmaster, query, temporary_folder
 
@@ -107,16 +107,16 @@ def test_root_does_not_write_through_links_of_others(folder: Path, nobody: pwd.s
 
 def test_programs_below_a_closed_folder_are_copied(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An environment below /root works: not its folders are opened, but Postgres' programs copied, once."""
-    programs = postgres.newest()
+    programs = embedded_programs.newest()
     closed = folder / "closed"
     closed.mkdir(mode=CLOSED)
     for name in (programs.parts[-3], f"{programs.parts[-3]}.libs"):
         (closed / name).symlink_to(programs.parents[2] / name)
     hidden = closed.joinpath(*programs.parts[-3:])
     folder.chmod(OPEN)
-    monkeypatch.setattr(postgres, "newest", lambda: hidden)
-    monkeypatch.setattr(postgres, "shipped", lambda: {"18": hidden})
-    monkeypatch.setattr(postgres, "_COPIES", folder / "copies")
+    monkeypatch.setattr(embedded_programs, "newest", lambda: hidden)
+    monkeypatch.setattr(embedded_programs, "shipped", lambda: {"18": hidden})
+    monkeypatch.setattr(embedded_programs, "_COPIES", folder / "copies")
 
     assert query(embedded.start(folder), "select 1") == 1
     copied = [path.name for path in (folder / "copies").iterdir()]

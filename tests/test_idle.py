@@ -15,11 +15,11 @@ import pytest
 from poller import sweeper
 from poller.binding import bind
 from poller.claimer import Claimer
-from poller.database import Link
+from poller.db.connection import Link
+from poller.db.statements import statement
 from poller.executor import Executor
 from poller.listener import Listener
 from poller.postponed import Postponed
-from poller.queries import statement
 from poller.runtime.bell import Bell
 from poller.service import Loop
 from poller.store import Store

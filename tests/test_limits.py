@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from poller import Row, Snooze, handler, queries
+from poller import Row, Snooze, handler
 from poller.binding import Binding, bind
+from poller.db import statements
 from poller.errors import ConfigurationError
 from poller.executor import Executor
 from poller.model.handler import Rate
@@ -132,7 +133,7 @@ def test_who_is_stopped_in_a_claim_loses_it(db: psycopg.Connection[Any], join: N
     """Or the handler would rest for as long as the server cares to wait."""
     worker = join(bound(db, limit=1))
     with worker.link.connection.transaction():
-        worker.link.connection.execute(queries.statement("claim_alone"), {"handler": worker.binding.id})
+        worker.link.connection.execute(statements.statement("claim_alone"), {"handler": worker.binding.id})
         row = worker.link.connection.execute("show idle_in_transaction_session_timeout").fetchone()
     assert row == ("5s",)
 

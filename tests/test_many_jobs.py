@@ -10,9 +10,9 @@ import pytest
 from psycopg import sql
 
 from poller import agenda
-from poller.database import Link
+from poller.db.connection import Link
+from poller.db.statements import array, statement
 from poller.job import job
-from poller.queries import array, statement
 from poller.scheduler import Scheduler
 from poller.timetable import Timetable
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from poller.database import checked_url
+from poller.db.connection import checked_url
 from poller.errors import ConfigurationError
 from tests.cli import the_line
 from tests.harness import wait_until, workers_of

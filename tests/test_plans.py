@@ -15,10 +15,10 @@ from psycopg import sql
 
 from poller import handler
 from poller.binding import LOOK, Binding, bind
-from poller.database import Link
+from poller.db.connection import Link
+from poller.db.statements import array
 from poller.lease import Result
 from poller.model.outcome import Outcome, Verdict
-from poller.queries import array
 from poller.store import Store
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import pytest
 from psycopg import sql
 
 from poller import PollerError, purging, stale, stretches
-from poller.database import connect
+from poller.db.connection import connect
 from poller.purging import StoppedError
 from tests.cli import value
 from tests.harness import wait_until

@@ -8,8 +8,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from poller import partitions, stale, stretches, tables
-from poller.database import connect
+from poller import partitions, stale, stretches
+from poller.db import tables
+from poller.db.connection import connect
 from poller.model.handler import TableName
 from poller.purging import StoppedError
 from tests.cli import value

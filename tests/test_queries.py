@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 
-from poller.queries import array, statement, template, trusted
+from poller.db.statements import array, statement, template, trusted
 
 if TYPE_CHECKING:
     import psycopg

@@ -13,10 +13,10 @@ import pytest
 
 from poller import claimer, handler, store
 from poller.binding import Binding, bind
-from poller.database import Link
+from poller.db.connection import Link
+from poller.db.statements import array
 from poller.heartbeat import Heartbeat
 from poller.model.outcome import Outcome, Verdict
-from poller.queries import array
 from poller.store import Store
 from poller.testing import Engine
 from tests.engines import moves

@@ -15,7 +15,7 @@ import pytest
 
 from poller import Context, Row, handler, sweeper
 from poller.binding import bind
-from poller.database import Link, connect
+from poller.db.connection import Link, connect
 from poller.model.outcome import Crashed, Verdict, of_error, released
 from poller.store import Store
 from poller.sweeper import Sweeper

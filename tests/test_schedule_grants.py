@@ -13,7 +13,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from poller import Run, agenda, cron, fixed_delay, fixed_rate, job, schedule
-from poller.database import Link
+from poller.db.connection import Link
 from poller.errors import ConfigurationError
 from poller.scheduler import Scheduler
 from tests.cli import value

@@ -15,9 +15,9 @@ import pytest
 from psycopg import sql
 
 from poller import PollerError, agenda, cron, fixed_delay, fixed_rate
-from poller.database import Link
+from poller.db.connection import Link
+from poller.db.statements import statement, template
 from poller.job import job as unscheduled
-from poller.queries import statement, template
 from poller.scheduler import (
     AGAIN,
     CATCH_UP,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from poller import schema
+from poller.db import schema
 from poller.errors import DatabaseError
 from tests.cli import the_line
 

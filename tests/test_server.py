@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from poller.database import Place, reachable
+from poller.db.connection import Place, reachable
 from poller.errors import DatabaseError
 from tests.cli import make_tenants, the_line
 

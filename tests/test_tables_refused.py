@@ -185,7 +185,7 @@ def test_a_table_that_may_not_be_updated_is_refused(db: psycopg.Connection[Any],
 
 def test_all_faults_of_all_handlers_can_be_told_at_once(db: psycopg.Connection[Any]) -> None:
     """`faults` yields every reason, so that nobody mends one only to meet the next."""
-    from poller import tables  # noqa: PLC0415 - the one test that looks inside
+    from poller.db import tables  # noqa: PLC0415 - the one test that looks inside
 
     db.execute("create table task (id int primary key, status varchar(3), note text)")
     wrong = moves("task", due="note", during="busy")

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poller import Fail, Retry, Row, Run, Snooze, fixed_rate, output, schema, shell
+from poller import Fail, Retry, Row, Run, Snooze, fixed_rate, output, shell
+from poller.db import schema
 from poller.errors_in_words import ERROR_CHARACTERS, storable
 from poller.model.outcome import describe
 from poller.output import Sink

@@ -12,7 +12,7 @@ import pytest
 
 from poller import Context, Fail, Snooze, handler, stale, store
 from poller.binding import Binding, bind
-from poller.database import Link
+from poller.db.connection import Link
 from poller.forgetting import BATCHES, PERIOD, Forgetter
 from poller.maintenance import age_out
 from poller.model.outcome import Outcome, Verdict

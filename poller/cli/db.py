@@ -14,7 +14,7 @@ app = typer.Typer(help="The embedded Postgres of this folder.", no_args_is_help=
 @app.command()
 def start() -> None:
     """Start it if it does not run, leave it running, and print its URL."""
-    from poller import embedded  # noqa: PLC0415 - `--help` is not to wait for it
+    from poller.db import embedded  # noqa: PLC0415 - `--help` is not to wait for it
 
     typer.echo(embedded.start(Path.cwd()))
 
@@ -22,7 +22,7 @@ def start() -> None:
 @app.command()
 def stop() -> None:
     """Stop it, whoever uses it; the data stay."""
-    from poller import embedded  # noqa: PLC0415 - `--help` is not to wait for it
+    from poller.db import embedded  # noqa: PLC0415 - `--help` is not to wait for it
 
     typer.echo("stopped" if embedded.stop(Path.cwd()) else "it was not running")
 
@@ -30,7 +30,7 @@ def stop() -> None:
 @app.command()
 def url() -> None:
     """Print its URL; exit with 1 if it does not run."""
-    from poller import embedded  # noqa: PLC0415 - `--help` is not to wait for it
+    from poller.db import embedded  # noqa: PLC0415 - `--help` is not to wait for it
 
     found = embedded.running(Path.cwd())
     if found is None:
@@ -51,7 +51,7 @@ def psql(
     """Open psql on it, started if need be; all that follows is psql's."""
     from urllib.parse import parse_qs, urlsplit  # noqa: PLC0415 - `--help` is not to wait for it
 
-    from poller import embedded  # noqa: PLC0415 - as above
+    from poller.db import embedded  # noqa: PLC0415 - as above
 
     address = urlsplit(embedded.start(Path.cwd()))
     host, port = (parse_qs(address.query)[name][0] for name in ("host", "port"))

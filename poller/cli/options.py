@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from poller.database import Place
+    from poller.db.connection import Place
     from poller.model.handler import Handler
 
 EMBEDDED = "no --database given: using the embedded Postgres of this folder, .poller/"
@@ -92,7 +92,7 @@ def place(database: str | None, *, starts: bool = False) -> Place:
     Raises:
         PollerError: the URL is none, or the embedded server cannot be started.
     """
-    from poller.database import locate  # noqa: PLC0415 - `--help` is not to wait for it
+    from poller.db.connection import locate  # noqa: PLC0415 - `--help` is not to wait for it
 
     several = (database or "").split()
     if len(several) > 1 and all("://" in each for each in several):
@@ -170,8 +170,8 @@ def connected(where: Place, *, migrated: bool = True) -> Iterator[psycopg.Connec
     Raises:
         DatabaseError: the database cannot be reached or will not do.
     """
-    from poller import schema  # noqa: PLC0415 - `--help` is not to wait for it
-    from poller.database import reachable  # noqa: PLC0415 - as above
+    from poller.db import schema  # noqa: PLC0415 - `--help` is not to wait for it
+    from poller.db.connection import reachable  # noqa: PLC0415 - as above
 
     # Counting a large table takes what it takes; whoever waits may stop it with Ctrl-C.
     with contextlib.closing(reachable(where, statement_timeout="0")) as connection:

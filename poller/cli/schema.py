@@ -28,7 +28,7 @@ def migrate(
     database: Database = None,
 ) -> None:
     """Bring poller's own schema up to date. Your tables are not touched without --triggers."""
-    from poller import schema  # noqa: PLC0415 - `--help` is not to wait for it
+    from poller.db import schema  # noqa: PLC0415 - `--help` is not to wait for it
 
     if print_sql:
         schema.print_sql(to)

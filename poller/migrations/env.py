@@ -4,7 +4,7 @@ from typing import Any
 
 from alembic import context
 
-from poller.names import OWN
+from poller.db.search_path import OWN
 
 OPTIONS: dict[str, Any] = {"version_table_schema": "poller", "include_schemas": True}
 

@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from poller import schema
+from poller.db import schema
 from tests.chaos import load
 from tests.chaos.audit import FIGURES, audit
 from tests.chaos.faults import KINDS, LEASE, WORKERS, Chaos

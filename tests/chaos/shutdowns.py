@@ -22,7 +22,7 @@ import psycopg
 from rich.console import Console
 from rich.progress import track
 
-from poller import schema
+from poller.db import schema
 from tests.chaos import load
 from tests.chaos.faults import children
 from tests.faults.proxy import Proxy

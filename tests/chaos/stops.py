@@ -21,9 +21,10 @@ import psycopg
 from rich.console import Console
 from rich.progress import track
 
-from poller import handler, schema
+from poller import handler
 from poller.binding import bind_all
-from poller.database import Link
+from poller.db import schema
+from poller.db.connection import Link
 from poller.store import Store
 from poller.telemetry import log
 from poller.worker import Worker, WorkerOptions

@@ -213,7 +213,7 @@ CONTROLS = (
     ),
     Control(
         "a value that Python cannot hold is forgiven",
-        "poller/values.py",
+        "poller/db/values.py",
         "    except BaseException as error:\n        # The question",
         "    except ZeroDivisionError as error:\n        # The question",
         ("tests/test_columns.py", "tests/test_reading.py"),
@@ -249,7 +249,7 @@ CONTROLS = (
     ),
     Control(
         "keys are compared in their own collation",
-        "poller/tables.py",
+        "poller/db/tables.py",
         'each + trusted(f" collate {name}") if name else each',
         "each",
         (RACES,),
@@ -457,7 +457,7 @@ CONTROLS = (
     ),
     Control(
         "a user's adapters do not read what poller asks on their connection",
-        "poller/database.py",
+        "poller/db/connection.py",
         "        return OwnConnection.plain.adapters\n",
         "        return super().adapters\n",
         ("tests/test_ctx_settle.py",),
@@ -629,7 +629,7 @@ CONTROLS = (
     ),
     Control(
         "names are composed",
-        "poller/queries.py",
+        "poller/db/statements.py",
         '.replace(b"%", b"%%")',
         "",
         ("tests/test_queries.py", "tests/test_tables.py"),

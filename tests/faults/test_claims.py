@@ -18,7 +18,7 @@ import pytest
 from poller import attempt
 from poller.binding import BYTES, Binding, bind, bind_all
 from poller.claimer import Claimer
-from poller.database import Link
+from poller.db.connection import Link
 from poller.executor import Executor
 from poller.heartbeat import Heartbeat
 from poller.postponed import Postponed

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from poller.database import Place, reachable
+from poller.db.connection import Place, reachable
 from poller.errors import DatabaseError
 from tests.faults.audit import audit, began, leased, make_rows, transactional, wait_until_done
 from tests.faults.proxy import Proxy

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from poller import schema
+from poller.db import schema
 from tests.faults.audit import audit, began, leased, make_rows, transactional, wait_until_done
 from tests.faults.proxy import Proxy
 from tests.harness import Project, wait_until, workers_of

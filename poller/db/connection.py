@@ -27,12 +27,12 @@ from psycopg.pq import TransactionStatus
 from psycopg.types.array import register_all_arrays
 from psycopg.types.json import set_json_dumps, set_json_loads
 
-from poller.clamping import clamp_times
+from poller.db.clamped_times import clamp_times
+from poller.db.search_path import OWN, SET_OWN, SET_USERS, has_users_part
+from poller.db.server import check_greeting, check_server
+from poller.db.statements import statement
 from poller.errors import ConfigurationError, DatabaseError
 from poller.errors_in_words import guarded
-from poller.names import OWN, SET_OWN, SET_USERS, has_users_part
-from poller.queries import statement
-from poller.server import check_greeting, check_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -180,7 +180,7 @@ def locate(url: str | None, folder: Path | None = None, *, starts: bool = True) 
         named = _NAMED.fullmatch(given)
         checked = checked_url(named[2] if named else given)
         return Place(checked, name=named[1] if named else str(conninfo_to_dict(checked).get("dbname", "")))
-    from poller import embedded  # noqa: PLC0415 - an extra, needed only without a URL
+    from poller.db import embedded  # noqa: PLC0415 - an extra, needed only without a URL
 
     home = folder or Path.cwd()
     running = embedded.start(home) if starts else embedded.running(home)

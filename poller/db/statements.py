@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from psycopg import sql
 
-from poller.names import AS_USERS
+from poller.db.search_path import AS_USERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

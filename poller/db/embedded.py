@@ -29,8 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from poller.errors import ConfigurationError, DatabaseError
-from poller.postgres import (
+from poller.db.embedded_programs import (
     INSTEAD,
     Programs,
     accepts,
@@ -44,6 +43,7 @@ from poller.postgres import (
     short_sockets,
     sockets,
 )
+from poller.errors import ConfigurationError, DatabaseError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,8 +16,8 @@ from psycopg.conninfo import make_conninfo
 from psycopg.pq import ExecStatus
 from psycopg.rows import namedtuple_row
 
+from poller.db.statements import statement
 from poller.errors import DatabaseError
-from poller.queries import statement
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn

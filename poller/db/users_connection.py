@@ -14,9 +14,9 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 
-from poller.database import OwnConnection, OwnCursor
+from poller.db.connection import OwnConnection, OwnCursor
+from poller.db.search_path import ENTER, LEAVE, SET_OWN_AGAIN, has_users_part
 from poller.errors import ConfigurationError
-from poller.names import ENTER, LEAVE, SET_OWN_AGAIN, has_users_part
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Generator

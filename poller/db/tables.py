@@ -14,13 +14,13 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import namedtuple_row
 
-from poller.database import role_of
+from poller.db.connection import role_of
+from poller.db.search_path import AS_USERS
+from poller.db.statements import statement, trusted
 from poller.errors import ConfigurationError
 from poller.errors_in_words import reason
 from poller.model.handler import dotted
 from poller.model.spelling import nearest
-from poller.names import AS_USERS
-from poller.queries import statement, trusted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

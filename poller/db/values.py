@@ -20,7 +20,7 @@ from psycopg.adapt import AdaptersMap, Loader, PyFormat, Transformer
 from psycopg.pq import Format
 from psycopg.types.json import Json, Jsonb
 
-from poller.database import Adapters, OwnConnection, users_adapters
+from poller.db.connection import Adapters, OwnConnection, users_adapters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -14,12 +14,12 @@ import psycopg
 from psycopg import errors, sql
 from psycopg.rows import tuple_row
 
+from poller.db.search_path import AS_USERS, SET_OWN
+from poller.db.statements import statement, trusted
 from poller.errors import ConfigurationError
-from poller.names import AS_USERS, SET_OWN
-from poller.queries import statement, trusted
 
 if TYPE_CHECKING:
-    from poller.tables import Table
+    from poller.db.tables import Table
 
 _VIEW = "pg_temp.poller_text"
 _FORMS = {

@@ -1,0 +1,1 @@
+"""Connections to Postgres, its statements, and the catalogue's view of users' tables."""
