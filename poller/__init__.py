@@ -2,13 +2,13 @@
 
 from poller.errors import PollerError
 from poller.http import http
-from poller.job import Job, cron, fixed_delay, fixed_rate, job
+from poller.jobs.dynamic import schedule
+from poller.jobs.job import Job, cron, fixed_delay, fixed_rate, job
+from poller.jobs.run import Run
 from poller.maintenance import age_out, purge
 from poller.model.context import Context, Row
 from poller.model.handler import Handler, handler
 from poller.model.outcome import Fail, Retry, Snooze, Transition
-from poller.run import Run
-from poller.scheduling import schedule
 from poller.shell import shell
 
 __all__ = [

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import psycopg
 from psycopg import sql
 
-from poller import agenda, overview
+from poller import overview
 from poller.binding import Binding, bind, explain
 from poller.db import schema, tables
 from poller.db.connection import is_pooled, role_of
 from poller.db.statements import trusted
 from poller.errors import PollerError
 from poller.housekeeping import housekeeping
+from poller.jobs import job_store
 from poller.maintenance import Rule
 from poller.model.context import Row
 from poller.operators import Operators
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from poller.db.tables import Table
-    from poller.job import Job
+    from poller.jobs.job import Job
     from poller.model.handler import Handler
     from poller.operators import Index
     from poller.registry import Registered
@@ -125,7 +126,7 @@ class Checks:
         """What was written by a clock that ran ahead for a while, and has been set right since."""
         if not self._migrated:
             return
-        jobs, rows, runs = agenda.ahead(self._connection)
+        jobs, rows, runs = job_store.ahead(self._connection)
         if jobs or rows or runs:
             what = (
                 f"the database's clock has run ahead: {jobs} jobs are planned, {rows} rows and {runs} runs put off "
@@ -289,7 +290,7 @@ class Checks:
         if not self._migrated:
             return
         known = {*(job.name for job in self._jobs), housekeeping.name}
-        for name, runs in agenda.orphan_runs(self._connection, known):
+        for name, runs in job_store.orphan_runs(self._connection, known):
             what = f"{runs} runs wait for a function that no program here and no worker has; was the job renamed?"
             todo = f"end them: poller jobs remove {shlex.quote(name)}; or have the program run that has it"
             yield Finding("warning", name, what, todo)
@@ -298,7 +299,7 @@ class Checks:
         if not self._migrated:
             return
         names = {each.name for each in self._jobs}
-        for name in agenda.unknown_jobs(self._connection, {*job.options.after} - names):
+        for name in job_store.unknown_jobs(self._connection, {*job.options.after} - names):
             todo = "mend the name, or have the program run that declares it"
             yield Finding(
                 "error", f"{job} ({job.place})", f"there is no job {name!r} for it to run after", todo

@@ -24,7 +24,7 @@ from poller.binding import bind_all
 from poller.db.connection import Link, mark_of, opener
 from poller.errors import PollerError
 from poller.housekeeping import jobs_of_site
-from poller.run import handler_of
+from poller.jobs.run import handler_of
 from poller.service import leave, persistently
 from poller.store import Store
 from poller.telemetry import log

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from poller import agenda, registry
+from poller import registry
 from poller.errors import ConfigurationError
 from poller.housekeeping import housekeeping
+from poller.jobs import job_store
+from poller.jobs.dynamic import as_json, no_such_job
 from poller.model.handler import split_off_table
 from poller.operators import Operators
 from poller.schedules import slots
-from poller.scheduling import as_json, no_such_job
 from poller.selector import NothingSelectedError, of_table
 from poller.timetable import Timetable
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from poller.job import Job
+    from poller.jobs.job import Job
     from poller.schedules.slots import Schedule
     from poller.timetable import JobRow, Printed, RunLine
 
@@ -264,10 +265,10 @@ def trigger(
     given = None if args is None else as_json(args, "--args")
     with connection.transaction():
         if row is None and function is not None:
-            agenda.declare(connection, [function])
+            job_store.declare(connection, [function])
         held = _known(timetable, name)  # unless somebody has removed it just now
         if held.overlap == "replace":
-            agenda.supersede(connection, [name])
+            job_store.supersede(connection, [name])
         number = timetable.trigger(held.name, given)
         timetable.wake()
     return Triggered(number, is_paused=held.paused_at is not None)

@@ -29,9 +29,9 @@ from typing import TYPE_CHECKING, Any
 
 from poller import attempt, remote
 from poller.errors import ConfigurationError
+from poller.jobs.output import Sink
+from poller.jobs.run import Notes
 from poller.model.outcome import Unexpected
-from poller.output import Sink
-from poller.run import Notes
 from poller.telemetry import log
 
 if TYPE_CHECKING:

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, cast
 
 from poller.db.search_path import own_names
 from poller.db.statements import statement
-from poller.job import cron
+from poller.jobs.job import cron
 from poller.maintenance import Rule, purge
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from poller.job import Job
-    from poller.run import Run
+    from poller.jobs.job import Job
+    from poller.jobs.run import Run
 
 KEPT = "30d"
 

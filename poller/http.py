@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from poller.duration import words
 from poller.errors import ConfigurationError
-from poller.job import ready_made
+from poller.jobs.job import ready_made
 from poller.matching import is_found
 from poller.model.outcome import Fail, Interrupted, TimedOut, Unexpected
 from poller.request import order
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from poller.fetch import Answer
-    from poller.job import Job, When
+    from poller.jobs.job import Job, When
+    from poller.jobs.run import Run
     from poller.request import Order, Redirects
-    from poller.run import Run
 
 SHOWN_CHARACTERS = 2000  # of the body, in the run's output
 

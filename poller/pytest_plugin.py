@@ -21,7 +21,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from poller.job import Job
+    from poller.jobs.job import Job
     from poller.model.handler import Handler
     from poller.testing import Engine
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from poller import remote
 from poller.errors import ConfigurationError, PollerError
-from poller.job import Job, refuse_namesakes
+from poller.jobs.job import Job, refuse_namesakes
 from poller.model.handler import Handler, refuse_collisions
 from poller.model.spelling import nearest
 

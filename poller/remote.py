@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from poller.errors import ConfigurationError, PollerError
 from poller.errors_in_words import guarded, raised_at, traceback_of
-from poller.job import Job
+from poller.jobs.job import Job
+from poller.jobs.run import perform
 from poller.model.context import BatchContext, Context
 from poller.model.handler import Handler
 from poller.model.mapped import Altered, changes
 from poller.model.outcome import Unexpected, describe, refuse_not_begun
 from poller.model.signature import call_of
-from poller.run import perform
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from poller import agenda
-from poller.agenda import Report
+from poller.jobs import job_store
+from poller.jobs.job_store import Report
 from poller.telemetry.log import event
 
 if TYPE_CHECKING:
     from poller.db.connection import Link
     from poller.executor import Executor
+    from poller.jobs.run import Notes
     from poller.lease import Task
     from poller.model.context import Context
-    from poller.run import Notes
 
 PERIOD = 0.5  # seconds
 SELDOM = 1.0  # seconds, while nothing runs
@@ -53,7 +53,7 @@ class Reporter:
     def _report(self, running: dict[int, tuple[Task, Context]]) -> None:
         now = {number: _report_of(context) for number, (_, context) in running.items()}
         changed = {number: each for number, each in now.items() if self._told.get(number) != each}
-        for number in agenda.report(self._link.connection, running, changed):
+        for number in job_store.report(self._link.connection, running, changed):
             task, context = running[number]
             if not context.notes.cancelled:
                 event(f"run {number} of {task.lease.binding.handler.label} is cancelled")

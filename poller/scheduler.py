@@ -29,22 +29,22 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from poller import agenda
-from poller.agenda import Plan, PlannedRun, Unfinished
 from poller.db.statements import array, statement
 from poller.errors_in_words import reason
+from poller.jobs import job_store
+from poller.jobs.dynamic import refuse_haste
+from poller.jobs.job_store import Plan, PlannedRun, Unfinished
 from poller.runtime.failpoints import reach
 from poller.schedules import slots
-from poller.scheduling import refuse_haste
 from poller.telemetry.log import event, problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from poller.agenda import DueJob
     from poller.db.connection import Link
-    from poller.job import Job, Overlap
+    from poller.jobs.job import Job, Overlap
+    from poller.jobs.job_store import DueJob
     from poller.schedules.slots import Schedule
 
 MOST_JOBS = 1000  # planned in one transaction
@@ -93,7 +93,7 @@ class Scheduler:
         """Plan what is due. Returns the seconds until something may be."""
         connection = self._link.connection
         longest = LONGEST_WAIT_HEARING if self._hears() else LONGEST_WAIT  # asked before the look
-        look = agenda.look(connection, array(self._names), array(self._aside), self._digest)
+        look = job_store.look(connection, array(self._names), array(self._aside), self._digest)
         self._heed_clock(connection, look.now)
         self.leads = look.leader in (None, self._supervisor)
         if not self.leads:
@@ -104,7 +104,7 @@ class Scheduler:
         with connection.transaction():
             due = self._due(connection)
             if due and look.leader != self._supervisor:
-                agenda.lead(connection, self._digest, self._supervisor)
+                job_store.lead(connection, self._digest, self._supervisor)
             if sum(self._enter(connection, self._decided(connection, due)).values()):
                 connection.execute(statement("wake"))
             reach("plan entered")
@@ -118,12 +118,12 @@ class Scheduler:
     def _due(self, connection: psycopg.Connection[object]) -> list[DueJob]:
         # In another order each time: the first functions are not to leave the others waiting.
         known = array(random.sample(self._names, len(self._names)))
-        return agenda.due_jobs(connection, known, array(self._aside), MOST_JOBS)
+        return job_store.due_jobs(connection, known, array(self._aside), MOST_JOBS)
 
     def _decided(self, connection: psycopg.Connection[object], due: Sequence[DueJob]) -> list[Plan]:
         """Decide what becomes of jobs whose rows are locked; one that cannot be planned is put aside."""
         limited = [job.name for job in due if job.overlap in ("skip", "queue")]
-        unfinished = agenda.unfinished(connection, limited) if limited else {}
+        unfinished = job_store.unfinished(connection, limited) if limited else {}
         plans = []
         for job in due:
             try:
@@ -140,9 +140,9 @@ class Scheduler:
             with connection.transaction():
                 replaced = [each.job.name for each in plans if each.runs and each.job.overlap == "replace"]
                 if replaced:
-                    agenda.supersede(connection, replaced)
-                entered = agenda.enter_runs(connection, plans)
-                agenda.planned(connection, plans)
+                    job_store.supersede(connection, replaced)
+                entered = job_store.enter_runs(connection, plans)
+                job_store.planned(connection, plans)
         except psycopg.Error as error:
             if connection.closed:
                 raise
@@ -168,7 +168,7 @@ class Scheduler:
     def _heed_clock(self, connection: psycopg.Connection[object], now: float) -> None:
         """Plan anew what a clock has planned that ran ahead; try again what was put aside long enough."""
         if now < self._now - SET_BACK:
-            names = agenda.set_back(connection)
+            names = job_store.set_back(connection)
             went = self._now - now
             problem(
                 f"the database's clock went back by {went:.0f}s; planning anew what lay beyond",

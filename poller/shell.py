@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any
 from poller import command as commands
 from poller.duration import words
 from poller.errors import ConfigurationError
-from poller.job import ready_made
+from poller.jobs.job import ready_made
 from poller.model.outcome import Fail, Interrupted, TimedOut, Unexpected
 
 if TYPE_CHECKING:
     from poller.command import Ended
-    from poller.job import Job, When
-    from poller.run import Run
+    from poller.jobs.job import Job, When
+    from poller.jobs.run import Run
 
 SHELL = "/bin/sh"
 HIGHEST_EXIT_CODE = 255

@@ -22,9 +22,9 @@ from poller.db.users_connection import follow
 from poller.db.values import Fetched, fetch, text_for
 from poller.errors import SettleError
 from poller.errors_in_words import reason, storable
+from poller.jobs.run import waits_its_turn
 from poller.lease import Lease, Result, Task
 from poller.model.outcome import Verdict, of_answer
-from poller.run import waits_its_turn
 from poller.runtime.failpoints import reach
 
 if TYPE_CHECKING:

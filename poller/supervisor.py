@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from poller import agenda, registry
+from poller import registry
 from poller.binding import Binding, bind_all, explain
 from poller.db import schema
 from poller.db.connection import Link, opener, reachable
@@ -26,9 +26,10 @@ from poller.drain import Drain
 from poller.errors import PollerError
 from poller.forgetting import LOCK_TIMEOUT, Forgetter
 from poller.housekeeping import housekeeping, jobs_of_site
-from poller.job import refuse_namesakes
+from poller.jobs import job_store
+from poller.jobs.job import refuse_namesakes
+from poller.jobs.run import handler_of
 from poller.listener import Listener
-from poller.run import handler_of
 from poller.runtime.bell import Bell
 from poller.scheduler import Scheduler
 from poller.service import Loop, at_most, within
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
     from poller.config import RunOptions
     from poller.db.connection import Place
-    from poller.job import Job
+    from poller.jobs.job import Job
     from poller.model.handler import Handler
 
 TICK = 0.1  # seconds between two looks at a drain, or at a worker that is to be replaced
@@ -175,9 +176,9 @@ class Site:
             self._bindings = bind_all(connection, handlers)
             for binding in self._bindings:
                 explain(connection, binding)
-            agenda.check(connection, self._jobs)
-            agenda.declare(connection, self._jobs)
-            agenda.set_back(connection)
+            job_store.check(connection, self._jobs)
+            job_store.declare(connection, self._jobs)
+            job_store.set_back(connection)
             opens = opener(self._place.url)
             self._bindings += bind_all(connection, [handler_of(job, opens) for job in self._jobs])
         link = Link(self._place.url, "start")

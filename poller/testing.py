@@ -23,7 +23,7 @@ from datetime import UTC, datetime, timedelta
 from time import sleep
 from typing import TYPE_CHECKING, Any, Self
 
-from poller import agenda, dispatch
+from poller import dispatch
 from poller.binding import bind_all, explain
 from poller.claimer import Claimer
 from poller.db import schema
@@ -34,11 +34,12 @@ from poller.errors import PollerError
 from poller.executor import Executor
 from poller.forgetting import Forgetter
 from poller.heartbeat import Heartbeat
-from poller.job import Job
+from poller.jobs import job_store
+from poller.jobs.job import Job
+from poller.jobs.output import Sink
+from poller.jobs.run import Notes, Run, handler_of
 from poller.model.context import Context, Row, RowShape
 from poller.model.handler import Handler
-from poller.output import Sink
-from poller.run import Notes, Run, handler_of
 from poller.scheduler import Scheduler
 from poller.settler import Settler
 from poller.store import Store
@@ -50,8 +51,8 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from poller.binding import Binding
+    from poller.jobs.run import Connect
     from poller.lease import Result
-    from poller.run import Connect
 
 __all__ = ["Done", "Engine", "context", "row", "run"]
 
@@ -196,8 +197,8 @@ class Engine:
     def _start(self) -> None:
         schema.migrate(self._url)
         link = self._link("test")
-        agenda.check(link.connection, self._jobs)
-        agenda.declare(link.connection, self._jobs)
+        job_store.check(link.connection, self._jobs)
+        job_store.declare(link.connection, self._jobs)
         runs = [handler_of(job, self._connect) for job in self._jobs]
         self._bindings = bind_all(link.connection, [*self._handlers, *runs])
         for binding in self._bindings:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from poller.job import Overlap
+    from poller.jobs.job import Overlap
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from poller.model.context import Cancelled
 
 if TYPE_CHECKING:
-    from poller.job import Job
+    from poller.jobs.job import Job
 
 
 @dataclass

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from poller.job import Job
+    from poller.jobs.job import Job
     from poller.maintenance import Rule
     from poller.purging import Done
 

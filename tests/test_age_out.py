@@ -14,14 +14,14 @@ from sqlalchemy import Column, MetaData, Table
 
 from poller import stale, stretches
 from poller.db.connection import connect
-from poller.job import cron
+from poller.jobs.job import cron
 from poller.maintenance import age_out, purge
 from tests.cli import value
 from tests.harness import wait_until
 from tests.maintained import Run, beside, make_slow, rule, run, wait_for_batch
 
 if TYPE_CHECKING:
-    from poller.job import Job
+    from poller.jobs.job import Job
 
 
 TOP = Path(__file__).parents[1]

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from poller import agenda, cron, fixed_delay, fixed_rate, job, schedule
+from poller import cron, fixed_delay, fixed_rate, job, schedule
 from poller.housekeeping import housekeeping
+from poller.jobs import job_store
 from poller.testing import Engine
 from tests.cli import InProcess, known, objects, the_line, value
 from tests.harness import wait_until
@@ -66,7 +67,7 @@ JOBS = (clean, sync, sample, report, greet, alone)
 @pytest.fixture
 def declared(db: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
     """A database in which the jobs are declared."""
-    agenda.declare(db, JOBS)
+    job_store.declare(db, JOBS)
     return db
 
 
@@ -178,7 +179,7 @@ def test_a_job_that_the_package_lacks_is_shown_as_such(
 
 def test_pollers_own_job_is_registered_everywhere(project: Project, db: psycopg.Connection[Any]) -> None:
     """Its housekeeping stands in no package of the user's."""
-    agenda.declare(db, [housekeeping])
+    job_store.declare(db, [housekeeping])
     project.handlers(CODE)
     assert by_name(project)["poller housekeeping"]["state"] == "active"
 
@@ -264,7 +265,7 @@ def unchanged(server: str, template: str) -> Iterator[str]:
     """A database with the jobs, the same for all the tests that change nothing."""
     with fresh_database(server, template=template) as url:
         with psycopg.connect(url, autocommit=True) as connection:
-            agenda.declare(connection, JOBS)
+            job_store.declare(connection, JOBS)
         yield url
 
 
@@ -399,7 +400,7 @@ def test_a_paused_job_goes_on_from_where_it_is_resumed(
     @fixed_rate("1h", misfire="all", grace="10d")
     def hourly() -> None: ...
 
-    agenda.declare(declared, [hourly])
+    job_store.declare(declared, [hourly])
     with Engine(here.url, hourly) as engine:
         engine.run_due()
         assert (

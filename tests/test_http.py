@@ -19,7 +19,7 @@ import pytest
 
 from poller.errors import ConfigurationError
 from poller.http import RequestFailed, http
-from poller.job import fixed_rate
+from poller.jobs.job import fixed_rate
 from poller.model.context import Cancelled
 from poller.model.outcome import Fail, Interrupted, TimedOut
 from tests.website import Answering, Server, Visit, serving

@@ -12,13 +12,13 @@ import pytest
 from tenacity import retry_if_exception_type, stop_after_delay, wait_fixed
 
 from poller import Job, PollerError, Run, age_out, cron, fixed_delay, fixed_rate, http, job, purge, shell
-from poller.job import make_job, options, refuse_namesakes
+from poller.jobs.job import make_job, options, refuse_namesakes
 from poller.schedules.slots import Cron, Every, FixedDelay, parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from poller.job import When
+    from poller.jobs.job import When
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 KINDS: list[Callable[..., When]] = [

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from psycopg import sql
 
-from poller import agenda
 from poller.db.connection import Link
 from poller.db.statements import array, statement
-from poller.job import job
+from poller.jobs import job_store
+from poller.jobs.job import job
 from poller.scheduler import Scheduler
 from poller.timetable import Timetable
 
@@ -33,7 +33,7 @@ def plain() -> None:
 @pytest.fixture
 def many(db: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
     """A database with a hundred thousand schedules, of which some thousands are due."""
-    agenda.declare(db, [plain])
+    job_store.declare(db, [plain])
     db.execute(
         "insert into poller.job (name, function, schedule, declared, next_at)"
         " select 's' || i, 'plain', '0 * * * *', false,"
@@ -75,7 +75,7 @@ def test_a_hundred_thousand_schedules_are_planned_in_bulk(
     assert many.execute("select count(*) from poller.run").fetchone() == (DUE,)
 
     link = Link(url, "test")
-    look = milliseconds(lambda: agenda.look(link.connection, array(["plain"]), "{}", "x"))
+    look = milliseconds(lambda: job_store.look(link.connection, array(["plain"]), "{}", "x"))
     page = milliseconds(lambda: Timetable(link.connection).jobs(101))
     link.close()
     many.execute("update poller.run set status = 'running' where id in (select id from poller.run limit 500)")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from poller.errors import ConfigurationError
-from poller.job import cron
+from poller.jobs.job import cron
 from poller.maintenance import age_out, purge
 from tests.maintained import Run, a_role, keys, make_audit, purge_audit, rule, run
 

@@ -12,9 +12,10 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from poller import Run, agenda, cron, fixed_delay, fixed_rate, job, schedule
+from poller import Run, cron, fixed_delay, fixed_rate, job, schedule
 from poller.db.connection import Link
 from poller.errors import ConfigurationError
+from poller.jobs import job_store
 from poller.scheduler import Scheduler
 from tests.cli import value
 from tests.harness import wait_until
@@ -45,7 +46,7 @@ def app(url: str, db: psycopg.Connection[Any]) -> Iterator[psycopg.Connection[An
     name, worker = (f"poller_{kind}_{uuid.uuid4().hex[:8]}" for kind in ("app", "worker"))
     db.execute(f"create role {name}; create role {worker}")
     db.execute(re.sub(r"\bapp\b", name, GRANTS[1].replace("poller_worker", worker)).encode())
-    agenda.declare(db, [greet, nightly])
+    job_store.declare(db, [greet, nightly])
     with psycopg.connect(make_conninfo(url, options=f"-c role={name}"), autocommit=True) as connection:
         yield connection
     for role in (name, worker):

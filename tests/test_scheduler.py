@@ -14,10 +14,11 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from poller import PollerError, agenda, cron, fixed_delay, fixed_rate
+from poller import PollerError, cron, fixed_delay, fixed_rate
 from poller.db.connection import Link
 from poller.db.statements import statement, template
-from poller.job import job as unscheduled
+from poller.jobs import job_store
+from poller.jobs.job import job as unscheduled
 from poller.scheduler import (
     AGAIN,
     CATCH_UP,
@@ -34,7 +35,7 @@ from tests.harness import wait_until
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from poller.job import Job, Misfire, Overlap, When
+    from poller.jobs.job import Job, Misfire, Overlap, When
 
 NOON = datetime(2030, 5, 6, 12, 0, 30, tzinfo=UTC)  # a Monday; half a minute from any slot of a minute
 MINUTE = timedelta(minutes=1)
@@ -71,7 +72,7 @@ class Planner:
         )
 
     def declare(self, *jobs: Job) -> None:
-        agenda.declare(self.link.connection, jobs)
+        job_store.declare(self.link.connection, jobs)
 
     def plan(self) -> float:
         """Plan until nothing is due; return the seconds until something may be."""
@@ -684,7 +685,7 @@ def test_g7_a_planner_that_is_stopped_within_its_transaction_holds_up_only_what_
     first, second = named("first", fixed_rate("1h")), named("second", fixed_rate("1h"))
     p, stopped = planner(first), planner(first)
     with stopped.link.connection.transaction(force_rollback=True):
-        assert len(agenda.due_jobs(stopped.link.connection, "{first}", "{}", 10)) == 1
+        assert len(job_store.due_jobs(stopped.link.connection, "{first}", "{}", 10)) == 1
         p.declare(second)
         planner(second).plan_at(at("12:01:00"))
         assert len(p.slots("second")) == 1
@@ -704,9 +705,9 @@ def test_a_start_is_not_held_up_by_a_planner_that_is_stopped(
     db.execute("set lock_timeout = '100ms'")
     with ThreadPoolExecutor(1) as pool:
         with stopped.link.connection.transaction(force_rollback=True):
-            assert len(agenda.due_jobs(stopped.link.connection, "{same,edited}", "{}", 10)) == 2
-            agenda.declare(db, [same])
-            declared = pool.submit(agenda.declare, db, [named("edited", fixed_rate("2h"))])
+            assert len(job_store.due_jobs(stopped.link.connection, "{same,edited}", "{}", 10)) == 2
+            job_store.declare(db, [same])
+            declared = pool.submit(job_store.declare, db, [named("edited", fixed_rate("2h"))])
             wait_until("it is said", lambda: "another session holds its row" in caplog.text)
         declared.result(30)
     assert stopped.row("edited")["schedule"] == "@every 2h"
@@ -730,7 +731,7 @@ def test_a_job_whose_row_somebody_holds_is_waited_for_without_haste(
 @pytest.fixture
 def unguarded(monkeypatch: pytest.MonkeyPatch) -> threading.Barrier:
     """Takes the planners' locks away, and lets two of them meet when both have found the jobs due."""
-    barrier, found = threading.Barrier(2), agenda.due_jobs
+    barrier, found = threading.Barrier(2), job_store.due_jobs
     careless = {
         "jobs_due": sql.SQL(
             template("jobs_due").as_string().replace("for no key update of j skip locked", "")
@@ -743,10 +744,10 @@ def unguarded(monkeypatch: pytest.MonkeyPatch) -> threading.Barrier:
         return jobs
 
     monkeypatch.setattr(
-        "poller.agenda.statement",
+        "poller.jobs.job_store.statement",
         lambda name: careless[name].format() if name in careless else statement(name),
     )
-    monkeypatch.setattr("poller.agenda.due_jobs", meet)
+    monkeypatch.setattr("poller.jobs.job_store.due_jobs", meet)
     return barrier
 
 
@@ -779,9 +780,9 @@ def test_g7_control_without_the_unique_key_slots_are_entered_twice(
         p.set_clock(NOON + timedelta(hours=1))
     db.execute("alter table poller.run drop constraint run_job_planned_at_key")
     bare = template("plan_runs").as_string().replace("on conflict (job, planned_at) do nothing", "")
-    before: Any = agenda.statement
+    before: Any = job_store.statement
     monkeypatch.setattr(
-        "poller.agenda.statement",
+        "poller.jobs.job_store.statement",
         lambda name: sql.SQL(bare).format() if name == "plan_runs" else before(name),
     )
     assert in_threads(2, lambda number: planners[number].scheduler.run_once()) == [0, 0]
@@ -798,14 +799,14 @@ def test_g7_a_planner_that_dies_leaves_nothing_half_done(
     p.plan()
     before = p.row("job")
     p.set_clock(at("12:05:30"))
-    real = getattr(agenda, step)
+    real = getattr(job_store, step)
 
     def die(connection: psycopg.Connection[Any], *arguments: Any, **options: Any) -> Any:
         result = real(connection, *arguments, **options)
         db.execute("select pg_terminate_backend(%s, 10000)", [connection.info.backend_pid])
         return result
 
-    monkeypatch.setattr(agenda, step, die)
+    monkeypatch.setattr(job_store, step, die)
     with pytest.raises(psycopg.OperationalError):
         p.scheduler.run_once()
     monkeypatch.undo()
@@ -1069,7 +1070,7 @@ def test_g8_a_start_brings_back_what_a_clock_that_ran_ahead_has_put_off(
         "insert into poller.run (job, function, planned_at, due_at)"
         f" values ('j', 'j', now() + {ahead}, now() + {ahead}), ('k', 'k', now(), now() + interval '2 hours')"
     )
-    agenda.set_back(db)
+    job_store.set_back(db)
     [(wait,)] = db.execute(
         "select extract(epoch from next_at - now())::float8 from poller.attempt"
     ).fetchall()
@@ -1177,9 +1178,9 @@ def test_g10_a_job_after_one_that_is_not_there_is_refused(planner: Callable[...,
     follower = named("follower", unscheduled(after="nobody"))
     p = planner(named("other", cron("@daily")))
     with pytest.raises(PollerError) as refused:
-        agenda.check(p.link.connection, [follower])
+        job_store.check(p.link.connection, [follower])
     assert str(refused.value) == f"{follower.place}: after='nobody': there is no such job"
-    agenda.check(p.link.connection, [named("second", unscheduled(after="other"))])
-    agenda.check(
+    job_store.check(p.link.connection, [named("second", unscheduled(after="other"))])
+    job_store.check(
         p.link.connection, [named("third", unscheduled(after="fourth")), named("fourth", cron("@daily"))]
     )

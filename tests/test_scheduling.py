@@ -17,8 +17,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from tenacity import stop_after_delay
 
-from poller import agenda, cron, fixed_delay, fixed_rate, job, schedule
+from poller import cron, fixed_delay, fixed_rate, job, schedule
 from poller.errors import ConfigurationError, DatabaseError
+from poller.jobs import job_store
 from poller.testing import Engine
 from tests.cli import value
 from tests.servers import fresh_database
@@ -51,7 +52,7 @@ def _nothing_seen() -> None:
 @pytest.fixture
 def declared(db: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
     """A database in which both jobs are declared."""
-    agenda.declare(db, [greet, nightly])
+    job_store.declare(db, [greet, nightly])
     return db
 
 
@@ -67,7 +68,7 @@ def untouched(server: str, template: str) -> Iterator[psycopg.Connection[Any]]:
         fresh_database(server, template=template) as url,
         psycopg.connect(url, autocommit=True) as connection,
     ):
-        agenda.declare(connection, [greet, nightly])
+        job_store.declare(connection, [greet, nightly])
         yield connection
 
 
@@ -487,7 +488,7 @@ def test_a_schedule_becomes_the_programs_once_it_declares_a_job_of_that_name(
     def mine() -> None: ...
 
     schedule(declared, greet, when="@every 5m", name="mine", args={"name": "x"})
-    agenda.declare(declared, [mine])
+    job_store.declare(declared, [mine])
     found = row(declared, "mine")
     assert (found["function"], found["args"], found["declared"]) == ("mine", {}, True)
     with pytest.raises(ConfigurationError, match="the name of a declared job"):

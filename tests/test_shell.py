@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from poller.errors import ConfigurationError
-from poller.job import cron
+from poller.jobs.job import cron
+from poller.jobs.output import Sink
 from poller.model.outcome import Fail, Interrupted
-from poller.output import Sink
 from poller.shell import CommandFailed, shell
 from tests.commands import Background, Run
 from tests.harness import wait_until

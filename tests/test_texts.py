@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poller import Fail, Retry, Row, Run, Snooze, fixed_rate, output, shell
+from poller import Fail, Retry, Row, Run, Snooze, fixed_rate, shell
 from poller.db import schema
 from poller.errors_in_words import ERROR_CHARACTERS, storable
+from poller.jobs import output
+from poller.jobs.output import Sink
 from poller.model.outcome import describe
-from poller.output import Sink
 from poller.testing import Engine
 from tests.engines import column, moves
 from tests.servers import _of_database, create_encoded

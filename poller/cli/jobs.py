@@ -127,12 +127,13 @@ def add(  # noqa: PLR0913 - the contract's options
 
     The arguments are held against the function if the --handlers package can be imported.
     """
-    from poller import dispatch, scheduling  # noqa: PLC0415 - `--help` is not to wait for it
+    from poller import dispatch
+    from poller.jobs import dynamic  # noqa: PLC0415 - `--help` is not to wait for it
 
     plan = _plan(cron, every, delay, at, tz)
     known = (dispatch.defined(handlers) or {}).get(job, job)
     with connected(place(database)) as connection:
-        scheduling.schedule(connection, known, when=str(plan), args=args, name=name)
+        dynamic.schedule(connection, known, when=str(plan), args=args, name=name)
     show.say(f"{name} runs {job}: {dispatch.words(str(plan))}")
 
 

@@ -478,7 +478,7 @@ CONTROLS = (
     ),
     Control(
         "a job that did nothing has not succeeded",
-        "poller/run.py",
+        "poller/jobs/run.py",
         '        refuse_not_begun(call(), "the job")\n',
         "        call()\n",
         ("tests/test_signatures.py::test_a_job_that_did_nothing_has_failed",),

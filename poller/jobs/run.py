@@ -14,13 +14,13 @@ from dataclasses import dataclass, replace
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from poller import output
 from poller.errors_in_words import storable, traceback_of
+from poller.jobs import output
+from poller.jobs.output import Sink
 from poller.model.context import token_of
 from poller.model.handler import Handler, TableName
 from poller.model.outcome import Outcome, Transition, Verdict, refuse_not_begun
 from poller.model.signature import bind
-from poller.output import Sink
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from poller.job import Job
+    from poller.jobs.job import Job
     from poller.lease import Result
     from poller.model.context import Cancelled, Context, Row
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from poller.job import Job, Misfire, Overlap
+    from poller.jobs.job import Job, Misfire, Overlap
 
 MOST_TRIES = 33  # of two seconds each: a session that idles in a transaction is ended after 60 (session.sql)
 

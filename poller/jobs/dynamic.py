@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from poller.errors import ConfigurationError, DatabaseError
-from poller.job import Job, JobOptions, When
+from poller.jobs.job import Job, JobOptions, When
 from poller.schedules import slots, wall_clock
 
 if TYPE_CHECKING:
