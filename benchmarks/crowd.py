@@ -20,20 +20,20 @@ from benchmarks.lines import Line, Measured
 from benchmarks.measurement import Measurement
 from benchmarks.race import PLAIN, Track
 from poller import handler
-from poller.binding import bind
 from poller.db import schema
 from poller.db.connection import Borrowed, connect
 from poller.db.statements import array, statement
-from poller.lease import Result
 from poller.model.outcome import Outcome, Verdict
-from poller.store import Store
+from poller.store.binding import bind
+from poller.store.lease import Result
+from poller.store.store import Store
 from tests.servers import fresh_database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from benchmarks.progress import Teller
-    from poller.binding import Binding
+    from poller.store.binding import Binding
     from tests.servers import Cluster
 
 TIMES = 200  # that a beat is timed, in each crowd

@@ -11,10 +11,10 @@ import psycopg
 from benchmarks import noop
 from benchmarks.race import Setting, create_table
 from poller import registry
-from poller.binding import bind_all
 from poller.db import schema
 from poller.db.connection import Link
-from poller.store import Store
+from poller.store.binding import bind_all
+from poller.store.store import Store
 from tests.servers import fresh_database
 
 if TYPE_CHECKING:

@@ -24,11 +24,11 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 from poller.db.values import text_for
-from poller.lease import Result, Task
 from poller.model.context import BatchContext, Context, Row
 from poller.model.mapped import Altered, changes, lost
 from poller.model.outcome import Fail, Outcome, Retry, Snooze, of_answer, of_error
-from poller.store import Store
+from poller.store.lease import Result, Task
+from poller.store.store import Store
 from poller.telemetry.log import trace
 
 if TYPE_CHECKING:

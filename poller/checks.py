@@ -17,7 +17,6 @@ import psycopg
 from psycopg import sql
 
 from poller import overview
-from poller.binding import Binding, bind, explain
 from poller.db import schema, tables
 from poller.db.connection import is_pooled, role_of
 from poller.db.statements import trusted
@@ -27,6 +26,7 @@ from poller.jobs import job_store
 from poller.maintenance import Rule
 from poller.model.context import Row
 from poller.operators import Operators
+from poller.store.binding import Binding, bind, explain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -20,19 +20,19 @@ from uuid import UUID
 import psycopg
 
 from poller import registry
-from poller.binding import bind_all
 from poller.db.connection import Link, mark_of, opener
 from poller.errors import PollerError
 from poller.housekeeping import jobs_of_site
 from poller.jobs.run import handler_of
 from poller.service import leave, persistently
-from poller.store import Store
+from poller.store.binding import bind_all
+from poller.store.store import Store
 from poller.telemetry import log
 from poller.worker import Worker, WorkerOptions
 
 if TYPE_CHECKING:
-    from poller.binding import Binding
     from poller.model.handler import Handler
+    from poller.store.binding import Binding
 
 ORPHAN_SECONDS = 5.0  # that an orphan may take to give its rows back
 SIGNS = 6  # in one lease time

@@ -23,15 +23,15 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from poller.duration import words
-from poller.lease import Result
 from poller.model.outcome import Outcome, Verdict
+from poller.store.lease import Result
 from poller.telemetry.log import problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from poller.binding import Binding
-    from poller.lease import Task
+    from poller.store.binding import Binding
+    from poller.store.lease import Task
 
 WINDOW = 60.0  # seconds in which moves are counted; a handler is told of once in so many
 MOST = 10  # moves of a key by one handler within that; more is going round

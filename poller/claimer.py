@@ -53,15 +53,15 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from poller.binding import BYTES
 from poller.db.connection import heard, is_passing, is_servers
 from poller.duration import words
 from poller.errors import ConfigurationError
 from poller.errors_in_words import reason
-from poller.lease import Lease, Result, Task
 from poller.model.outcome import BEGAN_LATE, Verdict, not_shown, released
 from poller.service import BACKOFF_MOST
-from poller.store import DeclaredDeadError
+from poller.store.binding import BYTES
+from poller.store.lease import Lease, Result, Task
+from poller.store.store import DeclaredDeadError
 from poller.telemetry.log import event, problem
 from poller.trial import Trial
 from poller.turn import Turn
@@ -69,12 +69,12 @@ from poller.turn import Turn
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from poller.binding import Binding
     from poller.circling import Circling
     from poller.executor import Executor
     from poller.postponed import Postponed
     from poller.runtime.bell import Bell
-    from poller.store import Claimed, Store
+    from poller.store.binding import Binding
+    from poller.store.store import Claimed, Store
 
 LARGEST = 1000  # rows in one claim
 MOST_HELD = 2000  # rows of a worker that wait, run, or are handled and not written yet

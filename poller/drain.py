@@ -15,7 +15,7 @@ import psycopg
 
 from poller.errors import ConfigurationError
 from poller.forgetting import Forgetter
-from poller.store import Fleet
+from poller.store.store import Fleet
 from poller.telemetry.log import event, problem
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress, TaskID
 
-    from poller.binding import Binding
-    from poller.store import Store
+    from poller.store.binding import Binding
+    from poller.store.store import Store
 
 LOOK = 0.25  # seconds between two looks of a drain
 LINE = 10.0  # seconds between two lines of a run

@@ -33,17 +33,17 @@ from poller.duration import words
 from poller.elsewhere import Elsewhere
 from poller.errors import LeaseLostError, PollerError
 from poller.errors_in_words import reason
-from poller.lease import Result, Task
 from poller.model.outcome import BEGAN_LATE, Interrupted, Outcome, TimedOut, Verdict, of_error, released
 from poller.runtime.failpoints import reach
+from poller.store.lease import Result, Task
 from poller.telemetry.log import problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from poller.attempt import Call
-    from poller.binding import Binding
     from poller.model.context import Context
+    from poller.store.binding import Binding
     from poller.transaction import Transaction, Transactions
 
 

@@ -36,8 +36,8 @@ from poller.telemetry.log import event, problem
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from poller.binding import Binding
-    from poller.store import Store
+    from poller.store.binding import Binding
+    from poller.store.store import Store
 
 PERIOD = 5.0  # seconds between two looks at what a handler remembers
 BATCHES = 10  # of a thousand rows: what a look takes of one handler at the most; the next one goes on there

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from poller.binding import Binding
     from poller.db.tables import Column, Table
+    from poller.store.binding import Binding
 
 
 class Known(NamedTuple):

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from poller.binding import bind_all
 from poller.operators import Operators, Pulse
+from poller.store.binding import bind_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from poller.binding import Binding
     from poller.db.tables import Table
     from poller.model.handler import Handler
     from poller.model.retry_policy import Policy
     from poller.operators import Count
+    from poller.store.binding import Binding
 
 CREATED = "created_at"  # the column that tells the age of a row whose handler has no `due`
 _TIMESTAMPS = ("timestamp with time zone", "timestamp without time zone", "date")

@@ -36,9 +36,9 @@ from poller.telemetry.log import event, problem
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from poller.binding import Binding
-    from poller.lease import Result, Task
-    from poller.store import Store
+    from poller.store.binding import Binding
+    from poller.store.lease import Result, Task
+    from poller.store.store import Store
 
 LOCK_SECONDS = 0.2  # that a settle waits for a lock before its rows are tried apart
 MOST = 1000  # rows tried together

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from poller.db.connection import Link
     from poller.executor import Executor
     from poller.jobs.run import Notes
-    from poller.lease import Task
     from poller.model.context import Context
+    from poller.store.lease import Task
 
 PERIOD = 0.5  # seconds
 SELDOM = 1.0  # seconds, while nothing runs

@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from poller import registry
-from poller.binding import bind
 from poller.errors import ConfigurationError
 from poller.operators import Operators
 from poller.selector import NothingSelectedError, is_named, select
+from poller.store.binding import bind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -19,18 +19,18 @@ from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from poller.lease import Result
 from poller.model.outcome import Outcome, Verdict
 from poller.postponed import Postponed, form_of, lesser
 from poller.runtime.failpoints import reach
-from poller.store import LEFT, MANY, SWALLOWED, simple_status
+from poller.store.lease import Result
+from poller.store.store import LEFT, MANY, SWALLOWED, simple_status
 from poller.telemetry.troubles import Trouble, digest
 
 if TYPE_CHECKING:
-    from poller.binding import Binding
     from poller.circling import Circling
-    from poller.lease import Task
-    from poller.store import Store
+    from poller.store.binding import Binding
+    from poller.store.lease import Task
+    from poller.store.store import Store
 
 BATCH = 1000
 BATCH_CHARACTERS = 4_000_000  # of keys in a batch

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from poller import registry
-from poller.binding import Binding, bind_all, explain
 from poller.db import schema
 from poller.db.connection import Link, opener, reachable
 from poller.drain import Drain
@@ -34,7 +33,8 @@ from poller.runtime.bell import Bell
 from poller.scheduler import Scheduler
 from poller.service import Loop, at_most, within
 from poller.signals import reap_orphans, requests
-from poller.store import Store
+from poller.store.binding import Binding, bind_all, explain
+from poller.store.store import Store
 from poller.sweeper import Sweeper
 from poller.telemetry.log import event, hear_others, problem
 from poller.worker_process import LOOK, Child, import_path

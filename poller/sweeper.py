@@ -30,19 +30,19 @@ from collections import defaultdict, deque
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from poller.lease import Lease, Result, Task
 from poller.model.outcome import Crashed, of_error
 from poller.runtime.failpoints import reach
 from poller.service import BACKOFF_MOST
 from poller.settler import Settler, amended
+from poller.store.lease import Lease, Result, Task
 from poller.telemetry.log import event, problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from uuid import UUID
 
-    from poller.binding import Binding
-    from poller.store import DeadClaim, Deaths, Store
+    from poller.store.binding import Binding
+    from poller.store.store import DeadClaim, Deaths, Store
 
 PERIOD = 0.7  # seconds between two looks: with SECOND_LOOK, a death is found within a second
 SELDOM = 10.0  # if there is nobody whose death could be seen by that alone

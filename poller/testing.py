@@ -24,7 +24,6 @@ from time import sleep
 from typing import TYPE_CHECKING, Any, Self
 
 from poller import dispatch
-from poller.binding import bind_all, explain
 from poller.claimer import Claimer
 from poller.db import schema
 from poller.db.connection import Link, checked_url, opener
@@ -42,7 +41,8 @@ from poller.model.context import Context, Row, RowShape
 from poller.model.handler import Handler
 from poller.scheduler import Scheduler
 from poller.settler import Settler
-from poller.store import Store
+from poller.store.binding import bind_all, explain
+from poller.store.store import Store
 from poller.transaction import Transactions
 
 if TYPE_CHECKING:
@@ -50,9 +50,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.orm import Session
 
-    from poller.binding import Binding
     from poller.jobs.run import Connect
-    from poller.lease import Result
+    from poller.store.binding import Binding
+    from poller.store.lease import Result
 
 __all__ = ["Done", "Engine", "context", "row", "run"]
 

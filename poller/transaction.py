@@ -34,16 +34,16 @@ from poller.db.search_path import SET_OWN, SET_USERS
 from poller.db.statements import texts
 from poller.db.values import fetch
 from poller.errors import LeaseLostError, PollerError
-from poller.store import Store
+from poller.store.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from sqlalchemy import Connection
 
-    from poller.binding import Binding
-    from poller.lease import Result, Task
     from poller.model.context import Context
+    from poller.store.binding import Binding
+    from poller.store.lease import Result, Task
 
 _UNDO = "rollback to savepoint poller_row; release savepoint poller_row"
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from poller.lease import Task
+    from poller.store.lease import Task
 
 TRIAL = 1.0  # seconds for which a worker claims nothing beside suspects
 SINGLE_WAITS = 5.0  # seconds for which a single waits for a worker that holds nothing

@@ -30,15 +30,15 @@ from poller.reporter import Reporter
 from poller.runtime.bell import Bell
 from poller.service import Loop, within
 from poller.settler import Settler
-from poller.store import Store
+from poller.store.store import Store
 from poller.telemetry.log import event, problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from uuid import UUID
 
-    from poller.binding import Binding
-    from poller.lease import Result
+    from poller.store.binding import Binding
+    from poller.store.lease import Result
     from poller.transaction import Transactions
 
 TICK = 0.1  # seconds between two looks at the clock

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from poller.binding import Binding
 from poller.db.connection import Link
-from poller.lease import Result
 from poller.model.outcome import Outcome, Verdict
-from poller.store import Store
+from poller.store.binding import Binding
+from poller.store.lease import Result
+from poller.store.store import Store
 
 if TYPE_CHECKING:
-    from poller.lease import Task
+    from poller.store.lease import Task
 
 
 class Worker:

@@ -20,7 +20,7 @@ from tests.servers import fresh_database, shared_server
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from poller.binding import Binding
+    from poller.store.binding import Binding
     from tests.claiming import NewWorker
 
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from poller import circling, handler
-from poller.binding import Binding
 from poller.circling import CELLS, LONGEST, MOST, MOST_DUE, MOST_KEPT, WINDOW, Circling
-from poller.lease import Lease, Result, Task
 from poller.model.outcome import Outcome, Verdict
+from poller.store.binding import Binding
+from poller.store.lease import Lease, Result, Task
 from tests.engines import column, do_nothing
 from tests.harness import wait_until
 

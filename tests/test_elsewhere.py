@@ -36,18 +36,18 @@ from poller import (
     remote,
     shell,
 )
-from poller.binding import bind
 from poller.errors import ConfigurationError
 from poller.executor import Executor
 from poller.model.context import token_of
 from poller.registry import load
+from poller.store.binding import bind
 from poller.testing import Engine
 from tests.engines import do_nothing
 from tests.harness import wait_until, workers_of
 
 if TYPE_CHECKING:
     from poller import Handler, Job
-    from poller.lease import Result
+    from poller.store.lease import Result
     from poller.testing import Done
     from tests.claiming import NewWorker
     from tests.harness import Project

@@ -13,7 +13,6 @@ from uuid import uuid4
 import pytest
 
 from poller import sweeper
-from poller.binding import bind
 from poller.claimer import Claimer
 from poller.db.connection import Link
 from poller.db.statements import statement
@@ -22,7 +21,8 @@ from poller.listener import Listener
 from poller.postponed import Postponed
 from poller.runtime.bell import Bell
 from poller.service import Loop
-from poller.store import Store
+from poller.store.binding import bind
+from poller.store.store import Store
 from poller.sweeper import SELDOM, Sweeper
 from poller.turn import Turn
 from tests.engines import moves

@@ -9,19 +9,19 @@ import psycopg
 import pytest
 
 from poller import Row, Snooze, handler
-from poller.binding import Binding, bind
 from poller.db import statements
 from poller.errors import ConfigurationError
 from poller.executor import Executor
 from poller.model.handler import Rate
 from poller.model.outcome import Outcome, Verdict
+from poller.store.binding import Binding, bind
 from poller.testing import Engine
 from tests.engines import do_nothing, moves
 from tests.harness import wait_until
 
 if TYPE_CHECKING:
-    from poller.lease import Result
-    from poller.store import Claimed
+    from poller.store.lease import Result
+    from poller.store.store import Claimed
     from tests.claiming import NewWorker, Worker
     from tests.conftest import Alter
 

@@ -9,9 +9,9 @@ import psycopg
 import pytest
 
 from poller import Context, Row, handler, purge, schedule
-from poller.binding import bind, explain
 from poller.db.connection import OwnConnection, connect
 from poller.errors import ConfigurationError
+from poller.store.binding import bind, explain
 from poller.testing import Engine
 from tests.engines import column, do_nothing, moves, run
 

@@ -14,12 +14,12 @@ import pytest
 from psycopg import sql
 
 from poller import handler
-from poller.binding import LOOK, Binding, bind
 from poller.db.connection import Link
 from poller.db.statements import array
-from poller.lease import Result
 from poller.model.outcome import Outcome, Verdict
-from poller.store import Store
+from poller.store.binding import LOOK, Binding, bind
+from poller.store.lease import Result
+from poller.store.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

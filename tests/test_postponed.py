@@ -10,10 +10,10 @@ import psycopg
 import pytest
 
 from poller import Snooze, Transition, handler
-from poller.binding import bind
-from poller.lease import Result
 from poller.model.outcome import Outcome, Verdict
 from poller.postponed import Postponed
+from poller.store.binding import bind
+from poller.store.lease import Result
 from poller.testing import Engine
 from tests.engines import column, do_nothing, moves, run
 from tests.harness import wait_until

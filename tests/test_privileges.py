@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from poller import Fail, Row, Transition, fixed_delay, handler
-from poller.binding import bind
 from poller.db import schema
 from poller.db.connection import Link, Place, reachable
 from poller.db.statements import statement
 from poller.drain import Drain
 from poller.housekeeping import housekeeping
-from poller.store import Store
+from poller.store.binding import bind
+from poller.store.store import Store
 from poller.sweeper import Sweeper
 from poller.testing import Engine
 

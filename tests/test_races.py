@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from poller import claimer, handler, store
-from poller.binding import Binding, bind
+from poller import claimer, handler
 from poller.db.connection import Link
 from poller.db.statements import array
 from poller.heartbeat import Heartbeat
 from poller.model.outcome import Outcome, Verdict
-from poller.store import Store
+from poller.store import store
+from poller.store.binding import Binding, bind
+from poller.store.store import Store
 from poller.testing import Engine
 from tests.engines import moves
 from tests.harness import wait_until
@@ -25,7 +26,7 @@ from tests.harness import wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from poller.lease import Task
+    from poller.store.lease import Task
     from tests.claiming import NewWorker
 
 GUARD = "c.handler_id = take.handler and c.lease"  # of the second look

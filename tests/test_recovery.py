@@ -14,10 +14,10 @@ import psycopg
 import pytest
 
 from poller import Context, Row, handler, sweeper
-from poller.binding import bind
 from poller.db.connection import Link, connect
 from poller.model.outcome import Crashed, Verdict, of_error, released
-from poller.store import Store
+from poller.store.binding import bind
+from poller.store.store import Store
 from poller.sweeper import Sweeper
 from poller.testing import Engine
 from poller.trial import SINGLE_WAITS
@@ -29,7 +29,7 @@ from tests.test_fleet import NOTE, claims, make_rows, ran, statuses
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from poller.lease import Task
+    from poller.store.lease import Task
     from tests.claiming import NewWorker, Worker
 
 BEGUN_AGAIN = 15.0  # seconds; five, and room for a loaded machine

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from psycopg import sql
 
 from poller import Context, Row, Snooze, Transition
-from poller.binding import bind
 from poller.db import schema
+from poller.store.binding import bind
 from tests.engines import column, do_nothing, moves, run, run_to_the_end
 
 if TYPE_CHECKING:

@@ -10,13 +10,14 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from poller import Context, Fail, Snooze, handler, stale, store
-from poller.binding import Binding, bind
+from poller import Context, Fail, Snooze, handler, stale
 from poller.db.connection import Link
 from poller.forgetting import BATCHES, PERIOD, Forgetter
 from poller.maintenance import age_out
 from poller.model.outcome import Outcome, Verdict
-from poller.store import FORGET_BATCH, Store
+from poller.store import store
+from poller.store.binding import Binding, bind
+from poller.store.store import FORGET_BATCH, Store
 from poller.sweeper import Sweeper
 from poller.testing import Engine, move_clock
 from tests.engines import column, moves

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from poller.binding import bind_all
 from poller.db.connection import OwnConnection
 from poller.db.search_path import OWN
 from poller.db.statements import statement
 from poller.errors import ConfigurationError, DatabaseError
+from poller.store.binding import bind_all
 from poller.telemetry.log import problem
 
 if TYPE_CHECKING:

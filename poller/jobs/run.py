@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     import psycopg
 
     from poller.jobs.job import Job
-    from poller.lease import Result
     from poller.model.context import Cancelled, Context, Row
+    from poller.store.lease import Result
 
 Connect = Callable[[], "AbstractContextManager[psycopg.Connection[Any]]"]
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tenacity.stop import StopBaseT
     from tenacity.wait import WaitBaseT
 
-    from poller.lease import Result
+    from poller.store.lease import Result
 
 History = Literal["all", "failures", "off"]
 

@@ -22,10 +22,10 @@ from rich.console import Console
 from rich.progress import track
 
 from poller import handler
-from poller.binding import bind_all
 from poller.db import schema
 from poller.db.connection import Link
-from poller.store import Store
+from poller.store.binding import bind_all
+from poller.store.store import Store
 from poller.telemetry import log
 from poller.worker import Worker, WorkerOptions
 from tests.harness import wait_until
@@ -34,7 +34,7 @@ from tests.servers import cluster
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from poller.binding import Binding
+    from poller.store.binding import Binding
 
 GRACE = 3.0  # seconds
 MARGIN = 2.0

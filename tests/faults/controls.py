@@ -101,7 +101,7 @@ CONTROLS = (
     ),
     Control(
         "an outcome that comes too late is not taken for a locked one",
-        "poller/binding.py",
+        "poller/store/binding.py",
         '            "o.lease not in (select h.lease from held as h)"\n            " and o.lease in',
         '            "o.lease in',
         (POSTPONED,),
@@ -235,7 +235,7 @@ CONTROLS = (
     Control("compare and set", "sql/settle.sql", HELD_AND_SAME, "       and o.is_held\n", (RACES,)),
     Control(
         "only a lease in the order of the key is passed over by its last one",
-        "poller/binding.py",
+        "poller/store/binding.py",
         '"sorted": self.goes_on,',
         '"sorted": True,',
         (RACES,),
@@ -450,7 +450,7 @@ CONTROLS = (
     ),
     Control(
         "ctx.settle is fenced",
-        "poller/store.py",
+        "poller/store/store.py",
         "    if became != Verdict.MOVED:\n",
         "    if False:\n",
         ("tests/test_ctx_settle.py",),
@@ -544,7 +544,7 @@ CONTROLS = (
     ),
     Control(
         "a row that is hidden is not taken for gone",
-        "poller/binding.py",
+        "poller/store/binding.py",
         '"table_oid": sql.Literal(self.table.oid)',
         '"table_oid": sql.Literal(1259)',  # a table of the catalogue, which hides nothing
         (f"{VISITS}::test_a_row_that_row_security_hides_is_not_taken_for_gone",),

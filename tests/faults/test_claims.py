@@ -16,13 +16,13 @@ import psycopg
 import pytest
 
 from poller import attempt
-from poller.binding import BYTES, Binding, bind, bind_all
 from poller.claimer import Claimer
 from poller.db.connection import Link
 from poller.executor import Executor
 from poller.heartbeat import Heartbeat
 from poller.postponed import Postponed
-from poller.store import DeclaredDeadError, Store
+from poller.store.binding import BYTES, Binding, bind, bind_all
+from poller.store.store import DeclaredDeadError, Store
 from poller.worker import STOPPED, Worker, WorkerOptions
 from tests.engines import column, moves, run, run_to_the_end
 from tests.harness import PATIENCE, Project, wait_until
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from poller import Handler
-    from poller.lease import Result
+    from poller.store.lease import Result
     from tests.claiming import NewWorker
 
 GATE = 4714  # an advisory lock at which a claim is made to wait

@@ -16,16 +16,17 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from poller import Fail, Snooze, handler, store
-from poller.binding import bind
-from poller.lease import Result
+from poller import Fail, Snooze, handler
 from poller.model.outcome import of_answer, of_error, released
+from poller.store import store
+from poller.store.binding import bind
+from poller.store.lease import Result
 from poller.sweeper import Sweeper
 from tests.claiming import Worker
 
 if TYPE_CHECKING:
-    from poller.lease import Task
     from poller.model.outcome import Outcome
+    from poller.store.lease import Task
 
 EXAMPLES = int(os.environ.get("POLLER_EXAMPLES", "100"))
 ATTEMPTS = 3

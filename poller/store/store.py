@@ -23,18 +23,18 @@ from poller.db.values import Fetched, fetch, text_for
 from poller.errors import SettleError
 from poller.errors_in_words import reason, storable
 from poller.jobs.run import waits_its_turn
-from poller.lease import Lease, Result, Task
 from poller.model.outcome import Verdict, of_answer
 from poller.runtime.failpoints import reach
+from poller.store.lease import Lease, Result, Task
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Mapping, Sequence
     from uuid import UUID
 
-    from poller.binding import Binding
     from poller.db.connection import Link
     from poller.db.users_connection import Script
     from poller.model.outcome import Transition
+    from poller.store.binding import Binding
 
 FORGET_BATCH = 1000  # rows that one look at what is remembered takes (stray_attempts.sql)
 MANY = 32  # simple moves that are worth a statement of their own

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from poller.binding import Binding
     from poller.model.context import Context
     from poller.model.outcome import Outcome
+    from poller.store.binding import Binding
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
