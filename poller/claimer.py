@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from poller.circling import Circling
-    from poller.executor import Executor
+    from poller.executor.executor import Executor
     from poller.postponed import Postponed
     from poller.runtime.bell import Bell
     from poller.store.binding import Binding

@@ -10,8 +10,8 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from poller import remote
 from poller.errors import ConfigurationError, PollerError
+from poller.executor import remote
 from poller.jobs.job import Job, refuse_namesakes
 from poller.model.handler import Handler, refuse_collisions
 from poller.model.spelling import nearest

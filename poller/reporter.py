@@ -15,7 +15,7 @@ from poller.telemetry.log import event
 
 if TYPE_CHECKING:
     from poller.db.connection import Link
-    from poller.executor import Executor
+    from poller.executor.executor import Executor
     from poller.jobs.run import Notes
     from poller.model.context import Context
     from poller.store.lease import Task

@@ -30,7 +30,8 @@ from poller.db.connection import Link, checked_url, opener
 from poller.db.statements import statement
 from poller.duration import Duration, seconds
 from poller.errors import PollerError
-from poller.executor import Executor
+from poller.executor.executor import Executor
+from poller.executor.transaction import Transactions
 from poller.forgetting import Forgetter
 from poller.heartbeat import Heartbeat
 from poller.jobs import job_store
@@ -43,7 +44,6 @@ from poller.scheduler import Scheduler
 from poller.settler import Settler
 from poller.store.binding import bind_all, explain
 from poller.store.store import Store
-from poller.transaction import Transactions
 
 if TYPE_CHECKING:
     import psycopg

@@ -23,7 +23,7 @@ import psycopg
 from poller.circling import Circling
 from poller.claimer import Claimer
 from poller.db.connection import Link, mark_of, opener
-from poller.executor import Executor
+from poller.executor.executor import Executor
 from poller.heartbeat import Heartbeat
 from poller.postponed import LOCK_SECONDS
 from poller.reporter import Reporter
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from uuid import UUID
 
+    from poller.executor.transaction import Transactions
     from poller.store.binding import Binding
     from poller.store.lease import Result
-    from poller.transaction import Transactions
 
 TICK = 0.1  # seconds between two looks at the clock
 SELDOM = 2.0  # seconds, while there is nothing to do: what comes is told
@@ -257,6 +257,6 @@ def _transactions(
     """Return what runs transactional handlers, if there are any: SQLAlchemy takes a quarter of a worker's memory."""
     if not any(each.handler.transactional for each in bindings):
         return None
-    from poller.transaction import Transactions  # noqa: PLC0415 - as said above
+    from poller.executor.transaction import Transactions  # noqa: PLC0415 - as said above
 
     return Transactions(connect, most)

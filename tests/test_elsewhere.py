@@ -21,23 +21,11 @@ import psycopg
 import pytest
 from tenacity import retry_if_exception_type, wait_fixed
 
-from poller import (
-    Context,
-    Fail,
-    PollerError,
-    Retry,
-    Row,
-    Run,
-    Snooze,
-    Transition,
-    elsewhere,
-    fixed_rate,
-    handler,
-    remote,
-    shell,
-)
+from poller import Context, Fail, PollerError, Retry, Row, Run, Snooze, Transition, fixed_rate, handler, shell
 from poller.errors import ConfigurationError
-from poller.executor import Executor
+from poller.executor import processes as elsewhere
+from poller.executor import remote
+from poller.executor.executor import Executor
 from poller.model.context import token_of
 from poller.registry import load
 from poller.store.binding import bind
@@ -588,7 +576,7 @@ def test_a_process_that_never_gets_ready_does_not_keep_its_slot(
 ) -> None:
     """The import of the handlers hangs there: the attempt times out, and with the engine the process ends."""
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr("poller.executor.READY", 1.0)
+    monkeypatch.setattr("poller.executor.executor.READY", 1.0)
     (tmp_path / "hanging.py").write_text(
         "import multiprocessing, os, pathlib, time\n"
         "if multiprocessing.parent_process():\n"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from poller import coroutines
+from poller.executor import coroutines
 from poller.testing import Engine
 from tests.engines import column, moves, run
 from tests.harness import wait_until

@@ -16,7 +16,7 @@ from poller import sweeper
 from poller.claimer import Claimer
 from poller.db.connection import Link
 from poller.db.statements import statement
-from poller.executor import Executor
+from poller.executor.executor import Executor
 from poller.listener import Listener
 from poller.postponed import Postponed
 from poller.runtime.bell import Bell

@@ -11,7 +11,7 @@ import pytest
 from poller import Row, Snooze, handler
 from poller.db import statements
 from poller.errors import ConfigurationError
-from poller.executor import Executor
+from poller.executor.executor import Executor
 from poller.model.handler import Rate
 from poller.model.outcome import Outcome, Verdict
 from poller.store.binding import Binding, bind

@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from poller import Context, Fail, PollerError, Row, Snooze, Transition, claimer, executor, handler
+from poller import Context, Fail, PollerError, Row, Snooze, Transition, claimer, handler
+from poller.executor import executor
 from poller.testing import Engine
 from tests.engines import moves
 

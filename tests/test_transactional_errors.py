@@ -9,7 +9,8 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from poller import Context, Row, Transition, claimer, executor
+from poller import Context, Row, Transition, claimer
+from poller.executor import executor
 from poller.testing import Engine
 from tests.engines import column, moves
 
@@ -206,7 +207,7 @@ def test_a_transaction_locks_no_more_rows_than_fit(db: psycopg.Connection[Any], 
         write(row, ctx)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("poller.transaction.Transaction.lock", lock)
+        patch.setattr("poller.executor.transaction.Transaction.lock", lock)
         patch.setattr(executor, "LONGEST_TOGETHER", 0.1)
         run(url, step)
     handled = COUNT + 200
@@ -216,7 +217,7 @@ def test_a_transaction_locks_no_more_rows_than_fit(db: psycopg.Connection[Any], 
 
 def transaction_lock(asked: list[int]) -> Any:
     """Return what locks rows as ever, and notes how many."""
-    from poller.transaction import Transaction  # noqa: PLC0415 - it takes SQLAlchemy to import
+    from poller.executor.transaction import Transaction  # noqa: PLC0415 - it takes SQLAlchemy to import
 
     plain = Transaction.lock
 

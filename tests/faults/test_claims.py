@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from poller import attempt
 from poller.claimer import Claimer
 from poller.db.connection import Link
-from poller.executor import Executor
+from poller.executor import attempt
+from poller.executor.executor import Executor
 from poller.heartbeat import Heartbeat
 from poller.postponed import Postponed
 from poller.store.binding import BYTES, Binding, bind, bind_all

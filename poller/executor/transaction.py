@@ -28,12 +28,12 @@ from psycopg.pq import TransactionStatus
 from sqlalchemy import create_engine, event
 from sqlalchemy.orm import Session
 
-from poller.clean_session import NOT_YOURS, CleanSession
 from poller.db.connection import Borrowed
 from poller.db.search_path import SET_OWN, SET_USERS
 from poller.db.statements import texts
 from poller.db.values import fetch
 from poller.errors import LeaseLostError, PollerError
+from poller.executor.clean_session import NOT_YOURS, CleanSession
 from poller.store.store import Store
 
 if TYPE_CHECKING:

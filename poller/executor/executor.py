@@ -26,13 +26,13 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakSet
 
-from poller import attempt
-from poller.coroutines import EventLoop
 from poller.db.connection import is_conflict
 from poller.duration import words
-from poller.elsewhere import Elsewhere
 from poller.errors import LeaseLostError, PollerError
 from poller.errors_in_words import reason
+from poller.executor import attempt
+from poller.executor.coroutines import EventLoop
+from poller.executor.processes import Elsewhere
 from poller.model.outcome import BEGAN_LATE, Interrupted, Outcome, TimedOut, Verdict, of_error, released
 from poller.runtime.failpoints import reach
 from poller.store.lease import Result, Task
@@ -41,10 +41,10 @@ from poller.telemetry.log import problem
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from poller.attempt import Call
+    from poller.executor.attempt import Call
+    from poller.executor.transaction import Transaction, Transactions
     from poller.model.context import Context
     from poller.store.binding import Binding
-    from poller.transaction import Transaction, Transactions
 
 
 MOST_TOGETHER = 1000  # rows in one transaction

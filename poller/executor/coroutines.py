@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
 
-    from poller.attempt import Call
+    from poller.executor.attempt import Call
 
 BLOCKED = 0.5  # seconds without an answer after which something keeps the loop
 SAID = 5.0  # seconds after which that is said

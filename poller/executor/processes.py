@@ -27,8 +27,8 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
-from poller import attempt, remote
 from poller.errors import ConfigurationError
+from poller.executor import attempt, remote
 from poller.jobs.output import Sink
 from poller.jobs.run import Notes
 from poller.model.outcome import Unexpected
@@ -37,7 +37,7 @@ from poller.telemetry import log
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from poller.attempt import Call
+    from poller.executor.attempt import Call
     from poller.model.context import Context
 
 IDLE = 10.0  # seconds after which a child that has nothing to do is ended, and its memory given back

@@ -1,0 +1,1 @@
+"""Runs handlers: on threads, on an event loop, in processes, in transactions."""
