@@ -26,7 +26,7 @@ from rich.console import Console
 
 from benchmarks import report
 from poller.db.connection import connect
-from poller.maintenance import purge
+from poller.ready_made.retention import purge
 from tests.servers import cluster, fresh_database
 
 if TYPE_CHECKING:

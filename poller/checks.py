@@ -21,11 +21,11 @@ from poller.db import schema, tables
 from poller.db.connection import is_pooled, role_of
 from poller.db.statements import trusted
 from poller.errors import PollerError
-from poller.housekeeping import housekeeping
 from poller.jobs import job_store
-from poller.maintenance import Rule
 from poller.model.context import Row
 from poller.operators import Operators
+from poller.ready_made.housekeeping import housekeeping
+from poller.ready_made.retention import Rule
 from poller.store.binding import Binding, bind, explain
 
 if TYPE_CHECKING:

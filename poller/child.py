@@ -22,8 +22,8 @@ import psycopg
 from poller import registry
 from poller.db.connection import Link, mark_of, opener
 from poller.errors import PollerError
-from poller.housekeeping import jobs_of_site
 from poller.jobs.run import handler_of
+from poller.ready_made.housekeeping import jobs_of_site
 from poller.service import leave, persistently
 from poller.store.binding import bind_all
 from poller.store.store import Store

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from poller import registry
 from poller.errors import ConfigurationError
-from poller.housekeeping import housekeeping
 from poller.jobs import job_store
 from poller.jobs.dynamic import as_json, no_such_job
 from poller.model.handler import split_off_table
 from poller.operators import Operators
+from poller.ready_made.housekeeping import housekeeping
 from poller.schedules import slots
 from poller.selector import NothingSelectedError, of_table
 from poller.timetable import Timetable

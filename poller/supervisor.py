@@ -24,11 +24,11 @@ from poller.db.connection import Link, opener, reachable
 from poller.drain import Drain
 from poller.errors import PollerError
 from poller.forgetting import LOCK_TIMEOUT, Forgetter
-from poller.housekeeping import housekeeping, jobs_of_site
 from poller.jobs import job_store
 from poller.jobs.job import refuse_namesakes
 from poller.jobs.run import handler_of
 from poller.listener import Listener
+from poller.ready_made.housekeeping import housekeeping, jobs_of_site
 from poller.runtime.bell import Bell
 from poller.scheduler import Scheduler
 from poller.service import Loop, at_most, within

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, cast
 
 from poller.db.connection import connect
-from poller.maintenance import purge
 from poller.model.context import Cancelled
+from poller.ready_made.retention import purge
 from tests.harness import wait_until
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import psycopg
 
     from poller.jobs.job import Job
-    from poller.maintenance import Rule
-    from poller.purging import Done
+    from poller.ready_made.purge_run import Done
+    from poller.ready_made.retention import Rule
 
 
 class Run:

@@ -12,10 +12,10 @@ import psycopg
 import pytest
 from sqlalchemy import Column, MetaData, Table
 
-from poller import stale, stretches
 from poller.db.connection import connect
 from poller.jobs.job import cron
-from poller.maintenance import age_out, purge
+from poller.ready_made import old_rows, ranges
+from poller.ready_made.retention import age_out, purge
 from tests.cli import value
 from tests.harness import wait_until
 from tests.maintained import Run, beside, make_slow, rule, run, wait_for_batch
@@ -248,8 +248,8 @@ def test_the_plan_is_the_index_on_a_large_table(db: psycopg.Connection[Any], url
     db.execute("create index on users (login_at) where status = 'active'")
     db.execute("vacuum analyze users")
     with connect(url, "test") as connection:
-        made = stale.bind(connection, rule(disable()))
-        [stretch] = stretches.stretches(connection, made)
+        made = old_rows.bind(connection, rule(disable()))
+        [stretch] = ranges.stretches(connection, made)
         rows = connection.execute(b"explain " + made.listing(stretch).as_bytes(connection), {}).fetchall()
 
     assert "users_login_at_idx" in "\n".join(row[0] for row in rows)

@@ -10,8 +10,8 @@ import psycopg
 import pytest
 
 from poller import cron, fixed_delay, fixed_rate, job, schedule
-from poller.housekeeping import housekeeping
 from poller.jobs import job_store
+from poller.ready_made.housekeeping import housekeeping
 from poller.testing import Engine
 from tests.cli import InProcess, known, objects, the_line, value
 from tests.harness import wait_until

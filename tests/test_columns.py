@@ -21,7 +21,7 @@ from psycopg.types.range import Range
 
 from poller import Context, Row, Transition
 from poller.db.connection import OwnConnection
-from poller.maintenance import age_out, purge
+from poller.ready_made.retention import age_out, purge
 from tests import maintained
 from tests.engines import column, moves, run, run_to_the_end
 

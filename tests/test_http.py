@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from poller.errors import ConfigurationError
-from poller.http import RequestFailed, http
 from poller.jobs.job import fixed_rate
 from poller.model.context import Cancelled
 from poller.model.outcome import Fail, Interrupted, TimedOut
+from poller.ready_made.http.job import RequestFailed, http
 from tests.website import Answering, Server, Visit, serving
 
 if TYPE_CHECKING:

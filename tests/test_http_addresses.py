@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from poller import fetch
-from poller.addresses import is_inside, refusal
 from poller.errors import ConfigurationError
-from poller.http import RequestFailed, http
 from poller.model.outcome import Fail
+from poller.ready_made.http import fetch
+from poller.ready_made.http.addresses import is_inside, refusal
+from poller.ready_made.http.job import RequestFailed, http
 from tests.website import serving
 
 if TYPE_CHECKING:

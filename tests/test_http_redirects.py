@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import httpx2
 import pytest
 
-from poller import fetch
-from poller.http import RequestFailed, http
 from poller.model.outcome import Fail
+from poller.ready_made.http import fetch
+from poller.ready_made.http.job import RequestFailed, http
 from tests.website import serving
 
 if TYPE_CHECKING:

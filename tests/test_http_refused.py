@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from poller.errors import ConfigurationError
-from poller.http import http
+from poller.ready_made.http.job import http
 
 CANARY = "c4n4ry-s3cret"
 

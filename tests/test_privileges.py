@@ -14,7 +14,7 @@ from poller.db import schema
 from poller.db.connection import Link, Place, reachable
 from poller.db.statements import statement
 from poller.drain import Drain
-from poller.housekeeping import housekeeping
+from poller.ready_made.housekeeping import housekeeping
 from poller.store.binding import bind
 from poller.store.store import Store
 from poller.sweeper import Sweeper

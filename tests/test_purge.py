@@ -12,9 +12,10 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from poller import PollerError, purging, stale, stretches
+from poller import PollerError
 from poller.db.connection import connect
-from poller.purging import StoppedError
+from poller.ready_made import old_rows, purge_run, ranges
+from poller.ready_made.purge_run import StoppedError
 from tests.cli import value
 from tests.harness import wait_until
 from tests.maintained import Run, beside, keys, make_audit, make_slow, purge_audit, rule, run, wait_for_batch
@@ -189,8 +190,8 @@ def test_each_old_row_is_looked_at_once(
     db: psycopg.Connection[Any], url: str, monkeypatch: pytest.MonkeyPatch, *, index: bool
 ) -> None:
     """However the table is cut into stretches, and however many rows share an instant."""
-    monkeypatch.setattr(stretches, "STRETCH", 7)
-    monkeypatch.setattr(stretches, "BLOCKS", 2)
+    monkeypatch.setattr(ranges, "STRETCH", 7)
+    monkeypatch.setattr(ranges, "BLOCKS", 2)
     chance = random.Random(7)
     make_audit(db, old=0, index=index)
     ages = [(n, f"{chance.choice([170, 175, 181, 182, 190])} days") for n in range(2000)]
@@ -223,7 +224,7 @@ def test_batches_that_take_long_become_smaller(
     db: psycopg.Connection[Any], url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A cascade or a trigger may be slow; the locks are to be short all the same."""
-    monkeypatch.setattr(purging, "LONG", 0.05)
+    monkeypatch.setattr(purge_run, "LONG", 0.05)
     make_audit(db, old=60)
     _log_deletes(db, "perform pg_sleep(0.01);")
 
@@ -272,7 +273,7 @@ def test_a_cascade_that_meets_a_lock_gives_up_soon(
     db: psycopg.Connection[Any], url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only the row whose child is locked is left."""
-    monkeypatch.setattr(purging, "LOCK_TIMEOUT", "20ms")
+    monkeypatch.setattr(purge_run, "LOCK_TIMEOUT", "20ms")
     make_audit(db, old=50)
     db.execute("create table detail (audit_id bigint primary key references audit on delete cascade)")
     db.execute("insert into detail select id from audit")
@@ -540,7 +541,7 @@ def test_refused_rows_are_looked_for_only_so_long(
     db: psycopg.Connection[Any], url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After so many of them a batch that is refused is left as it is, and the others still go."""
-    monkeypatch.setattr(purging, "MOST_ALONE", 10)
+    monkeypatch.setattr(purge_run, "MOST_ALONE", 10)
     make_audit(db, old=1000)
     _trigger(db, "if old.id <= 500 and old.id % 5 = 0 then raise 'evidence'; end if;")
 
@@ -571,8 +572,8 @@ def test_no_statement_reads_the_whole_table(
     if known:
         db.execute("analyze audit")
     with connect(url, "test") as connection:
-        made = stale.bind(connection, rule(purge_audit()))
-        walk = stretches.stretches(connection, made)
+        made = old_rows.bind(connection, rule(purge_audit()))
+        walk = ranges.stretches(connection, made)
         first = next(walk)
         next(walk)
         listing = _plan(connection, made.listing(first))
@@ -588,15 +589,15 @@ def test_rows_of_one_instant_are_listed_once(
     db: psycopg.Connection[Any], url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Their number does not multiply the work."""
-    monkeypatch.setattr(stretches, "STRETCH", 100)
+    monkeypatch.setattr(ranges, "STRETCH", 100)
     make_audit(db, old=0)
     db.execute(
         "insert into audit select n, 'x', date_trunc('day', now()) - (200 + n % 2) * interval '1 day'"
         " from generate_series(1, 5000) as n"
     )
     with connect(url, "test") as connection:
-        made = stale.bind(connection, rule(purge_audit()))
-        assert len(list(stretches.stretches(connection, made))) == 3
+        made = old_rows.bind(connection, rule(purge_audit()))
+        assert len(list(ranges.stretches(connection, made))) == 3
 
     assert run(purge_audit(), url).rows == 5000
 

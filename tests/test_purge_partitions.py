@@ -8,11 +8,11 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from poller import partitions, stale, stretches
 from poller.db import tables
 from poller.db.connection import connect
 from poller.model.handler import TableName
-from poller.purging import StoppedError
+from poller.ready_made import old_rows, partitions, ranges
+from poller.ready_made.purge_run import StoppedError
 from tests.cli import value
 from tests.maintained import Run, a_role, keys, purge_audit, rule, run
 
@@ -357,8 +357,8 @@ def test_young_partitions_are_not_even_read(db: psycopg.Connection[Any], url: st
         db.execute(advice.encode())
         assert rule(purge_audit()).advice(db) is None
     with connect(url, "test") as connection:
-        made = stale.bind(connection, rule(purge_audit()))
-        for stretch in stretches.stretches(connection, made):
+        made = old_rows.bind(connection, rule(purge_audit()))
+        for stretch in ranges.stretches(connection, made):
             plan = connection.execute(sql.SQL("explain {}").format(made.listing(stretch)), {}).fetchall()
             assert "young" not in str(plan)
             assert "oldest" in str(plan)

@@ -11,7 +11,7 @@ import pytest
 
 from poller.errors import ConfigurationError
 from poller.jobs.job import cron
-from poller.maintenance import age_out, purge
+from poller.ready_made.retention import age_out, purge
 from tests.maintained import Run, a_role, keys, make_audit, purge_audit, rule, run
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from poller.errors import ConfigurationError
 from poller.jobs.job import cron
 from poller.jobs.output import Sink
 from poller.model.outcome import Fail, Interrupted
-from poller.shell import CommandFailed, shell
+from poller.ready_made.shell.job import CommandFailed, shell
 from tests.commands import Background, Run
 from tests.harness import wait_until
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from poller import command
 from poller.model.outcome import Interrupted, TimedOut
-from poller.shell import CommandFailed, shell
+from poller.ready_made.shell import command
+from poller.ready_made.shell.job import CommandFailed, shell
 from tests.commands import Background, is_alive
 from tests.harness import wait_until
 

@@ -10,11 +10,12 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from poller import Context, Fail, Snooze, handler, stale
+from poller import Context, Fail, Snooze, handler
 from poller.db.connection import Link
 from poller.forgetting import BATCHES, PERIOD, Forgetter
-from poller.maintenance import age_out
 from poller.model.outcome import Outcome, Verdict
+from poller.ready_made import old_rows
+from poller.ready_made.retention import age_out
 from poller.store import store
 from poller.store.binding import Binding, bind
 from poller.store.store import FORGET_BATCH, Store
@@ -366,7 +367,7 @@ def test_a_job_whose_role_may_not_forget_moves_rows_all_the_same(
     db.execute("alter table thing add at timestamptz default '2000-01-01'")
     ageing = age_out("thing", column="at", older_than="1d", status="pending", to="second", pause="0s")
     with as_role(db, "select on poller.handler, poller.claim", "select, update on thing") as role:
-        made = stale.bind(role, rule(ageing))
+        made = old_rows.bind(role, rule(ageing))
         assert role.execute(made.batch, {"keys": "{1}"}).fetchone()[2] == 1  # type: ignore[index]
     assert column(db, "select status from thing") == ["second"]
     assert join(second).claim() == []

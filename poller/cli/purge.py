@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from poller.maintenance import Rule
     from poller.model.handler import TableName
-    from poller.purging import Done
+    from poller.ready_made.purge_run import Done
+    from poller.ready_made.retention import Rule
 
 Table = Annotated[str, typer.Argument(metavar="TABLE", help="With or without its schema.")]
 Column = Annotated[
@@ -111,8 +111,8 @@ def _rule(table: str, given: dict[str, Any], package: str) -> Rule:
     Raises:
         ConfigurationError: they do not make one.
     """
-    from poller.maintenance import Rule, check_options  # noqa: PLC0415 - as above
     from poller.model.handler import table_name  # noqa: PLC0415 - `--help` is not to wait for it
+    from poller.ready_made.retention import Rule, check_options  # noqa: PLC0415 - as above
 
     named = table_name(table)
     if {"column", "older_than"} <= given.keys():
@@ -145,7 +145,7 @@ def _declared(table: TableName, column: str | None, package: str) -> Rule:
 
 def _purges(package: str) -> list[Any]:
     from poller import registry  # noqa: PLC0415 - `--help` is not to wait for it
-    from poller.maintenance import Rule  # noqa: PLC0415 - as above
+    from poller.ready_made.retention import Rule  # noqa: PLC0415 - as above
 
     jobs = registry.load(package).jobs
     return [each for each in jobs if isinstance(each.function, Rule) and each.function.move is None]
@@ -159,10 +159,10 @@ def _same(declared: TableName, asked: TableName) -> bool:
 
 
 def _count(connection: psycopg.Connection[Any], rule: Rule) -> Counted:
-    from poller import partitions, stale, stretches  # noqa: PLC0415 - `--help` is not to wait for it
+    from poller.ready_made import old_rows, partitions, ranges  # noqa: PLC0415 - `--help` is not to wait for it
 
-    made = stale.bind(connection, rule)
-    rows, kept = stretches.count(connection, made)
+    made = old_rows.bind(connection, rule)
+    rows, kept = ranges.count(connection, made)
     return Counted(str(made.table), rows - sum(kept.values()), partitions.droppable(connection, made), kept)
 
 
@@ -177,7 +177,7 @@ def _print_counted(counted: Counted, *, as_json: bool) -> None:
 
 def _purge(connection: psycopg.Connection[Any], rule: Rule, *, as_json: bool) -> int:
     """Purge, and print what was done; return the exit status."""
-    from poller.purging import StoppedError  # noqa: PLC0415 - `--help` is not to wait for it
+    from poller.ready_made.purge_run import StoppedError  # noqa: PLC0415 - `--help` is not to wait for it
 
     with _bar(rule) as progress:
         run = Run(connection, progress)

@@ -23,15 +23,15 @@ from typing import TYPE_CHECKING
 
 import httpx2
 
-from poller.addresses import is_inside, refusal
 from poller.model.outcome import Fail
-from poller.request import PLAIN
+from poller.ready_made.http.addresses import is_inside, refusal
+from poller.ready_made.http.request import PLAIN
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
-    from poller.request import Order
+    from poller.ready_made.http.request import Order
 
 BODY_BYTES = 2**20  # read of a body; the rest is left unread
 CONNECT_SECONDS = 10.0  # for each address

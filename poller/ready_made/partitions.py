@@ -28,8 +28,8 @@ from poller.model.handler import dotted
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from poller.purging import Done
-    from poller.stale import Stale
+    from poller.ready_made.old_rows import Stale
+    from poller.ready_made.purge_run import Done
 
 MARK = "emptied by a poller purge of {}, to be dropped"
 BRIEFLY = "1500ms"  # others wait behind us meanwhile; autovacuum gives way after 1 s (deadlock_timeout)

@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Any
 from psycopg import sql
 
 from poller.db.statements import statement
-from poller.stale import every, rows
+from poller.ready_made.old_rows import every, rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import psycopg
 
-    from poller.stale import Stale
+    from poller.ready_made.old_rows import Stale
 
 STRETCH = 100_000  # rows of a range of the column
 BLOCKS = 1_000  # of a range of blocks: 8 MB

@@ -16,16 +16,16 @@ from json import dumps
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from poller import command as commands
 from poller.duration import words
 from poller.errors import ConfigurationError
 from poller.jobs.job import ready_made
 from poller.model.outcome import Fail, Interrupted, TimedOut, Unexpected
+from poller.ready_made.shell import command as commands
 
 if TYPE_CHECKING:
-    from poller.command import Ended
     from poller.jobs.job import Job, When
     from poller.jobs.run import Run
+    from poller.ready_made.shell.command import Ended
 
 SHELL = "/bin/sh"
 HIGHEST_EXIT_CODE = 255

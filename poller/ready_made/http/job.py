@@ -19,17 +19,17 @@ from typing import TYPE_CHECKING, Any
 from poller.duration import words
 from poller.errors import ConfigurationError
 from poller.jobs.job import ready_made
-from poller.matching import is_found
 from poller.model.outcome import Fail, Interrupted, TimedOut, Unexpected
-from poller.request import order
+from poller.ready_made.http.pattern import is_found
+from poller.ready_made.http.request import order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
-    from poller.fetch import Answer
     from poller.jobs.job import Job, When
     from poller.jobs.run import Run
-    from poller.request import Order, Redirects
+    from poller.ready_made.http.fetch import Answer
+    from poller.ready_made.http.request import Order, Redirects
 
 SHOWN_CHARACTERS = 2000  # of the body, in the run's output
 
@@ -137,7 +137,7 @@ class _Request:
         return self.wanted is None or self.wanted in body
 
     def _fetch(self, timeout: float, why: Callable[[], Exception | None]) -> Answer:
-        from poller.fetch import NoAnswer, complete  # noqa: PLC0415 - httpx2 is slow to import, and an extra
+        from poller.ready_made.http.fetch import NoAnswer, complete  # noqa: PLC0415 - httpx2 is slow to import, and an extra
 
         try:
             return complete(self.order, timeout, why)

@@ -20,17 +20,17 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from poller import partitions, stale, stretches
 from poller.db.search_path import own_names
 from poller.db.statements import array, statement
 from poller.errors import ConfigurationError
 from poller.model.outcome import Interrupted
+from poller.ready_made import old_rows, partitions, ranges
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from poller.maintenance import Rule, Working
-    from poller.stale import Stale
+    from poller.ready_made.old_rows import Stale
+    from poller.ready_made.retention import Rule, Working
 
 MOST_ALONE = 100  # rows that are tried alone in a run
 LONG = 0.5  # seconds; a batch that took longer makes the next ones smaller
@@ -162,7 +162,7 @@ class Purging:
     def _all(self) -> Done:
         _set_up(self._connection)
         _check_clock(self._connection)
-        made = stale.bind(self._connection, self._rule)
+        made = old_rows.bind(self._connection, self._rule)
         self._done.table = str(made.table)
         try:
             self._work(made)
@@ -175,7 +175,7 @@ class Purging:
     def _work(self, made: Stale) -> None:
         self._check_cancelled(0)
         partitions.drop_old(self._connection, made, self._done, self._check_cancelled)
-        self._total = stretches.estimate(self._connection, made)
+        self._total = ranges.estimate(self._connection, made)
         self._tell()
         for keys in self._batches(made):
             if keys:
@@ -188,8 +188,8 @@ class Purging:
 
     def _batches(self, made: Stale) -> Iterator[list[str]]:
         """Yield the keys of rows that were old when they were listed; none for a stretch that had none."""
-        for stretch in stretches.stretches(self._connection, made):
-            with stretches.listed(self._connection, made, stretch) as cursor:
+        for stretch in ranges.stretches(self._connection, made):
+            with ranges.listed(self._connection, made, stretch) as cursor:
                 while True:
                     keys = [row[0] for row in cursor.fetchmany(self._size)]
                     yield keys

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 from poller.db.search_path import own_names
 from poller.db.statements import statement
 from poller.jobs.job import cron
-from poller.maintenance import Rule, purge
+from poller.ready_made.retention import Rule, purge
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

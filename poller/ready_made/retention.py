@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from poller.purging import Done
+    from poller.ready_made.purge_run import Done
 
 ATTEMPTS = 3  # of a run, unless the options say otherwise: it goes on where it stopped
 LARGEST_BATCH = 100_000
@@ -106,7 +106,7 @@ class Rule:
             purging.StoppedError: the run was cancelled; says what was done until then.
             psycopg.Error: the database went away, say. What was done stays done.
         """
-        from poller.purging import Purging  # noqa: PLC0415 - who imports the face does not wait for psycopg
+        from poller.ready_made.purge_run import Purging  # noqa: PLC0415 - who imports the face does not wait for psycopg
 
         with run.connect() as connection:
             return Purging(connection, self, run).all()
@@ -125,9 +125,9 @@ class Rule:
                 time, a status is none that the table allows, `where` is no condition on it, or a grant is
                 missing.
         """
-        from poller import stale  # noqa: PLC0415 - as above
+        from poller.ready_made import old_rows  # noqa: PLC0415 - as above
 
-        stale.bind(connection, self)
+        old_rows.bind(connection, self)
 
     def count(self, connection: psycopg.Connection[Any]) -> int:
         """Return how many rows are old now.
@@ -135,9 +135,9 @@ class Rule:
         Raises:
             ConfigurationError: as for `check`.
         """
-        from poller import stale, stretches  # noqa: PLC0415 - as above
+        from poller.ready_made import old_rows, ranges  # noqa: PLC0415 - as above
 
-        return stretches.count(connection, stale.bind(connection, self))[0]
+        return ranges.count(connection, old_rows.bind(connection, self))[0]
 
     def advice(self, connection: psycopg.Connection[Any]) -> str | None:
         """Return the index that would save each run from reading the whole table, or None if there is one.
@@ -145,9 +145,9 @@ class Rule:
         Raises:
             ConfigurationError: as for `check`.
         """
-        from poller import stale, stretches  # noqa: PLC0415 - as above
+        from poller.ready_made import old_rows, ranges  # noqa: PLC0415 - as above
 
-        return stretches.advice(connection, stale.bind(connection, self))
+        return ranges.advice(connection, old_rows.bind(connection, self))
 
 
 def purge(  # noqa: PLR0913 - the contract's options

@@ -12,8 +12,8 @@ from json import dumps, loads
 from typing import TYPE_CHECKING, Any, Literal, get_args
 from urllib.parse import SplitResult, parse_qsl, quote, quote_plus, unquote, urlencode, urlsplit
 
-from poller.addresses import is_inside, is_plain, refusal
 from poller.errors import ConfigurationError
+from poller.ready_made.http.addresses import is_inside, is_plain, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
