@@ -24,7 +24,7 @@ from poller.db.connection import Link, mark_of, opener
 from poller.errors import PollerError
 from poller.jobs.run import handler_of
 from poller.ready_made.housekeeping import jobs_of_site
-from poller.service import leave, persistently
+from poller.services.loop import leave, persistently
 from poller.store.binding import bind_all
 from poller.store.store import Store
 from poller.telemetry import log

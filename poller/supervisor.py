@@ -21,21 +21,21 @@ import psycopg
 from poller import registry
 from poller.db import schema
 from poller.db.connection import Link, opener, reachable
-from poller.drain import Drain
 from poller.errors import PollerError
-from poller.forgetting import LOCK_TIMEOUT, Forgetter
 from poller.jobs import job_store
 from poller.jobs.job import refuse_namesakes
 from poller.jobs.run import handler_of
-from poller.listener import Listener
 from poller.ready_made.housekeeping import housekeeping, jobs_of_site
 from poller.runtime.bell import Bell
-from poller.scheduler import Scheduler
-from poller.service import Loop, at_most, within
+from poller.services.drain import Drain
+from poller.services.forgetter import LOCK_TIMEOUT, Forgetter
+from poller.services.listener import Listener
+from poller.services.loop import Loop, at_most, within
+from poller.services.scheduler import Scheduler
+from poller.services.sweeper import Sweeper
 from poller.signals import reap_orphans, requests
 from poller.store.binding import Binding, bind_all, explain
 from poller.store.store import Store
-from poller.sweeper import Sweeper
 from poller.telemetry.log import event, hear_others, problem
 from poller.worker_process import LOOK, Child, import_path
 

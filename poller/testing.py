@@ -24,7 +24,6 @@ from time import sleep
 from typing import TYPE_CHECKING, Any, Self
 
 from poller import dispatch
-from poller.claimer import Claimer
 from poller.db import schema
 from poller.db.connection import Link, checked_url, opener
 from poller.db.statements import statement
@@ -32,16 +31,17 @@ from poller.duration import Duration, seconds
 from poller.errors import PollerError
 from poller.executor.executor import Executor
 from poller.executor.transaction import Transactions
-from poller.forgetting import Forgetter
-from poller.heartbeat import Heartbeat
 from poller.jobs import job_store
 from poller.jobs.job import Job
 from poller.jobs.output import Sink
 from poller.jobs.run import Notes, Run, handler_of
 from poller.model.context import Context, Row, RowShape
 from poller.model.handler import Handler
-from poller.scheduler import Scheduler
-from poller.settler import Settler
+from poller.services.claimer import Claimer
+from poller.services.forgetter import Forgetter
+from poller.services.heartbeat import Heartbeat
+from poller.services.scheduler import Scheduler
+from poller.services.settler import Settler
 from poller.store.binding import bind_all, explain
 from poller.store.store import Store
 

@@ -20,16 +20,16 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from poller.circling import Circling
-from poller.claimer import Claimer
 from poller.db.connection import Link, mark_of, opener
 from poller.executor.executor import Executor
-from poller.heartbeat import Heartbeat
-from poller.postponed import LOCK_SECONDS
-from poller.reporter import Reporter
 from poller.runtime.bell import Bell
-from poller.service import Loop, within
-from poller.settler import Settler
+from poller.services.circling import Circling
+from poller.services.claimer import Claimer
+from poller.services.heartbeat import Heartbeat
+from poller.services.loop import Loop, within
+from poller.services.postponed import LOCK_SECONDS
+from poller.services.run_reporter import Reporter
+from poller.services.settler import Settler
 from poller.store.store import Store
 from poller.telemetry.log import event, problem
 

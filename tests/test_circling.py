@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from poller import circling, handler
-from poller.circling import CELLS, LONGEST, MOST, MOST_DUE, MOST_KEPT, WINDOW, Circling
+from poller import handler
 from poller.model.outcome import Outcome, Verdict
+from poller.services import circling
+from poller.services.circling import CELLS, LONGEST, MOST, MOST_DUE, MOST_KEPT, WINDOW, Circling
 from poller.store.binding import Binding
 from poller.store.lease import Lease, Result, Task
 from tests.engines import column, do_nothing

@@ -12,8 +12,9 @@ import pytest
 from psycopg.rows import dict_row
 from sqlalchemy import text
 
-from poller import Context, Row, claimer, fixed_rate
+from poller import Context, Row, fixed_rate
 from poller.executor import executor
+from poller.services import claimer
 from poller.testing import Engine
 from tests.engines import column, moves
 

@@ -12,19 +12,19 @@ from uuid import uuid4
 
 import pytest
 
-from poller import sweeper
-from poller.claimer import Claimer
 from poller.db.connection import Link
 from poller.db.statements import statement
 from poller.executor.executor import Executor
-from poller.listener import Listener
-from poller.postponed import Postponed
 from poller.runtime.bell import Bell
-from poller.service import Loop
+from poller.services import sweeper
+from poller.services.claimer import Claimer
+from poller.services.listener import Listener
+from poller.services.loop import Loop
+from poller.services.poll_turns import Turn
+from poller.services.postponed import Postponed
+from poller.services.sweeper import SELDOM, Sweeper
 from poller.store.binding import bind
 from poller.store.store import Store
-from poller.sweeper import SELDOM, Sweeper
-from poller.turn import Turn
 from tests.engines import moves
 from tests.harness import Project, wait_until, workers_of
 
@@ -51,7 +51,7 @@ def test_together_they_look_once_in_a_poll_interval(monkeypatch: pytest.MonkeyPa
         offset = 1000.3 * place
         now = 17.0 - offset
         for _ in range(3):
-            monkeypatch.setattr("poller.turn.monotonic", lambda now=now: now)
+            monkeypatch.setattr("poller.services.poll_turns.monotonic", lambda now=now: now)
             now += Turn(workers, place, offset).wait(1.0)
             looks.append(now + offset)
     gaps = [later - sooner for sooner, later in pairwise(sorted(looks))]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from poller.service import Loop
+from poller.services.loop import Loop
 from poller.telemetry.stderr import ROOM, Queued
 from poller.telemetry.troubles import Digest, Trouble
 from tests.cli import value

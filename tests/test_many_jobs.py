@@ -13,7 +13,7 @@ from poller.db.connection import Link
 from poller.db.statements import array, statement
 from poller.jobs import job_store
 from poller.jobs.job import job
-from poller.scheduler import Scheduler
+from poller.services.scheduler import Scheduler
 from poller.timetable import Timetable
 
 if TYPE_CHECKING:

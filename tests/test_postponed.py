@@ -11,7 +11,7 @@ import pytest
 
 from poller import Snooze, Transition, handler
 from poller.model.outcome import Outcome, Verdict
-from poller.postponed import Postponed
+from poller.services.postponed import Postponed
 from poller.store.binding import bind
 from poller.store.lease import Result
 from poller.testing import Engine

@@ -13,11 +13,11 @@ from poller import Fail, Row, Transition, fixed_delay, handler
 from poller.db import schema
 from poller.db.connection import Link, Place, reachable
 from poller.db.statements import statement
-from poller.drain import Drain
 from poller.ready_made.housekeeping import housekeeping
+from poller.services.drain import Drain
+from poller.services.sweeper import Sweeper
 from poller.store.binding import bind
 from poller.store.store import Store
-from poller.sweeper import Sweeper
 from poller.testing import Engine
 
 if TYPE_CHECKING:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from poller import claimer, handler
+from poller import handler
 from poller.db.connection import Link
 from poller.db.statements import array
-from poller.heartbeat import Heartbeat
 from poller.model.outcome import Outcome, Verdict
+from poller.services import claimer
+from poller.services.heartbeat import Heartbeat
 from poller.store import store
 from poller.store.binding import Binding, bind
 from poller.store.store import Store

@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from poller import Context, Row, handler, sweeper
+from poller import Context, Row, handler
 from poller.db.connection import Link, connect
 from poller.model.outcome import Crashed, Verdict, of_error, released
+from poller.services import sweeper
+from poller.services.suspects import SINGLE_WAITS
+from poller.services.sweeper import Sweeper
 from poller.store.binding import bind
 from poller.store.store import Store
-from poller.sweeper import Sweeper
 from poller.testing import Engine
-from poller.trial import SINGLE_WAITS
 from tests.engines import column, moves
 from tests.harness import Project, wait_until, workers_of
 from tests.servers import cluster
@@ -285,7 +286,7 @@ def test_g5_all_attempts_at_one_visit_have_the_same_key_whatever_ended_one(
 ) -> None:
     """Rows share the transaction of one that takes too long: it is rolled back, and their handlers run again."""
     monkeypatch.setattr("poller.executor.executor.LONGEST_TOGETHER", 60.0)
-    monkeypatch.setattr("poller.claimer.HORIZON", 60.0)
+    monkeypatch.setattr("poller.services.claimer.HORIZON", 60.0)
     make_rows(db, 0)
     keys: dict[Any, list[str]] = {}
 

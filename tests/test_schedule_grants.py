@@ -16,7 +16,7 @@ from poller import Run, cron, fixed_delay, fixed_rate, job, schedule
 from poller.db.connection import Link
 from poller.errors import ConfigurationError
 from poller.jobs import job_store
-from poller.scheduler import Scheduler
+from poller.services.scheduler import Scheduler
 from tests.cli import value
 from tests.harness import wait_until
 

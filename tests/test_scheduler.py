@@ -19,7 +19,9 @@ from poller.db.connection import Link
 from poller.db.statements import statement, template
 from poller.jobs import job_store
 from poller.jobs.job import job as unscheduled
-from poller.scheduler import (
+from poller.schedules import slots, wall_clock
+from poller.schedules.slots import FixedDelay
+from poller.services.scheduler import (
     AGAIN,
     CATCH_UP,
     LATE,
@@ -28,8 +30,6 @@ from poller.scheduler import (
     Scheduler,
     decide_overlap,
 )
-from poller.schedules import slots, wall_clock
-from poller.schedules.slots import FixedDelay
 from tests.harness import wait_until
 
 if TYPE_CHECKING:

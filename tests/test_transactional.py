@@ -11,8 +11,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from poller import Context, Fail, PollerError, Row, Snooze, Transition, claimer, handler
+from poller import Context, Fail, PollerError, Row, Snooze, Transition, handler
 from poller.executor import executor
+from poller.services import claimer
 from poller.testing import Engine
 from tests.engines import moves
 

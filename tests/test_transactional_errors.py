@@ -9,8 +9,9 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from poller import Context, Row, Transition, claimer
+from poller import Context, Row, Transition
 from poller.executor import executor
+from poller.services import claimer
 from poller.testing import Engine
 from tests.engines import column, moves
 

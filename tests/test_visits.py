@@ -12,14 +12,14 @@ import pytest
 
 from poller import Context, Fail, Snooze, handler
 from poller.db.connection import Link
-from poller.forgetting import BATCHES, PERIOD, Forgetter
 from poller.model.outcome import Outcome, Verdict
 from poller.ready_made import old_rows
 from poller.ready_made.retention import age_out
+from poller.services.forgetter import BATCHES, PERIOD, Forgetter
+from poller.services.sweeper import Sweeper
 from poller.store import store
 from poller.store.binding import Binding, bind
 from poller.store.store import FORGET_BATCH, Store
-from poller.sweeper import Sweeper
 from poller.testing import Engine, move_clock
 from tests.engines import column, moves
 from tests.harness import wait_until
@@ -41,7 +41,7 @@ PARKED = Outcome(Verdict.PARKED, attempt=1, error="no")
 def settled_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """A test is run with either statement that settles."""
     monkeypatch.setattr(store, "MANY", request.param)
-    monkeypatch.setattr("poller.settler.MANY", request.param)
+    monkeypatch.setattr("poller.services.settler.MANY", request.param)
 
 
 @pytest.fixture

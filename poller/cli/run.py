@@ -102,7 +102,7 @@ def run(  # noqa: PLR0913 - the contract's options
     requests.end_at_once(lambda: _leave_early(drain=drain))
 
     from poller.config import RunOptions  # noqa: PLC0415 - as above
-    from poller.service import leave  # noqa: PLC0415 - as above
+    from poller.services.loop import leave  # noqa: PLC0415 - as above
     from poller.supervisor import Supervisor  # noqa: PLC0415 - as above
 
     options = RunOptions(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import sql
 
-from poller.sweeper import PATIENCE
+from poller.services.sweeper import PATIENCE
 from tests.chaos import people
 from tests.harness import workers_of
 

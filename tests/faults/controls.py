@@ -65,14 +65,14 @@ NOT_LEASED = (
 CONTROLS = (
     Control(
         "a fault of the whole statement is nobody's attempt",
-        "poller/postponed.py",
+        "poller/services/postponed.py",
         "        elif (alone or part.why is _Why.TROUBLE) and (fault := self._fault_of_all(part)) is not None:\n",
         "        elif (fault := None) is not None:\n",
         (POSTPONED,),
     ),
     Control(
         "a handler in trouble waits apart",
-        "poller/settler.py",
+        "poller/services/settler.py",
         "        except Exception:  # a value may fail in any way on its way to Postgres\n"
         "            if not self._store.link.lives() and not self._has_lost:\n",
         "        except Exception:\n            if True:\n",
@@ -87,7 +87,7 @@ CONTROLS = (
     ),
     Control(
         "what a fault of all has cost is not held against one row",
-        "poller/postponed.py",
+        "poller/services/postponed.py",
         "        elif part.why is _Why.TROUBLE:\n",
         "        elif part.why is None:\n",
         (POSTPONED,),
@@ -108,7 +108,7 @@ CONTROLS = (
     ),
     Control(
         "what is handled and not written is bounded",
-        "poller/claimer.py",
+        "poller/services/claimer.py",
         "MOST_HELD = 2000",
         "MOST_HELD = 1_000_000",
         (POSTPONED,),
@@ -307,14 +307,14 @@ CONTROLS = (
     ),
     Control(
         "nothing is claimed beside suspects",
-        "poller/trial.py",
+        "poller/services/suspects.py",
         "max(0.0, self._until - monotonic()) if self._suspects else 0.0",
         "0.0",
         (RECOVERY,),
     ),
     Control(
         "one single in a worker",
-        "poller/trial.py",
+        "poller/services/suspects.py",
         "        if any(task.company == 1 for task in list(self._suspects)):\n            return None\n",
         "",
         (RECOVERY, RACES),
@@ -342,14 +342,14 @@ CONTROLS = (
     ),
     Control(
         "beats wait for no commit",
-        "poller/heartbeat.py",
+        "poller/services/heartbeat.py",
         '        connection.execute("set synchronous_commit = off")\n',
         "",
         (RECOVERY,),
     ),
     Control(
         "no heartbeat is believed to have lapsed where the clock was set",
-        "poller/sweeper.py",
+        "poller/services/sweeper.py",
         " and abs(clocks - before) < SLOW",
         "",
         (RECOVERY,),
@@ -377,7 +377,7 @@ CONTROLS = (
     ),
     Control(
         "what an older registration has claimed is not begun",
-        "poller/claimer.py",
+        "poller/services/claimer.py",
         "            if tasks and tasks[0].lease.worker != self._worker():\n",
         "            if False:\n",
         (f"{CLAIMS}::test_g3_what_is_claimed_while_the_registration_is_lost_is_not_begun",),
@@ -405,14 +405,14 @@ CONTROLS = (
     ),
     Control(
         "a handler in trouble is asked apart",
-        "poller/claimer.py",
+        "poller/services/claimer.py",
         "            self._require_connection(error)\n            if len(able) == 1:",
         "            raise\n            if len(able) == 1:",
         (f"{CLAIMS}::test_a_table_that_somebody_has_locked_holds_up_no_other",),
     ),
     Control(
         "a rate has its slots",
-        "poller/claimer.py",
+        "poller/services/claimer.py",
         "            and self._startable(each) <= 0\n",
         "            and False\n",
         ("tests/test_limits_fleet.py::test_a_handler_that_fills_every_slot_leaves_one_to_a_rate",),
@@ -420,14 +420,14 @@ CONTROLS = (
     Control("only the dead are swept", "sql/dead_claims.sql", "w.died_at is not null and ", "", (STATEFUL,)),
     Control(
         "a crash counts as an attempt",
-        "poller/sweeper.py",
+        "poller/services/sweeper.py",
         "attempt = dead.attempt + 1",
         "attempt = dead.attempt",
         (STATEFUL,),
     ),
     Control(
         "the dead's sessions are ended",
-        "poller/sweeper.py",
+        "poller/services/sweeper.py",
         "            self._store.end_sessions(supervisor, pid)\n",
         "",
         (
@@ -565,7 +565,7 @@ CONTROLS = (
     ),
     Control(
         "rows that go round wait",
-        "poller/claimer.py",
+        "poller/services/claimer.py",
         "        if self._circling is not None:\n",
         "        if False:\n",
         ("tests/test_circling.py",),
@@ -591,7 +591,7 @@ CONTROLS = (
     ),
     Control(
         "what a worker has forgotten is given back",
-        "poller/claimer.py",
+        "poller/services/claimer.py",
         "        if self._in_doubt and monotonic() >= self._look_again_at:\n",
         "        if False:\n",
         (
@@ -601,21 +601,21 @@ CONTROLS = (
     ),
     Control(
         "a poll finds what nobody announced",
-        "poller/claimer.py",
+        "poller/services/claimer.py",
         "        return max(0.0, min([self._turn_at, *ends]) - now)",
         "        return 3600.0",
         ("tests/test_fleet.py::test_g1_without_triggers_a_row_is_taken_within_the_poll_interval",),
     ),
     Control(
         "turns are taken",
-        "poller/turn.py",
+        "poller/services/poll_turns.py",
         "        if self.workers <= 1:\n",
         "        if True:\n",
         ("tests/test_idle.py",),
     ),
     Control(
         "a supervisor that does not hear looks often",
-        "poller/sweeper.py",
+        "poller/services/sweeper.py",
         "PERIOD if deaths.strangers or not hears else",
         "",
         ("tests/test_idle.py",),

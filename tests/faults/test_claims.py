@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from poller.claimer import Claimer
 from poller.db.connection import Link
 from poller.executor import attempt
 from poller.executor.executor import Executor
-from poller.heartbeat import Heartbeat
-from poller.postponed import Postponed
+from poller.services.claimer import Claimer
+from poller.services.heartbeat import Heartbeat
+from poller.services.postponed import Postponed
 from poller.store.binding import BYTES, Binding, bind, bind_all
 from poller.store.store import DeclaredDeadError, Store
 from poller.worker import STOPPED, Worker, WorkerOptions

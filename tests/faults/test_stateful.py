@@ -18,10 +18,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from poller import Fail, Snooze, handler
 from poller.model.outcome import of_answer, of_error, released
+from poller.services.sweeper import Sweeper
 from poller.store import store
 from poller.store.binding import bind
 from poller.store.lease import Result
-from poller.sweeper import Sweeper
 from tests.claiming import Worker
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from poller.errors import ConfigurationError
-from poller.forgetting import Forgetter
+from poller.services.forgetter import Forgetter
 from poller.store.store import Fleet
 from poller.telemetry.log import event, problem
 

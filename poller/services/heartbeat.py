@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Any
 
 from poller.db.connection import heard, is_pooled
 from poller.db.statements import array, statement
+from poller.services.poll_turns import Turn
 from poller.telemetry.log import event, problem
-from poller.turn import Turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -20,14 +20,14 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from poller.model.outcome import Outcome, Verdict
-from poller.postponed import Postponed, form_of, lesser
 from poller.runtime.failpoints import reach
+from poller.services.postponed import Postponed, form_of, lesser
 from poller.store.lease import Result
 from poller.store.store import LEFT, MANY, SWALLOWED, simple_status
 from poller.telemetry.troubles import Trouble, digest
 
 if TYPE_CHECKING:
-    from poller.circling import Circling
+    from poller.services.circling import Circling
     from poller.store.binding import Binding
     from poller.store.lease import Task
     from poller.store.store import Store

@@ -32,8 +32,8 @@ from typing import TYPE_CHECKING
 
 from poller.model.outcome import Crashed, of_error
 from poller.runtime.failpoints import reach
-from poller.service import BACKOFF_MOST
-from poller.settler import Settler, amended
+from poller.services.loop import BACKOFF_MOST
+from poller.services.settler import Settler, amended
 from poller.store.lease import Lease, Result, Task
 from poller.telemetry.log import event, problem
 

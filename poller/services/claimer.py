@@ -58,21 +58,21 @@ from poller.duration import words
 from poller.errors import ConfigurationError
 from poller.errors_in_words import reason
 from poller.model.outcome import BEGAN_LATE, Verdict, not_shown, released
-from poller.service import BACKOFF_MOST
+from poller.services.loop import BACKOFF_MOST
+from poller.services.poll_turns import Turn
+from poller.services.suspects import Trial
 from poller.store.binding import BYTES
 from poller.store.lease import Lease, Result, Task
 from poller.store.store import DeclaredDeadError
 from poller.telemetry.log import event, problem
-from poller.trial import Trial
-from poller.turn import Turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from poller.circling import Circling
     from poller.executor.executor import Executor
-    from poller.postponed import Postponed
     from poller.runtime.bell import Bell
+    from poller.services.circling import Circling
+    from poller.services.postponed import Postponed
     from poller.store.binding import Binding
     from poller.store.store import Claimed, Store
 
