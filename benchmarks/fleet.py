@@ -12,9 +12,9 @@ import sys
 import threading
 from typing import Any
 
-from poller.config import RunOptions
 from poller.db.connection import Place
-from poller.supervisor import Supervisor
+from poller.fleet.options import RunOptions
+from poller.fleet.supervisor import Supervisor
 from poller.telemetry import log
 
 

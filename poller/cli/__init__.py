@@ -10,7 +10,7 @@ from pathlib import Path
 
 def main() -> None:
     """Run `poller` with this process's arguments, and exit with a status as the contract has it."""
-    from poller.signals import requests  # noqa: PLC0415 - it takes no time
+    from poller.fleet.signals import requests  # noqa: PLC0415 - it takes no time
 
     requests.listen()
     _open_standard_files()

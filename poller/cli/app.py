@@ -12,7 +12,7 @@ from poller.cli import check, db, jobs, listings, orders, project, runs, schema,
 from poller.cli import next as next_command
 from poller.cli import purge as purge_command
 from poller.cli import run as run_command
-from poller.signals import requests
+from poller.fleet.signals import requests
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from poller.cli.options import Databases, Handlers, duration, places
-from poller.signals import requests
+from poller.fleet.signals import requests
 from poller.telemetry.log import LogFormat
 
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -101,9 +101,9 @@ def run(  # noqa: PLR0913 - the contract's options
     log.setup(log_format, log_level)
     requests.end_at_once(lambda: _leave_early(drain=drain))
 
-    from poller.config import RunOptions  # noqa: PLC0415 - as above
+    from poller.fleet.options import RunOptions  # noqa: PLC0415 - as above
+    from poller.fleet.supervisor import Supervisor  # noqa: PLC0415 - as above
     from poller.services.loop import leave  # noqa: PLC0415 - as above
-    from poller.supervisor import Supervisor  # noqa: PLC0415 - as above
 
     options = RunOptions(
         workers=workers,

@@ -24,10 +24,10 @@ from rich.progress import track
 from poller import handler
 from poller.db import schema
 from poller.db.connection import Link
+from poller.fleet.worker import Worker, WorkerOptions
 from poller.store.binding import bind_all
 from poller.store.store import Store
 from poller.telemetry import log
-from poller.worker import Worker, WorkerOptions
 from tests.harness import wait_until
 from tests.servers import cluster
 

@@ -391,14 +391,14 @@ CONTROLS = (
     ),
     Control(
         "what a claim brings after a stop is given back",
-        "poller/worker.py",
+        "poller/fleet/worker.py",
         "        self._executor.drain()\n",
         "        self._executor.give_back()\n",
         (f"{CLAIMS}::test_g6_what_a_claim_brings_after_a_stop_is_given_back_uncounted",),
     ),
     Control(
         "a task on its way to its handler is waited for",
-        "poller/worker.py",
+        "poller/fleet/worker.py",
         "        while self._executor.handling and",
         "        while self._executor.running and",
         (f"{CLAIMS}::test_g6_a_task_on_its_way_from_the_queue_to_its_handler_is_waited_for",),
@@ -622,7 +622,7 @@ CONTROLS = (
     ),
     Control(
         "a stop is bounded",
-        "poller/supervisor.py",
+        "poller/fleet/supervisor.py",
         "        if not within(seconds, lambda: statuses.extend(site.end() for site in self._sites)):\n",
         "        if statuses.extend(site.end() for site in self._sites):\n",
         ("tests/faults/test_network.py::test_a_stop_is_bounded_behind_a_silent_wire",),

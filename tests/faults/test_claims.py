@@ -18,12 +18,12 @@ import pytest
 from poller.db.connection import Link
 from poller.executor import attempt
 from poller.executor.executor import Executor
+from poller.fleet.worker import STOPPED, Worker, WorkerOptions
 from poller.services.claimer import Claimer
 from poller.services.heartbeat import Heartbeat
 from poller.services.postponed import Postponed
 from poller.store.binding import BYTES, Binding, bind, bind_all
 from poller.store.store import DeclaredDeadError, Store
-from poller.worker import STOPPED, Worker, WorkerOptions
 from tests.engines import column, moves, run, run_to_the_end
 from tests.harness import PATIENCE, Project, wait_until
 from tests.servers import create_encoded

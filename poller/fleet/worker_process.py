@@ -18,8 +18,8 @@ from pathlib import Path
 from time import monotonic
 
 import poller
+from poller.fleet.worker import RETIRED
 from poller.telemetry.log import problem
-from poller.worker import RETIRED
 
 LOOK = 2.0  # seconds between two looks at workers that live: a death is told
 LONG_ENOUGH = 10.0  # seconds after which a worker's death is not held against the next one

@@ -22,6 +22,8 @@ from poller import registry
 from poller.db import schema
 from poller.db.connection import Link, opener, reachable
 from poller.errors import PollerError
+from poller.fleet.signals import reap_orphans, requests
+from poller.fleet.worker_process import LOOK, Child, import_path
 from poller.jobs import job_store
 from poller.jobs.job import refuse_namesakes
 from poller.jobs.run import handler_of
@@ -33,17 +35,15 @@ from poller.services.listener import Listener
 from poller.services.loop import Loop, at_most, within
 from poller.services.scheduler import Scheduler
 from poller.services.sweeper import Sweeper
-from poller.signals import reap_orphans, requests
 from poller.store.binding import Binding, bind_all, explain
 from poller.store.store import Store
 from poller.telemetry.log import event, hear_others, problem
-from poller.worker_process import LOOK, Child, import_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from poller.config import RunOptions
     from poller.db.connection import Place
+    from poller.fleet.options import RunOptions
     from poller.jobs.job import Job
     from poller.model.handler import Handler
 

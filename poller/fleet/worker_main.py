@@ -22,13 +22,13 @@ import psycopg
 from poller import registry
 from poller.db.connection import Link, mark_of, opener
 from poller.errors import PollerError
+from poller.fleet.worker import Worker, WorkerOptions
 from poller.jobs.run import handler_of
 from poller.ready_made.housekeeping import jobs_of_site
 from poller.services.loop import leave, persistently
 from poller.store.binding import bind_all
 from poller.store.store import Store
 from poller.telemetry import log
-from poller.worker import Worker, WorkerOptions
 
 if TYPE_CHECKING:
     from poller.model.handler import Handler
