@@ -23,7 +23,7 @@ from datetime import UTC, datetime, timedelta
 from time import sleep
 from typing import TYPE_CHECKING, Any, Self
 
-from poller import dispatch
+from poller.client import jobs
 from poller.db import schema
 from poller.db.connection import Link, checked_url, opener
 from poller.db.statements import statement
@@ -280,7 +280,7 @@ class Engine:
             known = f"it has {', '.join(here)}" if here else "it was made without jobs"
             msg = f"the engine has no job {str(job)!r}; {known}"
             raise PollerError(msg)
-        return dispatch.trigger(self._link_of_ours.connection, str(job), arguments or None, here).run
+        return jobs.trigger(self._link_of_ours.connection, str(job), arguments or None, here).run
 
     def advance(self, duration: Duration) -> None:
         """Move the clock forward for this engine: `poller.now()` in its sessions."""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from poller import rescue
-from poller.selector import NothingSelectedError
+from poller.client import rows as rescue
+from poller.client.selector import NothingSelectedError
 from tests.cli import HANDLERS, hold, known, make_tenants, objects, the_line, trouble, value
 from tests.harness import wait_until
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 from tenacity import stop_after_attempt, stop_after_delay, stop_never
 
+from poller.client.row_queries import Known
+from poller.client.selector import NothingSelectedError, select
+from poller.client.status import attempts
 from poller.errors import ConfigurationError
 from poller.model.handler import split_off_table
 from poller.model.retry_policy import policy
-from poller.operators import Known
-from poller.overview import attempts
-from poller.selector import NothingSelectedError, select
 from tests.cli import the_line
 
 if TYPE_CHECKING:

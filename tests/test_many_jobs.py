@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from psycopg import sql
 
+from poller.client.job_queries import Timetable
 from poller.db.connection import Link
 from poller.db.statements import array, statement
 from poller.jobs import job_store
 from poller.jobs.job import job
 from poller.services.scheduler import Scheduler
-from poller.timetable import Timetable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

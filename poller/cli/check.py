@@ -13,7 +13,7 @@ from poller.telemetry.printable import one_line
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from poller.checks import Finding
+    from poller.client.checks import Finding
 
 COLOURS = {"error": "red", "warning": "yellow", "advice": "blue"}
 
@@ -23,7 +23,8 @@ def check(*, handlers: Handlers = "handlers", as_json: AsJson = False, database:
 
     Tells all that is wrong or could be better, and what to do about it. Exits with 1 if there are errors.
     """
-    from poller import checks, registry  # noqa: PLC0415 - `--help` is not to wait for it
+    from poller import registry  # noqa: PLC0415 - `--help` is not to wait for it
+    from poller.client import checks  # noqa: PLC0415 - `--help` is not to wait for it
 
     found = registry.load(handlers)
     with connected(place(database), migrated=False) as connection:

@@ -13,7 +13,7 @@ from poller.cli.options import AsJson, Database, Handlers, Limit, connected, mos
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from poller.dispatch import JobLine
+    from poller.client.jobs import JobLine
     from poller.schedules.slots import Schedule
 
 app = typer.Typer(invoke_without_command=True)
@@ -89,7 +89,7 @@ def jobs(
     if context.invoked_subcommand is not None:
         _refuse_options(context)
         return
-    from poller import dispatch  # noqa: PLC0415 - `--help` is not to wait for it
+    from poller.client import jobs as dispatch  # noqa: PLC0415 - `--help` is not to wait for it
 
     here = dispatch.defined(handlers)
     shown = most(limit, as_json=as_json)
@@ -127,7 +127,7 @@ def add(  # noqa: PLR0913 - the contract's options
 
     The arguments are held against the function if the --handlers package can be imported.
     """
-    from poller import dispatch
+    from poller.client import jobs as dispatch
     from poller.jobs import dynamic  # noqa: PLC0415 - `--help` is not to wait for it
 
     plan = _plan(cron, every, delay, at, tz)
@@ -171,7 +171,7 @@ def remove(
     Its runs that wait are cancelled, those in progress finish. A job that the --handlers package or a running worker
     has cannot be removed so.
     """
-    from poller import dispatch  # noqa: PLC0415 - `--help` is not to wait for it
+    from poller.client import jobs as dispatch  # noqa: PLC0415 - `--help` is not to wait for it
 
     here = dispatch.defined(handlers)
     with connected(place(database)) as connection:
@@ -190,7 +190,7 @@ def trigger(
     before it; if new ones replace old ones, it does. The arguments are held against the function if the
     --handlers package can be imported; without --args they are the job's own.
     """
-    from poller import dispatch  # noqa: PLC0415 - `--help` is not to wait for it
+    from poller.client import jobs as dispatch  # noqa: PLC0415 - `--help` is not to wait for it
 
     here = dispatch.defined(handlers)
     with connected(place(database)) as connection:
@@ -204,7 +204,7 @@ def pause(name: Name, *, database: Database = None) -> None:
 
     Nothing is planned, and what waits does not start, until it is resumed. What runs goes on.
     """
-    from poller import dispatch  # noqa: PLC0415 - `--help` is not to wait for it
+    from poller.client import jobs as dispatch  # noqa: PLC0415 - `--help` is not to wait for it
 
     with connected(place(database)) as connection:
         show.say(dispatch.pause(connection, name))
@@ -215,7 +215,7 @@ def resume(name: Name, *, database: Database = None) -> None:
 
     It goes on from now: slots that came meanwhile are not made up for. A job with a fixed delay is due.
     """
-    from poller import dispatch  # noqa: PLC0415 - `--help` is not to wait for it
+    from poller.client import jobs as dispatch  # noqa: PLC0415 - `--help` is not to wait for it
 
     with connected(place(database)) as connection:
         show.say(dispatch.resume(connection, name))

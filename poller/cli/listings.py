@@ -23,7 +23,7 @@ from poller.cli.options import (
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from poller.operators import Failure
+    from poller.client.row_queries import Failure
 
 Selector = Annotated[
     str, typer.Argument(metavar="[SELECTOR]", help="TABLE[:STATUS][:KEY], or all.", show_default=False)
@@ -32,11 +32,11 @@ Selector = Annotated[
 
 def handlers(*, handlers: Handlers = "handlers", as_json: AsJson = False, database: Database = None) -> None:
     """Show the handlers, and how they fare."""
-    from poller import overview  # noqa: PLC0415 - `--help` is not to wait for it
+    from poller.client import status  # noqa: PLC0415 - `--help` is not to wait for it
 
     found = loaded(handlers)
     with connected(place(database)) as connection:
-        lines = overview.handlers(connection, found)
+        lines = status.handlers(connection, found)
     show.listing(lines, _HANDLERS, as_json=as_json, empty="no handlers")
 
 
@@ -45,7 +45,7 @@ def workers(*, as_json: AsJson = False, database: Database = None) -> None:
 
     Those that died are shown for a day.
     """
-    from poller.operators import Operators  # noqa: PLC0415 - `--help` is not to wait for it
+    from poller.client.row_queries import Operators  # noqa: PLC0415 - `--help` is not to wait for it
 
     with connected(place(database)) as connection:
         operators = Operators(connection)
@@ -64,8 +64,8 @@ def failures(
 
     These are parked rows, and rows that wait for another attempt after one that failed.
     """
-    from poller.operators import Operators  # noqa: PLC0415 - `--help` is not to wait for it
-    from poller.selector import select  # noqa: PLC0415 - as above
+    from poller.client.row_queries import Operators  # noqa: PLC0415 - `--help` is not to wait for it
+    from poller.client.selector import select  # noqa: PLC0415 - as above
 
     shown = most(limit, as_json=as_json)
     with connected(place(database)) as connection:
@@ -89,8 +89,8 @@ def history(
 
     The latest event comes last. Exits with 1 if nothing is recorded.
     """
-    from poller.operators import Operators  # noqa: PLC0415 - `--help` is not to wait for it
-    from poller.selector import NothingSelectedError, of_table, same_key  # noqa: PLC0415 - as above
+    from poller.client.row_queries import Operators  # noqa: PLC0415 - `--help` is not to wait for it
+    from poller.client.selector import NothingSelectedError, of_table, same_key  # noqa: PLC0415 - as above
 
     shown = most(limit, as_json=as_json)
     with connected(place(database)) as connection:

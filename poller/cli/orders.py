@@ -19,10 +19,10 @@ def retry(selector: Selector, keys: Keys = None, *, database: Database = None) -
     They have all their attempts before them. Exits with 1 if there are none. What follows TABLE is a status
     if there is a handler for it, else a key.
     """
-    from poller import rescue  # noqa: PLC0415 - `--help` is not to wait for it
+    from poller.client import rows  # noqa: PLC0415 - `--help` is not to wait for it
 
     with connected(place(database)) as connection:
-        done = rescue.retry(connection, selector, keys or ())
+        done = rows.retry(connection, selector, keys or ())
     typer.echo(f"put back {show.rows(done.rows)}")
 
 
@@ -35,10 +35,10 @@ def release(
     still answers is ignored; but its handler is not stopped, and may run beside the next attempt. Exits with
     1 if no such row is in flight. What follows TABLE is a status if there is a handler for it, else a key.
     """
-    from poller import rescue  # noqa: PLC0415 - `--help` is not to wait for it
+    from poller.client import rows  # noqa: PLC0415 - `--help` is not to wait for it
 
     with connected(place(database)) as connection:
-        done = rescue.release(connection, selector, keys or (), handlers)
+        done = rows.release(connection, selector, keys or (), handlers)
     if done.note is not None:
         show.say(done.note, err=True)
     typer.echo(f"released {show.rows(done.rows)}")

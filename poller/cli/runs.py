@@ -12,7 +12,7 @@ from poller.cli.options import AsJson, Database, Limit, connected, most, one_mor
 from poller.telemetry.printable import lines
 
 if TYPE_CHECKING:
-    from poller.timetable import RunLine
+    from poller.client.job_queries import RunLine
 
 Number = Annotated[
     int,
@@ -30,11 +30,11 @@ def runs(
     database: Database = None,
 ) -> None:
     """Show runs of jobs, the newest first."""
-    from poller import dispatch  # noqa: PLC0415 - `--help` is not to wait for it
+    from poller.client import jobs  # noqa: PLC0415 - `--help` is not to wait for it
 
     shown = most(limit, as_json=as_json)
     with connected(place(database)) as connection:
-        lines = dispatch.runs(connection, job, one_more(shown))
+        lines = jobs.runs(connection, job, one_more(shown))
     show.listing(
         lines[:shown], _RUNS, as_json=as_json, empty="no runs yet", omit=("done", "total", "seconds")
     )
@@ -47,12 +47,12 @@ def logs(
     database: Database = None,
 ) -> None:
     """Print what a run has printed and logged, as far as it has come."""
-    from poller import dispatch  # noqa: PLC0415 - `--help` is not to wait for it
+    from poller.client import jobs  # noqa: PLC0415 - `--help` is not to wait for it
 
     with connected(place(database)) as connection:
         is_number = run.isascii() and run.isdigit() and int(run) < 2**63
-        number = int(run) if is_number else dispatch.last_run(connection, run)
-        found = dispatch.printed(connection, number)
+        number = int(run) if is_number else jobs.last_run(connection, run)
+        found = jobs.printed(connection, number)
     if found.output:
         sys.stdout.write(lines(found.output))
     else:
@@ -65,10 +65,10 @@ def cancel(number: Number, *, database: Database = None) -> None:
     One that waits is cancelled; one that runs is asked to stop, and is stopped soon after. Exits with 1 if it
     has ended.
     """
-    from poller import dispatch  # noqa: PLC0415 - `--help` is not to wait for it
+    from poller.client import jobs  # noqa: PLC0415 - `--help` is not to wait for it
 
     with connected(place(database)) as connection:
-        show.say(dispatch.cancel(connection, number))
+        show.say(jobs.cancel(connection, number))
 
 
 def _progress(line: RunLine) -> str | None:

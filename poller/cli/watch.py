@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
 
-    from poller.overview import StatusLine
+    from poller.client.status import StatusLine
 
 EVERY = 1.0  # seconds between two looks
 PATIENCE = 10  # a look may take one part in so many of the time
@@ -45,8 +45,8 @@ def status(
     For each status that a handler takes or leads to: rows, the oldest of them, in flight, waiting for another
     attempt, parked, and done in the last minute.
     """
-    from poller import overview  # noqa: PLC0415 - `--help` is not to wait for it
-    from poller.operators import Operators  # noqa: PLC0415 - as above
+    from poller.client import status as overview  # noqa: PLC0415 - `--help` is not to wait for it
+    from poller.client.row_queries import Operators  # noqa: PLC0415 - as above
 
     found, where = loaded(handlers), place(database)
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from poller import registry
+from poller.client.row_queries import Operators
+from poller.client.selector import NothingSelectedError, is_named, select
 from poller.errors import ConfigurationError
-from poller.operators import Operators
-from poller.selector import NothingSelectedError, is_named, select
 from poller.store.binding import bind
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     import psycopg
 
+    from poller.client.row_queries import Known
     from poller.model.handler import Handler
-    from poller.operators import Known
 
 
 class Done(NamedTuple):

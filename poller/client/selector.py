@@ -16,8 +16,8 @@ from poller.model.handler import split_off_table, table_name
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from poller.client.row_queries import Known
     from poller.model.handler import TableName
-    from poller.operators import Known
 
 ALL = "all"
 

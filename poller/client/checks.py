@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import psycopg
 from psycopg import sql
 
-from poller import overview
+from poller.client import status
+from poller.client.row_queries import Operators
 from poller.db import schema, tables
 from poller.db.connection import is_pooled, role_of
 from poller.db.statements import trusted
 from poller.errors import PollerError
 from poller.jobs import job_store
 from poller.model.context import Row
-from poller.operators import Operators
 from poller.ready_made.housekeeping import housekeeping
 from poller.ready_made.retention import Rule
 from poller.store.binding import Binding, bind, explain
@@ -31,10 +31,10 @@ from poller.store.binding import Binding, bind, explain
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from poller.client.row_queries import Index
     from poller.db.tables import Table
     from poller.jobs.job import Job
     from poller.model.handler import Handler
-    from poller.operators import Index
     from poller.registry import Registered
 
 Severity = Literal["error", "warning", "advice"]
@@ -146,7 +146,7 @@ class Checks:
         for handler in self._handlers:
             yield from self._guarded(str(handler), partial(self._handler, handler))
         if self._migrated:
-            self._bindings = overview.numbered(self._connection, self._bindings)
+            self._bindings = status.numbered(self._connection, self._bindings)
         for binding in self._bindings:
             for look in (self._plan, self._index, self._orphans, self._without_zone):
                 yield from self._guarded(str(binding), partial(look, binding))
@@ -222,7 +222,7 @@ class Checks:
 
     def of_tables(self) -> Findings:
         """Find what hides rows of a table, slows it down, or leaves rows that no handler takes."""
-        for group in overview.by_column(self._bindings):
+        for group in status.by_column(self._bindings):
             for look in (self._hidden_rows, self._unvacuumed, self._locked, self._dead_ends):
                 yield from self._guarded(str(group[0].table), partial(look, group))
 
@@ -267,7 +267,7 @@ class Checks:
 
     def _dead_ends(self, group: list[Binding]) -> Findings:
         """Rows with a status that no handler takes, leads to or gives back are waiting for nobody."""
-        known = {None, *overview.graph(group)}
+        known = {None, *status.graph(group)}
         column = group[0].handler.column
         counts = self._operators.status_counts(group[0].table, column, [])
         strange = [each for each in counts if each.status not in known]

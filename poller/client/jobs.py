@@ -13,15 +13,15 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from poller import registry
+from poller.client.job_queries import Timetable
+from poller.client.row_queries import Operators
+from poller.client.selector import NothingSelectedError, of_table
 from poller.errors import ConfigurationError
 from poller.jobs import job_store
 from poller.jobs.dynamic import as_json, no_such_job
 from poller.model.handler import split_off_table
-from poller.operators import Operators
 from poller.ready_made.housekeeping import housekeeping
 from poller.schedules import slots
-from poller.selector import NothingSelectedError, of_table
-from poller.timetable import Timetable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
     import psycopg
 
+    from poller.client.job_queries import JobRow, Printed, RunLine
     from poller.jobs.job import Job
     from poller.schedules.slots import Schedule
-    from poller.timetable import JobRow, Printed, RunLine
 
 
 RECENT = 1000  # runs among which the last one that has begun is looked for

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from poller.operators import Operators, Pulse
+from poller.client.row_queries import Operators, Pulse
 from poller.store.binding import bind_all
 
 if TYPE_CHECKING:
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     import psycopg
 
+    from poller.client.row_queries import Count
     from poller.db.tables import Table
     from poller.model.handler import Handler
     from poller.model.retry_policy import Policy
-    from poller.operators import Count
     from poller.store.binding import Binding
 
 CREATED = "created_at"  # the column that tells the age of a row whose handler has no `due`
