@@ -8,7 +8,7 @@ import sys
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from poller.cli import app, guard
+from poller.cli import app, exit_status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +49,7 @@ class InProcess:
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
         self._monkeypatch.setattr(sys, "argv", ["poller", *arguments])
-        status = guard.status_of(app.run)
+        status = exit_status.status_of(app.run)
         printed = self._capsys.readouterr()
         return subprocess.CompletedProcess(arguments, status, printed.out, printed.err)
 

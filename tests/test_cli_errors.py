@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from poller.cli import guard
+from poller.cli import exit_status
 from poller.errors import ConfigurationError
 from tests.cli import HANDLERS, make_tenants, the_line
 
@@ -163,29 +163,29 @@ def test_a_reader_that_leaves_is_no_fault(project: Project) -> None:
 def test_a_bug_shows_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     """What is nobody's fault but ours exits with neither 0, 1 nor 2."""
 
-    def fail(_: guard.Session) -> int:
+    def fail(_: exit_status.Session) -> int:
         raise ZeroDivisionError
 
-    assert guard.status_of(fail) == guard.BUG
+    assert exit_status.status_of(fail) == exit_status.BUG
     assert "Traceback" in capsys.readouterr().err
 
 
 def test_a_ctrl_c_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
     """The exit status is that of shells, and nothing is printed."""
 
-    def be_interrupted(_: guard.Session) -> int:
+    def be_interrupted(_: exit_status.Session) -> int:
         raise KeyboardInterrupt
 
-    assert guard.status_of(be_interrupted) == 130
+    assert exit_status.status_of(be_interrupted) == 130
     assert capsys.readouterr().err == ""
 
 
 def test_an_error_of_several_lines_is_told_in_one(capsys: pytest.CaptureFixture[str]) -> None:
     """Whatever the text is made of."""
 
-    def fail(_: guard.Session) -> int:
+    def fail(_: exit_status.Session) -> int:
         msg = "one\n  two"
         raise ConfigurationError(msg)
 
-    assert guard.status_of(fail) == 2
+    assert exit_status.status_of(fail) == 2
     assert capsys.readouterr().err == "one two\n"

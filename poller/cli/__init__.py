@@ -18,9 +18,9 @@ def main() -> None:
         print(hidden, file=sys.stderr)  # noqa: T201 - nothing else can be imported
         sys.exit(2)
 
-    from poller.cli import app, guard  # noqa: PLC0415 - so that it is the guard that sees a Ctrl-C
+    from poller.cli import app, exit_status  # noqa: PLC0415 - so that it is the guard that sees a Ctrl-C
 
-    sys.exit(guard.status_of(app.run))
+    sys.exit(exit_status.status_of(app.run))
 
 
 def _open_standard_files() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from poller.cli import check, db, jobs, listings, orders, project, runs, schema, settings, watch
+from poller.cli import check, db, init, jobs, listings, migrate, rows, runs, settings, status
 from poller.cli import next as next_command
 from poller.cli import purge as purge_command
 from poller.cli import run as run_command
@@ -17,7 +17,7 @@ from poller.fleet.signals import requests
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from poller.cli.guard import Session
+    from poller.cli.exit_status import Session
 
 EPILOG = (
     "Every option is also an environment variable (--log-format: POLLER_LOG_FORMAT; --database: "
@@ -33,16 +33,16 @@ app = typer.Typer(
 )
 
 app.command("run")(run_command.run)
-app.command("init")(project.init)
-app.command("migrate")(schema.migrate)
+app.command("init")(init.init)
+app.command("migrate")(migrate.migrate)
 app.command("check")(check.check)
 app.command("handlers")(listings.handlers)
 app.command("workers")(listings.workers)
-app.command("status")(watch.status)
+app.command("status")(status.status)
 app.command("failures")(listings.failures)
 app.command("history")(listings.history)
-app.command("retry")(orders.retry)
-app.command("release")(orders.release)
+app.command("retry")(rows.retry)
+app.command("release")(rows.release)
 app.add_typer(jobs.app, name="jobs")
 app.command("runs")(runs.runs)
 app.command("logs")(runs.logs)

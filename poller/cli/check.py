@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from poller.cli import show
+from poller.cli import render
 from poller.cli.options import AsJson, Database, Handlers, connected, place
 from poller.telemetry.printable import one_line
 
@@ -30,7 +30,7 @@ def check(*, handlers: Handlers = "handlers", as_json: AsJson = False, database:
     with connected(place(database), migrated=False) as connection:
         findings = checks.check(connection, found)
     if as_json:
-        typer.echo(show.as_array(findings, indent=2))
+        typer.echo(render.as_array(findings, indent=2))
     else:
         _print(findings)
     raise typer.Exit(int(any(each.severity == "error" for each in findings)))
@@ -39,7 +39,7 @@ def check(*, handlers: Handlers = "handlers", as_json: AsJson = False, database:
 def _print(findings: Sequence[Finding]) -> None:
     for each in findings:
         mark = typer.style(each.severity, fg=COLOURS[each.severity], bold=True)
-        typer.echo(f"{mark}: {show.near(one_line(each.where))}: {one_line(each.what)}")
+        typer.echo(f"{mark}: {render.near(one_line(each.where))}: {one_line(each.what)}")
         if each.todo:
             typer.echo(f"    {one_line(each.todo)}")
     typer.echo(_sum(findings))

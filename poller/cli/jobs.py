@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from poller.cli import show
+from poller.cli import render
 from poller.cli.options import AsJson, Database, Handlers, Limit, connected, most, one_more, place, say_if_cut
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def jobs(
     with connected(place(database)) as connection:
         lines = dispatch.lines(connection, here, one_more(shown))
     hint = "no jobs; they are declared when poller run starts, or made with: poller jobs add"
-    show.listing(lines[:shown], _JOBS, as_json=as_json, empty=hint, omit=("when", "now"))
+    render.listing(lines[:shown], _JOBS, as_json=as_json, empty=hint, omit=("when", "now"))
     say_if_cut(lines, shown)
 
 
@@ -134,7 +134,7 @@ def add(  # noqa: PLR0913 - the contract's options
     known = (dispatch.defined(handlers) or {}).get(job, job)
     with connected(place(database)) as connection:
         dynamic.schedule(connection, known, when=str(plan), args=args, name=name)
-    show.say(f"{name} runs {job}: {dispatch.words(str(plan))}")
+    render.say(f"{name} runs {job}: {dispatch.words(str(plan))}")
 
 
 def _plan(cron: str | None, every: str | None, delay: str | None, at: str | None, tz: str) -> Schedule:
@@ -178,7 +178,7 @@ def remove(
         done = dispatch.remove(connection, name, here)
     waited = f"; cancelled {_runs(done.cancelled)} that waited" if done.cancelled else ""
     goes_on = f"; {_runs(done.running)} in progress will finish" if done.running else ""
-    show.say(f"removed {name}{waited}{goes_on}")
+    render.say(f"removed {name}{waited}{goes_on}")
 
 
 def trigger(
@@ -196,7 +196,7 @@ def trigger(
     with connected(place(database)) as connection:
         done = dispatch.trigger(connection, job, args, here)
     waits = f"; {job} is paused, so it waits until: poller resume" if done.is_paused else ""
-    show.say(f"entered run {done.run} of {job}{waits}")
+    render.say(f"entered run {done.run} of {job}{waits}")
 
 
 def pause(name: Name, *, database: Database = None) -> None:
@@ -207,7 +207,7 @@ def pause(name: Name, *, database: Database = None) -> None:
     from poller.client import jobs as dispatch  # noqa: PLC0415 - `--help` is not to wait for it
 
     with connected(place(database)) as connection:
-        show.say(dispatch.pause(connection, name))
+        render.say(dispatch.pause(connection, name))
 
 
 def resume(name: Name, *, database: Database = None) -> None:
@@ -218,7 +218,7 @@ def resume(name: Name, *, database: Database = None) -> None:
     from poller.client import jobs as dispatch  # noqa: PLC0415 - `--help` is not to wait for it
 
     with connected(place(database)) as connection:
-        show.say(dispatch.resume(connection, name))
+        render.say(dispatch.resume(connection, name))
 
 
 def _runs(count: int) -> str:
@@ -226,7 +226,7 @@ def _runs(count: int) -> str:
 
 
 def _due(at: datetime | None, now: datetime) -> str:
-    return "now" if at is not None and at <= now else show.since(at, now)
+    return "now" if at is not None and at <= now else render.since(at, now)
 
 
 def _name(line: JobLine) -> str:
@@ -234,12 +234,12 @@ def _name(line: JobLine) -> str:
 
 
 _JOBS = (
-    show.Column("job", _name, roomy=True),
-    show.Column("schedule", lambda line: line.when, roomy=True),
-    show.Column("next", lambda line: _due(line.next_at, line.now)),
-    show.Column("last", lambda line: line.last_status),
-    show.Column("when", lambda line: show.since(line.last_at, line.now)),
-    show.Column("running", lambda line: line.running, right=True),
-    show.Column("waiting", lambda line: line.waiting, right=True),
-    show.Column("state", lambda line: line.state),
+    render.Column("job", _name, roomy=True),
+    render.Column("schedule", lambda line: line.when, roomy=True),
+    render.Column("next", lambda line: _due(line.next_at, line.now)),
+    render.Column("last", lambda line: line.last_status),
+    render.Column("when", lambda line: render.since(line.last_at, line.now)),
+    render.Column("running", lambda line: line.running, right=True),
+    render.Column("waiting", lambda line: line.waiting, right=True),
+    render.Column("state", lambda line: line.state),
 )

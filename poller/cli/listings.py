@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from poller.cli import show
+from poller.cli import render
 from poller.cli.options import (
     AsJson,
     Database,
@@ -37,7 +37,7 @@ def handlers(*, handlers: Handlers = "handlers", as_json: AsJson = False, databa
     found = loaded(handlers)
     with connected(place(database)) as connection:
         lines = status.handlers(connection, found)
-    show.listing(lines, _HANDLERS, as_json=as_json, empty="no handlers")
+    render.listing(lines, _HANDLERS, as_json=as_json, empty="no handlers")
 
 
 def workers(*, as_json: AsJson = False, database: Database = None) -> None:
@@ -50,7 +50,7 @@ def workers(*, as_json: AsJson = False, database: Database = None) -> None:
     with connected(place(database)) as connection:
         operators = Operators(connection)
         lines, now = operators.workers(), operators.now()
-    show.listing(lines, _workers(now), as_json=as_json, empty="no workers; start some: poller run")
+    render.listing(lines, _workers(now), as_json=as_json, empty="no workers; start some: poller run")
 
 
 def failures(
@@ -73,7 +73,7 @@ def failures(
         chosen = select(selector, (), operators.known_handlers())
         lines = operators.failures(chosen.handlers, chosen.keys, one_more(shown))
         now = operators.now()
-    show.listing(lines[:shown], _failures(now), as_json=as_json, empty="no rows are in trouble")
+    render.listing(lines[:shown], _failures(now), as_json=as_json, empty="no rows are in trouble")
     say_if_cut(lines, shown)
 
 
@@ -100,60 +100,62 @@ def history(
     if not lines:
         msg = f"nothing is recorded of row {key} of {table}"
         raise NothingSelectedError(msg)
-    show.listing(lines[-shown:] if shown else lines, _HISTORY, as_json=as_json, empty="")
+    render.listing(lines[-shown:] if shown else lines, _HISTORY, as_json=as_json, empty="")
     say_if_cut(lines, shown)
 
 
 _HANDLERS = (
-    show.Column("table", lambda line: line.table, roomy=True),
-    show.Column("status", lambda line: line.status),
-    show.Column("to", lambda line: " | ".join(line.to), roomy=True),
-    show.Column("during", lambda line: line.during),
-    show.Column("on failure", lambda line: line.on_failure),
-    show.Column("attempts", lambda line: line.attempts, right=True),
-    show.Column("timeout", lambda line: f"{line.timeout:g}s", right=True),
-    show.Column("in flight", lambda line: line.in_flight, right=True),
-    show.Column("done/min", lambda line: line.done_per_minute, right=True),
-    show.Column("function", lambda line: show.near(line.place), roomy=True),
+    render.Column("table", lambda line: line.table, roomy=True),
+    render.Column("status", lambda line: line.status),
+    render.Column("to", lambda line: " | ".join(line.to), roomy=True),
+    render.Column("during", lambda line: line.during),
+    render.Column("on failure", lambda line: line.on_failure),
+    render.Column("attempts", lambda line: line.attempts, right=True),
+    render.Column("timeout", lambda line: f"{line.timeout:g}s", right=True),
+    render.Column("in flight", lambda line: line.in_flight, right=True),
+    render.Column("done/min", lambda line: line.done_per_minute, right=True),
+    render.Column("function", lambda line: render.near(line.place), roomy=True),
 )
 
 _HISTORY = (
-    show.Column("at", lambda line: show.clock(line.at)),
-    show.Column("status", lambda line: line.status),
-    show.Column("verdict", lambda line: line.verdict),
-    show.Column("to", lambda line: line.to),
-    show.Column("attempt", lambda line: line.attempt, right=True),
-    show.Column("seconds", lambda line: None if line.seconds is None else f"{line.seconds:.3f}", right=True),
-    show.Column("worker", lambda line: line.worker, right=True),
-    show.Column("error", lambda line: line.error, roomy=True),
+    render.Column("at", lambda line: render.clock(line.at)),
+    render.Column("status", lambda line: line.status),
+    render.Column("verdict", lambda line: line.verdict),
+    render.Column("to", lambda line: line.to),
+    render.Column("attempt", lambda line: line.attempt, right=True),
+    render.Column(
+        "seconds", lambda line: None if line.seconds is None else f"{line.seconds:.3f}", right=True
+    ),
+    render.Column("worker", lambda line: line.worker, right=True),
+    render.Column("error", lambda line: line.error, roomy=True),
 )
 
 
-def _failures(now: datetime) -> tuple[show.Column, ...]:
+def _failures(now: datetime) -> tuple[render.Column, ...]:
     return (
-        show.Column("table", lambda line: line.table, roomy=True),
-        show.Column("status", lambda line: line.status),
-        show.Column("key", lambda line: line.key, roomy=True),
-        show.Column("attempt", lambda line: line.attempt, right=True),
-        show.Column("next", lambda line: _next(line, now)),
-        show.Column("error", lambda line: line.error, roomy=True),
+        render.Column("table", lambda line: line.table, roomy=True),
+        render.Column("status", lambda line: line.status),
+        render.Column("key", lambda line: line.key, roomy=True),
+        render.Column("attempt", lambda line: line.attempt, right=True),
+        render.Column("next", lambda line: _next(line, now)),
+        render.Column("error", lambda line: line.error, roomy=True),
     )
 
 
 def _next(line: Failure, now: datetime) -> str:
     if line.parked:
         return "parked"
-    return "now" if line.next_at is None or line.next_at <= now else show.since(line.next_at, now)
+    return "now" if line.next_at is None or line.next_at <= now else render.since(line.next_at, now)
 
 
-def _workers(now: datetime) -> tuple[show.Column, ...]:
+def _workers(now: datetime) -> tuple[render.Column, ...]:
     return (
-        show.Column("id", lambda line: str(line.id), right=True),
-        show.Column("host", lambda line: line.host, roomy=True),
-        show.Column("pid", lambda line: str(line.pid), right=True),
-        show.Column("state", lambda line: line.state),
-        show.Column("slots", lambda line: line.slots, right=True),
-        show.Column("in flight", lambda line: line.in_flight, right=True),
-        show.Column("heartbeat", lambda line: show.since(line.heartbeat_at, now)),
-        show.Column("started", lambda line: show.clock(line.started_at)),
+        render.Column("id", lambda line: str(line.id), right=True),
+        render.Column("host", lambda line: line.host, roomy=True),
+        render.Column("pid", lambda line: str(line.pid), right=True),
+        render.Column("state", lambda line: line.state),
+        render.Column("slots", lambda line: line.slots, right=True),
+        render.Column("in flight", lambda line: line.in_flight, right=True),
+        render.Column("heartbeat", lambda line: render.since(line.heartbeat_at, now)),
+        render.Column("started", lambda line: render.clock(line.started_at)),
     )

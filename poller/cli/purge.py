@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from poller.cli import show
-from poller.cli.guard import INTERRUPTED
+from poller.cli import render
+from poller.cli.exit_status import INTERRUPTED
 from poller.cli.options import AsJson, Database, Handlers, connected, duration, place
 from poller.errors import ConfigurationError
 from poller.telemetry.printable import one_line
@@ -168,11 +168,13 @@ def _count(connection: psycopg.Connection[Any], rule: Rule) -> Counted:
 
 def _print_counted(counted: Counted, *, as_json: bool) -> None:
     if as_json:
-        typer.echo(show.as_array([counted], indent=2))
+        typer.echo(render.as_array([counted], indent=2))
         return
     among = f", all those of {', '.join(counted.partitions)} among them" if counted.partitions else ""
-    kept = "".join(f"; would keep {show.rows(many)} that {key} needs" for key, many in counted.kept.items())
-    typer.echo(f"would delete {show.rows(counted.rows)} of {counted.table}{one_line(among)}{one_line(kept)}")
+    kept = "".join(f"; would keep {render.rows(many)} that {key} needs" for key, many in counted.kept.items())
+    typer.echo(
+        f"would delete {render.rows(counted.rows)} of {counted.table}{one_line(among)}{one_line(kept)}"
+    )
 
 
 def _purge(connection: psycopg.Connection[Any], rule: Rule, *, as_json: bool) -> int:
@@ -192,7 +194,7 @@ def _purge(connection: psycopg.Connection[Any], rule: Rule, *, as_json: bool) ->
 
 def _print(done: Done, *, as_json: bool, stopped: bool) -> None:
     if as_json:
-        typer.echo(show.as_array([done], ("verb",), indent=2))
+        typer.echo(render.as_array([done], ("verb",), indent=2))
     else:
         typer.echo(one_line(f"stopped; {done.line()}" if stopped else done.line()))
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from poller.cli import show
+from poller.cli import render
 from poller.cli.options import AsJson, Database, Limit, connected, most, one_more, place, say_if_cut
 from poller.telemetry.printable import lines
 
@@ -35,7 +35,7 @@ def runs(
     shown = most(limit, as_json=as_json)
     with connected(place(database)) as connection:
         lines = jobs.runs(connection, job, one_more(shown))
-    show.listing(
+    render.listing(
         lines[:shown], _RUNS, as_json=as_json, empty="no runs yet", omit=("done", "total", "seconds")
     )
     say_if_cut(lines, shown)
@@ -56,7 +56,7 @@ def logs(
     if found.output:
         sys.stdout.write(lines(found.output))
     else:
-        show.say(f"run {number} of {found.job} has printed nothing ({found.status})", err=True)
+        render.say(f"run {number} of {found.job} has printed nothing ({found.status})", err=True)
 
 
 def cancel(number: Number, *, database: Database = None) -> None:
@@ -68,7 +68,7 @@ def cancel(number: Number, *, database: Database = None) -> None:
     from poller.client import jobs  # noqa: PLC0415 - `--help` is not to wait for it
 
     with connected(place(database)) as connection:
-        show.say(jobs.cancel(connection, number))
+        render.say(jobs.cancel(connection, number))
 
 
 def _progress(line: RunLine) -> str | None:
@@ -86,12 +86,12 @@ def _duration(line: RunLine) -> str | None:
 
 
 _RUNS = (
-    show.Column("id", lambda line: str(line.id), right=True),
-    show.Column("job", lambda line: line.job, roomy=True),
-    show.Column("planned", lambda line: show.clock(line.planned_at)),
-    show.Column("status", lambda line: line.status),
-    show.Column("attempt", lambda line: line.attempt, right=True),
-    show.Column("progress", _progress, right=True),
-    show.Column("took", _duration, right=True),
-    show.Column("error", lambda line: line.error, roomy=True),
+    render.Column("id", lambda line: str(line.id), right=True),
+    render.Column("job", lambda line: line.job, roomy=True),
+    render.Column("planned", lambda line: render.clock(line.planned_at)),
+    render.Column("status", lambda line: line.status),
+    render.Column("attempt", lambda line: line.attempt, right=True),
+    render.Column("progress", _progress, right=True),
+    render.Column("took", _duration, right=True),
+    render.Column("error", lambda line: line.error, roomy=True),
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from poller.cli import show
+from poller.cli import render
 from poller.cli.options import AsJson, Database, Handlers, connected, loaded, place
 from poller.errors import DatabaseError
 
@@ -61,7 +61,7 @@ def status(
 
 
 def _print(seen: Look, *, as_json: bool) -> None:
-    show.listing(seen.lines, _columns(seen.at), as_json=as_json, empty=NO_HANDLERS, omit=_PEOPLE_ONLY)
+    render.listing(seen.lines, _columns(seen.at), as_json=as_json, empty=NO_HANDLERS, omit=_PEOPLE_ONLY)
 
 
 def _watch(look: Callable[[], Look], *, as_json: bool) -> None:
@@ -80,17 +80,17 @@ def _live(look: Callable[[], Look]) -> None:
 
     with Live(auto_refresh=False) as live:
         for seen in _looks(look):
-            live.update(seen.fault or show.table(seen.lines, _columns(seen.at)), refresh=True)
+            live.update(seen.fault or render.table(seen.lines, _columns(seen.at)), refresh=True)
 
 
 def _print_on(seen: Look, *, as_json: bool) -> None:
     """Print a look where nobody looks on: an array a line, or a table and an empty line."""
     if seen.fault is not None:
-        show.say(seen.fault, err=True)
+        render.say(seen.fault, err=True)
     elif as_json:
-        typer.echo(show.as_array(seen.lines, _PEOPLE_ONLY))
+        typer.echo(render.as_array(seen.lines, _PEOPLE_ONLY))
     else:
-        typer.echo(show.text(seen.lines, _columns(seen.at)) + "\n")
+        typer.echo(render.text(seen.lines, _columns(seen.at)) + "\n")
     sys.stdout.flush()
 
 
@@ -111,14 +111,14 @@ def _looks(look: Callable[[], Look]) -> Iterator[Look]:
 _PEOPLE_ONLY = ("done_per_minute",)
 
 
-def _columns(now: datetime | None) -> tuple[show.Column, ...]:
+def _columns(now: datetime | None) -> tuple[render.Column, ...]:
     return (
-        show.Column("table", lambda line: line.table, roomy=True),
-        show.Column("status", lambda line: line.status),
-        show.Column("rows", lambda line: line.rows, right=True),
-        show.Column("oldest", lambda line: show.since(line.oldest, now) if now else ""),
-        show.Column("in flight", lambda line: line.in_flight, right=True),
-        show.Column("waiting", lambda line: line.waiting, right=True),
-        show.Column("parked", lambda line: line.parked, right=True),
-        show.Column("done/min", lambda line: line.done_per_minute, right=True),
+        render.Column("table", lambda line: line.table, roomy=True),
+        render.Column("status", lambda line: line.status),
+        render.Column("rows", lambda line: line.rows, right=True),
+        render.Column("oldest", lambda line: render.since(line.oldest, now) if now else ""),
+        render.Column("in flight", lambda line: line.in_flight, right=True),
+        render.Column("waiting", lambda line: line.waiting, right=True),
+        render.Column("parked", lambda line: line.parked, right=True),
+        render.Column("done/min", lambda line: line.done_per_minute, right=True),
     )

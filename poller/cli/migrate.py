@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from poller.cli import show
+from poller.cli import render
 from poller.cli.options import Database, Handlers, connected, loaded, place
 
 Print = Annotated[bool, typer.Option("--sql", help="Print the statements instead of executing them.")]
@@ -41,4 +41,4 @@ def migrate(
         was = "" if before == after else f" (was: {before or 'none'})"
         typer.echo(f"poller's schema is at {after}{was}")
         for table in schema.add_triggers(connection, found):
-            show.say(f"{table} wakes the workers")
+            render.say(f"{table} wakes the workers")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from poller.cli import show
+from poller.cli import render
 from poller.cli.options import Database, Handlers, Keys, connected, place
 
 Selector = Annotated[str, typer.Argument(metavar="SELECTOR", help="TABLE[:STATUS][:KEY], or all.")]
@@ -23,7 +23,7 @@ def retry(selector: Selector, keys: Keys = None, *, database: Database = None) -
 
     with connected(place(database)) as connection:
         done = rows.retry(connection, selector, keys or ())
-    typer.echo(f"put back {show.rows(done.rows)}")
+    typer.echo(f"put back {render.rows(done.rows)}")
 
 
 def release(
@@ -40,5 +40,5 @@ def release(
     with connected(place(database)) as connection:
         done = rows.release(connection, selector, keys or (), handlers)
     if done.note is not None:
-        show.say(done.note, err=True)
-    typer.echo(f"released {show.rows(done.rows)}")
+        render.say(done.note, err=True)
+    typer.echo(f"released {render.rows(done.rows)}")
