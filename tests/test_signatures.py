@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional, Union
 import pytest
 
 from poller import Context, PollerError, Row, Run, cron, fixed_rate, job
-from poller.model import context as told
+from poller.model import context as told  # noqa: TC001 - an annotation that is looked into
 from poller.testing import Engine
 from tests.engines import do_nothing, moves, run
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from psycopg import sql
 
 from poller import Context, Row, Snooze, Transition
-from poller.db import schema
+from poller.client.triggers import add_triggers
 from poller.store.binding import bind
 from tests.engines import column, do_nothing, moves, run, run_to_the_end
 
@@ -685,7 +685,7 @@ def test_the_waking_trigger_takes_any_names(db: psycopg.Connection[Any]) -> None
     """`poller migrate --triggers` works for a table and a column of any name."""
     db.execute("""create schema "a%b"; create table "a%b"."{}" (id int primary key, "st.at'us" text)""")
 
-    tables = schema.add_triggers(db, [moves("a%b.{}", do_nothing, column="st.at'us")])
+    tables = add_triggers(db, [moves("a%b.{}", do_nothing, column="st.at'us")])
 
     assert tables == ["a%b.{}"]
     db.execute("listen poller")

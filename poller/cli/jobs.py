@@ -127,7 +127,7 @@ def add(  # noqa: PLR0913 - the contract's options
 
     The arguments are held against the function if the --handlers package can be imported.
     """
-    from poller.client import jobs as dispatch
+    from poller.client import jobs as dispatch  # noqa: PLC0415 - `--help` is not to wait for it
     from poller.jobs import dynamic  # noqa: PLC0415 - `--help` is not to wait for it
 
     plan = _plan(cron, every, delay, at, tz)

@@ -28,7 +28,8 @@ def migrate(
     database: Database = None,
 ) -> None:
     """Bring poller's own schema up to date. Your tables are not touched without --triggers."""
-    from poller.db import schema  # noqa: PLC0415 - `--help` is not to wait for it
+    from poller.client.triggers import add_triggers  # noqa: PLC0415 - `--help` is not to wait for it
+    from poller.db import schema  # noqa: PLC0415 - as above
 
     if print_sql:
         schema.print_sql(to)
@@ -40,5 +41,5 @@ def migrate(
         after = schema.version(connection)
         was = "" if before == after else f" (was: {before or 'none'})"
         typer.echo(f"poller's schema is at {after}{was}")
-        for table in schema.add_triggers(connection, found):
+        for table in add_triggers(connection, found):
             render.say(f"{table} wakes the workers")

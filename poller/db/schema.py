@@ -13,15 +13,13 @@ from poller.db.connection import OwnConnection
 from poller.db.search_path import OWN
 from poller.db.statements import statement
 from poller.errors import ConfigurationError, DatabaseError
-from poller.store.binding import bind_all
 from poller.telemetry.log import problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from alembic.config import Config
 
-    from poller.model.handler import Handler
 
 NEWEST = "0013"
 TELL_AFTER = 3.0  # seconds of waiting for another process that migrates, until that is said
@@ -159,24 +157,6 @@ def print_sql(to: str = "head") -> None:
         command.upgrade(_config(), to, sql=True)
     except CommandError as error:
         raise _no_revision(to, error) from None
-
-
-def add_triggers(connection: psycopg.Connection[Any], handlers: Sequence[Handler]) -> list[str]:
-    """Have the handlers' tables wake the workers. Returns the tables.
-
-    Raises:
-        ConfigurationError: a handler does not fit its table.
-        DatabaseError: the role does not own a table.
-    """
-    bindings = bind_all(connection, handlers)
-    try:
-        with connection.transaction():
-            for binding in bindings:
-                connection.execute(binding.trigger, {})
-    except psycopg.errors.InsufficientPrivilege as error:
-        msg = f"cannot add a trigger: {str(error).splitlines()[0]}; run this as the owner of the table"
-        raise DatabaseError(msg) from None
-    return sorted({str(binding.table) for binding in bindings})
 
 
 def _no_revision(to: str, error: Exception) -> ConfigurationError:

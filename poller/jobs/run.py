@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from poller.jobs.job import Job
     from poller.model.context import Cancelled, Context, Row
-    from poller.store.lease import Result
 
 Connect = Callable[[], "AbstractContextManager[psycopg.Connection[Any]]"]
 
@@ -163,6 +162,7 @@ def handler_of(job: Job, connect: Connect) -> Handler:
         is_coroutine=job.is_coroutine,
         takes_context=True,
         place=job.place,
+        waits_its_turn=job.options.overlap != "allow",
         amend=_amend,
     )
 
@@ -178,11 +178,6 @@ def _where(job: Job) -> str:
         " where held.name = t.job and held.paused_at is not null)"
     )
     return condition if job.options.overlap == "allow" else condition + _IN_TURN
-
-
-def waits_its_turn(handler: Handler) -> bool:
-    """Tell whether a run of a job waits for the earlier ones."""
-    return (handler.where or "").endswith(_IN_TURN)
 
 
 def _plain(job: Job, connect: Connect) -> Callable[[Row, Context], Transition]:
@@ -240,14 +235,12 @@ def _prepare(
     return functools.partial(function, **arguments)
 
 
-def _amend(result: Result) -> Outcome:
+def _amend(outcome: Outcome, context: Context | None, encoding: str) -> Outcome:
     """Write with a run's status what it leaves behind; one that was asked to stop, and did, is cancelled."""
-    outcome = result.outcome
     if outcome.to is None:
         return outcome
     columns: dict[str, Any] = {"attempt": outcome.attempt, "error": outcome.error}
-    encoding = result.task.lease.binding.encoding
-    notes = result.context.notes if result.context is not None else None
+    notes = context.notes if context is not None else None
     if notes is not None:
         notes.sink.end()  # also of a function that goes on after its timeout
         columns |= notes.columns()

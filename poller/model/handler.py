@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from tenacity.stop import StopBaseT
     from tenacity.wait import WaitBaseT
 
-    from poller.store.lease import Result
+    from poller.model.context import Context
+
+    Amend = Callable[[Outcome, Context | None, str], Outcome]  # the last is the database's encoding
 
 History = Literal["all", "failures", "off"]
 
@@ -80,7 +82,8 @@ class Handler:
 
     It is still callable as the plain function, so that a test calls it. Durations are seconds. Only the
     handlers that run jobs have a `name`, since they share a (table, status), and a `run_parameter`, and `amend`
-    what is written. One function may be registered several times: `also` is the handler that the same
+    what is written; a run `waits_its_turn` if the earlier ones of its job must have ended.
+    One function may be registered several times: `also` is the handler that the same
     function was made before. `invoke` calls it with the row, and the context if it takes that, in this order.
     """
 
@@ -112,7 +115,8 @@ class Handler:
     place: str
     name: str | None = None
     run_parameter: str | None = None
-    amend: Callable[[Result], Outcome] | None = None
+    waits_its_turn: bool = False
+    amend: Amend | None = None
     also: Handler | None = None
 
     def __post_init__(self) -> None:

@@ -226,8 +226,11 @@ class Settler:
 
 def amended(results: Sequence[Result]) -> Sequence[Result]:
     """Return results of one handler with what it has to add to each outcome."""
-    amend = results[0].task.lease.binding.handler.amend if results else None
-    return [replace(each, outcome=amend(each)) for each in results] if amend else results
+    binding = results[0].task.lease.binding if results else None
+    if binding is None or binding.handler.amend is None:
+        return results
+    amend, encoding = binding.handler.amend, binding.encoding
+    return [replace(each, outcome=amend(each.outcome, each.context, encoding)) for each in results]
 
 
 def _grouped(batch: list[Result]) -> list[tuple[str | None, list[Result]]]:

@@ -22,7 +22,6 @@ from poller.db.users_connection import follow
 from poller.db.values import Fetched, fetch, text_for
 from poller.errors import SettleError
 from poller.errors_in_words import reason, storable
-from poller.jobs.run import waits_its_turn
 from poller.model.outcome import Verdict, of_answer
 from poller.runtime.failpoints import reach
 from poller.store.lease import Lease, Result, Task
@@ -200,7 +199,7 @@ def _peek_of(bindings: Sequence[Binding], after: Mapping[Binding, str | None]) -
         each.peek(after=after.get(each) is not None) for each in bindings if each.handler.name is None
     ]
     if jobs:
-        in_turn = [each.id for each in jobs if waits_its_turn(each.handler)]
+        in_turn = [each.id for each in jobs if each.handler.waits_its_turn]
         ids = [each.id for each in jobs]
         branches.append(statement("peek_runs", handlers=sql.Literal(ids), in_turn=sql.Literal(in_turn)))
     retries = statement("peek_retries", handlers=sql.Literal([binding.id for binding in bindings]))
