@@ -4,9 +4,9 @@ from poller.errors import PollerError
 from poller.jobs.dynamic import schedule
 from poller.jobs.job import Job, cron, fixed_delay, fixed_rate, job
 from poller.jobs.run import Run
+from poller.model.answers import Fail, Retry, Snooze, Transition
 from poller.model.context import Context, Row
 from poller.model.handler import Handler, handler
-from poller.model.outcome import Fail, Retry, Snooze, Transition
 from poller.ready_made.http.job import http
 from poller.ready_made.retention import age_out, purge
 from poller.ready_made.shell.job import shell

@@ -13,7 +13,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from poller import Context, Row, cron
 from poller.errors_in_words import message, traceback_of
-from poller.model.outcome import describe
+from poller.model.answers import describe
 from tests.cli import objects
 from tests.engines import column, moves, run
 

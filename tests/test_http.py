@@ -19,8 +19,8 @@ import pytest
 
 from poller.errors import ConfigurationError
 from poller.jobs.job import fixed_rate
+from poller.model.answers import Fail, Interrupted, TimedOut
 from poller.model.context import Cancelled
-from poller.model.outcome import Fail, Interrupted, TimedOut
 from poller.ready_made.http.job import RequestFailed, http
 from tests.website import Answering, Server, Visit, serving
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from poller.errors import ConfigurationError
-from poller.model.outcome import Fail
+from poller.model.answers import Fail
 from poller.ready_made.http import fetch
 from poller.ready_made.http.addresses import is_inside, refusal
 from poller.ready_made.http.job import RequestFailed, http

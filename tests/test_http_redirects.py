@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import httpx2
 import pytest
 
-from poller.model.outcome import Fail
+from poller.model.answers import Fail
 from poller.ready_made.http import fetch
 from poller.ready_made.http.job import RequestFailed, http
 from tests.website import serving

@@ -15,11 +15,13 @@ import pytest
 
 from poller import Context, Row, handler
 from poller.db.connection import Link, connect
-from poller.model.outcome import Crashed, Verdict, of_error, released
+from poller.model.answers import Crashed
+from poller.model.outcome import Verdict
 from poller.services import sweeper
 from poller.services.suspects import SINGLE_WAITS
 from poller.services.sweeper import Sweeper
 from poller.store.binding import bind
+from poller.store.outcomes import of_error, released
 from poller.store.store import Store
 from poller.testing import Engine
 from tests.engines import column, moves

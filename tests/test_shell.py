@@ -12,7 +12,7 @@ import pytest
 from poller.errors import ConfigurationError
 from poller.jobs.job import cron
 from poller.jobs.output import Sink
-from poller.model.outcome import Fail, Interrupted
+from poller.model.answers import Fail, Interrupted
 from poller.ready_made.shell.job import CommandFailed, shell
 from tests.commands import Background, Run
 from tests.harness import wait_until

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from poller.model.outcome import Interrupted, TimedOut
+from poller.model.answers import Interrupted, TimedOut
 from poller.ready_made.shell import command
 from poller.ready_made.shell.job import CommandFailed, shell
 from tests.commands import Background, is_alive

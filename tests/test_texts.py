@@ -17,7 +17,7 @@ from poller.db import schema
 from poller.errors_in_words import ERROR_CHARACTERS, storable
 from poller.jobs import output
 from poller.jobs.output import Sink
-from poller.model.outcome import describe
+from poller.model.answers import describe
 from poller.testing import Engine
 from tests.engines import column, moves
 from tests.servers import _of_database, create_encoded
@@ -178,7 +178,7 @@ def test_any_output_can_be_stored(written: list[str]) -> None:
 @given(st.floats(), st.sampled_from([Snooze, Retry]))
 def test_any_delay_is_one_that_the_calendar_has(delay: float, kind: Any) -> None:
     """Or the answer has failed like any other error."""
-    from poller.model.outcome import LONGEST_DELAY, of_error  # noqa: PLC0415 - beside what it is about
+    from poller.store.outcomes import LONGEST_DELAY, of_error  # noqa: PLC0415 - the one test that needs it
 
     answer = kind("1s")
     answer.delay = delay

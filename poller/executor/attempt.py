@@ -24,10 +24,11 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 from poller.db.values import text_for
+from poller.model.answers import Fail, Retry, Snooze
 from poller.model.context import BatchContext, Context, Row
 from poller.model.mapped import Altered, changes, lost
-from poller.model.outcome import Fail, Outcome, Retry, Snooze, of_answer, of_error
 from poller.store.lease import Result, Task
+from poller.store.outcomes import of_answer, of_error
 from poller.store.store import Store
 from poller.telemetry.log import trace
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from poller.model.handler import Handler
+    from poller.model.outcome import Outcome
 
 
 class NotBegun(Exception):  # noqa: N818 - what became of a call

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from poller.duration import words
 from poller.errors_in_words import guarded
-from poller.model.outcome import describe
+from poller.model.answers import describe
 from poller.telemetry.log import problem
 
 if TYPE_CHECKING:

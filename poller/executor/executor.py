@@ -33,9 +33,11 @@ from poller.errors_in_words import reason
 from poller.executor import attempt
 from poller.executor.coroutines import EventLoop
 from poller.executor.processes import Elsewhere
-from poller.model.outcome import BEGAN_LATE, Interrupted, Outcome, TimedOut, Verdict, of_error, released
+from poller.model.answers import Interrupted, TimedOut
+from poller.model.outcome import Outcome, Verdict
 from poller.runtime.failpoints import reach
 from poller.store.lease import Result, Task
+from poller.store.outcomes import BEGAN_LATE, of_error, released
 from poller.telemetry.log import problem
 
 if TYPE_CHECKING:

@@ -31,7 +31,7 @@ from poller.errors import ConfigurationError
 from poller.executor import attempt, remote
 from poller.jobs.output import Sink
 from poller.jobs.run import Notes
-from poller.model.outcome import Unexpected
+from poller.model.answers import Unexpected
 from poller.telemetry import log
 
 if TYPE_CHECKING:

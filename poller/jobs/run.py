@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 from poller.errors_in_words import storable, traceback_of
 from poller.jobs import output
 from poller.jobs.output import Sink
+from poller.model.answers import Transition, refuse_not_begun
 from poller.model.context import token_of
 from poller.model.handler import Handler, TableName
-from poller.model.outcome import Outcome, Transition, Verdict, refuse_not_begun
+from poller.model.outcome import Outcome, Verdict
 from poller.model.signature import bind
 
 if TYPE_CHECKING:

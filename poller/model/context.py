@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, overload
 
 from poller.errors import PollerError
-from poller.model.outcome import Transition
+from poller.model.answers import Transition
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping

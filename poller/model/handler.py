@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from poller.duration import Duration, seconds, words
 from poller.errors import ConfigurationError
+from poller.model.answers import status_text
 from poller.model.expressions import column as column_of
 from poller.model.expressions import condition, is_expression, order
 from poller.model.mapped import Mapped, is_mapped
-from poller.model.outcome import Outcome, Verdict, status_text
+from poller.model.outcome import Outcome, Verdict
 from poller.model.retry_policy import Policy, policy
 from poller.model.signature import call_of, is_coroutine, plain_function, refuse_generator
 

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from poller.errors import ConfigurationError, PollerError
-from poller.model.outcome import Transition, status_text
+from poller.model.answers import Transition, status_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -23,7 +23,7 @@ import psycopg
 from poller.db.search_path import own_names
 from poller.db.statements import array, statement
 from poller.errors import ConfigurationError
-from poller.model.outcome import Interrupted
+from poller.model.answers import Interrupted
 from poller.ready_made import old_rows, partitions, ranges
 
 if TYPE_CHECKING:

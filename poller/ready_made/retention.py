@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 from poller.duration import Duration, seconds, words
 from poller.errors import ConfigurationError
 from poller.jobs.job import Job, When, ready_made
+from poller.model.answers import status_text
 from poller.model.expressions import column as column_of
 from poller.model.handler import TableName, calling_place, core_of, table_name, where_of
 from poller.model.mapped import Mapped, is_mapped
-from poller.model.outcome import status_text
 
 if TYPE_CHECKING:
     import logging

@@ -57,12 +57,13 @@ from poller.db.connection import heard, is_passing, is_servers
 from poller.duration import words
 from poller.errors import ConfigurationError
 from poller.errors_in_words import reason
-from poller.model.outcome import BEGAN_LATE, Verdict, not_shown, released
+from poller.model.outcome import Verdict
 from poller.services.loop import BACKOFF_MOST
 from poller.services.poll_turns import Turn
 from poller.services.suspects import Trial
 from poller.store.binding import BYTES
 from poller.store.lease import Lease, Result, Task
+from poller.store.outcomes import BEGAN_LATE, not_shown, released
 from poller.store.store import DeclaredDeadError
 from poller.telemetry.log import event, problem
 

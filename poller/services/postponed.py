@@ -30,7 +30,8 @@ from psycopg import errors
 
 from poller.db.connection import is_servers
 from poller.errors_in_words import reason
-from poller.model.outcome import Outcome, Verdict, of_error
+from poller.model.outcome import Outcome, Verdict
+from poller.store.outcomes import of_error
 from poller.telemetry.log import event, problem
 
 if TYPE_CHECKING:

@@ -30,11 +30,12 @@ from collections import defaultdict, deque
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from poller.model.outcome import Crashed, of_error
+from poller.model.answers import Crashed
 from poller.runtime.failpoints import reach
 from poller.services.loop import BACKOFF_MOST
 from poller.services.settler import Settler, amended
 from poller.store.lease import Lease, Result, Task
+from poller.store.outcomes import of_error
 from poller.telemetry.log import event, problem
 
 if TYPE_CHECKING:

@@ -22,9 +22,10 @@ from poller.db.users_connection import follow
 from poller.db.values import Fetched, fetch, text_for
 from poller.errors import SettleError
 from poller.errors_in_words import reason, storable
-from poller.model.outcome import Verdict, of_answer
+from poller.model.outcome import Verdict
 from poller.runtime.failpoints import reach
 from poller.store.lease import Lease, Result, Task
+from poller.store.outcomes import of_answer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Mapping, Sequence
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from poller.db.connection import Link
     from poller.db.users_connection import Script
-    from poller.model.outcome import Transition
+    from poller.model.answers import Transition
     from poller.store.binding import Binding
 
 FORGET_BATCH = 1000  # rows that one look at what is remembered takes (stray_attempts.sql)

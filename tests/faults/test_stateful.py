@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from poller import Fail, Snooze, handler
-from poller.model.outcome import of_answer, of_error, released
 from poller.services.sweeper import Sweeper
 from poller.store import store
 from poller.store.binding import bind
 from poller.store.lease import Result
+from poller.store.outcomes import of_answer, of_error, released
 from tests.claiming import Worker
 
 if TYPE_CHECKING:

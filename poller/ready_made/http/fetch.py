@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import httpx2
 
-from poller.model.outcome import Fail
+from poller.model.answers import Fail
 from poller.ready_made.http.addresses import is_inside, refusal
 from poller.ready_made.http.request import PLAIN
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from poller.duration import words
 from poller.errors import ConfigurationError
 from poller.jobs.job import ready_made
-from poller.model.outcome import Fail, Interrupted, TimedOut, Unexpected
+from poller.model.answers import Fail, Interrupted, TimedOut, Unexpected
 from poller.ready_made.shell import command as commands
 
 if TYPE_CHECKING:
