@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import psycopg
 
     from poller.jobs.job import Job
-    from poller.ready_made.purge_run import Done
-    from poller.ready_made.retention import Rule
+    from poller.ready_made.report import Report
+    from poller.ready_made.retention import Retention
 
 
 class Run:
@@ -46,14 +46,14 @@ class Run:
             yield connection
 
 
-def run(job: Job, url: str) -> Done:
+def run(job: Job, url: str) -> Report:
     """Run a job once, without an engine."""
-    return cast("Done", job(Run(url)))
+    return cast("Report", job(Run(url)))
 
 
-def rule(job: Job) -> Rule:
-    """Return the rule of a ready-made job."""
-    return cast("Rule", job.function)
+def retention(job: Job) -> Retention:
+    """Return what a ready-made job runs."""
+    return cast("Retention", job.function)
 
 
 def make_audit(db: psycopg.Connection[Any], old: int, young: int = 0, *, index: bool = True) -> None:

@@ -27,7 +27,7 @@ _ROOT = Path(__file__).parents[1]
 _SECONDS_TO_END = 10.0
 _GUARD = """
 import pathlib, shutil, sys
-from poller import embedded
+from poller.db import embedded
 
 folder = pathlib.Path(sys.argv[1])
 sys.stdin.buffer.read(1)  # returns when it is told to clean up, and when nobody is left to tell

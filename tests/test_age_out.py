@@ -18,7 +18,7 @@ from poller.ready_made import old_rows, ranges
 from poller.ready_made.retention import age_out, purge
 from tests.cli import value
 from tests.harness import wait_until
-from tests.maintained import Run, beside, make_slow, rule, run, wait_for_batch
+from tests.maintained import Run, beside, make_slow, retention, run, wait_for_batch
 
 if TYPE_CHECKING:
     from poller.jobs.job import Job
@@ -234,7 +234,7 @@ def test_an_index_on_status_and_column_serves(
     make_users(db, old=50, young=50)
     db.execute(f"create index on users {index}".encode())
 
-    advice = rule(disable()).advice(db)
+    advice = retention(disable()).advice(db)
 
     assert (advice is None) == serves
     assert advice in (None, 'CREATE INDEX CONCURRENTLY ON "public"."users" ("status", "login_at")')
@@ -248,7 +248,7 @@ def test_the_plan_is_the_index_on_a_large_table(db: psycopg.Connection[Any], url
     db.execute("create index on users (login_at) where status = 'active'")
     db.execute("vacuum analyze users")
     with connect(url, "test") as connection:
-        made = old_rows.bind(connection, rule(disable()))
+        made = old_rows.bind(connection, retention(disable()).rule)
         [stretch] = ranges.stretches(connection, made)
         rows = connection.execute(b"explain " + made.listing(stretch).as_bytes(connection), {}).fetchall()
 
@@ -263,7 +263,7 @@ def test_an_ageing_that_is_killed_is_resumed(tmp_path: Path, db: psycopg.Connect
     script.write_text(
         f"import sys; sys.path.insert(0, {str(TOP)!r})\n"
         "from tests.maintained import Run\n"
-        "from poller.maintenance import age_out\n"
+        "from poller.ready_made.retention import age_out\n"
         "job = age_out('users', column='login_at', older_than='90d', status='active', to='disabled',\n"
         "              batch=100, pause='10ms')\n"
         f"job(Run({url!r}))\n"

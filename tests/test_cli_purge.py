@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 OPTIONS = ("--column", "created_at", "--older-than", "180d", "--pause", "0s")
 DECLARED = """
-from poller.maintenance import age_out, purge
+from poller.ready_made.retention import age_out, purge
 nightly = purge("audit", column="created_at", older_than="180d", where="id <> 2", pause="0s")
 other = age_out("audit", column="created_at", older_than="1d", status="x", to="y", status_column="kind")
 """

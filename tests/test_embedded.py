@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 IS_ROOT = os.geteuid() == 0
-START = "import sys, pathlib; from poller import embedded; print(embedded.start(pathlib.Path(sys.argv[1])))"
+START = (
+    "import sys, pathlib; from poller.db import embedded; print(embedded.start(pathlib.Path(sys.argv[1])))"
+)
 CLOSED = 0o700
 
 

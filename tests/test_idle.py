@@ -148,7 +148,7 @@ def test_a_bell_that_is_rung_by_many_is_missed_by_nobody() -> None:
 # Signals are sent just as the main thread goes to sleep; it prints how many it has slept through.
 SIGNALS = """
 import os, signal, threading, time
-from poller.bell import Bell
+from poller.runtime.bell import Bell
 
 COUNT = 2000
 bell, heard, slept_through = Bell(), 0, 0

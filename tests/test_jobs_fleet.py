@@ -33,7 +33,7 @@ HEAD = """
 import asyncio, json, logging, os, pathlib, sys, time
 from tenacity import wait_fixed
 from poller import Run, cron, fixed_delay, fixed_rate
-from poller.job import job
+from poller.jobs.job import job
 
 def note(**what):
     with open("ran.txt", "a") as file:

@@ -450,7 +450,7 @@ def test_what_is_mapped_to_two_tables_is_refused() -> None:
 
 def test_a_purge_takes_a_mapped_class_too() -> None:
     """For its table."""
-    assert str(purge(Tenant, column="created_at", older_than="1d").function.table) == "tenants"
+    assert str(purge(Tenant, column="created_at", older_than="1d").function.rule.table) == "tenants"
 
 
 def test_a_status_column_that_is_none_is_refused(url: str, db: psycopg.Connection[Any]) -> None:
@@ -465,6 +465,6 @@ def test_a_status_column_that_is_none_is_refused(url: str, db: psycopg.Connectio
 def test_a_purge_takes_the_classs_own_expressions() -> None:
     """For its column and its further condition, as a handler does."""
     made = purge(Tenant, column=Tenant.credit, older_than="1d", where=Tenant.id > 3)
-    assert (made.function.column, made.function.where) == ("credit_cents", "t.id > 3")
+    assert (made.function.rule.column, made.function.rule.where) == ("credit_cents", "t.id > 3")
     with pytest.raises(ConfigurationError, match="where must be about tenants alone"):
         purge(Tenant, column="created_at", older_than="1d", where=Note.id > 3)

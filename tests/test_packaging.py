@@ -72,13 +72,13 @@ def test_every_statement_is_in_the_wheel(wheel: Path) -> None:
 def test_every_statement_loads_from_the_wheel(wheel: Path) -> None:
     """As the engine loads it."""
     names = [Path(name).stem for name in STATEMENTS if "migrations" not in name]
-    code = "import sys; from poller.queries import template; [template(name) for name in sys.argv[1:]]"
+    code = "import sys; from poller.db.statements import template; [template(name) for name in sys.argv[1:]]"
     run_in(wheel, code, *names)
 
 
 def test_the_schema_can_be_made_from_the_wheel(wheel: Path) -> None:
     """The revisions are there, and find their statements."""
-    printed = run_in(wheel, "from poller import schema; schema.print_sql()")
+    printed = run_in(wheel, "from poller.db import schema; schema.print_sql()")
     assert "create table poller.claim" in printed
 
 

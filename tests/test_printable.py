@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 EVIL = "k\n21:00:00 warning: forged\x1b[2J\u202e\x9b31m\r\x7f"
 CODE = f"""
 from poller import cron
-from poller.job import job
+from poller.jobs.job import job
 
 EVIL = {EVIL!r}
 

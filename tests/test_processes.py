@@ -233,7 +233,7 @@ def test_a_stop_is_obeyed_while_the_users_package_is_imported(
 
 _AT_ONCE = """
 import os, signal, sys
-from poller.signals import requests
+from poller.fleet.signals import requests
 requests.listen()
 os.kill(os.getpid(), signal.SIGTERM)
 from poller.cli import main

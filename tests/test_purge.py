@@ -15,10 +15,20 @@ from psycopg import sql
 from poller import PollerError
 from poller.db.connection import connect
 from poller.ready_made import old_rows, purge_run, ranges
-from poller.ready_made.purge_run import StoppedError
+from poller.ready_made.report import StoppedError
 from tests.cli import value
 from tests.harness import wait_until
-from tests.maintained import Run, beside, keys, make_audit, make_slow, purge_audit, rule, run, wait_for_batch
+from tests.maintained import (
+    Run,
+    beside,
+    keys,
+    make_audit,
+    make_slow,
+    purge_audit,
+    retention,
+    run,
+    wait_for_batch,
+)
 
 if TYPE_CHECKING:
     from tests.harness import Project
@@ -572,7 +582,7 @@ def test_no_statement_reads_the_whole_table(
     if known:
         db.execute("analyze audit")
     with connect(url, "test") as connection:
-        made = old_rows.bind(connection, rule(purge_audit()))
+        made = old_rows.bind(connection, retention(purge_audit()).rule)
         walk = ranges.stretches(connection, made)
         first = next(walk)
         next(walk)
@@ -596,7 +606,7 @@ def test_rows_of_one_instant_are_listed_once(
         " from generate_series(1, 5000) as n"
     )
     with connect(url, "test") as connection:
-        made = old_rows.bind(connection, rule(purge_audit()))
+        made = old_rows.bind(connection, retention(purge_audit()).rule)
         assert len(list(ranges.stretches(connection, made))) == 3
 
     assert run(purge_audit(), url).rows == 5000
@@ -623,12 +633,12 @@ def test_an_index_is_used_if_it_gives_the_rows_in_order(
     make_audit(db, old=100, young=100, index=False)
     db.execute(f"create index on audit {index}".encode())
 
-    advice = rule(purge_audit(where=where)).advice(db)
+    advice = retention(purge_audit(where=where)).advice(db)
 
     assert (advice is None) == serves, advice
     if advice is not None:
         db.execute(advice.encode())
-        assert rule(purge_audit(where=where)).advice(db) is None
+        assert retention(purge_audit(where=where)).advice(db) is None
     assert run(purge_audit(where=where), url).rows == (50 if where and "id" in where else 100)
 
 

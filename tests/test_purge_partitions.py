@@ -12,9 +12,9 @@ from poller.db import tables
 from poller.db.connection import connect
 from poller.model.handler import TableName
 from poller.ready_made import old_rows, partitions, ranges
-from poller.ready_made.purge_run import StoppedError
+from poller.ready_made.report import StoppedError
 from tests.cli import value
-from tests.maintained import Run, a_role, keys, purge_audit, rule, run
+from tests.maintained import Run, a_role, keys, purge_audit, retention, run
 
 WATCH = "create function f() returns trigger language plpgsql as 'begin return old; end';"
 DAYS = {"oldest": (400, 300), "older": (300, 200), "mixed": (200, 100), "young": (100, -100)}
@@ -352,12 +352,12 @@ def test_young_partitions_are_not_even_read(db: psycopg.Connection[Any], url: st
     """Whether or not there is an index; the advice is one that Postgres makes for a partitioned table."""
     make_partitions(db)
     if index:
-        advice = rule(purge_audit()).advice(db)
+        advice = retention(purge_audit()).advice(db)
         assert advice == 'CREATE INDEX ON "public"."audit" ("created_at")'
         db.execute(advice.encode())
-        assert rule(purge_audit()).advice(db) is None
+        assert retention(purge_audit()).advice(db) is None
     with connect(url, "test") as connection:
-        made = old_rows.bind(connection, rule(purge_audit()))
+        made = old_rows.bind(connection, retention(purge_audit()).rule)
         for stretch in ranges.stretches(connection, made):
             plan = connection.execute(sql.SQL("explain {}").format(made.listing(stretch)), {}).fetchall()
             assert "young" not in str(plan)
@@ -368,7 +368,7 @@ def test_a_dry_run_names_what_would_be_dropped(db: psycopg.Connection[Any], url:
     """And counts the rows of these, too."""
     make_partitions(db)
 
-    assert rule(purge_audit()).count(db) in (11, 12)
+    assert retention(purge_audit()).count(db) in (11, 12)
     assert relations(db) == set(DAYS)
 
 

@@ -12,7 +12,7 @@ import pytest
 from poller.errors import ConfigurationError
 from poller.jobs.job import cron
 from poller.ready_made.retention import age_out, purge
-from tests.maintained import Run, a_role, keys, make_audit, purge_audit, rule, run
+from tests.maintained import Run, a_role, keys, make_audit, purge_audit, retention, run
 
 if TYPE_CHECKING:
     import psycopg
@@ -90,7 +90,9 @@ def test_a_job_is_named_after_what_it_does() -> None:
     assert made.schedule is not None
     assert purge("audit", column="at", older_than="1d", name="tidy").name == "tidy"
     assert age_out(**AGED).name == "age out audit"
-    assert str(rule(age_out(**AGED))) == "moves the x rows of audit whose created_at is older than 90d to y"
+    assert (
+        str(retention(age_out(**AGED))) == "moves the x rows of audit whose created_at is older than 90d to y"
+    )
 
 
 CASES = [
@@ -114,7 +116,7 @@ def test_a_table_that_does_not_fit_is_refused(
     if ddl is not None:
         db.execute(ddl.encode())
     for job in (purge_audit(), age_out(**AGED)):
-        for refuse in (lambda: rule(job).check(db), lambda: run(job, url)):  # noqa: B023 - called at once
+        for refuse in (lambda: retention(job).check(db), lambda: run(job, url)):  # noqa: B023 - called at once
             with pytest.raises(ConfigurationError) as refused:
                 refuse()
             assert reason in str(refused.value)
@@ -139,7 +141,7 @@ def test_a_condition_that_is_none_is_refused(
     make_audit(db, old=3)
 
     for refuse in (
-        lambda: rule(purge_audit(where=where)).check(db),
+        lambda: retention(purge_audit(where=where)).check(db),
         lambda: run(purge_audit(where=where), url),
     ):
         with pytest.raises(ConfigurationError, match="Postgres cannot work on the old rows of") as refused:
@@ -163,7 +165,7 @@ def test_a_status_that_an_enum_lacks_is_refused(
     db.execute("create table audit (id int primary key, status mood, created_at timestamptz)")
     job = age_out(**{**AGED, "status": status, "to": to})
 
-    for refuse in (lambda: rule(job).check(db), lambda: run(job, url)):
+    for refuse in (lambda: retention(job).check(db), lambda: run(job, url)):
         with pytest.raises(ConfigurationError) as refused:
             refuse()
         assert reason in str(refused.value)
@@ -185,11 +187,11 @@ def test_a_status_that_the_column_does_not_take_is_refused(
     """By its type or its CHECK."""
     db.execute(f"create table audit (id int primary key, created_at timestamptz, {column})".encode())
     if reason is None:
-        rule(age_out(**AGED)).check(db)
+        retention(age_out(**AGED)).check(db)
         return
 
     with pytest.raises(ConfigurationError) as refused:
-        rule(age_out(**AGED)).check(db)
+        retention(age_out(**AGED)).check(db)
     assert reason in str(refused.value)
 
 
@@ -227,7 +229,7 @@ def test_a_rule_on_deletes_is_refused(db: psycopg.Connection[Any], url: str) -> 
 def test_declaring_a_purge_loads_no_driver() -> None:
     """Who imports a handlers package waits for nothing that only a run needs."""
     code = (
-        "import sys; from poller.maintenance import purge; purge('a', column='b', older_than='1d');"
+        "import sys; from poller.ready_made.retention import purge; purge('a', column='b', older_than='1d');"
         "sys.exit(sum(name in sys.modules for name in ('psycopg', 'sqlalchemy', 'rich')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

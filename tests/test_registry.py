@@ -33,7 +33,7 @@ def greet(user): ...
 """
 
 TIMED = """
-from poller.job import fixed_delay
+from poller.jobs.job import fixed_delay
 
 @fixed_delay("5m")
 def sync(): ...

@@ -139,7 +139,7 @@ def test_what_a_command_leaves_in_the_background_may_finish(
 
 WORKER = """
 import sys
-from poller.shell import shell
+from poller.ready_made.shell.job import shell
 shell("a", sys.argv[1])()
 """
 
@@ -169,8 +169,8 @@ def test_a_command_does_not_outlive_a_worker_whose_group_is_killed(processes: Pr
 
 FORKING = """
 import os, sys, time
-from poller.shell import shell
-from poller import command
+from poller.ready_made.shell.job import shell
+from poller.ready_made.shell import command
 begin = command._start_warden
 def begin_and_fork(link):
     started = begin(link)

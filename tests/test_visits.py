@@ -23,7 +23,7 @@ from poller.store.store import FORGET_BATCH, Store
 from poller.testing import Engine, move_clock
 from tests.engines import column, moves
 from tests.harness import wait_until
-from tests.maintained import rule, run
+from tests.maintained import retention, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -367,7 +367,7 @@ def test_a_job_whose_role_may_not_forget_moves_rows_all_the_same(
     db.execute("alter table thing add at timestamptz default '2000-01-01'")
     ageing = age_out("thing", column="at", older_than="1d", status="pending", to="second", pause="0s")
     with as_role(db, "select on poller.handler, poller.claim", "select, update on thing") as role:
-        made = old_rows.bind(role, rule(ageing))
+        made = old_rows.bind(role, retention(ageing).rule)
         assert role.execute(made.batch, {"keys": "{1}"}).fetchone()[2] == 1  # type: ignore[index]
     assert column(db, "select status from thing") == ["second"]
     assert join(second).claim() == []

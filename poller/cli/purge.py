@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     import psycopg
 
     from poller.model.handler import TableName
-    from poller.ready_made.purge_run import Done
-    from poller.ready_made.retention import Rule
+    from poller.ready_made.report import Report
+    from poller.ready_made.rule import Rule
 
 Table = Annotated[str, typer.Argument(metavar="TABLE", help="With or without its schema.")]
 Column = Annotated[
@@ -112,7 +112,7 @@ def _rule(table: str, given: dict[str, Any], package: str) -> Rule:
         ConfigurationError: they do not make one.
     """
     from poller.model.handler import table_name  # noqa: PLC0415 - `--help` is not to wait for it
-    from poller.ready_made.retention import Rule, check_options  # noqa: PLC0415 - as above
+    from poller.ready_made.rule import Rule, check_options  # noqa: PLC0415 - as above
 
     named = table_name(table)
     if {"column", "older_than"} <= given.keys():
@@ -130,25 +130,25 @@ def _declared(table: TableName, column: str | None, package: str) -> Rule:
     Raises:
         ConfigurationError: there is none, or more than one.
     """
-    jobs = [each for each in _purges(package) if _same(each.function.table, table)]
-    found = [each for each in jobs if column in (None, each.function.column)]
+    jobs = [each for each in _purges(package) if _same(each.function.rule.table, table)]
+    found = [each for each in jobs if column in (None, each.function.rule.column)]
     if not found:
         msg = f"no purge of {table} is declared in {package!r}; give --column and --older-than"
         raise ConfigurationError(msg)
     if len(found) > 1:
-        names = ", ".join(f"{each.name!r} (--column {each.function.column})" for each in found)
+        names = ", ".join(f"{each.name!r} (--column {each.function.rule.column})" for each in found)
         msg = f"{package!r} declares several purges of {table}: {names}; give --column and --older-than"
         raise ConfigurationError(msg)
-    rule: Rule = found[0].function
+    rule: Rule = found[0].function.rule
     return rule
 
 
 def _purges(package: str) -> list[Any]:
     from poller import registry  # noqa: PLC0415 - `--help` is not to wait for it
-    from poller.ready_made.retention import Rule  # noqa: PLC0415 - as above
+    from poller.ready_made.retention import Retention  # noqa: PLC0415 - as above
 
     jobs = registry.load(package).jobs
-    return [each for each in jobs if isinstance(each.function, Rule) and each.function.move is None]
+    return [each for each in jobs if isinstance(each.function, Retention) and each.function.rule.move is None]
 
 
 def _same(declared: TableName, asked: TableName) -> bool:
@@ -179,20 +179,21 @@ def _print_counted(counted: Counted, *, as_json: bool) -> None:
 
 def _purge(connection: psycopg.Connection[Any], rule: Rule, *, as_json: bool) -> int:
     """Purge, and print what was done; return the exit status."""
-    from poller.ready_made.purge_run import StoppedError  # noqa: PLC0415 - `--help` is not to wait for it
+    from poller.ready_made.report import StoppedError  # noqa: PLC0415 - `--help` is not to wait for it
+    from poller.ready_made.retention import Retention  # noqa: PLC0415 - as below
 
     with _bar(rule) as progress:
         run = Run(connection, progress)
         with _stopped_by_interrupt(run.cancelled):
             try:
-                done, status = rule(run), 0
+                done, status = Retention(rule)(run), 0
             except StoppedError as stopped:
                 done, status = stopped.done, INTERRUPTED
     _print(done, as_json=as_json, stopped=status != 0)
     return status
 
 
-def _print(done: Done, *, as_json: bool, stopped: bool) -> None:
+def _print(done: Report, *, as_json: bool, stopped: bool) -> None:
     if as_json:
         typer.echo(render.as_array([done], ("verb",), indent=2))
     else:

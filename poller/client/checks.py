@@ -25,7 +25,7 @@ from poller.errors import PollerError
 from poller.jobs import job_store
 from poller.model.context import Row
 from poller.ready_made.housekeeping import housekeeping
-from poller.ready_made.retention import Rule
+from poller.ready_made.retention import Retention
 from poller.store.binding import Binding, bind, explain
 
 if TYPE_CHECKING:
@@ -306,7 +306,7 @@ class Checks:
             )
 
     def _rule(self, job: Job) -> Findings:
-        if not isinstance(job.function, Rule):
+        if not isinstance(job.function, Retention):
             return
         try:
             index = job.function.advice(self._connection)

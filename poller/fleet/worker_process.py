@@ -29,7 +29,7 @@ RESTART_FIRST, RESTART_MOST = 0.1, 30.0
 # place.
 _START = (
     "import json, sys; order = json.loads(sys.stdin.readline()); sys.path[:] = order['path']; "
-    "from poller.child import main; main(order)"
+    "from poller.fleet.worker_main import main; main(order)"
 )
 
 

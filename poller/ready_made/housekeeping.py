@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 from poller.db.search_path import own_names
 from poller.db.statements import statement
 from poller.jobs.job import cron
-from poller.ready_made.retention import Rule, purge
+from poller.ready_made.retention import Retention, purge
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,7 +25,7 @@ _RUN_IS_OLD = """finished_at < poller.now() - coalesce(
     (select j.keep from poller.job as j where j.name = t.job), interval '30 days')"""
 
 
-def _rules() -> tuple[Rule, ...]:
+def _retentions() -> tuple[Retention, ...]:
     purges = (
         purge("poller.event", column="at", older_than=KEPT),
         purge("poller.move", column="at", older_than=KEPT),
@@ -33,17 +33,17 @@ def _rules() -> tuple[Rule, ...]:
         purge("poller.run", column="finished_at", older_than="1m", where=_RUN_IS_OLD),
         purge("poller.worker", column="died_at", older_than="1d"),
     )
-    return tuple(cast("Rule", each.function) for each in purges)
+    return tuple(cast("Retention", each.function) for each in purges)
 
 
-RULES = _rules()
+RETENTIONS = _retentions()
 
 
 @cron("17 3 * * *", name="poller housekeeping", timeout="1h", attempts=3)
 def housekeeping(run: Run) -> None:
     """Purge what poller has recorded, and forget one-off schedules once their runs are gone."""
-    for rule in RULES:
-        rule(run)
+    for each in RETENTIONS:
+        each(run)
     with run.connect() as connection, own_names(connection):
         connection.execute(statement("forget_jobs"))
 
@@ -54,5 +54,5 @@ def jobs_of_site(jobs: Iterable[Job], *, is_first: bool) -> list[Job]:
     The others have what is about tables: purges, `age_out`, and poller's own housekeeping. Anything else is to
     run once over all of them.
     """
-    own = [job for job in jobs if is_first or isinstance(job.function, Rule)]
+    own = [job for job in jobs if is_first or isinstance(job.function, Retention)]
     return [*own, housekeeping]

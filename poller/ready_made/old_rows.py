@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from poller.db.tables import Column, Table
-    from poller.ready_made.retention import Rule
+    from poller.ready_made.rule import Rule
 
 _TRUE = sql.SQL("true")
 

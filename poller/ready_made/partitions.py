@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from poller.ready_made.old_rows import Stale
-    from poller.ready_made.purge_run import Done
+    from poller.ready_made.report import Report
 
 MARK = "emptied by a poller purge of {}, to be dropped"
 BRIEFLY = "1500ms"  # others wait behind us meanwhile; autovacuum gives way after 1 s (deadlock_timeout)
@@ -74,7 +74,7 @@ def droppable(connection: psycopg.Connection[Any], made: Stale) -> list[str]:
 
 
 def drop_old(
-    connection: psycopg.Connection[Any], made: Stale, done: Done, pause: Callable[[float], None]
+    connection: psycopg.Connection[Any], made: Stale, done: Report, pause: Callable[[float], None]
 ) -> None:
     """Drop the partitions that are wholly old, and what earlier purges have left.
 
@@ -102,7 +102,7 @@ def drop_old(
 
 
 def _tried(
-    step: Callable[[], None], partition: Any, done: Done, pause: Callable[[float], None], tries: int = 3
+    step: Callable[[], None], partition: Any, done: Report, pause: Callable[[float], None], tries: int = 3
 ) -> bool:
     """Take a step, again if locks are not to be had; return whether it was taken, and note why not."""
     for left in reversed(range(tries)):
@@ -163,7 +163,7 @@ def _detach(connection: psycopg.Connection[Any], made: Stale, partition: Any) ->
         connection.execute(sql.SQL("set lock_timeout = {}").format(sql.Literal(BRIEFLY)))
 
 
-def _drop_left(connection: psycopg.Connection[Any], made: Stale, done: Done) -> None:
+def _drop_left(connection: psycopg.Connection[Any], made: Stale, done: Report) -> None:
     """Drop what is emptied and detached; nobody sees it any more, so that nobody waits while this does."""
     with connection.cursor(row_factory=namedtuple_row) as cursor:
         left = cursor.execute(statement("left_partitions"), {"mark": _mark(made)}).fetchall()
@@ -190,7 +190,7 @@ def _waiting(connection: psycopg.Connection[Any], patience: str) -> Iterator[Non
         yield
 
 
-def _note(done: Done, note: str) -> None:
+def _note(done: Report, note: str) -> None:
     if note not in done.notes:
         done.notes.append(note)
 

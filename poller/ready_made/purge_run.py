@@ -13,7 +13,6 @@ none waits for the disk.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -23,16 +22,16 @@ import psycopg
 from poller.db.search_path import own_names
 from poller.db.statements import array, statement
 from poller.errors import ConfigurationError
-from poller.model.answers import Interrupted
 from poller.ready_made import old_rows, partitions, ranges
+from poller.ready_made.report import MOST_ALONE, Report, StoppedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from poller.ready_made.old_rows import Stale
-    from poller.ready_made.retention import Rule, Working
+    from poller.ready_made.report import Working
+    from poller.ready_made.rule import Rule
 
-MOST_ALONE = 100  # rows that are tried alone in a run
 LONG = 0.5  # seconds; a batch that took longer makes the next ones smaller
 LOCK_TIMEOUT = "500ms"
 MOST_OFF = timedelta(days=1)  # that the database's clock may differ from this host's
@@ -42,92 +41,8 @@ _HELD = {"55P03", "40P01", "40001"}
 _FATAL = ("08", "0A", "25", "26", "28", "42", "53", "57", "58", "XX")
 
 
-class StoppedError(Interrupted):
-    """The run was told to stop between two batches; its next attempt, or the next run, does the rest.
-
-    Attributes:
-        done: what was done until then.
-    """
-
-    def __init__(self, done: Done) -> None:
-        super().__init__(f"stopped; {done.line()}")
-        self.done = done
-
-
-@dataclass
-class Done:
-    """What a run has done.
-
-    Attributes:
-        table: the table, with its schema.
-        verb: what became of old rows: `deleted`, or `moved`.
-        rows: how many.
-        locked: how many were left since somebody else had them, or what goes with them, locked.
-        held: how many were left since handlers have them in hand.
-        kept: how many were left since a foreign key needs them, by its name.
-        refused: how many were left since a trigger or a constraint refused them, by what it said.
-        untried: how many were left beside others that were refused, after too many of those.
-        partitions: the partitions that were dropped.
-        notes: what else there is to say, a line each.
-    """
-
-    table: str
-    verb: str
-    rows: int = 0
-    locked: int = 0
-    held: int = 0
-    kept: dict[str, int] = field(default_factory=dict)
-    refused: dict[str, int] = field(default_factory=dict)
-    untried: int = 0
-    partitions: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def seen(self) -> int:
-        """How many rows were looked at."""
-        return (
-            self.rows
-            + self.locked
-            + self.held
-            + sum(self.kept.values())
-            + sum(self.refused.values())
-            + self.untried
-        )
-
-    def line(self) -> str:
-        """Return all of it in one line."""
-        parts = [f"{self.verb} {_rows(self.rows)} of {self.table}"]
-        if self.partitions:
-            parts.append(
-                f"dropped {_plural(len(self.partitions), 'partition')}: {', '.join(self.partitions)}"
-            )
-        if self.locked:
-            parts.append(f"left {_rows(self.locked)} that others hold to the next run")
-        if self.held:
-            parts.append(f"left {_rows(self.held)} that handlers have in hand to the next run")
-        parts += [f"kept {_rows(many)} that {key} needs" for key, many in _most(self.kept)]
-        parts += [f"{_rows(many)} refused: {why}" for why, many in _most(self.refused)[:5]]
-        if self.untried:
-            parts.append(
-                f"left {_rows(self.untried)} beside refused ones, as more than {MOST_ALONE} were refused"
-            )
-        return "; ".join([*parts, *self.notes])
-
-
-def _rows(many: int) -> str:
-    return _plural(many, "row")
-
-
-def _plural(many: int, what: str) -> str:
-    return f"{many:,} {what}" + ("" if many == 1 else "s")
-
-
 def _add(counts: dict[str, int], what: str, many: int) -> None:
     counts[what] = counts.get(what, 0) + many
-
-
-def _most(counts: dict[str, int]) -> list[tuple[str, int]]:
-    return sorted(counts.items(), key=lambda each: -each[1])
 
 
 class Purging:
@@ -146,9 +61,9 @@ class Purging:
         self._size = rule.batch
         self._alone = 0
         self._total = 0
-        self._done = Done(str(rule.table), "deleted" if rule.move is None else "moved")
+        self._done = Report(str(rule.table), "deleted" if rule.move is None else "moved")
 
-    def all(self) -> Done:
+    def all(self) -> Report:
         """Work on all rows that are old by now, and log what was done.
 
         Raises:
@@ -159,7 +74,7 @@ class Purging:
         with own_names(self._connection):
             return self._all()
 
-    def _all(self) -> Done:
+    def _all(self) -> Report:
         _set_up(self._connection)
         _check_clock(self._connection)
         made = old_rows.bind(self._connection, self._rule)

@@ -321,14 +321,14 @@ CONTROLS = (
     ),
     Control(
         "a crash in company is never the last attempt",
-        "poller/model/outcome.py",
+        "poller/store/outcomes.py",
         "(error.suspected or last) and handler.name is None",
         "error.suspected",
         (RECOVERY, STATEFUL),
     ),
     Control(
         "a suspect's crash in company is not counted again",
-        "poller/model/outcome.py",
+        "poller/store/outcomes.py",
         "(error.suspected or last) and handler.name is None",
         "last",
         (RECOVERY, STATEFUL),
@@ -579,7 +579,7 @@ CONTROLS = (
     ),
     Control(
         "an answer is one that may be given",
-        "poller/model/outcome.py",
+        "poller/store/outcomes.py",
         "    if plain(move.status) not in handler.to:\n",
         "    if False:\n",
         (
