@@ -1,0 +1,29 @@
+"""The plan of the rooms in docs/design.md is what `make check` enforces, and every room is in it."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+TOP = Path(__file__).parents[1]
+
+
+def test_the_plan_of_the_rooms_is_the_linters() -> None:
+    """Line by line, from the top."""
+    settings = tomllib.loads((TOP / "pyproject.toml").read_text(encoding="utf-8"))
+    [floors] = [each for each in settings["tool"]["importlinter"]["contracts"] if each["id"] == "floors"]
+    page = (TOP / "docs" / "design.md").read_text(encoding="utf-8")
+    plan = page.partition("## The rooms\n")[2].split("```")[1].strip().splitlines()
+    rooms = [re.match(r"\w+(?: \| \w+)*", line) for line in plan]
+    assert [room and room[0] for room in rooms] == floors["layers"]
+
+
+def test_each_room_says_what_it_is_for() -> None:
+    """In its `__init__`, and nothing else stands there: what is imported is imported from where it is."""
+    rooms = [each for each in (TOP / "poller").rglob("__init__.py") if "sql" not in each.parts]
+    for room in rooms:
+        text = room.read_text(encoding="utf-8")
+        assert re.match(r'""".+"""', text), room
+        if room.parent.name not in {"poller", "cli"}:
+            assert len(text.splitlines()) == 1, room
