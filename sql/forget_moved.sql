@@ -1,4 +1,4 @@
--- Purpose  Forget what handlers knew of rows that a job has just moved from or to their statuses: a part of age_out_batch.sql.
+-- Purpose  Forget what handlers knew of rows that a job has just moved from or to their statuses, in its column: a part of age_out_batch.sql.
 -- Locks    poller.attempt: those rows, after the user's rows, as settle.sql.
 -- Fence    the locks of the user's rows, which a claim of a retry would need.
 -- Index    handler's unique key; attempt_key.
@@ -6,6 +6,7 @@
     select h.id
       from poller.handler as h
      where h.table_name = {table_name}
+       and h.status_column = {status_column}
        and h.status in ({from_status}, {to_status})
        and exists (select from poller.attempt as a where a.handler_id = h.id)
 ), "~forgotten" as (

@@ -1,7 +1,7 @@
--- Purpose  List every (table, status) that ever had a handler, with its number: what a selector is held against.
+-- Purpose  List every (table, status) that ever had a handler, with its column and its number: what a selector is held against.
 -- Locks    none.
--- Fence    none: a row, once there, stays as it is.
+-- Fence    none: a row, once there, stays as it is, but for a status column that was renamed.
 -- Index    none: one row a handler.
-select id, table_name, status
+select id, table_name, status, status_column
   from poller.handler
- order by table_name, status
+ order by table_name, status, status_column

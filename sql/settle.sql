@@ -114,6 +114,7 @@ with clock as materialized (
     select h.id, h.status
       from poller.handler as h
      where h.table_name = {table_name}
+       and h.status_column = {status_column}
        and h.status = any (array(select kind.to_status from kind))
        and h.id <> %(handler)s
        and exists (select from poller.attempt as a where a.handler_id = h.id)

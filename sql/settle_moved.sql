@@ -32,6 +32,7 @@ with held as materialized (
     select h.id
       from poller.handler as h
      where h.table_name = {table_name}
+       and h.status_column = {status_column}
        and h.status = %(to_status)s
        and h.id <> %(handler)s
        and exists (select from poller.attempt as a where a.handler_id = h.id)

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from tests.cli import InProcess
 
 KNOWN = [
-    Known(1, "public.tenants", "pending"),
-    Known(2, "public.tenants", "a:b"),
-    Known(3, "public.tenants", "a"),
-    Known(4, "S p.Order", "1"),
+    Known(1, "public.tenants", "pending", "status"),
+    Known(2, "public.tenants", "a:b", "status"),
+    Known(3, "public.tenants", "a", "status"),
+    Known(4, "S p.Order", "1", "status"),
 ]
 
 

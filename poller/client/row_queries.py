@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 
 
 class Known(NamedTuple):
-    """A (table, status) that has, or once had, a handler."""
+    """A (table, status) that has, or once had, a handler, and the column that the status stands in."""
 
     id: int
     table: str
     status: str
+    column: str
 
 
 class Pulse(NamedTuple):

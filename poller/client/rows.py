@@ -91,12 +91,13 @@ def _handlers(package: str, chosen: Sequence[Known]) -> dict[int, Handler]:
         each.id: handler
         for handler in loaded
         for each in chosen
-        if each.status == handler.status and is_named(each.table, handler.table)
+        if (each.status, each.column) == (handler.status, handler.column)
+        and is_named(each.table, handler.table)
     }
 
 
 def _note(package: str, unknown: Sequence[Known]) -> str | None:
     if not unknown:
         return None
-    names = ", ".join(f"{each.table}:{each.status}" for each in unknown)
+    names = ", ".join(dict.fromkeys(f"{each.table}:{each.status}" for each in unknown))
     return f"{package} has no handler for {names}: if it has a during, that status was left as it is"

@@ -77,9 +77,9 @@ def bound(connection: psycopg.Connection[Any], handlers: Iterable[Handler]) -> l
 def numbered(connection: psycopg.Connection[Any], bindings: list[Binding]) -> list[Binding]:
     """Give bindings their numbers; one that no worker has registered yet keeps 0."""
     known = Operators(connection).known_handlers()
-    numbers = {(each.table, each.status): each.id for each in known}
+    numbers = {(each.table, each.column, each.status): each.id for each in known}
     for each in bindings:
-        each.id = numbers.get((str(each.table), each.handler.status), 0)
+        each.id = numbers.get((str(each.table), each.handler.column, each.handler.status), 0)
     return bindings
 
 

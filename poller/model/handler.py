@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
@@ -318,22 +318,28 @@ def refuse_collisions(handlers: Iterable[tuple[str, Handler]]) -> None:
     Raises:
         ConfigurationError: naming both places.
     """
-    taken: dict[tuple[str, str], Handler] = {}
+    taken: dict[tuple[str, ...], Handler] = {}
     for table, each in handlers:
-        for status in (each.label, None if each.name else each.during):
-            if status is None:
-                continue
-            other = taken.setdefault((table, status), each)
+        for part in _taken(each):
+            other = taken.setdefault((table, *part), each)
             if other is not each:
-                msg = f"two handlers for {table}:{status}: {other.place} and {each.place}; {_way_out(each, other)}"
+                name = f"{table}:{part[-1]}"
+                msg = f"two handlers for {name}: {other.place} and {each.place}; {_way_out(each, other)}"
                 raise ConfigurationError(msg)
+
+
+def _taken(one: Handler) -> Iterator[tuple[str, ...]]:
+    """Yield what no other handler of the table may have: its name in commands, and the statuses its rows show."""
+    yield (one.label,)
+    if not one.is_job:
+        yield from ((one.column, status) for status in (one.status, one.during) if status is not None)
 
 
 def _way_out(one: Handler, other: Handler) -> str:
     if one.column == other.column:
         return "keep one"
     return (
-        f"poller tells the handlers of a table apart by their status alone, so {other.column} and {one.column} "
+        f"commands tell the handlers of a table apart by their status alone, so {other.column} and {one.column} "
         f"need different values: have one of them say '{one.column}_{one.status}', for example"
     )
 

@@ -67,6 +67,7 @@ class Stale:
             return self._statement("purge_batch", needed=self._needed, **parts)
         known = {
             "table_name": sql.Literal(str(self.table)),
+            "status_column": sql.Literal(move.column),
             "from_status": sql.Literal(move.status),
             "to_status": sql.Literal(move.to),
         }

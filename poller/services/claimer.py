@@ -207,7 +207,9 @@ class Claimer:
         self._positions = {binding: Position() for binding in bindings}
         self._sizes = {binding: Size() for binding in bindings}
         self._first_in_line: set[Binding] = set()  # with a rate, and due, while no slot is free
-        self._by_status = {(str(each.table), each.handler.status): each for each in bindings}
+        self._by_status = {
+            (str(each.table), each.handler.column, each.handler.status): each for each in bindings
+        }
         self._first = 0  # of the bindings, in the next round
         self._expected: set[Binding] = set()  # to whose statuses rows are known to have come
         self._trial = Trial()
@@ -344,9 +346,9 @@ class Claimer:
         return True
 
     def _expect(self, binding: Binding, statuses: set[str | None]) -> bool:
-        """Have the handlers looked at whose statuses rows of a table have come to; tell whether there is one."""
-        table = str(binding.table)
-        ones = [self._by_status.get((table, status)) for status in statuses if status is not None]
+        """Have the handlers looked at whose statuses rows of this one have come to; tell whether there is one."""
+        machine = str(binding.table), binding.handler.column
+        ones = [self._by_status.get((*machine, status)) for status in statuses if status is not None]
         for each in ones:
             if each is not None:
                 self._positions[each].came += 1

@@ -460,6 +460,7 @@ class Binding:
         return {
             **self._names(),
             "table_name": sql.Literal(str(self.table)),
+            "status_column": sql.Literal(self.handler.column),
             "status_type": trusted(self.table.columns[self.handler.column].full_type),
             "shows_held": self._shows(self.handler.held if shown else self.handler.status),
             "from_status": sql.Literal(self.handler.status),

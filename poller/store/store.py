@@ -637,16 +637,18 @@ class Store:
     # --- being alive ------------------------------------------------------------------------------
 
     def register_handlers(self, bindings: Sequence[Binding]) -> None:
-        """Give each binding the number under which the database knows its (table, status)."""
+        """Give each binding the number under which the database knows its (table, status column, status)."""
         asked = {
             "tables": array(str(each.table) for each in bindings),
+            "oids": numbers(each.table.oid for each in bindings),
+            "columns": array(each.handler.column for each in bindings),
             "statuses": array(each.handler.label for each in bindings),
         }
         self.link.connection.execute(statement("register_handlers"), asked)
         rows = self.link.connection.execute(statement("handler_numbers"), asked).fetchall()
-        numbers = {(table, status): number for number, table, status in rows}
+        ids = {tuple(named): number for number, *named in rows}
         for each in bindings:
-            each.id = numbers[str(each.table), each.handler.label]
+            each.id = ids[str(each.table), each.handler.column, each.handler.label]
 
     def claims_of(self, worker: int) -> list[tuple[str, int, str]]:
         """Return (lease, handler id, key) of each row that the worker holds."""

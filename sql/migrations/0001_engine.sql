@@ -11,12 +11,13 @@ create function poller.now() returns timestamptz
     language sql stable parallel safe
     return clock_timestamp() + coalesce(nullif(current_setting('poller.clock_offset', true), ''), '0')::interval;
 
--- One row for each (table, status) that ever had a handler.
+-- One row for each (table, status column, status) that ever had a handler; for a job the status is its name.
 create table poller.handler (
-    id          integer generated always as identity primary key,
-    table_name  text not null,
-    status      text not null,
-    unique (table_name, status)
+    id            integer generated always as identity primary key,
+    table_name    text not null,
+    status        text not null,
+    status_column text not null default 'status',
+    unique (table_name, status, status_column)
 );
 
 -- A process that claims. It is alive while it beats in time and nobody has declared it dead.

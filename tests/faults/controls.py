@@ -52,6 +52,7 @@ POSTPONED = "tests/test_postponed.py"
 CLAIMS = "tests/faults/test_claims.py"
 STATEFUL = "tests/faults/test_stateful.py"
 VISITS = "tests/test_visits.py"
+COLUMNS = "tests/test_status_columns.py"
 HELD_AND_SAME = "       and {shows_held}\n       and o.is_held\n"
 TAKE = "sql/migrations/0010_living.sql"
 CLAIMS_AGAIN = (
@@ -562,6 +563,27 @@ CONTROLS = (
         "     where a.handler_id = any (array(select n.id from next_handler as n))\n",
         "     where false\n",
         (VISITS,),
+    ),
+    Control(
+        "a simple move ends nothing that is known of another column",
+        "sql/settle_moved.sql",
+        "       and h.status_column = {status_column}\n",
+        "",
+        (COLUMNS,),
+    ),
+    Control(
+        "nor does any move",
+        "sql/settle.sql",
+        "       and h.status_column = {status_column}\n",
+        "",
+        (COLUMNS,),
+    ),
+    Control(
+        "nor does a job's move",
+        "sql/forget_moved.sql",
+        "       and h.status_column = {status_column}\n",
+        "",
+        (COLUMNS,),
     ),
     Control(
         "rows that go round wait",
