@@ -20,7 +20,7 @@ import logging
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from time import sleep
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Self
 
 from poller.client import jobs
@@ -58,6 +58,7 @@ __all__ = ["Done", "Engine", "context", "row", "run"]
 
 _TICK = 0.001
 _PATIENCE = 2.0  # seconds that outcomes may not be writable
+_TRIES = 3  # to open a session for transactional handlers
 _logger = logging.getLogger(__name__)
 
 
@@ -206,11 +207,13 @@ class Engine:
         store = Store(link)
         store.register_handlers(self._bindings)
         self._done: list[Done] = []
+        self._waits = 0  # for sessions, in this `run_due`
         self._settler = Settler(store, observe=self._observe, written=self._written)
+        self._transactions = Transactions(self._connect, self._concurrency)
         self._executor = Executor(
             slots=self._concurrency,
             report=self._settler.report,
-            transactions=Transactions(self._connect, self._concurrency),
+            transactions=self._transactions,
             report_settled=self._settler.settled,
         )
         self._scheduler = Scheduler(link, self._jobs)
@@ -246,16 +249,16 @@ class Engine:
             rounds: after so many claims it is an error: the rows move in a circle.
 
         Raises:
-            PollerError: there is no end to it.
+            PollerError: there is no end to it; or no session can be opened for transactional handlers.
         """
-        self._done = []
+        self._done, self._waits = [], 0
         self._forgetter.pass_once()
         for _ in range(rounds):
             while not self._scheduler.run_once():
                 pass
             self._claimer.start_over()
             self._claimer.run_once()
-            if not self._work_off():
+            if not self._work_off() and not self._wait_for_sessions():
                 if not self._done:
                     self._hint()
                 return self._done
@@ -296,6 +299,22 @@ class Engine:
                 "an engine sees only what is committed",
                 pid,
             )
+
+    def _wait_for_sessions(self) -> bool:
+        """Wait until a session may be opened again, if one could not be; tell whether that was so.
+
+        Raises:
+            PollerError: it could not be several times.
+        """
+        seconds = self._transactions.shut_until - monotonic()
+        if seconds <= 0:
+            return False
+        self._waits += 1
+        if self._waits > _TRIES:
+            msg = f"no session can be opened for transactional handlers: {self._transactions.outage.why}"
+            raise PollerError(msg)
+        sleep(seconds)
+        return True
 
     def _work_off(self) -> bool:
         """Let the claimed handlers end, and settle them; tell whether there were any."""

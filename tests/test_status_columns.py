@@ -8,12 +8,12 @@ import psycopg
 import pytest
 
 from poller import Context, handler, overview, store
-from poller.binding import bind
-from poller.database import Link
-from poller.maintenance import age_out
-from poller.outcome import Outcome, Verdict
-from poller.store import Store
-from poller.sweeper import Sweeper
+from poller.db.connection import Link
+from poller.model.outcome import Outcome, Verdict
+from poller.ready_made.retention import age_out
+from poller.services.sweeper import Sweeper
+from poller.store.binding import bind
+from poller.store.store import Store
 from poller.testing import Engine
 from tests.engines import column, moves
 from tests.harness import wait_until
@@ -22,7 +22,7 @@ from tests.maintained import beside, run
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from poller.binding import Binding
+    from poller.store.binding import Binding
     from tests.claiming import NewWorker
     from tests.harness import Project
 

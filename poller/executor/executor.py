@@ -145,6 +145,12 @@ class Executor:
         """How many tasks wait for a slot."""
         return len(self._plain) + len(self._coroutines)
 
+    def shut_until(self, binding: Binding) -> float:
+        """Return when rows of a handler can begin again (monotonic), if they cannot now; else some time that is past."""
+        if self._transactions is None or not binding.handler.transactional:
+            return 0.0
+        return self._transactions.shut_until
+
     @property
     def running(self) -> int:
         """How many slots are taken; tasks that share a transaction take one."""
@@ -581,11 +587,13 @@ class Executor:
         began = monotonic()
         there = []
         for task in together.tasks:
-            if (values := standing.get(task.key)) is not None:
+            is_late = began > task.lease.begin_by  # a session was waited for
+            if not is_late and (values := standing.get(task.key)) is not None:
                 task.values = values
                 there.append(task)
             else:  # changed, gone, or just being edited: as if never claimed
-                outcome = released(task.lease.binding.handler, task.attempt, begun=task.begun)
+                why = BEGAN_LATE if is_late else None
+                outcome = released(task.lease.binding.handler, task.attempt, why, begun=task.begun)
                 together.results.append(Result(task, outcome, 0.0))
         batched = together.tasks[0].lease.binding.handler.batch > 1
         groups = [there] if batched and there else [[task] for task in there]
@@ -655,7 +663,9 @@ class Executor:
             error: why.
             is_alive: its connection lives.
         """
-        if isinstance(error, LeaseLostError):
+        if not together.pid:  # no transaction has begun
+            self._release(together.tasks)
+        elif isinstance(error, LeaseLostError):
             problem(str(error))
             self._release(together.tasks)  # some of them may be ours still
         elif len(together.tasks) > 1:

@@ -14,12 +14,15 @@ What an error means is judged by whether the connection lives, not by its class,
     the lease had ended         all is rolled back, and nothing is written: the rows are another's
     the connection broke        each is attempted anew, alone, unless the COMMIT had been done: then the lease has gone
                                 with it, and nothing is held any more; a row that breaks it twice has failed an attempt
+    no session can be opened    nothing has begun: the rows are given back, and none of such handlers are claimed before
+                                the next try (`shut_until`); if some sessions are open, theirs are waited for
 """
 
 from __future__ import annotations
 
 import contextlib
 import threading
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -35,6 +38,7 @@ from poller.db.values import fetch
 from poller.errors import LeaseLostError, PollerError
 from poller.executor.clean_session import NOT_YOURS, CleanSession
 from poller.store.store import Store
+from poller.telemetry.outage import Outage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -45,7 +49,12 @@ if TYPE_CHECKING:
     from poller.store.binding import Binding
     from poller.store.lease import Result, Task
 
+LOOK_AGAIN = 0.05  # seconds, at least, for which a session of others is waited for
 _UNDO = "rollback to savepoint poller_row; release savepoint poller_row"
+
+
+class NotOpenedError(Exception):
+    """No session could be opened, so that nothing has begun: it is no row's fault."""
 
 
 class Transactions:
@@ -59,6 +68,13 @@ class Transactions:
     def __init__(self, connect: Callable[[], psycopg.Connection[Any]], most: int) -> None:
         self._connect = connect
         self._sessions: WeakKeyDictionary[psycopg.Connection[Any], CleanSession] = WeakKeyDictionary()
+        self._outage = Outage("transactional sessions")
+        self._again_at = 0.0  # when it is tried again to open a session (monotonic)
+        self._opened = 0  # sessions, so far
+        self._opened_before = 0  # the outage
+        self._lent = 0  # of those that are open, or are being opened
+        self._trying = 0  # threads that take one, or open it
+        self._freed = threading.Condition()
         self._engine = create_engine(
             "postgresql+psycopg://",
             creator=self._open,
@@ -75,12 +91,11 @@ class Transactions:
         """Begin a transaction for rows of a handler; it is committed at the end of the block, unless that raises.
 
         Raises:
-            psycopg.Error: there is no connection now, or the commit failed.
+            NotOpenedError: there is no session now.
+            psycopg.Error: the commit failed.
         """
-        with self._engine.connect() as connection:
+        with self._session(binding) as (connection, transaction):
             driver = _driver(connection)
-            connection.begin()  # sessions take part in it, by savepoints
-            transaction = Transaction(connection, binding, self._sessions[driver])
             try:
                 yield transaction
                 driver.commit()  # not SQLAlchemy's: a handler may have left that in any state
@@ -93,6 +108,101 @@ class Transactions:
                 transaction.is_over = True
                 if self._sessions[driver].ends_connection:
                     connection.detach()  # it is closed instead of kept
+
+    @property
+    def shut_until(self) -> float:
+        """When a transaction can be had again (monotonic), if none can now; else some time that is past."""
+        with self._freed:
+            return 0.0 if self._lent or self._has_idle else self._again_at
+
+    @property
+    def outage(self) -> Outage:
+        """What keeps sessions from being opened."""
+        return self._outage
+
+    @property
+    def _has_idle(self) -> bool:
+        pool: Any = self._engine.pool
+        return pool.checkedin() > 0  # type: ignore[no-any-return]
+
+    @contextlib.contextmanager
+    def _session(self, binding: Binding) -> Iterator[tuple[Connection, Transaction]]:
+        """Lend a session in which a transaction has begun.
+
+        Raises:
+            NotOpenedError: there is none, and none to wait for.
+        """
+        while (begun := self._begun(binding)) is None:
+            pass
+        connection, transaction = begun
+        try:
+            with connection:
+                yield connection, transaction
+        finally:
+            with self._freed:
+                self._lent -= 1
+                self._freed.notify_all()
+
+    def _begun(self, binding: Binding) -> tuple[Connection, Transaction] | None:
+        """Begin a transaction in a session; None if that failed, and others have sessions that can be waited for.
+
+        Raises:
+            NotOpenedError: as `_session`.
+        """
+        self._wait_for_turn()
+        connection = None
+        try:
+            connection = self._engine.connect()
+            connection.begin()  # sessions take part in it, by savepoints
+            transaction = Transaction(connection, binding, self._sessions[_driver(connection)])
+        except Exception as error:
+            if connection is not None:
+                with contextlib.suppress(Exception):  # whatever state it is in, it is not kept
+                    connection.invalidate()
+                    connection.close()
+            if self._note_failure(error):
+                return None
+            raise NotOpenedError from error
+        self._note_success()
+        return connection, transaction
+
+    def _wait_for_turn(self) -> None:
+        """Wait until there is a session, or one may be opened: in an outage by one thread at a time, after each pause.
+
+        Raises:
+            NotOpenedError: as `_session`.
+        """
+        with self._freed:
+            while self._outage.failures and not self._has_idle:
+                seconds = self._again_at - monotonic()
+                if seconds <= 0 and not self._trying:
+                    break
+                if not self._lent:
+                    raise NotOpenedError
+                self._freed.wait(max(seconds, LOOK_AGAIN))
+            self._lent += 1
+            self._trying += 1
+
+    def _note_failure(self, error: Exception) -> bool:
+        """Put the next try off, unless another thread just has; tell whether others have sessions."""
+        with self._freed:
+            self._lent -= 1
+            self._trying -= 1
+            self._freed.notify_all()
+            if monotonic() >= self._again_at:
+                self._outage.goes_on(error)
+                self._opened_before = self._opened
+                self._again_at = monotonic() + self._outage.pause()
+            return self._lent > 0
+
+    def _note_success(self) -> None:
+        """End an outage with a session that was opened since: those that were open before prove nothing."""
+        with self._freed:
+            self._trying -= 1
+            self._freed.notify_all()
+            if self._outage.failures and self._opened > self._opened_before:
+                self._outage.is_over()
+                self._again_at = 0.0
 
     def rehearse(self, binding: Binding, columns: tuple[str, ...]) -> None:
         """Settle no row, to see whether outcomes that set these columns could be written at all now.
@@ -130,6 +240,7 @@ class Transactions:
             connection.execute("select pg_catalog.set_config('poller.quiet', '', false)")
             self._sessions[connection] = CleanSession(connection)
             connection.autocommit = False
+            self._opened += 1
         except BaseException:
             connection.close()
             raise

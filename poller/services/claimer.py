@@ -21,6 +21,8 @@ the others.
 
 While suspects are on trial here (`trial`) nothing else is claimed, and they are claimed before what is fresh.
 
+While no session can be opened for transactional handlers, none of their rows are claimed (`Transactions.shut_until`).
+
 A handler at a limit of the fleet is held: not looked at until the limit can have changed, which is when one of
 its rows here has been settled, or after a while, or at the time at which its rate allows another.
 
@@ -58,7 +60,6 @@ from poller.duration import words
 from poller.errors import ConfigurationError
 from poller.errors_in_words import reason
 from poller.model.outcome import Verdict
-from poller.services.loop import BACKOFF_MOST
 from poller.services.poll_turns import Turn
 from poller.services.suspects import Trial
 from poller.store.binding import BYTES
@@ -66,6 +67,7 @@ from poller.store.lease import Lease, Result, Task
 from poller.store.outcomes import BEGAN_LATE, not_shown, released
 from poller.store.store import DeclaredDeadError
 from poller.telemetry.log import event, problem
+from poller.telemetry.outage import BACKOFF_MOST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -271,7 +273,7 @@ class Claimer:
         expected, self._expected = self._expected, set()
         now = monotonic()
         for binding in self._in_turn(expected):
-            if self._positions[binding].held_until <= now:
+            if self._held_until(binding) <= now:
                 self._claim(binding, worker, fresh=True, retries=self._is_new)
                 self._positions[binding].retry_at = 0.0  # it was not known that there are any
         self._is_new = False
@@ -417,16 +419,22 @@ class Claimer:
     def _until_next(self) -> float:
         """Return the seconds to the next look at all handlers, or at one that is held until then."""
         now = monotonic()
-        held = [at for each in self._positions.values() for at in (each.held_until, each.retry_at)]
+        held = [
+            at for each in self._bindings for at in (self._held_until(each), self._positions[each].retry_at)
+        ]
         ends = [at for at in held if at > now]
         if self._in_doubt:
             ends.append(self._look_again_at)
         if on_trial := self._trial.seconds_left:
             ends.append(now + on_trial)
         for binding, each in self._positions.items():
-            if each.came > each.seen and each.held_until <= now and binding not in self._more:
+            if each.came > each.seen and self._held_until(binding) <= now and binding not in self._more:
                 ends.append(each.top_at)
         return max(0.0, min([self._turn_at, *ends]) - now)
+
+    def _held_until(self, binding: Binding) -> float:
+        """Return when a handler is looked at again (monotonic): it may be held, or its rows could not begin."""
+        return max(self._positions[binding].held_until, self._executor.shut_until(binding))
 
     # --- what is due ------------------------------------------------------------------------------
 
@@ -436,7 +444,7 @@ class Claimer:
         While rows are known to be there, the others are asked for when it is this worker's turn only.
         """
         now = monotonic()
-        able = [each for each in self._bindings if self._positions[each].held_until <= now]
+        able = [each for each in self._bindings if self._held_until(each) <= now]
         self._is_lookout = now >= self._turn_at
         if self._is_lookout:
             self._turn_at = now + self._turn().wait(self._poll)
@@ -699,9 +707,7 @@ class Claimer:
         return {
             each
             for each in self._more
-            if each.handler.rate is not None
-            and self._positions[each].held_until <= now
-            and self._startable(each) <= 0
+            if each.handler.rate is not None and self._held_until(each) <= now and self._startable(each) <= 0
         }
 
     def _has_to_wait(self, binding: Binding) -> bool:

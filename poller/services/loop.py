@@ -19,10 +19,9 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 import psycopg
 
 from poller.db.connection import is_passing
-from poller.errors_in_words import reason
 from poller.runtime.bell import Bell
 from poller.telemetry import stderr
-from poller.telemetry.log import event, problem
+from poller.telemetry.outage import BACKOFF_FIRST, Outage
 from poller.telemetry.troubles import digest
 
 if TYPE_CHECKING:
@@ -31,10 +30,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 JITTER = 0.1  # of a delay, but no more than of a second; later, never sooner: it may not be time yet
-BACKOFF_FIRST = 0.1
-BACKOFF_MOST = 5.0
 BACKOFF_TO_BEGIN = 1.0  # before there is anything to do, one connection is all that is asked for
-MOST_REASONS = 10  # told in one outage
 
 
 def within(seconds: float, work: Callable[[], None]) -> bool:
@@ -69,34 +65,6 @@ def at_most(seconds: float, status: int) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
-
-
-class Outage:
-    """What keeps a service from its work: each reason is told once, until it works again.
-
-    Args:
-        service: what the log calls it.
-    """
-
-    def __init__(self, service: str) -> None:
-        self._service = service
-        self._told: set[str] = set()
-        self.failures = 0
-
-    def goes_on(self, error: Exception) -> None:
-        """Take note of another failure, and tell why if that is new: a server that was away may refuse the password."""
-        self.failures += 1
-        why = _describe(error)
-        if why not in self._told and len(self._told) < MOST_REASONS:
-            self._told.add(why)
-            problem(f"{self._service}: {why}; trying again")
-
-    def is_over(self) -> None:
-        """Tell that it is, if there was one."""
-        if self.failures:
-            event(f"{self._service}: works again", after=f"{self.failures} failed rounds")
-            self.failures = 0
-            self._told.clear()
 
 
 def persistently(name: str, work: Callable[[], T]) -> T:
@@ -176,13 +144,4 @@ class Loop(threading.Thread):
     def _put_off(self, error: Exception) -> float:
         self._outage.goes_on(error)
         self._recover()
-        most = min(BACKOFF_MOST, BACKOFF_FIRST * 2 ** min(self._outage.failures, 10))
-        return random.uniform(BACKOFF_FIRST / 2, most)  # noqa: S311
-
-
-def _describe(error: Exception) -> str:
-    """Return what a database's error says, or the kind of any other with its text."""
-    if isinstance(error, psycopg.Error):
-        return reason(error)
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0] if lines else ''}"
+        return self._outage.pause()

@@ -32,11 +32,11 @@ from typing import TYPE_CHECKING
 
 from poller.model.answers import Crashed
 from poller.runtime.failpoints import reach
-from poller.services.loop import BACKOFF_MOST
 from poller.services.settler import Settler, amended
 from poller.store.lease import Lease, Result, Task
 from poller.store.outcomes import of_error
 from poller.telemetry.log import event, problem
+from poller.telemetry.outage import BACKOFF_MOST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

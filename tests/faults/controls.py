@@ -586,6 +586,13 @@ CONTROLS = (
         (COLUMNS,),
     ),
     Control(
+        "a session that could not be opened is not tried again at once",
+        "poller/transaction.py",
+        "                self._again_at = monotonic() + self._outage.pause()\n",
+        "                self._again_at = monotonic()\n",
+        ("tests/test_transactional_sessions.py",),
+    ),
+    Control(
         "rows that go round wait",
         "poller/services/claimer.py",
         "        if self._circling is not None:\n",

@@ -1,0 +1,61 @@
+"""What keeps some work from being done for a while: told once, and tried again after growing pauses."""
+
+from __future__ import annotations
+
+import random
+
+import psycopg
+
+from poller.errors_in_words import reason
+from poller.telemetry.log import event, problem
+
+BACKOFF_FIRST = 0.1
+BACKOFF_MOST = 5.0
+MOST_REASONS = 10  # told in one outage
+
+
+class Outage:
+    """What keeps a service from its work: each reason is told once, until it works again.
+
+    Args:
+        service: what the log calls it.
+
+    Attributes:
+        failures: how many times in a row it has failed.
+        why: for which reason it did last.
+    """
+
+    def __init__(self, service: str) -> None:
+        self._service = service
+        self._told: set[str] = set()
+        self.failures = 0
+        self.why = ""
+
+    def goes_on(self, error: Exception) -> None:
+        """Take note of another failure, and tell why if that is new: a server that was away may refuse the password."""
+        self.failures += 1
+        self.why = _describe(error)
+        if self.why not in self._told and len(self._told) < MOST_REASONS:
+            self._told.add(self.why)
+            problem(f"{self._service}: {self.why}; trying again")
+
+    def pause(self) -> float:
+        """Return the seconds after which to try again: at random, and more of them after each failure."""
+        most = min(BACKOFF_MOST, BACKOFF_FIRST * 2 ** min(self.failures, 10))
+        return random.uniform(BACKOFF_FIRST / 2, most)  # noqa: S311 - to part, not to hide
+
+    def is_over(self) -> None:
+        """Tell that it is, if there was one."""
+        if self.failures:
+            event(f"{self._service}: works again", after=f"{self.failures} failed rounds")
+            self.failures = 0
+            self._told.clear()
+
+
+def _describe(error: Exception) -> str:
+    """Return what a database's error says, or the kind of any other with its text."""
+    cause = getattr(error, "orig", None) or error  # SQLAlchemy wraps those of the driver
+    if isinstance(cause, psycopg.Error):
+        return reason(cause)
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"
