@@ -219,14 +219,15 @@ class Binding:
 
     @cached_property
     def tidy_retries(self) -> sql.Composed:
-        """The statement that clears the way for retries which can be taken."""
-        return statement(
-            "tidy_retries",
-            **self._names(),
-            due=self.due,
-            shows_status=self._shows(self.handler.status),
-            is_due=self.table.is_key('"~due"."~key"'),
-        )
+        """The question which retries cannot be taken though they are due."""
+        is_listed = self.table.is_key('d."~key"')
+        return statement("tidy_retries", **self._names(), due=self.due, is_listed=is_listed)
+
+    @cached_property
+    def put_off_retries(self) -> sql.Composed:
+        """The statement that looks at those of them later which cannot be taken still."""
+        is_known = self.table.is_key("a.key")
+        return statement("put_off_retries", **self._names(), due=self.due, is_known=is_known)
 
     @cached_property
     def stray_attempts(self) -> sql.Composed:

@@ -449,8 +449,16 @@ class Store:
         return [shown.get(row[0], row) for row in rows], lost
 
     def tidy_retries(self, binding: Binding) -> None:
-        """Forget or put off retries that cannot be taken, so that they hide no others."""
-        self.link.connection.execute(binding.tidy_retries, {"handler": binding.id})
+        """Put off retries that cannot be taken, so that they hide no others."""
+        connection = self.link.connection
+        found = connection.execute(binding.tidy_retries, {"handler": binding.id}).fetchall()
+        if not found:
+            return
+        with connection.transaction():
+            asked = {"handler": binding.id, "keys": array(key for (key,) in found)}
+            locked = connection.execute(statement("lock_retries"), asked).fetchall()
+            asked = {"handler": binding.id, "keys": array(key for key, _ in locked)}
+            connection.execute(binding.put_off_retries, asked)
 
     def remembering(
         self, handlers: Iterable[int], supervisor: UUID

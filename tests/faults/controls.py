@@ -414,8 +414,8 @@ CONTROLS = (
     Control(
         "a rate has its slots",
         "poller/services/claimer.py",
-        "            and self._startable(each) <= 0\n",
-        "            and False\n",
+        " and self._startable(each) <= 0\n",
+        " and False\n",
         ("tests/test_limits_fleet.py::test_a_handler_that_fills_every_slot_leaves_one_to_a_rate",),
     ),
     Control("only the dead are swept", "sql/dead_claims.sql", "w.died_at is not null and ", "", (STATEFUL,)),
@@ -587,10 +587,26 @@ CONTROLS = (
     ),
     Control(
         "a session that could not be opened is not tried again at once",
-        "poller/transaction.py",
+        "poller/executor/transaction.py",
         "                self._again_at = monotonic() + self._outage.pause()\n",
         "                self._again_at = monotonic()\n",
         ("tests/test_transactional_sessions.py",),
+    ),
+    Control(
+        "a retry that was claimed since is not put off",
+        "sql/put_off_retries.sql",
+        "   and a.key not in (\n         select k.key from poller.claim as c, unnest(c.keys) as k (key)\n"
+        "          where c.handler_id = %(handler)s)\n",
+        "",
+        ("tests/test_tidy_retries.py",),
+    ),
+    Control(
+        "a wait that was written since stands",
+        "poller/store/store.py",
+        "            connection.execute(binding.put_off_retries, asked)\n",
+        "            later = \"update poller.attempt set next_at = poller.now() + '1 minute' where handler_id = %(handler)s\"\n"
+        "            connection.execute(later, asked)\n",
+        ("tests/test_tidy_retries.py",),
     ),
     Control(
         "rows that go round wait",
