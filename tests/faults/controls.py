@@ -604,7 +604,7 @@ CONTROLS = (
         "a wait that was written since stands",
         "poller/store/store.py",
         "            connection.execute(binding.put_off_retries, asked)\n",
-        "            later = \"update poller.attempt set next_at = poller.now() + '1 minute' where handler_id = %(handler)s\"\n"
+        "            later = \"update poller.attempt set next_at = poller.now() + '1 minute'\"\n"
         "            connection.execute(later, asked)\n",
         ("tests/test_tidy_retries.py",),
     ),
