@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from poller import Context, Row, handler, purge, schedule
 from poller.db.connection import OwnConnection, connect
+from poller.db.search_path import AS_USERS
+from poller.db.statements import Statement, has_users_part, statement
 from poller.errors import ConfigurationError
 from poller.store.binding import bind, explain
+from poller.store.store import _peek_of
 from poller.testing import Engine
 from tests.engines import column, do_nothing, moves, run
 
@@ -321,3 +325,39 @@ def test_a_transactional_session_is_opened_without_anybody_elses_operators(url: 
     )
     db.execute(f"alter database {db.info.dbname} set search_path = public, pg_catalog")
     assert [each.became for each in run(url, moves("task", transactional=True, where="id = 1"))] == ["moved"]
+
+
+@pytest.mark.parametrize("security", [False, True], ids=["plain", "row security"])
+@pytest.mark.parametrize("where", [None, "owner like '%A%'"], ids=["all", "where"])
+def test_a_statement_knows_whether_it_has_a_part_that_runs_users_functions(
+    db: Connection, where: str | None, *, security: bool
+) -> None:
+    """As its text says; so that no text is searched, nor even rendered, for that when it is executed."""
+    if security:
+        db.execute("alter table task enable row level security")
+    made = moves("task", where=where, during="busy")
+    binding = bind(db, made)
+    binding.id = 1
+    names = ["claim_first", "claim_next", "settle_moved", "show_during", "read_rows", "lock_rows", "forget"]
+    names += ["tidy_retries", "put_off_retries", "stray_attempts", "last_key", "count_due", "who_locks"]
+    asked: list[Any] = [getattr(binding, each) for each in names]
+    asked += [binding.settle(), binding.settle(("owner",), only_free=True), statement("retake")]
+    asked += [_peek_of([binding], {}), _peek_of([binding], {binding: "1"})]
+    said = [has_users_part(each) for each in asked]
+    assert said == [b"poller.path" in each.as_bytes() for each in asked]
+    assert len({*said}) == 2
+
+
+def test_a_query_is_not_rendered_to_find_out_by_which_names_it_goes(db: Connection, url: str) -> None:
+    """A text of many handlers is long, and is executed ten times a second."""
+
+    class Silent(Statement):
+        def as_bytes(self, context: Any = None) -> bytes:  # noqa: ARG002 - as psycopg has it
+            raise AssertionError
+
+    with connect(url, "test", kind=OwnConnection) as connection:
+        assert isinstance(connection, OwnConnection)
+        connection.find_own_names(Silent([AS_USERS]))
+        assert connection._is_users
+        connection.find_own_names(Silent([sql.SQL("select 'poller.path'")]))
+        assert not connection._is_users

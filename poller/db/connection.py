@@ -28,9 +28,9 @@ from psycopg.types.array import register_all_arrays
 from psycopg.types.json import set_json_dumps, set_json_loads
 
 from poller.db.clamped_times import clamp_times
-from poller.db.search_path import OWN, SET_OWN, SET_USERS, has_users_part
+from poller.db.search_path import OWN, SET_OWN, SET_USERS
 from poller.db.server import check_greeting, check_server
-from poller.db.statements import statement
+from poller.db.statements import has_users_part, statement
 from poller.errors import ConfigurationError, DatabaseError
 from poller.errors_in_words import guarded
 
@@ -109,7 +109,7 @@ class OwnConnection(psycopg.Connection[Any]):
         elif self._is_users:
             psycopg.Cursor(self).execute(SET_OWN)
             self._is_own_again = True
-        if has_users_part(query, self):
+        if has_users_part(query):
             self._is_users, self._is_own_again = True, False
 
     @contextlib.contextmanager

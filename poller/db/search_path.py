@@ -49,15 +49,6 @@ LEAVE = sql.SQL(
 )
 
 
-def has_users_part(query: Any, context: psycopg.Connection[Any] | None = None) -> bool:
-    """Tell whether a statement begins with `AS_USERS` somewhere, so that the path is another one after it."""
-    if isinstance(query, str):
-        return "poller.path" in query
-    if isinstance(query, sql.Composable):
-        query = query.as_bytes(context)
-    return b"poller.path" in query
-
-
 @contextlib.contextmanager
 def own_names(connection: psycopg.Connection[Any]) -> Iterator[None]:
     """Have statements on a connection in autocommit mode parsed under poller's path, and put its own back."""

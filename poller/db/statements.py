@@ -29,15 +29,36 @@ def template(name: str) -> sql.SQL:
 
 
 class Statement(sql.Composed):
-    """A statement that is rendered once: that takes longer than many a statement."""
+    """A statement that is rendered once: that takes longer than many a statement.
+
+    Attributes:
+        has_users_part: it begins with `AS_USERS` somewhere, so that the path is another one after it.
+    """
 
     _rendered: bytes | None = None
+
+    def __init__(self, parts: Iterable[sql.Composable]) -> None:
+        super().__init__([*parts])
+        self.has_users_part = any(map(has_users_part, self))
 
     def as_bytes(self, context: AdaptContext | None = None) -> bytes:
         """Return it as it is sent."""
         if self._rendered is None:
             self._rendered = super().as_bytes(context)
         return self._rendered
+
+    def without_parameters(self) -> Statement:
+        """Return the statement as it is sent where it has none: percent signs are not doubled then."""
+        made = Statement(self)
+        made._rendered = self.as_bytes().replace(b"%%", b"%")
+        return made
+
+
+def has_users_part(query: object) -> bool:
+    """Tell whether a query begins with `AS_USERS` somewhere: a `Statement` knows, and no text is searched."""
+    if isinstance(query, Statement):
+        return query.has_users_part
+    return any(map(has_users_part, query)) if isinstance(query, sql.Composed) else query is AS_USERS
 
 
 def statement(name: str, **parts: sql.Composable) -> Statement:

@@ -15,7 +15,8 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 
 from poller.db.connection import OwnConnection, OwnCursor
-from poller.db.search_path import ENTER, LEAVE, SET_OWN_AGAIN, has_users_part
+from poller.db.search_path import ENTER, LEAVE, SET_OWN_AGAIN
+from poller.db.statements import has_users_part
 from poller.errors import ConfigurationError
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from psycopg import sql
 from psycopg.rows import tuple_row
 
 from poller.db.connection import Borrowed, OwnCursor, is_pooled, is_servers, mark_of
-from poller.db.statements import array, numbers, statement, texts
+from poller.db.statements import Statement, array, numbers, statement, texts
 from poller.db.users_connection import follow
 from poller.db.values import Fetched, fetch, text_for
 from poller.errors import SettleError
@@ -193,7 +193,7 @@ def _simple_moves(results: Sequence[Result]) -> dict[str, list[int]]:
     return {status: places for status, places in moves.items() if len(places) >= MANY}
 
 
-def _peek_of(bindings: Sequence[Binding], after: Mapping[Binding, str | None]) -> bytes:
+def _peek_of(bindings: Sequence[Binding], after: Mapping[Binding, str | None]) -> Statement:
     """Return the question for what is due of some handlers; all jobs are asked for in one branch."""
     jobs = [each for each in bindings if each.handler.name is not None]
     branches = [
@@ -204,8 +204,8 @@ def _peek_of(bindings: Sequence[Binding], after: Mapping[Binding, str | None]) -
         ids = [each.id for each in jobs]
         branches.append(statement("peek_runs", handlers=sql.Literal(ids), in_turn=sql.Literal(in_turn)))
     retries = statement("peek_retries", handlers=sql.Literal([binding.id for binding in bindings]))
-    text = UNION_ALL.join([*branches, retries]).as_bytes()
-    return text if any(after.values()) else text.replace(b"%%", b"%")
+    question = Statement(UNION_ALL.join([*branches, retries]))
+    return question if any(after.values()) else question.without_parameters()
 
 
 def _seconds(results: Sequence[Result]) -> str:
@@ -234,7 +234,7 @@ class Store:
         self._slack: dict[
             Binding, float
         ] = {}  # seconds within which rows of a rate begin, if that takes long here
-        self._peeks: dict[Any, bytes] = {}
+        self._peeks: dict[Any, Statement] = {}
 
     # --- claiming ---------------------------------------------------------------------------------
 
