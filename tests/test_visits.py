@@ -575,12 +575,10 @@ def test_g11_a_table_that_cannot_be_looked_at_stops_no_other(
     said = [each.getMessage() for each in caplog.records if "cannot be seen" in each.getMessage()]
     assert len(said) == 3
     link.connection.execute("reset role")
-    for each in forgetter._positions.values():
-        each.left_out_until = 0.0
+    forgetter._left_out.clear()
     db.execute("create table dropped (id int primary key, status text)")
     forgetter.run_once()
-    for each in forgetter._positions.values():
-        each.left_out_until = 0.0
+    forgetter._left_out.clear()
     forgetter.run_once()
     assert column(db, "select count(*) from poller.attempt") == [0]
 

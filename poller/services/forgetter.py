@@ -32,6 +32,7 @@ from poller.db.connection import is_servers
 from poller.errors import ConfigurationError
 from poller.errors_in_words import reason
 from poller.telemetry.log import event, problem
+from poller.telemetry.outage import LeftOut
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,12 +54,10 @@ class _Position:
 
     Attributes:
         after: the digest to go on from.
-        left_out_until: when its table is looked at again (monotonic).
         told: why it could not be looked at, as it was told last.
     """
 
     after: str = ""
-    left_out_until: float = 0.0
     told: str = ""
 
 
@@ -78,6 +77,7 @@ class Forgetter:
         self._bindings = {binding.id: binding for binding in bindings}
         self._supervisor = supervisor or uuid.uuid4()
         self._positions = {each: _Position() for each in self._bindings}
+        self._left_out = LeftOut(LEFT_OUT)
         self._first: int | None = None  # of the handlers: the last round had no time left for it
 
     def run_once(self) -> float:
@@ -115,7 +115,7 @@ class Forgetter:
     def _go_on(self, handler: int, batches: int | None) -> int:
         """Go on with the pass over a handler by so many batches, or to its end; return how many rows were forgotten."""
         position = self._positions[handler]
-        if monotonic() < position.left_out_until:
+        if handler in self._left_out:
             return 0
         rows = 0
         try:
@@ -140,7 +140,7 @@ class Forgetter:
     def _leave_out(self, handler: int, error: psycopg.Error) -> None:
         """Leave a handler out for a while; look at its table anew, which may be another one."""
         position, binding = self._positions[handler], self._bindings[handler]
-        position.left_out_until = monotonic() + LEFT_OUT
+        self._left_out.add(handler)
         if position.told != (said := reason(error)):
             position.told = said
             problem(f"{binding}: it cannot be seen which of its rows in trouble have moved on: {said}")

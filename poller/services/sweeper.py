@@ -36,7 +36,7 @@ from poller.services.settler import Settler, amended
 from poller.store.lease import Lease, Result, Task
 from poller.store.outcomes import of_error
 from poller.telemetry.log import event, problem
-from poller.telemetry.outage import BACKOFF_MOST
+from poller.telemetry.outage import BACKOFF_MOST, LeftOut
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -75,7 +75,7 @@ class Sweeper:
         self._supervisor = supervisor
         self._hears = hears
         self._bindings = {binding.id: binding for binding in bindings}
-        self._left_out: dict[int, float] = {}
+        self._left_out = LeftOut(LEFT_OUT)
         self._connected: object = None
         self._steady_since = 0.0
         self._clocks: float | None = None
@@ -124,8 +124,7 @@ class Sweeper:
 
     def _known(self) -> list[int]:
         """Return the handlers whose rows are settled here, less those that are left out for now."""
-        now = monotonic()
-        return [each for each in self._bindings if self._left_out.get(each, 0.0) <= now]
+        return [each for each in self._bindings if each not in self._left_out]
 
     def _settle(self, handler: int, results: list[Result]) -> int:
         """Settle rows of one handler; leave it out for a while if some cannot be. Returns how many were settled."""
@@ -138,7 +137,7 @@ class Sweeper:
             pause = postponed.run_once()
         left = postponed.count
         if left:  # and was told why; what waits is read again then
-            self._left_out[handler] = monotonic() + LEFT_OUT
+            self._left_out.add(handler)
         return len(results) - left
 
     def _deaths(self) -> Deaths:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from time import monotonic
 
 import psycopg
 
@@ -50,6 +51,29 @@ class Outage:
             event(f"{self._service}: works again", after=f"{self.failures} failed rounds")
             self.failures = 0
             self._told.clear()
+
+
+class LeftOut:
+    """Handlers, by their numbers, that are left out for a while: their tables could not be looked at, or written.
+
+    Args:
+        seconds: for so long.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._until: dict[int, float] = {}
+
+    def add(self, handler: int) -> None:
+        """Leave a handler out from now on."""
+        self._until[handler] = monotonic() + self._seconds
+
+    def __contains__(self, handler: int) -> bool:
+        return monotonic() < self._until.get(handler, 0.0)
+
+    def clear(self) -> None:
+        """Leave none out any more."""
+        self._until.clear()
 
 
 def _describe(error: Exception) -> str:
