@@ -198,7 +198,7 @@ def warden_of(pid: int) -> int:
     shown = subprocess.run(["ps", "-o", "ppid=", "-p", str(pid)], capture_output=True, text=True, check=True)
     warden = int(shown.stdout)
     shown = subprocess.run(
-        ["ps", "-o", "args=", "-p", str(warden)], capture_output=True, text=True, check=True
+        ["ps", "-ww", "-o", "args=", "-p", str(warden)], capture_output=True, text=True, check=True
     )
     assert shown.stdout.rstrip().endswith("warden.py")
     return warden

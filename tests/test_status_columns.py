@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from poller import Context, handler, overview, store
+from poller import Context, handler
+from poller.client import status as overview
 from poller.db.connection import Link
 from poller.model.outcome import Outcome, Verdict
 from poller.ready_made.retention import age_out
 from poller.services.sweeper import Sweeper
+from poller.store import store
 from poller.store.binding import bind
 from poller.store.store import Store
 from poller.testing import Engine
@@ -34,7 +36,7 @@ KNOWN = "select h.status_column, h.status from poller.attempt a join poller.hand
 def settled_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """A test is run with either statement that settles."""
     monkeypatch.setattr(store, "MANY", request.param)
-    monkeypatch.setattr("poller.settler.MANY", request.param)
+    monkeypatch.setattr("poller.services.settler.MANY", request.param)
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ class Proxy:
         forwards: what comes is handed on; else it is swallowed, and nobody is told (a black hole).
         delay: seconds that what comes is on its way, each way.
         swallows_commits: how many of the next replies to a COMMIT are dropped, with their connections.
+        swallows_replies: how many of the next replies to anything are: a statement alone is its own commit.
     """
 
     def __init__(self, url: str) -> None:
@@ -31,6 +32,7 @@ class Proxy:
         self.forwards = True
         self.delay = 0.0
         self.swallows_commits = 0
+        self.swallows_replies = 0
         self._writers: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -119,6 +121,9 @@ class _Commits:
     def asked(self, data: bytes) -> bool:
         if self._proxy.swallows_commits > 0 and _COMMIT in data:
             self._proxy.swallows_commits -= 1
+            self._doomed = True
+        elif self._proxy.swallows_replies > 0:
+            self._proxy.swallows_replies -= 1
             self._doomed = True
         return True
 

@@ -42,17 +42,19 @@ def project(tmp_path: Path, wire: Proxy) -> Iterator[Project]:
 
 
 @pytest.mark.fault("F31")
-@pytest.mark.parametrize("handlers", [leased, transactional])
+@pytest.mark.parametrize(
+    ("handlers", "swallowed"), [(leased, "swallows_replies"), (transactional, "swallows_commits")]
+)
 def test_g5_commits_whose_replies_are_lost_count_once(
-    project: Project, db: psycopg.Connection[Any], wire: Proxy, handlers: Callable[[], str]
+    project: Project, db: psycopg.Connection[Any], wire: Proxy, handlers: Callable[[], str], swallowed: str
 ) -> None:
     """The commit stands, and whoever asked for it gets an error: nothing is done twice, nothing is left."""
     make_rows(db, 3000)
     project.handlers(handlers())
     project.start("run", "--workers", "2", "--lease", "5s")
     wait_until("it works", lambda: len(began(project)) > 10)
-    wire.swallows_commits = 5
-    wait_until("commits were swallowed", lambda: _add(db) and wire.swallows_commits == 0)
+    setattr(wire, swallowed, 5)
+    wait_until("commits were swallowed", lambda: _add(db) and getattr(wire, swallowed) == 0)
     wait_until_done(db)
     audit(project, db, effects=handlers is transactional)
 
