@@ -7,7 +7,7 @@ import ipaddress
 import re
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
-from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -28,9 +28,7 @@ from tests.engines import column, moves, run, run_to_the_end
 if TYPE_CHECKING:
     from poller.testing import Done
 
-STATEMENTS = [
-    path.read_text() for path in files("poller").joinpath("sql").iterdir() if path.name.endswith(".sql")
-]
+STATEMENTS = [path.read_text() for path in (Path(__file__).parents[1] / "sql").glob("*/*.sql")]
 AWAKE = datetime(2024, 2, 29, 23, 59, 59, 999999, timezone(timedelta(hours=9)))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,8 +26,8 @@ MEANINGFUL = st.text("%s()d{},\"\\' N\nü")  # to Postgres, to psycopg or to str
 
 STATEMENTS = {
     path.name.removesuffix(".sql"): path.read_text(encoding="utf-8")
-    for path in sorted(files("poller").joinpath("sql").iterdir(), key=lambda path: path.name)
-    if path.name.endswith(".sql")
+    for path in sorted((Path(__file__).parents[1] / "sql").glob("*/*.sql"))
+    if path.parent.name != "migrations"
 }
 
 

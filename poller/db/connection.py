@@ -4,7 +4,7 @@ Connections of ours have adapters of their own: what a program registers with ps
 (`set_json_loads`, a loader of numerics) is about its own. So users' rows are read as psycopg reads them by default.
 
 A `Link` is one lasting connection of one thread. It is opened when it is first used and again after it broke;
-what was under way when it broke is the caller's to judge (`sql/settle.sql` may be repeated, others need not).
+what was under way when it broke is the caller's to judge (`sql/settle/settle.sql` may be repeated, others need not).
 """
 
 from __future__ import annotations

@@ -16,14 +16,26 @@ from poller.db.search_path import AS_USERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from importlib.resources.abc import Traversable
 
     from psycopg.abc import AdaptContext
 
 
 @cache
+def _found() -> dict[str, Traversable]:
+    """Return the files of all statements by their names, of which there is one each, whatever its folder."""
+    folders = [
+        each
+        for each in files("poller").joinpath("sql").iterdir()
+        if each.is_dir() and each.name != "migrations"
+    ]
+    return {each.name.removesuffix(".sql"): each for folder in folders for each in folder.iterdir()}
+
+
+@cache
 def template(name: str) -> sql.SQL:
-    """Return the statement of `sql/<name>.sql`, without its head."""
-    text = files("poller").joinpath("sql", f"{name}.sql").read_text(encoding="utf-8")
+    """Return the statement of `<name>.sql`, in whichever folder of `sql/` it stands, without its head."""
+    text = _found()[name].read_text(encoding="utf-8")
     body = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("--"))
     return sql.SQL(body)
 
@@ -62,7 +74,7 @@ def has_users_part(query: object) -> bool:
 
 
 def statement(name: str, **parts: sql.Composable) -> Statement:
-    """Return the statement of `sql/<name>.sql` with its `{parts}` filled in, to be run with parameters."""
+    """Return the statement of `<name>.sql` with its `{parts}` filled in, to be run with parameters."""
     return _composed(name, parts) if parts else _alone(name)
 
 

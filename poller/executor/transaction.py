@@ -2,7 +2,7 @@
 
 The model. A lease is taken before, in a transaction of its own, so that an attempt is counted whatever
 becomes of this one. Then one transaction locks some rows of that lease, runs their handlers one after the
-other, settles what came of them through `sql/settle.sql`, and commits. Many rows share a transaction, since a
+other, settles what came of them through `sql/settle/settle.sql`, and commits. Many rows share a transaction, since a
 commit is what costs. A handler that uses the connection has a savepoint of its own, made when it first does, so that
 one which fails takes nobody's writes along; and a session in which nothing is left of what the one before it has set
 (`clean_session`). Poller's own statements run in such a session, too.

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 Connect = Callable[[], "AbstractContextManager[psycopg.Connection[Any]]"]
 
 TABLE = TableName("poller", "run")
-# What `sql/peek_runs.sql` asks of all jobs at once is the same.
+# What `sql/claim/peek_runs.sql` asks of all jobs at once is the same.
 _IN_TURN = (
     " and not exists (select from poller.run as earlier where earlier.job = t.job"
     " and earlier.id < t.id and earlier.status in ('pending', 'running'))"

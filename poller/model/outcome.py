@@ -1,4 +1,4 @@
-"""What became of an attempt, as data: made in one place (`store.outcomes`), written in one place (`sql/settle.sql`).
+"""What became of an attempt, as data: made in one place (`store.outcomes`), written in one place (`settle.sql`).
 
 Nothing between the two interprets it.
 """
@@ -26,7 +26,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One attempt's result, as `sql/settle.sql` writes it.
+    """One attempt's result, as `sql/settle/settle.sql` writes it.
 
     Attributes:
         verdict: what happens to the row.

@@ -1,11 +1,11 @@
 """Forgets rows that poller remembers (in backoff, snoozed, parked) once they are gone or show another status.
 
 The model. A visit of a row to a status is what the table shows. What poller remembers of it (`poller.attempt`) ends
-with the visit: by poller's own moves in the statement that moves (`sql/settle.sql`), by anybody else's change within
+with the visit: by poller's own moves in the statement that moves (`settle.sql`), by anybody else's change within
 seconds, here. poller has no trigger: it looks. A row that was changed and changed back between two looks is at the
 same visit.
 
-A pass goes over what each handler remembers in the order of an index, a batch at a time (`sql/stray_attempts.sql`,
+A pass goes over what each handler remembers in the order of an index, a batch at a time (`stray_attempts.sql`,
 which tells of the races). A handler has one pass in `PERIOD`. Supervisors take turns with it by the database's clock,
 in the order of their ids, so that it is made once over the fleet, and one that is stopped, or does not see all rows,
 delays it by its own turn.

@@ -14,7 +14,7 @@ ended, so that it holds no lock. Then its claims are settled through the same ga
 *crashed*: the attempt counts, the retry policy decides, the fence and compare-and-set hold.
 
 Any of the rows that a worker held may have killed it. They are suspects: claimed again in leases of half as many
-(`sql/retake.sql`), until the one that kills its worker is alone. See `outcome` for what that costs them.
+(`sql/claim/retake.sql`), until the one that kills its worker is alone. See `outcome` for what that costs them.
 
 What may be trusted: nothing that was read before. A claim that was settled meanwhile is found gone by its
 fence. Handlers that this process does not know are left to a process that does (rolling deploys).

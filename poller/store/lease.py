@@ -3,7 +3,7 @@
 The model. A lease is a row of `poller.claim`, found by a random id; it lives as long as that row. The
 worker may trust it while its heartbeat is fresh by its own monotonic clock (`heartbeat.trusted_until`):
 after that another may have swept it, and only the database knows. Whatever is written after the claim
-goes through `sql/settle.sql`, which finds the row or changes nothing.
+goes through `sql/settle/settle.sql`, which finds the row or changes nothing.
 """
 
 from __future__ import annotations

@@ -519,7 +519,7 @@ class Store:
         """Write outcomes of one handler's rows, which set the same columns, within the caller's transaction.
 
         Returns:
-            what became of each: its verdict, or superseded, gone, refused, late (see `sql/settle.sql`).
+            what became of each: its verdict, or superseded, gone, refused, late (see `sql/settle/settle.sql`).
         """
         moves = _simple_moves(results)
         became: list[str] = [Verdict.MOVED] * len(results)

@@ -1,5 +1,5 @@
 -- Purpose  Write the lease for rows that a claim has locked: its second look. A claim calls this within its own statement
---          (sql/claim.sql), so that it takes one round trip, and no transaction waits for its client.
+--          (sql/claim/claim.sql), so that it takes one round trip, and no transaction waits for its client.
 -- Locks    poller.claim: a new row. poller.worker: key share, through the foreign key.
 -- Fence    the snapshot of the INSERT is newer than any commit that could have freed those locks, so whatever was claimed
 --          or failed since the first look is seen here and left out: "VOLATILE functions obtain a fresh snapshot at the

@@ -95,7 +95,7 @@ CONTROLS = (
     ),
     Control(
         "a row that is locked is not waited for",
-        "sql/free_rows.sql",
+        "sql/settle/free_rows.sql",
         "for no key update of t skip locked",
         "for no key update of t",
         (POSTPONED,),
@@ -116,7 +116,7 @@ CONTROLS = (
     ),
     Control(
         "a move shows the status that it is recorded with",
-        "sql/settle.sql",
+        "sql/settle/settle.sql",
         "case when {strays}\n                   then poller.refuse_status(t.{status}::text) end",
         "null",
         (POSTPONED, "tests/test_tables.py"),
@@ -130,14 +130,14 @@ CONTROLS = (
     ),
     Control(
         "a retry waits for its time",
-        "sql/settle.sql",
+        "sql/settle/settle.sql",
         "make_interval(secs => coalesce(s.delay, 0))",
         "interval '0'",
         ("tests/test_testing.py", "tests/test_policy.py", "tests/test_handlers.py"),
     ),
     Control(
         "an UPDATE that was swallowed is no move",
-        "sql/settle.sql",
+        "sql/settle/settle.sql",
         "then 'refused' else",
         "then o.verdict else",
         ("tests/test_tables.py",),
@@ -221,19 +221,19 @@ CONTROLS = (
     ),
     Control(
         "fence of an outcome",
-        "sql/settle.sql",
+        "sql/settle/settle.sql",
         "       and o.is_held\n       and o.to_status",
         "       and o.to_status",
         (RACES,),
     ),
     Control(
         "fence of simple moves",
-        "sql/settle_moved.sql",
+        "sql/settle/settle_moved.sql",
         "       and ((o.lease_no, o.poller_key) in (select h.lease_no, unnest(h.keys) from held as h)) is true\n",
         "",
         (RACES,),
     ),
-    Control("compare and set", "sql/settle.sql", HELD_AND_SAME, "       and o.is_held\n", (RACES,)),
+    Control("compare and set", "sql/settle/settle.sql", HELD_AND_SAME, "       and o.is_held\n", (RACES,)),
     Control(
         "only a lease in the order of the key is passed over by its last one",
         "poller/store/binding.py",
@@ -243,7 +243,7 @@ CONTROLS = (
     ),
     Control(
         "compare and set of simple moves",
-        "sql/settle_moved.sql",
+        "sql/settle/settle_moved.sql",
         "       and {shows_held}\n",
         "",
         (RACES,),
@@ -272,36 +272,38 @@ CONTROLS = (
     ),
     Control(
         "first look leaves leased rows out",
-        "sql/look.sql",
+        "sql/claim/look.sql",
         "c.handler_id = %(handler)s and (not c.sorted or {lease_after}) and {claimed_after}",
         "c.handler_id = %(handler)s and false",
         (STATEFUL,),
     ),
     Control(
         "first look leaves rows in trouble out",
-        "sql/look.sql",
+        "sql/claim/look.sql",
         "= poller.digest({key}) limit 1) is null)",
         "= poller.digest({key}) limit 1) is null or true)",
         (STATEFUL,),
     ),
     Control(
         "row locks that children do not wait for",
-        "sql/look.sql",
+        "sql/claim/look.sql",
         "for no key update of t",
         "for update of t",
         (RACES,),
     ),
-    Control("locked rows are skipped", "sql/look.sql", "skip locked", "", ("tests/test_tables.py", RACES)),
+    Control(
+        "locked rows are skipped", "sql/claim/look.sql", "skip locked", "", ("tests/test_tables.py", RACES)
+    ),
     Control(
         "a retry is taken once",
-        "sql/retake.sql",
+        "sql/claim/retake.sql",
         NOT_LEASED,
         "",
         (RACES, STATEFUL),
     ),
     Control(
         "suspects are claimed in halves",
-        "sql/retake.sql",
+        "sql/claim/retake.sql",
         "greatest(1, max(due.company) / 2)",
         "max(due.company)",
         (RECOVERY, STATEFUL),
@@ -336,7 +338,7 @@ CONTROLS = (
     ),
     Control(
         "the visit of a row that is given back after its handler ran is remembered",
-        "sql/settle.sql",
+        "sql/settle/settle.sql",
         "        or s.result = 'released' and s.begun and not s.retaken",
         "        or false",
         (RECOVERY, STATEFUL),
@@ -357,7 +359,7 @@ CONTROLS = (
     ),
     Control(
         "a dead worker cannot beat",
-        "sql/beat.sql",
+        "sql/liveness/beat.sql",
         "     where id = %(worker)s and died_at is null\n",
         "     where id = %(worker)s\n",
         ("tests/test_idle.py",),
@@ -371,7 +373,7 @@ CONTROLS = (
     ),
     Control(
         "the dead take no retries",
-        "sql/retake.sql",
+        "sql/claim/retake.sql",
         "       and exists (select from poller.worker as w where w.id = %(worker)s and w.died_at is null)\n",
         "",
         (f"{CLAIMS}::test_g3_a_worker_that_was_declared_dead_claims_nothing",),
@@ -385,7 +387,7 @@ CONTROLS = (
     ),
     Control(
         "a claim is bounded by bytes",
-        "sql/fitting.sql",
+        "sql/claim/fitting.sql",
         "select case when s.total <= %(bytes)s then",
         "select case when true then",
         (f"{CLAIMS}::test_a_row_that_is_larger_than_a_claim_comes_alone",),
@@ -418,7 +420,13 @@ CONTROLS = (
         " and False\n",
         ("tests/test_limits_fleet.py::test_a_handler_that_fills_every_slot_leaves_one_to_a_rate",),
     ),
-    Control("only the dead are swept", "sql/dead_claims.sql", "w.died_at is not null and ", "", (STATEFUL,)),
+    Control(
+        "only the dead are swept",
+        "sql/liveness/dead_claims.sql",
+        "w.died_at is not null and ",
+        "",
+        (STATEFUL,),
+    ),
     Control(
         "a crash counts as an attempt",
         "poller/services/sweeper.py",
@@ -444,7 +452,7 @@ CONTROLS = (
     ),
     Control(
         "rows are looked at again in their transaction",
-        "sql/lock_rows.sql",
+        "sql/claim/lock_rows.sql",
         "   and {shows_held}\n",
         "",
         ("tests/test_transactional.py",),
@@ -472,7 +480,7 @@ CONTROLS = (
     ),
     Control(
         "what a key's index includes is not the key",
-        "sql/table.sql",
+        "sql/catalog/table.sql",
         " and k.place <= i.indnkeyatts",
         "",
         ("tests/test_tables.py::test_what_a_primary_key_only_includes_is_not_part_of_it",),
@@ -486,21 +494,21 @@ CONTROLS = (
     ),
     Control(
         "claims at a limit do not overlap",
-        "sql/claim_alone.sql",
+        "sql/claim/claim_alone.sql",
         "for no key update skip locked",
         "",
         ("tests/test_limits.py",),
     ),
     Control(
         "what is in flight counts at a limit",
-        "sql/room.sql",
+        "sql/claim/room.sql",
         "coalesce(sum(cardinality(c.keys)), 0)",
         "0",
         ("tests/test_limits.py",),
     ),
     Control(
         "what was begun counts at a rate",
-        "sql/room.sql",
+        "sql/claim/room.sql",
         "coalesce(sum(s.rows), 0)",
         "0",
         ("tests/test_limits.py",),
@@ -514,14 +522,14 @@ CONTROLS = (
     ),
     Control(
         "what a retry reads is not forgotten meanwhile",
-        "sql/retake.sql",
+        "sql/claim/retake.sql",
         "       for key share of a skip locked\n",
         "",
         (f"{VISITS}::test_g2_a_row_that_is_being_forgotten_is_not_retried",),
     ),
     Control(
         "a row that is held is not forgotten",
-        "sql/forget.sql",
+        "sql/settle/forget.sql",
         "   and a.key not in (\n         select k.key from poller.claim as c, unnest(c.keys) as k (key)\n"
         "          where c.handler_id = %(handler)s)\n",
         "",
@@ -529,7 +537,7 @@ CONTROLS = (
     ),
     Control(
         "what is remembered of a row in hand is not locked",
-        "sql/stray_attempts.sql",
+        "sql/settle/stray_attempts.sql",
         '       and k."~key" not in (\n'
         "             select c_key.key from poller.claim as c, unnest(c.keys) as c_key (key)\n"
         "              where c.handler_id = %(handler)s)\n",
@@ -538,7 +546,7 @@ CONTROLS = (
     ),
     Control(
         "a row that has come back is not forgotten",
-        "sql/forget.sql",
+        "sql/settle/forget.sql",
         "coalesce({shows_own}, false)",
         "false",
         (f"{VISITS}::test_a_row_that_comes_back_while_it_is_looked_at_is_at_the_same_visit",),
@@ -552,35 +560,35 @@ CONTROLS = (
     ),
     Control(
         "a simple move ends what the next handler knew",
-        "sql/settle_moved.sql",
+        "sql/settle/settle_moved.sql",
         "     where a.handler_id = (select n.id from next_handler as n)\n",
         "     where false\n",
         (VISITS,),
     ),
     Control(
         "any move ends what the next handler knew",
-        "sql/settle.sql",
+        "sql/settle/settle.sql",
         "     where a.handler_id = any (array(select n.id from next_handler as n))\n",
         "     where false\n",
         (VISITS,),
     ),
     Control(
         "a simple move ends nothing that is known of another column",
-        "sql/settle_moved.sql",
+        "sql/settle/settle_moved.sql",
         "       and h.status_column = {status_column}\n",
         "",
         (COLUMNS,),
     ),
     Control(
         "nor does any move",
-        "sql/settle.sql",
+        "sql/settle/settle.sql",
         "       and h.status_column = {status_column}\n",
         "",
         (COLUMNS,),
     ),
     Control(
         "nor does a job's move",
-        "sql/forget_moved.sql",
+        "sql/retention/forget_moved.sql",
         "       and h.status_column = {status_column}\n",
         "",
         (COLUMNS,),
@@ -594,7 +602,7 @@ CONTROLS = (
     ),
     Control(
         "a retry that was claimed since is not put off",
-        "sql/put_off_retries.sql",
+        "sql/claim/put_off_retries.sql",
         "   and a.key not in (\n         select k.key from poller.claim as c, unnest(c.keys) as k (key)\n"
         "          where c.handler_id = %(handler)s)\n",
         "",
@@ -617,7 +625,7 @@ CONTROLS = (
     ),
     Control(
         "a slot is one run",
-        "sql/plan_runs.sql",
+        "sql/jobs/plan_runs.sql",
         "    on conflict (job, planned_at) do nothing\n",
         "",
         ("tests/test_scheduler.py",),
@@ -681,7 +689,7 @@ CONTROLS = (
     ),
     Control(
         "an old row is looked at again under its lock",
-        "sql/purge_batch.sql",
+        "sql/retention/purge_batch.sql",
         '     where "~listed"."~needed" is null and {due}\n',
         '     where "~listed"."~needed" is null\n',
         ("tests/test_purge.py",),
