@@ -147,18 +147,25 @@ class Settler:
         groups = deque(_grouped(batch))
         try:
             while groups:
-                self._settle(*groups[0])
+                written, became = self._settle(*groups[0])
                 groups.popleft()
+                # Before anybody is told: who asks then how much is held is not to count what is written.
+                self._batch = [result for _, group in groups for result in group]
+                if written:
+                    self._after(written[0].task.lease.binding, written, became)
         finally:
             self._results.extendleft(result for _, group in reversed(groups) for result in reversed(group))
             self._batch = []
 
-    def _settle(self, status: str | None, results: list[Result]) -> None:
+    def _settle(self, status: str | None, results: list[Result]) -> tuple[list[Result], list[str]]:
         """Write results of one group, or hand them on.
 
         Args:
             status: what all of them simply move to, if they do.
             results: those of the group.
+
+        Returns:
+            those that were written, and what became of each.
 
         Raises:
             Exception: the connection broke.
@@ -167,7 +174,7 @@ class Settler:
         _ = self._store.link.connection  # that it cannot be opened is about no row
         if self.postponed.has_trouble(results[0].task.lease.binding):
             self.postponed.add(results)
-            return
+            return [], []
         try:
             became = self._store.settle_each(results) if status is None else self._store.settle_moved(results)
         except Exception:  # a value may fail in any way on its way to Postgres
@@ -177,7 +184,7 @@ class Settler:
                 )
                 raise
             self.postponed.add(results)
-            return
+            return [], []
         self._has_lost = False
         reach("settle committed")
         if LEFT in became:
@@ -185,8 +192,7 @@ class Settler:
             self.postponed.add([result for result, what in pairs if what == LEFT])
             results = [result for result, what in pairs if what != LEFT]
             became = [what for what in became if what != LEFT]
-        if results:
-            self._after(results[0].task.lease.binding, results, became)
+        return results, became
 
     def _after(self, binding: Binding, results: list[Result], became: list[str]) -> None:
         """Take note of what was written; called by the thread that wrote it."""
