@@ -88,13 +88,14 @@ class Worker:
         self._claims = Link(url, f"claimer {mark}", lock_timeout=LOCK_TIMEOUT)
         claiming = Store(self._claims)
         self._bell = Bell()
+        self._is_idle = True
         self._executor = Executor(
             slots=options.slots,
             report=self._report,
             trusted_until=self._trusted_until,
             transactions=_transactions(opener(url, mark), options.slots, bindings),
             report_settled=self._report_settled,
-            begins=self._bell.ring,
+            begins=self._begin,
         )
         self._claimer = Claimer(
             store=claiming,
@@ -153,7 +154,9 @@ class Worker:
             loop.start()
         retired = False
         while not self._stops and not retired:
-            self._bell.wait(TICK if self._executor.busy else SELDOM)
+            self._is_idle = True  # before it is looked: what begins after that look rings
+            self._is_idle = not self._executor.busy
+            self._bell.wait(SELDOM if self._is_idle else TICK)
             self._executor.expire()
             retired = self._executor.stuck(PATIENCE) > 0
         if retired:
@@ -162,6 +165,10 @@ class Worker:
         return RETIRED if retired else STOPPED
 
     # --- between the services ----------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        if self._is_idle:  # else the main thread looks soon enough
+            self._bell.ring()
 
     def _report(self, results: Sequence[Result]) -> None:
         self._settler.report(results)

@@ -197,10 +197,17 @@ class Settler:
     def _after(self, binding: Binding, results: list[Result], became: list[str]) -> None:
         """Take note of what was written; called by the thread that wrote it."""
         self._measure(binding, results)
-        noteworthy = []
-        pairs = list(map(_own_move, results, became))
+        pairs = list(zip(results, became, strict=True))
+        if "late" in became:
+            pairs = [_own_move(*pair) for pair in pairs]
         if self._circling is not None and not binding.handler.is_job:
             self._circling.note(binding, pairs)
+        if self._observe is not None or any(what not in _QUIET for what in set(became)):
+            self._take_note(binding, pairs)
+        self._written(binding, results)
+
+    def _take_note(self, binding: Binding, pairs: list[tuple[Result, str]]) -> None:
+        noteworthy = []
         for result, what in pairs:
             if what == "refused":
                 self._fail(result, Refused(SWALLOWED))
@@ -209,7 +216,6 @@ class Settler:
             if what not in _QUIET:
                 noteworthy.append((result, what))
         _tell(binding, noteworthy)
-        self._written(binding, results)
 
     def _fail(self, result: Result, error: Exception) -> None:
         """Have another outcome written in the place of one that cannot be."""

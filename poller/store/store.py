@@ -551,6 +551,8 @@ class Store:
             "seconds": _seconds(results),
         }
         row = self._own(binding.settle_moved, asked)
+        if row == (None,):  # most often
+            return [Verdict.MOVED] * len(results)
         unmoved = set((row and row[0]) or ())
         return [LEFT if each.task.key in unmoved else Verdict.MOVED for each in results]
 
