@@ -27,7 +27,7 @@ MEANINGFUL = st.text("%s()d{},\"\\' N\nü")  # to Postgres, to psycopg or to str
 STATEMENTS = {
     path.name.removesuffix(".sql"): path.read_text(encoding="utf-8")
     for path in sorted((Path(__file__).parents[1] / "sql").glob("*/*.sql"))
-    if path.parent.name != "migrations"
+    if path.parent.name not in {"functions", "migrations"}
 }
 
 

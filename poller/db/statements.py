@@ -21,13 +21,16 @@ if TYPE_CHECKING:
     from psycopg.abc import AdaptContext
 
 
+_OTHERS = ("functions", "migrations")  # folders of what makes the schema
+
+
 @cache
 def _found() -> dict[str, Traversable]:
     """Return the files of all statements by their names, of which there is one each, whatever its folder."""
     folders = [
         each
         for each in files("poller").joinpath("sql").iterdir()
-        if each.is_dir() and each.name != "migrations"
+        if each.is_dir() and each.name not in _OTHERS
     ]
     return {each.name.removesuffix(".sql"): each for folder in folders for each in folder.iterdir()}
 

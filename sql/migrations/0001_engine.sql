@@ -5,11 +5,7 @@
 
 create schema if not exists poller;
 
--- The one clock. Tests move it for their own session: set poller.clock_offset = '5 minutes'.
--- stable, so that an index on a timestamp can serve a comparison with it.
-create function poller.now() returns timestamptz
-    language sql stable parallel safe
-    return clock_timestamp() + coalesce(nullif(current_setting('poller.clock_offset', true), ''), '0')::interval;
+\i functions/now.sql
 
 -- One row for each (table, status column, status) that ever had a handler; for a job the status is its name.
 create table poller.handler (
@@ -107,16 +103,4 @@ create table poller.tally (
 alter table poller.claim set (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 alter table poller.worker set (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 
--- The trigger function of `poller migrate --triggers`: one notification a statement at most, and none for
--- poller's own moves, whose sessions set poller.quiet (they wake whom they need to).
-create function poller.wake() returns trigger
-    language plpgsql
-    set search_path = pg_catalog, pg_temp
-    as $$
-begin
-    if coalesce(current_setting('poller.quiet', true), '') <> 'on' then
-        perform pg_notify('poller', '');
-    end if;
-    return null;
-end
-$$;
+\i functions/wake.sql

@@ -48,67 +48,11 @@ create index run_unfinished on poller.run (job, id) where status in ('pending', 
 create index run_finished on poller.run (finished_at);
 create index run_latest on poller.run (planned_at);
 
--- The times of a run are the database's, and are taken here, whoever moves it. A fixed delay counts from the
--- finish, also of a run that failed or whose worker died.
-create function poller.run_moves() returns trigger
-    language plpgsql
-    set search_path = pg_catalog, pg_temp
-    as $$
-begin
-    if new.status = 'running' then
-        new.attempt := old.attempt + 1;
-        new.started_at := poller.now();
-        new.finished_at := null;
-        select max(r.planned_at) into new.previous_at
-          from poller.run as r where r.job = new.job and r.status = 'succeeded';
-    elsif new.status = 'pending' then
-        if old.status <> 'running' then  -- somebody has it run again
-            new.attempt := 0;
-            new.finished_at := null;
-            new.cancel_at := null;
-        end if;
-    else
-        new.finished_at := poller.now();
-        update poller.job as j
-           set next_at = poller.now() + substr(j.schedule, 8)::interval
-         where j.name = new.job and j.schedule like '@after %';
-    end if;
-    return new;
-end
-$$;
+\i functions/run_moves.sql
 create trigger run_moves before update of status on poller.run
     for each row when (old.status <> new.status) execute function poller.run_moves();
 
--- A success starts the jobs that wait for it, once all that they wait for have succeeded since their last run.
--- The job's row is locked first, so that of two successes at the same moment the second sees the first.
-create function poller.run_succeeded() returns trigger
-    language plpgsql
-    set search_path = pg_catalog, pg_temp
-    as $$
-declare
-    follower poller.job;
-begin
-    for follower in
-        select * from poller.job as j
-         where new.job = any (j.after) and j.paused_at is null
-         order by j.name for no key update
-    loop
-        insert into poller.run (job, function, args)
-        select follower.name, follower.function, follower.args
-         where not exists (
-            select from unnest(follower.after) as needed (name)
-             where not exists (
-                select from poller.run as r
-                 where r.job = needed.name and r.status = 'succeeded'
-                   and r.finished_at > coalesce(
-                        (select max(f.planned_at) from poller.run as f where f.job = follower.name),
-                        '-infinity')))
-            on conflict do nothing;
-        perform pg_notify('poller', '');
-    end loop;
-    return null;
-end
-$$;
+\i functions/run_succeeded.sql
 create trigger run_succeeded after update of status on poller.run
     for each row when (new.status = 'succeeded' and old.status <> 'succeeded')
     execute function poller.run_succeeded();

@@ -1,15 +1,7 @@
 -- Supervisors hear of what they would otherwise have to ask for every second: that a worker has come, whose death
 -- they are to notice, and that a job was added, edited, paused or planned.
 
-create function poller.tell_supervisors() returns trigger
-    language plpgsql
-    set search_path = pg_catalog, pg_temp
-    as $$
-begin
-    perform pg_notify('poller_supervisor', '');
-    return null;
-end
-$$;
+\i functions/tell_supervisors.sql
 
 create trigger tell_supervisors after insert on poller.worker
    for each statement execute function poller.tell_supervisors();

@@ -66,110 +66,14 @@ update poller.job
 
 -- --- supervisors hear of what concerns them --------------------------------------------------------------
 
-create or replace function poller.tell_supervisors() returns trigger
-    language plpgsql
-    set search_path = pg_catalog, pg_temp
-    as $$
-begin
-    perform pg_notify('poller_supervisor', tg_table_name::text);
-    return null;
-end
-$$;
-
 -- That a slot was planned concerns nobody else.
 drop trigger tell_supervisors on poller.job;
 create trigger tell_supervisors after insert or delete or update of
        function, schedule, tz, overlap, misfire, grace, jitter, starts_at, ends_at, after, args, declared, paused_at
     on poller.job for each statement execute function poller.tell_supervisors();
 
--- How long a fixed delay is: null for any other schedule, and for a text that Postgres cannot read.
-create function poller.delay_of(schedule text) returns interval
-    language plpgsql stable
-    set search_path = pg_catalog, pg_temp
-    as $$
-begin
-    return case when schedule like '@after %' then least(substr(schedule, 8)::interval, '36525 days') end;
-exception when data_exception then
-    return null;
-end
-$$;
-
-create or replace function poller.run_moves() returns trigger
-    language plpgsql
-    set search_path = pg_catalog, pg_temp
-    as $$
-begin
-    if new.status = 'running' then
-        new.attempt := old.attempt + 1;
-        new.started_at := poller.now();
-        new.finished_at := null;
-        select max(r.planned_at) into new.previous_at
-          from poller.run as r where r.job = new.job and r.status = 'succeeded';
-    elsif new.status = 'pending' then
-        if old.status <> 'running' then  -- somebody has it run again
-            new.attempt := 0;
-            new.finished_at := null;
-            new.cancel_at := null;
-        end if;
-    else
-        new.finished_at := poller.now();
-        update poller.job as j
-           set next_at = new.finished_at + poller.delay_of(j.schedule)
-         where j.name = new.job and j.schedule like '@after %';
-        if found then
-            perform pg_notify('poller_supervisor', 'job');
-        end if;
-    end if;
-    return new;
-end
-$$;
-
--- Its followers are found by their index; slots of a clock that ran ahead do not count.
-create or replace function poller.run_succeeded() returns trigger
-    language plpgsql
-    set search_path = pg_catalog, pg_temp
-    as $$
-declare
-    follower poller.job;
-begin
-    for follower in
-        select * from poller.job as j
-         where j.after <> '{}' and j.after @> array[new.job] and j.paused_at is null
-         order by j.name for no key update
-    loop
-        insert into poller.run (job, function, args)
-        select follower.name, follower.function, follower.args
-         where not exists (
-            select from unnest(follower.after) as needed (name)
-             where not exists (
-                select from poller.run as r
-                 where r.job = needed.name and r.status = 'succeeded'
-                   and r.finished_at > coalesce(
-                        (select max(f.planned_at) from poller.run as f
-                          where f.job = follower.name and f.planned_at <= poller.now()),
-                        '-infinity')))
-            on conflict do nothing;
-        perform pg_notify('poller', '');
-    end loop;
-    return null;
-end
-$$;
+\i functions/delay_of.sql
 
 -- --- purging beside handlers -------------------------------------------------------------------------------
 
--- Which of some rows of a table are in hand of a handler. Volatile, so that it sees what was committed before the rows
--- were locked, as poller.take does: "VOLATILE functions obtain a fresh snapshot at the start of each query".
-create function poller.in_hand(handled text, asked text[]) returns text[]
-    language plpgsql volatile
-    set search_path = pg_catalog, pg_temp
-    as $$
-begin
-    return array(
-        select unnest(asked)
-     intersect
-        select k.key
-          from poller.handler as h
-          join poller.claim as c on c.handler_id = h.id, unnest(c.keys) as k (key)
-         where h.table_name = handled);
-end
-$$;
+\i functions/in_hand.sql

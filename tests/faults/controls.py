@@ -54,7 +54,7 @@ STATEFUL = "tests/faults/test_stateful.py"
 VISITS = "tests/test_visits.py"
 COLUMNS = "tests/test_status_columns.py"
 HELD_AND_SAME = "       and {shows_held}\n       and o.is_held\n"
-TAKE = "sql/migrations/0010_living.sql"
+TAKE = "sql/functions/take.sql"
 CLAIMS_AGAIN = (
     " where o.key not in (\n             select k.key from poller.claim as c, unnest(c.keys) as k (key)\n"
     "              where c.handler_id = take.handler and c.lease <> all (take.seen))\n       and"
@@ -123,7 +123,7 @@ CONTROLS = (
     ),
     Control(
         "long keys have a digest",
-        "sql/migrations/0009_settling.sql",
+        "sql/functions/digest.sql",
         "when octet_length(key) <= 500 then key",
         "when true then key",
         ("tests/test_long_keys.py",),
