@@ -13,7 +13,7 @@ from psycopg.sql import SQL
 
 from poller.db import schema, statements
 from tests.claiming import Worker
-from tests.cli import InProcess
+from tests.command_line import InProcess
 from tests.harness import Project
 from tests.servers import fresh_database, shared_server
 

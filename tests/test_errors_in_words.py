@@ -14,11 +14,11 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from poller import Context, Row, cron
 from poller.errors_in_words import message, traceback_of
 from poller.model.answers import describe
-from tests.cli import objects
+from tests.command_line import objects
 from tests.engines import column, moves, run
 
 if TYPE_CHECKING:
-    from tests.cli import InProcess
+    from tests.command_line import InProcess
 
 CANARY = "DE89370400440532013000"
 

@@ -46,13 +46,13 @@ class Control:
     tests: tuple[str, ...]
 
 
-RECOVERY = "tests/test_recovery.py"
-RACES = "tests/test_races.py"
-POSTPONED = "tests/test_postponed.py"
+RECOVERY = "tests/services/test_recovery.py"
+RACES = "tests/store/test_races.py"
+POSTPONED = "tests/services/test_postponed.py"
 CLAIMS = "tests/faults/test_claims.py"
 STATEFUL = "tests/faults/test_stateful.py"
-VISITS = "tests/test_visits.py"
-COLUMNS = "tests/test_status_columns.py"
+VISITS = "tests/services/test_forgetter.py"
+COLUMNS = "tests/store/test_status_columns.py"
 HELD_AND_SAME = "       and {shows_held}\n       and o.is_held\n"
 TAKE = "sql/functions/take.sql"
 CLAIMS_AGAIN = (
@@ -84,7 +84,7 @@ CONTROLS = (
         "poller/executor/attempt.py",
         "if self.ended or self.started >= self.trusted_until():",
         "if self.ended and self.coroutine:",
-        ("tests/test_elsewhere.py",),
+        ("tests/executor/test_processes.py",),
     ),
     Control(
         "what a fault of all has cost is not held against one row",
@@ -119,77 +119,77 @@ CONTROLS = (
         "sql/settle/settle.sql",
         "case when {strays}\n                   then poller.refuse_status(t.{status}::text) end",
         "null",
-        (POSTPONED, "tests/test_tables.py"),
+        (POSTPONED, "tests/db/test_tables.py"),
     ),
     Control(
         "long keys have a digest",
         "sql/functions/digest.sql",
         "when octet_length(key) <= 500 then key",
         "when true then key",
-        ("tests/test_long_keys.py",),
+        ("tests/store/test_long_keys.py",),
     ),
     Control(
         "a retry waits for its time",
         "sql/settle/settle.sql",
         "make_interval(secs => coalesce(s.delay, 0))",
         "interval '0'",
-        ("tests/test_testing.py", "tests/test_policy.py", "tests/test_handlers.py"),
+        ("tests/test_testing.py", "tests/model/test_retry_policy.py", "tests/model/test_handlers.py"),
     ),
     Control(
         "an UPDATE that was swallowed is no move",
         "sql/settle/settle.sql",
         "then 'refused' else",
         "then o.verdict else",
-        ("tests/test_tables.py",),
+        ("tests/db/test_tables.py",),
     ),
     Control(
         "ctx.settle counts once it is committed",
         "poller/executor/attempt.py",
         "if call.context is not None and call.context.settled is not None:",
         "if False:",
-        ("tests/test_ctx_settle.py",),
+        ("tests/executor/test_ctx_settle.py",),
     ),
     Control(
         "a signal rings whatever Python is doing",
         "poller/runtime/bell.py",
         "signal.set_wakeup_fd(self._in, warn_on_full_buffer=False)",
         "pass",
-        ("tests/test_idle.py",),
+        ("tests/services/test_idle.py",),
     ),
     Control(
         "a handler cannot end its transaction",
         "poller/executor/transaction.py",
         "        if session is not None and session.is_lent:\n",
         "        if False:\n",
-        ("tests/test_transactional.py", "tests/test_clean_attempts.py"),
+        ("tests/executor/test_transactional.py", "tests/executor/test_clean_attempts.py"),
     ),
     Control(
         "nor by a statement",
         "poller/executor/clean_session.py",
         "if self.is_lent and isinstance(query, str) and",
         "if False and",
-        ("tests/test_clean_attempts.py",),
+        ("tests/executor/test_clean_attempts.py",),
     ),
     Control(
         "a session is put back between rows",
         "poller/executor/transaction.py",
         "if self._is_dirty else []",
         "if False else []",
-        ("tests/test_clean_attempts.py",),
+        ("tests/executor/test_clean_attempts.py",),
     ),
     Control(
         "each attempt has a context of its own",
         "poller/executor/executor.py",
         "answer = call.scope.run(self._answer, call)",
         "answer = self._answer(call)",
-        ("tests/test_clean_attempts.py",),
+        ("tests/executor/test_clean_attempts.py",),
     ),
     Control(
         "a text can be stored",
         "poller/errors_in_words.py",
         'return text.encode(target, "backslashreplace").decode(target)',
         "return text",
-        ("tests/test_texts.py",),
+        ("tests/telemetry/test_texts.py",),
     ),
     Control(
         "errors do not hold the values of rows",
@@ -203,21 +203,25 @@ CONTROLS = (
         "poller/executor/executor.py",
         "if blocker is not None and blocker is not call and call.coroutine is not None:",
         "if False:",
-        ("tests/test_event_loop.py::test_g11_who_blocks_the_loop_times_out_and_the_others_lose_no_attempt",),
+        (
+            "tests/executor/test_event_loop.py::test_g11_who_blocks_the_loop_times_out_and_the_others_lose_no_attempt",
+        ),
     ),
     Control(
         "a fault of the whole statement is nobody's in a transaction",
         "poller/executor/executor.py",
         "self._transactions.rehearse(binding, columns)",
         "return None",
-        ("tests/test_transactional_errors.py::test_g11_a_fault_of_the_whole_statement_counts_for_nobody",),
+        (
+            "tests/executor/test_transactional_errors.py::test_g11_a_fault_of_the_whole_statement_counts_for_nobody",
+        ),
     ),
     Control(
         "a value that Python cannot hold is forgiven",
         "poller/db/values.py",
         "    except BaseException as error:\n        # The question",
         "    except ZeroDivisionError as error:\n        # The question",
-        ("tests/test_columns.py", "tests/test_reading.py"),
+        ("tests/model/test_columns.py", "tests/db/test_reading.py"),
     ),
     Control(
         "fence of an outcome",
@@ -292,7 +296,7 @@ CONTROLS = (
         (RACES,),
     ),
     Control(
-        "locked rows are skipped", "sql/claim/look.sql", "skip locked", "", ("tests/test_tables.py", RACES)
+        "locked rows are skipped", "sql/claim/look.sql", "skip locked", "", ("tests/db/test_tables.py", RACES)
     ),
     Control(
         "a retry is taken once",
@@ -362,7 +366,7 @@ CONTROLS = (
         "sql/liveness/beat.sql",
         "     where id = %(worker)s and died_at is null\n",
         "     where id = %(worker)s\n",
-        ("tests/test_idle.py",),
+        ("tests/services/test_idle.py",),
     ),
     Control(
         "the dead claim nothing",
@@ -418,7 +422,7 @@ CONTROLS = (
         "poller/services/claimer.py",
         " and self._startable(each) <= 0\n",
         " and False\n",
-        ("tests/test_limits_fleet.py::test_a_handler_that_fills_every_slot_leaves_one_to_a_rate",),
+        ("tests/fleet/test_limits_fleet.py::test_a_handler_that_fills_every_slot_leaves_one_to_a_rate",),
     ),
     Control(
         "only the dead are swept",
@@ -448,77 +452,77 @@ CONTROLS = (
         "poller/executor/transaction.py",
         'if any(became == "late" for _, became in settled):',
         "if False:",
-        ("tests/test_transactional.py",),
+        ("tests/executor/test_transactional.py",),
     ),
     Control(
         "rows are looked at again in their transaction",
         "sql/claim/lock_rows.sql",
         "   and {shows_held}\n",
         "",
-        ("tests/test_transactional.py",),
+        ("tests/executor/test_transactional.py",),
     ),
     Control(
         "ctx.settle is fenced",
         "poller/store/store.py",
         "    if became != Verdict.MOVED:\n",
         "    if False:\n",
-        ("tests/test_ctx_settle.py",),
+        ("tests/executor/test_ctx_settle.py",),
     ),
     Control(
         "a user's adapters do not read what poller asks on their connection",
         "poller/db/connection.py",
         "        return OwnConnection.plain.adapters\n",
         "        return super().adapters\n",
-        ("tests/test_ctx_settle.py",),
+        ("tests/executor/test_ctx_settle.py",),
     ),
     Control(
         "a change of a detached instance is told",
         "poller/executor/attempt.py",
         "fault = lost(changed[0], answer) if changed else None",
         "fault = None",
-        ("tests/test_mapped.py",),
+        ("tests/model/test_mapped.py",),
     ),
     Control(
         "what a key's index includes is not the key",
         "sql/catalog/table.sql",
         " and k.place <= i.indnkeyatts",
         "",
-        ("tests/test_tables.py::test_what_a_primary_key_only_includes_is_not_part_of_it",),
+        ("tests/db/test_tables.py::test_what_a_primary_key_only_includes_is_not_part_of_it",),
     ),
     Control(
         "a job that did nothing has not succeeded",
         "poller/jobs/run.py",
         '        refuse_not_begun(call(), "the job")\n',
         "        call()\n",
-        ("tests/test_signatures.py::test_a_job_that_did_nothing_has_failed",),
+        ("tests/model/test_signatures.py::test_a_job_that_did_nothing_has_failed",),
     ),
     Control(
         "claims at a limit do not overlap",
         "sql/claim/claim_alone.sql",
         "for no key update skip locked",
         "",
-        ("tests/test_limits.py",),
+        ("tests/store/test_limits.py",),
     ),
     Control(
         "what is in flight counts at a limit",
         "sql/claim/room.sql",
         "coalesce(sum(cardinality(c.keys)), 0)",
         "0",
-        ("tests/test_limits.py",),
+        ("tests/store/test_limits.py",),
     ),
     Control(
         "what was begun counts at a rate",
         "sql/claim/room.sql",
         "coalesce(sum(s.rows), 0)",
         "0",
-        ("tests/test_limits.py",),
+        ("tests/store/test_limits.py",),
     ),
     Control(
         "a row that would begin late is given back",
         "poller/executor/executor.py",
         "return None if self._is_late(task) else task",
         "return task",
-        ("tests/test_limits.py",),
+        ("tests/store/test_limits.py",),
     ),
     Control(
         "what a retry reads is not forgotten meanwhile",
@@ -598,7 +602,7 @@ CONTROLS = (
         "poller/executor/transaction.py",
         "                self._again_at = monotonic() + self._outage.pause()\n",
         "                self._again_at = monotonic()\n",
-        ("tests/test_transactional_sessions.py",),
+        ("tests/executor/test_transactional_sessions.py",),
     ),
     Control(
         "a retry that was claimed since is not put off",
@@ -606,7 +610,7 @@ CONTROLS = (
         "   and a.key not in (\n         select k.key from poller.claim as c, unnest(c.keys) as k (key)\n"
         "          where c.handler_id = %(handler)s)\n",
         "",
-        ("tests/test_tidy_retries.py",),
+        ("tests/store/test_tidy_retries.py",),
     ),
     Control(
         "a wait that was written since stands",
@@ -614,21 +618,21 @@ CONTROLS = (
         "            connection.execute(binding.put_off_retries, asked)\n",
         "            later = \"update poller.attempt set next_at = poller.now() + '1 minute'\"\n"
         "            connection.execute(later, asked)\n",
-        ("tests/test_tidy_retries.py",),
+        ("tests/store/test_tidy_retries.py",),
     ),
     Control(
         "rows that go round wait",
         "poller/services/claimer.py",
         "        if self._circling is not None:\n",
         "        if False:\n",
-        ("tests/test_circling.py",),
+        ("tests/services/test_circling.py",),
     ),
     Control(
         "a slot is one run",
         "sql/jobs/plan_runs.sql",
         "    on conflict (job, planned_at) do nothing\n",
         "",
-        ("tests/test_scheduler.py",),
+        ("tests/services/test_scheduler.py",),
     ),
     Control(
         "an answer is one that may be given",
@@ -636,9 +640,9 @@ CONTROLS = (
         "    if plain(move.status) not in handler.to:\n",
         "    if False:\n",
         (
-            "tests/test_handlers.py",
-            "tests/test_batch.py",
-            "tests/test_transactional.py",
+            "tests/model/test_handlers.py",
+            "tests/executor/test_batch.py",
+            "tests/executor/test_transactional.py",
             "tests/test_testing.py",
         ),
     ),
@@ -657,21 +661,21 @@ CONTROLS = (
         "poller/services/claimer.py",
         "        return max(0.0, min([self._turn_at, *ends]) - now)",
         "        return 3600.0",
-        ("tests/test_fleet.py::test_g1_without_triggers_a_row_is_taken_within_the_poll_interval",),
+        ("tests/fleet/test_fleet.py::test_g1_without_triggers_a_row_is_taken_within_the_poll_interval",),
     ),
     Control(
         "turns are taken",
         "poller/services/poll_turns.py",
         "        if self.workers <= 1:\n",
         "        if True:\n",
-        ("tests/test_idle.py",),
+        ("tests/services/test_idle.py",),
     ),
     Control(
         "a supervisor that does not hear looks often",
         "poller/services/sweeper.py",
         "PERIOD if deaths.strangers or not hears else",
         "",
-        ("tests/test_idle.py",),
+        ("tests/services/test_idle.py",),
     ),
     Control(
         "a stop is bounded",
@@ -685,14 +689,14 @@ CONTROLS = (
         "poller/db/statements.py",
         '.replace(b"%", b"%%")',
         "",
-        ("tests/test_queries.py", "tests/test_tables.py"),
+        ("tests/db/test_statements.py", "tests/db/test_tables.py"),
     ),
     Control(
         "an old row is looked at again under its lock",
         "sql/retention/purge_batch.sql",
         '     where "~listed"."~needed" is null and {due}\n',
         '     where "~listed"."~needed" is null\n',
-        ("tests/test_purge.py",),
+        ("tests/ready_made/test_purge.py",),
     ),
 )
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from psycopg import sql
 
-from tests.cli import objects
+from tests.command_line import objects
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import psycopg
 
-    from tests.cli import InProcess
+    from tests.command_line import InProcess
     from tests.harness import Project
 
 NAMES = (

@@ -1,0 +1,209 @@
+"""`poller retry` and `poller release`: an operator's orders, beside the fleet or without one."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from poller.client import rows as rescue
+from poller.client.selector import NothingSelectedError
+from tests.command_line import HANDLERS, hold, known, make_tenants, objects, the_line, trouble, value
+from tests.harness import wait_until
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from tests.command_line import InProcess
+    from tests.harness import Project
+
+
+def attempts(db: psycopg.Connection[Any]) -> dict[str, tuple[str, int, bool]]:
+    """Return state, attempt and whether it is due, by key."""
+    rows = db.execute("select key, state, attempt, next_at <= now() from poller.attempt").fetchall()
+    return {key: (state, attempt, due) for key, state, attempt, due in rows}
+
+
+def test_a_parked_row_that_is_put_back_has_all_its_attempts_again(
+    project: Project, db: psycopg.Connection[Any]
+) -> None:
+    """And the same idempotency key: what its handler did before is known elsewhere by that."""
+    make_tenants(db, "pending")
+    project.handlers("""
+        from tenacity import wait_none
+        import pathlib
+
+        @handler("tenants", status="pending", to="normal", attempts=2, wait=wait_none())
+        def initialise(tenant: Row, ctx: Context) -> None:
+            with open("tried.txt", "a") as file:
+                file.write(f"{ctx.attempt} {ctx.key}\\n")
+            if not pathlib.Path("mended").exists():
+                raise RuntimeError("broken")
+    """)
+    assert project.run("run", "--drain").returncode == 1
+    (project.folder / "mended").touch()
+
+    ended = project.run("retry", "tenants:pending")
+
+    assert (ended.returncode, ended.stdout) == (0, "put back 1 row\n")
+    assert project.run("run", "--drain").returncode == 0
+    tried = [line.split() for line in (project.folder / "tried.txt").read_text().splitlines()]
+    assert [number for number, _ in tried] == ["1", "2", "1"]
+    assert len({key for _, key in tried}) == 1
+    assert value(db, "select status from tenants") == "normal"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "back"),
+    [
+        (["all"], {"parked", "waiting", "other"}),
+        (["tenants"], {"parked", "waiting"}),
+        (["public.tenants:pending"], {"parked", "waiting"}),
+        (["tenants:parked"], {"parked"}),
+        (["tenants:pending:waiting"], {"waiting"}),
+        (["tenants", "parked", "snoozed"], {"parked", "snoozed"}),
+    ],
+    ids=lambda each: " ".join(sorted(each)),
+)
+def test_retry_puts_back_what_the_selector_names(
+    here: InProcess, db: psycopg.Connection[Any], arguments: list[str], back: set[str]
+) -> None:
+    """Snoozed rows only by their keys; rows in flight never."""
+    pending = known(db, "public.tenants", "pending")
+    for state in ("parked", "waiting", "snoozed"):
+        trouble(db, pending, state, state)
+    trouble(db, pending, "held", "waiting")
+    hold(db, pending, "held")
+    trouble(db, known(db, "shop.orders", "paid"), "other")
+
+    assert here.run("retry", *arguments).returncode == 0
+
+    assert {key for key, state in attempts(db).items() if state == ("waiting", 0, True)} == back
+    assert value(db, "select count(*) from poller.attempt where crashes > 0 or company > 0") == 5 - len(back)
+
+
+def test_retry_takes_keys_with_any_characters(here: InProcess, db: psycopg.Connection[Any]) -> None:
+    """As arguments of their own; what begins with a dash goes after `--`."""
+    pending = known(db, "public.tenants", "pending")
+    strange = ["a:b", "pending", "ü \n'\"%{}\\", '{"x"}', "-v", ""]
+    for key in strange:
+        trouble(db, pending, key)
+    ended = here.run("retry", "tenants", "--", *strange)
+    assert ended.stdout == "put back 6 rows\n"
+    assert set(attempts(db).values()) == {("waiting", 0, True)}
+
+
+def test_retry_wakes_the_workers(here: InProcess, db: psycopg.Connection[Any]) -> None:
+    """By one notification, however many rows."""
+    pending = known(db, "public.tenants", "pending")
+    for key in "123":
+        trouble(db, pending, key)
+    db.execute("listen poller")
+    here.run("retry", "all")
+    assert len(list(db.notifies(timeout=0.5))) == 1
+
+
+def test_an_order_that_reaches_nothing_is_answered_with_1(
+    here: InProcess, db: psycopg.Connection[Any]
+) -> None:
+    """In one line, and nobody is woken."""
+    known(db, "public.tenants", "pending")
+    assert "no row of tenants:pending is parked" in the_line(here.run("retry", "tenants:pending"), status=1)
+    assert "no row of tenants 7 is in flight" in the_line(here.run("release", "tenants", "7"), status=1)
+    assert "no handler is known for table order" in the_line(here.run("retry", "order"), status=1)
+
+
+def test_a_released_row_is_taken_again_and_its_holder_changes_nothing(
+    project: Project, db: psycopg.Connection[Any]
+) -> None:
+    """Between a live worker and its own lease: the second attempt counts, what the first answers does not."""
+    make_tenants(db, "pending")
+    project.handlers("""
+        import pathlib, time
+
+        @handler("tenants", status="pending", to=("first", "second"), during="busy")
+        def initialise(tenant: Row, ctx: Context) -> str:
+            if ctx.attempt == 2:
+                return "second"
+            while not pathlib.Path("go").exists():
+                time.sleep(0.01)
+            return "first"
+    """)
+    fleet = project.start("run", "--log-level", "debug")
+    wait_until("the row is held", lambda: value(db, "select status from tenants") == "busy")
+
+    ended = project.run("release", "tenants", "1")
+
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "released 1 row\n", "")
+    wait_until("another attempt is done", lambda: value(db, "select status from tenants") == "second")
+    (project.folder / "go").touch()
+    fleet.end()
+    assert value(db, "select status from tenants") == "second"
+    events = objects(project.run("history", "tenants", "1", "--json"))
+    assert [(event["verdict"], event["attempt"]) for event in events] == [("released", 1), ("moved", 2)]
+    assert value(db, "select count(*) from poller.attempt") == 0
+
+
+def test_release_takes_single_rows_out_of_a_lease(here: InProcess, db: psycopg.Connection[Any]) -> None:
+    """The rest of the batch stays where it is; a lease that holds nothing any more is gone."""
+    pending = known(db, "public.tenants", "pending")
+    hold(db, pending, "1", "2", "3")
+    hold(db, pending, "4")
+    trouble(db, pending, "4", "waiting", attempt=1)
+    assert here.run("release", "tenants", "2", "4", "9").stdout == "released 2 rows\n"
+    assert db.execute("select keys from poller.claim").fetchall() == [(["1", "3"],)]
+    assert attempts(db) == {"2": ("waiting", 1, True), "4": ("waiting", 2, True)}
+
+
+def test_release_gives_the_status_back_that_a_during_has_replaced(
+    project: Project, db: psycopg.Connection[Any]
+) -> None:
+    """As far as the handlers can be asked; where they cannot, it says so."""
+    make_tenants(db, "busy", "busy", "normal")
+    pending = known(db, "public.tenants", "pending")
+    hold(db, pending, "1")
+    ended = project.run("release", "tenants:1", "--handlers", "nowhere")
+    assert "nowhere has no handler for public.tenants:pending" in ended.stderr
+    assert value(db, "select status from tenants where id = 1") == "busy"
+
+    project.handlers(HANDLERS)
+    hold(db, pending, "2", "3")
+    ended = project.run("release", "all")
+    assert ended.stderr == ""
+    rows = db.execute("select id, status from tenants where id > 1 order by id").fetchall()
+    assert rows == [(2, "pending"), (3, "normal")], "a status that somebody else wrote is left alone"
+
+
+def test_orders_may_cross_the_fleet_at_any_moment(project: Project, db: psycopg.Connection[Any]) -> None:
+    """Rows are put back and taken away at random while two workers drain them: all get there."""
+    make_tenants(db)
+    db.execute("insert into tenants (id) select generate_series(1, 400)")
+    project.handlers("""
+        import random, time
+        from tenacity import wait_none
+
+        @handler("tenants", status="pending", to="normal", attempts=10_000, wait=wait_none())
+        def initialise(tenant: Row) -> None:
+            time.sleep(random.random() / 100)
+            if random.random() < 0.2:
+                raise RuntimeError("not now")
+    """)
+    fleet = project.start("run", "--drain", "--workers", "2")
+    wait_until("it works", lambda: value(db, "select count(*) from tenants where status = 'normal'") > 10)
+    dice = random.Random(1)
+    while value(db, "select count(*) from tenants where status = 'normal'") < 350:
+        key = str(dice.randint(1, 400))
+        orders = (
+            partial(rescue.retry, db, "all", ()),
+            partial(rescue.release, db, "tenants", [key], "nowhere"),
+            partial(rescue.release, db, "all", (), "nowhere"),
+        )
+        with contextlib.suppress(NothingSelectedError):
+            dice.choice(orders)()
+    assert fleet.wait() == 0, fleet.log
+    assert db.execute("select status, count(*) from tenants group by 1").fetchall() == [("normal", 400)]
+    assert "deadlock" not in fleet.log
+    assert value(db, "select count(*) from poller.history where verdict = 'moved'") == 400
