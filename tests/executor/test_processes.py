@@ -194,7 +194,7 @@ def test_every_answer_works_as_on_a_thread(url: str, db: psycopg.Connection[Any]
     assert [done[key].became for key in "12345"] == ["moved", "snoozed", "parked", "retrying", "retrying"]
     assert db.execute("select note from task where id = 1").fetchone() == ("pending 1",)
     assert done["3"].error == "no"
-    assert re.fullmatch(r"FussyError: 1 and 2 \(test_elsewhere\.py:\d+\)", str(done["4"].error))
+    assert re.fullmatch(r"FussyError: 1 and 2 \(test_processes\.py:\d+\)", str(done["4"].error))
     assert "pickle" in str(done["5"].error)
 
 
@@ -209,7 +209,7 @@ def test_the_policy_sees_the_error_itself(url: str) -> None:
     """Its type, and where it was raised."""
     done = {each.key: each for each in run(url, made(fail_twice, retry=retry_if_exception_type(LookupError)))}
     assert (done["1"].became, done["2"].became) == ("retrying", "parked")
-    assert re.fullmatch(r"ValueError: not worth it \(test_elsewhere\.py:\d+\)", str(done["2"].error))
+    assert re.fullmatch(r"ValueError: not worth it \(test_processes\.py:\d+\)", str(done["2"].error))
 
 
 def write_context(_: Row, ctx: Context) -> Transition:
