@@ -56,8 +56,9 @@ SLOW = 1.0  # seconds in a transaction that are worth a word
 TELL_AGAIN = 600.0  # seconds until there is another
 LONGEST_TOGETHER = 0.1  # seconds after which no further handler is run in one
 FIRST_TOGETHER = 50  # rows in one, of a handler of which nothing is known yet
-FASTER = 4.0  # times as many rows as in the one before, at most
+SLOWER = 4.0  # the part of what was thought to fit that still does, at least, after one that was slow
 AT_ONCE = float("-inf")  # since when a handler is stuck that its worker is replaced for without patience
+FEW_SUFFICE = 0.1  # seconds since its claim that a task waits before all threads are woken
 PUT_OFF = 10.0  # seconds until a row is looked at again of which no outcome could be written
 
 
@@ -101,6 +102,7 @@ class Executor:
         transactions: for transactional handlers.
         report_settled: called with results that are written already, and what became of them.
         begins: called when tasks come while nothing waits or runs.
+        taken: called when several tasks have been taken from the queue at once.
     """
 
     def __init__(  # noqa: PLR0913 - its collaborators
@@ -112,6 +114,7 @@ class Executor:
         transactions: Transactions | None = None,
         report_settled: Callable[[list[tuple[Result, str]]], None] = lambda _: None,
         begins: Callable[[], None] = lambda: None,
+        taken: Callable[[], None] = lambda: None,
     ) -> None:
         self.slots = slots
         self._report = report
@@ -119,6 +122,7 @@ class Executor:
         self._transactions = transactions
         self._report_settled = report_settled
         self._begins = begins
+        self._taken = taken
         self._elsewhere = Elsewhere()
         self._at_most: WeakKeyDictionary[Task, int] = WeakKeyDictionary()
         self._apart_until: dict[Binding, float] = {}
@@ -128,6 +132,7 @@ class Executor:
         self._plain: deque[Task] = deque()
         self._coroutines: deque[Task] = deque()
         self._running: dict[Task, Call] = {}
+        self._batches: set[Call] = set()  # of these, those for several tasks
         self._between: set[int] = set()  # threads that take from the queue or report, and run no handler
         self._together: set[Together] = set()
         self._arrived = threading.Condition()
@@ -155,6 +160,13 @@ class Executor:
     def running(self) -> int:
         """How many slots are taken; tasks that share a transaction take one."""
         return len(self._running) + len(self._together)
+
+    @property
+    def held(self) -> int:
+        """How many tasks wait or run."""
+        in_batches = sum(len(call.others) for call in list(self._batches))
+        shared = sum(len(each.tasks) + len(each.left) for each in list(self._together))
+        return self.waiting + len(self._running) + in_batches + shared
 
     @property
     def handling(self) -> bool:
@@ -207,12 +219,17 @@ class Executor:
         """Report the handlers whose time is up as timed out, and ask them to stop."""
         now = monotonic()
         self._elsewhere.trim()
-        if self._plain:
-            self._wake_threads(len(self._plain))
+        self._wake_more(now)
         blocker = self._blocker()
         for call in self._calls():
             if call.deadline <= now:
                 self._expire(call, blocker)
+
+    def _wake_more(self, now: float) -> None:
+        """Wake a thread for each task that waits, if one has waited for long: fewer have not been enough."""
+        with contextlib.suppress(IndexError):  # a thread has just taken the last one
+            if now - self._plain[0].lease.clock > FEW_SUFFICE:
+                self._wake_threads(len(self._plain))
 
     def _blocker(self) -> Call | None:
         """Return the call that keeps the event loop, if one does."""
@@ -383,6 +400,7 @@ class Executor:
             together = Together([task, *self._companions(self._plain, task)])
             self._together.add(together)
             self._between.discard(get_ident())
+            self._taken()
             return self._attempt_together(together)
         others = self._companions(self._plain, task) if handler.batch > 1 else ()
         call = self._begin(task, others)
@@ -440,6 +458,9 @@ class Executor:
         call = attempt.begin(task, others)
         if together is None:
             self._running[task] = call
+            if others:
+                self._batches.add(call)
+                self._taken()
         else:
             call.shared, together.current = together, call
         return call
@@ -474,6 +495,7 @@ class Executor:
         """Take a call out of those that run; False if the watchdog has, and has reported it."""
         self._between.add(get_ident())
         if self._running.pop(call.task, None) is not None:
+            self._batches.discard(call)
             return True
         self._stuck.pop(call, None)
         return False
@@ -491,6 +513,7 @@ class Executor:
         """
         if not (self._running.pop(call.task, None) if call.shared is None else call.shared.take()):
             return
+        self._batches.discard(call)
         self._stuck[call] = monotonic()
         call.end()
         if call.context is not None:
@@ -562,10 +585,11 @@ class Executor:
             )
         else:
             self._learn(together, many)
-            self._report_settled(settled)
         self._between.add(get_ident())
         self._together.discard(together)
         self.submit(together.left, first=True)
+        if failure is None:  # when it is held no more: who is told of it asks how much is
+            self._report_settled(settled)
         return True
 
     def _learn(self, together: Together, many: int) -> None:
@@ -578,8 +602,9 @@ class Executor:
         fits = handled * LONGEST_TOGETHER / max(together.seconds, 0.001)
         if together.left and together.seconds < LONGEST_TOGETHER:
             fits = handled  # it was not time that has parted them
-        # By no more than that at once: one that was slow may have waited for the CPU.
-        self._fit[binding] = min(max(fits, before / FASTER), FASTER * max(many, FIRST_TOGETHER))
+        # Not many fewer at once: one that was slow may have waited for the CPU. More cost little, since time parts
+        # them; and transactions that share a lease wait for each other.
+        self._fit[binding] = max(fits, before / SLOWER)
 
     def _run_together(self, together: Together, transaction: Transaction) -> None:
         """Run the handlers one after the other, until all have run or it has taken long enough."""

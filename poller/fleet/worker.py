@@ -96,6 +96,7 @@ class Worker:
             transactions=_transactions(opener(url, mark), options.slots, bindings),
             report_settled=self._report_settled,
             begins=self._begin,
+            taken=self._feed,
         )
         self._claimer = Claimer(
             store=claiming,
@@ -172,11 +173,13 @@ class Worker:
 
     def _report(self, results: Sequence[Result]) -> None:
         self._settler.report(results)
-        if self._claimer.is_hungry():
-            self._claiming.wake()
+        self._feed()
 
     def _report_settled(self, pairs: list[tuple[Result, str]]) -> None:
         self._settler.settled(pairs)
+        self._feed()
+
+    def _feed(self) -> None:
         if self._claimer.is_hungry():
             self._claiming.wake()
 

@@ -751,7 +751,7 @@ class Claimer:
 
     def _under_way(self) -> int:
         """Return how many rows this worker holds: those that wait, run, or are handled and not written yet."""
-        return self._executor.waiting + self._executor.running + self._unwritten()
+        return self._executor.held + self._unwritten()
 
     def _workable(self, binding: Binding) -> int:
         """Return how many rows of a handler can be worked on soon."""

@@ -434,6 +434,33 @@ def test_g12_what_a_worker_has_handled_and_not_written_is_bounded(
     assert 0 < most <= 2_000
 
 
+BATCHES = """
+import time
+
+@handler("task", status="pending", to="normal", batch=500)
+def work(rows):
+    time.sleep(0.05)
+"""
+
+
+@pytest.mark.fault("F47")
+def test_g12_the_rows_of_batches_count_one_by_one(
+    project: Project, db: psycopg.Connection[Any], url: str
+) -> None:
+    """What a worker holds are rows, not calls: eight slots with 500 rows each would be 4,000."""
+    make_task(db, 12_000)
+    project.handlers(BATCHES)
+    project.start("run", "--workers", "1", "--concurrency", "8")
+    most, left = 0, 1
+    until = time.monotonic() + 30
+    while left and time.monotonic() < until:
+        [held] = column(db, "select coalesce(sum(cardinality(keys)), 0)::integer from poller.claim")
+        [left] = column(db, "select count(*) from task where status = 'pending'")
+        most = max(most, held)
+    assert left == 0
+    assert 500 < most <= 2_000
+
+
 def test_the_engine_says_what_cannot_be_written(db: psycopg.Connection[Any], url: str) -> None:
     """A test of a user's ends with the reason, rather than never."""
     make_task(db, 1)
