@@ -81,6 +81,7 @@ class Transactions:
             pool_size=most,
             max_overflow=-1,
             pool_pre_ping=True,
+            pool_use_lifo=True,  # one that has been used has its plans
             use_native_hstore=False,  # it would be looked for by the users' path
         )
         event.listen(self._engine, "commit", self._refuse)
@@ -212,6 +213,14 @@ class Transactions:
         """
         with self.begin(binding) as transaction:
             transaction.rehearse(columns)
+
+    def warm(self) -> None:
+        """Open a connection before it is needed; nobody waits for that. One that cannot be opened now is, later."""
+        threading.Thread(target=self._open_first, name="poller opens", daemon=True).start()
+
+    def _open_first(self) -> None:
+        with contextlib.suppress(Exception), self._engine.connect():
+            pass
 
     def end(self, pid: int, then: Callable[[], None]) -> None:
         """End a transaction by force: its handler does not. Nobody waits for that, since the database may be silent.

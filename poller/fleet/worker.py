@@ -269,4 +269,6 @@ def _transactions(
         return None
     from poller.executor.transaction import Transactions  # noqa: PLC0415 - as said above
 
-    return Transactions(connect, most)
+    transactions = Transactions(connect, most)
+    transactions.warm()
+    return transactions
