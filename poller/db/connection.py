@@ -389,7 +389,7 @@ class Link:
         """
         if self._connection is None or self._connection.closed:
             connection = connect(self._url, self._name, lock_timeout=self._lock_timeout, kind=OwnConnection)
-            # Ours have plans that do for all values (tests/store/test_plans.py); to plan anew costs as much as a small claim.
+            # Ours have plans that do for all values (tests: `test_plans`); to plan anew costs as much as a small claim.
             connection.execute("set plan_cache_mode = force_generic_plan")
             self._connection = connection
         return self._connection
