@@ -10,6 +10,7 @@ from poller.model.handler import Handler, handler
 from poller.ready_made.http.job import http
 from poller.ready_made.retention import age_out, purge
 from poller.ready_made.shell.job import shell
+from poller.telemetry.bus import subscribe
 
 __all__ = [
     "Context",
@@ -32,4 +33,5 @@ __all__ = [
     "purge",
     "schedule",
     "shell",
+    "subscribe",
 ]

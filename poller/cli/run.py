@@ -124,8 +124,10 @@ def run(  # noqa: PLR0913 - the contract's options
 
 def _leave_early(*, drain: bool) -> None:
     """End before anything was begun; what a drain was to do is left, then."""
-    from poller.telemetry import log, stderr  # noqa: PLC0415 - as above
+    from poller.telemetry import stderr  # noqa: PLC0415 - as above
+    from poller.telemetry.bus import emit  # noqa: PLC0415
+    from poller.telemetry.events import FleetNotBegun  # noqa: PLC0415
 
-    log.event("stopped before anything was begun")
+    emit(FleetNotBegun())
     stderr.drain()
     os._exit(int(drain))

@@ -13,7 +13,8 @@ from poller.db.connection import OwnConnection
 from poller.db.search_path import OWN
 from poller.db.statements import statement
 from poller.errors import ConfigurationError, DatabaseError
-from poller.telemetry.log import problem
+from poller.telemetry.bus import emit
+from poller.telemetry.events import MigrationWaits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -134,7 +135,7 @@ def _take_turn(driver: psycopg.Connection[Any]) -> None:
             tell_at = math.inf
             holder = driver.execute(statement("migrating")).fetchone()
             who = "another session" if holder is None else f"process {holder[0]} of the role {holder[1]}"
-            problem(f"waiting for {who}, which holds the lock of migrations; if it is no migration, end it")
+            emit(MigrationWaits(holder=who))
         sleep(0.1)
 
 

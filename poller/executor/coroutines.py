@@ -14,10 +14,10 @@ import threading
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from poller.duration import words
 from poller.errors_in_words import guarded
 from poller.model.answers import describe
-from poller.telemetry.log import problem
+from poller.telemetry.bus import emit
+from poller.telemetry.events import EventLoopBlocked, EventLoopInterrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -86,10 +86,8 @@ class EventLoop:
         call = self._running()
         if since > SAID and not self._has_said:
             self._has_said = True
-            what = "something" if call is None else f"{call.task.lease.binding}:{call.task.key}"
-            problem(
-                f"{what} has kept the event loop for {words(since)}: no other coroutine goes on; await what is slow"
-            )
+            whose = None if call is None else f"{call.task.lease.binding}:{call.task.key}"
+            emit(EventLoopBlocked(attempt=whose, seconds=since))
         return call
 
     def _answer(self) -> None:
@@ -114,5 +112,5 @@ class EventLoop:
             except BaseException as error:  # noqa: BLE001 - a task that a handler left behind may raise anything
                 how = f"was interrupted by {describe(error)}"
             if not self._closing:
-                problem(f"the event loop {how}, by a coroutine handler or what it left behind; it goes on")
+                emit(EventLoopInterrupted(how=how))
         self._loop.close()

@@ -38,7 +38,8 @@ from poller.model.outcome import Outcome, Verdict
 from poller.runtime.failpoints import reach
 from poller.store.lease import Result, Task
 from poller.store.outcomes import BEGAN_LATE, of_error, released
-from poller.telemetry.log import problem
+from poller.telemetry.bus import emit
+from poller.telemetry.events import TransactionLost, TransactionSlow, TransactionUnwritable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -675,10 +676,7 @@ class Executor:
         if now - call.started < SLOW or now < self._told_slow.get(binding, 0.0) + TELL_AGAIN:
             return
         self._told_slow[binding] = now
-        problem(
-            f"{binding} took {words(now - call.started)} in its transaction, which holds the row's lock and keeps "
-            "vacuum from its work; do what is slow in a handler that is not transactional"
-        )
+        emit(TransactionSlow(**binding.named, seconds=now - call.started))
 
     def _report_rolled_back(self, together: Together, error: BaseException, *, is_alive: bool) -> None:
         """Say what becomes of tasks whose transaction was rolled back.
@@ -691,7 +689,7 @@ class Executor:
         if not together.pid:  # no transaction has begun
             self._release(together.tasks)
         elif isinstance(error, LeaseLostError):
-            problem(str(error))
+            emit(TransactionLost(error=str(error)))
             self._release(together.tasks)  # some of them may be ours still
         elif len(together.tasks) > 1:
             self._part(together, error)
@@ -721,9 +719,7 @@ class Executor:
         elif ended.outcome.verdict is not Verdict.MOVED:
             self._report([ended])
         elif is_alive and (fault := self._fault_of_all(binding, tuple(ended.outcome.columns))) is not None:
-            problem(
-                f"{binding}: no outcome can be written: {reason(fault)}; looked at again in {PUT_OFF:.0f}s"
-            )
+            emit(TransactionUnwritable(**binding.named, error=reason(fault), retry_seconds=PUT_OFF))
             put_off = Outcome(
                 Verdict.SNOOZED, to=binding.handler.restored, delay=PUT_OFF, attempt=task.attempt - 1
             )

@@ -37,7 +37,9 @@ from poller.services.scheduler import Scheduler
 from poller.services.sweeper import Sweeper
 from poller.store.binding import Binding, bind_all, explain
 from poller.store.store import Store
-from poller.telemetry.log import event, hear_others, problem
+from poller.telemetry.bus import emit
+from poller.telemetry.events import FleetSilenced, FleetStarted, FleetStopping, SweepFailed
+from poller.telemetry.log import hear_others
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -83,7 +85,7 @@ class Supervisor:
             site.prepare(handlers, jobs)
         for what, those in (("handlers", handlers), ("jobs", jobs)):
             if those:
-                event(f"{what}: {', '.join(map(str, those))}")
+                emit(FleetStarted(kind=what, names=tuple(map(str, those))))
         requests.listen()
         requests.count_only()
         self._bell.ring_at_signals()
@@ -110,13 +112,13 @@ class Supervisor:
         seconds = min(MOST_WORDS, max(LAST_WORDS, ends - monotonic()))
         statuses: list[int] = []
         if not within(seconds, lambda: statuses.extend(site.end() for site in self._sites)):
-            problem("the database does not answer; what this run has done stands in poller history")
+            emit(FleetSilenced(lost=False))
             return int(self._options.drain)
         return max(statuses, default=0)
 
     def _stop_children(self, children: list[Child]) -> None:
         """Pass on the requests; kill what is left some seconds after the grace time."""
-        event("stopping: no more claims; handlers may finish", grace=f"{self._options.grace:g}s")
+        emit(FleetStopping(grace_seconds=self._options.grace))
         for child in children:
             child.stop()
         asked = 1
@@ -267,7 +269,7 @@ class Site:
             while self._sweeper.run_once() == 0.0:  # one dead worker a round
                 pass
         except psycopg.Error as error:
-            problem(f"the last sweep failed: {str(error).splitlines()[0]}; another supervisor will sweep")
+            emit(SweepFailed(error=str(error).splitlines()[0]))
 
     def end(self) -> int:
         """Sweep once more, and say what was done; return 1 if a drain left rows parked or failed, else 0."""

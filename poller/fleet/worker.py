@@ -31,7 +31,8 @@ from poller.services.postponed import LOCK_SECONDS
 from poller.services.run_reporter import Reporter
 from poller.services.settler import Settler
 from poller.store.store import Store
-from poller.telemetry.log import event, problem
+from poller.telemetry.bus import emit
+from poller.telemetry.events import ResultsLeft, WorkerStopped, WorkerStuck
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -161,7 +162,7 @@ class Worker:
             self._executor.expire()
             retired = self._executor.stuck(PATIENCE) > 0
         if retired:
-            problem("a handler goes on after its timeout; this worker stops, and another takes its place")
+            emit(WorkerStuck())
         self._wind_down(retired=retired)
         return RETIRED if retired else STOPPED
 
@@ -248,7 +249,7 @@ class Worker:
         """Say what could not be written, and take leave of the fleet; the sweeper notices if that fails."""
         left = self._settler.pending
         if left:
-            problem(f"{left} results could not be written; their rows are taken back by the sweeper")
+            emit(ResultsLeft(rows=left))
         loops = (self._reporting, self._settling, self._postponed, self._beating)
         for loop in loops:
             loop.stop()
@@ -258,7 +259,8 @@ class Worker:
         self._executor.close()
         with contextlib.suppress(psycopg.Error):
             self._heartbeat.leave()
-            event(f"worker {self._heartbeat.worker} has left")
+            if self._heartbeat.worker is not None:
+                emit(WorkerStopped(worker=self._heartbeat.worker))
 
 
 def _transactions(

@@ -29,6 +29,8 @@ from poller.services.loop import leave, persistently
 from poller.store.binding import bind_all
 from poller.store.store import Store
 from poller.telemetry import log
+from poller.telemetry.bus import emit
+from poller.telemetry.events import WorkerUnfit
 
 if TYPE_CHECKING:
     from poller.model.handler import Handler
@@ -53,7 +55,7 @@ def main(order: dict[str, Any]) -> None:
     try:
         bindings = _bindings(order)
     except (PollerError, psycopg.Error) as error:
-        log.problem(f"this worker cannot start: {str(error).splitlines()[0]}")
+        emit(WorkerUnfit(error=str(error).splitlines()[0]))
         leave(FAULTY)
     worker = Worker(order["url"], bindings, _options(order))
     begun.append(worker)

@@ -19,7 +19,8 @@ from time import monotonic
 
 import poller
 from poller.fleet.worker import RETIRED
-from poller.telemetry.log import problem
+from poller.telemetry.bus import emit
+from poller.telemetry.events import ProcessEnded, ProcessHung, ProcessNotStarted
 
 LOOK = 2.0  # seconds between two looks at workers that live: a death is told
 LONG_ENOUGH = 10.0  # seconds after which a worker's death is not held against the next one
@@ -71,7 +72,7 @@ class Child:
                 process_group=0,  # Ctrl-C in a terminal is for the supervisor to pass on
             )
         except OSError as error:  # no more processes, no memory
-            problem(f"a worker process cannot be started: {error}; trying again in {RESTART_MOST:g}s")
+            emit(ProcessNotStarted(error=str(error), retry_seconds=RESTART_MOST))
             self.noticed_at = monotonic()
             self.restart_at = self.noticed_at + RESTART_MOST
             return
@@ -97,7 +98,7 @@ class Child:
             self._signed_at = now
         self._looked_at = now
         if now - self._signed_at > self._lease + LOOK:
-            problem("a worker process hangs, and its lease has lapsed; killing it", pid=self.pid)
+            emit(ProcessHung(pid=self.pid))
             self.kill()
 
     def notice(self) -> None:
@@ -113,7 +114,7 @@ class Child:
         delay = min(RESTART_MOST, RESTART_FIRST * 2**self._quick_deaths)
         self.restart_at = self.noticed_at + delay
         how = f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
-        problem(f"a worker process ended with {how}; starting another in {delay:.1f}s", pid=self.pid)
+        emit(ProcessEnded(pid=self.pid, how=how, restart_seconds=delay))
 
     def stop(self) -> None:
         """Ask it to stop."""

@@ -17,7 +17,8 @@ from poller.db.clamped_times import clamp_times
 from poller.db.statements import array, statement
 from poller.errors import ConfigurationError
 from poller.errors_in_words import encoding_of, storable
-from poller.telemetry.log import problem
+from poller.telemetry.bus import emit
+from poller.telemetry.events import JobLocked, JobRedeclared
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -139,12 +140,7 @@ def declare(connection: psycopg.Connection[Any], jobs: Iterable[Job]) -> None:
         }
         if _declare(connection, job.name, asked) and job.name in rivals:
             host, pid = rivals[job.name]
-            problem(
-                f"job {job.name} is declared otherwise by another program; what stands here holds for both from now on,"
-                " and either runs it: unless that is an older version of this one, rename the job",
-                here=job.place,
-                there=f"{host}/{pid}",
-            )
+            emit(JobRedeclared(job=job.name, here=job.place, there=f"{host}/{pid}"))
 
 
 def _declare(connection: psycopg.Connection[Any], name: str, asked: Mapping[str, Any]) -> bool:
@@ -157,7 +153,7 @@ def _declare(connection: psycopg.Connection[Any], name: str, asked: Mapping[str,
             if not left:
                 raise
             if left == MOST_TRIES - 1:
-                problem(f"job {name}: another session holds its row; trying again")
+                emit(JobLocked(job=name))
     return False
 
 

@@ -22,10 +22,10 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from poller.duration import words
 from poller.model.outcome import Outcome, Verdict
 from poller.store.lease import Result
-from poller.telemetry.log import problem
+from poller.telemetry.bus import emit
+from poller.telemetry.events import RowCircling
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -145,12 +145,14 @@ def _put_off(task: Task, circle: _Circle, seconds: float) -> Outcome:
 
 
 def _tell(binding: Binding, result: Result, circle: _Circle, keys: int) -> None:
-    handler = binding.handler
-    others = f", and {keys - 1:,} other rows" if keys > 1 else ""
-    span = max(1.0, circle.moved_at - circle.since)
-    problem(
-        f"{binding}: row {result.task.key} goes round: moved {circle.moves} times within {words(round(span))}{others}. "
-        f"Look for what sets {handler.column} to {handler.status!r} again after a move to {result.outcome.to!r}: "
-        "a trigger, another program, a handler that moves it back, a due time that stays past. "
-        f"Such rows now wait, up to {words(LONGEST)}"
+    event = RowCircling(
+        **binding.named,
+        key=result.task.key,
+        moves=circle.moves,
+        seconds=max(1.0, circle.moved_at - circle.since),
+        rows=keys,
+        column=binding.handler.column,
+        to=result.outcome.to,
+        longest_wait_seconds=LONGEST,
     )
+    emit(event)

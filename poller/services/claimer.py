@@ -56,7 +56,6 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from poller.db.connection import heard, is_passing, is_servers
-from poller.duration import words
 from poller.errors import ConfigurationError
 from poller.errors_in_words import reason
 from poller.model.outcome import Verdict
@@ -66,7 +65,15 @@ from poller.store.binding import BYTES
 from poller.store.lease import Lease, Result, Task
 from poller.store.outcomes import BEGAN_LATE, not_shown, released
 from poller.store.store import DeclaredDeadError
-from poller.telemetry.log import event, problem
+from poller.telemetry.bus import emit, is_heard
+from poller.telemetry.events import (
+    ClaimFailed,
+    ClaimLost,
+    HandlerPutAside,
+    HandlerRestored,
+    RowsBegunLate,
+    RowsClaimed,
+)
 from poller.telemetry.outage import BACKOFF_MOST
 
 if TYPE_CHECKING:
@@ -332,10 +339,7 @@ class Claimer:
         slack, size, now = self._store.give_more_slack(binding), self._sizes[binding], monotonic()
         if now >= size.late_told_at + TELL_AGAIN:
             size.late_told_at = now
-            problem(
-                f"{binding}: gave {rows} rows back, {BEGAN_LATE}; they may now take {words(slack)} for that, "
-                "at the cost of the rate"
-            )
+            emit(RowsBegunLate(**binding.named, rows=rows, may_take_seconds=slack))
 
     def _free(self, binding: Binding) -> bool:
         """Have a handler at a limit looked at again, since some of its rows have been settled; tell whether it is."""
@@ -522,7 +526,7 @@ class Claimer:
         most = BACKOFF_MOST if is_passing(error) else OUT_OF_ORDER
         wait = min(most, FIRST_WAIT * 2 ** min(before.failures, 10))
         if said != before.told:
-            problem(f"{binding}: {said}; put aside, and tried again in {wait:.0f}s, then less often")
+            emit(HandlerPutAside(**binding.named, error=said, retry_seconds=wait))
         self._positions[binding] = Position(
             held_until=monotonic() + wait, failures=before.failures + 1, at_claim=at_claim, told=said
         )
@@ -535,7 +539,7 @@ class Claimer:
     def _note_works(self, binding: Binding) -> None:
         position = self._positions[binding]
         if position.failures:
-            event(f"{binding}: works again", after=f"{position.failures} failures")
+            emit(HandlerRestored(**binding.named, failures=position.failures))
             position.failures, position.at_claim, position.told = 0, False, ""
 
     def _in_turn(self, due: Iterable[Binding]) -> list[Binding]:
@@ -579,7 +583,7 @@ class Claimer:
         size.careful = 1
         self._more.add(binding)
         self.look()
-        problem(f"{binding}: {reason(error)}; its rows are claimed one by one for a while")
+        emit(ClaimFailed(**binding.named, error=reason(error)))
 
     def _submit(self, tasks: list[Task], *, first: bool) -> None:
         """Hand tasks to the executor, but those that go round; the attempt of one that could not be shown has failed.
@@ -593,7 +597,7 @@ class Claimer:
             able, put_off = self._circling.part(able)
         with self._handing_over:
             if tasks and tasks[0].lease.worker != self._worker():
-                problem(f"{len(tasks)} rows are left to others: their lease was lost while they were claimed")
+                emit(ClaimLost(rows=len(tasks)))
                 return
             self._executor.submit(able, first=first, threads=self._threads(able))
         if put_off:
@@ -624,11 +628,13 @@ class Claimer:
         if size.careful:
             limit, suspects = min(limit, size.careful), min(suspects, size.careful)
         waits = self._trial.single_waits(holds_others=any(self._held()))
+        began = monotonic()
         claimed = self._store.claim_retries(
             binding, worker, limit, suspects=suspects, single_waits=waits, careful=size.careful > 0
         )
         if claimed.tasks:
             size.learn(claimed.size)
+            _tell(binding, claimed, began)
         self._trial.begin(claimed.tasks)
         self._submit(claimed.tasks, first=True)
         if self._hold(binding, claimed, settled):
@@ -674,6 +680,7 @@ class Claimer:
         claimed = self._store.claim(binding, worker, room, after, careful=size.careful > 0)
         if claimed.tasks:
             size.learn(claimed.size)
+            _tell(binding, claimed, began)
         self._submit(claimed.tasks, first=_goes_first(binding))
         position.after = claimed.last or position.after
         position.at_end = not claimed.full
@@ -782,3 +789,9 @@ def _goes_first(binding: Binding) -> bool:
     """Tell whether rows are claimed only when they can begin at once, or as the next."""
     handler = binding.handler
     return handler.limit is not None or handler.rate is not None or handler.has_one_attempt
+
+
+def _tell(binding: Binding, claimed: Claimed, began: float) -> None:
+    """Tell subscribers of a claim that began at some time (monotonic)."""
+    if is_heard():
+        emit(RowsClaimed(**binding.named, rows=len(claimed.tasks), seconds=monotonic() - began))

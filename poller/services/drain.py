@@ -16,7 +16,16 @@ import psycopg
 from poller.errors import ConfigurationError
 from poller.services.forgetter import Forgetter
 from poller.store.store import Fleet
-from poller.telemetry.log import event, problem
+from poller.telemetry.bus import emit
+from poller.telemetry.events import (
+    DrainLeftAlone,
+    DrainStarted,
+    DrainStopped,
+    FleetFinished,
+    FleetNotBegun,
+    FleetProgress,
+    FleetSilenced,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -77,7 +86,7 @@ class Drain:
         self._before = self._shown = self._store.fleet(self._counted, since)
         if self._drain:
             due = self._store.count_due(self._bindings)
-            event(f"draining: {due} rows are due", **self._logged)
+            emit(DrainStarted(rows=due), **self._logged)
             if sys.stderr.isatty() and not self._logged:
                 self._bar = Bar(due)
         self._since = since
@@ -110,17 +119,18 @@ class Drain:
     def end(self) -> int:
         """Say what was done, and what a drain has left; return 1 if it has left anything, or nobody knows, else 0."""
         if self._since is None:
-            event("stopped before anything was begun", **self._logged)
+            emit(FleetNotBegun(), **self._logged)
             return int(self._drain)
         try:
             now = self._store.fleet(self._counted, self._since)
             done = self._done(now)
-            event(f"done: {done.moved} moved, {done.failed} failed, {done.parked} parked", **self._logged)
+            finished = FleetFinished(moved=done.moved, failed=done.failed, parked=done.parked)
+            emit(finished, **self._logged)
             if self._drain:
                 self._tell_remembered()
             left = self._drain and (done.failed + done.parked > 0 or self._tell_left(now))
         except psycopg.Error:
-            problem("the database is gone; what this run has done stands in poller history", **self._logged)
+            emit(FleetSilenced(lost=True), **self._logged)
             return int(self._drain)
         finally:
             if self._bar is not None:
@@ -131,15 +141,14 @@ class Drain:
         """Say what a drain has left alone, whoever parked or snoozed it."""
         parked, snoozed = self._store.left_alone(self._bindings)
         if parked or snoozed:
-            event(f"left alone: {parked} parked (poller failures), {snoozed} snoozed", **self._logged)
+            emit(DrainLeftAlone(parked=parked, snoozed=snoozed), **self._logged)
 
     def _tell_left(self, now: Fleet) -> bool:
         """Say what a drain that was stopped has left; tell whether there is any."""
         if self.is_over or self._nothing_left(now):
             return False
         due = self._store.count_due(self._bindings)
-        waiting, held = f"{now.waiting} of them waiting to retry", f"{now.in_flight} in flight"
-        problem(f"stopped before the end: {due} rows are left, {waiting}, {held}", **self._logged)
+        emit(DrainStopped(rows=due, waiting=now.waiting, in_flight=now.in_flight), **self._logged)
         return True
 
     def _nothing_left(self, now: Fleet) -> bool:
@@ -155,11 +164,14 @@ class Drain:
             self._bar.show(done, now)
         elif now != self._shown and not self._drain:
             rate = (now.moved - self._shown.moved) / LINE
-            event(
-                f"{done.moved:,} moved ({rate:,.0f}/s), {now.in_flight:,} in flight, "
-                f"{now.waiting:,} waiting to retry, {done.parked:,} parked",
-                **self._logged,
+            progress = FleetProgress(
+                moved=done.moved,
+                rate=rate,
+                in_flight=now.in_flight,
+                waiting=now.waiting,
+                parked=done.parked,
             )
+            emit(progress, **self._logged)
         self._shown = now
 
     def _done(self, now: Fleet) -> Fleet:

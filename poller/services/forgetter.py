@@ -20,7 +20,6 @@ which is said once, and the others go on. What handlers remember that no living 
 from __future__ import annotations
 
 import contextlib
-import logging
 import uuid
 from dataclasses import dataclass
 from time import monotonic
@@ -31,7 +30,8 @@ import psycopg
 from poller.db.connection import is_servers
 from poller.errors import ConfigurationError
 from poller.errors_in_words import reason
-from poller.telemetry.log import event, problem
+from poller.telemetry.bus import emit
+from poller.telemetry.events import ForgettingFailed, RowsForgotten
 from poller.telemetry.outage import LeftOut
 
 if TYPE_CHECKING:
@@ -133,8 +133,7 @@ class Forgetter:
         else:
             position.told = ""
         if rows:
-            binding = self._bindings[handler]
-            event(f"{binding}: forgot {rows} rows that are gone or show another status", logging.DEBUG)
+            emit(RowsForgotten(**self._bindings[handler].named, rows=rows))
         return rows
 
     def _leave_out(self, handler: int, error: psycopg.Error) -> None:
@@ -143,6 +142,6 @@ class Forgetter:
         self._left_out.add(handler)
         if position.told != (said := reason(error)):
             position.told = said
-            problem(f"{binding}: it cannot be seen which of its rows in trouble have moved on: {said}")
+            emit(ForgettingFailed(**binding.named, error=said))
         with contextlib.suppress(ConfigurationError, psycopg.Error):
             binding.rebind(self._store.link.connection)

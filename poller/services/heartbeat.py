@@ -26,7 +26,8 @@ from typing import TYPE_CHECKING, Any
 from poller.db.connection import heard, is_pooled
 from poller.db.statements import array, statement
 from poller.services.poll_turns import Turn
-from poller.telemetry.log import event, problem
+from poller.telemetry.bus import emit
+from poller.telemetry.events import WorkerDeclaredDead, WorkerPooled, WorkerStarted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -126,7 +127,7 @@ class Heartbeat:
         elif not self._beat(connection):
             return  # declared dead meanwhile; the next round registers
         if is_pooled(connection):
-            problem("a pooler stands before the database: no notifications, no instant recovery of the dead")
+            emit(WorkerPooled())
         self._session = connection
         self._on_join()
 
@@ -157,7 +158,7 @@ class Heartbeat:
         self._trust(began)
         if not is_pooled(connection):
             self._hold_lock(connection)
-        event(f"worker {self.worker} is ready", slots=self._slots)
+        emit(WorkerStarted(worker=row[0], slots=self._slots))
 
     def _beat(self, connection: psycopg.Connection[object]) -> bool:
         """Beat; return False if the worker was found to have been declared dead."""
@@ -180,7 +181,8 @@ class Heartbeat:
         self._beat_at = began + self._lease / BEATS
 
     def _lose(self) -> None:
-        problem(f"worker {self.worker} was declared dead; its leases are lost, and it begins anew")
+        if self.worker is not None:
+            emit(WorkerDeclaredDead(worker=self.worker))
         self._trusted_until = 0.0
         self.worker = None
         self._session = None

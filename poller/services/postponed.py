@@ -32,7 +32,8 @@ from poller.db.connection import is_servers
 from poller.errors_in_words import reason
 from poller.model.outcome import Outcome, Verdict
 from poller.store.outcomes import of_error
-from poller.telemetry.log import event, problem
+from poller.telemetry.bus import emit
+from poller.telemetry.events import ResultsGivenUp, ResultsWait, ResultsWritable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -236,7 +237,7 @@ class Postponed:
         if locked:
             self._wait_for_lock(replace(part, results=locked))
         if part.why is not _Why.LOCKED and self._said.pop((part.binding, "trouble"), ""):
-            event(f"{part.binding}: its outcomes can be written again")
+            emit(ResultsWritable(**part.binding.named))
         if written:
             self._written(part.binding, [result for result, _ in written], [what for _, what in written])
 
@@ -304,7 +305,7 @@ class Postponed:
         return monotonic() - part.since > TABLE_SECONDS and not self._store.table_exists(part.binding)
 
     def _give_up(self, part: Part, fault: Exception) -> None:
-        problem(f"{part.binding}: {reason(fault)}; the leases of {len(part.results)} rows are given up")
+        emit(ResultsGivenUp(**part.binding.named, rows=len(part.results), error=reason(fault)))
         self._store.forfeit({result.task.lease.id for result in part.results})
         self._given_up(part.binding, part.results)
 
@@ -351,7 +352,7 @@ class Postponed:
         """Say something of a handler once, and again when it has changed."""
         if self._said.get((binding, about)) != what:
             self._said[binding, about] = what
-            problem(f"{binding}: {what}")
+            emit(ResultsWait(**binding.named, reason=what))
 
 
 def lesser(result: Result, error: BaseException) -> Outcome | None:

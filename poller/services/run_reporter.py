@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from poller.jobs import job_store
 from poller.jobs.job_store import Report
-from poller.telemetry.log import event
+from poller.telemetry.bus import emit
+from poller.telemetry.events import RunCancelled
 
 if TYPE_CHECKING:
     from poller.db.connection import Link
@@ -56,7 +57,7 @@ class Reporter:
         for number in job_store.report(self._link.connection, running, changed):
             task, context = running[number]
             if not context.notes.cancelled:
-                event(f"run {number} of {task.lease.binding.handler.label} is cancelled")
+                emit(RunCancelled(job=task.lease.binding.handler.label, run=number))
                 context.notes.cancelled = True
                 self._executor.hurry(task, PATIENCE)
         self._told = now

@@ -36,7 +36,8 @@ from poller.jobs.dynamic import refuse_haste
 from poller.jobs.job_store import Plan, PlannedRun, Unfinished
 from poller.runtime.failpoints import reach
 from poller.schedules import slots
-from poller.telemetry.log import event, problem
+from poller.telemetry.bus import emit
+from poller.telemetry.events import ClockSetBack, JobUnplannable, RunPlanned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -161,7 +162,7 @@ class Scheduler:
         why = reason(error)
         if self._complaints.get(job.name) != why:
             self._complaints[job.name] = why
-            problem(f"job {job.name} cannot be planned here: {why}")
+            emit(JobUnplannable(job=job.name, error=why))
 
     # --- the clock ----------------------------------------------------------------------------------------
 
@@ -170,10 +171,7 @@ class Scheduler:
         if now < self._now - SET_BACK:
             names = job_store.set_back(connection)
             went = self._now - now
-            problem(
-                f"the database's clock went back by {went:.0f}s; planning anew what lay beyond",
-                jobs=len(names),
-            )
+            emit(ClockSetBack(seconds=went, jobs=len(names)))
             self._aside.clear()
         self._now = now
         self._aside = {version: until for version, until in self._aside.items() if until > now}
@@ -183,8 +181,7 @@ def _tell(plans: Sequence[Plan], entered: dict[str, int]) -> None:
     for plan in plans:
         many = entered.get(plan.job.name, 0)
         if many:
-            latest = plan.runs[-1].slot.isoformat()
-            event(f"planned {plan.job.name}", 10 if many == 1 else 20, runs=many, latest=latest)
+            emit(RunPlanned(job=plan.job.name, runs=many, latest=plan.runs[-1].slot))
 
 
 def decide(job: DueJob, unfinished: Unfinished) -> Plan:

@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING
 
 from poller.model.outcome import Outcome, Verdict
 from poller.runtime.failpoints import reach
+from poller.services import settle_events
 from poller.services.postponed import Postponed, form_of, lesser
 from poller.store.lease import Result
 from poller.store.store import LEFT, MANY, SWALLOWED, simple_status
-from poller.telemetry.troubles import Trouble, digest
+from poller.telemetry.bus import emit_rows, is_heard
 
 if TYPE_CHECKING:
     from poller.services.circling import Circling
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 BATCH = 1000
 BATCH_CHARACTERS = 4_000_000  # of keys in a batch
 LINGER = 0.005  # seconds that a result waits for company while more is on its way
-LATE = "the lease had ended; nothing was written"
 WEIGHT = 0.1  # of a new measurement in the mean time of a handler
 
 _QUIET = ("moved", "snoozed", "released")
@@ -204,6 +204,8 @@ class Settler:
             self._circling.note(binding, pairs)
         if self._observe is not None or any(what not in _QUIET for what in set(became)):
             self._take_note(binding, pairs)
+        if is_heard():
+            settle_events.tell(binding, pairs)
         self._written(binding, results)
 
     def _take_note(self, binding: Binding, pairs: list[tuple[Result, str]]) -> None:
@@ -215,7 +217,7 @@ class Settler:
                 self._observe(result, what)
             if what not in _QUIET:
                 noteworthy.append((result, what))
-        _tell(binding, noteworthy)
+        emit_rows([settle_events.of_row(binding, *pair) for pair in noteworthy])
 
     def _fail(self, result: Result, error: Exception) -> None:
         """Have another outcome written in the place of one that cannot be."""
@@ -264,14 +266,3 @@ def _own_move(result: Result, became: str) -> tuple[Result, str]:
         return result, became
     moved = Outcome(Verdict.MOVED, to=move.status, attempt=result.task.attempt)
     return replace(result, outcome=moved), Verdict.MOVED
-
-
-def _tell(binding: Binding, noteworthy: list[tuple[Result, str]]) -> None:
-    """Say what became of rows that did not simply move on."""
-    digest.report(str(binding), [_trouble(result, became) for result, became in noteworthy])
-
-
-def _trouble(result: Result, became: str) -> Trouble:
-    outcome = result.outcome
-    why = LATE if became == "late" else outcome.error or f"was to become {outcome.to}"
-    return Trouble(became, why, result.task.key, outcome.attempt, outcome.delay)

@@ -35,7 +35,8 @@ from poller.runtime.failpoints import reach
 from poller.services.settler import Settler, amended
 from poller.store.lease import Lease, Result, Task
 from poller.store.outcomes import of_error
-from poller.telemetry.log import event, problem
+from poller.telemetry.bus import emit
+from poller.telemetry.events import RowsTakenBack, WorkerDied
 from poller.telemetry.outage import BACKOFF_MOST, LeftOut
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ class Sweeper:
         settled = sum(self._settle(handler, results) for handler, results in of_handler.items())
         reach("sweep settled")
         if settled:
-            event(f"took back {settled} rows from dead workers")
+            emit(RowsTakenBack(rows=settled))
             self._store.wake()
         return len(dead)
 
@@ -160,7 +161,7 @@ class Sweeper:
             silent, lapsed=lapsed and self._believes_heartbeats()
         ):
             how = "its heartbeat lapsed" if has_lapsed else "its connection ended"
-            problem(f"worker {worker} is dead: {how}", host=host, pid=pid)
+            emit(WorkerDied(worker=worker, reason=how, host=host, pid=pid))
             self._store.end_sessions(supervisor, pid)
         reach("sweep declared")
 

@@ -83,6 +83,17 @@ class Binding:
     def __str__(self) -> str:
         return f"{self.table}:{self.handler.label}"
 
+    @property
+    def named(self) -> dict[str, str]:
+        """What events say of the handler (`telemetry.events.HandlerEvent`)."""
+        handler = self.handler
+        return {
+            "handler": str(self),
+            "table": str(self.table),
+            "status": handler.status,
+            "database": self.database,
+        }
+
     def rebind(self, connection: psycopg.Connection[Any]) -> None:
         """Bind to the table as it is now, and compose every statement anew.
 

@@ -1,7 +1,8 @@
-"""What happened, said once: the engine emits events, and one place turns them into log lines.
+"""The log: one line for each event that has a sentence (`sentences`), for people or as JSON.
 
-An event is a log record of the logger `poller` whose `poller` attribute holds the fields. `setup` chooses how
-it is printed; a program that embeds poller may attach its own handler to the logger instead.
+A line is a record of the logger `poller`. Its `event` names the event, `poller` holds the fields that are shown beside
+the sentence, and `known` all of them. `setup` chooses how it is printed; a program that embeds poller may attach its own
+handler to the logger instead.
 
 A user's package may configure logging as it likes, when it is imported or later: that is about the user's own lines.
 poller's go on.
@@ -12,11 +13,14 @@ from __future__ import annotations
 import contextlib
 import logging
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from poller.errors_in_words import traceback_of
 from poller.telemetry import stderr
 from poller.telemetry.printable import as_json, lines, one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 LogFormat = Literal["text", "json"]
 
@@ -60,16 +64,36 @@ _log = _logger("poller")
 _logger("poller.handler")  # `Context.logger`
 
 
-def event(name: str, level: int = logging.INFO, /, **fields: Any) -> None:
-    """Emit an event; its fields must hold no row values and no passwords."""
+def is_asked_for(level: int) -> bool:
+    """Tell whether lines of a level are printed."""
+    return _log.isEnabledFor(level)
+
+
+def write(
+    text: str,
+    level: int,
+    shown: Mapping[str, Any],
+    *,
+    event: str = "",
+    known: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a line.
+
+    Args:
+        text: the sentence; neither it nor a field may hold row values or passwords.
+        level: of `logging`.
+        shown: the fields beside it, in text form.
+        event: the name of the event that it tells of.
+        known: what else is known of it, for JSON.
+    """
     if _log.isEnabledFor(level):
         with contextlib.suppress(Exception):  # a user's filter, on our logger, is not to end a service
-            _log.log(level, name, extra={"poller": fields})
+            _log.log(level, text, extra={"poller": dict(shown), "event": event, "known": known or {}})
 
 
-def problem(name: str, /, **fields: Any) -> None:
-    """Emit an event that somebody should look at."""
-    event(name, logging.WARNING, **fields)
+def problem(text: str, /, **fields: Any) -> None:
+    """Write a line of what is no event, and somebody should look at."""
+    write(text, logging.WARNING, fields)
 
 
 def trace(error: BaseException, /, **fields: Any) -> None:
@@ -132,11 +156,15 @@ class _JsonLines(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "event": record.getMessage(),
+            "event": getattr(record, "event", ""),
+            "message": record.getMessage(),
             "process": record.process,
             **_always,
             **getattr(record, "poller", {}),
+            **getattr(record, "known", {}),
         }
+        if not line["event"]:
+            del line["event"]
         traceback = _traceback(self, record)
         if traceback:
             line["traceback"] = traceback

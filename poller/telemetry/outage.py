@@ -8,11 +8,15 @@ from time import monotonic
 import psycopg
 
 from poller.errors_in_words import reason
-from poller.telemetry.log import event, problem
+from poller.telemetry.bus import emit
+from poller.telemetry.events import DatabaseBack, DatabaseLost, ServiceFailed, ServiceRestored
 
 BACKOFF_FIRST = 0.1
 BACKOFF_MOST = 5.0
 MOST_REASONS = 10  # told in one outage
+
+# Of SQLSTATEs, where there is one: what is about the connection or the whole server, not about a statement.
+_OF_SERVER = ("08", "28", "3D", "53", "57P")
 
 
 class Outage:
@@ -29,6 +33,7 @@ class Outage:
     def __init__(self, service: str) -> None:
         self._service = service
         self._told: set[str] = set()
+        self._is_databases = False  # the database was lost in it
         self.failures = 0
         self.why = ""
 
@@ -38,7 +43,9 @@ class Outage:
         self.why = _describe(error)
         if self.why not in self._told and len(self._told) < MOST_REASONS:
             self._told.add(self.why)
-            problem(f"{self._service}: {self.why}; trying again")
+            self._is_databases = self._is_databases or _is_lost(error)
+            kind = DatabaseLost if _is_lost(error) else ServiceFailed
+            emit(kind(service=self._service, error=self.why))
 
     def pause(self) -> float:
         """Return the seconds after which to try again: at random, and more of them after each failure."""
@@ -48,7 +55,9 @@ class Outage:
     def is_over(self) -> None:
         """Tell that it is, if there was one."""
         if self.failures:
-            event(f"{self._service}: works again", after=f"{self.failures} failed rounds")
+            kind = DatabaseBack if self._is_databases else ServiceRestored
+            emit(kind(service=self._service, failures=self.failures))
+            self._is_databases = False
             self.failures = 0
             self._told.clear()
 
@@ -74,6 +83,14 @@ class LeftOut:
     def clear(self) -> None:
         """Leave none out any more."""
         self._until.clear()
+
+
+def _is_lost(error: Exception) -> bool:
+    """Tell whether an error means that the database cannot be worked with."""
+    cause = getattr(error, "orig", None) or error
+    if not isinstance(cause, psycopg.OperationalError):
+        return False
+    return cause.sqlstate is None or cause.sqlstate.startswith(_OF_SERVER)
 
 
 def _describe(error: Exception) -> str:

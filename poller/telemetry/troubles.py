@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from poller.telemetry.log import event
+from poller.telemetry.log import write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,6 +39,7 @@ class Trouble(NamedTuple):
         key: the row's, as text.
         attempt: which one it was.
         delay: seconds until the next attempt, if one follows.
+        event: the name of the event that says it.
     """
 
     became: str
@@ -46,9 +47,14 @@ class Trouble(NamedTuple):
     key: str
     attempt: int
     delay: float | None = None
+    event: str = ""
 
 
 Cause = tuple[str, str, str]
+
+
+def _write(text: str, level: int, /, event: str, **fields: Any) -> None:
+    write(text, level, fields, event=event)
 
 
 @dataclass
@@ -69,10 +75,10 @@ class Digest:
 
     Args:
         while_: seconds in which a cause is told once.
-        tell: emits an event.
+        tell: writes a line: its text, level and fields, and the name of the `event`.
     """
 
-    def __init__(self, while_: float = WHILE, tell: Callable[..., None] = event) -> None:
+    def __init__(self, while_: float = WHILE, tell: Callable[..., None] = _write) -> None:
         self._while = while_
         self._tell = tell
         self._counts: dict[Cause, _Count] = {}
@@ -134,13 +140,20 @@ class Digest:
                 self._say(table, count.first, count.rows, within=f"{self._while:g}s")
 
     def _say(self, table: str, first: list[Trouble], rows: int, **fields: Any) -> None:
-        became, why, _, attempt, delay = first[0]
+        became, why, _, attempt, delay, event = first[0]
         keys = ", ".join(each.key for each in first[:SHOWN])
         more = f" and {rows - SHOWN:,} more" if rows > SHOWN else ""
         again = {"again_in": f"{delay:.1f}s"} if became == "retrying" and delay is not None else {}
         level = logging.INFO if became in _INFORMATION else logging.WARNING
         self._tell(
-            f"{became}: {why}", level, table=table, rows=keys + more, attempt=attempt, **again, **fields
+            f"{became}: {why}",
+            level,
+            event=event,
+            table=table,
+            rows=keys + more,
+            attempt=attempt,
+            **again,
+            **fields,
         )
 
 

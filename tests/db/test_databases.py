@@ -104,7 +104,7 @@ def test_a_log_of_objects_says_which_database(project: Project, shards: dict[str
     project.handlers(HANDLERS)
     done = project.run("run", "--drain", "--log-format", "json", *named(shards))
     lines = [json.loads(line) for line in done.stderr.splitlines()]
-    assert {line["database"] for line in lines if "is ready" in line["event"]} == {"eu", "us"}
+    assert {line["database"] for line in lines if "is ready" in line["message"]} == {"eu", "us"}
 
 
 def test_without_names_they_go_by_their_own(project: Project, shards: dict[str, str]) -> None:

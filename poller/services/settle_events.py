@@ -1,0 +1,80 @@
+"""What events say of results that have been written: of each batch, of rows in trouble, and of runs that have ended."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from poller.telemetry.bus import emit
+from poller.telemetry.events import (
+    AttemptFailed,
+    LeaseLost,
+    ResultRefused,
+    RowChanged,
+    RowEvent,
+    RowFailed,
+    RowParked,
+    RowsSettled,
+    RunFinished,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from poller.store.binding import Binding
+    from poller.store.lease import Result
+
+LATE = "the lease had ended; nothing was written"
+
+_ENDED = ("moved", "failed", "parked")  # what a run does not go on from
+
+
+def of_row(binding: Binding, result: Result, became: str) -> RowEvent:
+    """Return the event that says what became of a row that did not simply move on."""
+    outcome, key = result.outcome, result.task.key
+    attempt, named = outcome.attempt, binding.named
+    why = LATE if became == "late" else outcome.error or f"was to become {outcome.to}"
+    match str(became):
+        case "retrying":
+            return AttemptFailed(**named, key=key, attempt=attempt, error=why, retry_seconds=outcome.delay)
+        case "failed":
+            return RowFailed(**named, key=key, attempt=attempt, error=why, to=outcome.to)
+        case "parked":
+            return RowParked(**named, key=key, attempt=attempt, error=why)
+        case "late":
+            return LeaseLost(**named, key=key, attempt=attempt, error=why)
+        case "refused":
+            return ResultRefused(**named, key=key, attempt=attempt, error=why)
+        case other:
+            return RowChanged(**named, key=key, attempt=attempt, error=why, became=other)
+
+
+def tell(binding: Binding, pairs: Sequence[tuple[Result, str]]) -> None:
+    """Emit what subscribers alone hear of a batch: what became of it, and which runs have ended."""
+    seconds: dict[str, list[float]] = defaultdict(list)
+    for result, became in pairs:
+        seconds[str(became)].append(result.seconds)
+    emit(
+        RowsSettled(
+            **binding.named,
+            rows=len(pairs),
+            outcomes={became: len(each) for became, each in seconds.items()},
+            seconds={became: tuple(each) for became, each in seconds.items()},
+        )
+    )
+    if binding.handler.is_job:
+        for result, became in pairs:
+            if str(became) in _ENDED:
+                emit(_finished(binding, result))
+
+
+def _finished(binding: Binding, result: Result) -> RunFinished:
+    outcome = result.outcome
+    return RunFinished(
+        job=binding.handler.label,
+        run=int(result.task.key),
+        status=outcome.to or "failed",
+        attempt=outcome.attempt,
+        seconds=result.seconds,
+        error=outcome.columns.get("error"),
+    )

@@ -1,0 +1,107 @@
+"""Where events are emitted, and who hears them: the log, and the subscribers of the user.
+
+The model. An event is heard where it happened: in that process, on that thread, before the engine goes on. So a
+subscriber is to be quick, and to hand on what takes time. The log hears first, then the subscribers in the order in
+which they came. What a subscriber raises is logged once, and has no other consequence; it goes on being called.
+
+Nothing is composed where nobody listens: what happens to every batch is emitted only if `is_heard()`.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from poller.errors_in_words import guarded, reason
+from poller.telemetry import log, sentences
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from poller.telemetry.events import Event, RowEvent
+
+    Subscriber = Callable[[Event], object]
+
+
+class _Subscription:
+    """A subscriber, for as long as it subscribes; each one is told apart, though the function be the same."""
+
+    def __init__(self, function: Subscriber) -> None:
+        self._function = function
+        self._has_failed = False
+
+    def hear(self, event: Event) -> None:
+        try:
+            self._function(event)
+        except BaseException as error:  # noqa: BLE001 - SystemExit of a user's function is not to end a service
+            self._complain(event, error)
+
+    def _complain(self, event: Event, error: BaseException) -> None:
+        if self._has_failed:
+            return
+        self._has_failed = True
+        name = guarded(lambda: str(self._function.__qualname__), "") or type(self._function).__name__
+        why = guarded(lambda: reason(error), type(error).__name__)
+        log.problem(f"the subscriber {name} raised at {event.name}: {why}; this is not said again")
+
+
+_subscriptions: tuple[_Subscription, ...] = ()
+_changing = threading.Lock()
+
+
+def subscribe(function: Subscriber) -> Callable[[], None]:
+    """Have a function called with each event that happens in this process; see docs/events.md.
+
+    It is called on the thread on which the event happened, before the engine goes on: it should be quick, and must not
+    wait for the engine. What it raises is logged once, and has no other consequence.
+
+    Args:
+        function: takes the event, an instance of a class of `poller.telemetry.events`.
+
+    Returns:
+        a function without arguments that ends the subscription; further calls of it do nothing.
+
+    Raises:
+        TypeError: it cannot be called.
+    """
+    global _subscriptions  # noqa: PLW0603 - one tuple, replaced as a whole: who emits reads it without a lock
+    if not callable(function):
+        msg = f"a subscriber is a function that takes an event, not {type(function).__name__}"
+        raise TypeError(msg)
+    subscription = _Subscription(function)
+    with _changing:
+        _subscriptions = (*_subscriptions, subscription)
+    return lambda: _end(subscription)
+
+
+def _end(subscription: _Subscription) -> None:
+    global _subscriptions  # noqa: PLW0603 - as above
+    with _changing:
+        _subscriptions = tuple(each for each in _subscriptions if each is not subscription)
+
+
+def is_heard() -> bool:
+    """Tell whether anybody listens besides the log: events that are not logged need not be composed otherwise."""
+    return bool(_subscriptions)
+
+
+def emit(event: Event, /, **beside: Any) -> None:
+    """Emit an event; its fields must hold no row values and no passwords.
+
+    Args:
+        event: what happened.
+        **beside: further fields of its line in the log.
+    """
+    sentences.write(event, **beside)
+    for each in _subscriptions:
+        each.hear(event)
+
+
+def emit_rows(events: Sequence[RowEvent]) -> None:
+    """Emit what became of rows in trouble, all of one handler; the log gathers them by their cause."""
+    if not events:
+        return
+    sentences.gather(events)
+    for each in _subscriptions:
+        for event in events:
+            each.hear(event)

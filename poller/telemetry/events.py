@@ -1,0 +1,559 @@
+"""The events of the engine: what happened, as data. docs/events.md is made from this module.
+
+An event is emitted in the process in which it happened (`bus.emit`), and heard there: by the log, which turns it into a
+line (`sentences`), and by the subscribers of the user. Where many rows take part there is one event for the batch;
+only rows in trouble have one each. The names of fields carry their units; keys and errors are texts.
+
+`markdown()` gives the table of docs/events.md; a test holds the page against it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """Something that happened.
+
+    Attributes:
+        name: the class's name in snake case, as the JSON log has it.
+    """
+
+    name: ClassVar[str] = "event"
+
+    def __init_subclass__(cls) -> None:
+        cls.name = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """What is known of it, by name."""
+        return {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class HandlerEvent(Event):
+    """Something that happened to a handler, or to rows of it.
+
+    Attributes:
+        handler: as the log names it: `table:status`, or `poller.run:name` for a job.
+        table: the table's name.
+        status: the status that the handler takes rows from.
+        database: the database's name, as `--database name=URL` has it, or its own.
+    """
+
+    handler: str
+    table: str
+    status: str
+    database: str
+
+
+# --- rows ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowsClaimed(HandlerEvent):
+    """A worker has claimed a batch of rows. `seconds` is how long the claim took."""
+
+    rows: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowsSettled(HandlerEvent):
+    """The results of a batch of attempts are written.
+
+    By what became of the rows (`moved`, `retrying`, `parked`, …): how many there were, and how many seconds each
+    attempt took. Rows of a batch handler share the time of their call.
+    """
+
+    rows: int
+    outcomes: Mapping[str, int]
+    seconds: Mapping[str, tuple[float, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowEvent(HandlerEvent):
+    """Something that happened to one row.
+
+    Attributes:
+        key: the primary key, as text.
+        attempt: the number of the attempt, from 1.
+        error: the error in one line, or why.
+    """
+
+    key: str
+    attempt: int
+    error: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttemptFailed(RowEvent):
+    """An attempt at a row has failed; the next one follows in `retry_seconds`."""
+
+    retry_seconds: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowFailed(RowEvent):
+    """The last attempt at a row has failed; the row moved to the handler's `on_failure`, as `to` says."""
+
+    to: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowParked(RowEvent):
+    """The last attempt at a row has failed; the row stays where it is, until somebody retries it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowChanged(RowEvent):
+    """A row's result was dropped: meanwhile another program changed its status (`superseded`) or deleted it (`gone`)."""
+
+    became: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeaseLost(RowEvent):
+    """A row's result was dropped: its lease had ended, and another worker may hold the row."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultRefused(RowEvent):
+    """A row's result was not written: a trigger or rule of the table swallowed the UPDATE."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowCircling(HandlerEvent):
+    """A row comes back to the same status again and again, and is slowed down. One event for a handler and a while."""
+
+    key: str
+    moves: int
+    seconds: float
+    rows: int
+    column: str
+    to: str | None
+    longest_wait_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowsTakenBack(Event):
+    """A supervisor has settled the rows that dead workers held."""
+
+    rows: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowsBegunLate(HandlerEvent):
+    """Rows of a handler with a rate were given back, since they began too late; they may take longer from now on."""
+
+    rows: int
+    may_take_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowsForgotten(HandlerEvent):
+    """What poller remembered of rows that are gone, or show another status, was deleted."""
+
+    rows: int
+
+
+# --- handlers ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class HandlerPutAside(HandlerEvent):
+    """A worker cannot claim rows of a handler, and tries again in `retry_seconds`."""
+
+    error: str
+    retry_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class HandlerRestored(HandlerEvent):
+    """A worker claims rows of a handler again, that it had put aside."""
+
+    failures: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimFailed(HandlerEvent):
+    """A claim failed, perhaps for one of its rows: they are claimed one by one for a while."""
+
+    error: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimLost(Event):
+    """Rows were claimed under a registration that the worker has lost meanwhile: they are left to others."""
+
+    rows: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultsWait(HandlerEvent):
+    """Results of a handler cannot be written now, for the `reason`; they wait."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultsWritable(HandlerEvent):
+    """The results of a handler can be written again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultsGivenUp(HandlerEvent):
+    """A handler's table is gone: the leases of its rows are given up."""
+
+    rows: int
+    error: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForgettingFailed(HandlerEvent):
+    """It cannot be seen which rows in trouble have moved on; the handler is left out of that for a while."""
+
+    error: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransactionSlow(HandlerEvent):
+    """A transactional handler has kept its transaction open for long."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransactionLost(Event):
+    """The rows of a transaction were given back: their lease had ended before the commit."""
+
+    error: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransactionUnwritable(HandlerEvent):
+    """No result of a transactional handler can be written; its rows wait for `retry_seconds`."""
+
+    error: str
+    retry_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventLoopBlocked(Event):
+    """A coroutine handler has kept the event loop of a worker for long. `attempt` says whose, if that is known."""
+
+    attempt: str | None
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventLoopInterrupted(Event):
+    """A coroutine handler, or what it left behind, has interrupted the event loop of a worker; the loop goes on."""
+
+    how: str
+
+
+# --- jobs ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunPlanned(Event):
+    """A supervisor has entered a job's run, or several that were due (`runs`); `latest` is the last one's slot."""
+
+    job: str
+    runs: int
+    latest: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFinished(Event):
+    """A run of a job has ended: as `succeeded`, `failed` or `cancelled`."""
+
+    job: str
+    run: int
+    status: str
+    attempt: int
+    seconds: float
+    error: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunCancelled(Event):
+    """A running run was told to stop, since an operator cancelled it."""
+
+    job: str
+    run: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobUnplannable(Event):
+    """A supervisor cannot plan a job's runs; others may."""
+
+    job: str
+    error: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobRedeclared(Event):
+    """Two programs declare a job of one name differently: `here` is where this one does, `there` the other's process."""
+
+    job: str
+    here: str
+    there: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobLocked(Event):
+    """A job cannot be declared yet: another session holds its row."""
+
+    job: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClockSetBack(Event):
+    """The database's clock went back; what had been planned beyond it is planned anew."""
+
+    seconds: float
+    jobs: int
+
+
+# --- workers -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerStarted(Event):
+    """A worker has entered the fleet, and may claim."""
+
+    worker: int
+    slots: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerStopped(Event):
+    """A worker has left the fleet in order."""
+
+    worker: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerDied(Event):
+    """A supervisor has declared a worker dead, of this host or another. `reason` says what showed it."""
+
+    worker: int
+    reason: str
+    host: str
+    pid: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerDeclaredDead(Event):
+    """A worker has learned that it was declared dead: all its leases are lost, and it enters the fleet anew."""
+
+    worker: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerStuck(Event):
+    """A handler is still running after its timeout: its worker stops, and another one takes its place."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerUnfit(Event):
+    """A worker process cannot start, since its handlers do not fit the database."""
+
+    error: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerPooled(Event):
+    """A worker is connected through a pooler: notifications and instant crash detection are off."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultsLeft(Event):
+    """A worker stops with results that it could not write; their rows are taken back by a supervisor."""
+
+    rows: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessEnded(Event):
+    """A worker process has ended by itself; another one starts in `restart_seconds`."""
+
+    pid: int
+    how: str
+    restart_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessHung(Event):
+    """A worker process has given no sign for longer than its lease: it is killed."""
+
+    pid: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessNotStarted(Event):
+    """A worker process could not be started; it is tried again in `retry_seconds`."""
+
+    error: str
+    retry_seconds: float
+
+
+# --- the database, and the fleet -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatabaseLost(Event):
+    """A service of the engine (`claimer`, `settler`, `heartbeat`, …) has lost the database, and tries again."""
+
+    service: str
+    error: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatabaseBack(Event):
+    """A service of the engine has the database again, after so many failed rounds."""
+
+    service: str
+    failures: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceFailed(Event):
+    """A service of the engine has failed otherwise than by losing the database, and tries again."""
+
+    service: str
+    error: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceRestored(Event):
+    """A service of the engine works again, after so many failed rounds."""
+
+    service: str
+    failures: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepFailed(Event):
+    """A supervisor could not take back, at its end, what its killed workers held; another supervisor will."""
+
+    error: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class MigrationWaits(Event):
+    """A migration waits for the lock of migrations, which `holder` has."""
+
+    holder: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FleetStarted(Event):
+    """`poller run` begins, with these handlers (`kind` is `handlers`) or jobs (`jobs`)."""
+
+    kind: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FleetStopping(Event):
+    """`poller run` was asked to stop: nothing is claimed any more, and handlers have `grace_seconds` to finish."""
+
+    grace_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class FleetProgress(Event):
+    """What `poller run` has done since it began: now and then, when it has changed. `rate` is in rows a second."""
+
+    moved: int
+    rate: float
+    in_flight: int
+    waiting: int
+    parked: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class FleetFinished(Event):
+    """`poller run` ends, having done this."""
+
+    moved: int
+    failed: int
+    parked: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class FleetNotBegun(Event):
+    """`poller run` was asked to stop before it had begun anything."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FleetSilenced(Event):
+    """`poller run` ends without its counts: the database does not answer (`lost`: it refused), and has them."""
+
+    lost: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrainStarted(Event):
+    """`poller run --drain` begins with so many rows that are due."""
+
+    rows: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrainLeftAlone(Event):
+    """`poller run --drain` ends, and has left alone what is parked or snoozed."""
+
+    parked: int
+    snoozed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrainStopped(Event):
+    """`poller run --drain` was stopped before its end, and has left rows."""
+
+    rows: int
+    waiting: int
+    in_flight: int
+
+
+# --- the table of docs/events.md -----------------------------------------------------------------------
+
+_GROUPS = (HandlerEvent, RowEvent)
+
+
+def every() -> list[type[Event]]:
+    """Return the classes of all events, in the order of this module."""
+    found = [each for each in globals().values() if isinstance(each, type) and issubclass(each, Event)]
+    return [each for each in found if each is not Event and each not in _GROUPS]
+
+
+def markdown() -> str:
+    """Return the table of all events, as docs/events.md has it."""
+    return "\n".join(["| Event | When | Fields |", "| --- | --- | --- |", *map(_line, every())])
+
+
+def _line(event: type[Event]) -> str:
+    when = " ".join(inspect.cleandoc(event.__doc__ or "").split())
+    return f"| `{event.__name__}` | {when} | {', '.join(_fields(event))} |"
+
+
+def _fields(event: type[Event]) -> Iterator[str]:
+    common = {each.name for each in dataclasses.fields(HandlerEvent)}
+    if issubclass(event, HandlerEvent):
+        yield "the handler's"
+    for each in dataclasses.fields(event):
+        if each.name not in common or not issubclass(event, HandlerEvent):
+            yield f"`{each.name}: {each.type}`".replace("|", "\\|")

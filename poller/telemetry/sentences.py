@@ -1,0 +1,225 @@
+"""Turns events into the lines of the log: the one subscriber that is always there.
+
+Each event has a level and a sentence here, or is not logged; a sentence names the event's fields. What text form shows
+beside the sentence is named as well; the JSON form shows all fields. Rows in trouble go to `troubles`, which
+gathers them by their cause.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from poller.duration import words
+from poller.telemetry import events as e
+from poller.telemetry import log
+from poller.telemetry.troubles import Trouble, digest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+DEBUG, INFO, WARNING = logging.DEBUG, logging.INFO, logging.WARNING
+
+_GONE = "what this run has done stands in poller history"
+
+
+class Sentence(NamedTuple):
+    """How an event is logged.
+
+    Attributes:
+        level: of `logging`, or what gives it.
+        text: a format that the event's fields fill, or what composes it.
+        beside: what the text form shows beside it: the names of fields, or what composes them.
+    """
+
+    level: int | Callable[[Any], int]
+    text: str | Callable[[Any], str]
+    beside: tuple[str, ...] | Callable[[Any], dict[str, Any]] = ()
+
+
+# What has no line: it is told by others, or too often.
+SILENT: frozenset[type[e.Event]] = frozenset({e.RowsClaimed, e.RowsSettled, e.RunFinished})
+
+# What `troubles` gathers, and what it calls the row's fate; of `RowChanged` the event says it.
+FATES: dict[type[e.Event], str] = {
+    e.AttemptFailed: "retrying",
+    e.RowFailed: "failed",
+    e.RowParked: "parked",
+    e.LeaseLost: "late",
+    e.ResultRefused: "refused",
+    e.RowChanged: "",
+}
+
+
+def _circling(event: e.RowCircling) -> str:
+    others = f", and {event.rows - 1:,} other rows" if event.rows > 1 else ""
+    return (
+        f"{event.handler}: row {event.key} goes round: moved {event.moves} times within "
+        f"{words(round(event.seconds))}{others}. Look for what sets {event.column} to {event.status!r} again "
+        f"after a move to {event.to!r}: a trigger, another program, a handler that moves it back, a due time that "
+        f"stays past. Such rows now wait, up to {words(event.longest_wait_seconds)}"
+    )
+
+
+SENTENCES: dict[type[e.Event], Sentence] = {
+    e.RowCircling: Sentence(WARNING, _circling),
+    e.RowsTakenBack: Sentence(INFO, "took back {rows} rows from dead workers"),
+    e.RowsBegunLate: Sentence(
+        WARNING,
+        lambda each: (
+            f"{each.handler}: gave {each.rows} rows back, since they did not begin soon enough after their claim for "
+            f"the rate to be kept; they may now take {words(each.may_take_seconds)} for that, at the cost of the rate"
+        ),
+    ),
+    e.RowsForgotten: Sentence(DEBUG, "{handler}: forgot {rows} rows that are gone or show another status"),
+    e.HandlerPutAside: Sentence(
+        WARNING, "{handler}: {error}; put aside, and tried again in {retry_seconds:.0f}s, then less often"
+    ),
+    e.HandlerRestored: Sentence(
+        INFO, "{handler}: works again", lambda each: {"after": f"{each.failures} failures"}
+    ),
+    e.ClaimFailed: Sentence(WARNING, "{handler}: {error}; its rows are claimed one by one for a while"),
+    e.ClaimLost: Sentence(
+        WARNING, "{rows} rows are left to others: their lease was lost while they were claimed"
+    ),
+    e.ResultsWait: Sentence(WARNING, "{handler}: {reason}"),
+    e.ResultsWritable: Sentence(INFO, "{handler}: its outcomes can be written again"),
+    e.ResultsGivenUp: Sentence(WARNING, "{handler}: {error}; the leases of {rows} rows are given up"),
+    e.ForgettingFailed: Sentence(
+        WARNING, "{handler}: it cannot be seen which of its rows in trouble have moved on: {error}"
+    ),
+    e.TransactionSlow: Sentence(
+        WARNING,
+        lambda each: (
+            f"{each.handler} took {words(each.seconds)} in its transaction, which holds the row's lock and keeps "
+            "vacuum from its work; do what is slow in a handler that is not transactional"
+        ),
+    ),
+    e.TransactionLost: Sentence(WARNING, "{error}"),
+    e.TransactionUnwritable: Sentence(
+        WARNING, "{handler}: no outcome can be written: {error}; looked at again in {retry_seconds:.0f}s"
+    ),
+    e.EventLoopBlocked: Sentence(
+        WARNING,
+        lambda each: (
+            f"{each.attempt or 'something'} has kept the event loop for {words(each.seconds)}: "
+            "no other coroutine goes on; await what is slow"
+        ),
+    ),
+    e.EventLoopInterrupted: Sentence(
+        WARNING, "the event loop {how}, by a coroutine handler or what it left behind; it goes on"
+    ),
+    e.RunPlanned: Sentence(
+        lambda each: DEBUG if each.runs == 1 else INFO,
+        "planned {job}",
+        lambda each: {"runs": each.runs, "latest": each.latest.isoformat()},
+    ),
+    e.RunCancelled: Sentence(INFO, "run {run} of {job} is cancelled"),
+    e.JobUnplannable: Sentence(WARNING, "job {job} cannot be planned here: {error}"),
+    e.JobRedeclared: Sentence(
+        WARNING,
+        "job {job} is declared otherwise by another program; what stands here holds for both from now on,"
+        " and either runs it: unless that is an older version of this one, rename the job",
+        ("here", "there"),
+    ),
+    e.JobLocked: Sentence(WARNING, "job {job}: another session holds its row; trying again"),
+    e.ClockSetBack: Sentence(
+        WARNING,
+        "the database's clock went back by {seconds:.0f}s; planning anew what lay beyond",
+        ("jobs",),
+    ),
+    e.WorkerStarted: Sentence(INFO, "worker {worker} is ready", ("slots",)),
+    e.WorkerStopped: Sentence(INFO, "worker {worker} has left"),
+    e.WorkerDied: Sentence(WARNING, "worker {worker} is dead: {reason}", ("host", "pid")),
+    e.WorkerDeclaredDead: Sentence(
+        WARNING, "worker {worker} was declared dead; its leases are lost, and it begins anew"
+    ),
+    e.WorkerStuck: Sentence(
+        WARNING, "a handler goes on after its timeout; this worker stops, and another takes its place"
+    ),
+    e.WorkerUnfit: Sentence(WARNING, "this worker cannot start: {error}"),
+    e.WorkerPooled: Sentence(
+        WARNING, "a pooler stands before the database: no notifications, no instant recovery of the dead"
+    ),
+    e.ResultsLeft: Sentence(
+        WARNING, "{rows} results could not be written; their rows are taken back by the sweeper"
+    ),
+    e.ProcessEnded: Sentence(
+        WARNING, "a worker process ended with {how}; starting another in {restart_seconds:.1f}s", ("pid",)
+    ),
+    e.ProcessHung: Sentence(
+        WARNING, "a worker process hangs, and its lease has lapsed; killing it", ("pid",)
+    ),
+    e.ProcessNotStarted: Sentence(
+        WARNING, "a worker process cannot be started: {error}; trying again in {retry_seconds:g}s"
+    ),
+    e.DatabaseLost: Sentence(WARNING, "{service}: {error}; trying again"),
+    e.DatabaseBack: Sentence(
+        INFO, "{service}: works again", lambda each: {"after": f"{each.failures} failed rounds"}
+    ),
+    e.ServiceFailed: Sentence(WARNING, "{service}: {error}; trying again"),
+    e.ServiceRestored: Sentence(
+        INFO, "{service}: works again", lambda each: {"after": f"{each.failures} failed rounds"}
+    ),
+    e.SweepFailed: Sentence(WARNING, "the last sweep failed: {error}; another supervisor will sweep"),
+    e.MigrationWaits: Sentence(
+        WARNING,
+        "waiting for {holder}, which holds the lock of migrations; if it is no migration, end it",
+    ),
+    e.FleetStarted: Sentence(INFO, lambda each: f"{each.kind}: {', '.join(each.names)}"),
+    e.FleetStopping: Sentence(
+        INFO,
+        "stopping: no more claims; handlers may finish",
+        lambda each: {"grace": f"{each.grace_seconds:g}s"},
+    ),
+    e.FleetProgress: Sentence(
+        INFO,
+        "{moved:,} moved ({rate:,.0f}/s), {in_flight:,} in flight, {waiting:,} waiting to retry, {parked:,} parked",
+    ),
+    e.FleetFinished: Sentence(INFO, "done: {moved} moved, {failed} failed, {parked} parked"),
+    e.FleetNotBegun: Sentence(INFO, "stopped before anything was begun"),
+    e.FleetSilenced: Sentence(
+        WARNING,
+        lambda each: f"the database {'is gone' if each.lost else 'does not answer'}; {_GONE}",
+    ),
+    e.DrainStarted: Sentence(INFO, "draining: {rows} rows are due"),
+    e.DrainLeftAlone: Sentence(INFO, "left alone: {parked} parked (poller failures), {snoozed} snoozed"),
+    e.DrainStopped: Sentence(
+        WARNING,
+        "stopped before the end: {rows} rows are left, {waiting} of them waiting to retry, {in_flight} in flight",
+    ),
+}
+
+
+def write(event: e.Event, /, **beside: Any) -> None:
+    """Write the line of an event, if it has one and its level is asked for.
+
+    Args:
+        event: what happened.
+        **beside: further fields of the line.
+    """
+    sentence = SENTENCES.get(type(event))
+    if sentence is None:
+        return
+    level = sentence.level(event) if callable(sentence.level) else sentence.level
+    if not log.is_asked_for(level):
+        return
+    fields = event.fields
+    text = sentence.text(event) if callable(sentence.text) else sentence.text.format_map(fields)
+    shown = (
+        sentence.beside(event)
+        if callable(sentence.beside)
+        else {name: fields[name] for name in sentence.beside}
+    )
+    log.write(text, level, {**shown, **beside}, event=event.name, known=fields)
+
+
+def gather(events: Sequence[e.RowEvent]) -> None:
+    """Have rows in trouble told, all of one handler: see `troubles`."""
+    digest.report(events[0].handler, [_trouble(event) for event in events])
+
+
+def _trouble(event: e.RowEvent) -> Trouble:
+    fate = event.became if isinstance(event, e.RowChanged) else FATES[type(event)]
+    delay = event.retry_seconds if isinstance(event, e.AttemptFailed) else None
+    return Trouble(fate, event.error, event.key, event.attempt, delay, event.name)

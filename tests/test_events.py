@@ -1,0 +1,245 @@
+"""Events: what is emitted, who hears it, and that a subscriber disturbs nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import poller
+from poller import Fail, Row, fixed_rate
+from poller.telemetry import bus, log, sentences
+from poller.telemetry.events import (
+    AttemptFailed,
+    Event,
+    RowParked,
+    RowsClaimed,
+    RowsSettled,
+    RowsTakenBack,
+    RunFinished,
+    RunPlanned,
+    every,
+    markdown,
+)
+from poller.testing import Engine
+from tests.engines import moves, run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import psycopg
+
+    from tests.harness import Project
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+@pytest.fixture
+def heard() -> Iterator[list[Event]]:
+    """All that is emitted in this process meanwhile."""
+    events: list[Event] = []
+    stop = poller.subscribe(events.append)
+    yield events
+    stop()
+
+
+@pytest.fixture
+def task(db: psycopg.Connection[Any]) -> None:
+    db.execute("create table task (id int primary key, status text not null default 'pending')")
+    db.execute("insert into task select generate_series(1, 12)")
+
+
+def of(kind: type[Any], events: list[Event]) -> list[Any]:
+    return [each for each in events if isinstance(each, kind)]
+
+
+# --- the classes ----------------------------------------------------------------------------------------
+
+
+def test_the_page_has_the_table_of_the_module() -> None:
+    """To renew it: `python -c "from poller.telemetry.events import markdown; print(markdown())"`."""
+    assert (DOCS / "events.md").read_text(encoding="utf-8").endswith(f"\n\n{markdown()}\n")
+
+
+def test_each_event_says_when_and_has_a_sentence_or_none_on_purpose() -> None:
+    """Frozen, too; what `troubles` gathers has no sentence of its own."""
+    for each in every():
+        assert each.__doc__
+        assert not each.__doc__.startswith(f"{each.__name__}("), "the docstring that dataclasses make"
+        assert each.__dataclass_params__.frozen  # type: ignore[attr-defined]
+        kinds = (each in sentences.SILENT, each in sentences.FATES, each in sentences.SENTENCES)
+        assert kinds.count(True) == 1, each
+
+
+SAMPLES = {"int": 3, "float": 2.5, "str": "word", "bool": True, "datetime": None, "tuple[str, ...]": ("a",)}
+
+
+@pytest.mark.parametrize("kind", sentences.SENTENCES, ids=lambda kind: kind.name)
+def test_each_sentence_can_be_said(kind: type[Event], caplog: pytest.LogCaptureFixture) -> None:
+    """With the fields of its event, which the record has as well."""
+    caplog.set_level(logging.DEBUG, "poller")
+    fields = {each.name: sample(str(each.type)) for each in dataclasses.fields(kind)}
+    bus.emit(kind(**fields))
+    [record] = caplog.records
+    assert record.event == kind.name  # type: ignore[attr-defined]
+    assert record.known == fields  # type: ignore[attr-defined]
+    assert "{" not in record.getMessage()
+
+
+def sample(kind: str) -> Any:
+    from datetime import UTC, datetime  # noqa: PLC0415
+
+    return datetime.now(UTC) if kind == "datetime" else SAMPLES[kind.removesuffix(" | None")]
+
+
+# --- subscribers ----------------------------------------------------------------------------------------
+
+
+def test_subscribers_are_called_in_order_until_they_end_it() -> None:
+    """One function may subscribe twice; each subscription ends by itself, and once."""
+    calls: list[str] = []
+    stops = [poller.subscribe(lambda _, name=name: calls.append(name)) for name in "abc"]  # type: ignore[misc]
+    bus.emit(RowsTakenBack(rows=1))
+    stops[1]()
+    stops[1]()
+    bus.emit(RowsTakenBack(rows=1))
+    stops[0]()
+    stops[2]()
+    bus.emit(RowsTakenBack(rows=1))
+    assert calls == ["a", "b", "c", "a", "c"]
+    assert not bus.is_heard()
+
+
+def test_what_cannot_be_called_cannot_subscribe() -> None:
+    with pytest.raises(TypeError, match="function that takes an event"):
+        poller.subscribe(17)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), SystemExit(3), KeyboardInterrupt()], ids=repr)
+def test_what_a_subscriber_raises_is_told_once(
+    error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It goes on being called, and so do the others."""
+    others: list[Event] = []
+
+    def raising(_: Event) -> None:
+        raise error
+
+    stops = [poller.subscribe(raising), poller.subscribe(others.append)]
+    for _ in range(3):
+        bus.emit(RowsTakenBack(rows=1))
+    for stop in stops:
+        stop()
+    assert len(others) == 3
+    assert sum("raising raised at rows_taken_back" in message for message in caplog.messages) == 1
+
+
+def test_nothing_is_composed_where_nobody_listens(url: str, task: None, monkeypatch: Any) -> None:
+    """What happens to every batch, and has no line."""
+    made: list[str] = []
+    for kind in sentences.SILENT:
+        monkeypatch.setattr(kind, "__init__", lambda self, **_: made.append(type(self).__name__))
+    assert len(run(url, moves("task"))) == 12
+    assert made == []
+
+
+# --- what the engine emits ------------------------------------------------------------------------------
+
+
+def test_a_batch_is_one_event(url: str, task: None, heard: list[Event]) -> None:
+    """When it is claimed, and when it is settled: with the seconds of each attempt."""
+    run(url, moves("task"))
+    assert sum(each.rows for each in of(RowsClaimed, heard)) == 12
+    settled = of(RowsSettled, heard)
+    assert sum(each.rows for each in settled) == 12
+    assert len(settled) < 12
+    for each in settled:
+        assert (each.handler, each.table, each.status) == ("public.task:pending", "public.task", "pending")
+        assert each.outcomes == {"moved": each.rows}
+        assert len(each.seconds["moved"]) == each.rows
+
+
+def test_each_row_in_trouble_is_an_event(url: str, task: None, heard: list[Event]) -> None:
+    """With its key, its attempt and its error."""
+
+    def work(row: Row) -> None:
+        if row.id == 3:
+            raise Fail("three")
+        if row.id == 4:
+            raise ValueError("four")
+
+    run(url, moves("task", work))
+    [parked] = of(RowParked, heard)
+    assert (parked.key, parked.attempt) == ("3", 1)
+    assert "three" in parked.error
+    [failed] = of(AttemptFailed, heard)
+    assert (failed.key, failed.attempt) == ("4", 1)
+    assert "ValueError: four" in failed.error
+    assert failed.retry_seconds > 0
+
+
+def test_a_run_is_planned_and_finished(url: str, heard: list[Event]) -> None:
+    """Once it has ended: an attempt that is followed by another is not the end."""
+
+    @fixed_rate("1h")
+    def good() -> None: ...
+
+    @fixed_rate("1h", attempts=2)
+    def bad() -> None:
+        raise ValueError("bad")
+
+    with Engine(url, good, bad) as engine:
+        engine.run_due()
+        assert {each.job for each in of(RunPlanned, heard)} == {"good", "bad"}
+        [finished] = of(RunFinished, heard)
+        assert (finished.job, finished.status, finished.attempt, finished.error) == (
+            "good",
+            "succeeded",
+            1,
+            None,
+        )
+        engine.advance("30m")
+        engine.run_due()
+    finished = of(RunFinished, heard)[-1]
+    assert (finished.job, finished.status, finished.attempt) == ("bad", "failed", 2)
+    assert "ValueError: bad" in finished.error
+
+
+def test_json_lines_carry_the_event(project: Project, task: None) -> None:
+    """Of lines of rows in trouble, too; a subscriber in the package hears its process, and harms nothing."""
+    project.handlers(
+        """
+import poller, sys
+
+@poller.subscribe
+def write(event):
+    sys.stderr.write(f"HEARD {event.name}\\n")
+    raise SystemExit
+
+@handler("task", status="pending", to="normal", attempts=1)
+def work(row):
+    if row.id == 3:
+        raise ValueError("three")
+"""
+    )
+    done = project.run("run", "--drain", "--log-format", "json")
+    lines = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
+    of_event = {line["event"]: line for line in lines if "event" in line}
+    assert of_event["worker_started"]["message"].endswith("is ready")
+    assert of_event["worker_started"]["worker"] >= 1
+    assert of_event["row_parked"]["rows"] == "3"
+    assert of_event["fleet_finished"]["moved"] == 11
+    for name in ("rows_claimed", "rows_settled", "row_parked", "worker_started", "fleet_finished"):
+        assert f"HEARD {name}" in done.stderr
+
+
+def test_a_line_without_an_event_has_none(capsys: pytest.CaptureFixture[str]) -> None:
+    """A user's own, say."""
+    record = logging.makeLogRecord({"name": "shop", "msg": "a word"})
+    line = json.loads(log._JsonLines().format(record))
+    assert line["message"] == "a word"
+    assert "event" not in line
