@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from poller.errors import ConfigurationError, PollerError
 from poller.executor import remote
+from poller.executor.around import Around, in_order
 from poller.jobs.job import Job, refuse_namesakes
 from poller.model.handler import Handler, refuse_collisions
 from poller.model.spelling import nearest
@@ -52,6 +53,16 @@ def load(package: str, only: Sequence[str] = ()) -> Registered:
     for registered in found:
         _check_remote(registered)
     return _chosen(Registered(handlers, jobs), only)
+
+
+def middleware(package: str) -> tuple[Around, ...]:
+    """Return what a package has marked with `around`, its submodules included; the first is outermost.
+
+    Raises:
+        ConfigurationError: the package cannot be imported.
+    """
+    values = (value for module in _modules(package) for value in _values(module))
+    return in_order({value for value in values if isinstance(value, Around)})
 
 
 def _check_remote(registered: Handler | Job) -> None:

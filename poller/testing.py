@@ -29,6 +29,7 @@ from poller.db.connection import Link, checked_url, opener
 from poller.db.statements import statement
 from poller.duration import Duration, seconds
 from poller.errors import PollerError
+from poller.executor.around import surround
 from poller.executor.executor import Executor
 from poller.executor.transaction import Transactions
 from poller.jobs import job_store
@@ -46,10 +47,13 @@ from poller.store.binding import bind_all, explain
 from poller.store.store import Store
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import psycopg
     from sqlalchemy import Connection
     from sqlalchemy.orm import Session
 
+    from poller.executor.around import Around
     from poller.jobs.run import Connect
     from poller.store.binding import Binding
     from poller.store.lease import Result
@@ -174,16 +178,20 @@ class Engine:
         url: the test's database; poller's schema is made in it if need be.
         *work: the handlers and jobs to run.
         concurrency: how many run at a time.
+        around: middleware (`@poller.around`), the first outermost.
 
     Raises:
         PollerError: a handler does not fit its table.
     """
 
-    def __init__(self, url: str, *work: Handler | Job, concurrency: int = 4) -> None:
+    def __init__(
+        self, url: str, *work: Handler | Job, concurrency: int = 4, around: Sequence[Around] = ()
+    ) -> None:
         self._url = checked_url(url)
         self._handlers = [each for each in work if isinstance(each, Handler)]
         self._jobs = [each for each in work if isinstance(each, Job)]
         self._concurrency = concurrency
+        self._around = around
         self._offset = 0.0
         self._links: list[_MovedLink] = []
 
@@ -201,7 +209,8 @@ class Engine:
         job_store.check(link.connection, self._jobs)
         job_store.declare(link.connection, self._jobs)
         runs = [handler_of(job, self._connect) for job in self._jobs]
-        self._bindings = bind_all(link.connection, [*self._handlers, *runs])
+        surrounded = [surround(each, self._around) for each in (*self._handlers, *runs)]
+        self._bindings = bind_all(link.connection, surrounded)
         for binding in self._bindings:
             explain(link.connection, binding)
         store = Store(link)

@@ -30,6 +30,7 @@ from poller.model.mapped import Altered, changes, lost
 from poller.store.lease import Result, Task
 from poller.store.outcomes import of_answer, of_error
 from poller.store.store import Store
+from poller.telemetry.context import Attempt
 from poller.telemetry.log import trace
 
 if TYPE_CHECKING:
@@ -73,6 +74,21 @@ class Call:
     def tasks(self) -> list[Task]:
         """All of them."""
         return [self.task, *self.others]
+
+    @property
+    def about(self) -> Attempt:
+        """What `poller.current()` says of it."""
+        binding, task = self.task.lease.binding, self.task
+        return Attempt(
+            database=binding.database,
+            table=str(binding.table),
+            status=self.handler.status,
+            key=task.key if self.handler.batch == 1 else None,
+            keys=1 + len(self.others),
+            attempt=task.attempt,
+            job=task.job,
+            run=int(task.key) if self.handler.is_job else None,
+        )
 
     def begin_at(self, place: Place) -> None:
         """Begin at a place that has been made ready, which may have taken a while.

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from poller.errors_in_words import guarded
 from poller.model.answers import describe
 from poller.telemetry.bus import emit
+from poller.telemetry.context import variable
 from poller.telemetry.events import EventLoopBlocked, EventLoopInterrupted
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 BLOCKED = 0.5  # seconds without an answer after which something keeps the loop
 SAID = 5.0  # seconds after which that is said
 
-_owner: contextvars.ContextVar[Call | None] = contextvars.ContextVar("owner", default=None)
 _STEP = asyncio.Handle._run.__code__  # noqa: SLF001 - each step of a loop goes through it
 
 
@@ -63,7 +63,7 @@ class EventLoop:
         Raises:
             BaseException: the user has given the loop a task factory, which raises it.
         """
-        call.scope.run(_owner.set, call)
+        call.scope.run(variable.set, call)
         return self._loop.create_task(coroutine, context=call.scope)
 
     def close(self) -> None:
@@ -101,7 +101,7 @@ class EventLoop:
         if frame is None:
             return None
         step = frame
-        return guarded(lambda: step.f_locals["self"]._context.get(_owner), None)  # type: ignore[no-any-return]  # noqa: SLF001
+        return guarded(lambda: step.f_locals["self"]._context.get(variable), None)  # type: ignore[no-any-return]  # noqa: SLF001
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)

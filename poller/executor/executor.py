@@ -39,6 +39,7 @@ from poller.runtime.failpoints import reach
 from poller.store.lease import Result, Task
 from poller.store.outcomes import BEGAN_LATE, of_error, released
 from poller.telemetry.bus import emit
+from poller.telemetry.context import variable
 from poller.telemetry.events import TransactionLost, TransactionSlow, TransactionUnwritable
 
 if TYPE_CHECKING:
@@ -417,6 +418,7 @@ class Executor:
     def _answer(self, call: Call) -> Any:
         """Call a handler where it is to run; return what it returns."""
         handler = call.handler
+        variable.set(call)
         if handler.executor == "thread":
             return handler.invoke(*attempt.arguments(call))
         call.trusted_until = self._trusted_until
@@ -661,6 +663,7 @@ class Executor:
             _RolledBackError: it means that a row stays where it is, so that nothing is kept.
             BaseException: what the handler raises.
         """
+        variable.set(call)
         given = attempt.arguments(call)
         if call.context is None:
             return attempt.of_return(call, call.handler.invoke(*given))

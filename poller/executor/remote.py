@@ -11,10 +11,12 @@ import contextvars
 import importlib
 import pickle
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from poller.errors import ConfigurationError, PollerError
 from poller.errors_in_words import guarded, raised_at, traceback_of
+from poller.executor import around
 from poller.jobs.job import Job
 from poller.jobs.run import perform
 from poller.model.answers import Unexpected, describe, refuse_not_begun
@@ -22,9 +24,12 @@ from poller.model.context import BatchContext, Context
 from poller.model.handler import Handler
 from poller.model.mapped import Altered, changes
 from poller.model.signature import call_of
+from poller.telemetry.context import variable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from poller.telemetry.context import Attempt
 
 
 JOB = "job"  # in the place of a handler's name
@@ -42,6 +47,8 @@ class Call:
         context: what the context says, if the function takes it.
         run_parameter: of a job's function, what takes the run, if anything does.
         is_mapped: the rows are instances of a mapped class.
+        about: what `poller.current()` says.
+        middleware: what is to run around it: where it is found.
     """
 
     module: str
@@ -51,6 +58,8 @@ class Call:
     context: dict[str, Any] | None
     run_parameter: str | None = None
     is_mapped: bool = False
+    about: Attempt | None = None
+    middleware: tuple[tuple[str, str], ...] = ()
 
     @property
     def is_job(self) -> bool:
@@ -58,7 +67,7 @@ class Call:
         return self.handler == JOB
 
 
-def packed(handler: Handler, given: Any, context: Context | None) -> bytes:
+def packed(handler: Handler, given: Any, context: Context | None, about: Attempt | None = None) -> bytes:
     """Return a call as it is sent.
 
     Raises:
@@ -69,7 +78,15 @@ def packed(handler: Handler, given: Any, context: Context | None) -> bytes:
     name = str(handler) if handler.name is None else JOB
     is_mapped = handler.entity is not None
     call = Call(
-        function.__module__, function.__qualname__, name, given, told, handler.run_parameter, is_mapped
+        function.__module__,
+        function.__qualname__,
+        name,
+        given,
+        told,
+        handler.run_parameter,
+        is_mapped,
+        about,
+        around.places(handler),
     )
     return pickle.dumps(call)
 
@@ -99,19 +116,25 @@ def _run(call: bytes, started: Callable[[Context | None], None]) -> bytes:
         made: Call = pickle.loads(call)  # noqa: S301 - pickled by our own process, a moment ago
         function = _find(made)
         context = None if made.context is None else _context(made.context)
+        variable.set(made.about)
+        middleware = around.find(made.middleware)
         started(context)
-        answer: Any
-        if made.is_job and context is not None:
-            answer = perform(function, made.run_parameter, made.given, context, _refuse_connection)
-        else:
-            invoke = call_of(function).invoke
-            answer = invoke(made.given) if context is None else invoke(made.given, context)
+        answer = around.call(middleware, made.given, _call(made, function, context))
+        if not made.is_job:
             refuse_not_begun(answer, "the handler")  # it could not be pickled, and nothing would say why
             changed = changes(made.given) if made.is_mapped else []
             answer = Altered(answer, changed) if any(changed) else answer
         return pickle.dumps((True, answer, said(context), {}))
     except BaseException as error:  # noqa: BLE001 - SystemExit in a handler is its failure
         return _packed_error(error, context)
+
+
+def _call(made: Call, function: Callable[..., Any], context: Context | None) -> Callable[[], Any]:
+    """Return what calls the handler, or performs the run."""
+    if made.is_job and context is not None:
+        return partial(perform, function, made.run_parameter, made.given, context, _refuse_connection)
+    invoke = call_of(function).invoke
+    return partial(invoke, made.given) if context is None else partial(invoke, made.given, context)
 
 
 def said(context: Context | None) -> dict[str, Any] | None:

@@ -22,9 +22,10 @@ import psycopg
 from poller import registry
 from poller.db.connection import Link, mark_of, opener
 from poller.errors import PollerError
+from poller.executor.around import surround
 from poller.fleet.worker import Worker, WorkerOptions
 from poller.jobs.run import handler_of
-from poller.ready_made.housekeeping import jobs_of_site
+from poller.ready_made.housekeeping import housekeeping, jobs_of_site
 from poller.services.loop import leave, persistently
 from poller.store.binding import bind_all
 from poller.store.store import Store
@@ -101,12 +102,16 @@ def _obey(worker: Worker) -> None:
 
 def _bindings(order: dict[str, Any]) -> list[Binding]:
     handlers, jobs = registry.load(order["handlers"], order["only"])
+    middleware = registry.middleware(order["handlers"])
     log.hear_others()
     jobs = jobs_of_site(jobs, is_first=order["is_first"])
     able = [job for job in jobs if job.may_run_on(order["labels"])]
     mark = mark_of(UUID(order["supervisor"]), os.getpid())
     runs = [handler_of(job, opener(order["url"], mark)) for job in able]
-    bindings = persistently("start", lambda: _bound(order["url"], [*handlers, *runs]))
+    surrounded = [
+        each if each.name == housekeeping.name else surround(each, middleware) for each in (*handlers, *runs)
+    ]
+    bindings = persistently("start", lambda: _bound(order["url"], surrounded))
     for binding in bindings:
         binding.database = order["database"] or binding.database
     return bindings

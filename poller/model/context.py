@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, overload
 
 from poller.errors import PollerError
 from poller.model.answers import Transition
+from poller.telemetry.context import current
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
@@ -332,5 +333,7 @@ class _ContextLogger(logging.LoggerAdapter[logging.Logger]):
     """Keeps the caller's own `extra` beside the context's fields (the standard adapter drops it)."""
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
-        kwargs["extra"] = {**(self.extra or {}), **kwargs.get("extra", {})}
+        attempt = current()  # None on a thread that the handler has started
+        known = {} if attempt is None else {"known": attempt.known}
+        kwargs["extra"] = {**(self.extra or {}), **known, **kwargs.get("extra", {})}
         return msg, kwargs

@@ -71,7 +71,7 @@ def tell(binding: Binding, pairs: Sequence[tuple[Result, str]]) -> None:
 def _finished(binding: Binding, result: Result) -> RunFinished:
     outcome = result.outcome
     return RunFinished(
-        job=binding.handler.label,
+        job=result.task.job or binding.handler.label,
         run=int(result.task.key),
         status=outcome.to or "failed",
         attempt=outcome.attempt,

@@ -71,6 +71,13 @@ class Task:
     company: int = 0
     refusal: str | None = None
 
+    @property
+    def job(self) -> str | None:
+        """The name of the job whose run it is: of one made at run time, not that of its function; None for a row."""
+        binding = self.lease.binding
+        place = binding.shape.index.get("job", 0)
+        return str(self.values[place]) if binding.handler.is_job and self.values else binding.handler.name
+
 
 @dataclass(slots=True, eq=False)
 class Result:

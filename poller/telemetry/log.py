@@ -160,8 +160,8 @@ class _JsonLines(logging.Formatter):
             "message": record.getMessage(),
             "process": record.process,
             **_always,
-            **getattr(record, "poller", {}),
             **getattr(record, "known", {}),
+            **getattr(record, "poller", {}),
         }
         if not line["event"]:
             del line["event"]
