@@ -1,14 +1,18 @@
 """poller makes a Postgres table a fleet of state machines. This module is its face."""
 
-from poller.errors import PollerError
+from poller.duration import Duration
+from poller.errors import ConfigurationError, DatabaseError, LeaseLostError, PollerError, SettleError
 from poller.executor.around import around
 from poller.jobs.dynamic import schedule
-from poller.jobs.job import Job, cron, fixed_delay, fixed_rate, job
+from poller.jobs.job import Job, When, cron, fixed_delay, fixed_rate, job
+from poller.jobs.options import JobOptions, Misfire, Overlap
 from poller.jobs.run import Run
 from poller.model.answers import Fail, Retry, Snooze, Transition
 from poller.model.context import Context, Row
 from poller.model.handler import Handler, handler
+from poller.model.options import HandlerOptions, History
 from poller.ready_made.http.job import http
+from poller.ready_made.http.request import Redirects
 from poller.ready_made.retention import age_out, purge
 from poller.ready_made.shell.job import shell
 from poller.telemetry.bus import subscribe
@@ -16,17 +20,29 @@ from poller.telemetry.context import Attempt, LogContext, current
 
 __all__ = [
     "Attempt",
+    "ConfigurationError",
     "Context",
+    "DatabaseError",
+    "Duration",
     "Fail",
     "Handler",
+    "HandlerOptions",
+    "History",
     "Job",
+    "JobOptions",
+    "LeaseLostError",
     "LogContext",
+    "Misfire",
+    "Overlap",
     "PollerError",
+    "Redirects",
     "Retry",
     "Row",
     "Run",
+    "SettleError",
     "Snooze",
     "Transition",
+    "When",
     "age_out",
     "around",
     "cron",

@@ -139,7 +139,11 @@ def test_each_package_that_is_imported_is_declared() -> None:
         *(each for name in ("http", "embedded") for each in project["optional-dependencies"][name]),
     ]
     declared = {re.split(r"[^\w.-]", each)[0].lower().replace("-", "_") for each in asked}
-    typing_only = {"_typeshed", "annotationlib"}  # which type checkers, and newer Pythons, have
+    typing_only = {
+        "_typeshed",
+        "annotationlib",
+        "typing_extensions",
+    }  # which type checkers, and newer Pythons, have
     imported = {
         name.split(".")[0]
         for path in (TOP / "poller").rglob("*.py")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from poller.jobs.job import Overlap
+    from poller.jobs.options import Overlap
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from poller.errors import ConfigurationError, DatabaseError
-from poller.jobs.job import Job, JobOptions, When
+from poller.jobs.job import Job, When
+from poller.jobs.options import CheckedOptions
 from poller.schedules import slots, wall_clock
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class _Rules(NamedTuple):
     keep: float
 
     @classmethod
-    def of(cls, options: JobOptions) -> _Rules:
+    def of(cls, options: CheckedOptions) -> _Rules:
         return cls(*(getattr(options, name) for name in cls._fields))
 
 
@@ -261,13 +262,13 @@ def _rules(job: Job | str, when: When | str | None, plan: Schedule) -> Script[_R
     return found
 
 
-def _refuse_foreign(options: JobOptions) -> None:
+def _refuse_foreign(options: CheckedOptions) -> None:
     """Refuse options that say how the function runs: they are its job's, and would be lost here."""
     given = {
         "after": bool(options.after),
         "on": bool(options.on),
-        "timeout": options.timeout != JobOptions().timeout,
-        "executor": options.executor != JobOptions().executor,
+        "timeout": options.timeout != CheckedOptions().timeout,
+        "executor": options.executor != CheckedOptions().executor,
         "attempts, wait, stop and retry": any((options.attempts, options.wait, options.stop, options.retry)),
     }
     for option in (name for name, there in given.items() if there):

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from poller.jobs.job import Job, Misfire, Overlap
+    from poller.jobs.job import Job
+    from poller.jobs.options import Misfire, Overlap
 
 MOST_TRIES = 33  # of two seconds each: a session that idles in a transaction is ended after 60 (session.sql)
 

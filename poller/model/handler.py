@@ -9,32 +9,31 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, Generic, cast, get_args
 
-from poller.duration import Duration, seconds, words
+from poller.duration import seconds, words
 from poller.errors import ConfigurationError
-from poller.model.answers import status_text
-from poller.model.expressions import column as column_of
-from poller.model.expressions import condition, is_expression, order
-from poller.model.mapped import Mapped, is_mapped
+from poller.model.expressions import order
+from poller.model.mapped import is_mapped
+from poller.model.options import HandlerOptions, History, refuse_unknown
 from poller.model.outcome import Outcome, Verdict
-from poller.model.retry_policy import Policy, policy
+from poller.model.retry_policy import POLICY, Policy, policy
 from poller.model.signature import call_of, is_coroutine, plain_function, refuse_generator
+from poller.model.source import Source, where_of
+from poller.model.typevars import P, R
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from typing import Unpack
+
     from sqlalchemy import Table
-    from tenacity.retry import RetryBaseT
-    from tenacity.stop import StopBaseT
-    from tenacity.wait import WaitBaseT
 
     from poller.model.context import Context
+    from poller.model.mapped import Mapped
+    from poller.model.options import Status
 
     Amend = Callable[[Outcome, Context | None, str], Outcome]  # the last is the database's encoding
-
-History = Literal["all", "failures", "off"]
 
 LARGEST_BATCH = 10_000  # rows
 MOST = 2**31 - 1  # rows: an integer of Postgres
@@ -78,42 +77,45 @@ class Rate:
 
 
 @dataclass(kw_only=True, eq=False)
-class Handler:
+class Handler(Generic[P, R]):
     """A function registered for the rows of `table` whose `column` holds `status`.
 
-    It is still callable as the plain function, so that a test calls it. Durations are seconds. Only the
-    handlers that run jobs have a `name`, since they share a (table, status), and a `run_parameter`, and `amend`
-    what is written; a run `waits_its_turn` if the earlier ones of its job must have ended.
+    It is still callable as the plain function, so that a test calls it: with what that takes (`P`), for what that
+    returns (`R`). Durations are seconds. Only the handlers that run jobs have a `name`, since they share a (table,
+    status), and a `run_parameter`, and `amend` what is written; a run `waits_its_turn` if the earlier ones of its
+    job must have ended.
     One function may be registered several times: `also` is the handler that the same
     function was made before. `invoke` calls it with the row, and the context if it takes that, in this order.
     """
 
-    function: Callable[..., Any]
+    function: Callable[P, R]
     invoke: Callable[..., Any]
     table: TableName
     status: str
     to: tuple[str, ...]
-    entity: Mapped | None = None
-    column: str
-    during: str | None
-    on_failure: str | None
-    where: str | None
-    order_by: str | None
-    due: str | None
+    policy: Policy
+    is_coroutine: bool
+    takes_context: bool
+    place: str
+    # The options as they are kept, and their defaults.
+    column: str = "status"
+    during: str | None = None
+    on_failure: str | None = None
+    where: str | None = None
+    order_by: str | None = None
+    due: str | None = None
     batch: int = 1
     limit: int | None = None
     per_key: tuple[str, ...] = ()
     per_key_limit: int = 1
     in_order: bool = True
     rate: Rate | None = None
-    transactional: bool
+    transactional: bool = False
     executor: str = "thread"
-    timeout: float
-    policy: Policy
-    history: History
-    is_coroutine: bool
-    takes_context: bool
-    place: str
+    timeout: float = 300.0
+    history: History = "all"
+    # What only some have.
+    entity: Mapped | None = None
     name: str | None = None
     run_parameter: str | None = None
     waits_its_turn: bool = False
@@ -123,7 +125,7 @@ class Handler:
     def __post_init__(self) -> None:
         functools.update_wrapper(self, self.function, updated=())
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the plain function."""
         return self.function(*args, **kwargs)
 
@@ -172,32 +174,60 @@ class Handler:
         return tuple(dict.fromkeys(status for status in named if status is not None))
 
 
-def handler(  # noqa: PLR0913 - the contract's options
-    table: Any,
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What `handler` was given: a decorator."""
+
+    table: str | Table | type[Any]
+    status: Status
+    to: Status | Iterable[Status]
+    options: Mapping[str, Any]
+
+    def __call__(self, function: Callable[P, R]) -> Handler[P, R]:
+        """Make a handler of a function, or another one of a handler's."""
+        also = function if isinstance(function, Handler) else None
+        plain: Callable[P, R] = also.function if also else function
+        place = place_of(plain)
+        try:
+            made = self._made(plain, place, also)
+            _check(made)
+        except (ConfigurationError, TypeError) as error:
+            msg = f"{place}: {error}"
+            raise ConfigurationError(msg) from error
+        return made
+
+    def _made(self, function: Callable[P, R], place: str, also: Handler | None) -> Handler[P, R]:
+        given: dict[str, Any] = {
+            "column": Handler.column,
+            "where": None,
+            **self.options,
+        }  # a class may add to both
+        source = Source.of(self.table, given["column"])
+        refuse_generator(function, "a handler")
+        call = call_of(function)
+        return Handler(
+            function=function,
+            invoke=call.invoke,
+            table=table_name(source.table),
+            status=source.text(self.status),
+            to=_statuses(self.to, source),
+            entity=source.entity,
+            policy=policy(**{name: given.pop(name) for name in POLICY if name in given}),
+            is_coroutine=is_coroutine(function),
+            takes_context=call.takes_context,
+            place=place,
+            also=also,
+            **{name: _kept(source, name, value) for name, value in given.items()},
+        )
+
+
+def handler(
+    table: str | Table | type[Any],
     *,
-    status: Any,
-    to: Any,
-    column: Any = "status",
-    during: Any = None,
-    on_failure: Any = None,
-    where: Any = None,
-    order_by: Any = None,
-    due: Any = None,
-    batch: int = 1,
-    limit: int | None = None,
-    per_key: Any = (),
-    per_key_limit: int = 1,
-    in_order: bool = True,
-    rate: str | None = None,
-    transactional: bool = False,
-    executor: str = "thread",
-    timeout: Duration = "5m",
-    attempts: int | None = None,
-    wait: WaitBaseT | None = None,
-    stop: StopBaseT | None = None,
-    retry: RetryBaseT | None = None,
-    history: History = "all",
-) -> Callable[[Callable[..., Any]], Handler]:
+    status: Status,
+    to: Status | Iterable[Status],
+    **options: Unpack[HandlerOptions],
+) -> Registration:
     """Register a function for the rows of a table that have a status.
 
     Args:
@@ -205,80 +235,37 @@ def handler(  # noqa: PLR0913 - the contract's options
             `Table`, or a mapped class, of which the function then gets instances.
         status: the value that makes a row due: a text, int, bool or `Enum` member.
         to: the next status, or the statuses the handler may return.
-        column: the status column. This, `due` and `per_key` are names, or columns or attributes of SQLAlchemy's.
-        during: a status shown in the row while it is leased.
-        on_failure: the status of a row that is out of attempts; without one the row is parked.
-        where: a further condition on the table's own columns, in SQL or as an expression of SQLAlchemy's.
-        order_by: what comes first, in SQL, e.g. `"priority desc, id"`, or as an expression or several; by default
-            the primary key.
-        due: a timestamp column; the row is due once it has passed (never while it is null).
-        batch: more than 1: give the function a list of up to so many rows; it may answer for each.
-        limit: how many rows may be in flight over the whole fleet.
-        per_key: the column, or columns, whose equal values are handled one at a time, in order.
-        per_key_limit: how many of them at a time.
-        in_order: a row that waits for another attempt, or is snoozed, holds back those of its `per_key`.
-        rate: how many rows may be begun within any such time over the whole fleet, e.g. `"100/1m"`.
-        transactional: run it inside the transaction that moves the row, with `ctx.connection` and `ctx.session`.
-        executor: where it runs: on a `"thread"` of the worker, in a `"process"` of its own, or by the
-            `concurrent.futures.Executor` that `"module:factory"` gives.
-        timeout: how long one run may take.
-        attempts: how many attempts a row has; short for `stop=stop_after_attempt(…)`.
-        wait: tenacity's wait policy between attempts.
-        stop: tenacity's stop policy.
-        retry: tenacity's predicate of the errors that are worth another attempt.
-        history: what is kept of each transition: `"all"`, `"failures"` or `"off"`.
+        **options: see `HandlerOptions`; what is not given is as `Handler` has it.
 
     Raises:
-        ConfigurationError: an option that cannot work; the text names the function's place.
+        ConfigurationError: an option that cannot work; the text names the function's place, or that of the call.
     """
+    try:
+        refuse_unknown(options, HandlerOptions)
+    except ConfigurationError as error:
+        msg = f"{calling_place()}: handler() got an {error}"
+        raise ConfigurationError(msg) from None
 
-    def register(function: Callable[..., Any]) -> Handler:
-        also = function if isinstance(function, Handler) else None
-        function = also.function if also else function
-        place = place_of(function)
-        try:
-            core = core_of(table)
-            entity = Mapped(table, _named(None, core, "column", column)) if is_mapped(table) else None
-            text = entity.text if entity else status_text
-            named = partial(_named, entity, core)
-            refuse_generator(function, "a handler")
-            call = call_of(function)
-            made = Handler(
-                function=function,
-                invoke=call.invoke,
-                table=table_name(entity.table if entity else table),
-                status=text(status),
-                to=_statuses(to, text),
-                entity=entity,
-                column=named("column", column),
-                during=None if during is None else text(during),
-                on_failure=None if on_failure is None else text(on_failure),
-                where=where_of(where, entity, core),
-                order_by=order(order_by, core),
-                due=None if due is None else named("due", due),
-                batch=batch,
-                limit=limit,
-                per_key=tuple(named("per_key", each) for each in _several(per_key)),
-                per_key_limit=per_key_limit,
-                in_order=in_order,
-                rate=_rate(rate),
-                transactional=transactional,
-                executor=executor,
-                timeout=seconds(timeout),
-                policy=policy(attempts=attempts, wait=wait, stop=stop, retry=retry),
-                history=history,
-                is_coroutine=is_coroutine(function),
-                takes_context=call.takes_context,
-                place=place,
-                also=also,
-            )
-            _check(made)
-        except (ConfigurationError, TypeError) as error:
-            msg = f"{place}: {error}"
-            raise ConfigurationError(msg) from error
-        return made
+    return Registration(table, status, to, options)
 
-    return register
+
+# How an option is kept that is not kept as it is given.
+_KEPT: dict[str, Callable[[Source, Any], Any]] = {
+    "column": lambda source, value: source.column("column", value),
+    "due": lambda source, value: None if value is None else source.column("due", value),
+    "per_key": lambda source, value: source.columns("per_key", value),
+    "during": lambda source, value: None if value is None else source.text(value),
+    "on_failure": lambda source, value: None if value is None else source.text(value),
+    "where": lambda source, value: where_of(value, source.entity, source.core),
+    "order_by": lambda source, value: order(value, source.core),
+    "rate": lambda _, value: _rate(value),
+    "timeout": lambda _, value: seconds(value),
+}
+
+
+def _kept(source: Source, option: str, value: Any) -> Any:
+    keep = _KEPT.get(option)
+    return value if keep is None else keep(source, value)
 
 
 def table_name(table: object) -> TableName:
@@ -358,9 +345,8 @@ def _split(text: str) -> list[str]:
     return parts
 
 
-def _statuses(value: object, text: Callable[[object], str]) -> tuple[str, ...]:
-    many = value if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
-    statuses = tuple(dict.fromkeys(map(text, many)))
+def _statuses(value: object, source: Source) -> tuple[str, ...]:
+    statuses = source.statuses(value)
     if not statuses:
         msg = "to is empty; name the next status, or the statuses the handler may return"
         raise ConfigurationError(msg)
@@ -463,36 +449,6 @@ def _rate(text: object) -> Rate | None:
         )
         raise ConfigurationError(msg)
     return found
-
-
-def core_of(table: object) -> Table | None:
-    """Return a table as SQLAlchemy has it, if it was given so."""
-    if is_mapped(table):
-        return cast("Table", cast("Any", table).__mapper__.local_table)
-    return None if isinstance(table, str) else cast("Table", table)
-
-
-def _named(entity: Mapped | None, core: Table | None, option: str, value: Any) -> str:
-    return column_of(option, value, core, entity.column if entity else _itself)
-
-
-def _itself(name: str) -> str:
-    return name
-
-
-def _several(value: Any) -> Iterable[Any]:
-    return (value,) if isinstance(value, str) or is_expression(value) else value
-
-
-def where_of(given: Any, entity: Mapped | None, core: Table | None) -> str | None:
-    """Return a condition as SQL, with what a class asks for that shares its table with others.
-
-    Raises:
-        ConfigurationError: it is neither SQL nor an expression of the table's.
-    """
-    own = None if entity is None or entity.criterion is None else condition(entity.criterion, core)
-    texts = [text for text in (own, condition(given, core)) if text is not None]
-    return texts[0] if len(texts) == 1 else " and ".join(f"({text})" for text in texts) or None
 
 
 def _name(function: Callable[..., Any]) -> str:

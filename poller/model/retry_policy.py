@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tenacity.wait import WaitBaseT
 
 DEFAULT_ATTEMPTS = 5
+POLICY = ("attempts", "wait", "stop", "retry")  # the options that a policy is made of
 
 _EXAMPLES = {
     "wait": "wait_fixed(10)",
@@ -72,10 +73,10 @@ class Policy:
 
 def policy(
     *,
-    attempts: int | None,
-    wait: WaitBaseT | None,
-    stop: StopBaseT | None,
-    retry: RetryBaseT | None,
+    attempts: int | None = None,
+    wait: WaitBaseT | None = None,
+    stop: StopBaseT | None = None,
+    retry: RetryBaseT | None = None,
     default_attempts: int = DEFAULT_ATTEMPTS,
 ) -> Policy:
     """Build a policy from the options of a handler or a job.

@@ -14,13 +14,19 @@ from poller.errors import ConfigurationError
 from poller.jobs.job import Job, When, ready_made
 from poller.model.answers import status_text
 from poller.model.expressions import column as column_of
-from poller.model.handler import calling_place, core_of, table_name, where_of
+from poller.model.handler import calling_place, table_name
 from poller.model.mapped import Mapped, is_mapped
+from poller.model.source import core_of, where_of
 from poller.ready_made.rule import Move, Rule, check_options
 
 if TYPE_CHECKING:
-    import psycopg
+    from typing import Unpack
 
+    import psycopg
+    from sqlalchemy import Table
+
+    from poller.jobs.options import RunOptions
+    from poller.model.options import Expression, Status
     from poller.ready_made.report import Report, Working
 
 ATTEMPTS = 3  # of a run, unless the options say otherwise: it goes on where it stopped
@@ -82,17 +88,17 @@ class Retention:
 
 
 def purge(  # noqa: PLR0913 - the contract's options
-    table: object,
+    table: str | Table | type[Any],
     *,
-    column: Any,
+    column: Expression,
     older_than: Duration,
     schedule: When | None = None,
-    where: Any = None,
+    where: Expression | None = None,
     name: str | None = None,
     batch: int = 1000,
     pause: Duration = "50ms",
-    **options: Any,
-) -> Job:
+    **options: Unpack[RunOptions],
+) -> Job[[Working], Report]:
     """Make a job that deletes old rows, in small batches, without holding up anybody else.
 
     Rows that others have locked, or handlers have in hand, are left for the next run; rows that foreign keys
@@ -109,7 +115,7 @@ def purge(  # noqa: PLR0913 - the contract's options
         name: the job's name; by default `purge <table>`.
         batch: how many rows one transaction takes at the most; fewer if that takes long.
         pause: how long to wait between two of them.
-        **options: as for any job; see `job.options`. A run has 3 attempts, since it goes on where it stopped.
+        **options: as for any job; see `RunOptions`. A run has 3 attempts, since it goes on where it stopped.
 
     Raises:
         ConfigurationError: an option that cannot work. What needs the database for that is said by the run,
@@ -122,20 +128,20 @@ def purge(  # noqa: PLR0913 - the contract's options
 
 
 def age_out(  # noqa: PLR0913 - the contract's options
-    table: object,
+    table: str | Table | type[Any],
     *,
-    column: Any,
+    column: Expression,
     older_than: Duration,
-    status: object,
-    to: object,
+    status: Status,
+    to: Status,
     status_column: str = "status",
     schedule: When | None = None,
-    where: Any = None,
+    where: Expression | None = None,
     name: str | None = None,
     batch: int = 1000,
     pause: Duration = "50ms",
-    **options: Any,
-) -> Job:
+    **options: Unpack[RunOptions],
+) -> Job[[Working], Report]:
     """Make a job that gives old rows another status, in small batches.
 
     Args:
@@ -150,7 +156,7 @@ def age_out(  # noqa: PLR0913 - the contract's options
         name: the job's name; by default `age out <table>`.
         batch: as for `purge`.
         pause: as for `purge`.
-        **options: as for any job; see `job.options`.
+        **options: as for any job; see `RunOptions`.
 
     Raises:
         ConfigurationError: as for `purge`.

@@ -44,8 +44,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from poller.db.connection import Link
-    from poller.jobs.job import Job, Overlap
+    from poller.jobs.job import Job
     from poller.jobs.job_store import DueJob
+    from poller.jobs.options import Overlap
     from poller.schedules.slots import Schedule
 
 MOST_JOBS = 1000  # planned in one transaction

@@ -12,7 +12,8 @@ import pytest
 from tenacity import retry_if_exception_type, stop_after_delay, wait_fixed
 
 from poller import Job, PollerError, Run, age_out, cron, fixed_delay, fixed_rate, http, job, purge, shell
-from poller.jobs.job import make_job, options, refuse_namesakes
+from poller.jobs.job import make_job, refuse_namesakes
+from poller.jobs.options import options
 from poller.schedules.slots import Cron, Every, FixedDelay, parse
 
 if TYPE_CHECKING:

@@ -35,7 +35,8 @@ from tests.harness import wait_until
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from poller.jobs.job import Job, Misfire, Overlap, When
+    from poller.jobs.job import Job, When
+    from poller.jobs.options import Misfire, Overlap
 
 NOON = datetime(2030, 5, 6, 12, 0, 30, tzinfo=UTC)  # a Monday; half a minute from any slot of a minute
 MINUTE = timedelta(minutes=1)

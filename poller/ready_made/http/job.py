@@ -25,8 +25,10 @@ from poller.ready_made.http.request import order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
+    from typing import Unpack
 
     from poller.jobs.job import Job, When
+    from poller.jobs.options import RunOptions
     from poller.jobs.run import Run
     from poller.ready_made.http.fetch import Answer
     from poller.ready_made.http.request import Order, Redirects
@@ -51,8 +53,8 @@ def http(  # noqa: PLR0913 - the contract's options
     expect_body: str | re.Pattern[str] | None = None,
     redirects: Redirects = "same-host",
     private: bool | None = None,
-    **options: Any,
-) -> Job:
+    **options: Unpack[RunOptions],
+) -> Job[..., None]:
     """Make a job that sends a request, and fails unless the answer is the expected one.
 
     It needs httpx2: `pip install 'poller[http]'`.
@@ -71,7 +73,7 @@ def http(  # noqa: PLR0913 - the contract's options
         redirects: which are followed: those to the same host, or `"any"`. One that is expected is not.
         private: whether addresses that are not public may be reached; by default those of this host and
             of private networks, if the URL itself says so, as `http://localhost` and `https://app.internal` do.
-        **options: see `job.options`; `timeout` is five minutes unless given.
+        **options: see `RunOptions`; `timeout` is five minutes unless given.
 
     Raises:
         ConfigurationError: an option that cannot work, or httpx2 is missing; it names the place of this call.

@@ -23,7 +23,10 @@ from poller.model.answers import Fail, Interrupted, TimedOut, Unexpected
 from poller.ready_made.shell import command as commands
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from poller.jobs.job import Job, When
+    from poller.jobs.options import RunOptions
     from poller.jobs.run import Run
     from poller.ready_made.shell.command import Ended
 
@@ -47,8 +50,8 @@ def shell(  # noqa: PLR0913 - the contract's options
     env: Mapping[str, str | None] | None = None,
     cwd: str | os.PathLike[str] | None = None,
     expect: int | Collection[int] = 0,
-    **options: Any,
-) -> Job:
+    **options: Unpack[RunOptions],
+) -> Job[..., None]:
     """Make a job that runs a command, and ends it with all its children when its time is up.
 
     Args:
@@ -58,7 +61,7 @@ def shell(  # noqa: PLR0913 - the contract's options
         env: variables of its environment beside the worker's own; None takes one out.
         cwd: its working directory, by default the worker's.
         expect: the exit status, or statuses, of success.
-        **options: see `job.options`; `timeout` is five minutes unless given.
+        **options: see `RunOptions`; `timeout` is five minutes unless given.
 
     Raises:
         ConfigurationError: an option that cannot work; the text names the place of this call.

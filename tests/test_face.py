@@ -1,0 +1,69 @@
+"""The face: what users import, and the options that they give, which are written once."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import poller
+from poller import ConfigurationError, PollerError, handler
+from poller.jobs.options import CheckedOptions, JobOptions, RunOptions
+from poller.model.handler import Handler
+from poller.model.options import AttemptOptions, HandlerOptions
+from poller.model.retry_policy import POLICY
+
+TOP = Path(__file__).parents[1]
+
+
+def table_of(page: str) -> str:
+    """Return the first column of the tables of a page."""
+    lines = (TOP / page).read_text(encoding="utf-8").splitlines()
+    return "\n".join(line.split("|")[1] for line in lines if line.startswith("| `"))
+
+
+@pytest.mark.parametrize(
+    ("given", "kept", "page"),
+    [
+        ((AttemptOptions, HandlerOptions), Handler, "README.md"),
+        ((AttemptOptions, RunOptions, JobOptions), CheckedOptions, "docs/jobs.md"),
+    ],
+    ids=["handler", "job"],
+)
+def test_an_option_is_typed_told_kept_and_documented(
+    given: tuple[type[Any], ...], kept: type[Any], page: str
+) -> None:
+    """By its type, in the docstring beside that, in the object that is made of it, and in the documents."""
+    for each in given:
+        assert set(re.findall(r"^ {8}(\w+): ", each.__doc__ or "", re.MULTILINE)) == set(
+            each.__annotations__
+        ) - {name for base in given[: given.index(each)] for name in base.__annotations__}
+    names = given[-1].__optional_keys__
+    assert names - {each.name for each in dataclasses.fields(kept)} <= set(POLICY)
+    assert not [name for name in names if f"`{name}`" not in table_of(page)]
+
+
+def test_a_misspelt_option_is_refused_where_it_is_written() -> None:
+    """With those that there are."""
+    with pytest.raises(
+        ConfigurationError, match=r"test_face.py:\d+: handler\(\) got an unexpected .*'batches'; known:"
+    ):
+        handler("task", status="a", to="b", batches=5)  # type: ignore[call-arg]
+
+
+def test_the_errors_that_users_meet_are_on_the_face() -> None:
+    """Each of poller's own, so that `except poller.SettleError` needs no look inside."""
+    errors = {each.__name__ for each in PollerError.__subclasses__() if each.__module__ == "poller.errors"}
+    assert errors < set(poller.__all__)
+    assert sorted(poller.__all__) == poller.__all__
+
+
+def test_handlers_and_jobs_need_no_typing_extensions() -> None:
+    """Type checkers know it; where poller runs, it may be missing."""
+    asked = "import sys, poller; print('typing_extensions' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", asked], text=True) == "False\n"
