@@ -1,5 +1,7 @@
 """poller makes a Postgres table a fleet of state machines. This module is its face."""
 
+from typing import TYPE_CHECKING, Any
+
 from poller.duration import Duration
 from poller.errors import ConfigurationError, DatabaseError, LeaseLostError, PollerError, SettleError
 from poller.executor.around import around
@@ -18,8 +20,12 @@ from poller.ready_made.shell.job import shell
 from poller.telemetry.bus import subscribe
 from poller.telemetry.context import Attempt, LogContext, current
 
+if TYPE_CHECKING:
+    from poller.client.client import Client
+
 __all__ = [
     "Attempt",
+    "Client",
     "ConfigurationError",
     "Context",
     "DatabaseError",
@@ -57,3 +63,13 @@ __all__ = [
     "shell",
     "subscribe",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the client once it is asked for: a handlers module need not wait for the driver of the database."""
+    if name != "Client":
+        msg = f"module 'poller' has no attribute {name!r}"
+        raise AttributeError(msg)
+    from poller.client.client import Client  # noqa: PLC0415 - as above
+
+    return Client

@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from poller.cli import check, db, init, jobs, listings, migrate, rows, runs, settings, status
-from poller.cli import next as next_command
-from poller.cli import purge as purge_command
-from poller.cli import run as run_command
+from poller.cli import settings
+from poller.cli.command_table import CommandTable
 from poller.fleet.signals import requests
 
 if TYPE_CHECKING:
@@ -25,34 +23,13 @@ EPILOG = (
 )
 
 app = typer.Typer(
+    cls=CommandTable,
     no_args_is_help=True,
     epilog=EPILOG,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-app.command("run")(run_command.run)
-app.command("init")(init.init)
-app.command("migrate")(migrate.migrate)
-app.command("check")(check.check)
-app.command("handlers")(listings.handlers)
-app.command("workers")(listings.workers)
-app.command("status")(status.status)
-app.command("failures")(listings.failures)
-app.command("history")(listings.history)
-app.command("retry")(rows.retry)
-app.command("release")(rows.release)
-app.add_typer(jobs.app, name="jobs")
-app.command("runs")(runs.runs)
-app.command("logs")(runs.logs)
-app.command("trigger")(jobs.trigger)
-app.command("pause")(jobs.pause)
-app.command("resume")(jobs.resume)
-app.command("cancel")(runs.cancel)
-app.command("next")(next_command.next_)
-app.command("purge")(purge_command.purge)
-app.add_typer(db.app, name="db")
 
 
 def run(session: Session) -> int:
@@ -66,19 +43,23 @@ def _command() -> Any:
     """Return the commands, with what holds for each of them: variables, and `--debug` after its name too."""
     command: Any = typer.main.get_command(app)
     [debug] = [each for each in command.params if each.name == "debug"]
-    for each in _leaves(command):
-        if not each.context_settings.get("ignore_unknown_options"):
-            each.params.append(debug)
-    settings.name_variables(command)
+
+    def prepare(loaded: Any) -> None:
+        for each in _leaves(loaded):
+            if not each.context_settings.get("ignore_unknown_options"):
+                each.params.append(debug)
+        settings.name_variables(loaded)
+
+    command.prepare_each(prepare)
+    settings.name_own_variables(command)
     return command
 
 
-def _leaves(group: Any) -> Iterator[Any]:
-    for each in group.commands.values():
-        if hasattr(each, "commands"):
-            yield from _leaves(each)
-        if getattr(each, "invoke_without_command", True):
-            yield each
+def _leaves(command: Any) -> Iterator[Any]:
+    for each in getattr(command, "commands", {}).values():
+        yield from _leaves(each)
+    if not hasattr(command, "commands") or command.invoke_without_command:
+        yield command
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - Typer calls it

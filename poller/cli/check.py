@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from poller.cli import render
-from poller.cli.options import AsJson, Database, Handlers, connected, place
+from poller.cli.options import AsJson, Database, Handlers, client
 from poller.telemetry.printable import one_line
 
 if TYPE_CHECKING:
@@ -23,12 +23,7 @@ def check(*, handlers: Handlers = "handlers", as_json: AsJson = False, database:
 
     Tells all that is wrong or could be better, and what to do about it. Exits with 1 if there are errors.
     """
-    from poller import registry  # noqa: PLC0415 - `--help` is not to wait for it
-    from poller.client import checks  # noqa: PLC0415 - `--help` is not to wait for it
-
-    found = registry.load(handlers)
-    with connected(place(database), migrated=False) as connection:
-        findings = checks.check(connection, found)
+    findings = client(database, handlers, needs_handlers=True).check().items
     if as_json:
         typer.echo(render.as_array(findings, indent=2))
     else:

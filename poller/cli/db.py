@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import parse_qs, urlsplit
 
 import typer
+
+from poller.db import embedded
 
 app = typer.Typer(help="The embedded Postgres of this folder.", no_args_is_help=True)
 
@@ -14,24 +17,18 @@ app = typer.Typer(help="The embedded Postgres of this folder.", no_args_is_help=
 @app.command()
 def start() -> None:
     """Start it if it does not run, leave it running, and print its URL."""
-    from poller.db import embedded  # noqa: PLC0415 - `--help` is not to wait for it
-
     typer.echo(embedded.start(Path.cwd()))
 
 
 @app.command()
 def stop() -> None:
     """Stop it, whoever uses it; the data stay."""
-    from poller.db import embedded  # noqa: PLC0415 - `--help` is not to wait for it
-
     typer.echo("stopped" if embedded.stop(Path.cwd()) else "it was not running")
 
 
 @app.command()
 def url() -> None:
     """Print its URL; exit with 1 if it does not run."""
-    from poller.db import embedded  # noqa: PLC0415 - `--help` is not to wait for it
-
     found = embedded.running(Path.cwd())
     if found is None:
         typer.echo("the embedded Postgres does not run; start it: poller db start", err=True)
@@ -49,10 +46,6 @@ def psql(
     ] = None,
 ) -> None:
     """Open psql on it, started if need be; all that follows is psql's."""
-    from urllib.parse import parse_qs, urlsplit  # noqa: PLC0415 - `--help` is not to wait for it
-
-    from poller.db import embedded  # noqa: PLC0415 - as above
-
     address = urlsplit(embedded.start(Path.cwd()))
     host, port = (parse_qs(address.query)[name][0] for name in ("host", "port"))
     # By environment, not as an argument: a database that is named after it would be taken for a user.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 
+from poller.cli import hints
 from poller.errors import PollerError
 from poller.telemetry.printable import lines, one_line
 
@@ -73,7 +74,7 @@ def _tell(error: Exception, session: Session) -> int:
 def answer(error: Exception, session: Session) -> Answer | None:
     """Return what to tell of an error that the user can mend, or None if it is a bug."""
     if isinstance(error, PollerError):
-        return Answer(_one_line(error), error.exit_status)
+        return Answer(_one_line(hints.with_hint(error)), error.exit_status)
     if isinstance(error, typer.TyperException):
         return Answer(_usage(error, session), USAGE)
     psycopg = sys.modules.get("psycopg")

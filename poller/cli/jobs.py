@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from poller.cli import render
-from poller.cli.options import AsJson, Database, Handlers, Limit, connected, most, one_more, place, say_if_cut
+from poller.cli.next import plan
+from poller.cli.options import AsJson, Database, Handlers, Limit, client, most, say_if_cut
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from poller.client.jobs import JobLine
-    from poller.schedules.slots import Schedule
+    from poller.client.jobs import JobLine, Resumed
 
 app = typer.Typer(invoke_without_command=True)
 
@@ -89,15 +89,10 @@ def jobs(
     if context.invoked_subcommand is not None:
         _refuse_options(context)
         return
-    from poller.client import jobs as dispatch  # noqa: PLC0415 - `--help` is not to wait for it
-
-    here = dispatch.defined(handlers)
-    shown = most(limit, as_json=as_json)
-    with connected(place(database)) as connection:
-        lines = dispatch.lines(connection, here, one_more(shown))
+    page = client(database, handlers).jobs(limit=most(limit, as_json=as_json))
     hint = "no jobs; they are declared when poller run starts, or made with: poller jobs add"
-    render.listing(lines[:shown], _JOBS, as_json=as_json, empty=hint, omit=("when", "now"))
-    say_if_cut(lines, shown)
+    render.listing(page.items, _jobs(page.as_of), as_json=as_json, empty=hint)
+    say_if_cut(page)
 
 
 def _refuse_options(context: typer.Context) -> None:
@@ -127,34 +122,9 @@ def add(  # noqa: PLR0913 - the contract's options
 
     The arguments are held against the function if the --handlers package can be imported.
     """
-    from poller.client import jobs as dispatch  # noqa: PLC0415 - `--help` is not to wait for it
-    from poller.jobs import dynamic  # noqa: PLC0415 - `--help` is not to wait for it
-
-    plan = _plan(cron, every, delay, at, tz)
-    known = (dispatch.defined(handlers) or {}).get(job, job)
-    with connected(place(database)) as connection:
-        dynamic.schedule(connection, known, when=str(plan), args=args, name=name)
-    render.say(f"{name} runs {job}: {dispatch.words(str(plan))}")
-
-
-def _plan(cron: str | None, every: str | None, delay: str | None, at: str | None, tz: str) -> Schedule:
-    """Return the one schedule that was given.
-
-    Raises:
-        TyperException: there is none, or more than one.
-        ConfigurationError: it is no schedule.
-    """
-    from poller.cli.next import instant  # noqa: PLC0415 - as above
-    from poller.schedules import slots, wall_clock  # noqa: PLC0415 - `--help` is not to wait for it
-
-    if sum(each is not None for each in (cron, every, delay, at)) != 1:
-        msg = "give one of --cron, --every, --delay and --at"
-        raise typer.BadParameter(msg)
-    if cron is not None:
-        return slots.Cron.parse(cron, tz)
-    if at is not None:
-        return slots.At(instant(at, wall_clock.zone(tz), "--at"))
-    return slots.parse(f"@every {every}" if every is not None else f"@after {delay}", tz)
+    when = plan(cron, every, delay, at, tz)
+    done = client(database, handlers).add_job(name, job, when=when, args=args)
+    render.say(f"{done.name} runs {done.job}: {done.when}")
 
 
 @app.command()
@@ -171,11 +141,7 @@ def remove(
     Its runs that wait are cancelled, those in progress finish. A job that the --handlers package or a running worker
     has cannot be removed so.
     """
-    from poller.client import jobs as dispatch  # noqa: PLC0415 - `--help` is not to wait for it
-
-    here = dispatch.defined(handlers)
-    with connected(place(database)) as connection:
-        done = dispatch.remove(connection, name, here)
+    done = client(database, handlers).remove_job(name)
     waited = f"; cancelled {_runs(done.cancelled)} that waited" if done.cancelled else ""
     goes_on = f"; {_runs(done.running)} in progress will finish" if done.running else ""
     render.say(f"removed {name}{waited}{goes_on}")
@@ -190,11 +156,7 @@ def trigger(
     before it; if new ones replace old ones, it does. The arguments are held against the function if the
     --handlers package can be imported; without --args they are the job's own.
     """
-    from poller.client import jobs as dispatch  # noqa: PLC0415 - `--help` is not to wait for it
-
-    here = dispatch.defined(handlers)
-    with connected(place(database)) as connection:
-        done = dispatch.trigger(connection, job, args, here)
+    done = client(database, handlers).trigger(job, args)
     waits = f"; {job} is paused, so it waits until: poller resume" if done.is_paused else ""
     render.say(f"entered run {done.run} of {job}{waits}")
 
@@ -204,10 +166,12 @@ def pause(name: Name, *, database: Database = None) -> None:
 
     Nothing is planned, and what waits does not start, until it is resumed. What runs goes on.
     """
-    from poller.client import jobs as dispatch  # noqa: PLC0415 - `--help` is not to wait for it
-
-    with connected(place(database)) as connection:
-        render.say(dispatch.pause(connection, name))
+    done = client(database).pause(name)
+    if not done.changed:
+        render.say(f"{name} is paused already; let it go on with: poller resume")
+        return
+    goes_on = f"; {_are(done.running)} in progress and will finish" if done.running else ""
+    render.say(f"paused {name}: nothing of it starts until poller resume{goes_on}")
 
 
 def resume(name: Name, *, database: Database = None) -> None:
@@ -215,10 +179,30 @@ def resume(name: Name, *, database: Database = None) -> None:
 
     It goes on from now: slots that came meanwhile are not made up for. A job with a fixed delay is due.
     """
-    from poller.client import jobs as dispatch  # noqa: PLC0415 - `--help` is not to wait for it
+    done = client(database).resume(name)
+    render.say(f"resumed {name}: {_outlook(done)}" if done.changed else f"{name} is not paused")
 
-    with connected(place(database)) as connection:
-        render.say(dispatch.resume(connection, name))
+
+def _outlook(done: Resumed) -> str:
+    """Say what a job will do next."""
+    slot = done.next_at
+    if done.waiting:
+        return f"{_are(done.waiting)} due"
+    if slot is not None:
+        return (
+            "it is due" if slot <= done.as_of else f"its next run is at {slot.isoformat(timespec='seconds')}"
+        )
+    if done.after:
+        return f"it runs after {', '.join(done.after)}"
+    if done.schedule is None:
+        return "it runs by hand: poller trigger"
+    if done.running:
+        return "it follows its run in progress"
+    return "it has no more slots; run it now with: poller trigger"
+
+
+def _are(count: int) -> str:
+    return "1 run is" if count == 1 else f"{count} runs are"
 
 
 def _runs(count: int) -> str:
@@ -233,13 +217,14 @@ def _name(line: JobLine) -> str:
     return line.name if line.name == line.job else f"{line.name} ({line.job})"
 
 
-_JOBS = (
-    render.Column("job", _name, roomy=True),
-    render.Column("schedule", lambda line: line.when, roomy=True),
-    render.Column("next", lambda line: _due(line.next_at, line.now)),
-    render.Column("last", lambda line: line.last_status),
-    render.Column("when", lambda line: render.since(line.last_at, line.now)),
-    render.Column("running", lambda line: line.running, right=True),
-    render.Column("waiting", lambda line: line.waiting, right=True),
-    render.Column("state", lambda line: line.state),
-)
+def _jobs(now: datetime) -> tuple[render.Column, ...]:
+    return (
+        render.Column("job", _name, roomy=True),
+        render.Column("schedule", lambda line: line.when, roomy=True),
+        render.Column("next", lambda line: _due(line.next_at, now)),
+        render.Column("last", lambda line: line.last_status),
+        render.Column("when", lambda line: render.since(line.last_at, now)),
+        render.Column("running", lambda line: line.running, right=True),
+        render.Column("waiting", lambda line: line.waiting, right=True),
+        render.Column("state", lambda line: line.state),
+    )

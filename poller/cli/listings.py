@@ -7,18 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from poller.cli import render
-from poller.cli.options import (
-    AsJson,
-    Database,
-    Handlers,
-    Limit,
-    connected,
-    loaded,
-    most,
-    one_more,
-    place,
-    say_if_cut,
-)
+from poller.cli.options import AsJson, Database, Handlers, Limit, client, most, say_if_cut
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -32,12 +21,8 @@ Selector = Annotated[
 
 def handlers(*, handlers: Handlers = "handlers", as_json: AsJson = False, database: Database = None) -> None:
     """Show the handlers, and how they fare."""
-    from poller.client import status  # noqa: PLC0415 - `--help` is not to wait for it
-
-    found = loaded(handlers)
-    with connected(place(database)) as connection:
-        lines = status.handlers(connection, found)
-    render.listing(lines, _HANDLERS, as_json=as_json, empty="no handlers")
+    page = client(database, handlers, needs_handlers=True).handlers()
+    render.listing(page.items, _HANDLERS, as_json=as_json, empty="no handlers")
 
 
 def workers(*, as_json: AsJson = False, database: Database = None) -> None:
@@ -45,12 +30,10 @@ def workers(*, as_json: AsJson = False, database: Database = None) -> None:
 
     Those that died are shown for a day.
     """
-    from poller.client.row_queries import Operators  # noqa: PLC0415 - `--help` is not to wait for it
-
-    with connected(place(database)) as connection:
-        operators = Operators(connection)
-        lines, now = operators.workers(), operators.now()
-    render.listing(lines, _workers(now), as_json=as_json, empty="no workers; start some: poller run")
+    page = client(database).workers()
+    render.listing(
+        page.items, _workers(page.as_of), as_json=as_json, empty="no workers; start some: poller run"
+    )
 
 
 def failures(
@@ -64,17 +47,9 @@ def failures(
 
     These are parked rows, and rows that wait for another attempt after one that failed.
     """
-    from poller.client.row_queries import Operators  # noqa: PLC0415 - `--help` is not to wait for it
-    from poller.client.selector import select  # noqa: PLC0415 - as above
-
-    shown = most(limit, as_json=as_json)
-    with connected(place(database)) as connection:
-        operators = Operators(connection)
-        chosen = select(selector, (), operators.known_handlers())
-        lines = operators.failures(chosen.handlers, chosen.keys, one_more(shown))
-        now = operators.now()
-    render.listing(lines[:shown], _failures(now), as_json=as_json, empty="no rows are in trouble")
-    say_if_cut(lines, shown)
+    page = client(database).failures(selector, limit=most(limit, as_json=as_json))
+    render.listing(page.items, _failures(page.as_of), as_json=as_json, empty="no rows are in trouble")
+    say_if_cut(page)
 
 
 def history(
@@ -89,19 +64,9 @@ def history(
 
     The latest event comes last. Exits with 1 if nothing is recorded.
     """
-    from poller.client.row_queries import Operators  # noqa: PLC0415 - `--help` is not to wait for it
-    from poller.client.selector import NothingSelectedError, of_table, same_key  # noqa: PLC0415 - as above
-
-    shown = most(limit, as_json=as_json)
-    with connected(place(database)) as connection:
-        operators = Operators(connection)
-        numbers = [each.id for each in of_table(table, operators.known_handlers())]
-        lines = operators.history(numbers, same_key(key), one_more(shown))
-    if not lines:
-        msg = f"nothing is recorded of row {key} of {table}"
-        raise NothingSelectedError(msg)
-    render.listing(lines[-shown:] if shown else lines, _HISTORY, as_json=as_json, empty="")
-    say_if_cut(lines, shown)
+    page = client(database).history(table, key, limit=most(limit, as_json=as_json))
+    render.listing(page.items, _HISTORY, as_json=as_json, empty="")
+    say_if_cut(page)
 
 
 _HANDLERS = (

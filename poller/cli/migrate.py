@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Annotated
 
 import typer
 
 from poller.cli import render
-from poller.cli.options import Database, Handlers, connected, loaded, place
+from poller.cli.options import Database, Handlers, place
+from poller.client.client import Client
+from poller.client.handlers import required
+from poller.db import schema
+from poller.db.connection import reachable
 
 Print = Annotated[bool, typer.Option("--sql", help="Print the statements instead of executing them.")]
 To = Annotated[str, typer.Option("--to", metavar="REV", help="The revision to go to.")]
@@ -28,18 +33,16 @@ def migrate(
     database: Database = None,
 ) -> None:
     """Bring poller's own schema up to date. Your tables are not touched without --triggers."""
-    from poller.client.triggers import add_triggers  # noqa: PLC0415 - `--help` is not to wait for it
-    from poller.db import schema  # noqa: PLC0415 - as above
-
     if print_sql:
         schema.print_sql(to)
         return
-    found = loaded(handlers) if triggers else []
+    known = required(handlers) if triggers else None
     where = place(database, starts=True)
-    with connected(where, migrated=False) as connection:
+    with contextlib.closing(reachable(where, statement_timeout="0")) as connection:
         before = schema.migrate(where.url, to)
         after = schema.version(connection)
-        was = "" if before == after else f" (was: {before or 'none'})"
-        typer.echo(f"poller's schema is at {after}{was}")
-        for table in add_triggers(connection, found):
+    was = "" if before == after else f" (was: {before or 'none'})"
+    typer.echo(f"poller's schema is at {after}{was}")
+    if known is not None:
+        for table in Client(where, known).add_triggers():
             render.say(f"{table} wakes the workers")

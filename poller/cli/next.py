@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from poller.errors import ConfigurationError, PollerError
+from poller.schedules import slots, wall_clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,17 +46,15 @@ def next_(expression: Expression, *, tz: Zone = "UTC", count: Count = 5, from_: 
 
     A fixed rate is counted from --from. Exits with 1 if there are none.
     """
-    from poller.schedules import slots, wall_clock  # noqa: PLC0415 - `--help` is not to wait for it
-
     schedule = slots.parse(expression, tz)
     if isinstance(schedule, slots.FixedDelay):
         msg = (
             f"{expression!r} counts from the finish of each run, so that its slots cannot be told in advance"
         )
         raise ConfigurationError(msg)
-    zone = wall_clock.zone(schedule.tz if isinstance(schedule, slots.Cron) else tz)
-    start = datetime.now(UTC).replace(microsecond=0) if from_ is None else instant(from_, zone, "--from")
-    _print(schedule, start, zone, count)
+    name = schedule.tz if isinstance(schedule, slots.Cron) else tz
+    start = datetime.now(UTC).replace(microsecond=0) if from_ is None else instant(from_, name, "--from")
+    _print(schedule, start, wall_clock.zone(name), count)
 
 
 def _print(schedule: Schedule, start: datetime, zone: tzinfo, count: int) -> None:
@@ -77,20 +76,38 @@ def _slots(schedule: Schedule, start: datetime, zone: tzinfo) -> Iterator[dateti
             slot = schedule.next_after(slot, start)
 
 
-def instant(text: str, zone: tzinfo, option: str) -> datetime:
+def instant(text: str, tz: str, option: str) -> datetime:
     """Return the time that was given as an option.
 
     Args:
         text: ISO 8601.
-        zone: where it is meant, if it has no offset.
+        tz: the IANA zone in which it is meant, if it has no offset.
         option: the option's name.
 
     Raises:
-        ConfigurationError: it is none.
+        ConfigurationError: it is not a time, or there is no such zone.
     """
+    zone = wall_clock.zone(tz)
     try:
         found = datetime.fromisoformat(text)
         return (found if found.tzinfo is not None else found.replace(tzinfo=zone)).astimezone(UTC)
     except (ValueError, OverflowError):
         msg = f"{option}: {text!r} is not a time; write it like 2030-01-01T03:00 or 2030-01-01T03:00+01:00"
         raise ConfigurationError(msg) from None
+
+
+def plan(cron: str | None, every: str | None, delay: str | None, at: str | None, tz: str) -> str:
+    """Return the one schedule that was given by options, as a text.
+
+    Raises:
+        TyperException: there is none, or more than one.
+        ConfigurationError: it is not a schedule.
+    """
+    if sum(each is not None for each in (cron, every, delay, at)) != 1:
+        msg = "give one of --cron, --every, --delay and --at"
+        raise typer.BadParameter(msg)
+    if cron is not None:
+        return str(slots.Cron.parse(cron, tz))
+    if at is not None:
+        return str(slots.At(instant(at, tz, "--at")))
+    return str(slots.parse(f"@every {every}" if every is not None else f"@after {delay}", tz))

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from psycopg.conninfo import conninfo_to_dict
+
+from poller.cli import title
+from poller.client.client import Client
+from poller.client.database import Place, locate
+from poller.client.handlers import required
+from poller.duration import seconds
+from poller.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-    import psycopg
-
-    from poller.db.connection import Place
-    from poller.model.handler import Handler
+    from poller.client.answers import Page
 
 EMBEDDED = "no --database given: using the embedded Postgres of this folder, .poller/"
 VISIBLE = (
@@ -70,9 +74,6 @@ def duration(text: str | float) -> float:
     Raises:
         ValueError: it is none; Typer names the option.
     """
-    from poller.duration import seconds  # noqa: PLC0415 - as below
-    from poller.errors import ConfigurationError  # noqa: PLC0415 - as below
-
     if isinstance(text, float):  # the option's own default
         return text
     try:
@@ -90,10 +91,8 @@ def place(database: str | None, *, starts: bool = False) -> Place:
         starts: start the embedded server of this folder if that is needed and it does not run.
 
     Raises:
-        PollerError: the URL is none, or the embedded server cannot be started.
+        PollerError: the URL is not valid, or the embedded server cannot be started.
     """
-    from poller.db.connection import locate  # noqa: PLC0415 - `--help` is not to wait for it
-
     several = (database or "").split()
     if len(several) > 1 and all("://" in each for each in several):
         database = several[0]
@@ -114,8 +113,6 @@ def _tell_of_strange_host(url: str) -> None:
     given = os.environ.get("POLLER_DATABASE_URL") or os.environ.get("DATABASE_URL")
     if given or "PGPASSWORD" not in os.environ or any(each.startswith("--database") for each in sys.argv):
         return
-    from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415 - `--help` is not to wait for it
-
     parts = conninfo_to_dict(url)
     if parts.get("host") and not parts.get("password") and not str(parts["host"]).startswith("/"):
         typer.echo(f"PGPASSWORD goes to {parts['host']}, which this folder's settings name", err=True)
@@ -123,11 +120,7 @@ def _tell_of_strange_host(url: str) -> None:
 
 def _hide_password(url: str) -> None:
     """Take a password that was given on the command line out of what others see of this process, or warn of it."""
-    from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415 - `--help` is not to wait for it
-
-    from poller.cli.title import hide_urls  # noqa: PLC0415 - seldom needed
-
-    if conninfo_to_dict(url).get("password") and not hide_urls():
+    if conninfo_to_dict(url).get("password") and not title.hide_urls():
         typer.echo(VISIBLE, err=True)
 
 
@@ -137,8 +130,6 @@ def places(databases: Sequence[str] | None) -> list[Place]:
     Raises:
         PollerError: a URL is none, two have one name, or the embedded server cannot be started.
     """
-    from poller.errors import ConfigurationError  # noqa: PLC0415 - as above
-
     if not databases:
         return [place(None, starts=True)]
     found = [place(each, starts=True) for each in _whole(databases)]
@@ -159,36 +150,19 @@ def _whole(databases: Sequence[str]) -> list[str]:
     return [*([" ".join(pairs)] if pairs else []), *(each for each in databases if each not in pairs)]
 
 
-@contextlib.contextmanager
-def connected(where: Place, *, migrated: bool = True) -> Iterator[psycopg.Connection[Any]]:
-    """Open a connection for a command.
+def client(database: str | None, handlers: str | None = None, *, needs_handlers: bool = False) -> Client:
+    """Return the client that a command asks.
 
     Args:
-        where: the database.
-        migrated: whether poller's own schema must be there.
+        database: as it was given.
+        handlers: the package that the handlers are in; None for a command that has nothing to do with them.
+        needs_handlers: the package is imported first, and a command ends where that fails.
 
     Raises:
-        DatabaseError: the database cannot be reached or will not do.
+        PollerError: the URL is not valid, the embedded server does not run, or the package cannot be imported.
     """
-    from poller.db import schema  # noqa: PLC0415 - `--help` is not to wait for it
-    from poller.db.connection import reachable  # noqa: PLC0415 - as above
-
-    # Counting a large table takes what it takes; whoever waits may stop it with Ctrl-C.
-    with contextlib.closing(reachable(where, statement_timeout="0")) as connection:
-        if migrated:
-            schema.require(connection)
-        yield connection
-
-
-def loaded(package: str) -> list[Handler]:
-    """Return the handlers of a package.
-
-    Raises:
-        ConfigurationError: it cannot be imported, or has none.
-    """
-    from poller import registry  # noqa: PLC0415 - `--help` is not to wait for it
-
-    return registry.load(package).handlers
+    known = required(handlers) if needs_handlers else handlers
+    return Client(place(database), known)
 
 
 def most(limit: int | None, *, as_json: bool) -> int | None:
@@ -196,12 +170,7 @@ def most(limit: int | None, *, as_json: bool) -> int | None:
     return limit if limit is not None or as_json else DEFAULT_LIMIT
 
 
-def one_more(shown: int | None) -> int | None:
-    """Return how many to ask for: one more than is shown, to know whether there are more."""
-    return None if shown is None else shown + 1
-
-
-def say_if_cut(lines: Sequence[Any], shown: int | None) -> None:
+def say_if_cut(page: Page[Any]) -> None:
     """Tell people that there is more than they see."""
-    if shown is not None and len(lines) > shown:
-        typer.echo(f"only {shown} are shown; there are more: --limit N", err=True)
+    if page.next is not None:
+        typer.echo(f"only {len(page.items)} are shown; there are more: --limit N", err=True)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from poller.client.answers import as_object
+from poller.duration import words
 from poller.telemetry import printable
 
 if TYPE_CHECKING:
@@ -35,20 +37,17 @@ class Column:
     roomy: bool = False
 
 
-def listing(
-    lines: Sequence[Any], columns: Sequence[Column], *, as_json: bool, empty: str, omit: Sequence[str] = ()
-) -> None:
+def listing(lines: Sequence[Any], columns: Sequence[Column], *, as_json: bool, empty: str) -> None:
     """Print lines on standard output.
 
     Args:
-        lines: dataclasses or named tuples.
+        lines: the client's answers.
         columns: what people see of them.
         as_json: print them as an array of objects instead.
         empty: what to say to people if there are none.
-        omit: fields that are not in the objects.
     """
     if as_json:
-        typer.echo(as_array(lines, omit, indent=2))
+        typer.echo(as_array(lines, indent=2))
     elif not lines:
         typer.echo(empty)
     elif sys.stdout.isatty():
@@ -59,10 +58,9 @@ def listing(
         typer.echo(text(lines, columns))
 
 
-def as_array(lines: Iterable[Any], omit: Sequence[str] = (), indent: int | None = None) -> str:
-    """Return lines as a JSON array of objects, times in ISO 8601 with offset."""
-    objects = [{name: value for name, value in _fields(each).items() if name not in omit} for each in lines]
-    return printable.as_json(objects, default=_plain, indent=indent)
+def as_array(lines: Iterable[Any], indent: int | None = None) -> str:
+    """Return answers as a JSON array of their objects, times in ISO 8601 with offset."""
+    return printable.as_json([as_object(each) for each in lines], default=_plain, indent=indent)
 
 
 def text(lines: Iterable[Any], columns: Sequence[Column]) -> str:
@@ -95,8 +93,6 @@ def table(lines: Sequence[Any], columns: Sequence[Column]) -> Table:
 
 def since(at: datetime | None, now: datetime) -> str:
     """Return how long ago a time is, or in how long it will be; nothing for None."""
-    from poller.duration import words  # noqa: PLC0415 - `--help` is not to wait for it
-
     if at is None:
         return ""
     age = (now - at).total_seconds()
@@ -130,13 +126,6 @@ def _cell(column: Column, line: Any) -> str:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return printable.one_line(f"{value:,}" if isinstance(value, int | float) else value)
-
-
-def _fields(line: Any) -> dict[str, Any]:
-    if is_dataclass(line) and not isinstance(line, type):
-        return asdict(line)
-    fields: dict[str, Any] = line._asdict()
-    return fields
 
 
 def _plain(value: object) -> str:

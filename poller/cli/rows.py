@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from poller.cli import render
-from poller.cli.options import Database, Handlers, Keys, connected, place
+from poller.cli.options import Database, Handlers, Keys, client
 
 Selector = Annotated[str, typer.Argument(metavar="SELECTOR", help="TABLE[:STATUS][:KEY], or all.")]
 
@@ -19,10 +19,7 @@ def retry(selector: Selector, keys: Keys = None, *, database: Database = None) -
     They have all their attempts before them. Exits with 1 if there are none. What follows TABLE is a status
     if there is a handler for it, else a key.
     """
-    from poller.client import rows  # noqa: PLC0415 - `--help` is not to wait for it
-
-    with connected(place(database)) as connection:
-        done = rows.retry(connection, selector, keys or ())
+    done = client(database).retry(selector, keys or ())
     typer.echo(f"put back {render.rows(done.rows)}")
 
 
@@ -35,10 +32,9 @@ def release(
     still answers is ignored; but its handler is not stopped, and may run beside the next attempt. Exits with
     1 if no such row is in flight. What follows TABLE is a status if there is a handler for it, else a key.
     """
-    from poller.client import rows  # noqa: PLC0415 - `--help` is not to wait for it
-
-    with connected(place(database)) as connection:
-        done = rows.release(connection, selector, keys or (), handlers)
-    if done.note is not None:
-        render.say(done.note, err=True)
+    done = client(database, handlers).release(selector, keys or ())
+    if done.unknown:
+        names = ", ".join(done.unknown)
+        note = f"{handlers} has no handler for {names}: if it has a during, that status was left as it is"
+        render.say(note, err=True)
     typer.echo(f"released {render.rows(done.rows)}")

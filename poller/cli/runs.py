@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from poller.cli import render
-from poller.cli.options import AsJson, Database, Limit, connected, most, one_more, place, say_if_cut
+from poller.cli.options import AsJson, Database, Limit, client, most, say_if_cut
+from poller.duration import words
 from poller.telemetry.printable import lines
 
 if TYPE_CHECKING:
@@ -30,15 +31,9 @@ def runs(
     database: Database = None,
 ) -> None:
     """Show runs of jobs, the newest first."""
-    from poller.client import jobs  # noqa: PLC0415 - `--help` is not to wait for it
-
-    shown = most(limit, as_json=as_json)
-    with connected(place(database)) as connection:
-        lines = jobs.runs(connection, job, one_more(shown))
-    render.listing(
-        lines[:shown], _RUNS, as_json=as_json, empty="no runs yet", omit=("done", "total", "seconds")
-    )
-    say_if_cut(lines, shown)
+    page = client(database).runs(job, limit=most(limit, as_json=as_json))
+    render.listing(page.items, _RUNS, as_json=as_json, empty="no runs yet")
+    say_if_cut(page)
 
 
 def logs(
@@ -47,16 +42,12 @@ def logs(
     database: Database = None,
 ) -> None:
     """Print what a run has printed and logged, as far as it has come."""
-    from poller.client import jobs  # noqa: PLC0415 - `--help` is not to wait for it
-
-    with connected(place(database)) as connection:
-        is_number = run.isascii() and run.isdigit() and int(run) < 2**63
-        number = int(run) if is_number else jobs.last_run(connection, run)
-        found = jobs.printed(connection, number)
+    is_number = run.isascii() and run.isdigit() and int(run) < 2**63
+    found = client(database).logs(int(run) if is_number else run)
     if found.output:
         sys.stdout.write(lines(found.output))
     else:
-        render.say(f"run {number} of {found.job} has printed nothing ({found.status})", err=True)
+        render.say(f"run {found.run} of {found.job} has printed nothing ({found.status})", err=True)
 
 
 def cancel(number: Number, *, database: Database = None) -> None:
@@ -65,10 +56,11 @@ def cancel(number: Number, *, database: Database = None) -> None:
     One that waits is cancelled; one that runs is asked to stop, and is stopped soon after. Exits with 1 if it
     has ended.
     """
-    from poller.client import jobs  # noqa: PLC0415 - `--help` is not to wait for it
-
-    with connected(place(database)) as connection:
-        render.say(jobs.cancel(connection, number))
+    done = client(database).cancel(number)
+    if done.is_running:
+        render.say(f"asked run {done.run} of {done.job} to stop")
+    else:
+        render.say(f"cancelled run {done.run} of {done.job}")
 
 
 def _progress(line: RunLine) -> str | None:
@@ -80,8 +72,6 @@ def _progress(line: RunLine) -> str | None:
 
 
 def _duration(line: RunLine) -> str | None:
-    from poller.duration import words  # noqa: PLC0415 - `--help` is not to wait for it
-
     return None if line.seconds is None else words(line.seconds)
 
 

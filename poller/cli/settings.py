@@ -40,7 +40,14 @@ class Settings:
 
 def name_variables(command: Any) -> None:
     """Give every option of a command and of those below it its environment variable."""
-    for option in _options(command):
+    name_own_variables(command)
+    for each in getattr(command, "commands", {}).values():
+        name_variables(each)
+
+
+def name_own_variables(command: Any) -> None:
+    """Give every option of a command its environment variable."""
+    for option in _own_options(command):
         if option.envvar is None:
             option.envvar = f"POLLER_{_key(option).upper()}"
         option.show_envvar = False  # one line says it for all of them

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from poller.cli import render
-from poller.cli.options import AsJson, Database, Handlers, connected, loaded, place
+from poller.cli.options import AsJson, Database, Handlers, client
 from poller.errors import DatabaseError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ Watch = Annotated[bool, typer.Option("--watch", help="Go on showing it until Ctr
 class Look(NamedTuple):
     """What was seen: the lines and when, or why there is nothing to see."""
 
-    lines: list[StatusLine]
+    lines: tuple[StatusLine, ...]
     at: datetime | None
     fault: str | None = None
 
@@ -45,14 +45,11 @@ def status(
     For each status that a handler takes or leads to: rows, the oldest of them, in flight, waiting for another
     attempt, parked, and done in the last minute.
     """
-    from poller.client import status as overview  # noqa: PLC0415 - `--help` is not to wait for it
-    from poller.client.row_queries import Operators  # noqa: PLC0415 - as above
-
-    found, where = loaded(handlers), place(database)
+    fleet = client(database, handlers, needs_handlers=True)
 
     def look() -> Look:
-        with connected(where) as connection:
-            return Look(overview.status(connection, found), Operators(connection).now())
+        page = fleet.status()
+        return Look(page.items, page.as_of)
 
     if watch:
         _watch(look, as_json=as_json)
@@ -61,7 +58,7 @@ def status(
 
 
 def _print(seen: Look, *, as_json: bool) -> None:
-    render.listing(seen.lines, _columns(seen.at), as_json=as_json, empty=NO_HANDLERS, omit=_PEOPLE_ONLY)
+    render.listing(seen.lines, _columns(seen.at), as_json=as_json, empty=NO_HANDLERS)
 
 
 def _watch(look: Callable[[], Look], *, as_json: bool) -> None:
@@ -76,7 +73,7 @@ def _watch(look: Callable[[], Look], *, as_json: bool) -> None:
 
 
 def _live(look: Callable[[], Look]) -> None:
-    from rich.live import Live  # noqa: PLC0415 - `--help` is not to wait for it
+    from rich.live import Live  # noqa: PLC0415 - slow to import, and not needed where nobody looks on
 
     with Live(auto_refresh=False) as live:
         for seen in _looks(look):
@@ -88,7 +85,7 @@ def _print_on(seen: Look, *, as_json: bool) -> None:
     if seen.fault is not None:
         render.say(seen.fault, err=True)
     elif as_json:
-        typer.echo(render.as_array(seen.lines, _PEOPLE_ONLY))
+        typer.echo(render.as_array(seen.lines))
     else:
         typer.echo(render.text(seen.lines, _columns(seen.at)) + "\n")
     sys.stdout.flush()
@@ -103,12 +100,9 @@ def _looks(look: Callable[[], Look]) -> Iterator[Look]:
         try:
             seen = look()
         except DatabaseError as error:
-            seen = Look([], None, str(error))
+            seen = Look((), None, str(error))
         yield seen
         time.sleep((time.monotonic() - began - EVERY) * PATIENCE)
-
-
-_PEOPLE_ONLY = ("done_per_minute",)
 
 
 def _columns(now: datetime | None) -> tuple[render.Column, ...]:

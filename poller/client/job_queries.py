@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from psycopg.rows import class_row, tuple_row
 
+from poller.client.answers import aside
 from poller.db.clamped_times import clamp_times
 from poller.db.statements import statement
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     import psycopg
@@ -62,8 +64,15 @@ class JobRow:
     now: datetime
 
 
-class RunLine(NamedTuple):
-    """A run; `seconds` is how long it took, or has taken so far."""
+@dataclass(frozen=True, slots=True)
+class RunLine:
+    """A run.
+
+    Attributes:
+        done: how far it has come, as it says itself.
+        total: how far it is to come, if it knows.
+        seconds: how long it took, or has taken so far.
+    """
 
     id: int
     job: str
@@ -73,9 +82,9 @@ class RunLine(NamedTuple):
     status: str
     attempt: int
     error: str | None
-    done: float | None
-    total: float | None
-    seconds: float | None
+    done: float | None = aside()
+    total: float | None = aside()
+    seconds: float | None = aside()
 
 
 class Printed(NamedTuple):
@@ -94,9 +103,9 @@ class Timetable:
 
     # --- listings ---------------------------------------------------------------------------------
 
-    def jobs(self, limit: int | None = None) -> list[JobRow]:
-        """Return the jobs in the order of their names: all, or so many."""
-        return self._jobs(None, limit)
+    def jobs(self, limit: int | None = None, after: str | None = None) -> list[JobRow]:
+        """Return the jobs in the order of their names: all behind a name, or so many."""
+        return self._jobs(None, limit, after)
 
     def job(self, name: str) -> JobRow | None:
         """Return a job."""
@@ -106,11 +115,15 @@ class Timetable:
         """Return the names of jobs, a thousand at the most: to tell what may have been meant."""
         return list(self._row("job_names", all=True)[0])
 
-    def runs(self, job: str | None = None, limit: int | None = None) -> list[RunLine]:
-        """Return the newest runs, of one job or of all."""
-        with self.connection.cursor() as cursor:
+    def runs(
+        self, job: str | None = None, limit: int | None = None, after: Sequence[Any] | None = None
+    ) -> list[RunLine]:
+        """Return the newest runs, of one job or of all; those behind one with this planned time and number."""
+        planned_at, number = after or (None, None)
+        asked = {"job": job, "limit": limit, "planned_at": planned_at, "id": number}
+        with self.connection.cursor(row_factory=class_row(RunLine)) as cursor:
             clamp_times(cursor)
-            return [RunLine(*row) for row in cursor.execute(statement("runs"), {"job": job, "limit": limit})]
+            return cursor.execute(statement("runs"), asked).fetchall()
 
     def run(self, number: int) -> Printed | None:
         """Return a run."""
@@ -151,10 +164,12 @@ class Timetable:
         """Wake the workers that wait for something to do."""
         self.connection.execute(statement("wake"))
 
-    def _jobs(self, name: str | None, limit: int | None) -> list[JobRow]:
+    def _jobs(self, name: str | None, limit: int | None, after: str | None = None) -> list[JobRow]:
         with self.connection.cursor(row_factory=class_row(JobRow)) as cursor:
             clamp_times(cursor)
-            return cursor.execute(statement("jobs"), {"name": name, "limit": limit}).fetchall()
+            return cursor.execute(
+                statement("jobs"), {"name": name, "limit": limit, "after": after}
+            ).fetchall()
 
     def _row(self, name: str, /, **asked: Any) -> Any:
         with self.connection.cursor(row_factory=tuple_row) as cursor:

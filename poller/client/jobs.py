@@ -10,32 +10,31 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from poller import registry
+from poller.client.answers import aside
 from poller.client.job_queries import Timetable
+from poller.client.refusals import NothingSelectedError, RefusedError
 from poller.client.row_queries import Operators
-from poller.client.selector import NothingSelectedError, of_table
+from poller.client.selector import of_table
 from poller.errors import ConfigurationError
 from poller.jobs import job_store
 from poller.jobs.dynamic import as_json, no_such_job
 from poller.model.handler import split_off_table
-from poller.ready_made.housekeeping import housekeeping
 from poller.schedules import slots
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
     import psycopg
 
-    from poller.client.job_queries import JobRow, Printed, RunLine
+    from poller.client.job_queries import JobRow, RunLine
     from poller.jobs.job import Job
     from poller.schedules.slots import Schedule
 
 
 RECENT = 1000  # runs among which the last one that has begun is looked for
-_BY_HAND = "run it now with: poller trigger"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,38 +63,103 @@ class JobLine:
     running: int
     waiting: int
     state: str
-    when: str
-    now: datetime
+    when: str = aside()
 
 
-class Triggered(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Logs:
+    """What a run has printed and logged so far; None if nothing."""
+
+    run: int
+    job: str
+    status: str
+    output: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Triggered:
     """A run that was entered, and whether its job is held."""
 
     run: int
+    job: str
     is_paused: bool
 
 
-class Removed(NamedTuple):
-    """What became of a schedule's runs: cancelled, since they waited; and still running."""
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """A job that is held.
 
-    cancelled: int
+    Attributes:
+        name: the job's.
+        changed: it was not held before.
+        running: how many of its runs go on, and will finish.
+    """
+
+    name: str
+    changed: bool
     running: int
 
 
-def defined(package: str) -> dict[str, Job] | None:
-    """Return the jobs that a package defines, by their names, with poller's own; None if it cannot be imported."""
-    try:
-        jobs = registry.load(package).jobs
-    except ConfigurationError:
-        return None
-    return {job.name: job for job in (*jobs, housekeeping)}
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """A job that goes on.
+
+    Attributes:
+        name: the job's.
+        changed: it was held before.
+        waiting: how many of its runs are due.
+        running: how many of its runs go on.
+        next_at: its next slot; None if none is in sight.
+        after: the jobs that it runs after.
+        schedule: as the database has it; None if it runs by hand, or after others.
+        as_of: when this was read, by the database's clock.
+    """
+
+    name: str
+    changed: bool
+    waiting: int
+    running: int
+    next_at: datetime | None
+    after: tuple[str, ...]
+    schedule: str | None
+    as_of: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """A run that was cancelled, or, since it runs, was asked to stop."""
+
+    run: int
+    job: str
+    is_running: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduled:
+    """A schedule that was made or edited, and when it runs, in words."""
+
+    name: str
+    job: str
+    when: str
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """A schedule that was removed, and what became of its runs: cancelled, since they waited; and still running."""
+
+    name: str
+    cancelled: int
+    running: int
 
 
 # --- the view -----------------------------------------------------------------------------------------
 
 
 def lines(
-    connection: psycopg.Connection[Any], here: Collection[str] | None, limit: int | None = None
+    connection: psycopg.Connection[Any],
+    here: Collection[str] | None,
+    limit: int | None = None,
+    after: str | None = None,
 ) -> list[JobLine]:
     """Return a line for each job, or for so many, in the order of their names.
 
@@ -103,8 +167,9 @@ def lines(
         connection: in autocommit mode.
         here: the jobs that the program at hand defines; None if that is not known.
         limit: how many.
+        after: the name behind which they begin.
     """
-    return [_line(row, here) for row in Timetable(connection).jobs(limit)]
+    return [_line(row, here) for row in Timetable(connection).jobs(limit, after)]
 
 
 def _line(row: JobRow, here: Collection[str] | None) -> JobLine:
@@ -123,7 +188,6 @@ def _line(row: JobRow, here: Collection[str] | None) -> JobLine:
         waiting=row.pending,
         state=_state(row, here),
         when=words(row.schedule, row.tz, row.after),
-        now=row.now,
     )
 
 
@@ -193,15 +257,20 @@ def words(schedule: str | None, tz: str = "UTC", after: Collection[str] = ()) ->
             return str(parsed).removeprefix("@")
 
 
-def runs(connection: psycopg.Connection[Any], job: str | None, limit: int | None) -> list[RunLine]:
-    """Return the newest runs, of one job or of all.
+def runs(
+    connection: psycopg.Connection[Any],
+    job: str | None,
+    limit: int | None,
+    after: Sequence[Any] | None = None,
+) -> list[RunLine]:
+    """Return the newest runs, of one job or of all; those behind one with this planned time and number.
 
     Raises:
         NothingSelectedError: there is no such job, nor a run of it from when there was.
     """
     timetable = Timetable(connection)
-    found = timetable.runs(job, limit)
-    if job is not None and not found:
+    found = timetable.runs(job, limit, after)
+    if job is not None and not found and after is None:
         _known(timetable, job)
     return found
 
@@ -215,12 +284,12 @@ def last_run(connection: psycopg.Connection[Any], job: str) -> int:
     begun = (line.id for line in runs(connection, job, RECENT) if line.started_at is not None)
     found = next(begun, None)
     if found is None:
-        msg = f"no run of {job} has begun yet; {_BY_HAND} {job!r}"
-        raise NothingSelectedError(msg)
+        msg = f"no run of {job} has begun yet"
+        raise NothingSelectedError(msg, "no_run_begun", job=job)
     return found
 
 
-def printed(connection: psycopg.Connection[Any], number: int) -> Printed:
+def logs(connection: psycopg.Connection[Any], number: int) -> Logs:
     """Return a run with what it has printed.
 
     Raises:
@@ -228,8 +297,8 @@ def printed(connection: psycopg.Connection[Any], number: int) -> Printed:
     """
     found = Timetable(connection).run(number)
     if found is None:
-        raise NothingSelectedError(_no_such_run(number))
-    return found
+        raise _no_such_run(number)
+    return Logs(number, found.job, found.status, found.output)
 
 
 # --- orders -------------------------------------------------------------------------------------------
@@ -262,7 +331,7 @@ def trigger(
         known = args if args is not None else _arguments(row) if row is not None else {}
         if isinstance(known, dict):
             function.check_arguments(known)
-    given = None if args is None else as_json(args, "--args")
+    given = None if args is None else as_json(args, "args")
     with connection.transaction():
         if row is None and function is not None:
             job_store.declare(connection, [function])
@@ -271,11 +340,11 @@ def trigger(
             job_store.supersede(connection, [name])
         number = timetable.trigger(held.name, given)
         timetable.wake()
-    return Triggered(number, is_paused=held.paused_at is not None)
+    return Triggered(number, held.name, is_paused=held.paused_at is not None)
 
 
-def pause(connection: psycopg.Connection[Any], name: str) -> str:
-    """Hold a job: nothing is planned, and what waits does not start; what runs goes on. Say what was done.
+def pause(connection: psycopg.Connection[Any], name: str) -> Paused:
+    """Hold a job: nothing is planned, and what waits does not start; what runs goes on.
 
     Raises:
         NothingSelectedError: there is no such job.
@@ -283,14 +352,11 @@ def pause(connection: psycopg.Connection[Any], name: str) -> str:
     """
     timetable = Timetable(connection)
     row = _job_to_hold(timetable, name)
-    if not timetable.pause(name):
-        return f"{name} is paused already; let it go on with: poller resume"
-    goes_on = f"; {_runs(row.running)} in progress and will finish" if row.running else ""
-    return f"paused {name}: nothing of it starts until poller resume{goes_on}"
+    return Paused(name, timetable.pause(name), row.running)
 
 
-def resume(connection: psycopg.Connection[Any], name: str) -> str:
-    """Let a job go on from now; what it missed meanwhile is not made up for. Say what was done.
+def resume(connection: psycopg.Connection[Any], name: str) -> Resumed:
+    """Let a job go on from now; what it missed meanwhile is not made up for.
 
     Raises:
         NothingSelectedError: there is no such job.
@@ -298,28 +364,24 @@ def resume(connection: psycopg.Connection[Any], name: str) -> str:
     """
     timetable = Timetable(connection)
     _job_to_hold(timetable, name)
-    if not timetable.resume(name):
-        return f"{name} is not paused"
-    timetable.wake()
-    return f"resumed {name}: {_outlook(_known(timetable, name))}"
+    changed = timetable.resume(name)
+    if changed:
+        timetable.wake()
+    row = _known(timetable, name)
+    return Resumed(
+        name=name,
+        changed=changed,
+        waiting=row.pending,
+        running=row.running,
+        next_at=next_slot(row),
+        after=tuple(row.after),
+        schedule=row.schedule,
+        as_of=row.now,
+    )
 
 
-def _outlook(row: JobRow) -> str:
-    """Say what a job will do next."""
-    slot = next_slot(row)
-    if row.pending:
-        return f"{_runs(row.pending)} due"
-    if slot is not None:
-        return "it is due" if slot <= row.now else f"its next run is at {slot.isoformat(timespec='seconds')}"
-    if row.after:
-        return f"it runs {words(row.schedule, after=row.after)}"
-    if row.schedule is None:
-        return "it runs by hand: poller trigger"
-    return "it follows its run in progress" if row.running else f"it has no more slots; {_BY_HAND}"
-
-
-def cancel(connection: psycopg.Connection[Any], number: int) -> str:
-    """Cancel a run that waits, ask one that runs to stop. Say what was done.
+def cancel(connection: psycopg.Connection[Any], number: int) -> Cancelled:
+    """Cancel a run that waits, ask one that runs to stop.
 
     Raises:
         NothingSelectedError: it has ended, or there is none.
@@ -328,12 +390,12 @@ def cancel(connection: psycopg.Connection[Any], number: int) -> str:
     done = timetable.cancel(number)
     if done is None:
         run = timetable.run(number)
-        ended = run and f"run {number} of {run.job} has ended already: {run.status}"
-        raise NothingSelectedError(ended or _no_such_run(number))
+        if run is None:
+            raise _no_such_run(number)
+        msg = f"run {number} of {run.job} has ended already: {run.status}"
+        raise NothingSelectedError(msg)
     job, status = done
-    if status == "running":
-        return f"asked run {number} of {job} to stop"
-    return f"cancelled run {number} of {job}"
+    return Cancelled(number, job, status == "running")
 
 
 def remove(connection: psycopg.Connection[Any], name: str, here: Collection[str] | None = None) -> Removed:
@@ -356,11 +418,11 @@ def remove(connection: psycopg.Connection[Any], name: str, here: Collection[str]
             cancelled = timetable.cancel_pending(name) if forsaken else 0
             if not cancelled:
                 raise NothingSelectedError(no_such_job(name, _names(timetable)))
-            return Removed(cancelled, 0)
+            return Removed(name, cancelled, 0)
         if not timetable.remove(name, forsaken=forsaken):
-            msg = f"{name} is declared by a program; take it out there, or hold it: poller pause"
-            raise ConfigurationError(msg)
-        return Removed(timetable.cancel_pending(name), row.running)
+            msg = f"{name} is declared by a program"
+            raise RefusedError(msg, "declared", name=name)
+        return Removed(name, timetable.cancel_pending(name), row.running)
 
 
 def _known(timetable: Timetable, name: str) -> JobRow:
@@ -375,8 +437,8 @@ def _job_to_hold(timetable: Timetable, name: str) -> JobRow:
         return _known(timetable, name)
     except NothingSelectedError:
         if _is_handler(timetable, name):
-            msg = f"{name} is a handler, and only jobs can be paused yet; stop it by leaving it out of --only"
-            raise ConfigurationError(msg) from None
+            msg = f"{name} is a handler, and only jobs can be paused yet"
+            raise RefusedError(msg, "is_handler", name=name) from None
         raise
 
 
@@ -393,9 +455,5 @@ def _names(timetable: Timetable) -> list[str]:
     return timetable.names()
 
 
-def _no_such_run(number: int) -> str:
-    return f"there is no run {number}; those that are kept stand in: poller runs"
-
-
-def _runs(count: int) -> str:
-    return "1 run is" if count == 1 else f"{count} runs are"
+def _no_such_run(number: int) -> NothingSelectedError:
+    return NothingSelectedError(f"there is no run {number}", "no_such_run", run=number)

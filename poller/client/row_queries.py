@@ -1,4 +1,4 @@
-"""What the command line asks of the database: one method, one statement of `sql/`.
+"""What people ask of handlers, rows and workers: one method, one statement of `sql/`.
 
 Beside the engine, never in its way: what is read here is for people to look at, and locks nothing. Only
 `retry`, `release` and `restore_status` write, on an operator's order. psycopg's errors are raised as such.
@@ -6,9 +6,11 @@ Beside the engine, never in its way: what is read here is for people to look at,
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from psycopg import sql
+from psycopg.rows import class_row
 
 from poller.db.statements import array, statement, trusted
 
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 
     from poller.db.tables import Column, Table
     from poller.store.binding import Binding
+
+
+PLACES = 5  # what makes the order of rows in trouble
 
 
 class Known(NamedTuple):
@@ -48,7 +53,8 @@ class Count(NamedTuple):
     oldest: tuple[datetime | None, ...]
 
 
-class WorkerLine(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class WorkerLine:
     """A worker: `state` is alive, stopping or dead; `heartbeat_age` is in seconds."""
 
     id: int
@@ -62,7 +68,8 @@ class WorkerLine(NamedTuple):
     started_at: datetime
 
 
-class Failure(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Failure:
     """A row in trouble; `next_at` is None for one that is parked."""
 
     table: str
@@ -74,7 +81,8 @@ class Failure(NamedTuple):
     next_at: datetime | None
 
 
-class Event(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Event:
     """Something that happened to a row; `seconds` is how long the attempt took, `traceback` where it has failed."""
 
     at: datetime
@@ -148,19 +156,49 @@ class Operators:
 
     def workers(self) -> list[WorkerLine]:
         """Return the workers; those that died stay for a day."""
-        return [WorkerLine(*row) for row in self._rows("workers")]
+        with self.connection.cursor(row_factory=class_row(WorkerLine)) as cursor:
+            return cursor.execute(statement("workers"), {}).fetchall()
 
     def failures(
-        self, handlers: Iterable[int], keys: Sequence[str] | None = None, limit: int | None = None
-    ) -> list[Failure]:
-        """Return the rows in trouble of some handlers, all of them or those with the given keys."""
-        rows = self._rows("failures", handlers=array(handlers), keys=_array(keys), limit=limit)
-        return [Failure(*row) for row in rows]
+        self,
+        handlers: Iterable[int],
+        keys: Sequence[str] | None = None,
+        after: Sequence[Any] | None = None,
+        limit: int | None = None,
+    ) -> list[tuple[Failure, list[Any]]]:
+        """Return the rows in trouble of some handlers, each with its place in the order.
 
-    def history(self, handlers: Iterable[int], keys: Sequence[str], limit: int | None = None) -> list[Event]:
-        """Return the last `limit` events of the row with one of these keys, the oldest first."""
-        rows = self._rows("history", handlers=array(handlers), keys=array(keys), limit=limit)
-        return [Event(*row) for row in rows]
+        Args:
+            handlers: their numbers.
+            keys: only rows with one of these; None for all.
+            after: the place behind which they begin; None for the first.
+            limit: how many at the most.
+        """
+        table, status, waits, next_at, key = after or (None,) * PLACES
+        asked = {"handlers": array(handlers), "keys": _array(keys), "limit": limit}
+        place = {"table": table, "status": status, "waits": waits, "next_at": next_at, "key": key}
+        rows = self._rows("failures", **asked, **place)
+        return [(Failure(*row[:-1]), row[-1]) for row in rows]
+
+    def history(
+        self,
+        handlers: Iterable[int],
+        keys: Sequence[str],
+        before: Sequence[Any] | None = None,
+        limit: int | None = None,
+    ) -> list[Event]:
+        """Return the last `limit` events of the row with one of these keys, the oldest first.
+
+        Args:
+            handlers: the numbers of its handlers.
+            keys: the forms that its key may be stored in.
+            before: a time up to which they are returned, and how many of that very time are left out.
+            limit: how many at the most.
+        """
+        at, left_out = before or (None, 0)
+        asked = {"handlers": array(handlers), "keys": array(keys), "limit": limit}
+        with self.connection.cursor(row_factory=class_row(Event)) as cursor:
+            return cursor.execute(statement("history"), {**asked, "at": at, "left_out": left_out}).fetchall()
 
     # --- orders -----------------------------------------------------------------------------------
 

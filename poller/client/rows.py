@@ -7,12 +7,13 @@ taken away is found gone by its holder's fence.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from poller import registry
+from poller.client import handlers as known_here
+from poller.client.refusals import NothingSelectedError
 from poller.client.row_queries import Operators
-from poller.client.selector import NothingSelectedError, is_named, select
-from poller.errors import ConfigurationError
+from poller.client.selector import is_named, select
 from poller.store.binding import bind
 
 if TYPE_CHECKING:
@@ -20,18 +21,33 @@ if TYPE_CHECKING:
 
     import psycopg
 
+    from poller.client.handlers import Source
     from poller.client.row_queries import Known
     from poller.model.handler import Handler
 
 
-class Done(NamedTuple):
-    """How many rows an order reached, and what the operator should know beside that."""
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """How many rows were put back."""
 
     rows: int
-    note: str | None = None
 
 
-def retry(connection: psycopg.Connection[Any], selector: str, keys: Sequence[str]) -> Done:
+@dataclass(frozen=True, slots=True)
+class Released:
+    """How many rows were taken from their workers.
+
+    Attributes:
+        rows: how many.
+        unknown: the handlers of such rows, as `table:status`, that the client does not know: if one has a `during`, the
+            row still shows it.
+    """
+
+    rows: int
+    unknown: tuple[str, ...] = ()
+
+
+def retry(connection: psycopg.Connection[Any], selector: str, keys: Sequence[str]) -> Retried:
     """Put rows that are parked or wait for another attempt back: due at once, with all their attempts.
 
     Raises:
@@ -44,17 +60,19 @@ def retry(connection: psycopg.Connection[Any], selector: str, keys: Sequence[str
         msg = f"nothing to put back: no row of {chosen} is parked or waits for another attempt"
         raise NothingSelectedError(msg)
     operators.wake()
-    return Done(len(rows))
+    return Retried(len(rows))
 
 
-def release(connection: psycopg.Connection[Any], selector: str, keys: Sequence[str], package: str) -> Done:
+def release(
+    connection: psycopg.Connection[Any], selector: str, keys: Sequence[str], source: Source
+) -> Released:
     """Take rows away from the workers that hold them: the attempt counts, and the rows are due at once.
 
     Args:
-        connection: in autocommit mode.
+        connection: in autocommit mode, or in a transaction.
         selector: which rows, as `selector.select` reads it.
         keys: further keys.
-        package: the handlers' package, asked only which status a `during` has replaced.
+        source: the handlers, asked only which status a `during` has replaced.
 
     Raises:
         NothingSelectedError: nobody holds such a row.
@@ -63,7 +81,7 @@ def release(connection: psycopg.Connection[Any], selector: str, keys: Sequence[s
     operators = Operators(connection)
     known = operators.known_handlers()
     chosen = select(selector, keys, known)
-    handlers = _handlers(package, [each for each in known if each.id in chosen.handlers])
+    handlers = _handlers(source, [each for each in known if each.id in chosen.handlers])
     replaced = {
         number: bind(connection, handler)
         for number, handler in handlers.items()
@@ -78,26 +96,17 @@ def release(connection: psycopg.Connection[Any], selector: str, keys: Sequence[s
         raise NothingSelectedError(msg)
     operators.wake()
     unknown = {number for number, _ in rows}.difference(handlers)
-    return Done(len(rows), _note(package, [each for each in known if each.id in unknown]))
+    names = (f"{each.table}:{each.status}" for each in known if each.id in unknown)
+    return Released(len(rows), tuple(dict.fromkeys(names)))
 
 
-def _handlers(package: str, chosen: Sequence[Known]) -> dict[int, Handler]:
-    """Return those of a package's handlers that are among the chosen, by number; none if it has none."""
-    try:
-        loaded = registry.load(package).handlers
-    except ConfigurationError:
-        return {}
+def _handlers(source: Source, chosen: Sequence[Known]) -> dict[int, Handler]:
+    """Return those of the handlers that are among the chosen, by number; none if they are not known."""
+    loaded = known_here.found(source)
     return {
         each.id: handler
-        for handler in loaded
+        for handler in (loaded.handlers if loaded is not None else ())
         for each in chosen
         if (each.status, each.column) == (handler.status, handler.column)
         and is_named(each.table, handler.table)
     }
-
-
-def _note(package: str, unknown: Sequence[Known]) -> str | None:
-    if not unknown:
-        return None
-    names = ", ".join(dict.fromkeys(f"{each.table}:{each.status}" for each in unknown))
-    return f"{package} has no handler for {names}: if it has a during, that status was left as it is"

@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from poller.errors import PollerError
+from poller.client.refusals import NothingSelectedError
 from poller.model.handler import split_off_table, table_name
 
 if TYPE_CHECKING:
@@ -20,12 +20,6 @@ if TYPE_CHECKING:
     from poller.model.handler import TableName
 
 ALL = "all"
-
-
-class NothingSelectedError(PollerError):
-    """A selector that matches nothing: the command's own negative answer."""
-
-    exit_status = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from poller.client.answers import aside
 from poller.client.row_queries import Operators, Pulse
 from poller.store.binding import bind_all
 
@@ -45,7 +46,7 @@ class StatusLine:
     in_flight: int
     waiting: int
     parked: int
-    done_per_minute: float | None
+    done_per_minute: float | None = aside()
 
 
 @dataclass(frozen=True, slots=True)

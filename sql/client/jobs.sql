@@ -16,6 +16,7 @@ select j.name, j.function, j.schedule, j.tz, j.after, j.args::text as args, j.ov
         where r.job = j.name and r.status not in ('pending', 'skipped')
         order by r.planned_at desc
         limit 1) as l on true
- where %(name)s::text is null or j.name = %(name)s
+ where (%(name)s::text is null or j.name = %(name)s)
+   and (%(after)s::text is null or j.name > %(after)s)
  order by j.name
  limit %(limit)s

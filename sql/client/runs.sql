@@ -7,6 +7,7 @@ select r.id, r.job, r.planned_at, r.started_at, r.finished_at, r.status, r.attem
        extract(epoch from case r.status when 'running' then (select poller.now()) else r.finished_at end - r.started_at)::float8
            as seconds
   from poller.run as r
- where %(job)s::text is null or r.job = %(job)s or r.function = %(job)s
+ where (%(job)s::text is null or r.job = %(job)s or r.function = %(job)s)
+   and (%(planned_at)s::timestamptz is null or (r.planned_at, r.id) < (%(planned_at)s, %(id)s::bigint))
  order by r.planned_at desc, r.id desc
  limit %(limit)s

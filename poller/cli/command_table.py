@@ -1,0 +1,124 @@
+"""The commands by name, the module of each, and the line that the help shows; a module is imported when it runs.
+
+So `poller --help` waits for none of them, and each imports at its top what it needs.
+"""
+
+from __future__ import annotations
+
+import importlib
+import textwrap
+from collections.abc import Callable, Iterator, MutableMapping
+from typing import Any, NamedTuple
+
+import typer
+from typer.core import TyperGroup
+
+
+class Entry(NamedTuple):
+    """A command.
+
+    Attributes:
+        module: where it is, within `poller.cli`.
+        name: of its function there, or of its `typer.Typer` if other commands stand below it.
+        line: the first sentence of what its function says of itself.
+    """
+
+    module: str
+    name: str
+    line: str
+
+
+COMMANDS = {
+    "run": Entry("run", "run", "Run the handlers on rows that are due, until told to stop."),
+    "init": Entry("init", "init", "Write a first handlers package and settings file."),
+    "migrate": Entry("migrate", "migrate", "Bring poller's own schema up to date."),
+    "check": Entry("check", "check", "Hold the handlers and jobs against the database."),
+    "handlers": Entry("listings", "handlers", "Show the handlers, and how they fare."),
+    "workers": Entry("listings", "workers", "Show the worker processes of the whole fleet."),
+    "status": Entry("status", "status", "Show how many rows each status has."),
+    "failures": Entry("listings", "failures", "Show the rows in trouble, with their last error."),
+    "history": Entry("listings", "history", "Show what happened to one row."),
+    "retry": Entry("rows", "retry", "Put rows in trouble back, due at once."),
+    "release": Entry("rows", "release", "Give up leases by force."),
+    "runs": Entry("runs", "runs", "Show runs of jobs, the newest first."),
+    "logs": Entry("runs", "logs", "Print what a run has printed and logged, as far as it has come."),
+    "trigger": Entry("jobs", "trigger", "Run a job now, beside its schedule."),
+    "pause": Entry("jobs", "pause", "Hold a job."),
+    "resume": Entry("jobs", "resume", "Let a job go on that was paused."),
+    "cancel": Entry("runs", "cancel", "Stop a run."),
+    "next": Entry("next", "next_", "Print the next slots of an expression, in its time zone."),
+    "purge": Entry("purge", "purge", "Delete the old rows of a table, once, beside whoever uses it."),
+    "jobs": Entry("jobs", "app", "Show the jobs, their next and last runs; add and remove schedules."),
+    "db": Entry("db", "app", "The embedded Postgres of this folder."),
+}
+
+
+class CommandTable(TyperGroup):
+    """The commands of the table above."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._loaded = _Loaded()
+        self.commands = self._loaded
+
+    def prepare_each(self, prepare: Callable[[Any], None]) -> None:
+        """Have a function called with each command once it is loaded."""
+        self._loaded.prepare = prepare
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - as Typer has it
+        """Return the names in the order of the table."""
+        return [*self.commands]
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - as Typer has it
+        """Write the lines of the table, without loading a command."""
+        width = formatter.width - 6 - max(map(len, COMMANDS))
+        lines = [
+            (name, textwrap.shorten(entry.line, width, placeholder="...")) for name, entry in COMMANDS.items()
+        ]
+        with formatter.section("Commands"):
+            formatter.write_dl(lines)
+
+
+class _Loaded(MutableMapping[str, Any]):
+    """The commands by name, each loaded when it is asked for."""
+
+    def __init__(self) -> None:
+        self.prepare: Callable[[Any], None] = lambda command: None  # noqa: ARG005 - nothing is to be done
+        self._made: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in COMMANDS:
+            raise KeyError(name)
+        if name not in self._made:
+            self._made[name] = load(name)
+            self.prepare(self._made[name])
+        return self._made[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in COMMANDS
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+    def __setitem__(self, name: str, command: Any) -> None:
+        self._made[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._made[name]
+
+
+def load(name: str) -> Any:
+    """Import the module of a command, and return the command."""
+    entry = COMMANDS[name]
+    found = getattr(importlib.import_module(f"poller.cli.{entry.module}"), entry.name)
+    if not isinstance(found, typer.Typer):
+        alone = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+        alone.command(name)(found)
+        return typer.main.get_command(alone)
+    found.rich_markup_mode = None
+    command = typer.main.get_group(found)
+    command.name = name
+    return command

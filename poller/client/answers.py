@@ -1,0 +1,108 @@
+"""The form of answers: frozen dataclasses, listings in pages, and the objects that `--json` and an API give."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from poller.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+T = TypeVar("T")
+_ASIDE = "aside"
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """A part of a listing, or all of it.
+
+    Attributes:
+        items: what is listed.
+        next: the `after=` of the page that follows; None if nothing follows.
+        as_of: when it was read, by the database's clock.
+        exact: no number in it is an estimate.
+    """
+
+    items: tuple[T, ...]
+    next: str | None
+    as_of: datetime
+    exact: bool = True
+
+
+def aside() -> Any:
+    """Make a field that people are shown and programs may read, but that is not part of the answer's object."""
+    return field(metadata={_ASIDE: True})
+
+
+def as_object(answer: Any) -> dict[str, Any]:
+    """Return an answer's fields by name, without those that are marked as an `aside`.
+
+    >>> @dataclass(frozen=True)
+    ... class Run:
+    ...     id: int
+    ...     seconds: float = aside()
+    >>> as_object(Run(7, 1.5))
+    {'id': 7}
+    """
+    kept = {each.name for each in fields(answer) if not each.metadata.get(_ASIDE)}
+    return {name: value for name, value in asdict(answer).items() if name in kept}
+
+
+def one_more(limit: int | None) -> int | None:
+    """Return how many rows to ask for: one more than the page holds, to know whether another page follows.
+
+    Raises:
+        ConfigurationError: the limit is not a positive number.
+    """
+    if limit is None:
+        return None
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+        msg = f"limit must be a number from 1 up, got {limit!r}"
+        raise ConfigurationError(msg)
+    return min(limit, 2**62) + 1
+
+
+def cut(
+    found: Sequence[T], limit: int | None, as_of: datetime, cursor: Callable[[T], Sequence[Any]]
+) -> Page[T]:
+    """Return the page that holds the first `limit` of what was found.
+
+    Args:
+        found: up to `limit + 1` items.
+        limit: how many the page holds; None for all.
+        as_of: when they were read.
+        cursor: gives where an item stands in the order of the listing.
+    """
+    if limit is None or len(found) <= limit:
+        return Page(tuple(found), None, as_of)
+    return Page(tuple(found[:limit]), encoded(cursor(found[limit - 1])), as_of)
+
+
+def encoded(position: Sequence[Any]) -> str:
+    """Return a position in a listing as a cursor, which is one word."""
+    text = json.dumps(position, default=str, ensure_ascii=False)
+    return base64.urlsafe_b64encode(text.encode("utf-8", "surrogatepass")).decode().rstrip("=")
+
+
+def decoded(after: str | None, length: int) -> list[Any] | None:
+    """Return the position that a cursor stands for; None for None.
+
+    Raises:
+        ConfigurationError: the text is not the cursor of such a listing.
+    """
+    if after is None:
+        return None
+    try:
+        text = base64.urlsafe_b64decode(after + "=" * (-len(after) % 4)).decode("utf-8", "surrogatepass")
+        position = json.loads(text)
+    except (ValueError, TypeError, RecursionError):
+        position = None
+    if not isinstance(position, list) or len(position) != length:
+        msg = f"after must be the `next` of a page of this listing, got {after!r}"
+        raise ConfigurationError(msg)
+    return position

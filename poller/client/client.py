@@ -1,0 +1,414 @@
+"""The client: every question and order that people have, one method each, for whatever face they use.
+
+What may be trusted: an answer is true for the moment at which it was read, and an order looks for itself. Each call
+stands alone: it opens what it needs, and leaves nothing behind if it fails.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from poller.client import checks, jobs, purge, rows, triggers
+from poller.client import handlers as known_here
+from poller.client import status as overview
+from poller.client.answers import Page, cut, decoded, encoded, one_more
+from poller.client.database import Database
+from poller.client.job_queries import Timetable
+from poller.client.jobs import Scheduled
+from poller.client.refusals import NothingSelectedError
+from poller.client.row_queries import PLACES, Operators
+from poller.client.selector import of_table, same_key, select
+from poller.duration import seconds
+from poller.jobs import dynamic
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime, timedelta
+
+    import psycopg
+
+    from poller.client.checks import Finding
+    from poller.client.database import Place
+    from poller.client.handlers import Source
+    from poller.client.job_queries import RunLine
+    from poller.client.jobs import Cancelled, JobLine, Logs, Paused, Removed, Resumed, Triggered
+    from poller.client.purge import Counted, Progress, Purged
+    from poller.client.row_queries import Event, Failure, WorkerLine
+    from poller.client.rows import Released, Retried
+    from poller.client.status import HandlerLine, StatusLine
+    from poller.jobs.job import When
+
+    Age = str | float | timedelta
+
+
+class Client:
+    """Asks and orders what the command line does, with answers as data.
+
+    Made from a URL it may be used by any thread: each call opens a connection of its own. Made from a connection, each
+    call is part of the caller's transaction if there is one, and one thread has its turn after the other.
+
+    Every call raises `DatabaseError` if the database cannot be reached or has no schema poller, and psycopg's errors for
+    what the server refuses.
+
+    Args:
+        database: a `postgresql://` URL, or psycopg 3's connection.
+        handlers: the name of the package that the handlers and jobs are in, or a list of them. `status`, `handlers`,
+            `check` and `add_triggers` need them; orders for jobs are held against them if they can be imported.
+
+    Raises:
+        ConfigurationError: the URL is not valid, or it is neither a URL nor a connection.
+
+    >>> from poller import Client
+    >>> Client("mysql://localhost/shop")
+    Traceback (most recent call last):
+    poller.errors.ConfigurationError: the database URL begins with 'mysql'; poller needs postgres:// or postgresql://
+    """
+
+    def __init__(self, database: str | Place | psycopg.Connection[Any], handlers: Source = None) -> None:
+        self._database = Database(database)
+        self._handlers = handlers
+
+    # --- questions --------------------------------------------------------------------------------
+
+    def status(self) -> Page[StatusLine]:
+        """Return how many rows each status has that a handler takes or leads to.
+
+        Raises:
+            ConfigurationError: no handlers were given, or one does not fit its table.
+        """
+        known = known_here.required(self._handlers).handlers
+        with self._database.session() as connection:
+            return _all(connection, overview.status(connection, known))
+
+    def handlers(self) -> Page[HandlerLine]:
+        """Return the handlers, and how they fare.
+
+        Raises:
+            ConfigurationError: no handlers were given, or one does not fit its table.
+        """
+        known = known_here.required(self._handlers).handlers
+        with self._database.session() as connection:
+            return _all(connection, overview.handlers(connection, known))
+
+    def workers(self) -> Page[WorkerLine]:
+        """Return the worker processes of the whole fleet; those that died are listed for a day."""
+        with self._database.session() as connection:
+            return _all(connection, Operators(connection).workers())
+
+    def failures(
+        self, selector: str = "all", *, after: str | None = None, limit: int | None = None
+    ) -> Page[Failure]:
+        """Return the rows in trouble: parked, or waiting for another attempt after one that failed.
+
+        Args:
+            selector: `TABLE[:STATUS][:KEY]`, or `all`.
+            after: the `next` of the page before.
+            limit: how many at the most; None for all.
+
+        Raises:
+            NothingSelectedError: no handler is known for the table.
+            ConfigurationError: the selector, the cursor or the limit is not valid.
+        """
+        place, most = decoded(after, PLACES), one_more(limit)
+        with self._database.session() as connection:
+            operators = Operators(connection)
+            chosen = select(selector, (), operators.known_handlers())
+            found = operators.failures(chosen.handlers, chosen.keys, place, most)
+            page = cut(found, limit, operators.now(), lambda each: each[1])
+        return Page(tuple(line for line, _ in page.items), page.next, page.as_of)
+
+    def history(
+        self, table: str, key: str, *, after: str | None = None, limit: int | None = None
+    ) -> Page[Event]:
+        """Return what happened to a row, the latest event last; a page that follows another has what was before.
+
+        Args:
+            table: with or without its schema.
+            key: the primary key as text; a JSON array if composite.
+            after: the `next` of the page before.
+            limit: how many at the most, the latest; None for all.
+
+        Raises:
+            NothingSelectedError: nothing is recorded of the row, or no handler is known for the table.
+            ConfigurationError: the table, the cursor or the limit is not valid.
+        """
+        before, most = decoded(after, 2), one_more(limit)
+        with self._database.session() as connection:
+            operators = Operators(connection)
+            numbers = [each.id for each in of_table(table, operators.known_handlers())]
+            found = operators.history(numbers, same_key(key), before, most)
+            now = operators.now()
+        if not found and before is None:
+            msg = f"nothing is recorded of row {key} of {table}"
+            raise NothingSelectedError(msg)
+        if limit is None or len(found) <= limit:
+            return Page(tuple(found), None, now)
+        return Page(tuple(found[-limit:]), encoded(_before(found[-limit:], before)), now)
+
+    def jobs(self, *, after: str | None = None, limit: int | None = None) -> Page[JobLine]:
+        """Return the jobs in the order of their names, with their next and last runs.
+
+        Args:
+            after: the `next` of the page before.
+            limit: how many at the most; None for all.
+
+        Raises:
+            ConfigurationError: the cursor or the limit is not valid.
+        """
+        place, most = decoded(after, 1), one_more(limit)
+        here = known_here.defined(self._handlers)
+        with self._database.session() as connection:
+            found = jobs.lines(connection, here, most, place[0] if place else None)
+            return cut(found, limit, Operators(connection).now(), lambda each: [each.name])
+
+    def runs(
+        self, job: str | None = None, *, after: str | None = None, limit: int | None = None
+    ) -> Page[RunLine]:
+        """Return the runs of one job or of all, the newest first.
+
+        Args:
+            job: its name, or that of a schedule made at run time; None for all.
+            after: the `next` of the page before.
+            limit: how many at the most; None for all.
+
+        Raises:
+            NothingSelectedError: there is no such job, nor a run of it.
+            ConfigurationError: the cursor or the limit is not valid.
+        """
+        place, most = decoded(after, 2), one_more(limit)
+        with self._database.session() as connection:
+            found = jobs.runs(connection, job, most, place)
+            return cut(found, limit, Operators(connection).now(), lambda each: [each.planned_at, each.id])
+
+    def logs(self, run: int | str) -> Logs:
+        """Return what a run has printed and logged so far.
+
+        Args:
+            run: its number; or a job's name, for its last run.
+
+        Raises:
+            NothingSelectedError: there is no such run or job, or no run of it has begun.
+        """
+        with self._database.session() as connection:
+            number = run if isinstance(run, int) else jobs.last_run(connection, run)
+            return jobs.logs(connection, number)
+
+    def check(self) -> Page[Finding]:
+        """Hold the handlers and jobs against the database, and return all that is wrong or could be better.
+
+        poller's own schema need not be there.
+
+        Raises:
+            ConfigurationError: no handlers were given, or the connection is in a transaction.
+        """
+        known = known_here.required(self._handlers)
+        with self._database.session(migrated=False, alone=True) as connection:
+            return _all(connection, checks.check(connection, known))
+
+    # --- orders for rows --------------------------------------------------------------------------
+
+    def retry(self, selector: str, keys: Sequence[str] = ()) -> Retried:
+        """Put rows in trouble back: due at once, their attempts counted from the start.
+
+        Args:
+            selector: `TABLE[:STATUS][:KEY]`, or `all`; snoozed rows only where their keys are named.
+            keys: further keys, as text.
+
+        Raises:
+            NothingSelectedError: there is no such row.
+        """
+        with self._database.session() as connection:
+            return rows.retry(connection, selector, keys)
+
+    def release(self, selector: str, keys: Sequence[str] = ()) -> Released:
+        """Take rows away from the workers that hold them: the attempt counts, and the rows are due at once.
+
+        Their handlers are not stopped, and may run beside the next attempt.
+
+        Args:
+            selector: `TABLE[:STATUS][:KEY]`, or `all`.
+            keys: further keys, as text.
+
+        Raises:
+            NothingSelectedError: no such row is in flight.
+            ConfigurationError: a handler with `during` does not fit its table.
+        """
+        with self._database.session() as connection:
+            return rows.release(connection, selector, keys, self._handlers)
+
+    # --- orders for jobs --------------------------------------------------------------------------
+
+    def trigger(self, job: str, args: Mapping[str, Any] | None = None) -> Triggered:
+        """Enter a run of a job for now, beside its schedule.
+
+        Args:
+            job: its name, or that of a schedule made at run time.
+            args: what the function is called with, as JSON has it; None for the job's own.
+
+        Raises:
+            NothingSelectedError: there is no such job.
+            ConfigurationError: the function does not take these arguments.
+        """
+        here = known_here.defined(self._handlers)
+        with self._database.session() as connection:
+            return jobs.trigger(connection, job, args, here)
+
+    def pause(self, name: str) -> Paused:
+        """Hold a job: nothing is planned, and what waits does not start. What runs goes on.
+
+        Raises:
+            NothingSelectedError: there is no such job.
+            ConfigurationError: it is a handler.
+        """
+        with self._database.session() as connection:
+            return jobs.pause(connection, name)
+
+    def resume(self, name: str) -> Resumed:
+        """Let a job go on from now; slots that came meanwhile are not made up for.
+
+        Raises:
+            NothingSelectedError: there is no such job.
+            ConfigurationError: it is a handler.
+        """
+        with self._database.session() as connection:
+            return jobs.resume(connection, name)
+
+    def cancel(self, run: int) -> Cancelled:
+        """Cancel a run that waits; ask one that runs to stop.
+
+        Raises:
+            NothingSelectedError: it has ended, or there is none of this number.
+        """
+        with self._database.session() as connection:
+            return jobs.cancel(connection, run)
+
+    def add_job(  # noqa: PLR0913 - what a schedule is made of
+        self,
+        name: str,
+        job: str,
+        *,
+        when: When | str | None = None,
+        at: datetime | None = None,
+        args: Mapping[str, Any] | None = None,
+        tz: str = "UTC",
+    ) -> Scheduled:
+        """Make a schedule of a declared job, or edit the one of that name.
+
+        Args:
+            name: the schedule's name.
+            job: the name of the job whose function runs.
+            when: as `poller.schedule` takes it: `cron(…)`, say, or `"@every 5m"`.
+            at: in the place of `when`: run once, at this time.
+            args: what the function is called with, as JSON has it.
+            tz: the IANA zone of a `when` that is a text.
+
+        Raises:
+            ConfigurationError: it cannot work as given, or the name is a declared job's.
+        """
+        known = (known_here.defined(self._handlers) or {}).get(job, job)
+        with self._database.session() as connection:
+            dynamic.schedule(connection, known, when=when, at=at, args=args, name=name, tz=tz)
+            row = Timetable(connection).job(name)
+        return Scheduled(name, job, jobs.words(row.schedule, row.tz) if row is not None else "")
+
+    def remove_job(self, name: str) -> Removed:
+        """Remove a schedule made at run time, or a job that no program declares any more.
+
+        Its runs that wait are cancelled, those in progress finish.
+
+        Raises:
+            NothingSelectedError: there is none, nor a run of it that waits.
+            ConfigurationError: a program declares it.
+        """
+        here = known_here.defined(self._handlers)
+        with self._database.session() as connection:
+            return jobs.remove(connection, name, here)
+
+    # --- orders for tables ------------------------------------------------------------------------
+
+    def purge(  # noqa: PLR0913 - the options of a purge
+        self,
+        table: str,
+        *,
+        column: str | None = None,
+        older_than: Age | None = None,
+        where: str | None = None,
+        batch: int | None = None,
+        pause: Age | None = None,
+        progress: Progress | None = None,
+        stop: threading.Event | None = None,
+    ) -> Purged:
+        """Delete the old rows of a table, once, beside whoever uses it.
+
+        What is not given is that of the purge of this table which the handlers package declares.
+
+        Args:
+            table: with or without its schema.
+            column: the timestamp or date that tells a row's age.
+            older_than: how old a row must be: `"180d"`, seconds, or a `timedelta`.
+            where: a further condition, as SQL.
+            batch: how many rows one transaction deletes at the most; 1000 by default.
+            pause: how long to wait between two of them; 50 ms by default.
+            progress: called after each batch with how many rows are done, and an estimate of all.
+            stop: an event; once it is set, the purge ends after the batch in hand.
+
+        Raises:
+            ConfigurationError: this makes no purge, it does not fit the table, or the connection is in a transaction.
+        """
+        given = _given(column=column, older_than=older_than, where=where, batch=batch, pause=pause)
+        rule = purge.rule_of(table, given, self._handlers)
+        with self._database.session(migrated=False, alone=True) as connection:
+            return purge.purge(connection, rule, progress, stop)
+
+    def count_purge(  # noqa: PLR0913 - as above
+        self,
+        table: str,
+        *,
+        column: str | None = None,
+        older_than: Age | None = None,
+        where: str | None = None,
+        batch: int | None = None,
+        pause: Age | None = None,
+    ) -> Counted:
+        """Return what `purge` would do now.
+
+        Raises:
+            ConfigurationError: this makes no purge, it does not fit the table, or the connection is in a transaction.
+        """
+        given = _given(column=column, older_than=older_than, where=where, batch=batch, pause=pause)
+        rule = purge.rule_of(table, given, self._handlers)
+        with self._database.session(migrated=False, alone=True) as connection:
+            return purge.count(connection, rule)
+
+    def add_triggers(self) -> tuple[str, ...]:
+        """Have the handlers' tables wake the workers, by a trigger on each of them; return the tables.
+
+        Raises:
+            ConfigurationError: no handlers were given, or one does not fit its table.
+            DatabaseError: the role does not own a table.
+        """
+        known = known_here.required(self._handlers).handlers
+        with self._database.session(migrated=False) as connection:
+            return tuple(triggers.add_triggers(connection, known))
+
+
+def _all(connection: psycopg.Connection[Any], found: Sequence[Any]) -> Page[Any]:
+    return Page(tuple(found), None, Operators(connection).now())
+
+
+def _before(shown: Sequence[Event], before: Sequence[Any] | None) -> list[Any]:
+    """Return where the page before these events ends: the time of the first, and how many of that time are known."""
+    first = shown[0].at
+    known = sum(each.at == first for each in shown)
+    again = before is not None and before[0] == str(first)
+    return [first, known + (before[1] if again and before is not None else 0)]
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    """Return the options that are given, durations in seconds."""
+    found = {name: value for name, value in options.items() if value is not None}
+    for name in ("older_than", "pause"):
+        if name in found and not isinstance(found[name], int | float):
+            found[name] = seconds(found[name])
+    return found

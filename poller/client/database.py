@@ -1,0 +1,124 @@
+"""The database that a client asks: by a URL, or on a connection of the caller's.
+
+By a URL each call opens a connection of its own and closes it. A connection that is kept would need a lock, behind which
+a quick question waits for a slow count; it would have to be found broken after each failover; and it would keep a
+backend for a page that is looked at once an hour. Opening one costs a few milliseconds.
+
+A connection of the caller's is asked by one thread at a time. What it was set up with is put back after each call.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg.adapt import AdaptersMap
+from psycopg.pq import TransactionStatus
+from psycopg.rows import tuple_row
+
+from poller.db import schema
+from poller.db.clamped_times import clamp_times
+from poller.db.connection import OwnConnection, Place, locate, reachable
+from poller.db.search_path import SET_OWN, own_names
+from poller.db.statements import has_users_part
+from poller.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Self
+
+__all__ = ["Database", "Place", "locate"]
+
+
+class Database:
+    """Gives a connection for each call."""
+
+    def __init__(self, database: str | Place | psycopg.Connection[Any]) -> None:
+        self._lock = threading.RLock()
+        self._connection: psycopg.Connection[Any] | None = None
+        self._place: Place | None = None
+        if isinstance(database, psycopg.Connection):
+            self._connection = database
+        elif isinstance(database, Place):
+            self._place = database
+        elif isinstance(database, str) and database.strip():
+            self._place = locate(database, starts=False)
+        else:
+            kind = type(database).__name__
+            msg = f"a Client needs a postgresql:// URL or a psycopg connection, got {kind}"
+            raise ConfigurationError(msg)
+
+    @contextlib.contextmanager
+    def session(self, *, migrated: bool = True, alone: bool = False) -> Iterator[psycopg.Connection[Any]]:
+        """Give a connection for one call.
+
+        Args:
+            migrated: poller's own schema must be there.
+            alone: the call commits as it goes, so that it cannot be part of a transaction of the caller's.
+
+        Raises:
+            ConfigurationError: it is to be alone, and the caller's connection is in a transaction.
+            DatabaseError: the database cannot be reached or will not do.
+        """
+        with self._opened(alone=alone) as connection:
+            if migrated:
+                schema.require(connection)
+            yield connection
+
+    @contextlib.contextmanager
+    def _opened(self, *, alone: bool) -> Iterator[psycopg.Connection[Any]]:
+        if self._place is not None:
+            # Counting a large table takes what it takes; the caller may stop it.
+            with contextlib.closing(reachable(self._place, statement_timeout="0")) as own:
+                yield own
+        elif self._connection is not None:
+            with self._lock, _lent(self._connection, alone=alone) as lent:
+                yield lent
+
+
+@contextlib.contextmanager
+def _lent(connection: psycopg.Connection[Any], *, alone: bool) -> Iterator[psycopg.Connection[Any]]:
+    """Set a caller's connection up for poller's statements, and put back what it had."""
+    if isinstance(connection, OwnConnection):
+        yield connection
+        return
+    before = connection.row_factory, connection.cursor_factory, connection.autocommit
+    if alone:
+        _leave_transactions(connection)
+    connection.row_factory, connection.cursor_factory = tuple_row, _AskingCursor
+    try:
+        with contextlib.nullcontext() if alone else connection.transaction(), own_names(connection):
+            yield connection
+    finally:
+        connection.row_factory, connection.cursor_factory = before[:2]
+        if alone and not connection.closed:
+            connection.autocommit = before[2]
+
+
+def _leave_transactions(connection: psycopg.Connection[Any]) -> None:
+    if connection.info.transaction_status != TransactionStatus.IDLE:
+        msg = "this call commits as it goes: end the transaction on the connection first, or give a URL"
+        raise ConfigurationError(msg)
+    connection.autocommit = True
+
+
+class _AskingCursor(psycopg.Cursor[Any]):
+    """A cursor for poller's statements on a caller's connection: psycopg's own adapters, poller's own path."""
+
+    _mine: AdaptersMap | None = None
+
+    @property
+    def adapters(self) -> AdaptersMap:
+        """Psycopg's own, and any time can be read."""
+        if self._mine is None:
+            self._mine = AdaptersMap(OwnConnection.plain.adapters)
+            clamp_times(self)
+        return self._mine
+
+    def execute(self, query: Any, *arguments: Any, **options: Any) -> Self:
+        super().execute(query, *arguments, **options)
+        if has_users_part(query) and self.connection.info.transaction_status == TransactionStatus.INTRANS:
+            psycopg.Cursor(self.connection).execute(SET_OWN)
+        return self

@@ -1,0 +1,216 @@
+"""One purge now, by the rule that is given or the one that the handlers declare."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from poller.client import handlers as known_here
+from poller.client.answers import aside
+from poller.client.refusals import RefusedError
+from poller.model.handler import table_name
+from poller.ready_made import old_rows, partitions, ranges
+from poller.ready_made.report import StoppedError
+from poller.ready_made.retention import Retention
+from poller.ready_made.rule import Rule, check_options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import psycopg
+
+    from poller.client.handlers import Source
+    from poller.model.handler import TableName
+    from poller.ready_made.report import Report
+
+    Progress = Callable[[float, float | None], None]
+
+DEFAULTS = {"where": None, "batch": 1000, "pause": 0.05}
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What a purge would do now.
+
+    Attributes:
+        table: the table, with its schema.
+        rows: how many it would delete.
+        partitions: those that it would drop, with all their rows.
+        kept: how many it would leave since a foreign key needs them, by its name.
+    """
+
+    table: str
+    rows: int
+    partitions: list[str]
+    kept: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """What a purge has done.
+
+    Attributes:
+        table: the table, with its schema.
+        rows: how many were deleted.
+        locked: how many were left since somebody else had them, or what goes with them, locked.
+        held: how many were left since handlers have them in hand.
+        kept: how many were left since a foreign key needs them, by its name.
+        refused: how many were left since a trigger or a constraint refused them, by what it said.
+        untried: how many were left beside others that were refused, after too many of those.
+        partitions: the partitions that were dropped.
+        notes: what else there is to say, a line each.
+        stopped: it was told to stop, and the next purge does the rest.
+        line: all of it in one line.
+    """
+
+    table: str
+    rows: int
+    locked: int
+    held: int
+    kept: dict[str, int]
+    refused: dict[str, int]
+    untried: int
+    partitions: list[str]
+    notes: list[str]
+    stopped: bool = aside()
+    line: str = aside()
+
+
+def rule_of(table: str, given: dict[str, Any], source: Source) -> Rule:
+    """Return the rule that options make, alone or in the place of what a declared purge has.
+
+    Args:
+        table: with or without its schema.
+        given: of `column`, `older_than` (seconds), `where`, `batch` and `pause` (seconds) those that are given.
+        source: the handlers and jobs, among which a purge may be declared.
+
+    Raises:
+        ConfigurationError: they do not make one.
+    """
+    named = table_name(table)
+    if {"column", "older_than"} <= given.keys():
+        rule = Rule(table=named, move=None, **{**DEFAULTS, **given})
+    else:
+        rule = replace(_declared(named, given.get("column"), source), **given)
+    check_options(rule)
+    return rule
+
+
+def count(connection: psycopg.Connection[Any], rule: Rule) -> Counted:
+    """Count what a purge would do, and change nothing."""
+    made = old_rows.bind(connection, rule)
+    rows, kept = ranges.count(connection, made)
+    return Counted(str(made.table), rows - sum(kept.values()), partitions.droppable(connection, made), kept)
+
+
+def purge(
+    connection: psycopg.Connection[Any],
+    rule: Rule,
+    progress: Progress | None = None,
+    stop: threading.Event | None = None,
+) -> Purged:
+    """Delete what is old, a batch at a time.
+
+    Args:
+        connection: in autocommit mode, and in no transaction.
+        rule: which rows.
+        progress: told after each batch how many rows are done, and an estimate of all.
+        stop: the purge ends after the batch in hand once this is set.
+    """
+    try:
+        done, stopped = Retention(rule)(_Run(connection, progress, stop)), False
+    except StoppedError as error:
+        done, stopped = error.done, True
+    return _purged(done, stopped=stopped)
+
+
+def _purged(done: Report, *, stopped: bool) -> Purged:
+    return Purged(
+        table=done.table,
+        rows=done.rows,
+        locked=done.locked,
+        held=done.held,
+        kept=done.kept,
+        refused=done.refused,
+        untried=done.untried,
+        partitions=done.partitions,
+        notes=done.notes,
+        stopped=stopped,
+        line=done.line(),
+    )
+
+
+def _declared(table: TableName, column: str | None, source: Source) -> Rule:
+    """Return the rule of the one purge of a table, and column if given, that is declared.
+
+    Raises:
+        ConfigurationError: there is none, or more than one.
+    """
+    jobs = [each for each in _purges(source) if _same(each.function.rule.table, table)]
+    found = [each for each in jobs if column in (None, each.function.rule.column)]
+    where = repr(source) if isinstance(source, str) else "the handlers"
+    if not found:
+        msg = f"no purge of {table} is declared in {where}"
+        raise RefusedError(msg, "no_purge", table=str(table))
+    if len(found) > 1:
+        names = [(each.name, each.function.rule.column) for each in found]
+        shown = ", ".join(f"{name!r} (by {column})" for name, column in names)
+        msg = f"several purges of {table} are declared in {where}: {shown}"
+        raise RefusedError(msg, "several_purges", table=str(table), where=where, purges=names)
+    rule: Rule = found[0].function.rule
+    return rule
+
+
+def _purges(source: Source) -> list[Any]:
+    jobs = known_here.required(source).jobs
+    return [each for each in jobs if isinstance(each.function, Retention) and each.function.rule.move is None]
+
+
+def _same(declared: TableName, asked: TableName) -> bool:
+    """Tell whether two names mean one table; without a schema it may be in any."""
+    return declared.name == asked.name and (
+        declared.schema == asked.schema or None in (declared.schema, asked.schema)
+    )
+
+
+class _Run:
+    """What the rule takes for a run: the call's connection, and those who look on."""
+
+    def __init__(
+        self, connection: psycopg.Connection[Any], progress: Progress | None, stop: threading.Event | None
+    ) -> None:
+        self.cancelled = _Cancelled(stop or threading.Event())
+        self.logger = logging.getLogger("poller.purge")
+        self.logger.addHandler(logging.NullHandler())
+        self.logger.propagate = False  # the answer says it
+        self._progress = progress
+        self._connection = connection
+
+    def tell(self, line: str) -> None:
+        """Say nothing: the answer says what was done."""
+
+    def progress(self, done: float, total: float | None = None) -> None:
+        """Tell the caller how far it has come."""
+        if self._progress is not None:
+            self._progress(done, total)
+
+    def connect(self) -> contextlib.nullcontext[psycopg.Connection[Any]]:
+        """Return the call's connection."""
+        return contextlib.nullcontext(self._connection)
+
+
+class _Cancelled:
+    """An event, as a rule looks at it."""
+
+    def __init__(self, event: threading.Event) -> None:
+        self._event = event
+
+    def __bool__(self) -> bool:
+        return self._event.is_set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it is set, for so many seconds at most; return whether it is."""
+        return self._event.wait(timeout)
