@@ -14,7 +14,20 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from benchmarks import backlog, cost, crowd, drain, growth, idle, latency, lines, progress, report, waiting
+from benchmarks import (
+    backlog,
+    cost,
+    crowd,
+    drain,
+    growth,
+    hooks,
+    idle,
+    latency,
+    lines,
+    progress,
+    report,
+    waiting,
+)
 from tests.servers import cluster
 
 if TYPE_CHECKING:
@@ -31,6 +44,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "cost": cost.MEASUREMENT,
     "backlog": backlog.MEASUREMENT,
     "crowd": crowd.MEASUREMENT,
+    "hooks": hooks.MEASUREMENT,
 }
 
 

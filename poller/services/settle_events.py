@@ -29,10 +29,15 @@ LATE = "the lease had ended; nothing was written"
 _ENDED = ("moved", "failed", "parked")  # what a run does not go on from
 
 
-def of_row(binding: Binding, result: Result, became: str) -> RowEvent:
-    """Return the event that says what became of a row that did not simply move on."""
+def in_trouble(binding: Binding, pairs: Sequence[tuple[Result, str]]) -> list[RowEvent]:
+    """Return the events that say what became of rows of one handler that did not simply move on."""
+    named = binding.named
+    return [_of_row(named, result, became) for result, became in pairs]
+
+
+def _of_row(named: dict[str, str], result: Result, became: str) -> RowEvent:
     outcome, key = result.outcome, result.task.key
-    attempt, named = outcome.attempt, binding.named
+    attempt = outcome.attempt
     why = LATE if became == "late" else outcome.error or f"was to become {outcome.to}"
     match str(became):
         case "retrying":

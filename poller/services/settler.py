@@ -217,7 +217,7 @@ class Settler:
                 self._observe(result, what)
             if what not in _QUIET:
                 noteworthy.append((result, what))
-        emit_rows([settle_events.of_row(binding, *pair) for pair in noteworthy])
+        emit_rows(settle_events.in_trouble(binding, noteworthy))
 
     def _fail(self, result: Result, error: Exception) -> None:
         """Have another outcome written in the place of one that cannot be."""
