@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 
 import poller
@@ -16,6 +18,8 @@ from poller.telemetry import bus, log, sentences
 from poller.telemetry.events import (
     AttemptFailed,
     Event,
+    LeaseLost,
+    RowChanged,
     RowParked,
     RowsClaimed,
     RowsSettled,
@@ -25,13 +29,12 @@ from poller.telemetry.events import (
     every,
     markdown,
 )
+from poller.telemetry.outage import Outage
 from poller.testing import Engine
 from tests.engines import moves, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import psycopg
 
     from tests.harness import Project
 
@@ -207,6 +210,52 @@ def test_a_run_is_planned_and_finished(url: str, heard: list[Event]) -> None:
     finished = of(RunFinished, heard)[-1]
     assert (finished.job, finished.status, finished.attempt) == ("bad", "failed", 2)
     assert "ValueError: bad" in finished.error
+
+
+@pytest.mark.parametrize(
+    ("error", "names"),
+    [
+        (psycopg.OperationalError("server closed the connection"), ["database_lost", "database_back"]),
+        (psycopg.errors.AdminShutdown("terminating"), ["database_lost", "database_back"]),
+        (psycopg.errors.InvalidPassword("refused"), ["database_lost", "database_back"]),
+        (psycopg.errors.LockNotAvailable("locked"), ["service_failed", "service_restored"]),
+        (ValueError("a mistake"), ["service_failed", "service_restored"]),
+    ],
+    ids=lambda each: type(each).__name__,
+)
+def test_a_database_that_is_lost_is_told_from_other_faults(
+    heard: list[Event], error: Exception, names: list[str]
+) -> None:
+    """Each reason once, and that it is over."""
+    outage = Outage("claimer")
+    for _ in range(3):
+        outage.goes_on(error)
+    outage.is_over()
+    outage.is_over()
+    assert [each.name for each in heard] == names
+    assert heard[1].fields == {"service": "claimer", "failures": 3}
+
+
+@pytest.mark.parametrize("mode", ["late", "superseded", "gone"])
+def test_a_result_that_is_dropped_is_an_event(
+    url: str, db: psycopg.Connection[Any], task: None, heard: list[Event], mode: str
+) -> None:
+    """Since the lease has ended, or another program has changed or deleted the row."""
+    meanwhile = {
+        "late": "delete from poller.claim",
+        "superseded": "update task set status = 'other'",
+        "gone": "delete from task",
+    }
+
+    def work(rows: list[Row]) -> None:
+        db.execute(meanwhile[mode].encode())
+
+    with Engine(url, moves("task", work, batch=12, to="normal")) as engine, contextlib.suppress(Exception):
+        engine.run_due(rounds=1)
+    dropped = of(LeaseLost if mode == "late" else RowChanged, heard)
+    assert {each.key for each in dropped} == {str(number) for number in range(1, 13)}
+    if mode != "late":
+        assert {each.became for each in dropped} == {mode}
 
 
 def test_json_lines_carry_the_event(project: Project, task: None) -> None:

@@ -132,20 +132,20 @@ def call(middleware: Sequence[Around], given: Any, function: Callable[[], Any]) 
     Raises:
         BaseException: what the handler or the middleware raises.
     """
-    entered = _enter(middleware, given)
-    try:
-        answer = function()
-    except BaseException as error:  # noqa: BLE001 - it is raised again
-        _leave(entered, None, error)
-    else:
-        _leave(entered, answer)
-        return answer
+    return _plain(lambda _: function(), middleware)(given)
 
 
 def _plain(invoke: Callable[..., Any], middleware: Sequence[Around]) -> Callable[..., Any]:
     @functools.wraps(invoke)
     def surrounded(*given: Any) -> Any:
-        return call(middleware, given[0], functools.partial(invoke, *given))
+        entered = _enter(middleware, given[0])
+        try:
+            answer = invoke(*given)
+        except BaseException as error:  # noqa: BLE001 - it is raised again
+            _leave(entered, None, error)
+        else:
+            _leave(entered, answer)
+            return answer
 
     return surrounded
 

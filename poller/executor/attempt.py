@@ -78,16 +78,17 @@ class Call:
     @property
     def about(self) -> Attempt:
         """What `poller.current()` says of it."""
-        binding, task = self.task.lease.binding, self.task
+        task, handler = self.task, self.handler
+        named, is_job = task.lease.binding.named, handler.is_job
         return Attempt(
-            database=binding.database,
-            table=str(binding.table),
-            status=self.handler.status,
-            key=task.key if self.handler.batch == 1 else None,
+            database=named["database"],
+            table=named["table"],
+            status=named["status"],
+            key=task.key if handler.batch == 1 else None,
             keys=1 + len(self.others),
             attempt=task.attempt,
-            job=task.job,
-            run=int(task.key) if self.handler.is_job else None,
+            job=task.job if is_job else None,
+            run=int(task.key) if is_job else None,
         )
 
     def begin_at(self, place: Place) -> None:

@@ -83,9 +83,9 @@ class Binding:
     def __str__(self) -> str:
         return f"{self.table}:{self.handler.label}"
 
-    @property
+    @cached_property
     def named(self) -> dict[str, str]:
-        """What events say of the handler (`telemetry.events.HandlerEvent`)."""
+        """What events say of the handler (`telemetry.events.HandlerEvent`); asked for once the database is known."""
         handler = self.handler
         return {
             "handler": str(self),

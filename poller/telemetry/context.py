@@ -13,9 +13,11 @@ from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(
+    slots=True, kw_only=True
+)  # not frozen: that would double what it costs, for each row with middleware
 class Attempt:
-    """An attempt at a row, at a batch of rows, or at a run of a job.
+    """An attempt at a row, at a batch of rows, or at a run of a job. To be read: each who asks has one of their own.
 
     Attributes:
         database: the database's name, as `--database name=URL` has it, or its own.
