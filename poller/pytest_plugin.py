@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Protocol
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from poller.executor.around import Around
     from poller.jobs.job import Job
     from poller.model.handler import Handler
     from poller.testing import Engine
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
 class EngineFactory(Protocol):
     """The type of the fixture, for tests that are typed."""
 
-    def __call__(self, url: str, /, *work: Handler | Job, concurrency: int = 4) -> Engine:
+    def __call__(
+        self, url: str, /, *work: Handler | Job, concurrency: int = 4, around: Sequence[Around] = ()
+    ) -> Engine:
         """Return an engine for these handlers and jobs on the test's database; see `poller.testing.Engine`."""
 
 
@@ -38,9 +41,11 @@ def poller_engine() -> Iterator[EngineFactory]:
     """Make engines that are closed when the test ends: `poller_engine(url, handler, job, …)`."""
     with contextlib.ExitStack() as engines:
 
-        def enter(url: str, /, *work: Handler | Job, concurrency: int = 4) -> Engine:
+        def enter(
+            url: str, /, *work: Handler | Job, concurrency: int = 4, around: Sequence[Around] = ()
+        ) -> Engine:
             from poller.testing import Engine  # noqa: PLC0415 - only for the tests that use it
 
-            return engines.enter_context(Engine(url, *work, concurrency=concurrency))
+            return engines.enter_context(Engine(url, *work, concurrency=concurrency, around=around))
 
         yield enter
