@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from poller.cli import render
-from poller.cli.options import AsJson, Database, Handlers, client
+from poller.cli.asking import client
+from poller.cli.options import AsJson, Database, Handlers
 from poller.telemetry.printable import one_line
 
 if TYPE_CHECKING:

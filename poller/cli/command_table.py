@@ -38,6 +38,7 @@ COMMANDS = {
     "status": Entry("status", "status", "Show how many rows each status has."),
     "failures": Entry("listings", "failures", "Show the rows in trouble, with their last error."),
     "history": Entry("listings", "history", "Show what happened to one row."),
+    "actions": Entry("listings", "actions", "Show what people have ordered, the newest first."),
     "retry": Entry("rows", "retry", "Put rows in trouble back, due at once."),
     "release": Entry("rows", "release", "Give up leases by force."),
     "runs": Entry("runs", "runs", "Show runs of jobs, the newest first."),

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from poller.cli import render
+from poller.cli.asking import client
 from poller.cli.next import plan
-from poller.cli.options import AsJson, Database, Handlers, Limit, client, most, say_if_cut
+from poller.cli.options import AsJson, Database, Handlers, Limit, most, say_if_cut
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -1,4 +1,4 @@
-"""`poller handlers`, `workers`, `failures` and `history`."""
+"""`poller handlers`, `workers`, `failures`, `history` and `actions`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from poller.cli import render
-from poller.cli.options import AsJson, Database, Handlers, Limit, client, most, say_if_cut
+from poller.cli.asking import client
+from poller.cli.options import AsJson, Database, Handlers, Limit, most, say_if_cut
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -68,6 +69,25 @@ def history(
     render.listing(page.items, _HISTORY, as_json=as_json, empty="")
     say_if_cut(page)
 
+
+def actions(*, limit: Limit = None, as_json: AsJson = False, database: Database = None) -> None:
+    """Show what people have ordered, the newest first.
+
+    Who did what, when, by which face, and how many rows, jobs or runs it reached. Orders are kept for 90 days.
+    """
+    page = client(database).actions(limit=most(limit, as_json=as_json))
+    render.listing(page.items, _ACTIONS, as_json=as_json, empty="no orders yet")
+    say_if_cut(page)
+
+
+_ACTIONS = (
+    render.Column("at", lambda line: render.clock(line.at)),
+    render.Column("actor", lambda line: line.actor, roomy=True),
+    render.Column("via", lambda line: line.via),
+    render.Column("action", lambda line: line.action),
+    render.Column("target", lambda line: " ".join([line.target, *(line.filter or ())]), roomy=True),
+    render.Column("affected", lambda line: line.affected, right=True),
+)
 
 _HANDLERS = (
     render.Column("table", lambda line: line.table, roomy=True),

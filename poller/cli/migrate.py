@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from poller.cli import render
-from poller.cli.options import Database, Handlers, place
+from poller.cli.asking import VIA, person, place
+from poller.cli.options import Database, Handlers
 from poller.client.client import Client
 from poller.client.handlers import required
 from poller.db import schema
@@ -44,5 +45,5 @@ def migrate(
     was = "" if before == after else f" (was: {before or 'none'})"
     typer.echo(f"poller's schema is at {after}{was}")
     if known is not None:
-        for table in Client(where, known).add_triggers():
+        for table in Client(where, known, via=VIA, person=person()).add_triggers():
             render.say(f"{table} wakes the workers")

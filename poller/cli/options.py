@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from psycopg.conninfo import conninfo_to_dict
 
-from poller.cli import title
-from poller.client.client import Client
-from poller.client.database import Place, locate
-from poller.client.handlers import required
 from poller.duration import seconds
 from poller.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from poller.client.answers import Page
-
-EMBEDDED = "no --database given: using the embedded Postgres of this folder, .poller/"
-VISIBLE = (
-    "anybody on this host can see the password in --database in the list of processes; "
-    "give it by POLLER_DATABASE_URL, PGPASSWORD or ~/.pgpass"
-)
 
 Database = Annotated[
     str | None,
@@ -81,88 +66,6 @@ def duration(text: str | float) -> float:
     except ConfigurationError:
         msg = f"{text!r} is not a duration; write it like 30s, 1h30m or 2d"
         raise ValueError(msg) from None
-
-
-def place(database: str | None, *, starts: bool = False) -> Place:
-    """Return the database to use, the first if there are several, and say so if nobody named one.
-
-    Args:
-        database: as it was given.
-        starts: start the embedded server of this folder if that is needed and it does not run.
-
-    Raises:
-        PollerError: the URL is not valid, or the embedded server cannot be started.
-    """
-    several = (database or "").split()
-    if len(several) > 1 and all("://" in each for each in several):
-        database = several[0]
-    found = locate(database, starts=starts)
-    _tell_of_strange_host(found.url)
-    if found.embedded:
-        typer.echo(EMBEDDED, err=True)
-    elif database and any(database in each for each in sys.argv):
-        _hide_password(found.url)
-    return found
-
-
-def _tell_of_strange_host(url: str) -> None:
-    """Name the host of a URL that stands in a settings file, if it is about to get the environment's password.
-
-    The folder may be somebody else's, who would like to have it.
-    """
-    given = os.environ.get("POLLER_DATABASE_URL") or os.environ.get("DATABASE_URL")
-    if given or "PGPASSWORD" not in os.environ or any(each.startswith("--database") for each in sys.argv):
-        return
-    parts = conninfo_to_dict(url)
-    if parts.get("host") and not parts.get("password") and not str(parts["host"]).startswith("/"):
-        typer.echo(f"PGPASSWORD goes to {parts['host']}, which this folder's settings name", err=True)
-
-
-def _hide_password(url: str) -> None:
-    """Take a password that was given on the command line out of what others see of this process, or warn of it."""
-    if conninfo_to_dict(url).get("password") and not title.hide_urls():
-        typer.echo(VISIBLE, err=True)
-
-
-def places(databases: Sequence[str] | None) -> list[Place]:
-    """Return the databases to use, the embedded one started, and say so if nobody named one.
-
-    Raises:
-        PollerError: a URL is none, two have one name, or the embedded server cannot be started.
-    """
-    if not databases:
-        return [place(None, starts=True)]
-    found = [place(each, starts=True) for each in _whole(databases)]
-    names = [each.name for each in found]
-    for name in names:
-        if names.count(name) > 1:
-            msg = f"two databases are called {name!r}; name each: --database eu=postgres://… --database us=postgres://…"
-            raise ConfigurationError(msg)
-    return found
-
-
-def _whole(databases: Sequence[str]) -> list[str]:
-    """Put libpq's `key=value` form together again, which Typer takes apart if it comes from the environment."""
-    pairs = [each for each in databases if "://" not in each and " " not in each]
-    keys = [each.partition("=")[0] for each in pairs]
-    if len(keys) > len(set(keys)):
-        return list(databases)
-    return [*([" ".join(pairs)] if pairs else []), *(each for each in databases if each not in pairs)]
-
-
-def client(database: str | None, handlers: str | None = None, *, needs_handlers: bool = False) -> Client:
-    """Return the client that a command asks.
-
-    Args:
-        database: as it was given.
-        handlers: the package that the handlers are in; None for a command that has nothing to do with them.
-        needs_handlers: the package is imported first, and a command ends where that fails.
-
-    Raises:
-        PollerError: the URL is not valid, the embedded server does not run, or the package cannot be imported.
-    """
-    known = required(handlers) if needs_handlers else handlers
-    return Client(place(database), known)
 
 
 def most(limit: int | None, *, as_json: bool) -> int | None:

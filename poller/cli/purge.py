@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from poller.cli import render
+from poller.cli.asking import client
 from poller.cli.exit_status import INTERRUPTED
-from poller.cli.options import AsJson, Database, Handlers, client, duration
+from poller.cli.options import AsJson, Database, Handlers, duration
 from poller.telemetry.printable import one_line
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from poller.cli import render
-from poller.cli.options import Database, Handlers, Keys, client
+from poller.cli.asking import client
+from poller.cli.options import Database, Handlers, Keys
 
 Selector = Annotated[str, typer.Argument(metavar="SELECTOR", help="TABLE[:STATUS][:KEY], or all.")]
 

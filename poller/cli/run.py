@@ -7,8 +7,11 @@ from typing import Annotated, Literal
 
 import typer
 
-from poller.cli.options import Databases, Handlers, duration, places
+from poller.cli.options import Databases, Handlers, duration
 from poller.fleet.signals import requests
+from poller.telemetry import log, stderr
+from poller.telemetry.bus import emit
+from poller.telemetry.events import FleetNotBegun
 from poller.telemetry.log import LogFormat
 
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -96,11 +99,10 @@ def run(  # noqa: PLR0913 - the contract's options
     SIGTERM or Ctrl-C, SIGQUIT or SIGHUP: no more rows are taken, handlers may finish within --grace, the rest is
     given back. A second one stops at once.
     """
-    from poller.telemetry import log  # noqa: PLC0415 - `--help` is not to wait for what runs
-
     log.setup(log_format, log_level)
     requests.end_at_once(lambda: _leave_early(drain=drain))
 
+    from poller.cli.asking import places  # noqa: PLC0415 - a request to stop ends the process while it imports
     from poller.fleet.options import RunOptions  # noqa: PLC0415 - as above
     from poller.fleet.supervisor import Supervisor  # noqa: PLC0415 - as above
     from poller.services.loop import leave  # noqa: PLC0415 - as above
@@ -124,10 +126,6 @@ def run(  # noqa: PLR0913 - the contract's options
 
 def _leave_early(*, drain: bool) -> None:
     """End before anything was begun; what a drain was to do is left, then."""
-    from poller.telemetry import stderr  # noqa: PLC0415 - as above
-    from poller.telemetry.bus import emit  # noqa: PLC0415
-    from poller.telemetry.events import FleetNotBegun  # noqa: PLC0415
-
     emit(FleetNotBegun())
     stderr.drain()
     os._exit(int(drain))

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from poller.cli import render
-from poller.cli.options import AsJson, Database, Handlers, client
+from poller.cli.asking import client
+from poller.cli.options import AsJson, Database, Handlers
 from poller.errors import DatabaseError
 
 if TYPE_CHECKING:

@@ -1,16 +1,18 @@
 """The client: every question and order that people have, one method each, for whatever face they use.
 
 What may be trusted: an answer is true for the moment at which it was read, and an order looks for itself. Each call
-stands alone: it opens what it needs, and leaves nothing behind if it fails.
+stands alone: it opens what it needs, and leaves nothing behind if it fails. An order is written down in the transaction
+that carries it out (`poller.action`); a purge, which has many, after the last.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from poller.client import checks, jobs, purge, rows, triggers
+from poller.client import actions, checks, jobs, purge, rows, triggers
 from poller.client import handlers as known_here
 from poller.client import status as overview
+from poller.client.actions import Author
 from poller.client.answers import Page, cut, decoded, encoded, one_more
 from poller.client.database import Database
 from poller.client.job_queries import Timetable
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
+    from poller.client.actions import Action
     from poller.client.checks import Finding
     from poller.client.database import Place
     from poller.client.handlers import Source
@@ -55,6 +58,8 @@ class Client:
         database: a `postgresql://` URL, or psycopg 3's connection.
         handlers: the name of the package that the handlers and jobs are in, or a list of them. `status`, `handlers`,
             `check` and `add_triggers` need them; orders for jobs are held against them if they can be imported.
+        via: the face that asks: orders are written down with it.
+        person: who orders, if the face knows more than the database's role.
 
     Raises:
         ConfigurationError: the URL is not valid, or it is neither a URL nor a connection.
@@ -65,9 +70,17 @@ class Client:
     poller.errors.ConfigurationError: the database URL begins with 'mysql'; poller needs postgres:// or postgresql://
     """
 
-    def __init__(self, database: str | Place | psycopg.Connection[Any], handlers: Source = None) -> None:
+    def __init__(
+        self,
+        database: str | Place | psycopg.Connection[Any],
+        handlers: Source = None,
+        *,
+        via: str = "python",
+        person: str | None = None,
+    ) -> None:
         self._database = Database(database)
         self._handlers = handlers
+        self._author = Author(via, person)
 
     # --- questions --------------------------------------------------------------------------------
 
@@ -206,6 +219,21 @@ class Client:
         with self._database.session(migrated=False, alone=True) as connection:
             return _all(connection, checks.check(connection, known))
 
+    def actions(self, *, after: str | None = None, limit: int | None = None) -> Page[Action]:
+        """Return the orders that people have given, by any face, the newest first; they are kept for 90 days.
+
+        Args:
+            after: the `next` of the page before.
+            limit: how many at the most; None for all.
+
+        Raises:
+            ConfigurationError: the cursor or the limit is not valid.
+        """
+        place, most = decoded(after, 1), one_more(limit)
+        with self._database.session() as connection:
+            found = actions.actions(connection, place[0] if place else None, most)
+            return cut(found, limit, Operators(connection).now(), lambda each: [each.id])
+
     # --- orders for rows --------------------------------------------------------------------------
 
     def retry(self, selector: str, keys: Sequence[str] = ()) -> Retried:
@@ -218,8 +246,10 @@ class Client:
         Raises:
             NothingSelectedError: there is no such row.
         """
-        with self._database.session() as connection:
-            return rows.retry(connection, selector, keys)
+        with self._database.order() as connection:
+            done = rows.retry(connection, selector, keys)
+            self._author.enter(connection, "retry", selector, done.rows, keys)
+        return done
 
     def release(self, selector: str, keys: Sequence[str] = ()) -> Released:
         """Take rows away from the workers that hold them: the attempt counts, and the rows are due at once.
@@ -234,8 +264,10 @@ class Client:
             NothingSelectedError: no such row is in flight.
             ConfigurationError: a handler with `during` does not fit its table.
         """
-        with self._database.session() as connection:
-            return rows.release(connection, selector, keys, self._handlers)
+        with self._database.order() as connection:
+            done = rows.release(connection, selector, keys, self._handlers)
+            self._author.enter(connection, "release", selector, done.rows, keys)
+        return done
 
     # --- orders for jobs --------------------------------------------------------------------------
 
@@ -251,8 +283,10 @@ class Client:
             ConfigurationError: the function does not take these arguments.
         """
         here = known_here.defined(self._handlers)
-        with self._database.session() as connection:
-            return jobs.trigger(connection, job, args, here)
+        with self._database.order() as connection:
+            done = jobs.trigger(connection, job, args, here)
+            self._author.enter(connection, "trigger", done.job, 1)
+        return done
 
     def pause(self, name: str) -> Paused:
         """Hold a job: nothing is planned, and what waits does not start. What runs goes on.
@@ -261,8 +295,11 @@ class Client:
             NothingSelectedError: there is no such job.
             ConfigurationError: it is a handler.
         """
-        with self._database.session() as connection:
-            return jobs.pause(connection, name)
+        with self._database.order() as connection:
+            done = jobs.pause(connection, name)
+            if done.changed:
+                self._author.enter(connection, "pause", name, 1)
+        return done
 
     def resume(self, name: str) -> Resumed:
         """Let a job go on from now; slots that came meanwhile are not made up for.
@@ -271,8 +308,11 @@ class Client:
             NothingSelectedError: there is no such job.
             ConfigurationError: it is a handler.
         """
-        with self._database.session() as connection:
-            return jobs.resume(connection, name)
+        with self._database.order() as connection:
+            done = jobs.resume(connection, name)
+            if done.changed:
+                self._author.enter(connection, "resume", name, 1)
+        return done
 
     def cancel(self, run: int) -> Cancelled:
         """Cancel a run that waits; ask one that runs to stop.
@@ -280,8 +320,10 @@ class Client:
         Raises:
             NothingSelectedError: it has ended, or there is none of this number.
         """
-        with self._database.session() as connection:
-            return jobs.cancel(connection, run)
+        with self._database.order() as connection:
+            done = jobs.cancel(connection, run)
+            self._author.enter(connection, "cancel", run, 1)
+        return done
 
     def add_job(  # noqa: PLR0913 - what a schedule is made of
         self,
@@ -307,9 +349,10 @@ class Client:
             ConfigurationError: it cannot work as given, or the name is a declared job's.
         """
         known = (known_here.defined(self._handlers) or {}).get(job, job)
-        with self._database.session() as connection:
+        with self._database.order() as connection:
             dynamic.schedule(connection, known, when=when, at=at, args=args, name=name, tz=tz)
             row = Timetable(connection).job(name)
+            self._author.enter(connection, "add_job", name, 1)
         return Scheduled(name, job, jobs.words(row.schedule, row.tz) if row is not None else "")
 
     def remove_job(self, name: str) -> Removed:
@@ -322,8 +365,10 @@ class Client:
             ConfigurationError: a program declares it.
         """
         here = known_here.defined(self._handlers)
-        with self._database.session() as connection:
-            return jobs.remove(connection, name, here)
+        with self._database.order() as connection:
+            done = jobs.remove(connection, name, here)
+            self._author.enter(connection, "remove_job", name, 1)
+        return done
 
     # --- orders for tables ------------------------------------------------------------------------
 
@@ -359,7 +404,10 @@ class Client:
         given = _given(column=column, older_than=older_than, where=where, batch=batch, pause=pause)
         rule = purge.rule_of(table, given, self._handlers)
         with self._database.session(migrated=False, alone=True) as connection:
-            return purge.purge(connection, rule, progress, stop)
+            done = purge.purge(connection, rule, progress, stop)
+            if actions.may_enter(connection):
+                self._author.enter(connection, "purge", done.table, done.rows)
+        return done
 
     def count_purge(  # noqa: PLR0913 - as above
         self,
@@ -389,8 +437,11 @@ class Client:
             DatabaseError: the role does not own a table.
         """
         known = known_here.required(self._handlers).handlers
-        with self._database.session(migrated=False) as connection:
-            return tuple(triggers.add_triggers(connection, known))
+        with self._database.order(migrated=False) as connection:
+            tables = tuple(triggers.add_triggers(connection, known))
+            for table in tables if actions.may_enter(connection) else ():
+                self._author.enter(connection, "add_triggers", table, 1)
+        return tables
 
 
 def _all(connection: psycopg.Connection[Any], found: Sequence[Any]) -> Page[Any]:

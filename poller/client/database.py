@@ -68,6 +68,19 @@ class Database:
             yield connection
 
     @contextlib.contextmanager
+    def order(self, *, migrated: bool = True) -> Iterator[psycopg.Connection[Any]]:
+        """Give a connection in a transaction: an order and what is written down of it are there together.
+
+        Args:
+            migrated: poller's own schema must be there.
+
+        Raises:
+            DatabaseError: the database cannot be reached or will not do.
+        """
+        with self.session(migrated=migrated) as connection, connection.transaction():
+            yield connection
+
+    @contextlib.contextmanager
     def _opened(self, *, alone: bool) -> Iterator[psycopg.Connection[Any]]:
         if self._place is not None:
             # Counting a large table takes what it takes; the caller may stop it.

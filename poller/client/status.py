@@ -1,4 +1,4 @@
-"""What the fleet looks like: the lines of `poller status` and `poller handlers`, from handlers and database.
+"""What the fleet looks like: a line for each status, and one for each handler.
 
 A look, not a promise: its parts are read one after the other, and may differ by what moved in between.
 """

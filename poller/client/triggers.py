@@ -1,4 +1,4 @@
-"""Triggers on users' tables that wake the workers: `migrate --triggers`."""
+"""Triggers on users' tables that wake the workers."""
 
 from __future__ import annotations
 

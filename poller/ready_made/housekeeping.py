@@ -1,7 +1,7 @@
 """poller's own housekeeping: what it has recorded is purged as any table is, by a job that every fleet has.
 
 How long: what happened to rows, and the counts by minute, for 30 days; runs as long as their job says (`keep`);
-workers for a day after their death.
+workers for a day after their death; what people have ordered for 90 days.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from poller.jobs.run import Run
 
 KEPT = "30d"
+ORDERS_KEPT = "90d"
 
 _RUN_IS_OLD = """finished_at < poller.now() - coalesce(
     (select j.keep from poller.job as j where j.name = t.job), interval '30 days')"""
@@ -32,6 +33,7 @@ def _retentions() -> tuple[Retention, ...]:
         purge("poller.tally", column="minute", older_than=KEPT),
         purge("poller.run", column="finished_at", older_than="1m", where=_RUN_IS_OLD),
         purge("poller.worker", column="died_at", older_than="1d"),
+        purge("poller.action", column="at", older_than=ORDERS_KEPT),
     )
     return tuple(cast("Retention", each.function) for each in purges)
 

@@ -1,0 +1,7 @@
+-- Purpose  Write down an order that was carried out, in its own transaction.
+-- Locks    none.
+-- Fence    none: it is written once, and never changed.
+-- Index    none.
+insert into poller.action (actor, via, action, target, filter, affected)
+values (current_user || coalesce(' (' || %(person)s::text || ')', ''), %(via)s, %(action)s, %(target)s,
+        %(filter)s::text[], %(affected)s)

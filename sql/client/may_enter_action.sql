@@ -1,0 +1,10 @@
+-- Purpose  Tell whether there is a table of orders, in which the role may write.
+-- Locks    none.
+-- Fence    none: to be looked at only.
+-- Index    none.
+select exists (
+    select
+      from pg_class as c
+      join pg_namespace as s on s.oid = c.relnamespace
+     where s.nspname = 'poller' and c.relname = 'action'
+       and has_schema_privilege(s.oid, 'usage') and has_table_privilege(c.oid, 'insert'))

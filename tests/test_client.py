@@ -1,0 +1,260 @@
+"""`poller.Client`: what people ask and order, as data, from a URL or on a connection of the caller's."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+
+import poller
+from poller import Client, PollerError, fixed_rate
+from poller.client import answers, client
+from poller.client.refusals import NothingSelectedError
+from poller.errors import ConfigurationError
+from poller.testing import Engine
+from tests.cli import known, make_tenants, trouble, value
+from tests.engines import moves
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from poller.client.answers import Page
+
+
+@fixed_rate("1h")
+def tick() -> None:
+    print("ticked")  # noqa: T201 - it is kept with the run
+
+
+TENANTS = moves("tenants", to="normal")
+
+
+def worked(url: str, db: psycopg.Connection[Any]) -> Client:
+    """A client of a database in which rows have moved and a job has run."""
+    make_tenants(db, *["pending"] * 5)
+    with Engine(url, TENANTS, tick) as engine:
+        engine.run_due()
+        engine.advance("3h")
+        engine.run_due()
+    return Client(url, [TENANTS, tick])
+
+
+def all_pages(ask: Callable[[str | None], Page[Any]]) -> list[Any]:
+    """Return the items of all pages, having seen that none is empty."""
+    found, after = [], None
+    while True:
+        page = ask(after)
+        assert page.items
+        found.append(page.items)
+        after = page.next
+        if after is None:
+            return found
+
+
+def test_the_face_has_it() -> None:
+    """Though it is imported when it is asked for only."""
+    assert poller.Client is client.Client
+    with pytest.raises(AttributeError, match="nothing"):
+        poller.nothing  # noqa: B018 - it is asked for
+
+
+def test_the_examples_do_as_they_say() -> None:
+    """Those in its docstrings."""
+    for module in (client, answers):
+        assert doctest.testmod(module).failed == 0
+
+
+def test_it_answers_with_data(url: str, db: psycopg.Connection[Any]) -> None:
+    """Whatever is asked, from a URL."""
+    asked = worked(url, db)
+    assert [(each.status, each.rows) for each in asked.status().items] == [("pending", 0), ("normal", 5)]
+    assert [each.status for each in asked.handlers().items] == ["pending"]
+    assert isinstance(asked.workers().as_of, datetime)
+    assert asked.failures().items == ()
+    assert [each.verdict for each in asked.history("tenants", "1").items] == ["moved"]
+    assert [each.name for each in asked.jobs().items] == ["tick"]
+    run = asked.runs("tick").items[0]
+    assert (asked.logs(run.id).output, asked.logs("tick").run) == ("ticked\n", run.id)
+    assert all(each.severity != "error" for each in asked.check().items)
+
+
+def test_rows_in_trouble_come_page_by_page(url: str, db: psycopg.Connection[Any]) -> None:
+    """Each once, in the order of the whole list, whatever their keys; parked ones of a status first."""
+    for table, status in (("public.tenants", "pending"), ("public.tenants", "closing"), ("shop.a", "x")):
+        handler = known(db, table, status)
+        for number in range(7):
+            trouble(db, handler, f'{number}"ü,\n', "parked" if number % 2 else "waiting")
+    asked = Client(url)
+    whole = asked.failures()
+    assert (len(whole.items), whole.next, whole.exact) == (21, None, True)
+    pages = all_pages(lambda after: asked.failures(after=after, limit=4))
+    assert [len(each) for each in pages] == [4, 4, 4, 4, 4, 1]
+    assert tuple(each for page in pages for each in page) == whole.items
+
+
+def test_runs_and_jobs_come_page_by_page(url: str, db: psycopg.Connection[Any]) -> None:
+    """Each once."""
+    asked = worked(url, db)
+    for number in range(5):
+        asked.add_job(f"s{number}", "tick", when="@every 5m")
+    runs = all_pages(lambda after: asked.runs(after=after, limit=1))
+    assert tuple(each for page in runs for each in page) == asked.runs().items
+    jobs = all_pages(lambda after: asked.jobs(after=after, limit=2))
+    assert [each.name for page in jobs for each in page] == [each.name for each in asked.jobs().items]
+
+
+def test_a_history_is_paged_from_its_end(url: str, db: psycopg.Connection[Any]) -> None:
+    """Events of one moment included."""
+    handler = known(db, "public.tenants", "pending")
+    db.execute(
+        "insert into poller.event (at, handler_id, key, verdict, from_status, attempt, worker_id, lease)"
+        " select timestamptz '2030-01-01Z' + n / 4 * interval '1 s', %s, '7', 'failed', 'pending', n, 1,"
+        " gen_random_uuid() from generate_series(1, 10) as n",
+        [handler],
+    )
+    asked = Client(url)
+    pages = all_pages(lambda after: asked.history("tenants", "7", after=after, limit=3))
+    assert [[each.attempt for each in page] for page in pages] == [[8, 9, 10], [5, 6, 7], [2, 3, 4], [1]]
+    assert [each.attempt for each in asked.history("tenants", "7").items] == [*range(1, 11)]
+
+
+@pytest.mark.parametrize("after", ["x", "", "ä", "WzFd", "W10"])
+def test_a_cursor_of_another_listing_is_refused(url: str, after: str) -> None:
+    """In one line."""
+    with pytest.raises(ConfigurationError, match="after must be the `next` of a page of this listing"):
+        Client(url).runs(after=after)
+
+
+@pytest.mark.parametrize("limit", [0, -1, True, "7"])
+def test_a_limit_that_is_none_is_refused(url: str, limit: Any) -> None:
+    """In one line."""
+    with pytest.raises(ConfigurationError, match="limit must be a number from 1 up"):
+        Client(url).failures(limit=limit)
+
+
+def test_any_thread_may_use_it(url: str, db: psycopg.Connection[Any]) -> None:
+    """A lost row would be one too few, a shared connection a failure; a connection given to it is used in turns."""
+    handler = known(db, "public.tenants", "pending")
+    for number in range(40):
+        trouble(db, handler, str(number))
+    for asked in (Client(url), Client(db)):
+        with ThreadPoolExecutor(8) as pool:
+            counts = list(pool.map(lambda _, asked=asked: len(asked.failures().items), range(16)))  # type: ignore[misc]
+        assert counts == [40] * 16
+
+
+def test_a_connection_is_left_as_it_was(url: str) -> None:
+    """Its rows' form, its path, its transaction; orders are part of that."""
+    with psycopg.connect(url, row_factory=dict_row) as connection:
+        handler = known_in(connection)
+        asked = Client(connection)
+        assert asked.retry("all").rows == 1
+        assert asked.failures().items[0].attempt == 0
+        assert connection.execute("select 1 as one").fetchone() == {"one": 1}
+        assert connection.execute("show search_path").fetchone() == {"search_path": '"$user", public'}
+        with pytest.raises(NothingSelectedError):
+            asked.retry("tenants", ["8"])
+        assert connection.execute("select 2 as two").fetchone() == {"two": 2}
+        connection.rollback()
+        assert Client(url).failures().items == ()
+        assert handler
+
+
+def known_in(connection: psycopg.Connection[Any]) -> int:
+    """Put a row in trouble, uncommitted."""
+    [row] = connection.execute(
+        "insert into poller.handler (table_name, status) values ('public.tenants', 'pending') returning id"
+    ).fetchall()
+    trouble(connection, row["id"], "7")
+    return int(row["id"])
+
+
+def test_what_commits_as_it_goes_is_no_part_of_a_transaction(url: str, db: psycopg.Connection[Any]) -> None:
+    """It is refused there, and works on the same connection afterwards."""
+    db.execute("create table audit (id int primary key, created_at timestamptz)")
+    db.execute("insert into audit select n, now() - interval '200 d' from generate_series(1, 5) as n")
+    with psycopg.connect(url) as connection:
+        asked = Client(connection)
+        connection.execute("select 1")
+        with pytest.raises(ConfigurationError, match="end the transaction on the connection first"):
+            asked.purge("audit", column="created_at", older_than="180d")
+        connection.rollback()
+        assert asked.count_purge("audit", column="created_at", older_than="180d").rows == 5
+        assert asked.purge("audit", column="created_at", older_than="180d", batch=2, pause=0).rows == 5
+        assert connection.autocommit is False
+    assert value(db, "select count(*) from audit") == 0
+
+
+def test_a_purge_is_stopped_by_an_event(url: str, db: psycopg.Connection[Any]) -> None:
+    """After the batch in hand; what looks on is told of each."""
+    db.execute("create table audit (id int primary key, created_at timestamptz)")
+    db.execute("insert into audit select n, now() - interval '200 d' from generate_series(1, 50) as n")
+    stop, seen = threading.Event(), []
+
+    def progress(done: float, total: float | None = None) -> None:
+        seen.append(done)
+        stop.set()
+
+    rule = {"column": "created_at", "older_than": "180d", "batch": 10, "pause": "10ms"}
+    done = Client(url).purge("audit", **rule, progress=progress, stop=stop)  # type: ignore[arg-type]
+    assert (done.stopped, done.rows < 50, bool(seen)) == (True, True, True)
+
+
+def test_orders_for_jobs_answer_with_data(url: str, db: psycopg.Connection[Any]) -> None:
+    """What was changed, and what goes on."""
+    asked = worked(url, db)
+    paused, again = asked.pause("tick"), asked.pause("tick")
+    assert (paused.changed, again.changed, paused.running) == (True, False, 0)
+    triggered = asked.trigger("tick")
+    assert triggered.is_paused
+    cancelled = asked.cancel(triggered.run)
+    assert (cancelled.job, cancelled.is_running) == ("tick", False)
+    resumed = asked.resume("tick")
+    assert (resumed.changed, resumed.next_at is not None, resumed.schedule) == (True, True, "@every 1h")
+    assert asked.add_job("often", "tick", when="@every 5m").when == "every 5m"
+    assert asked.remove_job("often").cancelled == 0
+
+
+def test_questions_about_handlers_need_them(url: str) -> None:
+    """Others do not."""
+    for ask in (Client(url).status, Client(url).handlers, Client(url).check):
+        with pytest.raises(ConfigurationError, match="needs the handlers"):
+            ask()
+    with pytest.raises(ConfigurationError, match="takes a package's name, or handlers and jobs; got 7"):
+        Client(url, [7]).status()  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("database", [None, "", "mysql://x", 7])
+def test_what_is_no_database_is_refused(database: Any) -> None:
+    """When the client is made."""
+    with pytest.raises(PollerError):
+        Client(database)
+
+
+def test_the_client_knows_no_words_of_the_command_line() -> None:
+    """No text of it names a command or an option: other faces show the same texts.
+
+    But for what `check` advises, which is to be typed: SQL, settings, and two commands.
+    """
+    words = (
+        r"\bpoller (?:run|init|migrate|check|jobs|runs|logs|trigger|pause|resume|retry|release|status|next)\b"
+    )
+    found = set()
+    for path in (Path(poller.__file__).parent / "client").glob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        texts = [each.value for each in ast.walk(tree) if isinstance(each, ast.Constant)]
+        said = [
+            each for each in texts if isinstance(each, str) and re.search(rf"{words}|(?<!\S)--[a-z]", each)
+        ]
+        found.update((path.name, each) for each in said)
+    assert {name for name, _ in found} <= {"checks.py"}
+    assert len(found) == 2
