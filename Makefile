@@ -8,10 +8,10 @@ USED := $(VENV)/.installed-to-run
 DEVELOPED := $(VENV)/.installed-to-develop
 TESTERS ?= 4 # processes that run tests side by side; most of a test is waiting
 QUIETLY := --quiet --quiet --disable-pip-version-check
-CODE := poller handlers tests benchmarks
+CODE := poller handlers tests benchmarks examples
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-servers check format bench bench-peers controls chaos coverage lock clean
+.PHONY: help run test test-servers test-bounds check sizes format bench bench-peers controls chaos coverage lock clean
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
@@ -32,11 +32,17 @@ test: check ## Check, then run the tests
 test-servers: $(DEVELOPED) ## Run the tests on Postgres 14 to 18 one after the other: make test-servers MAJORS='14 17'
 	$(BIN)/python -m tests.every_server $(MAJORS) --testers $(TESTERS)
 
+test-bounds: $(DEVELOPED) ## Run the tests of what others bring on their lowest and newest versions: make test-bounds VERSIONS=lowest
+	$(BIN)/python -m tests.bounds $(VERSIONS)
+
 check: $(DEVELOPED) ## Check the format, the rules, the types and the floors
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+sizes: $(DEVELOPED) ## Print how long functions and files are, beside model codebases
+	@$(BIN)/python -m tests.sizes
 
 format: $(DEVELOPED) ## Format the code, and mend what can be mended
 	$(BIN)/ruff check --fix $(CODE)
@@ -66,7 +72,7 @@ lock: $(DEVELOPED) ## Write down what development is done with, by hash: require
 
 clean: ## Remove all that was made here, the embedded database included
 	@[ ! -x $(BIN)/poller ] || $(BIN)/poller db stop
-	rm -rf $(VENV) .poller .servers build dist .coverage .coverage.* .hypothesis .*_cache
+	rm -rf $(VENV) .poller .servers .bounds build dist .coverage .coverage.* .hypothesis .*_cache
 	find $(CODE) -name __pycache__ -prune -exec rm -rf {} +
 
 # Made anew whenever pyproject.toml has changed, so that it never holds what is no longer asked for.

@@ -101,8 +101,8 @@ def test_the_wheel_says_that_it_is_typed_and_which_version_it_is(wheel: Path) ->
 def test_the_sdist_is_enough_to_work_on(sdist: Path) -> None:
     """It holds the tests, the example and the documents too."""
     names = {path.name for path in sdist.iterdir()}
-    assert names >= {"Makefile", "README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml"}
-    assert names >= {"poller", "sql", "handlers", "tests", "docs", "benchmarks"}
+    assert names >= {"Makefile", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "pyproject.toml"}
+    assert names >= {"poller", "sql", "handlers", "examples", "tests", "docs", "benchmarks"}
     assert not list(sdist.rglob("*.pyc"))
 
 
