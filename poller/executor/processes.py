@@ -64,7 +64,7 @@ class Elsewhere:
             BaseException: what it raises; `Unexpected` if its process died.
         """
         request = remote.packed(call.handler, attempt.arguments(call)[0], call.context, call.about)
-        if call.handler.name is not None and call.context is not None:
+        if call.handler.is_job and call.context is not None:
             call.context.notes = Notes(Sink())
         if call.handler.executor == "process":
             with self._children.one() as lent:

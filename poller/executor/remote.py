@@ -75,7 +75,7 @@ def packed(handler: Handler, given: Any, context: Context | None, about: Attempt
     """
     function = handler.function
     told = None if context is None else context.told
-    name = str(handler) if handler.name is None else JOB
+    name = JOB if handler.is_job else str(handler)
     is_mapped = handler.entity is not None
     call = Call(
         function.__module__,

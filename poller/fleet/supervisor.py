@@ -205,9 +205,7 @@ class Site:
         self._scheduler = Scheduler(Link(url, "scheduler"), self._jobs, listener.hears, self._id)
         self._planning = Loop("scheduler", self._scheduler.run_once, self._scheduler.recover)
         able = {job.name for job in self._jobs if job.may_run_on(self._options.labels)}
-        worked_on = [
-            each for each in self._bindings if each.handler.name is None or each.handler.name in able
-        ]
+        worked_on = [each for each in self._bindings if not each.handler.is_job or each.handler.name in able]
         watching = Store(Link(url, "watcher"))
         self._drain = Drain(watching, worked_on, drain=drains, label=self._label, on_begin=on_begin)
         self._watching = Loop("watcher", self._drain.run_once, self._drain.recover)

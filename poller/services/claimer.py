@@ -372,7 +372,7 @@ class Claimer:
             position.came += 1
             if position.until_settled:
                 position.held_until = 0.0
-        watching = [each for each in self._bindings if each.handler.name is None]
+        watching = [each for each in self._bindings if not each.handler.is_job]
         if len(watching) <= FEW:  # it is quicker to claim than to ask first
             self._expected.update(watching)
 

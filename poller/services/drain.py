@@ -63,7 +63,7 @@ class Drain:
         self._store = store
         self._bindings = bindings
         # A fleet that goes on tells of rows alone: jobs come round for ever, and have `poller runs`.
-        self._counted = bindings if drain else [each for each in bindings if each.handler.name is None]
+        self._counted = bindings if drain else [each for each in bindings if not each.handler.is_job]
         self._drain = drain
         self._logged = {"database": label} if label else {}
         self.is_over = False  # a drain has had nothing left to do

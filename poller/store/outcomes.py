@@ -140,7 +140,7 @@ def _after_crash(handler: Handler, error: Crashed, attempt: int, age: float) -> 
     of a job in company: it has begun, and half of it may be done.
     """
     last = handler.policy.is_last(attempt, age)
-    spared = not error.alone and (error.suspected or last) and handler.name is None
+    spared = not error.alone and (error.suspected or last) and not handler.is_job
     delay: float | None = 0.0
     if spared:
         attempt -= 1

@@ -195,10 +195,8 @@ def _simple_moves(results: Sequence[Result]) -> dict[str, list[int]]:
 
 def _peek_of(bindings: Sequence[Binding], after: Mapping[Binding, str | None]) -> Statement:
     """Return the question for what is due of some handlers; all jobs are asked for in one branch."""
-    jobs = [each for each in bindings if each.handler.name is not None]
-    branches = [
-        each.peek(after=after.get(each) is not None) for each in bindings if each.handler.name is None
-    ]
+    jobs = [each for each in bindings if each.handler.is_job]
+    branches = [each.peek(after=after.get(each) is not None) for each in bindings if not each.handler.is_job]
     if jobs:
         in_turn = [each.id for each in jobs if each.handler.waits_its_turn]
         ids = [each.id for each in jobs]

@@ -329,14 +329,14 @@ CONTROLS = (
     Control(
         "a crash in company is never the last attempt",
         "poller/store/outcomes.py",
-        "(error.suspected or last) and handler.name is None",
+        "(error.suspected or last) and not handler.is_job",
         "error.suspected",
         (RECOVERY, STATEFUL),
     ),
     Control(
         "a suspect's crash in company is not counted again",
         "poller/store/outcomes.py",
-        "(error.suspected or last) and handler.name is None",
+        "(error.suspected or last) and not handler.is_job",
         "last",
         (RECOVERY, STATEFUL),
     ),

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from tests.harness import Project
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 @pytest.fixture
