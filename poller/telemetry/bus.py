@@ -4,7 +4,7 @@ The model. An event is heard where it happened: in that process, on that thread,
 subscriber is to be quick, and to hand on what takes time. The log hears first, then the subscribers in the order in
 which they came. What a subscriber raises is logged once, and has no other consequence; it goes on being called.
 
-Nothing is composed where nobody listens: what happens to every batch is emitted only if `is_heard()`.
+What happens to every batch is emitted only if there are subscribers: `is_heard()`.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def _end(subscription: _Subscription) -> None:
 
 
 def is_heard() -> bool:
-    """Tell whether anybody listens besides the log: events that are not logged need not be composed otherwise."""
+    """Tell whether there are subscribers: without them, events that the log does not tell are not composed."""
     return bool(_subscriptions)
 
 

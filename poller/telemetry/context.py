@@ -1,8 +1,8 @@
-"""Which attempt is in progress here, for whoever asks: the user's loggers, tracers and helpers, and poller's own.
+"""Which attempt is in progress here: for the loggers, tracers and helpers of users, and for poller's own.
 
 One context variable says it, in each attempt's context, which tasks and callbacks of a coroutine inherit; a thread of a
 handler's own does not, unless it is run in a copy of the context. What the variable holds is made into an `Attempt`
-only when somebody asks, since it is set for each call of a handler.
+only when code asks for it, since it is set for each call of a handler.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, Protocol
     slots=True, kw_only=True
 )  # not frozen: that would double what it costs, for each row with middleware
 class Attempt:
-    """An attempt at a row, at a batch of rows, or at a run of a job. To be read: each who asks has one of their own.
+    """An attempt at a row, at a batch of rows, or at a run of a job. To be read only: each call of `current` makes one.
 
     Attributes:
         database: the database's name, as `--database name=URL` has it, or its own.

@@ -111,7 +111,7 @@ class RowFailed(RowEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class RowParked(RowEvent):
-    """The last attempt at a row has failed; the row stays where it is, until somebody retries it."""
+    """The last attempt at a row has failed; the row stays where it is until an operator retries it."""
 
 
 @dataclass(frozen=True, kw_only=True)

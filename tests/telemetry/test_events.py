@@ -78,6 +78,12 @@ def test_each_event_says_when_and_has_a_sentence_or_none_on_purpose() -> None:
         assert kinds.count(True) == 1, each
 
 
+def test_no_field_hides_one_that_each_line_of_json_has() -> None:
+    """Its time, level and so on."""
+    names = {field.name for each in every() for field in dataclasses.fields(each)}
+    assert not names & {"time", "level", "logger", "event", "message", "process", "traceback"}
+
+
 SAMPLES = {"int": 3, "float": 2.5, "str": "word", "bool": True, "datetime": None, "tuple[str, ...]": ("a",)}
 
 
