@@ -112,6 +112,11 @@ def places(handler: Handler) -> tuple[tuple[str, str], ...]:
     return tuple(each.place for each in getattr(handler.invoke, "middleware", ()))
 
 
+def modules(handler: Handler) -> tuple[str, ...]:
+    """Return the modules of a handler's middleware."""
+    return tuple(module for module, _ in places(handler))
+
+
 def find(where: Iterable[tuple[str, str]]) -> list[Around]:
     """Return middleware, in another process.
 

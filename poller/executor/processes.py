@@ -28,7 +28,7 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 from poller.errors import ConfigurationError
-from poller.executor import attempt, remote
+from poller.executor import around, attempt, remote
 from poller.jobs.output import Sink
 from poller.jobs.run import Notes
 from poller.model.answers import Unexpected
@@ -68,7 +68,8 @@ class Elsewhere:
             call.context.notes = Notes(Sink())
         if call.handler.executor == "process":
             with self._children.one() as lent:
-                lent.child.load(call.handler.function.__module__)
+                for module in (call.handler.function.__module__, *around.modules(call.handler)):
+                    lent.child.load(module)
                 call.begin_at(lent)
                 return remote.unpacked(lent.child.call(request, call.context), call.context)
         submitted = Submitted(self._executor(call.handler.executor))
@@ -228,7 +229,7 @@ class Child:
         return self._process.is_alive() and not self._pipe.closed
 
     def load(self, module: str) -> None:
-        """Import a handler's module, which is not to count as the handler's time.
+        """Import a handler's module, or its middleware's: that is not to count as the handler's time.
 
         Raises:
             BaseException: what the import raises.
