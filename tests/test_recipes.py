@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +14,12 @@ from alembic.migration import MigrationContext
 
 from poller import Row, handler
 from poller.testing import Engine
+from tests.cli import known, trouble
 from tests.harness import wait_until
 
 if TYPE_CHECKING:
     import psycopg
+    import pytest
 
     from tests.harness import Project
 
@@ -87,3 +91,26 @@ def test_a_project_of_many_folders_runs(project: Project, db: psycopg.Connection
     wait_until("the row has moved", lambda: db.execute("select status from task").fetchone() == ("normal",))
     said = "select output from poller.run where job = 'say' and status = 'succeeded'"
     wait_until("the job has run", lambda: db.execute(said).fetchone() == ("said\n",))
+
+
+def test_the_client_of_the_operations_page_works(
+    project: Project, db: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it stands there, but for the database's URL, the page's size and the order for a job that this has not."""
+    db.execute("create table orders (id int primary key, status text not null)")
+    project.handlers("""
+        @handler("orders", status="paid", to="shipped")
+        def ship(order):
+            pass
+    """)
+    for number in range(3):
+        trouble(db, known(db, "public.orders", "paid") if not number else 1, str(number))
+    code = snippet("operations.md", "from poller import Client")
+    code = code.replace("postgresql://localhost/app", project.url).replace("limit=100", "limit=2")
+    code = code.replace('print(client.pause("backup")', '# print(client.pause("backup")')
+    monkeypatch.chdir(project.folder)
+
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert ended.stdout.splitlines()[-1] == "3 rows are due again"
+    assert ended.stdout.count("error of") == 3

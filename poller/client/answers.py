@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from poller.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from datetime import datetime
 
 T = TypeVar("T")
 _ASIDE = "aside"
+# As Python, or JSON of Postgres, has it. A day that the calendar has not is left to Postgres to refuse.
+_TIME = re.compile(
+    r"-?infinity|\d{4,6}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,6})?[+-]\d\d(?::\d\d){0,2}(?: BC)?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +94,12 @@ def encoded(position: Sequence[Any]) -> str:
     return base64.urlsafe_b64encode(text.encode("utf-8", "surrogatepass")).decode().rstrip("=")
 
 
-def decoded(after: str | None, length: int) -> list[Any] | None:
+def decoded(after: str | None, *kinds: type) -> list[Any] | None:
     """Return the position that a cursor stands for; None for None.
+
+    Args:
+        after: the cursor.
+        kinds: of what the position is made; a `datetime` is a text there, which Postgres reads.
 
     Raises:
         ConfigurationError: the text is not the cursor of such a listing.
@@ -102,7 +111,21 @@ def decoded(after: str | None, length: int) -> list[Any] | None:
         position = json.loads(text)
     except (ValueError, TypeError, RecursionError):
         position = None
-    if not isinstance(position, list) or len(position) != length:
+    if not isinstance(position, list) or not _is_made_of(position, kinds):
         msg = f"after must be the `next` of a page of this listing, got {after!r}"
         raise ConfigurationError(msg)
     return position
+
+
+def _is_made_of(position: Sequence[Any], kinds: Sequence[type]) -> bool:
+    return len(position) == len(kinds) and all(map(_is_one, position, kinds))
+
+
+def _is_one(value: Any, kind: type) -> bool:
+    if kind is int:
+        return type(value) is int and abs(value) < 2**63
+    if kind is datetime:
+        return type(value) is str and _TIME.fullmatch(value) is not None
+    if kind is str:
+        return type(value) is str and "\0" not in value
+    return type(value) is kind

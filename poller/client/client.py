@@ -7,6 +7,7 @@ that carries it out (`poller.action`); a purge, which has many, after the last.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from poller.client import actions, checks, jobs, purge, rows, triggers
@@ -18,7 +19,7 @@ from poller.client.database import Database
 from poller.client.job_queries import Timetable
 from poller.client.jobs import Scheduled
 from poller.client.refusals import NothingSelectedError
-from poller.client.row_queries import PLACES, Operators
+from poller.client.row_queries import Operators
 from poller.client.selector import of_table, same_key, select
 from poller.duration import seconds
 from poller.jobs import dynamic
@@ -26,7 +27,7 @@ from poller.jobs import dynamic
 if TYPE_CHECKING:
     import threading
     from collections.abc import Mapping, Sequence
-    from datetime import datetime, timedelta
+    from datetime import timedelta
 
     import psycopg
 
@@ -123,7 +124,7 @@ class Client:
             NothingSelectedError: no handler is known for the table.
             ConfigurationError: the selector, the cursor or the limit is not valid.
         """
-        place, most = decoded(after, PLACES), one_more(limit)
+        place, most = decoded(after, str, str, bool, datetime, str), one_more(limit)
         with self._database.session() as connection:
             operators = Operators(connection)
             chosen = select(selector, (), operators.known_handlers())
@@ -146,7 +147,7 @@ class Client:
             NothingSelectedError: nothing is recorded of the row, or no handler is known for the table.
             ConfigurationError: the table, the cursor or the limit is not valid.
         """
-        before, most = decoded(after, 2), one_more(limit)
+        before, most = decoded(after, datetime, int), one_more(limit)
         with self._database.session() as connection:
             operators = Operators(connection)
             numbers = [each.id for each in of_table(table, operators.known_handlers())]
@@ -169,7 +170,7 @@ class Client:
         Raises:
             ConfigurationError: the cursor or the limit is not valid.
         """
-        place, most = decoded(after, 1), one_more(limit)
+        place, most = decoded(after, str), one_more(limit)
         here = known_here.defined(self._handlers)
         with self._database.session() as connection:
             found = jobs.lines(connection, here, most, place[0] if place else None)
@@ -189,7 +190,7 @@ class Client:
             NothingSelectedError: there is no such job, nor a run of it.
             ConfigurationError: the cursor or the limit is not valid.
         """
-        place, most = decoded(after, 2), one_more(limit)
+        place, most = decoded(after, datetime, int), one_more(limit)
         with self._database.session() as connection:
             found = jobs.runs(connection, job, most, place)
             return cut(found, limit, Operators(connection).now(), lambda each: [each.planned_at, each.id])
@@ -229,7 +230,7 @@ class Client:
         Raises:
             ConfigurationError: the cursor or the limit is not valid.
         """
-        place, most = decoded(after, 1), one_more(limit)
+        place, most = decoded(after, int), one_more(limit)
         with self._database.session() as connection:
             found = actions.actions(connection, place[0] if place else None, most)
             return cut(found, limit, Operators(connection).now(), lambda each: [each.id])

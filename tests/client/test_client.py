@@ -127,7 +127,14 @@ def test_a_history_is_paged_from_its_end(url: str, db: psycopg.Connection[Any]) 
     assert [each.attempt for each in asked.history("tenants", "7").items] == [*range(1, 11)]
 
 
-@pytest.mark.parametrize("after", ["x", "", "ä", "WzFd", "W10"])
+def cursor(*position: Any) -> str:
+    """Return a cursor as it may be made by hand."""
+    return answers.encoded(position)
+
+
+@pytest.mark.parametrize(
+    "after", ["x", "", "ä", "WzFd", "W10", cursor("x", 1), cursor("2030-01-01 00:00:00+00:00", 2**70)]
+)
 def test_a_cursor_of_another_listing_is_refused(url: str, after: str) -> None:
     """In one line."""
     with pytest.raises(ConfigurationError, match="after must be the `next` of a page of this listing"):

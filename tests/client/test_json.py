@@ -14,6 +14,8 @@ from poller import Client
 from poller.client import actions, checks, job_queries, jobs, purge, row_queries, status
 from poller.client.answers import as_object
 from poller.client.refusals import NothingSelectedError
+from poller.ready_made.housekeeping import housekeeping
+from poller.testing import Engine
 from tests.cli import HANDLERS, hold, known, make_tenants, objects, trouble, value
 
 if TYPE_CHECKING:
@@ -182,3 +184,17 @@ def test_a_purge_is_written_down(url: str, db: psycopg.Connection[Any]) -> None:
     Client(url).purge("audit", column="created_at", older_than="1d")
     [done] = Client(url).actions().items
     assert (done.action, done.target, done.affected) == ("purge", "public.audit", 1)
+
+
+def test_orders_of_long_ago_are_forgotten(url: str, db: psycopg.Connection[Any]) -> None:
+    """By poller's own housekeeping, after 90 days."""
+    for days in (91, 88):
+        db.execute(
+            "insert into poller.action (at, actor, via, action, target, affected)"
+            " values (poller.now() - %s * interval '1 d', 'me', 'cli', 'retry', %s, 1)",
+            [days, str(days)],
+        )
+    with Engine(url, housekeeping) as engine:
+        engine.advance("1d")
+        engine.run_due()
+    assert [each.target for each in Client(url).actions().items] == ["88"]
