@@ -98,7 +98,7 @@ def start(
     """Makes the tables of a Postgres database a fleet of state machines."""
     if context.invoked_subcommand != "run":
         requests.forget()
-    for line in settings.strange_variables(context.command, os.environ):
+    for line in settings.strange_variables(context.command, os.environ, context.invoked_subcommand or ""):
         typer.echo(f"poller: {line}", err=True)
     found = settings.read(Path.cwd())
     if found is not None:

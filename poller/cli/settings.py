@@ -53,14 +53,28 @@ def name_own_variables(command: Any) -> None:
         option.show_envvar = False  # one line says it for all of them
 
 
-def strange_variables(command: Any, environment: Iterable[str]) -> Iterator[str]:
-    """Yield a line for each POLLER_… variable that no option reads."""
-    known = {name for option in _options(command) for name in _variables(option)}
-    for name in sorted(environment):
-        if name.startswith("POLLER_") and name not in known and not name.startswith(_OTHERS):
+def strange_variables(command: Any, environment: Iterable[str], invoked: str = "") -> Iterator[str]:
+    """Yield a line for each POLLER_… variable that no option reads.
+
+    Args:
+        command: the group of commands.
+        environment: the names of the variables.
+        invoked: the command that runs; the others are loaded only if it does not read all of them.
+    """
+    names = {each for each in environment if each.startswith("POLLER_") and not each.startswith(_OTHERS)}
+    if invoked and names:
+        names -= _read_by(command.commands[invoked])
+    if names:
+        known = _read_by(command)
+        for name in sorted(names - known):
             near = difflib.get_close_matches(name, known, 1)
             hint = f"; did you mean {near[0]}?" if near else ""
             yield f"no option reads the variable {name}{hint}"
+
+
+def _read_by(command: Any) -> set[str]:
+    """Return the variables that the options of a command, and of those below it, read."""
+    return {name for option in _options(command) for name in _variables(option)}
 
 
 def read(folder: Path) -> Settings | None:

@@ -79,7 +79,7 @@ class Client:
         via: str = "python",
         person: str | None = None,
     ) -> None:
-        self._database = Database(database)
+        self._database = Database(database, via)
         self._handlers = handlers
         self._author = Author(via, person)
 

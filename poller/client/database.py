@@ -35,7 +35,8 @@ __all__ = ["Database", "Place", "locate"]
 class Database:
     """Gives a connection for each call."""
 
-    def __init__(self, database: str | Place | psycopg.Connection[Any]) -> None:
+    def __init__(self, database: str | Place | psycopg.Connection[Any], name: str = "client") -> None:
+        self._name = name  # as `pg_stat_activity` shows it
         self._lock = threading.RLock()
         self._connection: psycopg.Connection[Any] | None = None
         self._place: Place | None = None
@@ -84,7 +85,7 @@ class Database:
     def _opened(self, *, alone: bool) -> Iterator[psycopg.Connection[Any]]:
         if self._place is not None:
             # Counting a large table takes what it takes; the caller may stop it.
-            with contextlib.closing(reachable(self._place, statement_timeout="0")) as own:
+            with contextlib.closing(reachable(self._place, self._name, statement_timeout="0")) as own:
                 yield own
         elif self._connection is not None:
             with self._lock, _lent(self._connection, alone=alone) as lent:
