@@ -14,7 +14,7 @@ from alembic.migration import MigrationContext
 
 from poller import Row, handler
 from poller.testing import Engine
-from tests.cli import known, trouble
+from tests.command_line import known, trouble
 from tests.harness import wait_until
 
 if TYPE_CHECKING:

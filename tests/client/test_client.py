@@ -21,7 +21,7 @@ from poller.client import answers, client
 from poller.client.refusals import NothingSelectedError
 from poller.errors import ConfigurationError
 from poller.testing import Engine
-from tests.cli import known, make_tenants, trouble, value
+from tests.command_line import known, make_tenants, trouble, value
 from tests.engines import moves
 
 if TYPE_CHECKING:

@@ -16,10 +16,10 @@ from poller.client.answers import as_object
 from poller.client.refusals import NothingSelectedError
 from poller.ready_made.housekeeping import housekeeping
 from poller.testing import Engine
-from tests.cli import HANDLERS, hold, known, make_tenants, objects, trouble, value
+from tests.command_line import HANDLERS, hold, known, make_tenants, objects, trouble, value
 
 if TYPE_CHECKING:
-    from tests.cli import InProcess
+    from tests.command_line import InProcess
     from tests.harness import Project
 
 JOBS = """
