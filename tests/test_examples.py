@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from examples.test_of_a_handler import test_the_function_alone, test_what_becomes_of_rows  # noqa: F401 - run here
+from poller.executor.around import Around
 from poller.jobs.job import Job
 from poller.model.handler import Handler
 from poller.testing import Done, Engine
@@ -30,7 +31,8 @@ class Shown:
         with psycopg.connect(url) as connection:
             connection.execute(self.module.TABLES or "select")
         work = [each for each in vars(self.module).values() if isinstance(each, Handler | Job)]
-        self.engine = Engine(url, *work)
+        middleware = [each for each in vars(self.module).values() if isinstance(each, Around)]
+        self.engine = Engine(url, *work, around=middleware)
 
     def run(self) -> list[Done]:
         """Run all that is due now or within some hours."""
@@ -165,6 +167,16 @@ def test_from_an_application(shown: Shown) -> None:
             engine.run_due()
             engine.advance("2h")
     assert shown.ask("select customer from reminder") == ["ada", "ada"]
+
+
+def test_watching(shown: Shown, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two have moved, one is out of attempts; each attempt is measured."""
+    try:
+        shown.run()
+    finally:
+        shown.module.stop()
+    assert shown.module.outcomes == {"moved": 2, "parked": 1}
+    assert capsys.readouterr().out.count("task, ") == 3
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
