@@ -25,7 +25,7 @@ from poller.errors import PollerError
 from poller.jobs import job_store
 from poller.model.context import Row
 from poller.ready_made.housekeeping import housekeeping
-from poller.ready_made.retention import Retention
+from poller.ready_made.protocol import AboutATable
 from poller.store.binding import Binding, bind, explain
 
 if TYPE_CHECKING:
@@ -306,7 +306,7 @@ class Checks:
             )
 
     def _rule(self, job: Job) -> Findings:
-        if not isinstance(job.function, Retention):
+        if not isinstance(job.function, AboutATable):
             return
         try:
             index = job.function.advice(self._connection)

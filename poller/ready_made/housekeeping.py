@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 from poller.db.search_path import own_names
 from poller.db.statements import statement
 from poller.jobs.job import cron
+from poller.ready_made.protocol import AboutATable
 from poller.ready_made.retention import Retention, purge
 
 if TYPE_CHECKING:
@@ -56,5 +57,5 @@ def jobs_of_site(jobs: Iterable[Job], *, is_first: bool) -> list[Job]:
     The others have what is about tables: purges, `age_out`, and poller's own housekeeping. Anything else is to
     run once over all of them.
     """
-    own = [job for job in jobs if is_first or isinstance(job.function, Retention)]
+    own = [job for job in jobs if is_first or isinstance(job.function, AboutATable)]
     return [*own, housekeeping]
