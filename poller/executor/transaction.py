@@ -161,6 +161,7 @@ class Transactions:
                 with contextlib.suppress(Exception):  # whatever state it is in, it is not kept
                     connection.invalidate()
                     connection.close()
+            self._engine.dispose()  # else its pool counts a session that is gone as idle, until it is opened anew
             if self._note_failure(error):
                 return None
             raise NotOpenedError from error
