@@ -1,6 +1,6 @@
 """What people ask of `poller.job` and `poller.run`: one method, one statement of `sql/`.
 
-Beside the engine, whose half is `agenda`. What is read here is for people to look at, and locks nothing; what is
+Beside the engine, whose half is `job_store`. What is read here is for people to look at, and locks nothing; what is
 ordered is one statement that looks for itself. psycopg's errors are raised as such.
 """
 

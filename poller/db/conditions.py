@@ -1,9 +1,9 @@
 """The texts that a program's author has written (`where`, `order_by`), as they stand in poller's statements.
 
-Those find their names in `pg_catalog` alone (`names`). A text that does too is taken as it is. Any other, and any about
-a table with a type whose operators are not there (citext, say), is resolved once, by the users' path: Postgres itself
-writes it out with the schema of each function, operator and type. What it finds may belong to somebody who has planted
-it in a schema of that path: then the text is refused.
+Those find their names in `pg_catalog` alone (`search_path`). A text that does too is taken as it is. Any other, and
+any about a table with a type whose operators are not there (citext, say), is resolved once, by the users' path:
+Postgres itself writes it out with the schema of each function, operator and type. What it finds may belong to
+somebody who has planted it in a schema of that path: then the text is refused.
 """
 
 from __future__ import annotations

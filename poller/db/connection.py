@@ -88,8 +88,8 @@ def _plain_adapters() -> Adapters:
 class OwnConnection(psycopg.Connection[Any]):
     """A connection of poller's own. What a program registers with psycopg globally changes none of its statements.
 
-    Its path is poller's (`names`); after a statement that has made it the users', the next one of the same transaction
-    has it set anew.
+    Its path is poller's (`search_path`); after a statement that has made it the users', the next one of the same
+    transaction has it set anew.
     """
 
     plain = _plain_adapters()

@@ -63,7 +63,7 @@ class _AwaitedCursor(psycopg.AsyncCursor[tuple[Any, ...]]):
 
 
 def _by_own_names(script: Script[T]) -> Script[T]:
-    """Have a script's statements parsed under poller's path, and put the owner's back; see `names`.
+    """Have a script's statements parsed under poller's path, and put the owner's back; see `search_path`.
 
     An error of Postgres' ends the transaction, and with it what was set in it.
     """

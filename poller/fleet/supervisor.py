@@ -3,7 +3,7 @@
 It may serve several databases: each has workers of its own, and is as if it were alone; only signals are common.
 
 The only module that wires everything. A supervisor holds no state that matters: kill it with its workers and
-start another anywhere. Its workers end with it (see `child`), and other supervisors sweep what they held.
+start another anywhere. Its workers end with it (see `worker_main`), and other supervisors sweep what they held.
 """
 
 from __future__ import annotations

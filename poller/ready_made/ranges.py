@@ -8,7 +8,7 @@ The table is walked in stretches, each of a bounded size and looked through once
   same million;
 - ranges of blocks otherwise: one pass over the table, in the order in which it is stored.
 
-A stretch's old rows are listed by a cursor that holds no snapshot; `purging` takes their keys in batches.
+A stretch's old rows are listed by a cursor that holds no snapshot; `purge_run` takes their keys in batches.
 """
 
 from __future__ import annotations

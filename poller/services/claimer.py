@@ -19,7 +19,7 @@ The connection listens while the claimer sleeps; the next look finds a cut that 
 Workers take turns to look (`turn`). Whoever finds in its turn that something is due for which it has no room wakes
 the others.
 
-While suspects are on trial here (`trial`) nothing else is claimed, and they are claimed before what is fresh.
+While suspects are on trial here (`suspects`) nothing else is claimed, and they are claimed before what is fresh.
 
 While no session can be opened for transactional handlers, none of their rows are claimed (`Transactions.shut_until`).
 
