@@ -63,8 +63,9 @@ class EventLoop:
         Raises:
             BaseException: the user has given the loop a task factory, which raises it.
         """
-        call.scope.run(variable.set, call)
-        return self._loop.create_task(coroutine, context=call.scope)
+        scope = contextvars.Context()
+        scope.run(variable.set, call)
+        return self._loop.create_task(coroutine, context=scope)
 
     def close(self) -> None:
         """End it, without waiting for what runs."""

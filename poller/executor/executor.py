@@ -18,6 +18,7 @@ replaced; it is `stuck`, and after some patience the worker asks to be replaced 
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import threading
 from collections import deque
 from dataclasses import dataclass, field
@@ -408,7 +409,7 @@ class Executor:
         call = self._begin(task, others)
         self._between.discard(get_ident())
         try:
-            answer = call.scope.run(self._answer, call)
+            answer = contextvars.Context().run(self._answer, call)
         except attempt.NotBegun:
             return self._take_back(call)
         except BaseException as error:  # noqa: BLE001 - SystemExit in a handler is its failure, not ours
@@ -640,7 +641,7 @@ class Executor:
         call = self._begin(tasks[0], tasks[1:], together)
         outcomes: list[Outcome] = []
         try:
-            outcomes = call.scope.run(self._answer_within, call, transaction)
+            outcomes = contextvars.Context().run(self._answer_within, call, transaction)
         except BaseException as error:
             if len(together.tasks) > 1 and is_conflict(error):
                 raise  # over a lock that it might not have waited for, had it been alone
@@ -780,9 +781,11 @@ class Executor:
         try:
             answer = await call.handler.invoke(*attempt.arguments(call))
         except BaseException as error:  # noqa: BLE001 - cancellation, too, is this attempt's end
-            self._fail(call, error)
+            is_ours = self._fail(call, error)
         else:
-            self._finish(call, attempt.of_return(call, answer))
+            is_ours = self._finish(call, attempt.of_return(call, answer))
+        if is_ours:  # else the watchdog cancels it
+            call.coroutine = None  # whose context knows the call: both would wait for the garbage collector
         self._pump()
 
 

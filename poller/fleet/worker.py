@@ -177,15 +177,14 @@ class Worker:
         self._feed()
 
     def _report_settled(self, pairs: list[tuple[Result, str]]) -> None:
-        self._settler.settled(pairs)
-        self._feed()
+        self._settler.settled(pairs)  # which calls `_written`
 
     def _feed(self) -> None:
         if self._claimer.is_hungry():
             self._claiming.wake()
 
     def _written(self, binding: Binding, results: list[Result]) -> None:
-        if self._claimer.written(binding, results) or self._claimer.is_hungry():
+        if self._claimer.written(binding, results) or self._claimer.has_room():
             self._claiming.wake()
 
     def _try_postponed(self) -> None:

@@ -227,6 +227,7 @@ class Claimer:
         self._idle = True
         self._asked = False
         self._low: int | None = None
+        self._is_crowded = False  # the queue has run low, but too much is not written yet
         self._ask_by = 0.0  # the question what else is due has been put off, until then (monotonic)
         self._in_doubt = False
         self._unknown: set[tuple[str, int, str]] = set()
@@ -234,7 +235,7 @@ class Claimer:
 
     def run_once(self) -> float:
         """Claim for each handler that has something due. Returns the seconds to the next look."""
-        self._low = None
+        self._low, self._is_crowded = None, False
         worker = self._worker()
         if worker is None or worker == self._dead:
             return self._poll
@@ -383,11 +384,26 @@ class Claimer:
             position.at_end, position.top_at, position.held_until, position.retry_at = True, 0.0, 0.0, 0.0
 
     def is_hungry(self) -> bool:
-        """Tell, once, whether the queue has run low since the last round found more than there was room for."""
+        """Tell, once, whether the queue has run low since the last round found more than there was room for.
+
+        Asked at each report: what is held is counted only when the queue has just run low. If that is too much, the
+        writing makes room (`has_room`).
+        """
         low = self._low
-        if low is None or self._executor.waiting > low or self._under_way() > MOST_HELD // 2:
+        if low is None or self._executor.waiting > low:
             return False
-        self._low = None  # whoever is told wakes the claimer, and that sets it anew
+        # Before it is counted: who writes the last result counts after that.
+        self._is_crowded, self._low = True, None
+        return self._is_relieved()
+
+    def has_room(self) -> bool:
+        """Tell, once, whether the worker wants rows and holds few enough of them; asked when results are written."""
+        return self.is_hungry() or self._is_relieved()
+
+    def _is_relieved(self) -> bool:
+        if not self._is_crowded or self._under_way() > MOST_HELD // 2:
+            return False
+        self._is_crowded = False  # whoever is told wakes the claimer, and its round begins anew
         return True
 
     def recover(self) -> None:

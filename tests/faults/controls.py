@@ -180,7 +180,7 @@ CONTROLS = (
     Control(
         "each attempt has a context of its own",
         "poller/executor/executor.py",
-        "answer = call.scope.run(self._answer, call)",
+        "answer = contextvars.Context().run(self._answer, call)",
         "answer = self._answer(call)",
         ("tests/executor/test_clean_attempts.py",),
     ),
