@@ -26,6 +26,7 @@ from benchmarks import (
     lines,
     progress,
     report,
+    schedules,
     waiting,
 )
 from tests.servers import cluster
@@ -45,6 +46,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "backlog": backlog.MEASUREMENT,
     "crowd": crowd.MEASUREMENT,
     "hooks": hooks.MEASUREMENT,
+    "schedules": schedules.MEASUREMENT,
 }
 
 
