@@ -62,7 +62,7 @@ __all__ = ["Done", "Engine", "context", "row", "run"]
 
 _TICK = 0.001
 _PATIENCE = 2.0  # seconds that outcomes may not be writable
-_TRIES = 3  # to open a session for transactional handlers
+_TRIES = 3  # to open a session, or start a process, that handlers need
 _logger = logging.getLogger(__name__)
 
 
@@ -216,7 +216,7 @@ class Engine:
         store = Store(link)
         store.register_handlers(self._bindings)
         self._done: list[Done] = []
-        self._waits = 0  # for sessions, in this `run_due`
+        self._waits = 0  # for sessions and processes, in this `run_due`
         self._settler = Settler(store, observe=self._observe, written=self._written)
         self._transactions = Transactions(self._connect, self._concurrency)
         self._executor = Executor(
@@ -258,7 +258,7 @@ class Engine:
             rounds: after so many claims it is an error: the rows move in a circle.
 
         Raises:
-            PollerError: there is no end to it; or no session can be opened for transactional handlers.
+            PollerError: there is no end to it; or a handler cannot begin, for want of a session or a process.
         """
         self._done, self._waits = [], 0
         self._forgetter.pass_once()
@@ -267,7 +267,7 @@ class Engine:
                 pass
             self._claimer.start_over()
             self._claimer.run_once()
-            if not self._work_off() and not self._wait_for_sessions():
+            if not self._work_off() and not self._wait_for_places():
                 if not self._done:
                     self._hint()
                 return self._done
@@ -309,20 +309,22 @@ class Engine:
                 pid,
             )
 
-    def _wait_for_sessions(self) -> bool:
-        """Wait until a session may be opened again, if one could not be; tell whether that was so.
+    def _wait_for_places(self) -> bool:
+        """Wait until handlers may begin again that could not; tell whether there were any.
 
         Raises:
-            PollerError: it could not be several times.
+            PollerError: they could not several times.
         """
-        seconds = self._transactions.shut_until - monotonic()
-        if seconds <= 0:
+        now = monotonic()
+        shut = {each: until for each in self._bindings if (until := self._executor.shut_until(each)) > now}
+        if not shut:
             return False
         self._waits += 1
         if self._waits > _TRIES:
-            msg = f"no session can be opened for transactional handlers: {self._transactions.outage.why}"
+            first = next(iter(shut))
+            msg = f"{first} cannot begin: {self._executor.why_shut(first)}"
             raise PollerError(msg)
-        sleep(seconds)
+        sleep(min(shut.values()) - now)
         return True
 
     def _work_off(self) -> bool:

@@ -155,9 +155,17 @@ class Executor:
 
     def shut_until(self, binding: Binding) -> float:
         """Return when rows of a handler can begin again (monotonic), if they cannot now; else some time that is past."""
-        if self._transactions is None or not binding.handler.transactional:
-            return 0.0
-        return self._transactions.shut_until
+        handler = binding.handler
+        if handler.executor != "thread":
+            return self._elsewhere.shut_until(handler.executor)
+        return self._transactions.shut_until if handler.transactional and self._transactions else 0.0
+
+    def why_shut(self, binding: Binding) -> str:
+        """Return why they cannot."""
+        handler = binding.handler
+        if handler.executor != "thread":
+            return self._elsewhere.why_shut(handler.executor)
+        return self._transactions.outage.why if self._transactions else ""
 
     @property
     def running(self) -> int:

@@ -9,6 +9,10 @@ its parent is set to raise SIGIO when the other end closes, which ends it even w
 
 An executor of the user's (`executor="module:factory"`) is made once in each worker, and anew after it broke. A
 call that it cannot cancel is left alone at its timeout: whatever comes of it is not heard.
+
+On failure: a child that does not start (its host can make no process, its interpreter was replaced), and a factory that
+raises, are about no row. Its call has not begun, none of the rows that go there are claimed before the next try
+(`shut_until`), and that waits a while, which grows.
 """
 
 from __future__ import annotations
@@ -33,6 +37,7 @@ from poller.jobs.output import Sink
 from poller.jobs.run import Notes
 from poller.model.answers import Unexpected
 from poller.telemetry import log
+from poller.telemetry.outage import Outage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,18 +61,29 @@ class Elsewhere:
         self._children = Children()
         self._executors: dict[str, Executor] = {}
         self._making = threading.Lock()
+        self._pauses: dict[str, Pause] = {}
+
+    def shut_until(self, place: str) -> float:
+        """Return when what runs there can begin again (monotonic), if it cannot now; else some time that is past."""
+        pause = self._pauses.get(place)
+        return 0.0 if pause is None else pause.until
+
+    def why_shut(self, place: str) -> str:
+        """Return why it cannot."""
+        return self._pauses[place].outage.why
 
     def call(self, call: Call) -> Any:
         """Call a handler; return what it returns.
 
         Raises:
+            NotBegun: there is no process or executor for it now.
             BaseException: what it raises; `Unexpected` if its process died.
         """
         request = remote.packed(call.handler, attempt.arguments(call)[0], call.context, call.about)
         if call.handler.is_job and call.context is not None:
             call.context.notes = Notes(Sink())
         if call.handler.executor == "process":
-            with self._children.one() as lent:
+            with self._lent() as lent:
                 for module in (call.handler.function.__module__, *around.modules(call.handler)):
                     lent.child.load(module)
                 call.begin_at(lent)
@@ -92,11 +108,83 @@ class Elsewhere:
             with contextlib.suppress(Exception):  # whatever it says, this worker ends
                 executor.shutdown(wait=False)
 
+    @contextlib.contextmanager
+    def _lent(self) -> Iterator[Lent]:
+        """Lend a child for one call.
+
+        Raises:
+            NotBegun: none starts.
+        """
+        with contextlib.ExitStack() as stack:
+            with self._trying("process", NotStartedError):
+                lent = stack.enter_context(self._children.one())
+            yield lent
+
     def _executor(self, name: str) -> Executor:
+        """Return an executor of the user's.
+
+        Raises:
+            NotBegun: it cannot be made now.
+            ConfigurationError: the factory makes something else.
+        """
         with self._making:
             if name not in self._executors:
-                self._executors[name] = _make_executor(name)
+                with self._trying(name, Exception):
+                    self._executors[name] = _make_executor(name)
             return self._executors[name]
+
+    @contextlib.contextmanager
+    def _trying(self, place: str, failure: type[Exception]) -> Iterator[None]:
+        """Try to open a place; a failure shuts it for a while, and tells why once.
+
+        Raises:
+            NotBegun: it has failed.
+        """
+        try:
+            yield
+        except ConfigurationError:
+            raise
+        except failure as error:
+            cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
+            self._pauses.setdefault(place, Pause(_service(place))).begin(cause)
+            raise attempt.NotBegun from error
+        if place in self._pauses:
+            self._pauses[place].end()
+
+
+class Pause:
+    """Until when a place is not tried again that could not be opened.
+
+    Attributes:
+        until: that time (monotonic); one that is past, if it can be.
+        outage: what keeps it shut.
+    """
+
+    def __init__(self, service: str) -> None:
+        self.until = 0.0
+        self.outage = Outage(service)
+        self._lock = threading.Lock()
+
+    def begin(self, error: Exception) -> None:
+        """Take note of a failure; of several threads' at the same time, one counts."""
+        with self._lock:
+            if self.until <= monotonic():
+                self.outage.goes_on(error)
+                self.until = monotonic() + self.outage.pause()
+
+    def end(self) -> None:
+        """Take note that it works."""
+        with self._lock:
+            self.outage.is_over()
+            self.until = 0.0
+
+
+class NotStartedError(Exception):
+    """A child did not get so far that it could take a call; the cause says why."""
+
+
+def _service(place: str) -> str:
+    return "processes of handlers" if place == "process" else f"executor {place}"
 
 
 def _make_executor(name: str) -> Executor:
@@ -157,11 +245,16 @@ class Children:
         """Lend a child for one call; one that did not survive it is not lent again.
 
         Raises:
+            NotStartedError: none starts.
             Unexpected: all have been ended for good, while it started.
         """
         with self._lock:
             child = self._idle.pop() if self._idle else None
-        child = child or Child()
+        if child is None:
+            try:
+                child = Child()
+            except Exception as error:
+                raise NotStartedError from error
         self._all.add(child)
         if self._is_closed:  # after it was added: `trim` has either seen it, or set this before
             child.end()

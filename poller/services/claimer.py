@@ -21,7 +21,8 @@ the others.
 
 While suspects are on trial here (`suspects`) nothing else is claimed, and they are claimed before what is fresh.
 
-While no session can be opened for transactional handlers, none of their rows are claimed (`Transactions.shut_until`).
+While no session can be opened for transactional handlers, or no process started for those that run in one, none of their
+rows are claimed (`Executor.shut_until`).
 
 A handler at a limit of the fleet is held: not looked at until the limit can have changed, which is when one of
 its rows here has been settled, or after a while, or at the time at which its rate allows another.

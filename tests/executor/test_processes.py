@@ -13,7 +13,7 @@ import threading
 import time
 from concurrent.futures import Executor as Futures
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from multiprocessing import get_context
+from multiprocessing import get_context, spawn
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,8 @@ from tests.engines import do_nothing
 from tests.harness import wait_until, workers_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from poller import Handler, Job
     from poller.store.lease import Result
     from poller.testing import Done
@@ -601,3 +603,78 @@ def test_answers_can_be_sent() -> None:
         assert str(again) == str(each)
         assert getattr(again, "delay", None) == getattr(each, "delay", None)
         assert getattr(again, "columns", None) == getattr(each, "columns", None)
+
+
+# --- processes that do not start ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def interpreter(tmp_path: Path) -> Iterator[Path]:
+    """What processes are started with: it fails while the file beside it exists."""
+    script, broken = tmp_path / "python", tmp_path / "broken"
+    script.write_text(
+        f'#!/bin/sh\necho x >> {tmp_path}/starts\n[ ! -e {broken} ] && exec {sys.executable} "$@"\nexit 126\n'
+    )
+    script.chmod(0o755)
+    before = spawn.get_executable()
+    spawn.set_executable(str(script))
+    try:
+        yield broken
+    finally:
+        spawn.set_executable(before)
+
+
+def test_g11_a_process_that_does_not_start_costs_no_attempt(
+    project: Project, db: psycopg.Connection[Any], interpreter: Path
+) -> None:
+    """Its host can make none, say: tried again without haste, told once, and healed by itself; other handlers go on."""
+    interpreter.touch()
+    db.execute("create table plain (id int primary key, status text)")
+    project.handlers(
+        f"""
+from multiprocessing import spawn
+spawn.set_executable({spawn.get_executable()!r})
+
+@handler("task", status="pending", to="normal", executor="process", attempts=1)
+def work(row): ...
+
+@handler("plain", status="pending", to="normal")
+def other(row): ...
+"""
+    )
+    running = project.start("run", "--workers", "1", "--concurrency", "4")
+    running.wait_for_log("processes of handlers: ")
+    starts = interpreter.with_name("starts")
+    before = len(starts.read_text().split())
+    time.sleep(3)  # in which hundreds would be started
+    assert before < len(starts.read_text().split()) < before + 100
+    db.execute("insert into plain values (1, 'pending')")
+    wait_until("others go on", lambda: db.execute("select status from plain").fetchone() == ("normal",))
+    assert db.execute("select from poller.attempt").fetchall() == []
+    interpreter.unlink()
+    moved = "select count(*) from task where status = 'normal'"
+    wait_until("all is done", lambda: db.execute(moved).fetchone() == (5,))
+    assert running.log.count("its process died: exit status 126; trying again") == 1
+    running.wait_for_log("processes of handlers: works again")
+
+
+def test_an_engine_of_tests_says_why_no_process_starts(url: str, interpreter: Path) -> None:
+    """It does not go round for ever."""
+    interpreter.touch()
+    with Engine(url, made(write_pid)) as engine, pytest.raises(PollerError, match=r"cannot begin: .*126"):
+        engine.run_due()
+
+
+def no_cluster() -> Any:
+    """A factory whose cluster is away."""
+    msg = "no scheduler answers"
+    raise ConnectionError(msg)
+
+
+def test_g11_an_executor_that_cannot_be_made_costs_no_attempt(url: str, db: psycopg.Connection[Any]) -> None:
+    """Its cluster is away, say."""
+    work = made(do_nothing, attempts=1, executor=f"{__name__}:no_cluster")
+    with Engine(url, work) as engine, pytest.raises(PollerError, match="no scheduler answers"):
+        engine.run_due()
+    assert db.execute("select from poller.attempt").fetchall() == []
+    assert db.execute("select distinct status from task").fetchall() == [("pending",)]
