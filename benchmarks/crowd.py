@@ -25,8 +25,10 @@ from poller.db.connection import Borrowed, connect
 from poller.db.statements import array, statement
 from poller.model.outcome import Outcome, Verdict
 from poller.store.binding import bind
+from poller.store.claims import Claims
 from poller.store.lease import Result
-from poller.store.store import Store
+from poller.store.liveness import register_handlers
+from poller.store.settlements import Settlements
 from tests.servers import fresh_database
 
 if TYPE_CHECKING:
@@ -96,9 +98,8 @@ def _gathered(url: str, binding: Binding, crowd: int) -> Iterator[list[Member]]:
         members = []
         for number in range(crowd):
             session = sessions.enter_context(connect(url, "crowd"))
-            store = Store(Borrowed(session))
             if not number:
-                store.register_handlers([binding])
+                register_handlers(session, [binding])
             asked = {
                 "host": "crowd",
                 "pid": number,
@@ -147,10 +148,10 @@ def _work_all(members: list[Member], binding: Binding, rows: int) -> None:
     left = rows
 
     def claim(member: Member) -> int:
-        store = Store(Borrowed(member.session))
-        tasks = store.claim(binding, member.worker, A_CLAIM).tasks
+        link = Borrowed(member.session)
+        tasks = Claims(link).claim(binding, member.worker, A_CLAIM).tasks
         if tasks:
-            store.settle([Result(task, MOVED, 0.0) for task in tasks])
+            Settlements(link).settle([Result(task, MOVED, 0.0) for task in tasks])
         return len(tasks)
 
     with ThreadPoolExecutor(min(AT_ONCE, len(members))) as threads:

@@ -14,7 +14,7 @@ from poller import registry
 from poller.db import schema
 from poller.db.connection import Link
 from poller.store.binding import bind_all
-from poller.store.store import Store
+from poller.store.liveness import register_handlers
 from tests.servers import fresh_database
 
 if TYPE_CHECKING:
@@ -84,6 +84,6 @@ def _handler_number(db: psycopg.Connection[Any], url: str) -> int:
     """Make the handler known to the schema, as a supervisor does at its start; return its number."""
     (binding,) = bind_all(db, registry.load(noop.__name__).handlers)
     link = Link(url, "start")
-    Store(link).register_handlers([binding])
+    register_handlers(link.connection, [binding])
     link.close()
     return binding.id

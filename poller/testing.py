@@ -44,7 +44,7 @@ from poller.services.heartbeat import Heartbeat
 from poller.services.scheduler import Scheduler
 from poller.services.settler import Settler
 from poller.store.binding import bind_all, explain
-from poller.store.store import Store
+from poller.store.liveness import register_handlers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -213,11 +213,10 @@ class Engine:
         self._bindings = bind_all(link.connection, surrounded)
         for binding in self._bindings:
             explain(link.connection, binding)
-        store = Store(link)
-        store.register_handlers(self._bindings)
+        register_handlers(link.connection, self._bindings)
         self._done: list[Done] = []
         self._waits = 0  # for sessions and processes, in this `run_due`
-        self._settler = Settler(store, observe=self._observe, written=self._written)
+        self._settler = Settler(link, observe=self._observe, written=self._written)
         self._transactions = Transactions(self._connect, self._concurrency)
         self._executor = Executor(
             slots=self._concurrency,
@@ -226,11 +225,11 @@ class Engine:
             report_settled=self._settler.settled,
         )
         self._scheduler = Scheduler(link, self._jobs)
-        self._forgetter = Forgetter(store, self._bindings)
+        self._forgetter = Forgetter(link, self._bindings)
         self._link_of_ours = link
         self._heartbeat = self._join()
         self._claimer = Claimer(
-            store=store,
+            link=link,
             bindings=self._bindings,
             executor=self._executor,
             worker=lambda: self._heartbeat.worker,

@@ -8,21 +8,24 @@ from typing import TYPE_CHECKING
 from poller.db.connection import Link
 from poller.model.outcome import Outcome, Verdict
 from poller.store.binding import Binding
+from poller.store.claims import Claims
 from poller.store.lease import Result
-from poller.store.store import Store
+from poller.store.liveness import register_handlers
+from poller.store.settlements import Settlements
 
 if TYPE_CHECKING:
     from poller.store.lease import Task
 
 
 class Worker:
-    """A claiming worker's store and id, without its threads."""
+    """A claiming worker's statements and id, without its threads."""
 
     def __init__(self, url: str, binding: Binding) -> None:
         self.link = Link(url, "test")
-        self.store = Store(self.link)
+        self.claims = Claims(self.link)
+        self.settlements = Settlements(self.link)
         self.binding = binding
-        self.store.register_handlers([binding])
+        register_handlers(self.link.connection, [binding])
         row = self.link.connection.execute(
             "insert into poller.worker (supervisor, host, pid, slots, handlers, lease)"
             " values (gen_random_uuid(), 'test', 1, 1, '{}', '30s') returning id"
@@ -31,12 +34,12 @@ class Worker:
         self.id = row[0]
 
     def claim(self, limit: int = 10) -> list[Task]:
-        return self.store.claim(self.binding, self.id, limit).tasks
+        return self.claims.claim(self.binding, self.id, limit).tasks
 
     def settle(self, tasks: list[Task], outcome: Outcome | None = None) -> int:
         outcome = outcome or Outcome(Verdict.MOVED, to="normal")
         results = [Result(task, outcome, 0.0) for task in tasks]
-        return sum(became not in ("late", "refused") for became in self.store.settle(results))
+        return sum(became not in ("late", "refused") for became in self.settlements.settle(results))
 
     def fail(self, tasks: list[Task]) -> int:
         retry = Outcome(Verdict.RETRYING, delay=0.0, attempt=tasks[0].attempt, error="no")

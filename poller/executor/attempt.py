@@ -28,7 +28,7 @@ from poller.model.context import BatchContext, Context, Row
 from poller.model.mapped import Altered, changes, lost
 from poller.store.lease import Result, Task
 from poller.store.outcomes import of_answer, of_error
-from poller.store.store import Store
+from poller.store.settlements import settle_within
 from poller.telemetry.context import Attempt
 from poller.telemetry.log import trace
 
@@ -258,7 +258,7 @@ def _context(task: Task, others: Sequence[Task], handler: Handler, now: float) -
         key=_key(task),
         attempt=task.attempt,
         deadline=deadline,
-        settle=partial(Store.settle_within, task),
+        settle=partial(settle_within, task),
     )
 
 

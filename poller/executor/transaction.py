@@ -37,7 +37,7 @@ from poller.db.statements import texts
 from poller.db.values import fetch
 from poller.errors import LeaseLostError, PollerError
 from poller.executor.clean_session import NOT_YOURS, CleanSession
-from poller.store.store import Store
+from poller.store.settlements import Settlements
 from poller.telemetry.outage import Outage
 
 if TYPE_CHECKING:
@@ -278,7 +278,7 @@ class Transaction:
         self._binding = binding
         self._clean = session
         self._driver = _driver(connection)
-        self._store = Store(Borrowed(self._driver))
+        self._settlements = Settlements(Borrowed(self._driver))
         self._options = connection.get_execution_options()
         self._timeout = f"{binding.handler.timeout + 5:.0f}s"
         self._is_dirty = False  # a handler had the connection since it was clean
@@ -299,7 +299,7 @@ class Transaction:
     def lock(self, tasks: Sequence[Task]) -> dict[str, tuple[Any, ...]]:
         """Lock the rows of tasks; return those that stand as they were leased, by their keys."""
         asked = {"keys": texts([task.key for task in tasks])}
-        answer = fetch(self._store.link.connection, self._binding.lock_rows, asked)
+        answer = fetch(self._driver, self._binding.lock_rows, asked)
         return {row[0]: row for row in answer.rows}
 
     @contextlib.contextmanager
@@ -368,7 +368,9 @@ class Transaction:
         for result in results:
             groups.setdefault(tuple(result.outcome.columns), []).append(result)
         settled = [
-            pair for group in groups.values() for pair in zip(group, self._store.settle(group), strict=True)
+            pair
+            for group in groups.values()
+            for pair in zip(group, self._settlements.settle(group), strict=True)
         ]
         self._run("set constraints all immediate")  # now, while we know of whom it is said
         if any(became == "late" for _, became in settled):
@@ -382,7 +384,7 @@ class Transaction:
         Raises:
             psycopg.Error: they could not.
         """
-        self._store.rehearse(self._binding, columns)
+        self._settlements.rehearse(self._binding, columns)
 
     def _cleanup(self, *, discard: bool) -> list[str]:
         """Return the statements that end the last row and put the session back, if that is needed."""

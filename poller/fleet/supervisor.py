@@ -36,7 +36,7 @@ from poller.services.loop import Loop, at_most, within
 from poller.services.scheduler import Scheduler
 from poller.services.sweeper import Sweeper
 from poller.store.binding import Binding, bind_all, explain
-from poller.store.store import Store
+from poller.store.liveness import register_handlers
 from poller.telemetry.bus import emit
 from poller.telemetry.events import FleetSilenced, FleetStarted, FleetStopping, SweepFailed
 from poller.telemetry.log import hear_others
@@ -184,7 +184,7 @@ class Site:
             opens = opener(self._place.url)
             self._bindings += bind_all(connection, [handler_of(job, opens) for job in self._jobs])
         link = Link(self._place.url, "start")
-        Store(link).register_handlers(self._bindings)
+        register_handlers(link.connection, self._bindings)
         link.close()
 
     def start(self, on_begin: Callable[[], None]) -> None:
@@ -196,18 +196,17 @@ class Site:
         url, drains = self._place.url, self._options.drain
         listener = Listener(Link(url, "listener"), self._look)
         self._listening = Loop("listener", listener.run_once, listener.recover, sleep=listener.sleep)
-        self._sweeper = Sweeper(Store(Link(url, "sweeper")), self._bindings, self._id, listener.hears)
+        self._sweeper = Sweeper(Link(url, "sweeper"), self._bindings, self._id, listener.hears)
         self._sweeping = Loop("sweeper", self._sweeper.run_once, self._sweeper.recover)
-        forgetter = Forgetter(
-            Store(Link(url, "forgetter", lock_timeout=LOCK_TIMEOUT)), self._bindings, self._id
-        )
+        forgetter = Forgetter(Link(url, "forgetter", lock_timeout=LOCK_TIMEOUT), self._bindings, self._id)
         self._forgetting = Loop("forgetter", forgetter.run_once, forgetter.recover)
         self._scheduler = Scheduler(Link(url, "scheduler"), self._jobs, listener.hears, self._id)
         self._planning = Loop("scheduler", self._scheduler.run_once, self._scheduler.recover)
         able = {job.name for job in self._jobs if job.may_run_on(self._options.labels)}
         worked_on = [each for each in self._bindings if not each.handler.is_job or each.handler.name in able]
-        watching = Store(Link(url, "watcher"))
-        self._drain = Drain(watching, worked_on, drain=drains, label=self._label, on_begin=on_begin)
+        self._drain = Drain(
+            Link(url, "watcher"), worked_on, drain=drains, label=self._label, on_begin=on_begin
+        )
         self._watching = Loop("watcher", self._drain.run_once, self._drain.recover)
         for loop in (self._listening, self._sweeping, self._forgetting, self._watching):
             loop.start()

@@ -30,7 +30,6 @@ from poller.services.loop import Loop, within
 from poller.services.postponed import LOCK_SECONDS
 from poller.services.run_reporter import Reporter
 from poller.services.settler import Settler
-from poller.store.store import Store
 from poller.telemetry.bus import emit
 from poller.telemetry.events import ResultsLeft, WorkerStopped, WorkerStuck
 
@@ -74,20 +73,17 @@ class Worker:
     def __init__(self, url: str, bindings: Sequence[Binding], options: WorkerOptions) -> None:
         self._options = options
         mark = mark_of(options.supervisor, os.getpid())
-        settling = Store(Link(url, f"settler {mark}", lock_timeout=LOCK_TIMEOUT))
-        apart = Store(Link(url, f"postponed {mark}", lock_timeout=LOCK_TIMEOUT))
         circling = Circling()
         self._settler = Settler(
-            settling,
+            Link(url, f"settler {mark}", lock_timeout=LOCK_TIMEOUT),
             busy=self._is_busy,
             written=self._written,
-            apart=apart,
+            apart=Link(url, f"postponed {mark}", lock_timeout=LOCK_TIMEOUT),
             on_postponed=self._try_postponed,
             circling=circling,
         )
         # A claim waits for nobody's row. That it waits for a table which somebody has locked is to hold up no other's.
         self._claims = Link(url, f"claimer {mark}", lock_timeout=LOCK_TIMEOUT)
-        claiming = Store(self._claims)
         self._bell = Bell()
         self._is_idle = True
         self._executor = Executor(
@@ -100,7 +96,7 @@ class Worker:
             taken=self._feed,
         )
         self._claimer = Claimer(
-            store=claiming,
+            link=self._claims,
             bindings=bindings,
             executor=self._executor,
             worker=lambda: self._heartbeat.worker,

@@ -28,7 +28,7 @@ from poller.jobs.run import handler_of
 from poller.ready_made.housekeeping import housekeeping, jobs_of_site
 from poller.services.loop import leave, persistently
 from poller.store.binding import bind_all
-from poller.store.store import Store
+from poller.store.liveness import register_handlers
 from poller.telemetry import log
 from poller.telemetry.bus import emit
 from poller.telemetry.events import WorkerUnfit
@@ -120,7 +120,7 @@ def _bindings(order: dict[str, Any]) -> list[Binding]:
 def _bound(url: str, handlers: list[Handler]) -> list[Binding]:
     with contextlib.closing(Link(url, "start")) as link:
         bindings = bind_all(link.connection, handlers)
-        Store(link).register_handlers(bindings)
+        register_handlers(link.connection, bindings)
     return bindings
 
 

@@ -63,9 +63,10 @@ from poller.model.outcome import Verdict
 from poller.services.poll_turns import Turn
 from poller.services.suspects import Trial
 from poller.store.binding import BYTES
+from poller.store.claims import Claims, DeclaredDeadError
 from poller.store.lease import Lease, Result, Task
+from poller.store.liveness import wake
 from poller.store.outcomes import BEGAN_LATE, not_shown, released
-from poller.store.store import DeclaredDeadError
 from poller.telemetry.bus import emit, is_heard
 from poller.telemetry.events import (
     ClaimFailed,
@@ -80,12 +81,13 @@ from poller.telemetry.outage import BACKOFF_MOST
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from poller.db.connection import Link
     from poller.executor.executor import Executor
     from poller.runtime.bell import Bell
     from poller.services.circling import Circling
     from poller.services.postponed import Postponed
     from poller.store.binding import Binding
-    from poller.store.store import Claimed, Store
+    from poller.store.claims import Claimed
 
 LARGEST = 1000  # rows in one claim
 MOST_HELD = 2000  # rows of a worker that wait, run, or are handled and not written yet
@@ -164,7 +166,7 @@ class Claimer:
     """Claims for one worker.
 
     Args:
-        store: on a link of its own.
+        link: of its own.
         bindings: the handlers to claim for.
         executor: where the tasks go.
         worker: returns the worker's id, or None while it has none (it must register anew).
@@ -182,7 +184,7 @@ class Claimer:
     def __init__(  # noqa: PLR0913 - its collaborators
         self,
         *,
-        store: Store,
+        link: Link,
         bindings: Sequence[Binding],
         executor: Executor,
         worker: Callable[[], int | None],
@@ -196,7 +198,8 @@ class Claimer:
         deny: Callable[[int], None] = lambda _: None,
         circling: Circling | None = None,
     ) -> None:
-        self._store = store
+        self._link = link
+        self._claims = Claims(link)
         self._bindings = list(bindings)
         self._executor = executor
         self._worker = worker
@@ -290,12 +293,12 @@ class Claimer:
 
     def sleep(self, seconds: float, bell: Bell) -> None:
         """Sleep for so long, or until the bell rings, or somebody says that there is something new."""
-        if heard(self._store.link.connection, seconds, bell):
+        if heard(self._link.connection, seconds, bell):
             self.notice()
 
     def _listen(self) -> None:
         """Make sure that the present connection listens."""
-        connection = self._store.link.connection
+        connection = self._link.connection
         if connection is not self._session:
             connection.execute("listen poller")
             self._session = connection
@@ -338,7 +341,7 @@ class Claimer:
         """Give rows of a rate more time to begin after their claim, if some were given back since they had none left."""
         if not rows or self._executor.draining:
             return
-        slack, size, now = self._store.give_more_slack(binding), self._sizes[binding], monotonic()
+        slack, size, now = self._claims.limits.give_more_slack(binding), self._sizes[binding], monotonic()
         if now >= size.late_told_at + TELL_AGAIN:
             size.late_told_at = now
             emit(RowsBegunLate(**binding.named, rows=rows, may_take_seconds=slack))
@@ -409,7 +412,7 @@ class Claimer:
 
     def recover(self) -> None:
         """Start over on a new connection, from the top."""
-        self._store.link.close()
+        self._link.close()
         self._more.clear()
         self.look()
         self._in_doubt = True
@@ -421,7 +424,7 @@ class Claimer:
         unknown is looked at twice: a task may just be on its way from one hand to the next.
         """
         held = {(task.lease.id, task.key) for task in self._held()}
-        unknown = {each for each in self._store.claims_of(worker) if (each[0], each[2]) not in held}
+        unknown = {each for each in self._claims.claims_of(worker) if (each[0], each[2]) not in held}
         bindings = {binding.id: binding for binding in self._bindings}
         for lease_id, handler_id, key in unknown & self._unknown:
             binding = bindings[handler_id]
@@ -491,7 +494,7 @@ class Claimer:
         came = {binding: self._positions[binding].came for binding in able}
         began = monotonic()
         try:
-            fresh, retries = self._store.peek(able, after)
+            fresh, retries = self._claims.peek(able, after)
             seconds = (monotonic() - began) / len(able)
             for binding in able:
                 if binding.id not in fresh and after[binding] is None:
@@ -530,11 +533,11 @@ class Claimer:
         position.at_end, position.seen = True, came
         position.top_at = monotonic() + SHARE * seconds
         if seconds > QUICK and binding.goes_on:
-            position.after = self._store.last_key(binding) or position.after
+            position.after = self._claims.last_key(binding) or position.after
 
     def _require_connection(self, error: Exception) -> None:
         """Make sure that an error is not the connection's, or the whole server's, by asking; raise it if it is."""
-        if not self._store.link.lives() or is_servers(error):
+        if not self._link.lives() or is_servers(error):
             raise error
 
     def _put_aside(self, binding: Binding, error: Exception, *, at_claim: bool) -> None:
@@ -550,8 +553,8 @@ class Claimer:
         self._more.discard(binding)
         if not is_passing(error):
             with contextlib.suppress(ConfigurationError, psycopg.Error):
-                binding.rebind(self._store.link.connection)
-                self._store.forget_questions()
+                binding.rebind(self._link.connection)
+                self._claims.forget_questions()
 
     def _note_works(self, binding: Binding) -> None:
         position = self._positions[binding]
@@ -646,7 +649,7 @@ class Claimer:
             limit, suspects = min(limit, size.careful), min(suspects, size.careful)
         waits = self._trial.single_waits(holds_others=any(self._held()))
         began = monotonic()
-        claimed = self._store.claim_retries(
+        claimed = self._claims.claim_retries(
             binding, worker, limit, suspects=suspects, single_waits=waits, careful=size.careful > 0
         )
         if claimed.tasks:
@@ -659,7 +662,7 @@ class Claimer:
         if claimed.full:
             self.look()  # more of them may be due
         else:
-            self._store.tidy_retries(binding)
+            self._claims.tidy_retries(binding)
         if not claimed.tasks:
             self._positions[binding].retry_at = monotonic() + NOT_NOW
 
@@ -694,7 +697,7 @@ class Claimer:
             return
         after, settled, came = self._after(binding), position.settled, position.came
         began = monotonic()
-        claimed = self._store.claim(binding, worker, room, after, careful=size.careful > 0)
+        claimed = self._claims.claim(binding, worker, room, after, careful=size.careful > 0)
         if claimed.tasks:
             size.learn(claimed.size)
             _tell(binding, claimed, began)
@@ -747,13 +750,13 @@ class Claimer:
         """An idle worker's claim came back full: there is work for the others too."""
         if self._idle:
             self._idle = False
-            self._store.wake()
+            wake(self._link.connection)
 
     def _leave_to_others(self) -> None:
         """The others may have room for what this worker has found in its turn and has none for."""
         if self._is_lookout:
             self._is_lookout = False
-            self._store.wake()
+            wake(self._link.connection)
 
     def _room(self, binding: Binding) -> int:
         """Return how many rows to claim now."""

@@ -15,7 +15,8 @@ import psycopg
 
 from poller.errors import ConfigurationError
 from poller.services.forgetter import Forgetter
-from poller.store.store import Fleet
+from poller.store.claims import Claims
+from poller.store.counts import Counts, Fleet
 from poller.telemetry.bus import emit
 from poller.telemetry.events import (
     DrainLeftAlone,
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress, TaskID
 
+    from poller.db.connection import Link
     from poller.store.binding import Binding
-    from poller.store.store import Store
 
 LOOK = 0.25  # seconds between two looks of a drain
 LINE = 10.0  # seconds between two lines of a run
@@ -44,7 +45,7 @@ class Drain:
     """The counts of a run, and whether it is over.
 
     Args:
-        store: on a link of its own.
+        link: of its own.
         bindings: the handlers that are run.
         drain: whether to end once nothing is due.
         label: the database, if there are several: its lines say so, and there is no progress bar.
@@ -53,14 +54,16 @@ class Drain:
 
     def __init__(
         self,
-        store: Store,
+        link: Link,
         bindings: Sequence[Binding],
         *,
         drain: bool,
         label: str = "",
         on_begin: Callable[[], None] = lambda: None,
     ) -> None:
-        self._store = store
+        self._link = link
+        self._counts = Counts(link)
+        self._claims = Claims(link)
         self._bindings = bindings
         # A fleet that goes on tells of rows alone: jobs come round for ever, and have `poller runs`.
         self._counted = bindings if drain else [each for each in bindings if not each.handler.is_job]
@@ -81,11 +84,11 @@ class Drain:
     def _begin(self) -> None:
         """Take the counts to reckon from."""
         if self._drain:  # a row that was held back since the last one is to be new work in the next
-            Forgetter(self._store, self._bindings).pass_once()
-        since = self._store.now()
-        self._before = self._shown = self._store.fleet(self._counted, since)
+            Forgetter(self._link, self._bindings).pass_once()
+        since = self._counts.now()
+        self._before = self._shown = self._counts.fleet(self._counted, since)
         if self._drain:
-            due = self._store.count_due(self._bindings)
+            due = self._counts.count_due(self._bindings)
             emit(DrainStarted(rows=due), **self._logged)
             if sys.stderr.isatty() and not self._logged:
                 self._bar = Bar(due)
@@ -99,21 +102,21 @@ class Drain:
         if self._since is None:
             self._begin()
         elif not self.is_over:
-            now = self._store.fleet(self._counted, self._since)
+            now = self._counts.fleet(self._counted, self._since)
             self._show(now)
             self.is_over = self._drain and self._nothing_left(now)
         return LOOK if self._drain else LINE
 
     def recover(self) -> None:
         """Start over on a new connection, with the tables as they are now."""
-        self._store.link.close()
+        self._link.close()
         self._is_stale = True
 
     def _rebind(self) -> None:
         for binding in self._bindings:
             with contextlib.suppress(ConfigurationError):  # which its workers tell
-                binding.rebind(self._store.link.connection)
-        self._store.forget_questions()
+                binding.rebind(self._link.connection)
+        self._claims.forget_questions()
         self._is_stale = False
 
     def end(self) -> int:
@@ -122,7 +125,7 @@ class Drain:
             emit(FleetNotBegun(), **self._logged)
             return int(self._drain)
         try:
-            now = self._store.fleet(self._counted, self._since)
+            now = self._counts.fleet(self._counted, self._since)
             done = self._done(now)
             finished = FleetFinished(moved=done.moved, failed=done.failed, parked=done.parked)
             emit(finished, **self._logged)
@@ -139,7 +142,7 @@ class Drain:
 
     def _tell_remembered(self) -> None:
         """Say what a drain has left alone, whoever parked or snoozed it."""
-        parked, snoozed = self._store.left_alone(self._bindings)
+        parked, snoozed = self._counts.left_alone(self._bindings)
         if parked or snoozed:
             emit(DrainLeftAlone(parked=parked, snoozed=snoozed), **self._logged)
 
@@ -147,7 +150,7 @@ class Drain:
         """Say what a drain that was stopped has left; tell whether there is any."""
         if self.is_over or self._nothing_left(now):
             return False
-        due = self._store.count_due(self._bindings)
+        due = self._counts.count_due(self._bindings)
         emit(DrainStopped(rows=due, waiting=now.waiting, in_flight=now.in_flight), **self._logged)
         return True
 
@@ -155,8 +158,8 @@ class Drain:
         if now.in_flight or now.waiting:
             return False
         assert self._since is not None  # noqa: S101 - it has begun
-        fresh, retries = self._store.peek(self._bindings, {})
-        return not (fresh or retries) and self._store.fleet(self._counted, self._since) == now
+        fresh, retries = self._claims.peek(self._bindings, {})
+        return not (fresh or retries) and self._counts.fleet(self._counted, self._since) == now
 
     def _show(self, now: Fleet) -> None:
         done = self._done(now)
@@ -193,7 +196,7 @@ class Bar:
         from rich import progress  # noqa: PLC0415 - only for people who look on
         from rich.console import Console  # noqa: PLC0415 - as above
 
-        self._progress: Progress = progress.Progress(
+        self._counts: Progress = progress.Progress(
             progress.TextColumn("draining"),
             progress.BarColumn(),
             progress.MofNCompleteColumn(),
@@ -201,16 +204,16 @@ class Bar:
             progress.TimeElapsedColumn(),
             console=Console(stderr=True),
         )
-        self._task: TaskID = self._progress.add_task("draining", total=total, note="")
-        self._progress.start()
+        self._task: TaskID = self._counts.add_task("draining", total=total, note="")
+        self._counts.start()
 
     def show(self, done: Fleet, now: Fleet) -> None:
         """Move the bar; rows that came in, or have several moves before them, lengthen it."""
         ended = done.moved + done.failed + done.parked
-        total = max(self._progress.tasks[0].total or 0, ended + now.in_flight + now.waiting)
+        total = max(self._counts.tasks[0].total or 0, ended + now.in_flight + now.waiting)
         note = f"{now.in_flight} in flight, {now.waiting} waiting, {done.failed + done.parked} failed"
-        self._progress.update(self._task, completed=ended, total=total, note=note)
+        self._counts.update(self._task, completed=ended, total=total, note=note)
 
     def close(self) -> None:
         """Leave the bar as it stands."""
-        self._progress.stop()
+        self._counts.stop()

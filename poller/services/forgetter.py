@@ -30,6 +30,7 @@ import psycopg
 from poller.db.connection import is_servers
 from poller.errors import ConfigurationError
 from poller.errors_in_words import reason
+from poller.store.visits import Visits
 from poller.telemetry.bus import emit
 from poller.telemetry.events import ForgettingFailed, RowsForgotten
 from poller.telemetry.outage import LeftOut
@@ -37,8 +38,8 @@ from poller.telemetry.outage import LeftOut
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from poller.db.connection import Link
     from poller.store.binding import Binding
-    from poller.store.store import Store
 
 PERIOD = 5.0  # seconds between two looks at what a handler remembers
 BATCHES = 10  # of a thousand rows: what a look takes of one handler at the most; the next one goes on there
@@ -65,15 +66,13 @@ class Forgetter:
     """Makes the passes of one supervisor.
 
     Args:
-        store: on a link of its own.
+        link: of its own.
         bindings: the handlers this process knows.
         supervisor: who takes turns with the others, if one does.
     """
 
-    def __init__(
-        self, store: Store, bindings: Sequence[Binding], supervisor: uuid.UUID | None = None
-    ) -> None:
-        self._store = store
+    def __init__(self, link: Link, bindings: Sequence[Binding], supervisor: uuid.UUID | None = None) -> None:
+        self._visits = Visits(link)
         self._bindings = {binding.id: binding for binding in bindings}
         self._supervisor = supervisor or uuid.uuid4()
         self._positions = {each: _Position() for each in self._bindings}
@@ -82,7 +81,7 @@ class Forgetter:
 
     def run_once(self) -> float:
         """Go on with the passes whose turn it is. Returns the seconds to the next turn."""
-        clock, remembering = self._store.remembering(self._bindings, self._supervisor)
+        clock, remembering = self._visits.remembering(self._bindings, self._supervisor)
         turn = int(clock / PERIOD)
         mine = [each for each, others, before in remembering if turn % (others + 1) == before]
         self._look_at(mine)
@@ -90,7 +89,7 @@ class Forgetter:
 
     def pass_once(self) -> int:
         """Make a whole pass over all handlers, whoever's turn it is; return how many rows were forgotten."""
-        _, remembering = self._store.remembering(self._bindings, self._supervisor)
+        _, remembering = self._visits.remembering(self._bindings, self._supervisor)
         rows = 0
         for each, _, _ in remembering:
             self._positions[each].after = ""
@@ -99,7 +98,7 @@ class Forgetter:
 
     def recover(self) -> None:
         """Start over on a new connection."""
-        self._store.link.close()
+        self._visits.link.close()
 
     def _look_at(self, handlers: list[int]) -> None:
         """Go on with some handlers, until the time for that is over."""
@@ -120,14 +119,14 @@ class Forgetter:
         rows = 0
         try:
             while batches is None or batches > 0:
-                forgotten = self._store.forget_strays(self._bindings[handler], position.after)
+                forgotten = self._visits.forget_strays(self._bindings[handler], position.after)
                 rows += forgotten.rows
                 position.after = forgotten.last or ""
                 if forgotten.last is None:
                     break
                 batches = None if batches is None else batches - 1
         except psycopg.Error as error:
-            if not self._store.link.lives() or is_servers(error):
+            if not self._visits.link.lives() or is_servers(error):
                 raise
             self._leave_out(handler, error)
         else:
@@ -144,4 +143,4 @@ class Forgetter:
             position.told = said
             emit(ForgettingFailed(**binding.named, error=said))
         with contextlib.suppress(ConfigurationError, psycopg.Error):
-            binding.rebind(self._store.link.connection)
+            binding.rebind(self._visits.link.connection)

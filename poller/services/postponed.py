@@ -1,7 +1,7 @@
 """Results that could not be written with the others: they wait here, behind those, and are tried apart.
 
 The model. What an error means is found out by asking, not by its class: a trigger of the user's may raise any.
-Does the connection live? Can outcomes of this handler be written at all (`Store.rehearse`)? Does the half without
+Does the connection live? Can outcomes of this handler be written at all (`Settlements.rehearse`)? Does the half without
 this row go through?
 
     the connection is gone                    all is kept, and tried again on another one; if it ends each time, with the
@@ -32,15 +32,16 @@ from poller.db.connection import is_servers
 from poller.errors_in_words import reason
 from poller.model.outcome import Outcome, Verdict
 from poller.store.outcomes import of_error
+from poller.store.settlements import Settlements
 from poller.telemetry.bus import emit
 from poller.telemetry.events import ResultsGivenUp, ResultsWait, ResultsWritable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from poller.db.connection import Link
     from poller.store.binding import Binding
     from poller.store.lease import Result, Task
-    from poller.store.store import Store
 
 LOCK_SECONDS = 0.2  # that a settle waits for a lock before its rows are tried apart
 MOST = 1000  # rows tried together
@@ -104,7 +105,7 @@ class Postponed:
     """The results that wait, and the thread of control that tries them.
 
     Args:
-        store: on a link of its own, or of the settler's thread if that is this one.
+        link: its own, or of the settler's thread if that is this one.
         written: called with results that have been written, and what became of each.
         given_up: called with results of a table that is gone.
         wake: called when there is something new.
@@ -112,12 +113,12 @@ class Postponed:
 
     def __init__(
         self,
-        store: Store,
+        link: Link,
         written: Callable[[Binding, list[Result], list[str]], None],
         given_up: Callable[[Binding, list[Result]], None],
         wake: Callable[[], None] = lambda: None,
     ) -> None:
-        self._store = store
+        self._settlements = Settlements(link)
         self._written = written
         self._given_up = given_up
         self._wake = wake
@@ -185,7 +186,7 @@ class Postponed:
 
     def recover(self) -> None:
         """Start over on a new connection."""
-        self._store.link.close()
+        self._settlements.link.close()
 
     def _all(self) -> list[Part]:
         with self._lock:
@@ -217,12 +218,12 @@ class Postponed:
         return IDLE_SECONDS
 
     def _try(self, part: Part) -> None:
-        _ = self._store.link.connection  # that it cannot be opened is an outage, and about no row
+        _ = self._settlements.link.connection  # that it cannot be opened is an outage, and about no row
         began = monotonic()
         try:
-            became = self._store.settle_each(part.results, only_free=True)
+            became = self._settlements.settle_each(part.results, only_free=True)
         except Exception as error:  # noqa: BLE001 - a value may fail in any way on its way to Postgres
-            if not self._store.link.lives():
+            if not self._settlements.link.lives():
                 self._lose(part, error)
             else:
                 self._find_fault(part, error, monotonic() - began)
@@ -245,7 +246,7 @@ class Postponed:
 
     def _lose(self, part: Part, error: Exception) -> None:
         """The connection has ended with a statement: once by chance, again and again for one of its rows."""
-        self._store.link.close()
+        self._settlements.link.close()
         part.losses += 1
         alone = len(part.results) == 1
         if part.losses < (LOSSES_ALONE if alone else LOSSES):
@@ -283,9 +284,9 @@ class Postponed:
         """Return why outcomes of a handler cannot be written at all; None if they can."""
         binding, columns, _ = part.form
         try:
-            self._store.rehearse(binding, columns)
+            self._settlements.rehearse(binding, columns)
         except errors.Error as error:
-            if not self._store.link.lives():
+            if not self._settlements.link.lives():
                 raise
             return error
         except Exception:  # noqa: BLE001 - a column that cannot be set is the fault of who sets it
@@ -293,7 +294,7 @@ class Postponed:
         return None
 
     def _wait_for_all(self, part: Part, fault: Exception) -> None:
-        self._store.link.close()  # a stale plan, or a server that was demoted, would stay with this one
+        self._settlements.link.close()  # a stale plan, or a server that was demoted, would stay with this one
         if isinstance(fault, errors.UndefinedTable | errors.InvalidSchemaName) and self._is_gone(part):
             self._give_up(part, fault)
             return
@@ -302,17 +303,17 @@ class Postponed:
 
     def _is_gone(self, part: Part) -> bool:
         """Tell whether a table is away, and has been for a while: it may be about to be replaced by another."""
-        return monotonic() - part.since > TABLE_SECONDS and not self._store.table_exists(part.binding)
+        return monotonic() - part.since > TABLE_SECONDS and not self._settlements.table_exists(part.binding)
 
     def _give_up(self, part: Part, fault: Exception) -> None:
         emit(ResultsGivenUp(**part.binding.named, rows=len(part.results), error=reason(fault)))
-        self._store.forfeit({result.task.lease.id for result in part.results})
+        self._settlements.forfeit({result.task.lease.id for result in part.results})
         self._given_up(part.binding, part.results)
 
     def _wait_for_lock(self, part: Part, *, beneath: bool = False) -> None:
         """Have rows wait for a lock: their own, their lease's, or one that a trigger needs (`beneath`)."""
         rows = ", ".join(each.task.key for each in part.results[:3])
-        holder = self._store.who_locks(part.results[0].task)
+        holder = self._settlements.who_locks(part.results[0].task)
         if holder is not None:
             self._say(
                 part.binding,

@@ -24,14 +24,15 @@ from poller.runtime.failpoints import reach
 from poller.services import settle_events
 from poller.services.postponed import Postponed, form_of, lesser
 from poller.store.lease import Result
-from poller.store.store import LEFT, MANY, SWALLOWED, simple_status
+from poller.store.outcomes import SWALLOWED
+from poller.store.settlements import LEFT, MANY, Settlements, simple_status
 from poller.telemetry.bus import emit_rows, is_heard
 
 if TYPE_CHECKING:
+    from poller.db.connection import Link
     from poller.services.circling import Circling
     from poller.store.binding import Binding
     from poller.store.lease import Task
-    from poller.store.store import Store
 
 BATCH = 1000
 BATCH_CHARACTERS = 4_000_000  # of keys in a batch
@@ -51,7 +52,7 @@ class Settler:
     """Takes results from any thread and writes them on its own.
 
     Args:
-        store: on a link of its own.
+        link: of its own.
         busy: tells whether more results are on their way.
         apart: where `postponed` writes, on a link of its own; without one, on this thread.
         written: called with a handler, and results of it that have been written, or given up.
@@ -62,16 +63,16 @@ class Settler:
 
     def __init__(  # noqa: PLR0913 - its collaborators
         self,
-        store: Store,
+        link: Link,
         *,
         busy: Callable[[], bool] = lambda: False,
         observe: Observer | None = None,
         written: Callable[[Binding, list[Result]], None] = lambda *_: None,
-        apart: Store | None = None,
+        apart: Link | None = None,
         on_postponed: Callable[[], None] = lambda: None,
         circling: Circling | None = None,
     ) -> None:
-        self._store = store
+        self._settlements = Settlements(link)
         self._busy = busy
         self._observe = observe
         self._written = written
@@ -81,7 +82,7 @@ class Settler:
         self._batch: list[Result] = []
         self._has_lost = False  # the connection, with the last statement
         self.mean_seconds: dict[Binding, float] = {}
-        self.postponed = Postponed(apart or store, self._after, written, on_postponed)
+        self.postponed = Postponed(apart or link, self._after, written, on_postponed)
 
     def report(self, results: Sequence[Result]) -> None:
         """Take results of one handler; called from any thread."""
@@ -111,7 +112,7 @@ class Settler:
 
     def recover(self) -> None:
         """Start over on a new connection."""
-        self._store.link.close()
+        self._settlements.link.close()
         self.wake()
 
     def wake(self) -> None:
@@ -171,17 +172,16 @@ class Settler:
             Exception: the connection broke.
         """
         reach("settle begins")
-        _ = self._store.link.connection  # that it cannot be opened is about no row
+        _ = self._settlements.link.connection  # that it cannot be opened is about no row
         if self.postponed.has_trouble(results[0].task.lease.binding):
             self.postponed.add(results)
             return [], []
         try:
-            became = self._store.settle_each(results) if status is None else self._store.settle_moved(results)
+            write = self._settlements.settle_each if status is None else self._settlements.settle_moved
+            became = write(results)
         except Exception:  # a value may fail in any way on its way to Postgres
-            if not self._store.link.lives() and not self._has_lost:
-                self._has_lost = (
-                    True  # by chance; if the next one is lost as well, it may be for one of its rows
-                )
+            if not self._settlements.link.lives() and not self._has_lost:
+                self._has_lost = True  # by chance; if the next one is, too, it may be for one of its rows
                 raise
             self.postponed.add(results)
             return [], []

@@ -34,6 +34,7 @@ from poller.model.answers import Crashed
 from poller.runtime.failpoints import reach
 from poller.services.settler import Settler, amended
 from poller.store.lease import Lease, Result, Task
+from poller.store.liveness import Liveness, wake
 from poller.store.outcomes import of_error
 from poller.telemetry.bus import emit
 from poller.telemetry.events import RowsTakenBack, WorkerDied
@@ -43,8 +44,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from uuid import UUID
 
+    from poller.db.connection import Link
     from poller.store.binding import Binding
-    from poller.store.store import DeadClaim, Deaths, Store
+    from poller.store.liveness import DeadClaim, Deaths
 
 PERIOD = 0.7  # seconds between two looks: with SECOND_LOOK, a death is found within a second
 SELDOM = 10.0  # if there is nobody whose death could be seen by that alone
@@ -59,7 +61,7 @@ class Sweeper:
     """Finds the dead and settles what they held.
 
     Args:
-        store: on a link of its own.
+        link: of its own.
         bindings: the handlers this process knows.
         supervisor: whose own workers' deaths it is told of (`child_died`), if any.
         hears: tells whether it is told, too, that a worker of others has come; it wakes the sweeper.
@@ -67,12 +69,13 @@ class Sweeper:
 
     def __init__(
         self,
-        store: Store,
+        link: Link,
         bindings: Sequence[Binding],
         supervisor: UUID | None = None,
         hears: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._store = store
+        self._link = link
+        self._liveness = Liveness(link)
         self._supervisor = supervisor
         self._hears = hears
         self._bindings = {binding.id: binding for binding in bindings}
@@ -100,18 +103,18 @@ class Sweeper:
     def _declare_children(self) -> None:
         while self._children:
             assert self._supervisor is not None  # noqa: S101 - whose children they are
-            self._store.declare_child_dead(self._supervisor, self._children[0])
-            self._store.end_sessions(self._supervisor, self._children[0])
+            self._liveness.declare_child_dead(self._supervisor, self._children[0])
+            self._liveness.end_sessions(self._supervisor, self._children[0])
             self._children.popleft()
             reach("sweep declared")
 
     def recover(self) -> None:
         """Start over on a new connection."""
-        self._store.link.close()
+        self._link.close()
 
     def sweep(self) -> int:
         """Settle what one dead worker held; return how many rows that were."""
-        dead = self._store.dead_claims(self._known())
+        dead = self._liveness.dead_claims(self._known())
         reach("sweep looked")
         of_handler: dict[int, list[Result]] = defaultdict(list)
         for each in dead:
@@ -120,7 +123,7 @@ class Sweeper:
         reach("sweep settled")
         if settled:
             emit(RowsTakenBack(rows=settled))
-            self._store.wake()
+            wake(self._link.connection)
         return len(dead)
 
     def _known(self) -> list[int]:
@@ -129,7 +132,7 @@ class Sweeper:
 
     def _settle(self, handler: int, results: list[Result]) -> int:
         """Settle rows of one handler; leave it out for a while if some cannot be. Returns how many were settled."""
-        postponed = Settler(self._store).postponed
+        postponed = Settler(self._link).postponed
         postponed.add(list(amended(results)))
         until = monotonic() + TRIED
         pause = postponed.run_once()
@@ -143,8 +146,8 @@ class Sweeper:
 
     def _deaths(self) -> Deaths:
         """Look for deaths, and take note if that was slow, or if the database's clock was set meanwhile."""
-        connection, began = self._store.link.connection, monotonic()
-        deaths = self._store.deaths(self._known(), self._supervisor)
+        connection, began = self._link.connection, monotonic()
+        deaths = self._liveness.deaths(self._known(), self._supervisor)
         now = monotonic()
         clocks, before = deaths.clock - now, self._clocks
         self._clocks = clocks
@@ -157,12 +160,12 @@ class Sweeper:
         """Declare dead those who are silent still after a moment, and those whose heartbeat has lapsed."""
         if silent:
             threading.Event().wait(SECOND_LOOK)
-        for worker, supervisor, host, pid, has_lapsed in self._store.declare_dead(
+        for worker, supervisor, host, pid, has_lapsed in self._liveness.declare_dead(
             silent, lapsed=lapsed and self._believes_heartbeats()
         ):
             how = "its heartbeat lapsed" if has_lapsed else "its connection ended"
             emit(WorkerDied(worker=worker, reason=how, host=host, pid=pid))
-            self._store.end_sessions(supervisor, pid)
+            self._liveness.end_sessions(supervisor, pid)
         reach("sweep declared")
 
     def _believes_heartbeats(self) -> bool:
@@ -170,7 +173,7 @@ class Sweeper:
         if monotonic() - self._steady_since <= PATIENCE:
             return False
         began = monotonic()
-        self._store.probe()
+        self._liveness.probe()
         if monotonic() - began < SLOW:
             return True
         self._steady_since = monotonic()

@@ -93,6 +93,7 @@ def _by_policy(handler: Handler, error: BaseException, attempt: int, age: float)
 
 
 BEGAN_LATE = "since they did not begin soon enough after their claim for the rate to be kept"
+SWALLOWED = "a trigger or rule of the table swallowed the UPDATE"
 
 
 def _asked_delay(error: BaseException) -> float | None:

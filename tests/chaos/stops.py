@@ -23,10 +23,9 @@ from rich.progress import track
 
 from poller import handler
 from poller.db import schema
-from poller.db.connection import Link
 from poller.fleet.worker import Worker, WorkerOptions
 from poller.store.binding import bind_all
-from poller.store.store import Store
+from poller.store.liveness import register_handlers
 from poller.telemetry import log
 from tests.harness import wait_until
 from tests.servers import cluster
@@ -79,9 +78,7 @@ def prepare(url: str) -> list[Binding]:
             )
             db.execute(f"create index on {table} (id) where status = 'pending'".encode())
         bindings = bind_all(db, [nap, doze, held])
-    store = Store(Link(url, "stops"))
-    store.register_handlers(bindings)
-    store.link.close()
+        register_handlers(db, bindings)
     return bindings
 
 

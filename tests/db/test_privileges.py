@@ -17,7 +17,8 @@ from poller.ready_made.housekeeping import housekeeping
 from poller.services.drain import Drain
 from poller.services.sweeper import Sweeper
 from poller.store.binding import bind
-from poller.store.store import Store
+from poller.store.liveness import register_handlers
+from poller.store.settlements import Settlements
 from poller.testing import Engine
 
 if TYPE_CHECKING:
@@ -106,17 +107,17 @@ def work(url: str) -> None:
         ("tidy", "moved"),
         ("poller housekeeping", "moved"),
     }
-    store = Store(Link(url, "test"))
+    link = Link(url, "test")
     try:
-        store.register_handlers(bindings)
-        Sweeper(store, bindings).run_once()
-        drain = Drain(store, bindings, drain=True)
+        register_handlers(link.connection, bindings)
+        Sweeper(link, bindings).run_once()
+        drain = Drain(link, bindings, drain=True)
         drain.run_once()
         drain.run_once()
         assert drain.is_over
-        store.forfeit([])
+        Settlements(link).forfeit([])
     finally:
-        store.link.close()
+        link.close()
 
 
 @pytest.mark.fault("F28")

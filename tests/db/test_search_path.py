@@ -15,7 +15,7 @@ from poller.db.search_path import AS_USERS
 from poller.db.statements import Statement, has_users_part, statement
 from poller.errors import ConfigurationError
 from poller.store.binding import bind, explain
-from poller.store.store import _peek_of
+from poller.store.claims import _peek_of
 from poller.testing import Engine
 from tests.engines import column, do_nothing, moves, run
 

@@ -75,7 +75,7 @@ CONTROLS = (
         "a handler in trouble waits apart",
         "poller/services/settler.py",
         "        except Exception:  # a value may fail in any way on its way to Postgres\n"
-        "            if not self._store.link.lives() and not self._has_lost:\n",
+        "            if not self._settlements.link.lives() and not self._has_lost:\n",
         "        except Exception:\n            if True:\n",
         (POSTPONED,),
     ),
@@ -441,7 +441,7 @@ CONTROLS = (
     Control(
         "the dead's sessions are ended",
         "poller/services/sweeper.py",
-        "            self._store.end_sessions(supervisor, pid)\n",
+        "            self._liveness.end_sessions(supervisor, pid)\n",
         "",
         (
             "tests/faults/test_steps.py::test_g3_workers_stopped_at_each_step_beyond_their_leases_change_nothing_afterwards",
@@ -463,7 +463,7 @@ CONTROLS = (
     ),
     Control(
         "ctx.settle is fenced",
-        "poller/store/store.py",
+        "poller/store/settlements.py",
         "    if became != Verdict.MOVED:\n",
         "    if False:\n",
         ("tests/executor/test_ctx_settle.py",),
@@ -614,7 +614,7 @@ CONTROLS = (
     ),
     Control(
         "a wait that was written since stands",
-        "poller/store/store.py",
+        "poller/store/claims.py",
         "            connection.execute(binding.put_off_retries, asked)\n",
         "            later = \"update poller.attempt set next_at = poller.now() + '1 minute'\"\n"
         "            connection.execute(later, asked)\n",

@@ -23,7 +23,8 @@ from poller.services.claimer import Claimer
 from poller.services.heartbeat import Heartbeat
 from poller.services.postponed import Postponed
 from poller.store.binding import BYTES, Binding, bind, bind_all
-from poller.store.store import DeclaredDeadError, Store
+from poller.store.claims import Claims, DeclaredDeadError
+from poller.store.liveness import register_handlers
 from tests.engines import column, moves, run, run_to_the_end
 from tests.harness import PATIENCE, Project, wait_until
 from tests.servers import create_encoded
@@ -96,9 +97,9 @@ def test_a_claim_brings_no_more_than_so_many_bytes(
     seen: list[int] = []
     while len(seen) < 140:
         claimed = (
-            worker.store.claim_retries(worker.binding, worker.id, 1000)
+            worker.claims.claim_retries(worker.binding, worker.id, 1000)
             if retried
-            else worker.store.claim(worker.binding, worker.id, 1000)
+            else worker.claims.claim(worker.binding, worker.id, 1000)
         )
         bodies = [task.values[3] for task in claimed.tasks if task.values[3] is not None]
         assert sum(map(len, bodies)) <= 2 * BYTES
@@ -152,15 +153,15 @@ def test_after_a_claim_that_was_too_much_rows_are_claimed_one_by_one(
 ) -> None:
     """And it is said; then two at a time, and so on."""
     db.execute("insert into thing select generate_series(9, 40)")
-    plain, limits = Store.claim, []
+    plain, limits = Claims.claim, []
 
-    def claim(store: Store, binding: Binding, worker: int, limit: int, *args: Any, **options: Any) -> Any:
+    def claim(claims: Claims, binding: Binding, worker: int, limit: int, *args: Any, **options: Any) -> Any:
         limits.append(limit)
         if len(limits) == 1:
             raise error
-        return plain(store, binding, worker, limit, *args, **options)
+        return plain(claims, binding, worker, limit, *args, **options)
 
-    monkeypatch.setattr(Store, "claim", claim)
+    monkeypatch.setattr(Claims, "claim", claim)
     assert len(run(url, moves("thing"))) == 40
     assert limits[1:4] == [1, 2, 4]
     assert "one by one" in caplog.text
@@ -201,9 +202,9 @@ def test_a_row_that_the_server_cannot_send_fails_alone(server: str) -> None:
 # --- F53, F54: the registration -----------------------------------------------------------------------
 
 
-def _claimer(store: Store, binding: Binding, executor: Executor, worker: Any, **options: Any) -> Claimer:
+def _claimer(link: Link, binding: Binding, executor: Executor, worker: Any, **options: Any) -> Claimer:
     return Claimer(
-        store=store,
+        link=link,
         bindings=[binding],
         executor=executor,
         worker=worker,
@@ -211,7 +212,7 @@ def _claimer(store: Store, binding: Binding, executor: Executor, worker: Any, **
         give_back=lambda _: None,
         held=list,
         unwritten=lambda: 0,
-        postponed=Postponed(store, lambda *_: None, lambda *_: None),
+        postponed=Postponed(link, lambda *_: None, lambda *_: None),
         poll=60.0,
         **options,
     )
@@ -227,7 +228,7 @@ def test_g3_what_is_claimed_while_the_registration_is_lost_is_not_begun(
     worker = join(bind(db, moves("thing", calls.append, where=AT_GATE)))
     registered = [worker.id, worker.id + 1000]
     executor = Executor(slots=4, report=results.extend)
-    claimer = _claimer(worker.store, worker.binding, executor, lambda: registered[0])
+    claimer = _claimer(worker.link, worker.binding, executor, lambda: registered[0])
     thread = threading.Thread(target=claimer.run_once)
     thread.start()
     _wait_at_gate(gate)
@@ -252,7 +253,7 @@ def test_g3_a_worker_that_was_declared_dead_claims_nothing(
     with pytest.raises(DeclaredDeadError):
         worker.claim()
     with pytest.raises(DeclaredDeadError):
-        worker.store.claim_retries(worker.binding, worker.id, 10)
+        worker.claims.claim_retries(worker.binding, worker.id, 10)
     assert column(db, "select lease from poller.claim") == []
 
 
@@ -329,7 +330,7 @@ def _working(url: str, *handlers: Handler, grace: float = 30.0) -> Iterator[Work
     """A worker in this process; its `run` is the caller's, since it must have the main thread."""
     link = Link(url, "test")
     bindings = bind_all(link.connection, handlers)
-    Store(link).register_handlers(bindings)
+    register_handlers(link.connection, bindings)
     link.close()
     options = WorkerOptions(supervisor=uuid.uuid4(), slots=4, lease=30.0, poll=1.0, grace=grace)
     worker = Worker(url, bindings, options)

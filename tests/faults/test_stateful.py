@@ -1,4 +1,4 @@
-"""Random actions on the real store, beside a model of what the contract says of them.
+"""Random actions on the real statements, beside a model of what the contract says of them.
 
 Some in the suite; for 10,000 examples: POLLER_EXAMPLES=10000 pytest tests/faults/test_stateful.py
 """
@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from poller import Fail, Snooze, handler
 from poller.services.sweeper import Sweeper
-from poller.store import store
+from poller.store import settlements
 from poller.store.binding import bind
 from poller.store.lease import Result
 from poller.store.outcomes import of_answer, of_error, released
@@ -141,7 +141,7 @@ class Machine(RuleBasedStateMachine):
     @rule(number=st.integers(0, WORKERS - 1), limit=st.integers(1, 4))
     def a_worker_claims_retries(self, number: int, limit: int) -> None:
         worker = self.fleet.workers[number]
-        claimed = worker.store.claim_retries(self.binding, worker.id, limit)
+        claimed = worker.claims.claim_retries(self.binding, worker.id, limit)
         for task in claimed.tasks:
             row = self.fleet.rows[task.key]
             assert (row.status, row.trouble, row.lease) == ("pending", "waiting", None)
@@ -170,7 +170,7 @@ class Machine(RuleBasedStateMachine):
         number = self.fleet.given[places[0]][0]
         tasks = list({task.key: task for _, task in (self.fleet.given[at] for at in places)}.values())
         results = [Result(task, _outcome(how, task), 0.001) for task in tasks]
-        became = self.fleet.workers[number].store.settle(results)
+        became = self.fleet.workers[number].settlements.settle(results)
         assert became == [self._expected(result) for result in results]
 
     def _expected(self, result: Result) -> str:
@@ -201,7 +201,7 @@ class Machine(RuleBasedStateMachine):
         """It comes back as another; what it was given stays in the hands of its ghost."""
         worker = self.fleet.workers[number]
         self.fleet.db.execute("update poller.worker set died_at = now() where id = %s", [worker.id])
-        Sweeper(worker.store, [self.binding]).sweep()
+        Sweeper(worker.link, [self.binding]).sweep()
         leases = {task.lease.id for at, task in self.fleet.given if at == number}
         held = [row for row in self.fleet.rows.values() if row.lease in leases]
         of_lease = Counter(row.lease for row in held)
@@ -226,9 +226,9 @@ class Machine(RuleBasedStateMachine):
         for _ in range(
             2
         ):  # rows that are gone may hide others, until the claimer that finds nothing tidies up
-            while tasks := worker.store.claim_retries(self.binding, worker.id, 3).tasks:
+            while tasks := worker.claims.claim_retries(self.binding, worker.id, 3).tasks:
                 had |= {task.key for task in tasks}
-            worker.store.tidy_retries(self.binding)
+            worker.claims.tidy_retries(self.binding)
         worker.link.close()
         rows = self.fleet.rows.items()
         free = {key for key, row in rows if (row.status, row.lease) == ("pending", None)}
@@ -304,7 +304,7 @@ def test_g1_g2_g3_g4_g6_whatever_anybody_does_in_whatever_order(
     url: str, db: psycopg.Connection[Any], many: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With either statement that settles."""
-    monkeypatch.setattr(store, "MANY", many)
+    monkeypatch.setattr(settlements, "MANY", many)
     db.execute("create table thing (id int primary key, status text not null default 'pending')")
     monkeypatch.setattr(Machine, "url", url)
     run_state_machine_as_test(

@@ -17,9 +17,10 @@ from poller.ready_made import old_rows
 from poller.ready_made.retention import age_out
 from poller.services.forgetter import BATCHES, PERIOD, Forgetter
 from poller.services.sweeper import Sweeper
-from poller.store import store
+from poller.store import settlements, visits
 from poller.store.binding import Binding, bind
-from poller.store.store import FORGET_BATCH, Store
+from poller.store.liveness import register_handlers
+from poller.store.visits import FORGET_BATCH, Visits
 from poller.testing import Engine, move_clock
 from tests.engines import column, moves
 from tests.harness import wait_until
@@ -40,7 +41,7 @@ PARKED = Outcome(Verdict.PARKED, attempt=1, error="no")
 @pytest.fixture(params=[1, 1000], ids=["settle_moved", "settle"])
 def settled_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """A test is run with either statement that settles."""
-    monkeypatch.setattr(store, "MANY", request.param)
+    monkeypatch.setattr(settlements, "MANY", request.param)
     monkeypatch.setattr("poller.services.settler.MANY", request.param)
 
 
@@ -339,7 +340,7 @@ def test_g11_so_does_the_move_of_a_row_whose_worker_died(
     assert len(worker.claim()) == 1
     db.execute("update poller.worker set died_at = now() where id = %s", [worker.id])
     link = Link(url, "test")
-    assert Sweeper(Store(link), [first]).sweep() == 1
+    assert Sweeper(link, [first]).sweep() == 1
     link.close()
     assert column(db, "select status from thing") == ["second"]
     assert len(join(second).claim()) == 1
@@ -382,7 +383,7 @@ class Held:
     def __init__(self, url: str, binding: Binding, step: str, patch: pytest.MonkeyPatch) -> None:
         self._link = Link(url, "forgetter")
         self._go, self._there = threading.Event(), threading.Event()
-        patch.setattr(store, "reach", lambda each: self._hold() if each == step else None)
+        patch.setattr(visits, "reach", lambda each: self._hold() if each == step else None)
         self._rows: list[int] = []
         self._thread = threading.Thread(target=self._look, args=(binding,))
         self._thread.start()
@@ -393,7 +394,7 @@ class Held:
         self._go.wait(30)
 
     def _look(self, binding: Binding) -> None:
-        self._rows.append(Store(self._link).forget_strays(binding, "").rows)
+        self._rows.append(Visits(self._link).forget_strays(binding, "").rows)
 
     def go(self) -> int:
         """Let it go on to its end; return how many rows it forgot."""
@@ -414,7 +415,7 @@ def failed(db: psycopg.Connection[Any], join: NewWorker, table: None) -> Binding
 
 
 def _retries(worker: Worker) -> list[tuple[str, int]]:
-    tasks = worker.store.claim_retries(worker.binding, worker.id, 10).tasks
+    tasks = worker.claims.claim_retries(worker.binding, worker.id, 10).tasks
     return [(task.key, task.attempt) for task in tasks]
 
 
@@ -462,7 +463,7 @@ def test_g2_a_row_that_is_held_is_not_forgotten(
     db.execute(HELD[1])
     assert _retries(worker) == [("1", 2)]
     db.execute(HELD[0])
-    assert Store(worker.link).forget_strays(failed, "").rows == 0
+    assert Visits(worker.link).forget_strays(failed, "").rows == 0
     db.execute("create table claim_of_later as select * from poller.claim")
     db.execute("delete from poller.claim")
     looking = Held(url, failed, "strays locked", monkeypatch)
@@ -476,13 +477,13 @@ def test_g11_a_settle_that_parks_waits_for_no_look(
     """What is remembered of a row in hand is not even locked."""
     worker = join(failed)
     db.execute(HELD[1])
-    tasks = worker.store.claim_retries(failed, worker.id, 10).tasks
+    tasks = worker.claims.claim_retries(failed, worker.id, 10).tasks
     db.execute(HELD[0])
     looking = Held(url, failed, "strays locked", monkeypatch)
     worker.link.connection.execute("set lock_timeout = '5s'")
     assert worker.settle(tasks, PARKED) == 1
     assert looking.go() == 0
-    assert Store(worker.link).forget_strays(failed, "").rows == 0, (
+    assert Visits(worker.link).forget_strays(failed, "").rows == 0, (
         "it was superseded, and nothing is remembered"
     )
 
@@ -510,13 +511,12 @@ def test_one_supervisor_looks_in_each_period(
 ) -> None:
     """Of those whose workers live and know the handler, in turn; alone, it is always its turn."""
     binding = bind(db, handler("thing", status="pending", to="normal")(_work))
-    ours = Store(link)
-    ours.register_handlers([binding])
+    register_handlers(link.connection, [binding])
     _remember(db, binding, 1)
     db.execute("update thing set status = 'pending'")
     ids = sorted(uuid4() for _ in range(3))
     looked: list[UUID] = []
-    forgetters = [Forgetter(ours, [binding], each) for each in ids]
+    forgetters = [Forgetter(link, [binding], each) for each in ids]
     for each, forgetter in zip(ids, forgetters, strict=True):
         monkeypatch.setattr(forgetter, "_go_on", lambda *_, each=each: looked.append(each))
 
@@ -549,11 +549,10 @@ def test_g11_a_table_that_cannot_be_looked_at_stops_no_other(
     for name in names:
         db.execute(f"create table {name} (id int primary key, status text)")  # type: ignore[call-overload]
     bindings = [bind(db, handler(name, status="pending", to="normal")(_work)) for name in names]
-    ours = Store(link)
-    ours.register_handlers(bindings)
+    register_handlers(link.connection, bindings)
     for each in bindings:
         _remember(db, each, 1)
-    forgetter = Forgetter(ours, bindings)
+    forgetter = Forgetter(link, bindings)
     db.execute("drop table dropped")
     with (
         as_role(db, "all on all tables in schema poller", "all on all tables in schema public") as role,
@@ -588,14 +587,13 @@ def test_a_row_that_row_security_hides_is_not_taken_for_gone(
 ) -> None:
     """A fleet of another role may have parked it, and would begin it again and again. A status that is seen counts."""
     binding = bind(db, handler("thing", status="pending", to="normal")(_work))
-    ours = Store(link)
-    ours.register_handlers([binding])
+    register_handlers(link.connection, [binding])
     db.execute("insert into thing (status) values ('pending'), ('on_hold')")
     _remember(db, binding, 3)
     db.execute("alter table thing enable row level security; create policy visible on thing using (id <> 2)")
     with as_role(db, "all on all tables in schema poller", "select, update on thing") as role:
         link.connection.execute(f"set role {role.info.user}")  # type: ignore[call-overload]
-        assert Forgetter(ours, [binding]).pass_once() == 1
+        assert Forgetter(link, [binding]).pass_once() == 1
     assert column(db, "select key from poller.attempt order by 1") == ["1", "2"]
 
 
@@ -606,10 +604,9 @@ def test_partitions_are_looked_into(db: psycopg.Connection[Any], link: Link) -> 
         db.execute(f"create table {name} partition of thing for values from ({bounds})")  # type: ignore[call-overload]
     db.execute("insert into thing select i, 'pending' from generate_series(1, 200) i")
     binding = bind(db, handler("thing", status="pending", to="normal")(_work))
-    ours = Store(link)
-    ours.register_handlers([binding])
+    register_handlers(link.connection, [binding])
     _remember(db, binding, 200)
-    forgetter = Forgetter(ours, [binding])
+    forgetter = Forgetter(link, [binding])
     assert forgetter.pass_once() == 0
     db.execute("alter table thing detach partition high")
     assert forgetter.pass_once() == 101
@@ -620,10 +617,9 @@ def test_g12_a_look_takes_a_bounded_number_of_rows_and_goes_on_there(
 ) -> None:
     """With 25,000 rows parked, each is looked at within three periods, and no more than 10,000 at a time."""
     binding = bind(db, handler("thing", status="pending", to="normal")(_work))
-    ours = Store(link)
-    ours.register_handlers([binding])
+    register_handlers(link.connection, [binding])
     _remember(db, binding, 25_000)
-    forgetter = Forgetter(ours, [binding])
+    forgetter = Forgetter(link, [binding])
     left = []
     for _ in range(3):
         forgetter.run_once()
@@ -637,9 +633,8 @@ def test_an_idle_look_takes_no_number_and_no_lock(
 ) -> None:
     """Of a transaction; where all is as it was."""
     binding = bind(db, handler("thing", status="pending", to="normal")(_work))
-    ours = Store(link)
-    ours.register_handlers([binding])
+    register_handlers(link.connection, [binding])
     _remember(db, binding, 1)
     before = db.execute("select pg_current_snapshot()::text").fetchone()
-    Forgetter(ours, [binding]).pass_once()
+    Forgetter(link, [binding]).pass_once()
     assert db.execute("select pg_current_snapshot()::text").fetchone() == before

@@ -24,7 +24,7 @@ from poller.services.poll_turns import Turn
 from poller.services.postponed import Postponed
 from poller.services.sweeper import SELDOM, Sweeper
 from poller.store.binding import bind
-from poller.store.store import Store
+from poller.store.liveness import register_handlers
 from tests.engines import moves
 from tests.harness import Project, wait_until, workers_of
 
@@ -94,11 +94,10 @@ def test_who_has_no_room_in_its_turn_wakes_the_others(url: str, db: psycopg.Conn
     db.execute("create table thing (id int primary key, status text not null default 'pending')")
     binding = bind(db, moves("thing"))
     link = Link(url, "test")
-    store = Store(link)
-    store.register_handlers([binding])
+    register_handlers(link.connection, [binding])
     executor = Executor(slots=0, report=lambda _: None)
     looking = Claimer(
-        store=store,
+        link=link,
         bindings=[binding],
         executor=executor,
         worker=lambda: 1,
@@ -106,7 +105,7 @@ def test_who_has_no_room_in_its_turn_wakes_the_others(url: str, db: psycopg.Conn
         give_back=lambda _: None,
         held=list,
         unwritten=lambda: 0,
-        postponed=Postponed(store, lambda *_: None, lambda *_: None),
+        postponed=Postponed(link, lambda *_: None, lambda *_: None),
         poll=60.0,
     )
     assert looking.run_once() > 50
@@ -255,7 +254,7 @@ def test_the_sweeper_looks_seldom_only_while_it_would_see_every_death(
     """Not if others' workers live, nor if it would not hear of them; and in time for a heartbeat that lapses."""
     me, hears = uuid4(), [True]
     link = Link(url, "sweeper")
-    sweeping = Sweeper(Store(link), [], me, lambda: hears[0])
+    sweeping = Sweeper(link, [], me, lambda: hears[0])
 
     def worker(supervisor: Any, lease: str) -> None:
         db.execute(

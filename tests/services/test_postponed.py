@@ -215,20 +215,20 @@ def test_g11_a_fault_that_heals_while_it_is_looked_into_is_held_against_no_row(
     worker = join(bind(db, handler("task", status="pending", to="normal", attempts=1)(do_nothing)))
     results = [Result(task, Outcome(Verdict.MOVED, to="normal"), 0.0) for task in worker.claim()]
     became: list[str] = []
-    postponed = Postponed(worker.store, lambda _, __, what: became.extend(what), lambda *_: None)
+    postponed = Postponed(worker.link, lambda _, __, what: became.extend(what), lambda *_: None)
     db.execute("alter table task rename status to sttus")
     postponed.add(results)
     for _ in range(3):
         time.sleep(postponed.run_once())
 
-    rehearse = worker.store.rehearse
+    rehearse = postponed._settlements.rehearse
 
     def mend_first(*arguments: Any) -> None:
         monkeypatch.undo()
         db.execute("alter table task rename sttus to status")
         rehearse(*arguments)
 
-    monkeypatch.setattr(worker.store, "rehearse", mend_first)
+    monkeypatch.setattr(postponed._settlements, "rehearse", mend_first)
     while postponed.count:
         time.sleep(min(0.5, postponed.run_once()))
     assert (became, column(db, "select status from task")) == (["moved"], ["normal"])
@@ -357,12 +357,12 @@ def test_g11_a_settle_apart_waits_for_no_lock_of_others(
     with person(url) as editor:
         lock = {"row": "task where id = 1", "lease": "poller.claim"}[locked]
         editor.execute(f"select from {lock} for update")
-        became = worker.store.settle_each(results[:2], only_free=True)
+        became = worker.settlements.settle_each(results[:2], only_free=True)
         assert became == (["locked", "moved"] if locked == "row" else ["locked", "locked"])
-    assert worker.store.settle_each(results[:2], only_free=True) == (
+    assert worker.settlements.settle_each(results[:2], only_free=True) == (
         ["moved", "late"] if locked == "row" else ["moved", "moved"]
     )
-    assert worker.store.settle_each(results[1:3], only_free=True) == ["late", "moved"]
+    assert worker.settlements.settle_each(results[1:3], only_free=True) == ["late", "moved"]
 
 
 @pytest.mark.fault("F45")

@@ -22,7 +22,6 @@ from poller.services.suspects import SINGLE_WAITS
 from poller.services.sweeper import Sweeper
 from poller.store.binding import bind
 from poller.store.outcomes import of_error, released
-from poller.store.store import Store
 from poller.testing import Engine
 from tests.engines import column, moves
 from tests.fleet.test_fleet import NOTE, claims, make_rows, ran, statuses
@@ -47,14 +46,14 @@ def killed(db: psycopg.Connection[Any], url: str, join: NewWorker) -> Callable[[
 
     def kill(worker: Worker) -> None:
         db.execute("update poller.worker set died_at = poller.now() where id = %s", [worker.id])
-        Sweeper(worker.store, [worker.binding]).sweep()
+        Sweeper(worker.link, [worker.binding]).sweep()
 
     return kill
 
 
 def retries(worker: Worker, most: int = 1000, single_waits: float | None = 0.0) -> list[Task]:
     """Claim rows whose next attempt is due."""
-    claimed = worker.store.claim_retries(worker.binding, worker.id, most, single_waits=single_waits)
+    claimed = worker.claims.claim_retries(worker.binding, worker.id, most, single_waits=single_waits)
     return claimed.tasks
 
 
@@ -375,7 +374,7 @@ def living(db: psycopg.Connection[Any], url: str, join: NewWorker) -> tuple[Link
     make_rows(db, 3)
     worker = join(bind(db, handler("thing", status="pending", to="normal")(_work)))
     link = Link(url, "sweeper")
-    return link, Sweeper(Store(link), [worker.binding]), worker
+    return link, Sweeper(link, [worker.binding]), worker
 
 
 def died(db: psycopg.Connection[Any]) -> list[Any]:
@@ -429,7 +428,7 @@ def test_g11_a_locked_table_keeps_no_other_rows_from_being_taken_back(
         assert len(worker.claim()) == 3
         db.execute("update poller.worker set died_at = poller.now() where id = %s", [worker.id])
     link = Link(url, "sweeper")
-    sweeping = Sweeper(Store(link), [locked, free])
+    sweeping = Sweeper(link, [locked, free])
     with psycopg.connect(url) as person:
         person.execute("lock table thing in access exclusive mode")
         for _ in range(3):

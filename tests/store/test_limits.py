@@ -20,8 +20,8 @@ from tests.engines import do_nothing, moves
 from tests.harness import wait_until
 
 if TYPE_CHECKING:
+    from poller.store.claims import Claimed
     from poller.store.lease import Result
-    from poller.store.store import Claimed
     from tests.claiming import NewWorker, Worker
     from tests.conftest import Alter
 
@@ -48,12 +48,12 @@ def bound(db: psycopg.Connection[Any], **options: Any) -> Binding:
 
 def claim(worker: Worker, limit: int = 100) -> Claimed:
     """Claim fresh rows."""
-    return worker.store.claim(worker.binding, worker.id, limit)
+    return worker.claims.claim(worker.binding, worker.id, limit)
 
 
 def retry(worker: Worker, limit: int = 100) -> Claimed:
     """Claim rows whose next attempt is due."""
-    return worker.store.claim_retries(worker.binding, worker.id, limit)
+    return worker.claims.claim_retries(worker.binding, worker.id, limit)
 
 
 def keys(claimed: Claimed) -> list[int]:

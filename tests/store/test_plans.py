@@ -18,8 +18,10 @@ from poller.db.connection import Link
 from poller.db.statements import array
 from poller.model.outcome import Outcome, Verdict
 from poller.store.binding import LOOK, Binding, bind
+from poller.store.claims import Claims
 from poller.store.lease import Result
-from poller.store.store import Store
+from poller.store.liveness import Liveness, register_handlers
+from poller.store.settlements import Settlements
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -128,7 +130,7 @@ def _work(row: Any) -> None: ...
 
 def _joined(db: psycopg.Connection[Any], link: Link, **options: Any) -> tuple[Binding, int]:
     binding = bind(db, handler("thing", status="pending", to="normal", **options)(_work))
-    Store(link).register_handlers([binding])
+    register_handlers(link.connection, [binding])
     row = db.execute(
         "insert into poller.worker (supervisor, host, pid, slots, handlers, lease)"
         " values (gen_random_uuid(), 'test', 1, 1, '{}', '30s') returning id"
@@ -157,22 +159,23 @@ def _cycle(link: Link, binding: Binding, worker: int, mode: str) -> dict[str, li
     """Claim, lock, settle and retry a batch; return what each step's statements went through."""
     explaining = Explaining(link.connection)
     explaining.mode = mode
-    store = Store(explaining)  # type: ignore[arg-type]
+    claims = Claims(explaining)  # type: ignore[arg-type]
+    settlements = Settlements(explaining)  # type: ignore[arg-type]
     seen: dict[str, list[int]] = {}
 
     def step(name: str) -> None:
         seen[name], explaining.visited = explaining.visited, []
 
-    store.peek([binding], {})
+    claims.peek([binding], {})
     step("peek")
-    first = store.claim(binding, worker, BATCH)
+    first = claims.claim(binding, worker, BATCH)
     tasks = first.tasks
     assert len(tasks) == BATCH
     step("claim")
-    more = store.claim(binding, worker, BATCH, first.last).tasks
+    more = claims.claim(binding, worker, BATCH, first.last).tasks
     assert len(more) == BATCH
     step("claim what comes after")
-    store.peek([binding], {binding: first.last})
+    claims.peek([binding], {binding: first.last})
     step("peek after")
     keys = {"keys": array(task.key for task in tasks)}
     for known in ((), (tasks[0].lease.id, more[0].lease.id)):  # as claimed by others, and as by nobody
@@ -184,24 +187,24 @@ def _cycle(link: Link, binding: Binding, worker: int, mode: str) -> dict[str, li
     step("lock")
     failed = [Outcome(Verdict.RETRYING, delay=0.0, attempt=1, error=f"no: {task.key}") for task in tasks]
     results = [Result(task, outcome, 0.1) for task, outcome in zip(tasks, failed, strict=True)]
-    assert store.settle(results) == ["retrying"] * BATCH
+    assert settlements.settle(results) == ["retrying"] * BATCH
     step("settle as failed")
-    again = store.claim_retries(binding, worker, BATCH).tasks
+    again = claims.claim_retries(binding, worker, BATCH).tasks
     assert len(again) == BATCH
     step("claim retries")
     crashed = Outcome(Verdict.RETRYING, delay=0.0, attempt=1, error="died", crashed=True, company=2 * BATCH)
-    assert store.settle([Result(task, crashed, 0.1) for task in again]) == ["retrying"] * BATCH
+    assert settlements.settle([Result(task, crashed, 0.1) for task in again]) == ["retrying"] * BATCH
     step("settle as crashed")
-    again = store.claim_retries(binding, worker, 8, suspects=BATCH).tasks
+    again = claims.claim_retries(binding, worker, 8, suspects=BATCH).tasks
     assert len(again) == BATCH
     step("claim suspects")
     with link.connection.transaction(force_rollback=True):
         link.connection.execute("update poller.worker set died_at = now() where id = %s", [worker])
-        assert len(store.dead_claims([binding.id])) >= BATCH
+        assert len(Liveness(explaining).dead_claims([binding.id])) >= BATCH
         step("dead claims")
     moved = Outcome(Verdict.MOVED, to="normal")
     for name, batch in (("settle", more), ("settle retries", again)):
-        assert store.settle([Result(task, moved, 0.1) for task in batch]) == ["moved"] * BATCH
+        assert settlements.settle([Result(task, moved, 0.1) for task in batch]) == ["moved"] * BATCH
         step(name)
     return seen
 

@@ -17,9 +17,9 @@ from poller.db.statements import array
 from poller.model.outcome import Outcome, Verdict
 from poller.services import claimer
 from poller.services.heartbeat import Heartbeat
-from poller.store import store
+from poller.store import settlements
 from poller.store.binding import Binding, bind
-from poller.store.store import Store
+from poller.store.claims import Claims
 from poller.testing import Engine
 from tests.engines import moves
 from tests.harness import wait_until
@@ -40,7 +40,7 @@ def _work(row: Any) -> None: ...
 @pytest.fixture(autouse=True, params=[1, 1000], ids=["settle_moved", "settle"])
 def _settled_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each race is run with either statement that settles."""
-    monkeypatch.setattr(store, "MANY", request.param)
+    monkeypatch.setattr(settlements, "MANY", request.param)
 
 
 @pytest.fixture
@@ -163,7 +163,7 @@ def test_g2_a_lease_in_another_order_is_looked_into_whatever_its_last_key(
         (["3", "2"], False),
         (["1"], True),
     ]
-    assert ours.store.claim(binding, ours.id, 10, after="2").tasks == []
+    assert ours.claims.claim(binding, ours.id, 10, after="2").tasks == []
 
 
 def test_a_claim_does_not_wait_for_a_row_that_somebody_edits(
@@ -186,12 +186,12 @@ def test_g2_a_claim_of_retries_with_an_old_snapshot_takes_none_that_is_claimed(
     found: list[Task] = []
 
     def claim() -> None:
-        found.extend(late.store.claim_retries(slow_binding, late.id, 10).tasks)
+        found.extend(late.claims.claim_retries(slow_binding, late.id, 10).tasks)
 
     thread = threading.Thread(target=claim)
     thread.start()
     _wait_at_gate(gate)
-    taken = early.store.claim_retries(binding, early.id, 10).tasks
+    taken = early.claims.claim_retries(binding, early.id, 10).tasks
     _open(gate)
     thread.join(30)
     assert len(taken) == 3
@@ -204,7 +204,7 @@ def test_a_worker_claims_nothing_that_it_holds_itself_when_it_begins_at_the_top_
     """Its own leases are among those that it has seen."""
     worker = join(binding)
     assert [task.key for each in (1, 1, 10, 10) for task in worker.claim(each)] == ["1", "2", "3"]
-    assert worker.store.claim(binding, worker.id, 10, after="1").tasks == []
+    assert worker.claims.claim(binding, worker.id, 10, after="1").tasks == []
 
 
 def test_g2_a_claim_with_an_old_snapshot_takes_no_row_that_has_failed_meanwhile(
@@ -237,14 +237,14 @@ def test_g6_a_retry_that_failed_again_meanwhile_is_counted_from_there(
 
     def let_the_other_in_first(**options: Any) -> Any:
         monkeypatch.undo()
-        other = two.store.claim_retries(binding, two.id, 1).tasks
+        other = two.claims.claim_retries(binding, two.id, 1).tasks
         assert [task.attempt for task in other] == [2]
         two.fail(other)
         return real(**options)
 
     # The transaction has begun, but its first statement has not: its row lock comes after the other's.
     monkeypatch.setattr(one.link.connection, "cursor", let_the_other_in_first)
-    tasks = one.store.claim_retries(binding, one.id, 1).tasks
+    tasks = one.claims.claim_retries(binding, one.id, 1).tasks
     assert [task.attempt for task in tasks] == [3]
 
 
@@ -366,13 +366,13 @@ def test_claims_settles_and_sweeps_never_deadlock(
         try:
             for turn in range(60):
                 tasks = (
-                    worker.claim(7) if turn % 3 else worker.store.claim_retries(binding, worker.id, 7).tasks
+                    worker.claim(7) if turn % 3 else worker.claims.claim_retries(binding, worker.id, 7).tasks
                 )
                 if (turn + seed) % 4 == 0:
-                    worker.store.forfeit(task.lease.id for task in tasks)
+                    worker.settlements.forfeit(task.lease.id for task in tasks)
                 elif tasks:
                     worker.settle(tasks, Outcome(Verdict.RETRYING, to="pending", delay=0.0, error="no"))
-                worker.store.tidy_retries(binding)
+                worker.claims.tidy_retries(binding)
         except Exception as error:  # noqa: BLE001 - told to the test below
             errors.append(error)
 
@@ -421,15 +421,15 @@ def test_a_row_that_comes_between_a_look_and_the_last_key_is_not_passed_over(
 ) -> None:
     """The next look begins after it; but whoever announced it has another one made from the top, and soon."""
     db.execute("update thing set status = 'normal'")
-    plain = Store.last_key
+    plain = Claims.last_key
 
-    def racing(store: Store, bound: Binding) -> str | None:
+    def racing(claims: Claims, bound: Binding) -> str | None:
         db.execute("insert into thing values (4) on conflict do nothing")
-        return plain(store, bound)
+        return plain(claims, bound)
 
     monkeypatch.setattr(claimer, "QUICK", -1.0)  # ask for the last key after each look
     monkeypatch.setattr(claimer, "SHARE", 1e6)  # no second look from the top by itself
-    monkeypatch.setattr(Store, "last_key", racing)
+    monkeypatch.setattr(Claims, "last_key", racing)
     with Engine(url, moves("thing")) as engine:
         looking = engine._claimer
         monkeypatch.setattr(looking, "_poll", 60.0)
@@ -450,13 +450,13 @@ def test_what_else_is_due_is_asked_soon_however_many_rows_are_expected(
     """Not in the moment in which handlers begin; but rows that come without end keep no other handler waiting."""
     asked: list[bool] = []
     may_end = threading.Event()
-    plain = Store.peek
+    plain = Claims.peek
 
-    def peek(store: Store, *of: Any) -> Any:
+    def peek(claims: Claims, *of: Any) -> Any:
         asked.append(True)
-        return plain(store, *of)
+        return plain(claims, *of)
 
-    monkeypatch.setattr(Store, "peek", peek)
+    monkeypatch.setattr(Claims, "peek", peek)
 
     def work(_: Any) -> None:
         may_end.wait(10)
@@ -492,12 +492,12 @@ def test_g2_keys_are_compared_in_the_order_of_their_own_collation(
     db.execute("""insert into thing select id, 1, 'pending' from unnest('{a,B}'::text[]) as id""")
     binding = bind(db, handler("thing", status="pending", to="normal")(_work))
     one, other = join(binding), join(binding)
-    first = one.store.claim(binding, one.id, 1)
+    first = one.claims.claim(binding, one.id, 1)
     assert [task.values[1] for task in first.tasks] == ["a"]
     [rest] = other.claim()
     assert rest.values[1] == "B"
-    one.store._seen[binding].append(rest.lease.id)  # as if the claim had come after the other one
-    assert one.store.claim(binding, one.id, 10, first.last).tasks == []
+    one.claims._seen[binding].append(rest.lease.id)  # as if the claim had come after the other one
+    assert one.claims.claim(binding, one.id, 10, first.last).tasks == []
 
 
 def test_g2_a_lease_of_others_may_be_in_any_order(
@@ -506,12 +506,12 @@ def test_g2_a_lease_of_others_may_be_in_any_order(
     """Theirs is a program that has the handler with another `order_by`, say: each of its keys is left out."""
     backwards = bind(db, handler("thing", status="pending", to="normal", order_by="id desc")(_work))
     one, other = join(binding), join(backwards)
-    first = one.store.claim(binding, one.id, 1)
+    first = one.claims.claim(binding, one.id, 1)
     assert [task.key for task in first.tasks] == ["1"]
     assert [task.key for task in other.claim()] == ["3", "2"]
     [theirs] = db.execute("select lease::text from poller.claim where worker_id = %s", [other.id]).fetchall()
-    one.store._seen[binding].extend(theirs)  # as if the claim had come after the other one
-    assert one.store.claim(binding, one.id, 10, "2").tasks == []
+    one.claims._seen[binding].extend(theirs)  # as if the claim had come after the other one
+    assert one.claims.claim(binding, one.id, 10, "2").tasks == []
 
 
 def test_g2_the_claim_that_goes_on_names_the_collation_of_the_key(db: psycopg.Connection[Any]) -> None:

@@ -13,9 +13,9 @@ from poller.db.connection import Link
 from poller.model.outcome import Outcome, Verdict
 from poller.ready_made.retention import age_out
 from poller.services.sweeper import Sweeper
-from poller.store import store
+from poller.store import settlements
 from poller.store.binding import bind
-from poller.store.store import Store
+from poller.store.liveness import register_handlers
 from poller.testing import Engine
 from tests.engines import column, moves
 from tests.harness import wait_until
@@ -35,7 +35,7 @@ KNOWN = "select h.status_column, h.status from poller.attempt a join poller.hand
 @pytest.fixture(params=[1, 1000], ids=["settle_moved", "settle"])
 def settled_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """A test is run with either statement that settles."""
-    monkeypatch.setattr(store, "MANY", request.param)
+    monkeypatch.setattr(settlements, "MANY", request.param)
     monkeypatch.setattr("poller.services.settler.MANY", request.param)
 
 
@@ -123,7 +123,7 @@ def test_g11_nor_does_the_move_of_a_row_whose_worker_died(
     assert len(worker.claim()) == 1
     db.execute("update poller.worker set died_at = now() where id = %s", [worker.id])
     link = Link(url, "test")
-    assert Sweeper(Store(link), [packing]).sweep() == 1
+    assert Sweeper(link, [packing]).sweep() == 1
     link.close()
     assert column(db, "select status from orders") == ["packed"]
     assert db.execute(KNOWN).fetchall() == [("payment", "packed")]
@@ -193,7 +193,7 @@ def test_two_programs_that_name_a_renamed_column_at_once_have_one_handler(
     first, second = (_bound(db, column="paid_state", status="packed", to="paid") for _ in range(2))
     link = Link(url, "first")
     link.connection.autocommit = False
-    Store(link).register_handlers([first])
+    register_handlers(link.connection, [first])
     with beside(lambda: join(second)) as joined:
         waits = "select 1 from pg_stat_activity where wait_event_type = 'Lock'"
         wait_until("the second one waits", lambda: db.execute(waits).fetchone())

@@ -10,7 +10,7 @@ import pytest
 from poller import handler
 from poller.db.connection import Link
 from poller.store.binding import Binding, bind
-from poller.store.store import Store
+from poller.store.claims import Claims
 from tests.engines import column, do_nothing
 from tests.harness import wait_until
 from tests.maintained import beside
@@ -42,7 +42,7 @@ def failed(db: psycopg.Connection[Any], join: NewWorker) -> Binding:
 
 
 def _retries(worker: Worker) -> list[tuple[str, int]]:
-    tasks = worker.store.claim_retries(worker.binding, worker.id, 10).tasks
+    tasks = worker.claims.claim_retries(worker.binding, worker.id, 10).tasks
     return [(task.key, task.attempt) for task in tasks]
 
 
@@ -54,7 +54,7 @@ def _tidy_across(
     alter("tidy_retries", is_due, f"{is_due} and (select count(*) from pg_advisory_xact_lock({BARRIER})) = 1")
     link = Link(url, "tidies")
     db.execute("select pg_advisory_lock(%s)", [BARRIER])
-    with beside(lambda: Store(link).tidy_retries(binding)) as tidied:
+    with beside(lambda: Claims(link).tidy_retries(binding)) as tidied:
         try:
             wait_until("it has looked", lambda: db.execute(WAITS).fetchone())
             meanwhile()
@@ -88,7 +88,7 @@ def test_g6_a_wait_that_was_written_since_the_look_stands(
 
     def fails_again() -> None:
         db.execute("update thing set ready = true")
-        tasks = worker.store.claim_retries(failed, worker.id, 10).tasks
+        tasks = worker.claims.claim_retries(failed, worker.id, 10).tasks
         worker.fail(tasks)
         db.execute("update thing set status = 'pending'")
 
@@ -121,7 +121,7 @@ def test_a_retry_that_cannot_be_taken_is_looked_at_again_in_a_minute(
 ) -> None:
     """Whether its visit has ended is the forgetter's to find out."""
     db.execute(change)  # type: ignore[call-overload]
-    join(failed).store.tidy_retries(failed)
+    join(failed).claims.tidy_retries(failed)
     waits = "select round(extract(epoch from next_at - poller.now()) / 10) from poller.attempt"
     assert column(db, waits) == [6]
 
@@ -131,7 +131,7 @@ def test_a_retry_that_can_be_taken_is_left_alone(
 ) -> None:
     """Due as it is."""
     worker = join(failed)
-    worker.store.tidy_retries(failed)
+    worker.claims.tidy_retries(failed)
     assert _retries(worker) == [("1", 2)]
 
 
@@ -147,7 +147,7 @@ def test_g6_a_row_that_row_security_hides_keeps_its_attempts(
     )
     link = Link(url, "tidies")
     link.connection.execute(f"set role {name}")  # type: ignore[call-overload]
-    Store(link).tidy_retries(failed)
+    Claims(link).tidy_retries(failed)
     link.close()
     assert column(db, "select attempt from poller.attempt") == [1]
     db.execute(f"drop owned by {name}; drop role {name}")  # type: ignore[call-overload]
@@ -158,5 +158,5 @@ def test_g6_a_row_that_shows_its_during_keeps_its_attempts(
 ) -> None:
     """It is at the same visit, as one is whose worker has just died."""
     db.execute("update thing set status = 'working'")
-    join(failed).store.tidy_retries(failed)
+    join(failed).claims.tidy_retries(failed)
     assert column(db, "select attempt from poller.attempt") == [1]

@@ -1,0 +1,265 @@
+"""What the claimer asks: what is due, and for rows of it under a lease.
+
+One method, one statement of `sql/claim/` (few take more). An instance belongs to one thread, since its link does. The
+methods raise psycopg's errors as they are: what an error means depends on who asked, and the claimer decides.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from datetime import datetime
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from psycopg import sql
+
+from poller.db.statements import Statement, array, statement
+from poller.db.values import fetch
+from poller.runtime.failpoints import reach
+from poller.store.lease import Lease, Task
+from poller.store.limits import Limits
+from poller.store.reading import read
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from poller.db.connection import Borrowed, Link
+    from poller.store.binding import Binding
+    from poller.store.limits import Room
+
+UNION_ALL = sql.SQL(" union all ")
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What a claim has brought.
+
+    Attributes:
+        tasks: a task for each row.
+        last: the key of the last row looked at.
+        full: there may be more.
+        again_in: if a limit of the fleet kept it from any: the seconds after which to look again.
+        until_settled: if so: an outcome of the handler may change that, whenever it comes.
+        size: about how many bytes a row came to, in the mean; 0 if that is not known.
+    """
+
+    tasks: list[Task]
+    last: str | None = None
+    full: bool = False
+    size: float = 0.0
+    again_in: float | None = None
+    until_settled: bool = False
+
+
+NOTHING = Claimed([])
+NOBODYS_TURN = Claimed([], until_settled=True)  # what is due must wait for what is in flight
+
+
+class DeclaredDeadError(Exception):
+    """The worker that would claim has been declared dead, or has left."""
+
+
+class Claims:
+    """The statements of a claimer, on one link.
+
+    Attributes:
+        limits: of the handlers, over the whole fleet.
+    """
+
+    def __init__(self, link: Link | Borrowed) -> None:
+        self.link = link
+        self.limits = Limits(link)
+        self._seen: dict[Binding, list[str]] = {}  # leases that need no second look; see poller.take
+        self._peeks: dict[Any, Statement] = {}
+
+    def claim(
+        self, binding: Binding, worker: int, limit: int, after: str | None = None, *, careful: bool = False
+    ) -> Claimed:
+        """Claim up to `limit` fresh rows, in order, past the key `after`.
+
+        Args:
+            binding: the handler.
+            worker: who claims.
+            limit: how many at most.
+            after: a key.
+            careful: read them by their keys; one that cannot be read is a task with a refusal, and holds up no other.
+
+        Raises:
+            DeclaredDeadError: the worker may not claim any more.
+        """
+        claim = binding.claim(
+            "first" if after is None else "next", keys_only=careful or _reads_later(binding)
+        )
+        connection, seen = self.link.connection, array(self._seen.get(binding, ()))
+        with connection.transaction() if careful or _needs_more(binding) else contextlib.nullcontext():
+            room = self.limits.room(binding, limit)
+            if room.rows <= 0:
+                return _nothing_within(room)
+            asked = binding.asked(room.rows, after=after, worker=worker, seen=seen)
+            answer = fetch(connection, claim, asked, users=not binding.handler.is_job)
+            rows = answer.rows
+            if not rows:
+                return NOBODYS_TURN if binding.handler.per_key else NOTHING
+            told = answer.own(-1)
+            last, full = rows[-1][0], told["is_cut"] or len(rows) == room.rows
+            if told["lease"] is None:
+                self._require_alive(worker)
+                return Claimed([], last, full)
+            if told["ours"] is not None:
+                left = set(told["ours"])
+                rows = [row for row in rows if row[0] in left]
+            rows, refusals = read(self.link, binding, rows, careful=careful)
+            begin_by = self.limits.write_started(binding, len(rows))
+            reach("claim taken")
+        reach("claim committed")
+        claimed_at = datetime.fromisoformat(told["claimed_at"])
+        lease = Lease(told["lease"], worker, binding, claimed_at, monotonic(), begin_by)
+        self._seen[binding] = [lease.id, *told["known"]]
+        if refusals:
+            tasks = [Task(lease, row[0], row, refusal=refusals.get(row[0])) for row in rows]
+        else:
+            tasks = [Task(lease, row[0], row) for row in rows]
+        return Claimed(tasks, last, full, told["size"])
+
+    def claim_retries(  # noqa: PLR0913 - the parts of one question
+        self,
+        binding: Binding,
+        worker: int,
+        limit: int,
+        *,
+        suspects: int | None = None,
+        single_waits: float | None = 0.0,
+        careful: bool = False,
+    ) -> Claimed:
+        """Claim rows whose next attempt is due: suspects of one company, under one lease; or others, one to a lease.
+
+        Args:
+            binding: their handler.
+            worker: who claims.
+            limit: how many others at most.
+            suspects: how many suspects at most; by default as many.
+            single_waits: for how many seconds a suspect that has crashed alone must have been due; None: none is taken.
+            careful: as for `claim`.
+
+        Raises:
+            DeclaredDeadError: the worker may not claim any more.
+        """
+        suspects = limit if suspects is None else suspects
+        connection = self.link.connection
+        with connection.transaction():
+            room = self.limits.room(binding, max(limit, suspects))
+            if room.rows <= 0:
+                return _nothing_within(room)
+            suspected = {"suspects": min(suspects, room.rows), "single_waits": single_waits}
+            others = {"others": min(limit, room.rows)}
+            asked = binding.asked(room.rows) | suspected | others | {"waiting_hold": False}
+            question = binding.claim("retries", keys_only=careful or _reads_later(binding))
+            answer = fetch(connection, question, asked, users=not binding.handler.is_job)
+            found = {row[0]: row for row in answer.rows}
+            if not found:
+                return NOBODYS_TURN if binding.handler.per_key else NOTHING
+            told = answer.own(-1)
+            took = suspected | others | {"handler": binding.id, "worker": worker, "keys": array(found)}
+            taken = {each[0]: each[1:] for each in connection.execute(statement("retake"), took)}
+            if not taken:
+                self._require_alive(worker)
+            ours = [row for key, row in found.items() if key in taken]  # in the order of the claim
+            rows, refusals = read(self.link, binding, ours, careful=careful)
+            begin_by = self.limits.write_started(binding, len(taken))
+            reach("retry taken")
+        reach("retry committed")
+        clock = monotonic()
+        leases = {
+            lease: Lease(str(lease), worker, binding, now, clock, begin_by)
+            for lease, *_, now in taken.values()
+        }
+        tried = [(row, *taken[row[0]]) for row in rows]
+        tasks = [
+            Task(
+                leases[lease],
+                row[0],
+                row,
+                attempt=attempt + 1,
+                visit=str(visit),
+                age=age,
+                retaken=True,
+                company=company,
+                refusal=refusals.get(row[0]),
+            )
+            for row, lease, attempt, company, visit, age, _ in tried
+        ]
+        full = told["is_cut"] or len(found) > len(taken) or len(found) >= others["others"]
+        return Claimed(tasks, full=full, size=told["size"])
+
+    def _require_alive(self, worker: int) -> None:
+        """Make sure that it was not the worker's death for which a claim has brought nothing."""
+        if not self.link.connection.execute(statement("alive"), {"worker": worker}).rowcount:
+            raise DeclaredDeadError
+
+    def tidy_retries(self, binding: Binding) -> None:
+        """Put off retries that cannot be taken, so that they hide no others."""
+        connection = self.link.connection
+        found = connection.execute(binding.tidy_retries, {"handler": binding.id}).fetchall()
+        if not found:
+            return
+        with connection.transaction():
+            asked = {"handler": binding.id, "keys": array(key for (key,) in found)}
+            locked = connection.execute(statement("lock_retries"), asked).fetchall()
+            asked = {"handler": binding.id, "keys": array(key for key, _ in locked)}
+            connection.execute(binding.put_off_retries, asked)
+
+    def claims_of(self, worker: int) -> list[tuple[str, int, str]]:
+        """Return (lease, handler id, key) of each row that the worker holds."""
+        return self.link.connection.execute(statement("claims_of"), {"worker": worker}).fetchall()
+
+    def last_key(self, binding: Binding) -> str | None:
+        """Return the key of the last row that has the handler's status, in the order of the key."""
+        row = self.link.connection.execute(binding.last_key, {}).fetchone()
+        return row and row[0]
+
+    def peek(
+        self, bindings: Sequence[Binding], after: Mapping[Binding, str | None]
+    ) -> tuple[set[int], set[int]]:
+        """Tell which handlers (by id) have fresh rows due, and which have retries due."""
+        places = {f"after_{each.id}": key for each in bindings if (key := after.get(each)) is not None}
+        shape = (tuple(bindings), tuple(places))
+        if shape not in self._peeks:
+            self._peeks = {shape: _peek_of(bindings, after)}  # most often the one before
+        question = self._peeks[shape]
+        # Without parameters there is none to look for, in a text that is long where handlers are many.
+        rows = self.link.connection.execute(question, places or None).fetchall()
+        fresh = {handler for handler, retry in rows if not retry}
+        return fresh, {handler for handler, retry in rows if retry}
+
+    def forget_questions(self) -> None:
+        """Compose anew what is asked about handlers: one of them was bound anew."""
+        self._peeks.clear()
+
+
+def _peek_of(bindings: Sequence[Binding], after: Mapping[Binding, str | None]) -> Statement:
+    """Return the question for what is due of some handlers; all jobs are asked for in one branch."""
+    jobs = [each for each in bindings if each.handler.is_job]
+    branches = [each.peek(after=after.get(each) is not None) for each in bindings if not each.handler.is_job]
+    if jobs:
+        in_turn = [each.id for each in jobs if each.handler.waits_its_turn]
+        ids = [each.id for each in jobs]
+        branches.append(statement("peek_runs", handlers=sql.Literal(ids), in_turn=sql.Literal(in_turn)))
+    retries = statement("peek_retries", handlers=sql.Literal([binding.id for binding in bindings]))
+    question = Statement(UNION_ALL.join([*branches, retries]))
+    return question if any(after.values()) else question.without_parameters()
+
+
+def _nothing_within(room: Room) -> Claimed:
+    """Return what a claim brings for which the limits of the handler leave no room."""
+    return Claimed([], again_in=room.again_in, until_settled=room.until_settled)
+
+
+def _reads_later(binding: Binding) -> bool:
+    """Tell whether a claim leaves the reading of the rows to the transaction that locks them again."""
+    return binding.handler.transactional and binding.handler.during is None
+
+
+def _needs_more(binding: Binding) -> bool:
+    """Tell whether a claim takes more than one statement, and so a transaction."""
+    return binding.handler.is_limited or binding.show_during is not None

@@ -1,0 +1,63 @@
+"""What a fleet holds and has done, in numbers: what a drain asks.
+
+An instance belongs to one thread, since its link does. The methods raise psycopg's errors as they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from poller.db.statements import array, statement
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from poller.db.connection import Link
+    from poller.store.binding import Binding
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """What the fleet holds, and what it has done since some minute."""
+
+    in_flight: int
+    waiting: int
+    moved: int
+    failed: int
+    parked: int
+
+
+class Counts:
+    """The statements of a drain, on one link."""
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+
+    def now(self) -> datetime:
+        """Return the time, by the one clock."""
+        row = self.link.connection.execute("select poller.now()").fetchone()
+        assert row is not None  # noqa: S101 - a select without from has one row
+        return cast("datetime", row[0])
+
+    def fleet(self, bindings: Sequence[Binding], since: datetime) -> Fleet:
+        """Return what is in flight and waiting, and the counts of every minute from that of `since` on."""
+        asked = {
+            "handlers": array(binding.id for binding in bindings),
+            "since": since.replace(second=0, microsecond=0),
+        }
+        row = self.link.connection.execute(statement("fleet"), asked).fetchone()
+        return Fleet(*row) if row else Fleet(0, 0, 0, 0, 0)
+
+    def left_alone(self, bindings: Sequence[Binding]) -> tuple[int, int]:
+        """Count the rows that are parked, and those that are snoozed."""
+        asked = {"handlers": array(binding.id for binding in bindings)}
+        row = self.link.connection.execute(statement("left_alone"), asked).fetchone()
+        assert row is not None  # noqa: S101 - an aggregate without groups has one row
+        return row[0], row[1]
+
+    def count_due(self, bindings: Sequence[Binding]) -> int:
+        """Count the rows that are due and not parked."""
+        counts = (self.link.connection.execute(each.count_due, {}).fetchone() for each in bindings)
+        return sum(row[0] for row in counts if row)

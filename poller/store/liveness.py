@@ -1,0 +1,137 @@
+"""Who is alive, and what the dead still hold: what a sweeper asks, and how handlers are entered.
+
+One method, one statement of `sql/liveness/`. An instance belongs to one thread, since its link does. The methods raise
+psycopg's errors as they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from poller.db.connection import is_pooled, mark_of
+from poller.db.statements import array, numbers, statement
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from uuid import UUID
+
+    import psycopg
+
+    from poller.db.connection import Link
+    from poller.store.binding import Binding
+
+
+@dataclass(frozen=True, slots=True)
+class Deaths:
+    """What the sweeper has to do.
+
+    Attributes:
+        silent: workers whose liveness lock is free though it should be held.
+        claims: the dead hold leases.
+        strangers: workers of other supervisors live, whose deaths are seen in no other way.
+        lapse_in: seconds until the next heartbeat lapses, unless that worker beats; below 0 if one has.
+        clock: the database's, in seconds.
+    """
+
+    silent: list[int]
+    claims: bool
+    strangers: bool
+    lapse_in: float
+    clock: float
+
+    @property
+    def lapsed(self) -> bool:
+        """Whether a heartbeat has lapsed."""
+        return self.lapse_in < 0
+
+
+@dataclass(frozen=True, slots=True)
+class DeadClaim:
+    """One row that was in flight when its worker died.
+
+    Attributes:
+        attempt: how many attempts are counted.
+        crashes: how many of them, in a row, ended with their worker.
+        company: of how many rows it was a suspect already, or 0.
+        beside: how many rows there were that may have killed the worker, this one included.
+        alone: there was no other row in that worker.
+        age: seconds since the first attempt began.
+        seconds: since this one was claimed.
+    """
+
+    lease: str
+    worker: int
+    handler_id: int
+    key: str
+    attempt: int
+    crashes: int
+    company: int
+    beside: int
+    alone: bool
+    age: float
+    seconds: float
+
+
+class Liveness:
+    """The statements of a sweeper, on one link."""
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+
+    def deaths(self, handlers: Iterable[int], supervisor: UUID | None = None) -> Deaths:
+        """Look for dead workers, and for leases of the dead that are of these handlers.
+
+        Args:
+            handlers: their ids.
+            supervisor: who asks, if it sees its own workers end.
+        """
+        asked = {"handlers": array(handlers), "supervisor": supervisor}
+        row = self.link.connection.execute(statement("deaths"), asked).fetchone()
+        assert row is not None  # noqa: S101 - a select without from has one row
+        return Deaths(*row)
+
+    def declare_dead(self, silent: Sequence[int], *, lapsed: bool) -> list[Any]:
+        """Declare dead the silent ones that still are, and with `lapsed` those that beat too long ago."""
+        asked = {"silent": array(silent), "lapsed": lapsed}
+        return self.link.connection.execute(statement("declare_dead"), asked).fetchall()
+
+    def probe(self) -> None:
+        """Write something that changes nothing, and wait until it is committed."""
+        self.link.connection.execute(statement("probe"))
+
+    def end_sessions(self, supervisor: UUID, pid: int) -> None:
+        """End what sessions a dead worker's process still has, and with them their locks."""
+        if not is_pooled(self.link.connection):
+            asked = {"mark": mark_of(supervisor, pid)}
+            self.link.connection.execute(statement("end_sessions"), asked)
+
+    def declare_child_dead(self, supervisor: UUID, pid: int) -> None:
+        """Declare dead a worker that its supervisor saw end."""
+        asked = {"supervisor": supervisor, "pid": pid}
+        self.link.connection.execute(statement("declare_child_dead"), asked)
+
+    def dead_claims(self, handlers: Iterable[int]) -> list[DeadClaim]:
+        """Return the rows of these handlers that one dead worker held; none if there is no such worker."""
+        rows = self.link.connection.execute(statement("dead_claims"), {"handlers": array(handlers)})
+        return [DeadClaim(*row) for row in rows]
+
+
+def register_handlers(connection: psycopg.Connection[Any], bindings: Sequence[Binding]) -> None:
+    """Give each binding the number under which the database knows its (table, status column, status)."""
+    asked = {
+        "tables": array(str(each.table) for each in bindings),
+        "oids": numbers(each.table.oid for each in bindings),
+        "columns": array(each.handler.column for each in bindings),
+        "statuses": array(each.handler.label for each in bindings),
+    }
+    connection.execute(statement("register_handlers"), asked)
+    rows = connection.execute(statement("handler_numbers"), asked).fetchall()
+    ids = {tuple(named): number for number, *named in rows}
+    for each in bindings:
+        each.id = ids[str(each.table), each.handler.column, each.handler.label]
+
+
+def wake(connection: psycopg.Connection[Any]) -> None:
+    """Wake the workers of the fleet that wait for something to do."""
+    connection.execute(statement("wake"))

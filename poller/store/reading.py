@@ -1,0 +1,59 @@
+"""Reads rows that a claim has locked: as a handler's `during` shows them, or one by one where some cannot be read.
+
+Within the transaction of the claim, so that no row is shown to be in work that nobody holds.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from poller.db.connection import is_servers
+from poller.db.statements import array
+from poller.db.values import fetch
+from poller.errors_in_words import reason
+from poller.store.outcomes import SWALLOWED
+
+if TYPE_CHECKING:
+    from psycopg import sql
+
+    from poller.db.connection import Borrowed, Link
+    from poller.db.values import Fetched
+    from poller.store.binding import Binding
+
+
+def read(
+    link: Link | Borrowed, binding: Binding, rows: list[Fetched], *, careful: bool
+) -> tuple[list[Fetched], dict[str, str]]:
+    """Show rows to be in work, if the handler has a `during`, and read those of which only the keys were read.
+
+    Returns:
+        the rows as they stand then, and the reason (by key) for those that could not be shown, or not be read.
+    """
+    question = binding.show_during or (binding.read_rows if careful else None)
+    if question is None or not rows:
+        return rows, {}
+    link.connection.execute("set local lock_timeout = '2s'")  # triggers may wait; a claim itself does not
+    return _shown(link, binding, question, rows)
+
+
+def _shown(
+    link: Link | Borrowed, binding: Binding, question: sql.Composed, rows: list[Fetched]
+) -> tuple[list[Fetched], dict[str, str]]:
+    """Ask for rows by their keys; in halves, if that fails, until the row stands alone for which it does."""
+    try:
+        with link.connection.transaction():  # a savepoint: the claim itself stands
+            asked = {"keys": array(row[0] for row in rows)}
+            users = not binding.handler.is_job
+            answer = fetch(link.connection, question, asked, users=users)
+            shown = {row[0]: row for row in answer.rows}
+            link.connection.execute("set constraints all immediate")  # or COMMIT would fail for all
+    except Exception as error:
+        if not link.lives() or is_servers(error):
+            raise
+        if len(rows) == 1:
+            return rows, {rows[0][0]: reason(error)}
+        middle = len(rows) // 2
+        halves = [_shown(link, binding, question, part) for part in (rows[:middle], rows[middle:])]
+        return halves[0][0] + halves[1][0], halves[0][1] | halves[1][1]
+    lost = {row[0]: SWALLOWED for row in rows if row[0] not in shown}
+    return [shown.get(row[0], row) for row in rows], lost

@@ -1,0 +1,277 @@
+"""What writes the outcomes of attempts: every statement here names the lease, and finds it or changes nothing.
+
+One method, one statement of `sql/settle/` (few take more). An instance belongs to one thread, since its link does. The
+methods raise psycopg's errors as they are: what an error means is found out by who asked (`postponed`).
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from psycopg.rows import tuple_row
+
+from poller.db.connection import Borrowed, OwnCursor
+from poller.db.statements import array, numbers, statement, texts
+from poller.db.users_connection import follow
+from poller.db.values import text_for
+from poller.errors import SettleError
+from poller.errors_in_words import storable
+from poller.model.outcome import Verdict
+from poller.store.lease import Result
+from poller.store.outcomes import SWALLOWED, of_answer
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Iterable, Mapping, Sequence
+
+    from psycopg import sql
+
+    from poller.db.connection import Link
+    from poller.db.users_connection import Script
+    from poller.model.answers import Transition
+    from poller.store.binding import Binding
+    from poller.store.lease import Task
+
+MANY = 32  # simple moves that are worth a statement of their own
+LEFT = "left"  # became of a row that a simple move has left alone
+
+_WHY = {
+    "late": "the lease has ended",
+    "superseded": "somebody else has changed its status",
+    "gone": "it has been deleted",
+    "refused": SWALLOWED,
+}
+
+
+class _Leases:
+    """The leases of some results, numbered from 1: most rows of a batch share one.
+
+    Attributes:
+        number: of each lease.
+        ids: their ids, in that order.
+        workers: the ids of their workers, in that order.
+    """
+
+    def __init__(self, results: Sequence[Result]) -> None:
+        leases = dict.fromkeys([each.task.lease for each in results])
+        self.number = {lease: number for number, lease in enumerate(leases, 1)}
+        self.ids = [lease.id for lease in leases]
+        self.workers = [lease.worker for lease in leases]
+
+
+class Settlements:
+    """The statements that settle, on one link, or on a connection of a transaction."""
+
+    def __init__(self, link: Link | Borrowed) -> None:
+        self.link = link
+
+    def settle(self, results: Sequence[Result]) -> list[str]:
+        """Write outcomes of one handler's rows, which set the same columns, within the caller's transaction.
+
+        Returns:
+            what became of each: its verdict, or superseded, gone, refused, late (see `sql/settle/settle.sql`).
+        """
+        moves = _simple_moves(results)
+        became: list[str] = [Verdict.MOVED] * len(results)
+        rest = set(range(len(results)))
+        for places in moves.values():
+            moved = zip(places, self.settle_moved([results[place] for place in places]), strict=True)
+            rest.difference_update(place for place, what in moved if what != LEFT)
+        if rest:
+            left = sorted(rest)
+            for place, what in zip(left, self.settle_each([results[each] for each in left]), strict=True):
+                became[place] = what
+        return became
+
+    def settle_moved(self, results: Sequence[Result]) -> list[str]:
+        """Settle rows that have simply moved (`simple_status`), all to one status, in one statement.
+
+        Returns:
+            what became of each: moved, or `LEFT`, for `settle_each` to find out why.
+        """
+        binding, to = results[0].task.lease.binding, results[0].outcome.to
+        leases = _Leases(results)
+        asked = {
+            "handler": binding.id,
+            "to_status": to,
+            "leases": array(leases.ids),
+            "workers": array(leases.workers),
+            "key": texts([each.task.key for each in results]),
+            "lease_no": numbers([leases.number[each.task.lease] for each in results]),
+            "seconds": _seconds(results),
+        }
+        row = self._own(binding.settle_moved, asked)
+        if row == (None,):  # most often
+            return [Verdict.MOVED] * len(results)
+        unmoved = set((row and row[0]) or ())
+        return [LEFT if each.task.key in unmoved else Verdict.MOVED for each in results]
+
+    def settle_each(self, results: Sequence[Result], *, only_free: bool = False) -> list[str]:
+        """Settle rows of one handler whose outcomes set the same columns, in one statement.
+
+        Args:
+            results: what came of them.
+            only_free: leave out rows that others have locked, rather than wait for those.
+
+        Returns:
+            what became of each, as `settle`; with `only_free` it may be locked.
+
+        Raises:
+            Exception: a value may fail in any way on its way to Postgres.
+        """
+        first = results[0]
+        binding, columns = first.task.lease.binding, tuple(first.outcome.columns)
+        question = binding.settle(columns, shown=first.task.refusal is None, only_free=only_free)
+        row = self._own(question, _settle_parameters(binding, columns, results))
+        became: list[str] = [each.outcome.verdict for each in results]
+        for place, result in row[0] if row else ():
+            became[place - 1] = result
+        return became
+
+    def _own(self, question: sql.Composed, asked: Mapping[str, Any]) -> Any:
+        """Return the first row of an answer, whatever the connection's owner has registered for theirs."""
+        if not isinstance(self.link, Borrowed):
+            return self.link.connection.execute(question, asked).fetchone()
+        self.link.find_own_names()
+        with OwnCursor(self.link.connection, row_factory=tuple_row) as cursor:
+            return cursor.execute(question, asked).fetchone()
+
+    def rehearse(self, binding: Binding, columns: tuple[str, ...] = ()) -> None:
+        """Find out whether outcomes of a handler can be written at all now; nothing is.
+
+        The settle is run without rows, so that what Postgres refuses is not about a row: a column or a table that
+        was renamed, a right that was revoked, a table that is locked, a server that is read-only or full.
+
+        Args:
+            binding: the handler.
+            columns: those that its outcomes set.
+
+        Raises:
+            psycopg.Error: they cannot be written.
+            ConfigurationError: one of the columns cannot be set.
+        """
+        connection = self.link.connection
+        with connection.transaction(force_rollback=True):
+            connection.execute(binding.settle(columns), _settle_parameters(binding, columns, ()))
+            self.link.find_own_names()
+            connection.execute(statement("rehearsal"), {"handler": binding.id})
+            connection.execute(binding.statuses, {"statuses": array(binding.handler.to)})
+
+    def who_locks(self, task: Task) -> str | None:
+        """Name the session that holds the lock of a task's row, or of its whole table; None if that is not known."""
+        asked = {"key": task.key}
+        row = self.link.connection.execute(task.lease.binding.who_locks, asked).fetchone()
+        if row is None:
+            return None
+        pid, role, application, began = row
+        return f"session {pid} of {role} ({application or 'unnamed'}), in a transaction since {began:%H:%M:%S} UTC,"
+
+    def table_exists(self, binding: Binding) -> bool:
+        """Tell whether there is a table of the handler's name, be it another one by now."""
+        asked = {"table": binding.table.identifier.as_string()}
+        row = self.link.connection.execute(statement("table_exists"), asked).fetchone()
+        return row == (True,)
+
+    def forfeit(self, leases: Iterable[str]) -> None:
+        """Give up leases without an outcome."""
+        self.link.connection.execute(statement("forfeit"), {"leases": array(leases)})
+
+
+def settle_within(task: Task, connection: Any, move: Transition) -> str | Awaitable[str]:
+    """Move one row inside a transaction of the user's; return its status, as the database has it.
+
+    Of a connection that is awaited the result is, too.
+
+    Raises:
+        SettleError: it could not be moved; nothing was changed.
+        ConfigurationError: the connection will not do.
+    """
+    binding = task.lease.binding
+    text_of = text_for(binding.table.columns)
+    outcome = of_answer(binding.handler, move, task.attempt, task.age, text_of)
+    if outcome.verdict is not Verdict.MOVED:
+        raise SettleError(outcome.error)
+    result = Result(task, outcome, monotonic() - task.lease.clock)
+    return follow(connection, _moving(result), "ctx.settle")
+
+
+def _moving(result: Result) -> Script[str]:
+    """Move one row, on whatever connection this script is followed; return its status.
+
+    Raises:
+        SettleError: it could not be moved; nothing was changed.
+    """
+    task, outcome = result.task, result.outcome
+    binding, columns = task.lease.binding, tuple(outcome.columns)
+    asked = _settle_parameters(binding, columns, [result])
+    row = yield binding.settle(columns, shown=task.refusal is None), asked
+    became = dict(row[0] if row and row[0] else ()).get(1, Verdict.MOVED)
+    if became != Verdict.MOVED:
+        msg = f"{binding}:{task.key} was not moved to {outcome.to!r}: {_WHY[became]}; roll back"
+        raise SettleError(msg)
+    assert outcome.to is not None  # noqa: S101 - it moves
+    return outcome.to
+
+
+def simple_status(result: Result) -> str | None:
+    """Return the status that a result has simply moved its row to, at the first attempt; None if it is another."""
+    outcome = result.outcome
+    is_simple = outcome.verdict is Verdict.MOVED and outcome.attempt == 1 and not outcome.columns
+    return outcome.to if is_simple and not result.task.retaken else None
+
+
+def _simple_moves(results: Sequence[Result]) -> dict[str, list[int]]:
+    """Return the places of results that have simply moved their rows, by the status; none if they are few."""
+    moves: dict[str, list[int]] = {}
+    for place, result in enumerate(results):
+        status = simple_status(result)
+        if status is not None:
+            moves.setdefault(status, []).append(place)
+    return {status: places for status, places in moves.items() if len(places) >= MANY}
+
+
+def _settle_parameters(
+    binding: Binding, columns: tuple[str, ...], results: Sequence[Result]
+) -> dict[str, Any]:
+    """Number the leases and the distinct outcomes; most rows of a batch share both."""
+    encoding = binding.encoding
+    leases = _Leases(results)
+    kinds: dict[tuple[int, bool], int] = {}
+    outcomes, kind_no = [], []
+    for result in results:
+        kind = (id(result.outcome), result.task.retaken)
+        number = kinds.get(kind)
+        if number is None:
+            number = kinds[kind] = len(kinds) + 1
+            outcomes.append(result)
+        kind_no.append(number)
+    asked: dict[str, Any] = {
+        "handler": binding.id,
+        "leases": array(leases.ids),
+        "workers": array(leases.workers),
+        "key": texts([each.task.key for each in results]),
+        "lease_no": numbers([leases.number[each.task.lease] for each in results]),
+        "kind_no": numbers(kind_no),
+        "seconds": _seconds(results),
+        "verdict": array(each.outcome.verdict.value for each in outcomes),
+        "to_status": array(each.outcome.to for each in outcomes),
+        "delay": array(each.outcome.delay for each in outcomes),
+        "attempt": array(each.outcome.attempt for each in outcomes),
+        "error": array(_storable(each.outcome.error, encoding) for each in outcomes),
+        "traceback": array(_storable(each.outcome.traceback, encoding) for each in outcomes),
+        "crashed": array(each.outcome.crashed for each in outcomes),
+        "company": numbers(each.outcome.company for each in outcomes),
+        "retaken": array(each.task.retaken for each in outcomes),
+        "begun": array(each.outcome.begun for each in outcomes),
+    }
+    for at, name in enumerate(columns):
+        asked[f"value_{at}"] = array(each.outcome.columns[name] for each in results)
+    return asked
+
+
+def _seconds(results: Sequence[Result]) -> str:
+    return "{" + ",".join([f"{each.seconds:.6f}" for each in results]) + "}"
+
+
+def _storable(text: str | None, encoding: str) -> str | None:
+    return None if text is None else storable(text, encoding)
