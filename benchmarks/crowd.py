@@ -23,7 +23,7 @@ from poller import handler
 from poller.db import schema
 from poller.db.connection import Borrowed, connect
 from poller.db.statements import array, statement
-from poller.model.outcome import Outcome, Verdict
+from poller.model.outcome import Became, Outcome
 from poller.store.binding import bind
 from poller.store.claims import Claims
 from poller.store.lease import Result
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 TIMES = 200  # that a beat is timed, in each crowd
 AT_ONCE = 50  # claims that are under way at the same time, at the most
 A_CLAIM = 100  # rows
-MOVED = Outcome(Verdict.MOVED, to="normal")
+MOVED = Outcome(Became.MOVED, to="normal")
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ from poller.jobs.output import Sink
 from poller.jobs.run import Notes, Run, handler_of
 from poller.model.context import Context, Row, RowShape
 from poller.model.handler import Handler
+from poller.model.outcome import Became
 from poller.services.claimer import Claimer
 from poller.services.forgetter import Forgetter
 from poller.services.heartbeat import Heartbeat
@@ -338,16 +339,16 @@ class Engine:
             sleep(_TICK)
         return worked
 
-    def _observe(self, result: Result, became: str) -> None:
+    def _observe(self, result: Result, became: Became) -> None:
         task, outcome = result.task, result.outcome
-        binding = task.lease.binding
+        binding = task.binding
         self._done.append(
             Done(
                 table=str(binding.table),
                 status=binding.handler.label,
                 key=task.key,
-                became=str(became),
-                to=outcome.to if became in ("moved", "failed") else None,
+                became=became.value,
+                to=outcome.to if became in (Became.MOVED, Became.FAILED) else None,
                 attempt=outcome.attempt,
                 error=outcome.error,
             )

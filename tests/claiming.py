@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from poller.db.connection import Link
-from poller.model.outcome import Outcome, Verdict
+from poller.model.outcome import Became, Outcome
 from poller.store.binding import Binding
 from poller.store.claims import Claims
 from poller.store.lease import Result
@@ -37,12 +37,12 @@ class Worker:
         return self.claims.claim(self.binding, self.id, limit).tasks
 
     def settle(self, tasks: list[Task], outcome: Outcome | None = None) -> int:
-        outcome = outcome or Outcome(Verdict.MOVED, to="normal")
+        outcome = outcome or Outcome(Became.MOVED, to="normal")
         results = [Result(task, outcome, 0.0) for task in tasks]
-        return sum(became not in ("late", "refused") for became in self.settlements.settle(results))
+        return sum(became not in ("late", "refused") for became in self.settlements.settle(results).became)
 
     def fail(self, tasks: list[Task]) -> int:
-        retry = Outcome(Verdict.RETRYING, delay=0.0, attempt=tasks[0].attempt, error="no")
+        retry = Outcome(Became.RETRYING, delay=0.0, attempt=tasks[0].attempt, error="no")
         return self.settle(tasks, retry)
 
 

@@ -81,7 +81,7 @@ class Call:
     def about(self) -> Attempt:
         """What `poller.current()` says of it."""
         task, handler = self.task, self.handler
-        named, is_job = task.lease.binding.named, handler.is_job
+        named, is_job = task.binding.named, handler.is_job
         return Attempt(
             database=named["database"],
             table=named["table"],
@@ -230,7 +230,7 @@ def _answers(call: Call, answer: object) -> list[Any]:
 
 
 def _answers_by_key(call: Call, answer: dict[Any, Any]) -> list[Any]:
-    keys = [Row(task.lease.binding.shape, task.values).key for task in call.tasks]
+    keys = [Row(task.binding.shape, task.values).key for task in call.tasks]
     unknown = [key for key in answer if key not in keys]
     if unknown:
         msg = f"the handler answered for {unknown[0]!r}, which is none of its {len(keys)} rows"

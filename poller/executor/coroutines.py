@@ -87,7 +87,7 @@ class EventLoop:
         call = self._running()
         if since > SAID and not self._has_said:
             self._has_said = True
-            whose = None if call is None else f"{call.task.lease.binding}:{call.task.key}"
+            whose = None if call is None else f"{call.task.binding}:{call.task.key}"
             emit(EventLoopBlocked(attempt=whose, seconds=since))
         return call
 

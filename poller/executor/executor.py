@@ -35,9 +35,9 @@ from poller.executor import attempt
 from poller.executor.coroutines import EventLoop
 from poller.executor.processes import Elsewhere
 from poller.model.answers import Interrupted, TimedOut
-from poller.model.outcome import Outcome, Verdict
+from poller.model.outcome import Became, Outcome
 from poller.runtime.failpoints import reach
-from poller.store.lease import Result, Task
+from poller.store.lease import Result, Settled, Task
 from poller.store.outcomes import BEGAN_LATE, of_error, released
 from poller.telemetry.bus import emit
 from poller.telemetry.context import variable
@@ -115,7 +115,7 @@ class Executor:
         report: Callable[[Sequence[Result]], None],
         trusted_until: Callable[[], float] = lambda: float("inf"),
         transactions: Transactions | None = None,
-        report_settled: Callable[[list[tuple[Result, str]]], None] = lambda _: None,
+        report_settled: Callable[[Settled], None] = lambda _: None,
         begins: Callable[[], None] = lambda: None,
         taken: Callable[[], None] = lambda: None,
     ) -> None:
@@ -570,7 +570,7 @@ class Executor:
     def _attempt_together(self, together: Together) -> bool:
         """Attempt tasks in one transaction; return False if the watchdog has given up on this thread."""
         assert self._transactions is not None  # noqa: S101 - whoever runs such handlers has them
-        settled: list[tuple[Result, str]] = []
+        settled = Settled([], [])
         failure: BaseException | None = None
         transaction: Transaction | None = None
         ours, many = False, len(together.tasks)
@@ -678,7 +678,7 @@ class Executor:
             return attempt.of_return(call, call.handler.invoke(*given))
         with transaction.row(call.context, given[0]):
             outcomes = attempt.of_return(call, call.handler.invoke(*given))
-            if any(each.verdict is not Verdict.MOVED for each in outcomes):
+            if any(each.verdict is not Became.MOVED for each in outcomes):
                 raise _RolledBackError(outcomes)
             return outcomes
 
@@ -723,17 +723,17 @@ class Executor:
         """Say what becomes of a task that was alone in a transaction which was rolled back."""
         ended = next((each for each in together.results if each.task is task), None)
         binding = task.lease.binding
-        if ended is None or ended.outcome.verdict is Verdict.RELEASED:
+        if ended is None or ended.outcome.verdict is Became.RELEASED:
             self._release([task])
         elif not is_alive and task not in self._broke:
             self._broke.add(task)
             together.left.append(task)
-        elif ended.outcome.verdict is not Verdict.MOVED:
+        elif ended.outcome.verdict is not Became.MOVED:
             self._report([ended])
         elif is_alive and (fault := self._fault_of_all(binding, tuple(ended.outcome.columns))) is not None:
             emit(TransactionUnwritable(**binding.named, error=reason(fault), retry_seconds=PUT_OFF))
             put_off = Outcome(
-                Verdict.SNOOZED, to=binding.handler.restored, delay=PUT_OFF, attempt=task.attempt - 1
+                Became.SNOOZED, to=binding.handler.restored, delay=PUT_OFF, attempt=task.attempt - 1
             )
             self._report([Result(task, put_off, ended.seconds)])
         else:

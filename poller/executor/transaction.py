@@ -37,6 +37,8 @@ from poller.db.statements import texts
 from poller.db.values import fetch
 from poller.errors import LeaseLostError, PollerError
 from poller.executor.clean_session import NOT_YOURS, CleanSession
+from poller.model.outcome import Became
+from poller.store.lease import Settled
 from poller.store.settlements import Settlements
 from poller.telemetry.outage import Outage
 
@@ -356,7 +358,7 @@ class Transaction:
         self._clean.is_lent = False
         self._run(_UNDO)
 
-    def settle(self, results: Sequence[Result]) -> list[tuple[Result, str]]:
+    def settle(self, results: Sequence[Result]) -> Settled:
         """Write the outcomes; return what became of each.
 
         Raises:
@@ -367,13 +369,13 @@ class Transaction:
         groups: dict[tuple[str, ...], list[Result]] = {}
         for result in results:
             groups.setdefault(tuple(result.outcome.columns), []).append(result)
-        settled = [
-            pair
-            for group in groups.values()
-            for pair in zip(group, self._settlements.settle(group), strict=True)
-        ]
+        parts = [self._settlements.settle(group) for group in groups.values()]
         self._run("set constraints all immediate")  # now, while we know of whom it is said
-        if any(became == "late" for _, became in settled):
+        settled = Settled(
+            [result for part in parts for result in part.results],
+            [what for part in parts for what in part.became],
+        )
+        if Became.LATE in settled.became:
             msg = f"{self._binding}: the lease had ended; its transaction was rolled back"
             raise LeaseLostError(msg)
         return settled

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from poller.executor.transaction import Transactions
     from poller.store.binding import Binding
-    from poller.store.lease import Result
+    from poller.store.lease import Result, Settled
 
 TICK = 0.1  # seconds between two looks at the clock
 SELDOM = 2.0  # seconds, while there is nothing to do: what comes is told
@@ -172,8 +172,8 @@ class Worker:
         self._settler.report(results)
         self._feed()
 
-    def _report_settled(self, pairs: list[tuple[Result, str]]) -> None:
-        self._settler.settled(pairs)  # which calls `_written`
+    def _report_settled(self, settled: Settled) -> None:
+        self._settler.settled(settled)  # which calls `_written`
 
     def _feed(self) -> None:
         if self._claimer.is_hungry():

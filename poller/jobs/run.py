@@ -20,7 +20,7 @@ from poller.jobs.output import Sink
 from poller.model.answers import Transition, refuse_not_begun
 from poller.model.context import token_of
 from poller.model.handler import Handler, TableName
-from poller.model.outcome import Outcome, Verdict
+from poller.model.outcome import Became, Outcome
 from poller.model.signature import bind
 
 if TYPE_CHECKING:
@@ -246,7 +246,7 @@ def _amend(outcome: Outcome, context: Context | None, encoding: str) -> Outcome:
         notes.sink.end()  # also of a function that goes on after its timeout
         columns |= notes.columns()
         if notes.cancelled:
-            outcome = Outcome(Verdict.MOVED, to="cancelled", attempt=outcome.attempt)
+            outcome = Outcome(Became.MOVED, to="cancelled", attempt=outcome.attempt)
             columns["error"] = "cancelled"
     texts = {name: None if each is None else storable(str(each), encoding) for name, each in columns.items()}
     return replace(outcome, columns=texts)

@@ -17,7 +17,7 @@ from poller.errors import ConfigurationError
 from poller.model.expressions import order
 from poller.model.mapped import is_mapped
 from poller.model.options import HandlerOptions, History, refuse_unknown
-from poller.model.outcome import Outcome, Verdict
+from poller.model.outcome import Became, Outcome
 from poller.model.retry_policy import POLICY, Policy, policy
 from poller.model.signature import call_of, is_coroutine, plain_function, refuse_generator
 from poller.model.source import Source, where_of
@@ -155,7 +155,7 @@ class Handler(Generic[P, R]):
     @functools.cached_property
     def moved(self) -> Outcome | None:
         """The outcome of a handler that returns None; there is none if `to` leaves a choice."""
-        return Outcome(Verdict.MOVED, to=self.to[0]) if len(self.to) == 1 else None
+        return Outcome(Became.MOVED, to=self.to[0]) if len(self.to) == 1 else None
 
     @property
     def held(self) -> str:

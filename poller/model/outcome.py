@@ -13,8 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-class Verdict(StrEnum):
-    """What an outcome does; the text is what `poller history` shows."""
+class Became(StrEnum):
+    """What becomes of an attempt's row; the text is what `poller history` shows.
+
+    An outcome asks for one of the first six. What a settle made of it is that, or one of the others.
+    """
 
     MOVED = "moved"  # on to the next status
     RETRYING = "retrying"  # failed; another attempt follows
@@ -22,6 +25,12 @@ class Verdict(StrEnum):
     FAILED = "failed"  # out of attempts; moved to on_failure
     PARKED = "parked"  # out of attempts; the status is left alone
     RELEASED = "released"  # given back before it started: as if never claimed
+    SUPERSEDED = "superseded"  # somebody else had changed the status, which stands
+    GONE = "gone"  # the row was deleted meanwhile
+    REFUSED = "refused"  # a trigger or rule swallowed the UPDATE: nothing was written
+    LATE = "late"  # the lease had ended: nothing was written
+    LOCKED = "locked"  # others hold the row's lock, which was not waited for: nothing was written
+    LEFT = "left"  # it could not simply be moved: nothing was written
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +38,7 @@ class Outcome:
     """One attempt's result, as `sql/settle/settle.sql` writes it.
 
     Attributes:
-        verdict: what happens to the row.
+        verdict: what is to become of the row.
         to: the status to write, or None to leave the status alone.
         columns: further columns to set together with the status; their values as texts that Postgres reads.
         delay: seconds until the row is looked at again (retrying, snoozed).
@@ -41,7 +50,7 @@ class Outcome:
         begun: the handler was called though the row is given back: the visit must be remembered.
     """
 
-    verdict: Verdict
+    verdict: Became
     to: str | None = None
     columns: Mapping[str, str | None] = field(default_factory=dict)
     delay: float | None = None

@@ -22,16 +22,14 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from poller.model.outcome import Outcome, Verdict
+from poller.model.outcome import Became, Outcome
 from poller.store.lease import Result
 from poller.telemetry.bus import emit
 from poller.telemetry.events import RowCircling
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from poller.store.binding import Binding
-    from poller.store.lease import Task
+    from poller.store.lease import Settled, Task
 
 WINDOW = 60.0  # seconds in which moves are counted; a handler is told of once in so many
 MOST = 10  # moves of a key by one handler within that; more is going round
@@ -41,7 +39,7 @@ CELLS = 2**20  # a byte each
 MOST_KEPT = 20_000  # keys counted by themselves
 SHORTEST, LONGEST = 1.0, 60.0  # seconds from the last move to the next attempt
 KEPT = 3 * LONGEST  # seconds without a move after which a key is no longer slowed down
-MOVES = ("moved", "failed")  # what became of rows that have another status now
+MOVES = (Became.MOVED, Became.FAILED)  # what became of rows that have another status now
 
 
 @dataclass(slots=True)
@@ -72,13 +70,14 @@ class Circling:
         self._told_at: dict[Binding, float] = {}
         self._lock = threading.Lock()
 
-    def note(self, binding: Binding, pairs: Iterable[tuple[Result, str]]) -> None:
+    def note(self, settled: Settled) -> None:
         """Count moves of one handler's rows; called by whichever thread has written them."""
+        binding = settled.binding
         now = monotonic()
         if now - self._emptied_at > WINDOW:
             self._empty(now)
         cells, salt = self._cells, hash(binding)  # as `_cell`, which a call for each row would make dearer
-        for result, became in pairs:
+        for result, became in settled:
             if became in MOVES:
                 at = (hash(result.task.key) ^ salt) % CELLS
                 if cells[at] < FEW:
@@ -139,9 +138,9 @@ def _cell(binding: Binding, key: str) -> int:
 
 
 def _put_off(task: Task, circle: _Circle, seconds: float) -> Outcome:
-    handler = task.lease.binding.handler
+    handler = task.handler
     why = f"put off: it goes round; this worker has moved it {circle.moves} times"
-    return Outcome(Verdict.SNOOZED, to=handler.restored, delay=seconds, attempt=task.attempt - 1, error=why)
+    return Outcome(Became.SNOOZED, to=handler.restored, delay=seconds, attempt=task.attempt - 1, error=why)
 
 
 def _tell(binding: Binding, result: Result, circle: _Circle, keys: int) -> None:

@@ -59,7 +59,7 @@ import psycopg
 from poller.db.connection import heard, is_passing, is_servers
 from poller.errors import ConfigurationError
 from poller.errors_in_words import reason
-from poller.model.outcome import Verdict
+from poller.model.outcome import Became
 from poller.services.poll_turns import Turn
 from poller.services.suspects import Trial
 from poller.store.binding import BYTES
@@ -99,7 +99,7 @@ A_MOMENT = 0.002  # seconds in which handlers begin
 OVERDUE = 0.02  # seconds for which the question what else is due may wait for that
 SHARE = 20  # a look from the beginning may take one part in so many of the time
 QUICK = 0.005  # seconds; a look this short needs no sparing
-MOVES = (Verdict.MOVED, Verdict.FAILED)
+MOVES = (Became.MOVED, Became.FAILED)
 SECOND_LOOK = 0.3  # seconds until what is unknown is looked at again
 NOT_NOW = 0.5  # seconds until retries are looked for again, of which none could be taken
 FIRST_WAIT = 1.0  # seconds until a handler that has failed is tried again; twice that after each further time

@@ -30,7 +30,7 @@ from psycopg import errors
 
 from poller.db.connection import is_servers
 from poller.errors_in_words import reason
-from poller.model.outcome import Outcome, Verdict
+from poller.model.outcome import Became, Outcome
 from poller.store.outcomes import of_error
 from poller.store.settlements import Settlements
 from poller.telemetry.bus import emit
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from poller.db.connection import Link
     from poller.store.binding import Binding
-    from poller.store.lease import Result, Task
+    from poller.store.lease import Result, Settled, Task
 
 LOCK_SECONDS = 0.2  # that a settle waits for a lock before its rows are tried apart
 MOST = 1000  # rows tried together
@@ -87,7 +87,7 @@ class Part:
     @property
     def binding(self) -> Binding:
         """The handler, with its table."""
-        return self.results[0].task.lease.binding
+        return self.results[0].task.binding
 
     @property
     def form(self) -> tuple[Binding, tuple[str, ...], bool]:
@@ -98,7 +98,7 @@ class Part:
 def form_of(result: Result) -> tuple[Binding, tuple[str, ...], bool]:
     """Return what decides on the statement that a result takes."""
     task = result.task
-    return task.lease.binding, tuple(result.outcome.columns), task.refusal is None
+    return task.binding, tuple(result.outcome.columns), task.refusal is None
 
 
 class Postponed:
@@ -106,7 +106,7 @@ class Postponed:
 
     Args:
         link: its own, or of the settler's thread if that is this one.
-        written: called with results that have been written, and what became of each.
+        written: called with what has been settled.
         given_up: called with results of a table that is gone.
         wake: called when there is something new.
     """
@@ -114,7 +114,7 @@ class Postponed:
     def __init__(
         self,
         link: Link,
-        written: Callable[[Binding, list[Result], list[str]], None],
+        written: Callable[[Settled], None],
         given_up: Callable[[Binding, list[Result]], None],
         wake: Callable[[], None] = lambda: None,
     ) -> None:
@@ -221,26 +221,24 @@ class Postponed:
         _ = self._settlements.link.connection  # that it cannot be opened is an outage, and about no row
         began = monotonic()
         try:
-            became = self._settlements.settle_each(part.results, only_free=True)
+            settled = self._settlements.settle_each(part.results, only_free=True)
         except Exception as error:  # noqa: BLE001 - a value may fail in any way on its way to Postgres
             if not self._settlements.link.lives():
                 self._lose(part, error)
             else:
                 self._find_fault(part, error, monotonic() - began)
         else:
-            self._end(part, became)
+            self._end(part, settled)
 
-    def _end(self, part: Part, became: list[str]) -> None:
+    def _end(self, part: Part, settled: Settled) -> None:
         """Hand on what was written; have the rest wait for the locks of others."""
-        pairs = list(zip(part.results, became, strict=True))
-        locked = [result for result, what in pairs if what == "locked"]
-        written = [(result, what) for result, what in pairs if what != "locked"]
+        locked, written = settled.parted(Became.LOCKED)
         if locked:
             self._wait_for_lock(replace(part, results=locked))
         if part.why is not _Why.LOCKED and self._said.pop((part.binding, "trouble"), ""):
             emit(ResultsWritable(**part.binding.named))
-        if written:
-            self._written(part.binding, [result for result, _ in written], [what for _, what in written])
+        if written.results:
+            self._written(written)
 
     # --- whose fault it is -------------------------------------------------------------------------
 
@@ -340,9 +338,7 @@ class Postponed:
         outcome = lesser(result, error)
         if outcome is None:
             task = result.task
-            self._say(
-                task.lease.binding, task.key, f"{task.key} cannot be settled: {reason(error)}; trying again"
-            )
+            self._say(task.binding, task.key, f"{task.key} cannot be settled: {reason(error)}; trying again")
             now = monotonic()
             self._put(Part([result], _Why.LOCKED, now + BACKOFF_MOST, now, PATIENT_TRIES))
         else:
@@ -359,15 +355,15 @@ class Postponed:
 def lesser(result: Result, error: BaseException) -> Outcome | None:
     """Return the outcome that takes the place of one which cannot be written; None if there is none left."""
     task, refused = result.task, result.outcome
-    if refused.verdict is Verdict.MOVED:
+    if refused.verdict is Became.MOVED:
         failure = RuntimeError(f"the move was refused: {reason(error)}")
-        return of_error(task.lease.binding.handler, failure, task.attempt, task.age)
-    if refused.verdict is not Verdict.PARKED or refused.to is not None:
-        what = "on_failure" if refused.verdict is Verdict.FAILED else "the way back"
+        return of_error(task.handler, failure, task.attempt, task.age)
+    if refused.verdict is not Became.PARKED or refused.to is not None:
+        what = "on_failure" if refused.verdict is Became.FAILED else "the way back"
         said = f"{refused.error or refused.verdict.value}; moreover {what} was refused: {reason(error)}"
-        return Outcome(Verdict.PARKED, attempt=refused.attempt, error=said)
+        return Outcome(Became.PARKED, attempt=refused.attempt, error=said)
     if refused.error != UNSAID:
-        return Outcome(Verdict.PARKED, attempt=refused.attempt, error=UNSAID)
+        return Outcome(Became.PARKED, attempt=refused.attempt, error=UNSAID)
     return None
 
 

@@ -57,7 +57,7 @@ class Reporter:
         for number in job_store.report(self._link.connection, running, changed):
             task, context = running[number]
             if not context.notes.cancelled:
-                emit(RunCancelled(job=task.lease.binding.handler.label, run=number))
+                emit(RunCancelled(job=task.handler.label, run=number))
                 context.notes.cancelled = True
                 self._executor.hurry(task, PATIENCE)
         self._told = now

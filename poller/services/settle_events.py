@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from poller.model.outcome import Became
 from poller.telemetry.bus import emit
 from poller.telemetry.events import (
     AttemptFailed,
@@ -19,57 +20,58 @@ from poller.telemetry.events import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
     from poller.store.binding import Binding
-    from poller.store.lease import Result
+    from poller.store.lease import Result, Settled
 
 LATE = "the lease had ended; nothing was written"
 
-_ENDED = ("moved", "failed", "parked")  # what a run does not go on from
+_ENDED = (Became.MOVED, Became.FAILED, Became.PARKED)  # what a run does not go on from
 
 
-def in_trouble(binding: Binding, pairs: Sequence[tuple[Result, str]]) -> list[RowEvent]:
+def in_trouble(binding: Binding, pairs: Iterable[tuple[Result, Became]]) -> list[RowEvent]:
     """Return the events that say what became of rows of one handler that did not simply move on."""
     named = binding.named
     return [_of_row(named, result, became) for result, became in pairs]
 
 
-def _of_row(named: dict[str, str], result: Result, became: str) -> RowEvent:
+def _of_row(named: dict[str, str], result: Result, became: Became) -> RowEvent:
     outcome, key = result.outcome, result.task.key
     attempt = outcome.attempt
-    why = LATE if became == "late" else outcome.error or f"was to become {outcome.to}"
-    match str(became):
-        case "retrying":
+    why = LATE if became is Became.LATE else outcome.error or f"was to become {outcome.to}"
+    match became:
+        case Became.RETRYING:
             return AttemptFailed(**named, key=key, attempt=attempt, error=why, retry_seconds=outcome.delay)
-        case "failed":
+        case Became.FAILED:
             return RowFailed(**named, key=key, attempt=attempt, error=why, to=outcome.to)
-        case "parked":
+        case Became.PARKED:
             return RowParked(**named, key=key, attempt=attempt, error=why)
-        case "late":
+        case Became.LATE:
             return LeaseLost(**named, key=key, attempt=attempt, error=why)
-        case "refused":
+        case Became.REFUSED:
             return ResultRefused(**named, key=key, attempt=attempt, error=why)
         case other:
-            return RowChanged(**named, key=key, attempt=attempt, error=why, became=other)
+            return RowChanged(**named, key=key, attempt=attempt, error=why, became=other.value)
 
 
-def tell(binding: Binding, pairs: Sequence[tuple[Result, str]]) -> None:
+def tell(settled: Settled) -> None:
     """Emit what subscribers alone hear of a batch: what became of it, and which runs have ended."""
-    seconds: dict[str, list[float]] = defaultdict(list)
-    for result, became in pairs:
-        seconds[str(became)].append(result.seconds)
+    binding = settled.binding
+    seconds: dict[Became, list[float]] = defaultdict(list)
+    for result, became in settled:
+        seconds[became].append(result.seconds)
     emit(
         RowsSettled(
             **binding.named,
-            rows=len(pairs),
-            outcomes={became: len(each) for became, each in seconds.items()},
-            seconds={became: tuple(each) for became, each in seconds.items()},
+            rows=len(settled.results),
+            outcomes={became.value: len(each) for became, each in seconds.items()},
+            seconds={became.value: tuple(each) for became, each in seconds.items()},
         )
     )
     if binding.handler.is_job:
-        for result, became in pairs:
-            if str(became) in _ENDED:
+        for result, became in settled:
+            if became in _ENDED:
                 emit(_finished(binding, result))
 
 

@@ -19,13 +19,13 @@ from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from poller.model.outcome import Outcome, Verdict
+from poller.model.outcome import Became, Outcome
 from poller.runtime.failpoints import reach
 from poller.services import settle_events
 from poller.services.postponed import Postponed, form_of, lesser
-from poller.store.lease import Result
+from poller.store.lease import Result, Settled
 from poller.store.outcomes import SWALLOWED
-from poller.store.settlements import LEFT, MANY, Settlements, simple_status
+from poller.store.settlements import MANY, Settlements, simple_status
 from poller.telemetry.bus import emit_rows, is_heard
 
 if TYPE_CHECKING:
@@ -39,9 +39,9 @@ BATCH_CHARACTERS = 4_000_000  # of keys in a batch
 LINGER = 0.005  # seconds that a result waits for company while more is on its way
 WEIGHT = 0.1  # of a new measurement in the mean time of a handler
 
-_QUIET = ("moved", "snoozed", "released")
+_QUIET = (Became.MOVED, Became.SNOOZED, Became.RELEASED)
 
-Observer = Callable[[Result, str], None]
+Observer = Callable[[Result, Became], None]
 
 
 class Refused(Exception):  # noqa: N818 - what became of an UPDATE
@@ -148,17 +148,17 @@ class Settler:
         groups = deque(_grouped(batch))
         try:
             while groups:
-                written, became = self._settle(*groups[0])
+                settled = self._settle(*groups[0])
                 groups.popleft()
                 # Before anybody is told: who asks then how much is held is not to count what is written.
                 self._batch = [result for _, group in groups for result in group]
-                if written:
-                    self._after(written[0].task.lease.binding, written, became)
+                if settled.results:
+                    self._after(settled)
         finally:
             self._results.extendleft(result for _, group in reversed(groups) for result in reversed(group))
             self._batch = []
 
-    def _settle(self, status: str | None, results: list[Result]) -> tuple[list[Result], list[str]]:
+    def _settle(self, status: str | None, results: list[Result]) -> Settled:
         """Write results of one group, or hand them on.
 
         Args:
@@ -166,58 +166,56 @@ class Settler:
             results: those of the group.
 
         Returns:
-            those that were written, and what became of each.
+            those that were written.
 
         Raises:
             Exception: the connection broke.
         """
         reach("settle begins")
         _ = self._settlements.link.connection  # that it cannot be opened is about no row
-        if self.postponed.has_trouble(results[0].task.lease.binding):
+        if self.postponed.has_trouble(results[0].task.binding):
             self.postponed.add(results)
-            return [], []
+            return Settled([], [])
         try:
             write = self._settlements.settle_each if status is None else self._settlements.settle_moved
-            became = write(results)
+            settled = write(results)
         except Exception:  # a value may fail in any way on its way to Postgres
             if not self._settlements.link.lives() and not self._has_lost:
                 self._has_lost = True  # by chance; if the next one is, too, it may be for one of its rows
                 raise
             self.postponed.add(results)
-            return [], []
+            return Settled([], [])
         self._has_lost = False
         reach("settle committed")
-        if LEFT in became:
-            pairs = list(zip(results, became, strict=True))
-            self.postponed.add([result for result, what in pairs if what == LEFT])
-            results = [result for result, what in pairs if what != LEFT]
-            became = [what for what in became if what != LEFT]
-        return results, became
+        left, settled = settled.parted(Became.LEFT)
+        if left:
+            self.postponed.add(left)
+        return settled
 
-    def _after(self, binding: Binding, results: list[Result], became: list[str]) -> None:
+    def _after(self, settled: Settled) -> None:
         """Take note of what was written; called by the thread that wrote it."""
+        binding, results = settled.binding, settled.results
         self._measure(binding, results)
-        pairs = list(zip(results, became, strict=True))
-        if "late" in became:
-            pairs = [_own_move(*pair) for pair in pairs]
+        if Became.LATE in settled.became:
+            settled = _with_own_moves(settled)
         if self._circling is not None and not binding.handler.is_job:
-            self._circling.note(binding, pairs)
-        if self._observe is not None or any(what not in _QUIET for what in set(became)):
-            self._take_note(binding, pairs)
+            self._circling.note(settled)
+        if self._observe is not None or any(what not in _QUIET for what in set(settled.became)):
+            self._take_note(settled)
         if is_heard():
-            settle_events.tell(binding, pairs)
+            settle_events.tell(settled)
         self._written(binding, results)
 
-    def _take_note(self, binding: Binding, pairs: list[tuple[Result, str]]) -> None:
+    def _take_note(self, settled: Settled) -> None:
         noteworthy = []
-        for result, what in pairs:
-            if what == "refused":
+        for result, what in settled:
+            if what is Became.REFUSED:
                 self._fail(result, Refused(SWALLOWED))
             elif self._observe is not None:
                 self._observe(result, what)
             if what not in _QUIET:
                 noteworthy.append((result, what))
-        emit_rows(settle_events.in_trouble(binding, noteworthy))
+        emit_rows(settle_events.in_trouble(settled.binding, noteworthy))
 
     def _fail(self, result: Result, error: Exception) -> None:
         """Have another outcome written in the place of one that cannot be."""
@@ -225,11 +223,10 @@ class Settler:
         if outcome is not None:
             self.report([replace(result, outcome=outcome)])
 
-    def settled(self, pairs: list[tuple[Result, str]]) -> None:
+    def settled(self, settled: Settled) -> None:
         """Take note of results that are written already, and what became of them."""
-        if pairs:
-            binding = pairs[0][0].task.lease.binding
-            self._after(binding, [result for result, _ in pairs], [became for _, became in pairs])
+        if settled.results:
+            self._after(settled)
 
     def _measure(self, binding: Binding, results: list[Result]) -> None:
         """Keep the mean time of a handler: what a claim's size is reckoned from."""
@@ -240,7 +237,7 @@ class Settler:
 
 def amended(results: Sequence[Result]) -> Sequence[Result]:
     """Return results of one handler with what it has to add to each outcome."""
-    binding = results[0].task.lease.binding if results else None
+    binding = results[0].task.binding if results else None
     if binding is None or binding.handler.amend is None:
         return results
     amend, encoding = binding.handler.amend, binding.encoding
@@ -260,9 +257,14 @@ def _grouped(batch: list[Result]) -> list[tuple[str | None, list[Result]]]:
     return list(groups.values())
 
 
-def _own_move(result: Result, became: str) -> tuple[Result, str]:
-    """Return what became of a row, of one that its handler has moved by itself (`ctx.settle`) included."""
-    if became != "late" or result.context is None or (move := result.context.settled) is None:
+def _with_own_moves(settled: Settled) -> Settled:
+    """Return what became of rows, of those that their handler has moved by itself (`ctx.settle`) included."""
+    pairs = [_own_move(result, became) for result, became in settled]
+    return Settled([result for result, _ in pairs], [became for _, became in pairs])
+
+
+def _own_move(result: Result, became: Became) -> tuple[Result, Became]:
+    if became is not Became.LATE or result.context is None or (move := result.context.settled) is None:
         return result, became
-    moved = Outcome(Verdict.MOVED, to=move.status, attempt=result.task.attempt)
-    return replace(result, outcome=moved), Verdict.MOVED
+    moved = Outcome(Became.MOVED, to=move.status, attempt=result.task.attempt)
+    return replace(result, outcome=moved), Became.MOVED

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
     from poller.model.context import Context
-    from poller.model.outcome import Outcome
+    from poller.model.handler import Handler
+    from poller.model.outcome import Became, Outcome
     from poller.store.binding import Binding
 
 
@@ -72,6 +74,16 @@ class Task:
     refusal: str | None = None
 
     @property
+    def binding(self) -> Binding:
+        """The handler whose row it is, with its table. Where each row is looked at, `lease.binding` spares a call."""
+        return self.lease.binding
+
+    @property
+    def handler(self) -> Handler:
+        """The handler whose row it is."""
+        return self.lease.binding.handler
+
+    @property
     def job(self) -> str | None:
         """The name of the job whose run it is: of one made at run time, not that of its function; None for a row."""
         binding = self.lease.binding
@@ -81,7 +93,7 @@ class Task:
 
 @dataclass(slots=True, eq=False)
 class Result:
-    """A task and what became of it.
+    """A task and its outcome.
 
     Attributes:
         seconds: how long the attempt took.
@@ -92,3 +104,32 @@ class Result:
     outcome: Outcome
     seconds: float
     context: Context | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Settled:
+    """Results of one handler that have been settled, and what became of each: one object for a batch, none for a row.
+
+    Attributes:
+        results: what was settled.
+        became: what became of each, in that order.
+    """
+
+    results: list[Result]
+    became: list[Became]
+
+    def __iter__(self) -> Iterator[tuple[Result, Became]]:
+        return zip(self.results, self.became, strict=True)
+
+    @property
+    def binding(self) -> Binding:
+        """The handler."""
+        return self.results[0].task.binding
+
+    def parted(self, became: Became) -> tuple[list[Result], Settled]:
+        """Return the results of which this became, and the others with what became of those."""
+        if became not in self.became:  # most often
+            return [], self
+        taken = [result for result, what in self if what is became]
+        kept = [pair for pair in self if pair[1] is not became]
+        return taken, Settled([result for result, _ in kept], [what for _, what in kept])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from poller.errors_in_words import guarded, plain, traceback_of
 from poller.model.answers import Crashed, Fail, Interrupted, Retry, Snooze, Transition, describe
-from poller.model.outcome import Outcome, Verdict
+from poller.model.outcome import Became, Outcome
 from poller.model.signature import not_begun
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def of_answer(
     try:
         move = _move(handler, answer)
         columns = {plain(name): text_of(name, value) for name, value in move.columns.items()}
-        return Outcome(Verdict.MOVED, to=plain(move.status), columns=columns, attempt=attempt)
+        return Outcome(Became.MOVED, to=plain(move.status), columns=columns, attempt=attempt)
     except BaseException as error:  # noqa: BLE001 - as said above
         return of_error(handler, error, attempt, age)
 
@@ -82,7 +82,7 @@ def _by_policy(handler: Handler, error: BaseException, attempt: int, age: float)
         return _after_crash(handler, error, attempt, age)  # type: ignore[arg-type]
     asked = _asked_delay(error) if issubclass(kind, Snooze | Retry) else None
     if asked is not None and issubclass(kind, Snooze):
-        return Outcome(Verdict.SNOOZED, to=handler.restored, delay=asked, attempt=attempt - 1)
+        return Outcome(Became.SNOOZED, to=handler.restored, delay=asked, attempt=attempt - 1)
     if issubclass(kind, Fail):
         delay = None
     elif asked is not None or issubclass(kind, Interrupted):
@@ -123,7 +123,7 @@ def released(handler: Handler, attempt: int, why: str | None = None, *, begun: b
         why: the reason, where somebody asks for it.
         begun: the handler was called, and what it did is undone: it is to see the same visit again.
     """
-    return Outcome(Verdict.RELEASED, to=handler.restored, attempt=attempt - 1, error=why, begun=begun)
+    return Outcome(Became.RELEASED, to=handler.restored, attempt=attempt - 1, error=why, begun=begun)
 
 
 def not_shown(handler: Handler, reason: str, attempt: int, age: float = 0.0) -> Outcome:
@@ -165,11 +165,11 @@ def _failed(  # noqa: PLR0913 - the fields of one outcome
 ) -> Outcome:
     """Return a failed attempt's outcome: another one after `delay`, or none if that is None."""
     if delay is not None:
-        verdict, to = Verdict.RETRYING, handler.restored
+        verdict, to = Became.RETRYING, handler.restored
     elif handler.on_failure is not None:
-        verdict, to = Verdict.FAILED, handler.on_failure
+        verdict, to = Became.FAILED, handler.on_failure
     else:
-        verdict, to = Verdict.PARKED, handler.restored
+        verdict, to = Became.PARKED, handler.restored
     return Outcome(
         verdict,
         to=to,

@@ -17,8 +17,8 @@ from poller.db.users_connection import follow
 from poller.db.values import text_for
 from poller.errors import SettleError
 from poller.errors_in_words import storable
-from poller.model.outcome import Verdict
-from poller.store.lease import Result
+from poller.model.outcome import Became
+from poller.store.lease import Result, Settled
 from poller.store.outcomes import SWALLOWED, of_answer
 
 if TYPE_CHECKING:
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
     from poller.store.lease import Task
 
 MANY = 32  # simple moves that are worth a statement of their own
-LEFT = "left"  # became of a row that a simple move has left alone
 
+_NAMED = {each.value: each for each in Became}  # as the database calls them
 _WHY = {
-    "late": "the lease has ended",
-    "superseded": "somebody else has changed its status",
-    "gone": "it has been deleted",
-    "refused": SWALLOWED,
+    Became.LATE: "the lease has ended",
+    Became.SUPERSEDED: "somebody else has changed its status",
+    Became.GONE: "it has been deleted",
+    Became.REFUSED: SWALLOWED,
 }
 
 
@@ -65,31 +65,31 @@ class Settlements:
     def __init__(self, link: Link | Borrowed) -> None:
         self.link = link
 
-    def settle(self, results: Sequence[Result]) -> list[str]:
+    def settle(self, results: list[Result]) -> Settled:
         """Write outcomes of one handler's rows, which set the same columns, within the caller's transaction.
 
-        Returns:
-            what became of each: its verdict, or superseded, gone, refused, late (see `sql/settle/settle.sql`).
+        What became of each is its verdict, or superseded, gone, refused, late (see `sql/settle/settle.sql`).
         """
         moves = _simple_moves(results)
-        became: list[str] = [Verdict.MOVED] * len(results)
+        became = [Became.MOVED] * len(results)
         rest = set(range(len(results)))
         for places in moves.values():
-            moved = zip(places, self.settle_moved([results[place] for place in places]), strict=True)
-            rest.difference_update(place for place, what in moved if what != LEFT)
+            moved = self.settle_moved([results[place] for place in places])
+            done = zip(places, moved.became, strict=True)
+            rest.difference_update(place for place, what in done if what is not Became.LEFT)
         if rest:
             left = sorted(rest)
-            for place, what in zip(left, self.settle_each([results[each] for each in left]), strict=True):
+            each = self.settle_each([results[place] for place in left])
+            for place, what in zip(left, each.became, strict=True):
                 became[place] = what
-        return became
+        return Settled(results, became)
 
-    def settle_moved(self, results: Sequence[Result]) -> list[str]:
+    def settle_moved(self, results: list[Result]) -> Settled:
         """Settle rows that have simply moved (`simple_status`), all to one status, in one statement.
 
-        Returns:
-            what became of each: moved, or `LEFT`, for `settle_each` to find out why.
+        Those that it could not move it has left, for `settle_each` to find out why.
         """
-        binding, to = results[0].task.lease.binding, results[0].outcome.to
+        binding, to = results[0].task.binding, results[0].outcome.to
         leases = _Leases(results)
         asked = {
             "handler": binding.id,
@@ -102,31 +102,29 @@ class Settlements:
         }
         row = self._own(binding.settle_moved, asked)
         if row == (None,):  # most often
-            return [Verdict.MOVED] * len(results)
+            return Settled(results, [Became.MOVED] * len(results))
         unmoved = set((row and row[0]) or ())
-        return [LEFT if each.task.key in unmoved else Verdict.MOVED for each in results]
+        became = [Became.LEFT if each.task.key in unmoved else Became.MOVED for each in results]
+        return Settled(results, became)
 
-    def settle_each(self, results: Sequence[Result], *, only_free: bool = False) -> list[str]:
+    def settle_each(self, results: list[Result], *, only_free: bool = False) -> Settled:
         """Settle rows of one handler whose outcomes set the same columns, in one statement.
 
         Args:
             results: what came of them.
-            only_free: leave out rows that others have locked, rather than wait for those.
-
-        Returns:
-            what became of each, as `settle`; with `only_free` it may be locked.
+            only_free: leave out rows that others have locked, rather than wait for those; these became locked.
 
         Raises:
             Exception: a value may fail in any way on its way to Postgres.
         """
         first = results[0]
-        binding, columns = first.task.lease.binding, tuple(first.outcome.columns)
+        binding, columns = first.task.binding, tuple(first.outcome.columns)
         question = binding.settle(columns, shown=first.task.refusal is None, only_free=only_free)
         row = self._own(question, _settle_parameters(binding, columns, results))
-        became: list[str] = [each.outcome.verdict for each in results]
-        for place, result in row[0] if row else ():
-            became[place - 1] = result
-        return became
+        became = [each.outcome.verdict for each in results]
+        for place, what in row[0] if row else ():
+            became[place - 1] = _NAMED[what]
+        return Settled(results, became)
 
     def _own(self, question: sql.Composed, asked: Mapping[str, Any]) -> Any:
         """Return the first row of an answer, whatever the connection's owner has registered for theirs."""
@@ -160,7 +158,7 @@ class Settlements:
     def who_locks(self, task: Task) -> str | None:
         """Name the session that holds the lock of a task's row, or of its whole table; None if that is not known."""
         asked = {"key": task.key}
-        row = self.link.connection.execute(task.lease.binding.who_locks, asked).fetchone()
+        row = self.link.connection.execute(task.binding.who_locks, asked).fetchone()
         if row is None:
             return None
         pid, role, application, began = row
@@ -186,10 +184,10 @@ def settle_within(task: Task, connection: Any, move: Transition) -> str | Awaita
         SettleError: it could not be moved; nothing was changed.
         ConfigurationError: the connection will not do.
     """
-    binding = task.lease.binding
+    binding = task.binding
     text_of = text_for(binding.table.columns)
     outcome = of_answer(binding.handler, move, task.attempt, task.age, text_of)
-    if outcome.verdict is not Verdict.MOVED:
+    if outcome.verdict is not Became.MOVED:
         raise SettleError(outcome.error)
     result = Result(task, outcome, monotonic() - task.lease.clock)
     return follow(connection, _moving(result), "ctx.settle")
@@ -202,11 +200,11 @@ def _moving(result: Result) -> Script[str]:
         SettleError: it could not be moved; nothing was changed.
     """
     task, outcome = result.task, result.outcome
-    binding, columns = task.lease.binding, tuple(outcome.columns)
+    binding, columns = task.binding, tuple(outcome.columns)
     asked = _settle_parameters(binding, columns, [result])
     row = yield binding.settle(columns, shown=task.refusal is None), asked
-    became = dict(row[0] if row and row[0] else ()).get(1, Verdict.MOVED)
-    if became != Verdict.MOVED:
+    became = Became(dict(row[0] if row and row[0] else ()).get(1, Became.MOVED))
+    if became is not Became.MOVED:
         msg = f"{binding}:{task.key} was not moved to {outcome.to!r}: {_WHY[became]}; roll back"
         raise SettleError(msg)
     assert outcome.to is not None  # noqa: S101 - it moves
@@ -216,7 +214,7 @@ def _moving(result: Result) -> Script[str]:
 def simple_status(result: Result) -> str | None:
     """Return the status that a result has simply moved its row to, at the first attempt; None if it is another."""
     outcome = result.outcome
-    is_simple = outcome.verdict is Verdict.MOVED and outcome.attempt == 1 and not outcome.columns
+    is_simple = outcome.verdict is Became.MOVED and outcome.attempt == 1 and not outcome.columns
     return outcome.to if is_simple and not result.task.retaken else None
 
 

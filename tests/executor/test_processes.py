@@ -278,7 +278,7 @@ def test_g3_a_lease_that_ends_while_a_process_starts_begins_no_handler(
     wait_until("it is given back", lambda: results)
     executor.close()
     assert not note.exists()
-    assert worker.settlements.settle(results) == ["released"]
+    assert worker.settlements.settle(results).became == ["released"]
     assert db.execute("select count(*) from poller.attempt").fetchone() == (0,)
 
 

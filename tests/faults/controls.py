@@ -450,7 +450,7 @@ CONTROLS = (
     Control(
         "a transaction ends with its lease",
         "poller/executor/transaction.py",
-        'if any(became == "late" for _, became in settled):',
+        "if Became.LATE in settled.became:",
         "if False:",
         ("tests/executor/test_transactional.py",),
     ),
@@ -464,7 +464,7 @@ CONTROLS = (
     Control(
         "ctx.settle is fenced",
         "poller/store/settlements.py",
-        "    if became != Verdict.MOVED:\n",
+        "    if became is not Became.MOVED:\n",
         "    if False:\n",
         ("tests/executor/test_ctx_settle.py",),
     ),

@@ -170,7 +170,7 @@ class Machine(RuleBasedStateMachine):
         number = self.fleet.given[places[0]][0]
         tasks = list({task.key: task for _, task in (self.fleet.given[at] for at in places)}.values())
         results = [Result(task, _outcome(how, task), 0.001) for task in tasks]
-        became = self.fleet.workers[number].settlements.settle(results)
+        became = self.fleet.workers[number].settlements.settle(results).became
         assert became == [self._expected(result) for result in results]
 
     def _expected(self, result: Result) -> str:

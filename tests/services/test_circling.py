@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from poller import handler
-from poller.model.outcome import Outcome, Verdict
+from poller.model.outcome import Became, Outcome
 from poller.services import circling
 from poller.services.circling import CELLS, LONGEST, MOST, MOST_DUE, MOST_KEPT, WINDOW, Circling
 from poller.store.binding import Binding
-from poller.store.lease import Lease, Result, Task
+from poller.store.lease import Lease, Result, Settled, Task
 from tests.engines import column, do_nothing
 from tests.harness import wait_until
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tests.harness import Project
 
-MOVED = Outcome(Verdict.MOVED, to="normal")
+MOVED = Outcome(Became.MOVED, to="normal")
 
 
 class Clock:
@@ -51,9 +51,11 @@ def _task(binding: Binding, key: str = "1", **known: Any) -> Task:
     return Task(Lease("lease", 1, binding, None, 0.0), key, (), **known)
 
 
-def _move(rounds: Circling, binding: Binding, times: int, key: str = "1", became: str = "moved") -> None:
+def _move(
+    rounds: Circling, binding: Binding, times: int, key: str = "1", became: Became = Became.MOVED
+) -> None:
     for _ in range(times):
-        rounds.note(binding, [(Result(_task(binding, key), MOVED, 0.0), became)])
+        rounds.note(Settled([Result(_task(binding, key), MOVED, 0.0)], [became]))
 
 
 def _wait(rounds: Circling, task: Task) -> float:
@@ -80,7 +82,7 @@ def test_the_next_attempt_waits_longer_with_each_move_of_a_row_that_goes_round(
     assert waits == [1, 2, 4, 8, 16, 32, LONGEST, LONGEST, LONGEST]
     _move(rounds, binding, 1)
     _, [put_off] = rounds.part([_task(binding, attempt=3, retaken=True)])
-    assert (put_off.outcome.verdict, put_off.outcome.attempt) == (Verdict.SNOOZED, 2)
+    assert (put_off.outcome.verdict, put_off.outcome.attempt) == (Became.SNOOZED, 2)
 
 
 def test_rows_that_pass_a_few_times_are_not_slowed(clock: Clock) -> None:
@@ -98,7 +100,7 @@ def test_rows_that_pass_a_few_times_are_not_slowed(clock: Clock) -> None:
 def test_snoozes_and_failures_are_no_moves(clock: Clock) -> None:
     """They have their own delays."""
     rounds, binding = Circling(), _binding()
-    for became in ("snoozed", "retrying", "parked", "superseded", "gone", "late", "released"):
+    for became in set(Became) - {Became.MOVED, Became.FAILED}:
         _move(rounds, binding, 100, became=became)
     assert _wait(rounds, _task(binding)) == 0
 
@@ -141,9 +143,10 @@ def test_a_handler_is_told_of_once_a_minute(clock: Clock, caplog: pytest.LogCapt
 def test_g12_what_is_counted_is_bounded(clock: Clock) -> None:
     """However many rows go round, and however many pass."""
     rounds, binding = Circling(), _binding()
-    pairs = [(Result(_task(binding, str(key)), MOVED, 0.0), "moved") for key in range(MOST_KEPT + 5000)]
+    results = [Result(_task(binding, str(key)), MOVED, 0.0) for key in range(MOST_KEPT + 5000)]
+    settled = Settled(results, [Became.MOVED] * len(results))
     for _ in range(MOST + 2):
-        rounds.note(binding, pairs)
+        rounds.note(settled)
     assert len(rounds._circles) == MOST_KEPT
     assert len(rounds._cells) == CELLS
 

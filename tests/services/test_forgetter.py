@@ -12,7 +12,7 @@ import pytest
 
 from poller import Context, Fail, Snooze, handler
 from poller.db.connection import Link
-from poller.model.outcome import Outcome, Verdict
+from poller.model.outcome import Became, Outcome
 from poller.ready_made import old_rows
 from poller.ready_made.retention import age_out
 from poller.services.forgetter import BATCHES, PERIOD, Forgetter
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from tests.conftest import Alter
     from tests.harness import Project
 
-PARKED = Outcome(Verdict.PARKED, attempt=1, error="no")
+PARKED = Outcome(Became.PARKED, attempt=1, error="no")
 
 
 @pytest.fixture(params=[1, 1000], ids=["settle_moved", "settle"])
@@ -279,7 +279,7 @@ def test_g11_a_move_ends_what_the_next_handler_knew(
     )
     worker = join(bind(db, handler("thing", status="pending", to="second", **options)(_work)))
     tasks = worker.claim()
-    assert worker.settle(tasks, Outcome(Verdict.MOVED, to="second")) == 1
+    assert worker.settle(tasks, Outcome(Became.MOVED, to="second")) == 1
     assert column(db, "select key from poller.attempt") == ["2"]
     assert len(join(second).claim()) == 1
 

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from poller import Snooze, Transition, handler
-from poller.model.outcome import Outcome, Verdict
+from poller.model.outcome import Became, Outcome
 from poller.services.postponed import Postponed
 from poller.store.binding import bind
 from poller.store.lease import Result
@@ -213,9 +213,9 @@ def test_g11_a_fault_that_heals_while_it_is_looked_into_is_held_against_no_row(
     """It has been tried many times by then, in vain; and the question whether all are concerned says no."""
     make_task(db, 1)
     worker = join(bind(db, handler("task", status="pending", to="normal", attempts=1)(do_nothing)))
-    results = [Result(task, Outcome(Verdict.MOVED, to="normal"), 0.0) for task in worker.claim()]
+    results = [Result(task, Outcome(Became.MOVED, to="normal"), 0.0) for task in worker.claim()]
     became: list[str] = []
-    postponed = Postponed(worker.link, lambda _, __, what: became.extend(what), lambda *_: None)
+    postponed = Postponed(worker.link, lambda settled: became.extend(settled.became), lambda *_: None)
     db.execute("alter table task rename status to sttus")
     postponed.add(results)
     for _ in range(3):
@@ -353,16 +353,16 @@ def test_g11_a_settle_apart_waits_for_no_lock_of_others(
     make_task(db, 4)
     worker = join(bind(db, handler("task", status="pending", to="normal")(do_nothing)))
     worker.link.connection.execute("set lock_timeout = '1s'")
-    results = [Result(task, Outcome(Verdict.MOVED, to="normal"), 0.0) for task in worker.claim()]
+    results = [Result(task, Outcome(Became.MOVED, to="normal"), 0.0) for task in worker.claim()]
     with person(url) as editor:
         lock = {"row": "task where id = 1", "lease": "poller.claim"}[locked]
         editor.execute(f"select from {lock} for update")
-        became = worker.settlements.settle_each(results[:2], only_free=True)
+        became = worker.settlements.settle_each(results[:2], only_free=True).became
         assert became == (["locked", "moved"] if locked == "row" else ["locked", "locked"])
-    assert worker.settlements.settle_each(results[:2], only_free=True) == (
+    assert worker.settlements.settle_each(results[:2], only_free=True).became == (
         ["moved", "late"] if locked == "row" else ["moved", "moved"]
     )
-    assert worker.settlements.settle_each(results[1:3], only_free=True) == ["late", "moved"]
+    assert worker.settlements.settle_each(results[1:3], only_free=True).became == ["late", "moved"]
 
 
 @pytest.mark.fault("F45")

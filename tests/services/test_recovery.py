@@ -16,7 +16,7 @@ import pytest
 from poller import Context, Row, handler
 from poller.db.connection import Link, connect
 from poller.model.answers import Crashed
-from poller.model.outcome import Verdict
+from poller.model.outcome import Became
 from poller.services import sweeper
 from poller.services.suspects import SINGLE_WAITS
 from poller.services.sweeper import Sweeper
@@ -273,9 +273,9 @@ def test_a_run_of_a_job_pays_for_a_crash_in_any_company(*, suspected: bool) -> N
     row = handler("thing", status="pending", to="normal", attempts=1)(_work)
     run = handler("thing", status="pending", to="normal", attempts=1)(_work)
     run.name = "nightly"
-    assert of_error(row, crash, 1).verdict is Verdict.RETRYING
+    assert of_error(row, crash, 1).verdict is Became.RETRYING
     assert of_error(row, crash, 1).attempt == 0
-    assert of_error(run, crash, 1).verdict is Verdict.PARKED
+    assert of_error(run, crash, 1).verdict is Became.PARKED
 
 
 # --- one visit, one key -------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from poller.db import statements
 from poller.errors import ConfigurationError
 from poller.executor.executor import Executor
 from poller.model.handler import Rate
-from poller.model.outcome import Outcome, Verdict
+from poller.model.outcome import Became, Outcome
 from poller.store.binding import Binding, bind
 from poller.testing import Engine
 from tests.engines import do_nothing, moves
@@ -183,7 +183,7 @@ def test_a_row_that_would_begin_late_is_given_back(db: psycopg.Connection[Any], 
     waiting.clear()
     wait_until("all are reported", lambda: len(results) == 7)
     executor.close()
-    assert {result.outcome.verdict for result in results} == {Verdict.RELEASED}
+    assert {result.outcome.verdict for result in results} == {Became.RELEASED}
 
 
 def test_old_starts_are_forgotten(url: str, db: psycopg.Connection[Any]) -> None:
@@ -253,9 +253,9 @@ def test_a_row_that_waits_for_its_next_attempt_holds_its_successors(
     """Else they would be out of order; a row that is parked holds nobody any more."""
     worker = join(bound(db, per_key="owner"))
     first = claim(worker).tasks
-    later = Outcome(Verdict.RETRYING, delay=600.0, attempt=1, error="no")
-    snoozed = Outcome(Verdict.SNOOZED, delay=600.0, attempt=0)
-    parked = Outcome(Verdict.PARKED, attempt=1, error="no")
+    later = Outcome(Became.RETRYING, delay=600.0, attempt=1, error="no")
+    snoozed = Outcome(Became.SNOOZED, delay=600.0, attempt=0)
+    parked = Outcome(Became.PARKED, attempt=1, error="no")
     for task, outcome in zip(first, (later, snoozed, parked), strict=True):
         worker.settle([task], outcome)
     assert keys(claim(worker)) == [6]
@@ -264,7 +264,7 @@ def test_a_row_that_waits_for_its_next_attempt_holds_its_successors(
 def test_unless_it_is_told_not_to(db: psycopg.Connection[Any], join: NewWorker) -> None:
     """`in_order=False`: one at a time, but whichever."""
     worker = join(bound(db, per_key="owner", in_order=False))
-    later = Outcome(Verdict.RETRYING, delay=600.0, attempt=1, error="no")
+    later = Outcome(Became.RETRYING, delay=600.0, attempt=1, error="no")
     worker.settle(claim(worker).tasks, later)
     assert keys(claim(worker)) == [4, 5, 6]
 
@@ -272,7 +272,7 @@ def test_unless_it_is_told_not_to(db: psycopg.Connection[Any], join: NewWorker) 
 def test_a_retry_waits_for_its_turn(db: psycopg.Connection[Any], join: NewWorker) -> None:
     """One that was put back by hand, say, while another of its key is in flight; the first in order goes first."""
     worker = join(bound(db, per_key="owner"))
-    parked = Outcome(Verdict.PARKED, attempt=1, error="no")
+    parked = Outcome(Became.PARKED, attempt=1, error="no")
     worker.settle(claim(worker).tasks, parked)
     worker.settle(claim(worker).tasks, parked)
     in_flight = claim(worker, 1)

@@ -16,7 +16,7 @@ from psycopg import sql
 from poller import handler
 from poller.db.connection import Link
 from poller.db.statements import array
-from poller.model.outcome import Outcome, Verdict
+from poller.model.outcome import Became, Outcome
 from poller.store.binding import LOOK, Binding, bind
 from poller.store.claims import Claims
 from poller.store.lease import Result
@@ -185,15 +185,15 @@ def _cycle(link: Link, binding: Binding, worker: int, mode: str) -> dict[str, li
     step("take")
     assert explaining.execute(binding.lock_rows, keys).rowcount == BATCH
     step("lock")
-    failed = [Outcome(Verdict.RETRYING, delay=0.0, attempt=1, error=f"no: {task.key}") for task in tasks]
+    failed = [Outcome(Became.RETRYING, delay=0.0, attempt=1, error=f"no: {task.key}") for task in tasks]
     results = [Result(task, outcome, 0.1) for task, outcome in zip(tasks, failed, strict=True)]
-    assert settlements.settle(results) == ["retrying"] * BATCH
+    assert settlements.settle(results).became == ["retrying"] * BATCH
     step("settle as failed")
     again = claims.claim_retries(binding, worker, BATCH).tasks
     assert len(again) == BATCH
     step("claim retries")
-    crashed = Outcome(Verdict.RETRYING, delay=0.0, attempt=1, error="died", crashed=True, company=2 * BATCH)
-    assert settlements.settle([Result(task, crashed, 0.1) for task in again]) == ["retrying"] * BATCH
+    crashed = Outcome(Became.RETRYING, delay=0.0, attempt=1, error="died", crashed=True, company=2 * BATCH)
+    assert settlements.settle([Result(task, crashed, 0.1) for task in again]).became == ["retrying"] * BATCH
     step("settle as crashed")
     again = claims.claim_retries(binding, worker, 8, suspects=BATCH).tasks
     assert len(again) == BATCH
@@ -202,9 +202,9 @@ def _cycle(link: Link, binding: Binding, worker: int, mode: str) -> dict[str, li
         link.connection.execute("update poller.worker set died_at = now() where id = %s", [worker])
         assert len(Liveness(explaining).dead_claims([binding.id])) >= BATCH
         step("dead claims")
-    moved = Outcome(Verdict.MOVED, to="normal")
+    moved = Outcome(Became.MOVED, to="normal")
     for name, batch in (("settle", more), ("settle retries", again)):
-        assert settlements.settle([Result(task, moved, 0.1) for task in batch]) == ["moved"] * BATCH
+        assert settlements.settle([Result(task, moved, 0.1) for task in batch]).became == ["moved"] * BATCH
         step(name)
     return seen
 

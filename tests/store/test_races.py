@@ -14,7 +14,7 @@ import pytest
 from poller import handler
 from poller.db.connection import Link
 from poller.db.statements import array
-from poller.model.outcome import Outcome, Verdict
+from poller.model.outcome import Became, Outcome
 from poller.services import claimer
 from poller.services.heartbeat import Heartbeat
 from poller.store import settlements
@@ -371,7 +371,7 @@ def test_claims_settles_and_sweeps_never_deadlock(
                 if (turn + seed) % 4 == 0:
                     worker.settlements.forfeit(task.lease.id for task in tasks)
                 elif tasks:
-                    worker.settle(tasks, Outcome(Verdict.RETRYING, to="pending", delay=0.0, error="no"))
+                    worker.settle(tasks, Outcome(Became.RETRYING, to="pending", delay=0.0, error="no"))
                 worker.claims.tidy_retries(binding)
         except Exception as error:  # noqa: BLE001 - told to the test below
             errors.append(error)

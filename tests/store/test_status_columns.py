@@ -10,7 +10,7 @@ import pytest
 from poller import Context, handler
 from poller.client import status as overview
 from poller.db.connection import Link
-from poller.model.outcome import Outcome, Verdict
+from poller.model.outcome import Became, Outcome
 from poller.ready_made.retention import age_out
 from poller.services.sweeper import Sweeper
 from poller.store import settlements
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tests.claiming import NewWorker
     from tests.harness import Project
 
-PARKED = Outcome(Verdict.PARKED, attempt=1, error="no")
+PARKED = Outcome(Became.PARKED, attempt=1, error="no")
 KNOWN = "select h.status_column, h.status from poller.attempt a join poller.handler h on h.id = a.handler_id"
 
 
