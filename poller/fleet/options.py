@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from poller.errors import ConfigurationError
 
@@ -21,7 +22,7 @@ class RunOptions:
     grace: float = 30.0
     drain: bool = False
     migrate: bool = True
-    log_format: str = "text"
+    log_format: Literal["text", "json"] = "text"
     log_level: str = "INFO"
 
     def __post_init__(self) -> None:

@@ -9,10 +9,8 @@ start another anywhere. Its workers end with it (see `worker_main`), and other s
 from __future__ import annotations
 
 import contextlib
-import json
 import signal
 import uuid
-from dataclasses import asdict
 from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
@@ -23,7 +21,8 @@ from poller.db import schema
 from poller.db.connection import Link, opener, reachable
 from poller.errors import PollerError
 from poller.fleet.signals import reap_orphans, requests
-from poller.fleet.worker_process import LOOK, Child, import_path
+from poller.fleet.worker_order import WorkerOrder
+from poller.fleet.worker_process import LOOK, WorkerProcess
 from poller.jobs import job_store
 from poller.jobs.job import refuse_namesakes
 from poller.jobs.run import handler_of
@@ -100,7 +99,7 @@ class Supervisor:
         with at_most(self._options.grace + KILL_AFTER + MOST_WORDS + BEYOND, status=1):
             return self._stop()
 
-    def _children(self) -> list[Child]:
+    def _children(self) -> list[WorkerProcess]:
         return [child for site in self._sites for child in site.children]
 
     def _stop(self) -> int:
@@ -116,7 +115,7 @@ class Supervisor:
             return int(self._options.drain)
         return max(statuses, default=0)
 
-    def _stop_children(self, children: list[Child]) -> None:
+    def _stop_children(self, children: list[WorkerProcess]) -> None:
         """Pass on the requests; kill what is left some seconds after the grace time."""
         emit(FleetStopping(grace_seconds=self._options.grace))
         for child in children:
@@ -152,7 +151,7 @@ class Site:
         self._id = uuid.uuid4()
         self._bindings: list[Binding] = []
         self._jobs: list[Job] = []
-        self.children: list[Child] = []
+        self.children: list[WorkerProcess] = []
 
     def check(self, handlers: list[Handler]) -> None:
         """Hold handlers against the database.
@@ -226,7 +225,7 @@ class Site:
     def look_after_workers(self) -> None:
         """Start the workers when it is time, and another in the place of each that has ended."""
         if self._drain.has_begun and not self.children:
-            self.children = [Child(self._options.lease) for _ in range(self._options.workers)]
+            self.children = [WorkerProcess(self._options.lease) for _ in range(self._options.workers)]
             for child in self.children:
                 child.start(self._order())
         for child in self.children:
@@ -275,18 +274,16 @@ class Site:
         self._sweep_at_last()
         return self._drain.end()
 
-    def _order(self) -> str:
-        """Return what a worker is told on its standard input (a password must not stand in its title)."""
-        order = {
-            **asdict(self._options),
-            "url": self._place.url,
-            "database": self._place.name,
-            "is_first": self._is_first,
-            "logged": {"database": self._label} if self._label else {},
-            "supervisor": str(self._id),
-            "path": import_path(),
-        }
-        return json.dumps(order)
+    def _order(self) -> WorkerOrder:
+        """Return what a worker is told."""
+        return WorkerOrder(
+            options=self._options,
+            supervisor=self._id,
+            url=self._place.url,
+            database=self._place.name,
+            is_first=self._is_first,
+            logged={"database": self._label} if self._label else {},
+        )
 
     @contextlib.contextmanager
     def _named(self) -> Iterator[None]:

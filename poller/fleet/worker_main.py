@@ -15,7 +15,6 @@ import sys
 import threading
 from time import sleep
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 import psycopg
 
@@ -24,6 +23,7 @@ from poller.db.connection import Link, mark_of, opener
 from poller.errors import PollerError
 from poller.executor.around import surround
 from poller.fleet.worker import Worker, WorkerOptions
+from poller.fleet.worker_order import WorkerOrder
 from poller.jobs.run import handler_of
 from poller.ready_made.housekeeping import housekeeping, jobs_of_site
 from poller.services.loop import leave, persistently
@@ -43,8 +43,10 @@ SIGNS = 6  # in one lease time
 FAULTY = 4  # the handlers do not fit the database (any more)
 
 
-def main(order: dict[str, Any]) -> None:
-    """Run a worker as the supervisor ordered it."""
+def main(told: dict[str, Any]) -> None:
+    """Run a worker as the supervisor ordered it (`WorkerOrder`)."""
+    order = WorkerOrder.read(told)
+    options = order.options
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor passes on what concerns us
     for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP):
         signal.signal(number, lambda *_: os._exit(0))  # nothing has begun
@@ -52,16 +54,16 @@ def main(order: dict[str, Any]) -> None:
         signal.signal(number, lambda *_: None)
     begun: list[Worker] = []
     threading.Thread(target=_watch_supervisor, args=(_take_standard_input(), begun), daemon=True).start()
-    log.setup(order["log_format"], order["log_level"], **order["logged"])
+    log.setup(options.log_format, options.log_level, **order.logged)
     try:
         bindings = _bindings(order)
     except (PollerError, psycopg.Error) as error:
         emit(WorkerUnfit(error=str(error).splitlines()[0]))
         leave(FAULTY)
-    worker = Worker(order["url"], bindings, _options(order))
+    worker = Worker(order.url, bindings, _options(order))
     begun.append(worker)
     _obey(worker)
-    signs = (int(sys.argv[2]), order["lease"] / SIGNS)
+    signs = (int(sys.argv[2]), options.lease / SIGNS)
     threading.Thread(target=_give_signs, args=signs, daemon=True).start()
     gc.freeze()  # what has been imported stays: the collector need not look through it again and again
     gc.set_threshold(10_000, 20, 20)  # nor through the thousands of tasks in flight, which are in no cycle
@@ -100,20 +102,20 @@ def _obey(worker: Worker) -> None:
         signal.signal(number, stop)
 
 
-def _bindings(order: dict[str, Any]) -> list[Binding]:
-    handlers, jobs = registry.load(order["handlers"], order["only"])
-    middleware = registry.middleware(order["handlers"])
+def _bindings(order: WorkerOrder) -> list[Binding]:
+    handlers, jobs = registry.load(order.options.handlers, order.options.only)
+    middleware = registry.middleware(order.options.handlers)
     log.hear_others()
-    jobs = jobs_of_site(jobs, is_first=order["is_first"])
-    able = [job for job in jobs if job.may_run_on(order["labels"])]
-    mark = mark_of(UUID(order["supervisor"]), os.getpid())
-    runs = [handler_of(job, opener(order["url"], mark)) for job in able]
+    jobs = jobs_of_site(jobs, is_first=order.is_first)
+    able = [job for job in jobs if job.may_run_on(order.options.labels)]
+    mark = mark_of(order.supervisor, os.getpid())
+    runs = [handler_of(job, opener(order.url, mark)) for job in able]
     surrounded = [
         each if each.name == housekeeping.name else surround(each, middleware) for each in (*handlers, *runs)
     ]
-    bindings = persistently("start", lambda: _bound(order["url"], surrounded))
+    bindings = persistently("start", lambda: _bound(order.url, surrounded))
     for binding in bindings:
-        binding.database = order["database"] or binding.database
+        binding.database = order.database or binding.database
     return bindings
 
 
@@ -124,13 +126,14 @@ def _bound(url: str, handlers: list[Handler]) -> list[Binding]:
     return bindings
 
 
-def _options(order: dict[str, Any]) -> WorkerOptions:
+def _options(order: WorkerOrder) -> WorkerOptions:
+    given = order.options
     return WorkerOptions(
-        supervisor=UUID(order["supervisor"]),
-        slots=order["concurrency"],
-        lease=order["lease"],
-        poll=order["poll"],
-        grace=order["grace"],
+        supervisor=order.supervisor,
+        slots=given.concurrency,
+        lease=given.lease,
+        poll=given.poll,
+        grace=given.grace,
     )
 
 

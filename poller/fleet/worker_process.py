@@ -16,11 +16,15 @@ import subprocess
 import sys
 from pathlib import Path
 from time import monotonic
+from typing import TYPE_CHECKING
 
 import poller
 from poller.fleet.worker import RETIRED
 from poller.telemetry.bus import emit
 from poller.telemetry.events import ProcessEnded, ProcessHung, ProcessNotStarted
+
+if TYPE_CHECKING:
+    from poller.fleet.worker_order import WorkerOrder
 
 LOOK = 2.0  # seconds between two looks at workers that live: a death is told
 LONG_ENOUGH = 10.0  # seconds after which a worker's death is not held against the next one
@@ -29,12 +33,12 @@ RESTART_FIRST, RESTART_MOST = 0.1, 30.0
 # -P: no module of the working directory is to hide one of Python's own, or of ours; `registry` puts the folder in its
 # place.
 _START = (
-    "import json, sys; order = json.loads(sys.stdin.readline()); sys.path[:] = order['path']; "
-    "from poller.fleet.worker_main import main; main(order)"
+    "import json, sys; told = json.loads(sys.stdin.readline()); sys.path[:] = told['path']; "
+    "from poller.fleet.worker_main import main; main(told['order'])"
 )
 
 
-class Child:
+class WorkerProcess:
     """A worker process, and when to start another in its place.
 
     Args:
@@ -59,7 +63,7 @@ class Child:
         """Whether it has ended, and as it should."""
         return self._process is None or self._process.returncode == 0
 
-    def start(self, order: str) -> None:
+    def start(self, order: WorkerOrder) -> None:
         """Start a process and give it its order; the pipe stays open for as long as we live."""
         self._close()
         self._signs, theirs = os.pipe()
@@ -78,7 +82,7 @@ class Child:
             return
         finally:
             os.close(theirs)
-        self._tell(order.encode() + b"\n")
+        self._tell(order.line(_import_path()))
         self._started_at = self._looked_at = monotonic()
         self._signed_at: float | None = None  # until it has begun, what it imports may take its time
         self.noticed_at = None
@@ -158,7 +162,7 @@ class Child:
                 self._process.stdin.close()
 
 
-def import_path() -> list[str]:
+def _import_path() -> list[str]:
     """Return where a worker finds modules: where this process does, but not in the working directory before all."""
     here = str(Path.cwd())
     home = str(Path(poller.__file__).parents[1])

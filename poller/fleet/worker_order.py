@@ -1,0 +1,50 @@
+"""What a supervisor tells a worker process when it starts it: one line of JSON on its standard input.
+
+On the pipe rather than among the arguments, since a password must not stand in the process's title. The path stands
+beside the order: whoever reads the line needs it before anything of poller can be imported.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Self
+from uuid import UUID
+
+from poller.fleet.options import RunOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerOrder:
+    """How a worker works, and for whom.
+
+    Attributes:
+        options: as given to `poller run`.
+        supervisor: who starts it.
+        url: the database.
+        database: the name that handlers know it by, if it has one.
+        is_first: it is the database that jobs belong to, but for those that every database has.
+        logged: what the worker's log lines say of themselves beside what happened.
+    """
+
+    options: RunOptions
+    supervisor: UUID
+    url: str
+    database: str
+    is_first: bool
+    logged: dict[str, str]
+
+    def line(self, path: Sequence[str]) -> bytes:
+        """Return the line that says it, with where the worker finds modules."""
+        order = {**asdict(self), "supervisor": str(self.supervisor)}
+        return json.dumps({"path": list(path), "order": order}).encode() + b"\n"
+
+    @classmethod
+    def read(cls, order: dict[str, Any]) -> Self:
+        """Return the order that a line said."""
+        told = order["options"]
+        options = RunOptions(**{**told, "only": tuple(told["only"]), "labels": tuple(told["labels"])})
+        return cls(**{**order, "options": options, "supervisor": UUID(order["supervisor"])})
