@@ -252,7 +252,7 @@ def words(schedule: str | None, tz: str = "UTC", after: Collection[str] = ()) ->
         case slots.Cron():
             return f"{parsed.expression} {parsed.tz}"
         case slots.FixedDelay():
-            return f"{str(parsed).removeprefix('@after ')} after each run"
+            return f"{parsed.written} after each run"
         case _:
             return str(parsed).removeprefix("@")
 

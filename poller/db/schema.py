@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 
-NEWEST = "0014"
+NEWEST = "0030"
 TELL_AFTER = 3.0  # seconds of waiting for another process that migrates, until that is said
 
 

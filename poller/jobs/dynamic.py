@@ -131,16 +131,10 @@ def refuse_haste(plan: Schedule) -> None:
     Raises:
         ConfigurationError: it does.
     """
-    period = (
-        plan.period
-        if isinstance(plan, slots.Every)
-        else plan.delay
-        if isinstance(plan, slots.FixedDelay)
-        else None
-    )
-    if period is not None and period < SHORTEST:
-        msg = f"a schedule made at run time needs a period of 1s or more, got {str(plan).partition(' ')[2]}"
-        raise ConfigurationError(msg)
+    match plan:
+        case slots.Every(period) | slots.FixedDelay(period) if period < SHORTEST:
+            msg = f"a schedule made at run time needs a period of 1s or more, got {plan.written}"
+            raise ConfigurationError(msg)
 
 
 def as_json(value: Any, what: str) -> str:

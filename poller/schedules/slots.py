@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _WITH_ZONE = re.compile(r"\s*(?:CRON_)?TZ=(\S*)(.*)", re.DOTALL | re.IGNORECASE)
 _AT = re.compile(r"\s*@at\b(.*)", re.DOTALL | re.IGNORECASE)
 _BY_DURATION = re.compile(r"\s*@(every|after)\b(.*)", re.DOTALL | re.IGNORECASE)
-_UNITS = (  # no weeks: Postgres reads these texts too (the trigger run_moves), and makes nothing of 1w2d
+_UNITS = (  # no weeks: programs of older versions have Postgres read these texts, which makes nothing of 1w2d
     ("d", 86_400_000_000),
     ("h", 3_600_000_000),
     ("m", 60_000_000),
@@ -130,8 +130,13 @@ class Every(_Slots):
     def __post_init__(self) -> None:
         object.__setattr__(self, "period", _checked(self.period, "the period of a fixed rate"))
 
+    @property
+    def written(self) -> str:
+        """The period as it is written: `1h30m`."""
+        return _written(self.period)
+
     def __str__(self) -> str:
-        return f"@every {_written(self.period)}"
+        return f"@every {self.written}"
 
     def next_after(self, instant: datetime, anchor: datetime) -> datetime | None:
         """Return the first slot after an instant: the anchor, if that is to come; None where the calendar ends."""
@@ -161,8 +166,13 @@ class FixedDelay(_Slots):
     def __post_init__(self) -> None:
         object.__setattr__(self, "delay", _checked(self.delay, "a fixed delay"))
 
+    @property
+    def written(self) -> str:
+        """The delay as it is written: `1h30m`."""
+        return _written(self.delay)
+
     def __str__(self) -> str:
-        return f"@after {_written(self.delay)}"
+        return f"@after {self.written}"
 
     def next_after(self, instant: datetime, anchor: datetime) -> datetime | None:  # noqa: ARG002
         """Return the slot that follows a run which finished at an instant."""

@@ -20,8 +20,8 @@ begin
     else
         new.finished_at := poller.now();
         update poller.job as j
-           set next_at = new.finished_at + poller.delay_of(j.schedule)
-         where j.name = new.job and j.schedule like '@after %';
+           set next_at = new.finished_at + j.every
+         where j.name = new.job and j.kind = 'fixed_delay';
         if found then
             perform pg_notify('poller_supervisor', 'job');
         end if;

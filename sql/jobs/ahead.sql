@@ -7,8 +7,8 @@ with clock as materialized (
 )
 select (select count(*) from poller.job as j
          where greatest(j.planned_to, j.anchor, j.changed_at) > clock.ahead
-            or j.schedule like '@after %%'
-               and j.next_at > greatest(clock.now, j.starts_at) + poller.delay_of(j.schedule) + interval '1 minute')
+            or j.kind = 'fixed_delay'
+               and j.next_at > greatest(clock.now, j.starts_at) + j.every + interval '1 minute')
            as jobs,
        (select count(*) from poller.attempt as a where a.changed_at > clock.ahead) as rows,
        (select count(*) from poller.run as r

@@ -35,11 +35,11 @@ select g.name, g.name, g.schedule, g.tz, g.overlap, g.misfire, g.grace, g.jitter
        anchor = case when j.schedule is distinct from excluded.schedule then excluded.anchor else j.anchor end,
        planned_to = case when j.name in (select name from edited) then excluded.anchor else j.planned_to end,
        next_at = case when j.name not in (select name from edited) then j.next_at
-                      when excluded.schedule like '@after %%'
+                      when excluded.kind = 'fixed_delay'
                            and not exists (select from poller.run as r
                                             where r.job = j.name and r.status in ('pending', 'running'))
                       then (select max(r.finished_at) from poller.run as r where r.job = j.name)
-                           + substr(excluded.schedule, 8)::interval
+                           + excluded.every
                  end,
        exhausted = j.exhausted and j.name not in (select name from edited),
        changed_at = excluded.anchor

@@ -24,17 +24,17 @@ select %(name)s::text, %(function)s::text, %(schedule)s::text, %(tz)s::text, %(o
                               is not distinct from
                               (excluded.schedule, excluded.tz, excluded.starts_at, excluded.ends_at)
                          then j.planned_to
-                         when excluded.schedule like '@at %%' then excluded.planned_to
+                         when excluded.kind = 'at' then excluded.planned_to
                          else excluded.anchor end,
        next_at = case when (j.schedule, j.tz, j.starts_at, j.ends_at)
                            is not distinct from
                            (excluded.schedule, excluded.tz, excluded.starts_at, excluded.ends_at)
                       then j.next_at
-                      when excluded.schedule like '@after %%'
+                      when excluded.kind = 'fixed_delay'
                            and not exists (select from poller.run as r
                                             where r.job = j.name and r.status in ('pending', 'running'))
                       then (select max(r.finished_at) from poller.run as r where r.job = j.name)
-                           + substr(excluded.schedule, 8)::interval
+                           + excluded.every
                  end,
        exhausted = j.exhausted
                    and (j.schedule, j.tz, j.starts_at, j.ends_at)

@@ -18,7 +18,7 @@ select j.*, (select now from clock) as now
           and j.schedule is not null and j.paused_at is null and not j.exhausted
           and coalesce(j.next_at, timestamptz '-infinity') <= (select now from clock)
           and (j.next_at is not null
-               or j.schedule not like '@after %%'
+               or j.kind <> 'fixed_delay'
                or not exists (select from poller.run as r
                                where r.job = j.name and r.status in ('pending', 'running')))
           and (j.name || ' ' || j.xmin::text) <> all (%(aside)s::text[])

@@ -8,11 +8,11 @@ update poller.job as j
    set planned_to = least(j.planned_to, clock.now),
        anchor = least(j.anchor, clock.now),
        changed_at = least(j.changed_at, clock.now),
-       next_at = case when j.schedule like '@after %%'
-                      then least(j.next_at, greatest(clock.now, j.starts_at) + poller.delay_of(j.schedule)) end,
+       next_at = case when j.kind = 'fixed_delay'
+                      then least(j.next_at, greatest(clock.now, j.starts_at) + j.every) end,
        exhausted = false
   from clock
  where greatest(j.planned_to, j.anchor, j.changed_at) > clock.now + interval '1 minute'
-    or j.schedule like '@after %%'
-       and j.next_at > greatest(clock.now, j.starts_at) + poller.delay_of(j.schedule) + interval '1 minute'
+    or j.kind = 'fixed_delay'
+       and j.next_at > greatest(clock.now, j.starts_at) + j.every + interval '1 minute'
 returning j.name
