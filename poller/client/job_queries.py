@@ -127,8 +127,8 @@ class Timetable:
 
     def run(self, number: int) -> Printed | None:
         """Return a run."""
-        row = self._row("run", id=number)
-        return row and Printed(*row)
+        with self.connection.cursor(row_factory=class_row(Printed)) as cursor:
+            return cursor.execute(statement("run"), {"id": number}).fetchone()
 
     # --- orders -----------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from psycopg import sql
 from psycopg.rows import class_row
 
+from poller.db.rows import all_rows, only_row
 from poller.db.statements import array, statement, trusted
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Count(NamedTuple):
 
     status: str | None
     rows: int
-    oldest: tuple[datetime | None, ...]
+    oldest: list[datetime | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,19 +132,19 @@ class Operators:
 
     def known_handlers(self) -> list[Known]:
         """Return every (table, status) that the database knows."""
-        return [Known(*row) for row in self._rows("known_handlers")]
+        return all_rows(self.connection, statement("known_handlers"), {}, Known)
 
     def pulse(self, handlers: Iterable[int]) -> dict[int, Pulse]:
         """Return what each handler, by its number, has in hand."""
-        rows = self._rows("pulse", handlers=array(handlers))
-        return {row[0]: Pulse(*row[1:]) for row in rows}
+        asked = {"handlers": array(handlers)}
+        return dict(all_rows(self.connection, statement("pulse"), asked, _numbered_pulse))
 
     def status_counts(self, table: Table, column: str, ages: Sequence[str]) -> list[Count]:
         """Count the rows of each status, with their earliest value in each of the timestamp columns `ages`.
 
         It reads the whole table.
         """
-        oldest = sql.SQL("").join(_earliest(name) for name in ages)
+        oldest = sql.SQL(", ").join(_earliest(name) for name in ages)
         question = statement(
             "status_counts",
             table=table.identifier,
@@ -151,8 +152,7 @@ class Operators:
             oldest=oldest,
             users=table.users,
         )
-        rows = self.connection.execute(question, {}).fetchall()
-        return [Count(row[0], row[1], tuple(row[2:])) for row in rows]
+        return all_rows(self.connection, question, {}, Count)
 
     def workers(self) -> list[WorkerLine]:
         """Return the workers; those that died stay for a day."""
@@ -177,8 +177,7 @@ class Operators:
         table, status, waits, next_at, key = after or (None,) * PLACES
         asked = {"handlers": array(handlers), "keys": _array(keys), "limit": limit}
         place = {"table": table, "status": status, "waits": waits, "next_at": next_at, "key": key}
-        rows = self._rows("failures", **asked, **place)
-        return [(Failure(*row[:-1]), row[-1]) for row in rows]
+        return all_rows(self.connection, statement("failures"), {**asked, **place}, _placed_failure)
 
     def history(
         self,
@@ -243,17 +242,15 @@ class Operators:
 
     def health(self, table: Table) -> Health:
         """Return what the catalogue says about a table."""
-        [row] = self._rows("table_health", table=table.oid)
-        return Health(*row)
+        return only_row(self.connection, statement("table_health"), {"table": table.oid}, Health)
 
     def locks(self, table: Table) -> Locks:
         """Return how many locks a statement on a partitioned table takes, and how many the server has."""
-        [row] = self._rows("locks", table=table.oid)
-        return Locks(*row)
+        return only_row(self.connection, statement("locks"), {"table": table.oid}, Locks)
 
     def indexes(self, table: Table) -> list[Index]:
         """Return the indexes of a table that may serve a search."""
-        return [Index(*row) for row in self._rows("indexes", table=table.oid)]
+        return all_rows(self.connection, statement("indexes"), {"table": table.oid}, Index)
 
     def index_covers(self, column: Column, status: str, predicate: str) -> bool:
         """Tell whether a partial index holds every row that has the status.
@@ -305,6 +302,14 @@ class Operators:
         return self.connection.execute(statement(name), asked).fetchall()
 
 
+def _numbered_pulse(*, id: int, **counts: Any) -> tuple[int, Pulse]:  # noqa: A002 - the column's name
+    return id, Pulse(**counts)
+
+
+def _placed_failure(*, place: list[Any], **of: Any) -> tuple[Failure, list[Any]]:
+    return Failure(**of), place
+
+
 def _array(values: Sequence[str] | None) -> str | None:
     return None if values is None else array(values)
 
@@ -312,4 +317,4 @@ def _array(values: Sequence[str] | None) -> str | None:
 def _earliest(column: str) -> sql.Composed:
     """Return the earliest value of a timestamp column; an infinite one is none."""
     name = sql.Identifier("t", column)
-    return sql.SQL(", (min({0}) filter (where isfinite({0})))::timestamptz").format(name)
+    return sql.SQL("(min({0}) filter (where isfinite({0})))::timestamptz").format(name)

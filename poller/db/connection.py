@@ -136,7 +136,7 @@ class _NamedCursor(psycopg.Cursor[Any]):
         return super().execute(query, *arguments, **options)
 
 
-class OwnCursor(psycopg.Cursor[tuple[Any, ...]]):
+class OwnCursor(psycopg.Cursor[Any]):
     """A cursor for poller's own statements on a connection that a user's handler has, too."""
 
     @property

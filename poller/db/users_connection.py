@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 import psycopg
 from psycopg.pq import TransactionStatus
-from psycopg.rows import tuple_row
+from psycopg.rows import dict_row
 
 from poller.db.connection import OwnConnection, OwnCursor
 from poller.db.search_path import ENTER, LEAVE, SET_OWN_AGAIN
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Script: TypeAlias = (
-    "Generator[tuple[sql.SQL | sql.Composed, Any], Any, T]"  # statements out, their first rows in
+    "Generator[tuple[sql.SQL | sql.Composed, Any], Any, T]"  # statements out, their first rows in, as dicts
 )
 
 _NEEDS = "a connection of psycopg 3, or SQLAlchemy's or Django's on it"
@@ -38,7 +38,7 @@ def follow(connection: Any, script: Script[T], what: str) -> T | Awaitable[T]:
 
     Args:
         connection: of psycopg, SQLAlchemy (a session, too) or Django. Of one that is awaited the result is, too.
-        script: yields statements with their parameters, is sent the first row of each, or thrown what it raises.
+        script: yields statements with their parameters; is sent the first row of each as a dict, or thrown an error.
         what: who needs the connection, for the error.
 
     Raises:
@@ -56,7 +56,7 @@ def follow(connection: Any, script: Script[T], what: str) -> T | Awaitable[T]:
 # --- executing ------------------------------------------------------------------------------------------
 
 
-class _AwaitedCursor(psycopg.AsyncCursor[tuple[Any, ...]]):
+class _AwaitedCursor(psycopg.AsyncCursor[dict[str, Any]]):
     @property
     def adapters(self) -> AdaptersMap:
         return OwnConnection.plain.adapters
@@ -95,7 +95,7 @@ def _drive(driver: psycopg.Connection[Any], script: Script[T]) -> T:
         with driver.transaction():
             return _drive(driver, script)
     script = _by_own_names(script)
-    with OwnCursor(driver, row_factory=tuple_row) as cursor:
+    with OwnCursor(driver, row_factory=dict_row) as cursor:
         try:
             asked = next(script)
             while True:
@@ -114,7 +114,7 @@ async def _drive_awaited(driver: psycopg.AsyncConnection[Any], script: Script[T]
         async with driver.transaction():
             return await _drive_awaited(driver, script)
     script = _by_own_names(script)
-    async with _AwaitedCursor(driver, row_factory=tuple_row) as cursor:
+    async with _AwaitedCursor(driver, row_factory=dict_row) as cursor:
         try:
             asked = next(script)
             while True:

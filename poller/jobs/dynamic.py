@@ -47,7 +47,7 @@ class _Rules(NamedTuple):
 
     @classmethod
     def of(cls, options: CheckedOptions) -> _Rules:
-        return cls(*(getattr(options, name) for name in cls._fields))
+        return cls(**{name: getattr(options, name) for name in cls._fields})
 
 
 @overload
@@ -277,12 +277,12 @@ def _rules_in_database(name: str) -> Script[_Rules]:
     row = yield from _row("declared_job", {"name": name})
     if row is None:
         names = yield from _row("job_names", {"all": False})
-        raise ConfigurationError(no_such_job(name, names[0]))
-    declared, function, *rules = row
+        raise ConfigurationError(no_such_job(name, names["names"]))
+    declared, function = row.pop("declared"), row.pop("function")
     if not declared:
         msg = f"{name!r} is a schedule made at run time; name the job whose function it runs: {function!r}"
         raise ConfigurationError(msg)
-    return _Rules(*rules)
+    return _Rules(**row)
 
 
 def _row(name: str, asked: Mapping[str, Any]) -> Script[Any]:

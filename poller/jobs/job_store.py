@@ -14,6 +14,7 @@ import psycopg
 from psycopg.rows import class_row
 
 from poller.db.clamped_times import clamp_times
+from poller.db.rows import all_rows, only_row
 from poller.db.statements import array, statement
 from poller.errors import ConfigurationError
 from poller.errors_in_words import encoding_of, storable
@@ -199,9 +200,7 @@ def look(connection: psycopg.Connection[Any], known: str, aside: str, digest: st
         digest: of the functions.
     """
     asked = {"known": known, "aside": aside, "digest": digest}
-    row = connection.execute(statement("next_plan"), asked).fetchone()
-    assert row is not None  # noqa: S101 - it has one always
-    return Look(*row)
+    return only_row(connection, statement("next_plan"), asked, Look)
 
 
 def due_jobs(connection: psycopg.Connection[Any], known: str, aside: str, most: int) -> list[DueJob]:
@@ -215,8 +214,11 @@ def due_jobs(connection: psycopg.Connection[Any], known: str, aside: str, most: 
 
 def unfinished(connection: psycopg.Connection[Any], jobs: Iterable[str]) -> dict[str, Unfinished]:
     """Return how many runs of jobs, whose rows are locked, are unfinished; those that have any."""
-    rows = connection.execute(statement("unfinished"), {"jobs": array(jobs)})
-    return {job: Unfinished(pending, running) for job, pending, running in rows}
+    return dict(all_rows(connection, statement("unfinished"), {"jobs": array(jobs)}, _unfinished_of))
+
+
+def _unfinished_of(*, job: str, **counts: int) -> tuple[str, Unfinished]:
+    return job, Unfinished(**counts)
 
 
 def enter_runs(connection: psycopg.Connection[Any], plans: Sequence[Plan]) -> dict[str, int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
+from poller.db.rows import only_row
 from poller.db.statements import array, statement
 
 if TYPE_CHECKING:
@@ -47,8 +48,7 @@ class Counts:
             "handlers": array(binding.id for binding in bindings),
             "since": since.replace(second=0, microsecond=0),
         }
-        row = self.link.connection.execute(statement("fleet"), asked).fetchone()
-        return Fleet(*row) if row else Fleet(0, 0, 0, 0, 0)
+        return only_row(self.link.connection, statement("fleet"), asked, Fleet)
 
     def left_alone(self, bindings: Sequence[Binding]) -> tuple[int, int]:
         """Count the rows that are parked, and those that are snoozed."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from poller.db.connection import is_pooled, mark_of
+from poller.db.rows import all_rows, only_row
 from poller.db.statements import array, numbers, statement
 
 if TYPE_CHECKING:
@@ -87,9 +88,7 @@ class Liveness:
             supervisor: who asks, if it sees its own workers end.
         """
         asked = {"handlers": array(handlers), "supervisor": supervisor}
-        row = self.link.connection.execute(statement("deaths"), asked).fetchone()
-        assert row is not None  # noqa: S101 - a select without from has one row
-        return Deaths(*row)
+        return only_row(self.link.connection, statement("deaths"), asked, Deaths)
 
     def declare_dead(self, silent: Sequence[int], *, lapsed: bool) -> list[Any]:
         """Declare dead the silent ones that still are, and with `lapsed` those that beat too long ago."""
@@ -113,8 +112,8 @@ class Liveness:
 
     def dead_claims(self, handlers: Iterable[int]) -> list[DeadClaim]:
         """Return the rows of these handlers that one dead worker held; none if there is no such worker."""
-        rows = self.link.connection.execute(statement("dead_claims"), {"handlers": array(handlers)})
-        return [DeadClaim(*row) for row in rows]
+        asked = {"handlers": array(handlers)}
+        return all_rows(self.link.connection, statement("dead_claims"), asked, DeadClaim)
 
 
 def register_handlers(connection: psycopg.Connection[Any], bindings: Sequence[Binding]) -> None:

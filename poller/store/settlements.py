@@ -203,7 +203,7 @@ def _moving(result: Result) -> Script[str]:
     binding, columns = task.binding, tuple(outcome.columns)
     asked = _settle_parameters(binding, columns, [result])
     row = yield binding.settle(columns, shown=task.refusal is None), asked
-    became = Became(dict(row[0] if row and row[0] else ()).get(1, Became.MOVED))
+    became = Became(dict(row["became"]).get(1, Became.MOVED))
     if became is not Became.MOVED:
         msg = f"{binding}:{task.key} was not moved to {outcome.to!r}: {_WHY[became]}; roll back"
         raise SettleError(msg)

@@ -3,7 +3,7 @@
 -- Locks    none.
 -- Fence    none: to be looked at only.
 -- Index    attempt_key: rows in trouble only.
-select h.table_name, h.status, a.key, a.attempt, a.error,
+select h.table_name as "table", h.status, a.key, a.attempt, a.error,
        a.state = 'parked' as parked,
        case when a.state <> 'parked' then a.next_at end as next_at,
        jsonb_build_array(h.table_name, h.status, a.state <> 'parked', a.next_at, a.key) as place

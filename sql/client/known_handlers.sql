@@ -2,6 +2,6 @@
 -- Locks    none.
 -- Fence    none: a row, once there, stays as it is, but for a status column that was renamed.
 -- Index    none: one row a handler.
-select id, table_name, status, status_column
+select id, table_name as "table", status, status_column as "column"
   from poller.handler
  order by table_name, status, status_column

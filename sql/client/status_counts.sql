@@ -2,7 +2,7 @@
 -- Locks    none.
 -- Fence    none: to be looked at only.
 -- Index    none needed: a count of all rows reads them all; an index on the status alone makes it quicker.
-select t.{status}::text as status, count(*) as rows {oldest}
+select t.{status}::text as status, count(*) as rows, array[{oldest}]::timestamptz[] as oldest
   from {table} as t
  where {users}
  group by 1

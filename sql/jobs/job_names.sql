@@ -2,5 +2,5 @@
 -- Locks    none.
 -- Fence    none: to be looked at only.
 -- Index    job's primary key.
-select coalesce(array_agg(j.name order by j.name), '{{}}')
+select coalesce(array_agg(j.name order by j.name), '{{}}') as names
   from (select j.name from poller.job as j where j.declared or %(all)s order by j.name limit 1000) as j

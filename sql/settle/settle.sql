@@ -169,4 +169,4 @@ with clock as materialized (
 select coalesce((select jsonb_agg(jsonb_build_array(s.place, s.result)) from settled as s
                   where s.result <> s.verdict), '[]')
     || coalesce((select jsonb_agg(jsonb_build_array(o.place, case when {is_busy} then 'locked' else 'late' end))
-                   from outcome as o where not o.is_held), '[]')
+                   from outcome as o where not o.is_held), '[]') as became

@@ -49,11 +49,25 @@ class Explaining:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)
 
+    def cursor(self, **options: Any) -> psycopg.Cursor[Any]:
+        cursor = self._real.cursor(**options)
+        plain = cursor.execute
+
+        def execute(question: Any, asked: Mapping[str, Any] | None = None) -> psycopg.Cursor[Any]:
+            self._visit(question, asked)
+            return plain(question, asked)
+
+        cursor.execute = execute  # type: ignore[method-assign, assignment]
+        return cursor
+
     def execute(self, question: Any, asked: Mapping[str, Any] | None = None) -> psycopg.Cursor[Any]:
+        self._visit(question, asked)
+        return self._real.execute(question, asked)
+
+    def _visit(self, question: Any, asked: Mapping[str, Any] | None) -> None:
         with self._real.transaction(force_rollback=True):
             self._real.execute(f"set local plan_cache_mode = {self.mode}")
             self.visited.append(visited(self._explain(question, asked or {})))
-        return self._real.execute(question, asked)
 
     def _explain(self, question: sql.Composed | bytes, asked: Mapping[str, Any]) -> dict[str, Any]:
         names: list[str] = []
