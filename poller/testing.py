@@ -30,7 +30,6 @@ from poller.db.statements import statement
 from poller.duration import Duration, seconds
 from poller.errors import PollerError
 from poller.executor.around import surround
-from poller.executor.executor import Executor
 from poller.executor.transaction import Transactions
 from poller.jobs import job_store
 from poller.jobs.job import Job
@@ -39,11 +38,10 @@ from poller.jobs.run import Notes, Run, handler_of
 from poller.model.context import Context, Row, RowShape
 from poller.model.handler import Handler
 from poller.model.outcome import Became
-from poller.services.claimer import Claimer
 from poller.services.forgetter import Forgetter
 from poller.services.heartbeat import Heartbeat
+from poller.services.pipeline import Pipeline, Wakes
 from poller.services.scheduler import Scheduler
-from poller.services.settler import Settler
 from poller.store.binding import bind_all, explain
 from poller.store.liveness import register_handlers
 
@@ -56,7 +54,6 @@ if TYPE_CHECKING:
 
     from poller.executor.around import Around
     from poller.jobs.run import Connect
-    from poller.store.binding import Binding
     from poller.store.lease import Result
 
 __all__ = ["Done", "Engine", "context", "row", "run"]
@@ -217,30 +214,23 @@ class Engine:
         register_handlers(link.connection, self._bindings)
         self._done: list[Done] = []
         self._waits = 0  # for sessions and processes, in this `run_due`
-        self._settler = Settler(link, observe=self._observe, written=self._written)
         self._transactions = Transactions(self._connect, self._concurrency)
-        self._executor = Executor(
-            slots=self._concurrency,
-            report=self._settler.report,
-            transactions=self._transactions,
-            report_settled=self._settler.settled,
-        )
         self._scheduler = Scheduler(link, self._jobs)
         self._forgetter = Forgetter(link, self._bindings)
         self._link_of_ours = link
         self._heartbeat = self._join()
-        self._claimer = Claimer(
-            link=link,
+        pipeline = Pipeline(
+            claims=link,
+            settles=link,
             bindings=self._bindings,
-            executor=self._executor,
-            worker=lambda: self._heartbeat.worker,
-            mean_seconds=self._settler.mean_seconds,
-            give_back=self._settler.report,
-            held=lambda: [*self._executor.tasks(), *self._settler.tasks()],
-            unwritten=lambda: self._settler.pending,
-            postponed=self._settler.postponed,
+            slots=self._concurrency,
             poll=0.0,
+            heartbeat=self._heartbeat,
+            transactions=self._transactions,
+            wakes=Wakes(),
+            observe=self._observe,
         )
+        self._claimer, self._executor, self._settler = pipeline.claimer, pipeline.executor, pipeline.settler
 
     def __exit__(self, *_: object) -> None:
         self._executor.close()
@@ -353,9 +343,6 @@ class Engine:
                 error=outcome.error,
             )
         )
-
-    def _written(self, binding: Binding, results: list[Result]) -> None:
-        self._claimer.written(binding, results)
 
     def _join(self) -> Heartbeat:
         """Enter this process as a worker, once; it does not beat, so its lease is long."""

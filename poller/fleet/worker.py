@@ -21,15 +21,13 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from poller.db.connection import Link, mark_of, opener
-from poller.executor.executor import Executor
 from poller.runtime.bell import Bell
 from poller.services.circling import Circling
-from poller.services.claimer import Claimer
 from poller.services.heartbeat import Heartbeat
 from poller.services.loop import Loop, within
+from poller.services.pipeline import Pipeline, Wakes
 from poller.services.postponed import LOCK_SECONDS
 from poller.services.run_reporter import Reporter
-from poller.services.settler import Settler
 from poller.telemetry.bus import emit
 from poller.telemetry.events import ResultsLeft, WorkerStopped, WorkerStuck
 
@@ -39,7 +37,6 @@ if TYPE_CHECKING:
 
     from poller.executor.transaction import Transactions
     from poller.store.binding import Binding
-    from poller.store.lease import Result, Settled
 
 TICK = 0.1  # seconds between two looks at the clock
 SELDOM = 2.0  # seconds, while there is nothing to do: what comes is told
@@ -73,43 +70,8 @@ class Worker:
     def __init__(self, url: str, bindings: Sequence[Binding], options: WorkerOptions) -> None:
         self._options = options
         mark = mark_of(options.supervisor, os.getpid())
-        circling = Circling()
-        self._settler = Settler(
-            Link(url, f"settler {mark}", lock_timeout=LOCK_TIMEOUT),
-            busy=self._is_busy,
-            written=self._written,
-            apart=Link(url, f"postponed {mark}", lock_timeout=LOCK_TIMEOUT),
-            on_postponed=self._try_postponed,
-            circling=circling,
-        )
-        # A claim waits for nobody's row. That it waits for a table which somebody has locked is to hold up no other's.
-        self._claims = Link(url, f"claimer {mark}", lock_timeout=LOCK_TIMEOUT)
         self._bell = Bell()
         self._is_idle = True
-        self._executor = Executor(
-            slots=options.slots,
-            report=self._report,
-            trusted_until=self._trusted_until,
-            transactions=_transactions(opener(url, mark), options.slots, bindings),
-            report_settled=self._report_settled,
-            begins=self._begin,
-            taken=self._feed,
-        )
-        self._claimer = Claimer(
-            link=self._claims,
-            bindings=bindings,
-            executor=self._executor,
-            worker=lambda: self._heartbeat.worker,
-            mean_seconds=self._settler.mean_seconds,
-            give_back=self._settler.report,
-            held=lambda: [*self._executor.tasks(), *self._settler.tasks()],
-            unwritten=lambda: self._settler.pending,
-            postponed=self._settler.postponed,
-            poll=options.poll,
-            turn=lambda: self._heartbeat.turn,
-            deny=self._deny,
-            circling=circling,
-        )
         beating = Link(url, f"heartbeat {mark}")
         self._heartbeat = Heartbeat(
             link=beating,
@@ -120,6 +82,26 @@ class Worker:
             on_join=self._look,
             on_lost=self._forget,
         )
+        # A claim waits for nobody's row. That it waits for a table which somebody has locked is to hold up no other's.
+        self._claims = Link(url, f"claimer {mark}", lock_timeout=LOCK_TIMEOUT)
+        pipeline = Pipeline(
+            claims=self._claims,
+            settles=Link(url, f"settler {mark}", lock_timeout=LOCK_TIMEOUT),
+            apart=Link(url, f"postponed {mark}", lock_timeout=LOCK_TIMEOUT),
+            bindings=bindings,
+            slots=options.slots,
+            poll=options.poll,
+            heartbeat=self._heartbeat,
+            transactions=_transactions(opener(url, mark), options.slots, bindings),
+            wakes=Wakes(
+                claimer=self._wake_claimer,
+                postponed=self._wake_postponed,
+                heartbeat=self._wake_heartbeat,
+                main=self._begin,
+            ),
+            circling=Circling(),
+        )
+        self._claimer, self._executor, self._settler = pipeline.claimer, pipeline.executor, pipeline.settler
         self._claiming = Loop(
             "claimer", self._claimer.run_once, self._claimer.recover, sleep=self._claimer.sleep
         )
@@ -168,36 +150,17 @@ class Worker:
         if self._is_idle:  # else the main thread looks soon enough
             self._bell.ring()
 
-    def _report(self, results: Sequence[Result]) -> None:
-        self._settler.report(results)
-        self._feed()
+    def _wake_claimer(self) -> None:
+        self._claiming.wake()  # which is made after the pipeline, as the other loops
 
-    def _report_settled(self, settled: Settled) -> None:
-        self._settler.settled(settled)  # which calls `_written`
-
-    def _feed(self) -> None:
-        if self._claimer.is_hungry():
-            self._claiming.wake()
-
-    def _written(self, binding: Binding, results: list[Result]) -> None:
-        if self._claimer.written(binding, results) or self._claimer.has_room():
-            self._claiming.wake()
-
-    def _try_postponed(self) -> None:
+    def _wake_postponed(self) -> None:
         self._postponed.wake()
+
+    def _wake_heartbeat(self) -> None:
+        self._beating.wake()
 
     def _forget(self) -> None:
         self._claimer.forget()
-
-    def _deny(self, worker: int) -> None:
-        self._heartbeat.deny(worker)
-        self._beating.wake()
-
-    def _trusted_until(self) -> float:
-        return self._heartbeat.trusted_until()  # which is made after the executor
-
-    def _is_busy(self) -> bool:
-        return self._executor.running > 0 or self._executor.waiting > 0
 
     def _look(self) -> None:
         self._claimer.notice()
