@@ -118,11 +118,11 @@ class Pipeline:
         self._feed()
 
     def _feed(self) -> None:
-        if self.claimer.is_hungry():
+        if self.claimer.sizes.is_hungry():
             self._wakes.claimer()
 
     def _written(self, binding: Binding, results: list[Result]) -> None:
-        if self.claimer.written(binding, results) or self.claimer.has_room():
+        if self.claimer.written(binding, results) or self.claimer.sizes.has_room():
             self._wakes.claimer()
 
     def _is_busy(self) -> bool:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 UNDONE_WITHIN = 30.0  # seconds, restarts included
 EDITABLE = [name for name, table in TABLES.items() if not table.ordered]
-# What stands still for a while once its table has been put aside (`claimer.OUT_OF_ORDER`).
+# What stands still for a while once its table has been put aside (`claim_looks.OUT_OF_ORDER_SECONDS`).
 PUTS_ASIDE = ("rename a column", "rename a table", "revoke a right to a table")
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import text
 
 from poller import Context, Row, fixed_rate
 from poller.executor import executor
-from poller.services import claimer
+from poller.services import claim_size
 from poller.testing import Engine
 from tests.engines import column, moves
 
@@ -54,7 +54,7 @@ def db(url: str) -> Any:
 @pytest.fixture
 def _unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows share their lease and their transaction, however slow the machine is."""
-    monkeypatch.setattr(claimer, "HORIZON", 60.0)
+    monkeypatch.setattr(claim_size, "HORIZON_SECONDS", 60.0)
     monkeypatch.setattr(executor, "LONGEST_TOGETHER", 60.0)
 
 

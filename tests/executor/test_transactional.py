@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from poller import Context, Fail, PollerError, Row, Snooze, Transition, handler
 from poller.executor import executor
-from poller.services import claimer
+from poller.services import claim_size
 from poller.testing import Engine
 from tests.engines import moves
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True)
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows share their lease and their transaction, however slow the machine is."""
-    monkeypatch.setattr(claimer, "HORIZON", 60.0)
+    monkeypatch.setattr(claim_size, "HORIZON_SECONDS", 60.0)
     monkeypatch.setattr(executor, "LONGEST_TOGETHER", 60.0)
 
 

@@ -109,9 +109,9 @@ CONTROLS = (
     ),
     Control(
         "what is handled and not written is bounded",
-        "poller/services/claimer.py",
-        "MOST_HELD = 2000",
-        "MOST_HELD = 1_000_000",
+        "poller/services/claim_size.py",
+        "MOST_HELD_ROWS = 2000",
+        "MOST_HELD_ROWS = 1_000_000",
         (POSTPONED,),
     ),
     Control(
@@ -384,8 +384,8 @@ CONTROLS = (
     ),
     Control(
         "what an older registration has claimed is not begun",
-        "poller/services/claimer.py",
-        "            if tasks and tasks[0].lease.worker != self._worker():\n",
+        "poller/services/claim_handover.py",
+        "            if tasks and tasks[0].lease.worker != self._registration.worker:\n",
         "            if False:\n",
         (f"{CLAIMS}::test_g3_what_is_claimed_while_the_registration_is_lost_is_not_begun",),
     ),
@@ -412,15 +412,15 @@ CONTROLS = (
     ),
     Control(
         "a handler in trouble is asked apart",
-        "poller/services/claimer.py",
-        "            self._require_connection(error)\n            if len(able) == 1:",
+        "poller/services/claim_looks.py",
+        "            self.require_connection(error)\n            if len(able) == 1:",
         "            raise\n            if len(able) == 1:",
         (f"{CLAIMS}::test_a_table_that_somebody_has_locked_holds_up_no_other",),
     ),
     Control(
         "a rate has its slots",
-        "poller/services/claimer.py",
-        " and self._startable(each) <= 0\n",
+        "poller/services/claim_size.py",
+        " and self.startable(each) <= 0\n",
         " and False\n",
         ("tests/fleet/test_limits_fleet.py::test_a_handler_that_fills_every_slot_leaves_one_to_a_rate",),
     ),
@@ -622,7 +622,7 @@ CONTROLS = (
     ),
     Control(
         "rows that go round wait",
-        "poller/services/claimer.py",
+        "poller/services/claim_handover.py",
         "        if self._circling is not None:\n",
         "        if False:\n",
         ("tests/services/test_circling.py",),
@@ -648,7 +648,7 @@ CONTROLS = (
     ),
     Control(
         "what a worker has forgotten is given back",
-        "poller/services/claimer.py",
+        "poller/services/claim_doubt.py",
         "        if self._in_doubt and monotonic() >= self._look_again_at:\n",
         "        if False:\n",
         (
@@ -658,7 +658,7 @@ CONTROLS = (
     ),
     Control(
         "a poll finds what nobody announced",
-        "poller/services/claimer.py",
+        "poller/services/claim_looks.py",
         "        return max(0.0, min([self._turn_at, *ends]) - now)",
         "        return 3600.0",
         ("tests/fleet/test_fleet.py::test_g1_without_triggers_a_row_is_taken_within_the_poll_interval",),

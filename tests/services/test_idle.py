@@ -114,7 +114,7 @@ def test_who_has_no_room_in_its_turn_wakes_the_others(url: str, db: psycopg.Conn
     for its_turn in (False, True, False):
         looking.look()
         if its_turn:
-            looking._turn_at = 0.0
+            looking._looks._turn_at = 0.0
         looking.run_once()
         assert len(list(db.notifies(timeout=0.2))) == its_turn
     link.close()

@@ -15,7 +15,7 @@ from poller import handler
 from poller.db.connection import Link
 from poller.db.statements import array
 from poller.model.outcome import Became, Outcome
-from poller.services import claimer
+from poller.services import claim_cursor, claimer
 from poller.services.heartbeat import Heartbeat
 from poller.store import settlements
 from poller.store.binding import Binding, bind
@@ -427,15 +427,15 @@ def test_a_row_that_comes_between_a_look_and_the_last_key_is_not_passed_over(
         db.execute("insert into thing values (4) on conflict do nothing")
         return plain(claims, bound)
 
-    monkeypatch.setattr(claimer, "QUICK", -1.0)  # ask for the last key after each look
-    monkeypatch.setattr(claimer, "SHARE", 1e6)  # no second look from the top by itself
+    monkeypatch.setattr(claim_cursor, "QUICK_SECONDS", -1.0)  # ask for the last key after each look
+    monkeypatch.setattr(claim_cursor, "SHARE", 1e6)  # no second look from the top by itself
     monkeypatch.setattr(Claims, "last_key", racing)
     with Engine(url, moves("thing")) as engine:
         looking = engine._claimer
-        monkeypatch.setattr(looking, "_poll", 60.0)
+        monkeypatch.setattr(looking._looks, "poll", 60.0)
         assert looking.run_once() > 50.0, "it has passed it over"
-        (position,) = looking._positions.values()
-        position.top_at = time.monotonic() + 0.2
+        (cursor,) = looking._looks.cursors.values()
+        cursor.top_at = time.monotonic() + 0.2
         looking.notice()
         while not engine._work_off():
             delay = looking.run_once()
@@ -463,7 +463,7 @@ def test_what_else_is_due_is_asked_soon_however_many_rows_are_expected(
 
     with Engine(url, moves("thing", work)) as engine:
         looking = engine._claimer
-        assert looking.run_once() == claimer.A_MOMENT
+        assert looking.run_once() == claimer.MOMENT_SECONDS
         until = time.monotonic() + 5
         rounds = 1
         while not asked:

@@ -1,0 +1,272 @@
+"""What is due, as far as a worker knows: asked in its turn, and when somebody says that there is something new.
+
+The model. Workers take turns to look (`poll_turns`). A worker that finds more due rows than it can take wakes the
+others. The question what is due is asked for all handlers at once; while rows are known to be there, in a worker's turn
+only.
+
+A row that an outcome of this worker's has moved to another handler's status is looked for at once, or as soon as a look
+from the top is affordable: the next step of a chain does not wait for a poll (`Expected`). What else is due is asked
+when the handlers have begun: the question would take the CPU, and Python's lock, in that very moment.
+
+On failure: whether an error is the connection's is found out by asking. If it is not, it is one handler's trouble: that
+handler is put aside for a while, which grows up to `OUT_OF_ORDER_SECONDS`, and is asked apart from the others until it
+works again.
+
+Threads. The claimer's, but for what is said to be from any.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from poller.db.connection import is_passing, is_servers
+from poller.errors import ConfigurationError
+from poller.errors_in_words import reason
+from poller.services.claim_cursor import Cursor
+from poller.store.liveness import wake
+from poller.telemetry.bus import emit
+from poller.telemetry.events import HandlerPutAside, HandlerRestored
+from poller.telemetry.outage import BACKOFF_MOST
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from poller.db.connection import Link
+    from poller.services.poll_turns import Turn
+    from poller.store.binding import Binding
+    from poller.store.claims import Claims
+
+FEW_HANDLERS = 3  # for each of which is claimed at a notification, before it is asked what else is due
+OVERDUE_SECONDS = 0.02  # for which the question what else is due may wait for handlers to begin
+OUT_OF_ORDER_SECONDS = 30.0  # until a handler that has failed is tried again, at most
+
+
+class Looks:
+    """The looks of one claimer.
+
+    Args:
+        link: the claimer's.
+        claims: its statements.
+        bindings: the handlers.
+        shut_until: returns until when (monotonic) rows of a handler could not begin.
+        turn: returns whose turn it is to look, as far as is known.
+        poll: seconds between two looks of an idle fleet.
+
+    Attributes:
+        cursors: of each handler.
+        more: handlers of which there is known to be more than was claimed.
+        is_idle: nothing was due at the last look.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 - its collaborators
+        self,
+        link: Link,
+        claims: Claims,
+        bindings: Sequence[Binding],
+        shut_until: Callable[[Binding], float],
+        turn: Callable[[], Turn],
+        poll: float,
+    ) -> None:
+        self.poll = poll
+        self.cursors = {binding: Cursor() for binding in bindings}
+        self.more: set[Binding] = set()
+        self.is_idle = True
+        self._link = link
+        self._claims = claims
+        self._bindings = list(bindings)
+        self._shut_until = shut_until
+        self._turn = turn
+        self._turn_at = 0.0  # when it is this worker's turn (monotonic)
+        self._is_lookout = False  # it is, and the others have not been woken in it
+        self._is_asked = False  # somebody says that there is something new; any thread sets it
+        self._first = 0  # of the bindings, in the next round
+
+    def ask(self) -> None:
+        """Have the next round ask what is due, instead of going on with what it knows; from any thread."""
+        self._is_asked = True
+
+    def due(self, *, ask: bool) -> tuple[set[Binding], set[Binding]]:
+        """Return the handlers with fresh rows, and those with retries due.
+
+        While rows are known to be there, the others are asked for when it is this worker's turn only.
+        """
+        now = monotonic()
+        able = [each for each in self._bindings if self.held_until(each) <= now]
+        self._is_lookout = now >= self._turn_at
+        if self._is_lookout:
+            self._turn_at = now + self._turn().wait(self.poll)
+        elif (self.more or not ask) and not self._is_asked:
+            return self.more.intersection(able), set()
+        self._is_asked = False
+        fresh, retries = self._peek(able)
+        retries = {each for each in retries if self.cursors[each].retry_at <= now}
+        return fresh | self.more.intersection(able), retries
+
+    def in_turn(self, due: Iterable[Binding]) -> list[Binding]:
+        """Return the handlers that are due, each round beginning with another."""
+        wanted = set(due)
+        if not wanted:
+            return []
+        self._first = (self._first + 1) % len(self._bindings)
+        turned = self._bindings[self._first :] + self._bindings[: self._first]
+        return [binding for binding in turned if binding in wanted]
+
+    def held_until(self, binding: Binding) -> float:
+        """Return when a handler is looked at again (monotonic): it may be held, or its rows could not begin."""
+        return max(self.cursors[binding].held_until, self._shut_until(binding))
+
+    def able(self, bindings: Iterable[Binding]) -> list[Binding]:
+        """Return those that are not held."""
+        now = monotonic()
+        return [each for each in bindings if self.held_until(each) <= now]
+
+    def until_next(self, ends: Sequence[float]) -> float:
+        """Return the seconds to the next look at all handlers, or at one that is held until then.
+
+        Args:
+            ends: when (monotonic) there is something else to do.
+        """
+        now = monotonic()
+        held = [at for each in self._bindings for at in (self.held_until(each), self.cursors[each].retry_at)]
+        ends = [*ends, *(at for at in held if at > now)]
+        for binding, each in self.cursors.items():
+            if each.came > each.seen and self.held_until(binding) <= now and binding not in self.more:
+                ends.append(each.top_at)
+        return max(0.0, min([self._turn_at, *ends]) - now)
+
+    # --- the others ---------------------------------------------------------------------------------
+
+    def tell_others(self) -> None:
+        """An idle worker's claim came back full: there is work for the others too."""
+        if self.is_idle:
+            self.is_idle = False
+            wake(self._link.connection)
+
+    def leave_to_others(self) -> None:
+        """The others may have room for what this worker has found in its turn and has none for."""
+        if self._is_lookout:
+            self._is_lookout = False
+            wake(self._link.connection)
+
+    # --- asking -------------------------------------------------------------------------------------
+
+    def _peek(self, able: list[Binding]) -> tuple[set[Binding], set[Binding]]:
+        """Ask for all handlers at once, and for each apart that has been in trouble."""
+        troubled = [each for each in able if self.cursors[each].failures]
+        sound = [each for each in able if not self.cursors[each].failures] if troubled else able
+        return _together([self._peek_at(sound), *(self._peek_at([each]) for each in troubled)])
+
+    def _peek_at(self, able: list[Binding]) -> tuple[set[Binding], set[Binding]]:
+        """Ask for handlers at once; if one of their tables is broken or locked, ask for each apart."""
+        if not able:
+            return set(), set()
+        after = {binding: self.after(binding) for binding in able}
+        came = {binding: self.cursors[binding].came for binding in able}
+        began = monotonic()
+        try:
+            fresh, retries = self._claims.peek(able, after)
+            seconds = (monotonic() - began) / len(able)
+            for binding in able:
+                if binding.id not in fresh and after[binding] is None:
+                    self.rest(binding, seconds, came[binding])
+        except psycopg.Error as error:
+            self.require_connection(error)
+            if len(able) == 1:
+                self.put_aside(able[0], error, at_claim=False)
+                return set(), set()
+            return _together([self._peek_at([each]) for each in able])
+        for binding in able:
+            if not self.cursors[binding].at_claim:
+                self.note_works(binding)
+        known = {binding.id: binding for binding in able}
+        return {known[each] for each in fresh}, {known[each] for each in retries}
+
+    def after(self, binding: Binding) -> str | None:
+        """Return the key to go on from, or None for the top."""
+        return self.cursors[binding].key(goes_on=binding.goes_on)
+
+    def rest(self, binding: Binding, seconds: float, came: int) -> None:
+        """A look from the top found less than it asked for: go on from the last row there is, if that took long.
+
+        Args:
+            binding: the handler.
+            seconds: how long the look took.
+            came: the cursor's, before it.
+        """
+        cursor = self.cursors[binding]
+        if cursor.rest(seconds, came) and binding.goes_on:
+            cursor.after = self._claims.last_key(binding) or cursor.after
+
+    # --- trouble ------------------------------------------------------------------------------------
+
+    def require_connection(self, error: Exception) -> None:
+        """Make sure that an error is not the connection's, or the whole server's, by asking; raise it if it is."""
+        if not self._link.lives() or is_servers(error):
+            raise error
+
+    def put_aside(self, binding: Binding, error: Exception, *, at_claim: bool) -> None:
+        """Leave a handler out for a while, which grows; its table is looked at anew by then."""
+        before, why = self.cursors[binding], reason(error)
+        most = BACKOFF_MOST if is_passing(error) else OUT_OF_ORDER_SECONDS
+        self.cursors[binding], wait = before.put_aside(why, most, at_claim=at_claim)
+        if why != before.told:
+            emit(HandlerPutAside(**binding.named, error=why, retry_seconds=wait))
+        self.more.discard(binding)
+        if not is_passing(error):
+            with contextlib.suppress(ConfigurationError, psycopg.Error):
+                binding.rebind(self._link.connection)
+                self._claims.forget_questions()
+
+    def note_works(self, binding: Binding) -> None:
+        """Take note that a handler can be looked at, or claimed for."""
+        cursor = self.cursors[binding]
+        if cursor.failures:
+            emit(HandlerRestored(**binding.named, failures=cursor.failures))
+            cursor.failures, cursor.at_claim, cursor.told = 0, False, ""
+
+
+class Expected:
+    """The handlers to whose statuses rows are known to have come."""
+
+    def __init__(self, bindings: Sequence[Binding]) -> None:
+        self._watching = [each for each in bindings if not each.handler.is_job]
+        self._by_status = {
+            (str(each.table), each.handler.column, each.handler.status): each for each in bindings
+        }
+        self._handlers: set[Binding] = set()  # any thread adds, the claimer's takes
+        self._ask_by = 0.0  # the question what else is due has been put off, until then (monotonic)
+
+    def after(self, binding: Binding, statuses: Iterable[str | None]) -> list[Binding]:
+        """Expect rows of the handlers whose statuses rows of this one have come to; return those. From any thread."""
+        machine = str(binding.table), binding.handler.column
+        found = [self._by_status.get((*machine, status)) for status in statuses if status is not None]
+        expected = [each for each in found if each is not None]
+        self._handlers.update(expected)
+        return expected
+
+    def notice(self) -> None:
+        """Expect rows of all handlers, if they are few: it is quicker to claim than to ask first. From any thread."""
+        if len(self._watching) <= FEW_HANDLERS:
+            self._handlers.update(self._watching)
+
+    def take(self) -> set[Binding]:
+        """Return them, and expect none any more."""
+        expected, self._handlers = self._handlers, set()
+        return expected
+
+    def puts_off(self) -> bool:
+        """Tell whether the question what else is due may wait still for handlers to begin."""
+        self._ask_by = self._ask_by or monotonic() + OVERDUE_SECONDS
+        return monotonic() < self._ask_by
+
+    def end_wait(self) -> None:
+        """Take note that it is asked."""
+        self._ask_by = 0.0
+
+
+def _together(parts: Sequence[tuple[set[Binding], set[Binding]]]) -> tuple[set[Binding], set[Binding]]:
+    return set().union(*(part[0] for part in parts)), set().union(*(part[1] for part in parts))

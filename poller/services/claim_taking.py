@@ -1,0 +1,161 @@
+"""Claims rows of one handler, and hands them to the executor.
+
+The model. How many is said by `claim_size`, from where by `claim_cursor`, and what may not begin is kept back by
+`claim_handover`. What there is no room for is noted (`Looks.more`), and left to the others if it was found in this
+worker's turn.
+
+On failure: an error that is not the connection's is one handler's trouble. Where one of its rows may be the cause (its
+size, a value that cannot be read), rows are claimed one by one at first, and read by their keys, so that the attempt of
+that row has failed and all others go on; else the handler is put aside for a while.
+
+Threads. The claimer's.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from poller.errors_in_words import reason
+from poller.services.claim_size import goes_first
+from poller.store.claims import DeclaredDeadError
+from poller.telemetry.bus import emit, is_heard
+from poller.telemetry.events import ClaimFailed, RowsClaimed
+
+if TYPE_CHECKING:
+    from poller.executor.executor import Executor
+    from poller.services.claim_doubt import Doubt
+    from poller.services.claim_handover import HandOver
+    from poller.services.claim_looks import Looks
+    from poller.services.claim_size import Sizes
+    from poller.services.suspects import Trial
+    from poller.store.binding import Binding
+    from poller.store.claims import Claimed, Claims
+
+NOT_NOW_SECONDS = 0.5  # until retries are looked for again, of which none could be taken
+WRITE_SECONDS = 0.02  # in which results are written, and rows of many bytes go
+_ABOUT_TABLES = ("28", "3F", "40", "42", "55P03")  # classes of errors that no row can be the cause of
+
+
+class Taker:
+    """Takes rows for a claimer, whose parts it works with."""
+
+    def __init__(  # noqa: PLR0913 - the parts of a claimer
+        self,
+        *,
+        claims: Claims,
+        looks: Looks,
+        sizes: Sizes,
+        trial: Trial,
+        doubt: Doubt,
+        handover: HandOver,
+        executor: Executor,
+    ) -> None:
+        self._claims = claims
+        self._looks = looks
+        self._sizes = sizes
+        self._trial = trial
+        self._doubt = doubt
+        self._handover = handover
+        self._executor = executor
+
+    def take(self, binding: Binding, worker: int, *, fresh: bool, retries: bool) -> None:
+        """Claim rows of a handler: fresh ones, or those whose next attempt is due.
+
+        Raises:
+            DeclaredDeadError: the worker may not claim any more.
+            Exception: the connection broke, or the whole server is in trouble.
+        """
+        if self._executor.draining:
+            return
+        if self._trial.seconds_left:
+            self._looks.ask()
+            return
+        try:
+            if retries:
+                self._take_retries(binding, worker)
+            if fresh and not self._trial.seconds_left:
+                self._take_fresh(binding, worker)
+        except DeclaredDeadError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever reading a row may raise
+            self._looks.require_connection(error)
+            self._note_trouble(binding, error)
+        else:
+            if fresh or retries:
+                self._looks.note_works(binding)
+
+    def _note_trouble(self, binding: Binding, error: Exception) -> None:
+        """Claim rows one by one after an error for which one of them may be the reason; else put the handler aside."""
+        self._doubt.arises()  # it may have been raised by what came after the COMMIT
+        size = self._sizes.of[binding]
+        if size.careful or (getattr(error, "sqlstate", None) or "").startswith(_ABOUT_TABLES):
+            self._looks.put_aside(binding, error, at_claim=True)
+            return
+        size.careful = 1
+        self._looks.more.add(binding)
+        self._looks.ask()
+        emit(ClaimFailed(**binding.named, error=reason(error)))
+
+    def _take_retries(self, binding: Binding, worker: int) -> None:
+        looks, sizes = self._looks, self._sizes
+        limit, suspects = sizes.of_retries(binding)
+        cursor = looks.cursors[binding]
+        settled = cursor.settled
+        if limit <= 0 or sizes.has_to_wait(binding):  # once there is room, they come before whatever is fresh
+            looks.more.add(binding)
+            self._looks.ask()
+            looks.leave_to_others()
+            return
+        waits = self._trial.single_waits(holds_others=sizes.holds_any())
+        careful, began = sizes.of[binding].careful > 0, monotonic()
+        claimed = self._claims.claim_retries(
+            binding, worker, limit, suspects=suspects, single_waits=waits, careful=careful
+        )
+        self._learn(binding, claimed, began)
+        self._trial.begin(claimed.tasks)
+        self._handover.submit(claimed.tasks, first=True, threads=sizes.threads)
+        if cursor.hold(claimed, settled, looks.poll):
+            return
+        if claimed.full:
+            self._looks.ask()  # more of them may be due
+        else:
+            self._claims.tidy_retries(binding)
+        if not claimed.tasks:
+            cursor.retry_at = monotonic() + NOT_NOW_SECONDS
+
+    def _take_fresh(self, binding: Binding, worker: int) -> None:
+        looks, sizes, cursor = self._looks, self._sizes, self._looks.cursors[binding]
+        looks.more.discard(binding)
+        room = sizes.room(binding)
+        if room <= 0:
+            looks.more.add(binding)
+            looks.leave_to_others()
+            return
+        room = sizes.fitting(binding, room)
+        if room <= 0:
+            cursor.held_until = monotonic() + WRITE_SECONDS
+        if room <= 0 or sizes.has_to_wait(binding):
+            looks.more.add(binding)
+            return
+        after, settled, came = looks.after(binding), cursor.settled, cursor.came
+        careful, began = sizes.of[binding].careful > 0, monotonic()
+        claimed = self._claims.claim(binding, worker, room, after, careful=careful)
+        self._learn(binding, claimed, began)
+        self._handover.submit(claimed.tasks, first=goes_first(binding), threads=sizes.threads)
+        cursor.advance(claimed)
+        if cursor.hold(claimed, settled, looks.poll):
+            return
+        if claimed.full:
+            looks.more.add(binding)
+            looks.tell_others()
+        elif after is None:
+            looks.rest(binding, monotonic() - began, came)
+
+    def _learn(self, binding: Binding, claimed: Claimed, began: float) -> None:
+        """Take note of a claim that began at some time (monotonic), and tell subscribers of it."""
+        if not claimed.tasks:
+            return
+        self._sizes.of[binding].learn(claimed.size)
+        if is_heard():
+            emit(RowsClaimed(**binding.named, rows=len(claimed.tasks), seconds=monotonic() - began))
