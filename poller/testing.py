@@ -322,7 +322,7 @@ class Engine:
         worked = False
         while self._executor.busy or self._settler.pending:
             worked = True
-            self._executor.expire()
+            self._executor.watchdog.expire()
             self._settler.flush()
             if trouble := self._settler.postponed.trouble(_PATIENCE):
                 raise PollerError(trouble)

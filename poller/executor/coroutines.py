@@ -1,117 +1,125 @@
-"""The event loop that coroutine handlers run on: on a thread of its own, and it goes on whatever they do to it.
+"""Runs coroutines on the event loop, as many at a time as slots are free.
 
-A task that a handler left behind may raise `SystemExit`, and anything may call `loop.stop()`: both end `run_forever`,
-which is then called again, and it is said. A coroutine that does not give way blocks all others: `blocker` tells whose
-it is, by the context variable that each attempt's context has, which its tasks and callbacks inherit.
+Threads. The event loop's; `begin_soon` is called by any, `blocker` and `cancel` by the watchdog's.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
-import sys
-import threading
+from threading import get_ident
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from poller.errors_in_words import guarded
-from poller.model.answers import describe
-from poller.telemetry.bus import emit
-from poller.telemetry.context import variable
-from poller.telemetry.events import EventLoopBlocked, EventLoopInterrupted
+from poller.executor import attempt
+from poller.executor.event_loop import EventLoop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-    from types import FrameType
-    from typing import Any
+    import asyncio
+    from collections import deque
+    from collections.abc import Callable, Iterable
 
     from poller.executor.attempt import Call
+    from poller.executor.endings import Endings
+    from poller.executor.in_flight import InFlight
+    from poller.executor.threads import Threads
+    from poller.store.lease import Task
 
-BLOCKED = 0.5  # seconds without an answer after which something keeps the loop
-SAID = 5.0  # seconds after which that is said
-
-_STEP = asyncio.Handle._run.__code__  # noqa: SLF001 - each step of a loop goes through it
+AGAIN_SECONDS = 0.01  # until it is looked again for a slot, or whether leases can be trusted
 
 
-class EventLoop:
-    """An event loop and its thread."""
+class Coroutines:
+    """What begins coroutines, and reports what they answer.
 
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._closing = False
-        self._asked_at: float | None = None  # a question that the loop has not answered yet (monotonic)
-        self._has_said = False
-        self._thread = threading.Thread(target=self._run, name="poller loop", daemon=True)
-        self._thread.start()
+    Args:
+        slots: how many handlers run at a time.
+        queue: the tasks that wait.
+        in_flight: what runs.
+        trusted_until: returns until when (monotonic) leases may be trusted without asking the database.
+        next_task: takes the next task from the queue, if one may begin.
+        begin_batch: begins a call for a task and those that share it.
+        endings: what becomes of calls.
+        threads: which have slots, too.
 
-    @property
-    def is_closed(self) -> bool:
-        """Whether it has ended, which it does not by itself: somebody has closed it."""
-        return self._loop.is_closed() or not self._thread.is_alive()
+    Attributes:
+        loop: the event loop, once it is needed.
+    """
 
-    def call(self, function: Callable[[], object]) -> None:
-        """Call a function on the loop, from any thread, in a context of its own."""
-        guarded(lambda: self._loop.call_soon_threadsafe(function, context=contextvars.Context()), None)
+    def __init__(  # noqa: PLR0913 - the parts of an executor
+        self,
+        *,
+        slots: int,
+        queue: deque[Task],
+        in_flight: InFlight,
+        trusted_until: Callable[[], float],
+        next_task: Callable[[deque[Task]], Task | None],
+        begin_batch: Callable[[deque[Task], Task], Call],
+        endings: Endings,
+        threads: Threads,
+    ) -> None:
+        self.loop: EventLoop | None = None
+        self._slots = slots
+        self._queue = queue
+        self._in_flight = in_flight
+        self._trusted_until = trusted_until
+        self._next_task = next_task
+        self._begin_batch = begin_batch
+        self._endings = endings
+        self._threads = threads
 
-    def call_later(self, seconds: float, function: Callable[[], object]) -> None:
-        """Call a function on the loop after a while; from the loop's own thread."""
-        self._loop.call_later(seconds, function, context=contextvars.Context())
+    def begin_soon(self) -> None:
+        """Have the event loop begin what waits."""
+        if self.loop is None or self.loop.is_closed:
+            self.loop = EventLoop()
+        self.loop.call(self._pump)
 
-    def begin(self, call: Call, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Begin the coroutine of a call, in the call's own context; from the loop's own thread.
+    def blocker(self, calls: Iterable[Call]) -> Call | None:
+        """Return the call that keeps the event loop, if one does of those that run."""
+        if self.loop is None or not any(call.handler.is_coroutine for call in calls):
+            return None
+        return self.loop.blocker()
 
-        Raises:
-            BaseException: the user has given the loop a task factory, which raises it.
-        """
-        scope = contextvars.Context()
-        scope.run(variable.set, call)
-        return self._loop.create_task(coroutine, context=scope)
+    def cancel(self, coroutine: asyncio.Task[None]) -> None:
+        """Have the event loop cancel a coroutine."""
+        assert self.loop is not None  # noqa: S101 - it runs this coroutine
+        self.loop.call(coroutine.cancel)
 
     def close(self) -> None:
-        """End it, without waiting for what runs."""
-        self._closing = True
-        self.call(self._loop.stop)
+        """Let the event loop end."""
+        if self.loop is not None:
+            self.loop.close()
 
-    def blocker(self) -> Call | None:
-        """Return the call whose coroutine, task or callback keeps the loop, if one does for longer than a moment.
+    def _pump(self) -> None:
+        """Start coroutines while slots are free; runs on the event loop, and after each of them ends."""
+        assert self.loop is not None  # noqa: S101 - this runs on it
+        between = self._in_flight.between
+        while self._queue and self._in_flight.running < self._slots:
+            between.add(get_ident())  # before a task leaves the queue: see `InFlight.is_handling`
+            if monotonic() >= self._trusted_until():
+                self.loop.call_later(AGAIN_SECONDS, self._pump)
+                break
+            if (task := self._next_task(self._queue)) is not None:
+                is_batch = task.lease.binding.handler.batch > 1
+                call = self._begin_batch(self._queue, task) if is_batch else self._in_flight.begin(task)
+                self._start(self.loop, call)
+        else:
+            if self._queue and self._threads.count:
+                self.loop.call_later(AGAIN_SECONDS, self._pump)  # a thread may have the slot
+        between.discard(get_ident())
 
-        To be asked again and again: each time a question goes to the loop, unless one is on its way.
-        """
-        if self._asked_at is None:
-            self._asked_at, self._has_said = monotonic(), False
-            self.call(self._answer)
-            return None
-        since = monotonic() - self._asked_at
-        if since < BLOCKED:
-            return None
-        call = self._running()
-        if since > SAID and not self._has_said:
-            self._has_said = True
-            whose = None if call is None else f"{call.task.binding}:{call.task.key}"
-            emit(EventLoopBlocked(attempt=whose, seconds=since))
-        return call
+    def _start(self, loop: EventLoop, call: Call) -> None:
+        coroutine = self._attempt(call)
+        try:
+            call.coroutine = loop.begin(call, coroutine)
+        except BaseException as error:  # noqa: BLE001 - a task factory of the user's
+            coroutine.close()
+            self._endings.fail(call, error)
 
-    def _answer(self) -> None:
-        self._asked_at = None
-
-    def _running(self) -> Call | None:
-        """Return the call that the loop's thread is in, found by its frames."""
-        frame: FrameType | None = sys._current_frames().get(self._thread.ident or 0)  # noqa: SLF001 - there is no other way
-        while frame is not None and frame.f_code is not _STEP:
-            frame = frame.f_back
-        if frame is None:
-            return None
-        step = frame
-        return guarded(lambda: step.f_locals["self"]._context.get(variable), None)  # type: ignore[no-any-return]  # noqa: SLF001
-
-    def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        while not self._closing and not self._loop.is_closed():
-            try:
-                self._loop.run_forever()
-                how = "was stopped"
-            except BaseException as error:  # noqa: BLE001 - a task that a handler left behind may raise anything
-                how = f"was interrupted by {describe(error)}"
-            if not self._closing:
-                emit(EventLoopInterrupted(how=how))
-        self._loop.close()
+    async def _attempt(self, call: Call) -> None:
+        try:
+            answer = await call.handler.invoke(*attempt.arguments(call))
+        except BaseException as error:  # noqa: BLE001 - cancellation, too, is this attempt's end
+            is_ours = self._endings.fail(call, error)
+        else:
+            is_ours = self._endings.finish(call, attempt.of_return(call, answer))
+        if is_ours:  # else the watchdog cancels it
+            call.coroutine = None  # whose context knows the call: both would wait for the garbage collector
+        self._pump()

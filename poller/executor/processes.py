@@ -54,7 +54,7 @@ ENDING = 1.0  # seconds for the kernel to end a killed process
 _SPAWN = multiprocessing.get_context("spawn")  # a worker has threads, so that it must not fork
 
 
-class Elsewhere:
+class ProcessPool:
     """Where the handlers of one worker run that do not run on its threads."""
 
     def __init__(self) -> None:

@@ -137,8 +137,8 @@ class Worker:
             self._is_idle = True  # before it is looked: what begins after that look rings
             self._is_idle = not self._executor.busy
             self._bell.wait(SELDOM if self._is_idle else TICK)
-            self._executor.expire()
-            retired = self._executor.stuck(PATIENCE) > 0
+            self._executor.watchdog.expire()
+            retired = self._executor.watchdog.stuck(PATIENCE) > 0
         if retired:
             emit(WorkerStuck())
         self._wind_down(retired=retired)
@@ -176,7 +176,7 @@ class Worker:
         self._wait_for_handlers(retired=retired)
         until = monotonic() + LAST_WORDS
         self._end_claim()
-        self._executor.interrupt()
+        self._executor.watchdog.interrupt()
         while self._settler.pending and monotonic() < until - FAREWELL:
             sleep(TICK / 10)
         within(max(FAREWELL, until - monotonic()), lambda: self._leave(until))
@@ -193,7 +193,7 @@ class Worker:
                     break
                 if monotonic() >= wind_up:
                     self._executor.cancel()
-            self._executor.expire()
+            self._executor.watchdog.expire()
             sleep(TICK / 10)
 
     def _end_claim(self) -> None:

@@ -15,7 +15,7 @@ from psycopg.rows import dict_row
 from sqlalchemy import text
 
 from poller import Context, Row, fixed_rate
-from poller.executor import executor
+from poller.executor import batching
 from poller.services import claim_size
 from poller.testing import Engine
 from tests.engines import column, moves
@@ -55,7 +55,7 @@ def db(url: str) -> Any:
 def _unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows share their lease and their transaction, however slow the machine is."""
     monkeypatch.setattr(claim_size, "HORIZON_SECONDS", 60.0)
-    monkeypatch.setattr(executor, "LONGEST_TOGETHER", 60.0)
+    monkeypatch.setattr(batching, "LONGEST_SECONDS", 60.0)
 
 
 def run(url: str, step: Any, **options: Any) -> list[Done]:
@@ -161,7 +161,9 @@ def test_what_handlers_print_never_lands_in_a_run(
 
     with Engine(url, moves("task", step), job, concurrency=4) as engine:
         engine.run_due()
-        asyncio.run_coroutine_threadsafe(asyncio.sleep(0.2), engine._executor._loop._loop).result(30)  # type: ignore[union-attr]
+        asyncio.run_coroutine_threadsafe(asyncio.sleep(0.2), engine._executor._coroutines.loop._loop).result(
+            30
+        )  # type: ignore[union-attr]
     assert column(db, "select output from poller.run") == ["job begins\njob ends\n"]
     out = capsys.readouterr().out
     assert "left behind" in out

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from poller.executor import coroutines
+from poller.executor import event_loop
 from poller.testing import Engine
 from tests.engines import column, moves, run
 from tests.harness import wait_until
@@ -104,7 +104,7 @@ def test_g11_who_blocks_the_loop_times_out_and_the_others_lose_no_attempt(
     url: str, db: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """They are given back; and the worker is to be replaced at once."""
-    monkeypatch.setattr(coroutines, "SAID", 0.6)
+    monkeypatch.setattr(event_loop, "SAID", 0.6)
     blocked: list[int] = []
 
     async def step(row: Row) -> None:

@@ -578,7 +578,7 @@ def test_a_process_that_never_gets_ready_does_not_keep_its_slot(
 ) -> None:
     """The import of the handlers hangs there: the attempt times out, and with the engine the process ends."""
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr("poller.executor.executor.READY", 1.0)
+    monkeypatch.setattr("poller.executor.executor.READY_SECONDS", 1.0)
     (tmp_path / "hanging.py").write_text(
         "import multiprocessing, os, pathlib, time\n"
         "if multiprocessing.parent_process():\n"

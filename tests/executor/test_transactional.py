@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from poller import Context, Fail, PollerError, Row, Snooze, Transition, handler
-from poller.executor import executor
+from poller.executor import batching, shared_transactions
 from poller.services import claim_size
 from poller.testing import Engine
 from tests.engines import moves
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows share their lease and their transaction, however slow the machine is."""
     monkeypatch.setattr(claim_size, "HORIZON_SECONDS", 60.0)
-    monkeypatch.setattr(executor, "LONGEST_TOGETHER", 60.0)
+    monkeypatch.setattr(batching, "LONGEST_SECONDS", 60.0)
 
 
 @pytest.fixture
@@ -315,7 +315,7 @@ def test_a_slow_handler_is_told_about(
     url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Once, not for each row."""
-    monkeypatch.setattr(executor, "SLOW", 0.01)
+    monkeypatch.setattr(shared_transactions, "SLOW_SECONDS", 0.01)
     run(url, transactional(lambda *_: time.sleep(0.02)))
     [line] = [each for each in caplog.messages if "in its transaction" in each]
     assert line.startswith("public.task:pending took 0.0s in its transaction, which holds the row's lock")

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from poller import Context, Row, Transition
-from poller.executor import executor
+from poller.executor import batching
 from poller.services import claim_size
 from poller.testing import Engine
 from tests.engines import column, moves
@@ -25,7 +25,7 @@ COUNT = 8
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows share their lease and their transaction, however slow the machine is."""
     monkeypatch.setattr(claim_size, "HORIZON_SECONDS", 60.0)
-    monkeypatch.setattr(executor, "LONGEST_TOGETHER", 60.0)
+    monkeypatch.setattr(batching, "LONGEST_SECONDS", 60.0)
 
 
 @pytest.fixture
@@ -209,7 +209,7 @@ def test_a_transaction_locks_no_more_rows_than_fit(db: psycopg.Connection[Any], 
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("poller.executor.transaction.Transaction.lock", lock)
-        patch.setattr(executor, "LONGEST_TOGETHER", 0.1)
+        patch.setattr(batching, "LONGEST_SECONDS", 0.1)
         run(url, step)
     handled = COUNT + 200
     assert sum(asked) <= 2 * handled

@@ -200,7 +200,7 @@ CONTROLS = (
     ),
     Control(
         "who blocks the event loop pays for it alone",
-        "poller/executor/executor.py",
+        "poller/executor/watchdog.py",
         "if blocker is not None and blocker is not call and call.coroutine is not None:",
         "if False:",
         (
@@ -209,7 +209,7 @@ CONTROLS = (
     ),
     Control(
         "a fault of the whole statement is nobody's in a transaction",
-        "poller/executor/executor.py",
+        "poller/executor/shared_transactions.py",
         "self._transactions.rehearse(binding, columns)",
         "return None",
         (
@@ -400,7 +400,7 @@ CONTROLS = (
         "what a claim brings after a stop is given back",
         "poller/fleet/worker.py",
         "        self._executor.drain()\n",
-        "        self._executor.give_back()\n",
+        "        self._executor._queues.give_back()\n",
         (f"{CLAIMS}::test_g6_what_a_claim_brings_after_a_stop_is_given_back_uncounted",),
     ),
     Control(
@@ -519,7 +519,7 @@ CONTROLS = (
     ),
     Control(
         "a row that would begin late is given back",
-        "poller/executor/executor.py",
+        "poller/executor/queues.py",
         "return None if self._is_late(task) else task",
         "return task",
         ("tests/store/test_limits.py",),

@@ -364,7 +364,7 @@ def test_g6_what_a_claim_brings_after_a_stop_is_given_back_uncounted(
     def stop() -> None:
         _wait_at_gate(gate)
         worker.stop()
-        wait_until("it stops", lambda: worker._executor.__dict__.get("_draining", True))
+        wait_until("it stops", lambda: worker._executor.draining)
         _open(gate)
 
     def work(row: Any) -> None:

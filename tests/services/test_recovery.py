@@ -286,7 +286,7 @@ def test_g5_all_attempts_at_one_visit_have_the_same_key_whatever_ended_one(
     url: str, db: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rows share the transaction of one that takes too long: it is rolled back, and their handlers run again."""
-    monkeypatch.setattr("poller.executor.executor.LONGEST_TOGETHER", 60.0)
+    monkeypatch.setattr("poller.executor.batching.LONGEST_SECONDS", 60.0)
     monkeypatch.setattr("poller.services.claim_size.HORIZON_SECONDS", 60.0)
     make_rows(db, 0)
     keys: dict[Any, list[str]] = {}

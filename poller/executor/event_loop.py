@@ -1,0 +1,117 @@
+"""The event loop that coroutine handlers run on: on a thread of its own, and it goes on whatever they do to it.
+
+A task that a handler left behind may raise `SystemExit`, and anything may call `loop.stop()`: both end `run_forever`,
+which is then called again, and it is said. A coroutine that does not give way blocks all others: `blocker` tells whose
+it is, by the context variable that each attempt's context has, which its tasks and callbacks inherit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import sys
+import threading
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from poller.errors_in_words import guarded
+from poller.model.answers import describe
+from poller.telemetry.bus import emit
+from poller.telemetry.context import variable
+from poller.telemetry.events import EventLoopBlocked, EventLoopInterrupted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from types import FrameType
+    from typing import Any
+
+    from poller.executor.attempt import Call
+
+BLOCKED = 0.5  # seconds without an answer after which something keeps the loop
+SAID = 5.0  # seconds after which that is said
+
+_STEP = asyncio.Handle._run.__code__  # noqa: SLF001 - each step of a loop goes through it
+
+
+class EventLoop:
+    """An event loop and its thread."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._closing = False
+        self._asked_at: float | None = None  # a question that the loop has not answered yet (monotonic)
+        self._has_said = False
+        self._thread = threading.Thread(target=self._run, name="poller loop", daemon=True)
+        self._thread.start()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it has ended, which it does not by itself: somebody has closed it."""
+        return self._loop.is_closed() or not self._thread.is_alive()
+
+    def call(self, function: Callable[[], object]) -> None:
+        """Call a function on the loop, from any thread, in a context of its own."""
+        guarded(lambda: self._loop.call_soon_threadsafe(function, context=contextvars.Context()), None)
+
+    def call_later(self, seconds: float, function: Callable[[], object]) -> None:
+        """Call a function on the loop after a while; from the loop's own thread."""
+        self._loop.call_later(seconds, function, context=contextvars.Context())
+
+    def begin(self, call: Call, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Begin the coroutine of a call, in the call's own context; from the loop's own thread.
+
+        Raises:
+            BaseException: the user has given the loop a task factory, which raises it.
+        """
+        scope = contextvars.Context()
+        scope.run(variable.set, call)
+        return self._loop.create_task(coroutine, context=scope)
+
+    def close(self) -> None:
+        """End it, without waiting for what runs."""
+        self._closing = True
+        self.call(self._loop.stop)
+
+    def blocker(self) -> Call | None:
+        """Return the call whose coroutine, task or callback keeps the loop, if one does for longer than a moment.
+
+        To be asked again and again: each time a question goes to the loop, unless one is on its way.
+        """
+        if self._asked_at is None:
+            self._asked_at, self._has_said = monotonic(), False
+            self.call(self._answer)
+            return None
+        since = monotonic() - self._asked_at
+        if since < BLOCKED:
+            return None
+        call = self._running()
+        if since > SAID and not self._has_said:
+            self._has_said = True
+            whose = None if call is None else f"{call.task.binding}:{call.task.key}"
+            emit(EventLoopBlocked(attempt=whose, seconds=since))
+        return call
+
+    def _answer(self) -> None:
+        self._asked_at = None
+
+    def _running(self) -> Call | None:
+        """Return the call that the loop's thread is in, found by its frames."""
+        frame: FrameType | None = sys._current_frames().get(self._thread.ident or 0)  # noqa: SLF001 - there is no other way
+        while frame is not None and frame.f_code is not _STEP:
+            frame = frame.f_back
+        if frame is None:
+            return None
+        step = frame
+        return guarded(lambda: step.f_locals["self"]._context.get(variable), None)  # type: ignore[no-any-return]  # noqa: SLF001
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        while not self._closing and not self._loop.is_closed():
+            try:
+                self._loop.run_forever()
+                how = "was stopped"
+            except BaseException as error:  # noqa: BLE001 - a task that a handler left behind may raise anything
+                how = f"was interrupted by {describe(error)}"
+            if not self._closing:
+                emit(EventLoopInterrupted(how=how))
+        self._loop.close()

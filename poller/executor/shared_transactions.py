@@ -1,0 +1,282 @@
+"""Attempts at tasks of transactional handlers: several in one transaction, which their outcomes are written in.
+
+The model. The rows are locked and looked at again; the handlers run one after the other, each in a savepoint of its own
+if it uses the connection, until all have run or it has taken long enough; their outcomes are settled, and all of it is
+committed. What is left is attempted in another transaction, and so is, alone, each row of one that was rolled back.
+
+Who reports is decided once for all that share a transaction: its thread does when it has settled, or the watchdog when
+the time of one of its handlers is up (`end`).
+
+Threads. Those that run handlers; `end` is called by the watchdog's.
+"""
+
+from __future__ import annotations
+
+import contextvars
+from threading import get_ident
+from time import monotonic
+from typing import TYPE_CHECKING
+from weakref import WeakSet
+
+from poller.db.connection import is_conflict
+from poller.errors import LeaseLostError, PollerError
+from poller.errors_in_words import reason
+from poller.executor import attempt, batching
+from poller.model.answers import TimedOut
+from poller.model.outcome import Became, Outcome
+from poller.runtime.failpoints import reach
+from poller.store.lease import Result, Settled
+from poller.store.outcomes import BEGAN_LATE, of_error, released
+from poller.telemetry.bus import emit
+from poller.telemetry.context import variable
+from poller.telemetry.events import TransactionLost, TransactionSlow, TransactionUnwritable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from poller.executor.attempt import Call
+    from poller.executor.batching import Batching
+    from poller.executor.endings import Endings
+    from poller.executor.in_flight import InFlight, SharedTransaction
+    from poller.executor.transaction import Transaction, Transactions
+    from poller.store.binding import Binding
+    from poller.store.lease import Task
+
+SLOW_SECONDS = 1.0  # in a transaction that are worth a word
+TELL_AGAIN_SECONDS = 600.0  # until there is another
+PUT_OFF_SECONDS = 10.0  # until a row is looked at again of which no outcome could be written
+
+
+class RolledBackError(Exception):
+    """What a handler has written is not to be kept."""
+
+    def __init__(self, outcomes: list[Outcome]) -> None:
+        super().__init__()
+        self.outcomes = outcomes
+
+
+class SharedTransactions:
+    """Runs tasks in transactions that they share.
+
+    Args:
+        transactions: where they come from.
+        in_flight: decides who reports.
+        batching: how many share one.
+        endings: what becomes of tasks that end otherwise.
+        settled: called with results that are written already, and what became of them.
+        queue: called with tasks that are to be attempted in another one, before what waits already.
+    """
+
+    def __init__(  # noqa: PLR0913 - the parts of an executor
+        self,
+        *,
+        transactions: Transactions,
+        in_flight: InFlight,
+        batching: Batching,
+        endings: Endings,
+        settled: Callable[[Settled], None],
+        queue: Callable[[list[Task]], None],
+    ) -> None:
+        self._transactions = transactions
+        self._in_flight = in_flight
+        self._batching = batching
+        self._endings = endings
+        self._settled = settled
+        self._queue = queue
+        self._told_slow: dict[Binding, float] = {}
+        self._broke: WeakSet[Task] = WeakSet()  # alone in a transaction whose connection broke
+
+    def attempt(self, shared: SharedTransaction) -> bool:
+        """Attempt tasks in one transaction; return False if the watchdog has given up on this thread."""
+        settled = Settled([], [])
+        failure: BaseException | None = None
+        transaction: Transaction | None = None
+        is_ours, many = False, len(shared.tasks)
+        try:
+            with self._transactions.begin(shared.tasks[0].binding) as transaction:
+                shared.pid = transaction.pid
+                self._run(shared, transaction)
+                settled = transaction.settle(shared.results)
+                is_ours = self._in_flight.take_shared(shared)
+                if not is_ours:
+                    raise TimedOut  # noqa: TRY301 - to roll back
+                reach("transaction settled")
+            reach("transaction committed")
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the transaction was rolled back
+            failure = error
+            is_ours = is_ours or self._in_flight.take_shared(shared)
+        for call in [each for each in list(self._in_flight.stuck) if each.shared is shared]:
+            del self._in_flight.stuck[call]
+        if not is_ours:  # who has taken it has seen to all of its tasks
+            return False
+        if failure is None:
+            self._batching.learn(shared, many)
+        else:
+            self._roll_back(shared, failure, is_alive=transaction is not None and transaction.is_alive)
+        self._in_flight.between.add(get_ident())
+        self._in_flight.shared.discard(shared)
+        self._queue(shared.left)
+        if failure is None:  # when it is held no more: who is told of it asks how much is
+            self._settled(settled)
+        return True
+
+    def end(self, shared: SharedTransaction, besides: Sequence[Task], *, again: bool) -> None:
+        """End a transaction whose handler does not.
+
+        Args:
+            shared: the transaction.
+            besides: the tasks of that handler.
+            again: attempt those that shared it anew, when their rows are free; else give them back.
+        """
+        others = [task for task in (*shared.tasks, *shared.left) if task not in besides]
+        shared.tasks, shared.left, shared.current = others, [], None
+
+        def go_on() -> None:
+            self._in_flight.shared.discard(shared)
+            self._queue(others)
+
+        if again and others:
+            self._transactions.end(shared.pid, go_on)
+            return
+        self._in_flight.shared.discard(shared)
+        self._transactions.end(shared.pid, lambda: None)
+        self._endings.release(others)
+
+    # --- the handlers -------------------------------------------------------------------------------
+
+    def _run(self, shared: SharedTransaction, transaction: Transaction) -> None:
+        """Run the handlers one after the other, until all have run or it has taken long enough."""
+        there = _standing(shared, transaction)
+        began = monotonic()
+        batched = shared.tasks[0].handler.batch > 1
+        groups = [there] if batched and there else [[task] for task in there]
+        for at, tasks in enumerate(groups):
+            if shared.is_taken:
+                return
+            shared.seconds = monotonic() - began
+            if at and (shared.seconds > batching.LONGEST_SECONDS or transaction.is_spent):
+                shared.leave([task for group in groups[at:] for task in group])
+                return
+            self._run_within(shared, transaction, tasks)
+        shared.seconds = monotonic() - began
+
+    def _run_within(self, shared: SharedTransaction, transaction: Transaction, tasks: list[Task]) -> None:
+        """Run a handler on a row or a batch, in a savepoint of its own if it uses the connection."""
+        call = self._in_flight.begin_within(shared, tasks[0], tasks[1:])
+        outcomes: list[Outcome] = []
+        try:
+            outcomes = contextvars.Context().run(_answer, call, transaction)
+        except BaseException as error:
+            if len(shared.tasks) > 1 and is_conflict(error):
+                raise  # over a lock that it might not have waited for, had it been alone
+            if attempt.is_somebodys(call, error):
+                shared.leave(tasks)
+                self._batching.halve(tasks)
+            else:
+                rolled_back = type(error) is RolledBackError
+                outcomes = error.outcomes if rolled_back else attempt.of_raise(call, error)  # type: ignore[attr-defined]
+        shared.current = None
+        self._tell_if_slow(call)
+        if outcomes:
+            shared.results += call.results(outcomes)
+
+    def _tell_if_slow(self, call: Call) -> None:
+        """Say that a handler keeps a transaction open for long: once in a while, of each handler."""
+        binding, now = call.task.binding, monotonic()
+        if now - call.started < SLOW_SECONDS or now < self._told_slow.get(binding, 0.0) + TELL_AGAIN_SECONDS:
+            return
+        self._told_slow[binding] = now
+        emit(TransactionSlow(**binding.named, seconds=now - call.started))
+
+    # --- what was rolled back -----------------------------------------------------------------------
+
+    def _roll_back(self, shared: SharedTransaction, error: BaseException, *, is_alive: bool) -> None:
+        """Say what becomes of tasks whose transaction was rolled back.
+
+        Args:
+            shared: the transaction.
+            error: why.
+            is_alive: its connection lives.
+        """
+        if not shared.pid:  # no transaction has begun
+            self._endings.release(shared.tasks)
+        elif isinstance(error, LeaseLostError):
+            emit(TransactionLost(error=str(error)))
+            self._endings.release(shared.tasks)  # some of them may be ours still
+        elif len(shared.tasks) > 1:
+            if is_conflict(error):
+                self._batching.keep_apart(shared.tasks[0].binding)
+            self._batching.part(shared.tasks)
+            shared.left += shared.tasks
+        else:
+            for task in shared.tasks:
+                self._report_alone(shared, task, error, is_alive=is_alive)
+
+    def _report_alone(
+        self, shared: SharedTransaction, task: Task, error: BaseException, *, is_alive: bool
+    ) -> None:
+        """Say what becomes of a task that was alone in a transaction which was rolled back."""
+        ended = next((each for each in shared.results if each.task is task), None)
+        binding = task.binding
+        if ended is None or ended.outcome.verdict is Became.RELEASED:
+            self._endings.release([task])
+        elif not is_alive and task not in self._broke:
+            self._broke.add(task)
+            shared.left.append(task)
+        elif ended.outcome.verdict is not Became.MOVED:
+            self._endings.report([ended])
+        elif is_alive and (fault := self._fault_of_all(binding, tuple(ended.outcome.columns))) is not None:
+            emit(TransactionUnwritable(**binding.named, error=reason(fault), retry_seconds=PUT_OFF_SECONDS))
+            put_off = Outcome(
+                Became.SNOOZED, to=binding.handler.restored, delay=PUT_OFF_SECONDS, attempt=task.attempt - 1
+            )
+            self._endings.report([Result(task, put_off, ended.seconds)])
+        else:
+            refused = RuntimeError(f"the transaction was rolled back: {reason(error)}")
+            outcome = of_error(binding.handler, refused, task.attempt, task.age)
+            self._endings.report([Result(task, outcome, ended.seconds)])
+
+    def _fault_of_all(self, binding: Binding, columns: tuple[str, ...]) -> BaseException | None:
+        """Return why no outcome of a handler can be written now, if that is so: it is not a row's fault then."""
+        try:
+            self._transactions.rehearse(binding, columns)
+        except PollerError:  # a column that a handler named, and that never was
+            return None
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is not about a row: there is none
+            return error
+        return None
+
+
+def _standing(shared: SharedTransaction, transaction: Transaction) -> list[Task]:
+    """Lock the rows, and return the tasks of those that stand as they were leased; give the others back."""
+    standing = transaction.lock(shared.tasks)
+    began = monotonic()
+    there = []
+    for task in shared.tasks:
+        is_late = began > task.lease.begin_by  # a session was waited for
+        if not is_late and (values := standing.get(task.key)) is not None:
+            task.values = values
+            there.append(task)
+        else:  # changed, gone, or just being edited: as if never claimed
+            why = BEGAN_LATE if is_late else None
+            outcome = released(task.handler, task.attempt, why, begun=task.begun)
+            shared.results.append(Result(task, outcome, 0.0))
+    return there
+
+
+def _answer(call: Call, transaction: Transaction) -> list[Outcome]:
+    """Call a handler within a transaction; return what its answer means.
+
+    Raises:
+        RolledBackError: it means that a row stays where it is, so that nothing is kept.
+        BaseException: what the handler raises.
+    """
+    variable.set(call)
+    given = attempt.arguments(call)
+    if call.context is None:
+        return attempt.of_return(call, call.handler.invoke(*given))
+    with transaction.row(call.context, given[0]):
+        outcomes = attempt.of_return(call, call.handler.invoke(*given))
+        if any(each.verdict is not Became.MOVED for each in outcomes):
+            raise RolledBackError(outcomes)
+        return outcomes
