@@ -441,11 +441,18 @@ CONTROLS = (
     Control(
         "the dead's sessions are ended",
         "poller/services/sweeper.py",
-        "            self._liveness.end_sessions(supervisor, pid)\n",
+        "            self._liveness.end_sessions(dead.supervisor, dead.pid)\n",
         "",
         (
             "tests/faults/test_steps.py::test_g3_workers_stopped_at_each_step_beyond_their_leases_change_nothing_afterwards",
         ),
+    ),
+    Control(
+        "who reports is decided once",
+        "poller/executor/in_flight.py",
+        "self._running.pop(call.task, None) is not None",
+        "self._running.get(call.task) is not None or self._running.pop(call.task, None) is not None",
+        ("tests/executor/test_in_flight.py",),
     ),
     Control(
         "a transaction ends with its lease",
