@@ -272,17 +272,17 @@ def connect(
 
 
 @functools.cache
-def opener(url: str, mark: str = "") -> Callable[[], psycopg.Connection[Any]]:
+def opener(url: str, tag: str = "") -> Callable[[], psycopg.Connection[Any]]:
     """Return what opens a connection for a handler or a run of a job, which have timeouts of their own.
 
     Args:
         url: the database.
-        mark: of the process, if it is a worker's (`mark_of`).
+        tag: of the process, if it is a worker's (`session_tag`).
     """
-    return functools.partial(connect, url, f"run {mark}".strip(), statement_timeout="0")
+    return functools.partial(connect, url, f"run {tag}".strip(), statement_timeout="0")
 
 
-def mark_of(supervisor: UUID, pid: int) -> str:
+def session_tag(supervisor: UUID, pid: int) -> str:
     """Return what the sessions of a worker process have in their names, so that others can end them."""
     return f"{supervisor.hex[:8]}/{pid}"
 
@@ -362,7 +362,7 @@ def is_servers(error: BaseException) -> bool:
     return state.startswith(_SERVERS) and getattr(diagnosis, "source_function", None) != "exec_stmt_raise"
 
 
-def is_passing(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
     """Tell whether an error says nothing about the rows: the connection, a lock, the disk."""
     state = getattr(error, "sqlstate", None)
     if state is None:  # psycopg's own: the connection, or data that it could not adapt

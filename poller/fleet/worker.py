@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from poller.db.connection import Link, mark_of, opener
+from poller.db.connection import Link, opener, session_tag
 from poller.runtime.bell import Bell
 from poller.services.circling import Circling
 from poller.services.heartbeat import Heartbeat
@@ -38,12 +38,12 @@ if TYPE_CHECKING:
     from poller.executor.transaction import Transactions
     from poller.store.binding import Binding
 
-TICK = 0.1  # seconds between two looks at the clock
-SELDOM = 2.0  # seconds, while there is nothing to do: what comes is told
-PATIENCE = 5.0  # seconds that a handler may go on after its timeout before its process is replaced
-WIND_UP = 2.0  # seconds before the end of the grace time at which runs of jobs are told to stop
-LAST_WORDS = 0.8  # seconds, past the grace time, for writing the last results and taking leave
-FAREWELL = 0.3  # of these, for taking leave
+TICK_SECONDS = 0.1  # between two looks at the clock
+IDLE_LOOK_SECONDS = 2.0  # between them while there is nothing to do: what comes is told
+PATIENCE_SECONDS = 5.0  # that a handler may go on after its timeout before its process is replaced
+WIND_UP_SECONDS = 2.0  # before the end of the grace time at which runs of jobs are told to stop
+LAST_WORDS_SECONDS = 0.8  # past the grace time, for writing the last results and taking leave
+FAREWELL_SECONDS = 0.3  # of these, for taking leave
 
 LOCK_TIMEOUT = f"{LOCK_SECONDS * 1000:.0f}ms"  # for a table, at a look or a claim; for a row, at a settle
 
@@ -69,10 +69,10 @@ class Worker:
 
     def __init__(self, url: str, bindings: Sequence[Binding], options: WorkerOptions) -> None:
         self._options = options
-        mark = mark_of(options.supervisor, os.getpid())
+        tag = session_tag(options.supervisor, os.getpid())
         self._bell = Bell()
         self._is_idle = True
-        beating = Link(url, f"heartbeat {mark}")
+        beating = Link(url, f"heartbeat {tag}")
         self._heartbeat = Heartbeat(
             link=beating,
             supervisor=options.supervisor,
@@ -83,16 +83,16 @@ class Worker:
             on_lost=self._forget,
         )
         # A claim waits for nobody's row. That it waits for a table which somebody has locked is to hold up no other's.
-        self._claims = Link(url, f"claimer {mark}", lock_timeout=LOCK_TIMEOUT)
+        self._claims = Link(url, f"claimer {tag}", lock_timeout=LOCK_TIMEOUT)
         pipeline = Pipeline(
             claims=self._claims,
-            settles=Link(url, f"settler {mark}", lock_timeout=LOCK_TIMEOUT),
-            apart=Link(url, f"postponed {mark}", lock_timeout=LOCK_TIMEOUT),
+            settles=Link(url, f"settler {tag}", lock_timeout=LOCK_TIMEOUT),
+            apart=Link(url, f"postponed {tag}", lock_timeout=LOCK_TIMEOUT),
             bindings=bindings,
             slots=options.slots,
             poll=options.poll,
             heartbeat=self._heartbeat,
-            transactions=_transactions(opener(url, mark), options.slots, bindings),
+            transactions=_transactions(opener(url, tag), options.slots, bindings),
             wakes=Wakes(
                 claimer=self._wake_claimer,
                 postponed=self._wake_postponed,
@@ -111,7 +111,7 @@ class Worker:
         self._beating = Loop(
             "heartbeat", self._heartbeat.run_once, beating.close, sleep=self._heartbeat.sleep
         )
-        reporting = Link(url, f"reporter {mark}")
+        reporting = Link(url, f"reporter {tag}")
         reporter = Reporter(reporting, self._executor)
         self._reporting = Loop("reporter", reporter.run_once, reporting.close)
         # A count, not an event: a signal handler that sets an event can deadlock with its own thread.
@@ -136,9 +136,9 @@ class Worker:
         while not self._stops and not retired:
             self._is_idle = True  # before it is looked: what begins after that look rings
             self._is_idle = not self._executor.busy
-            self._bell.wait(SELDOM if self._is_idle else TICK)
+            self._bell.wait(IDLE_LOOK_SECONDS if self._is_idle else TICK_SECONDS)
             self._executor.watchdog.expire()
-            retired = self._executor.watchdog.stuck(PATIENCE) > 0
+            retired = self._executor.watchdog.stuck(PATIENCE_SECONDS) > 0
         if retired:
             emit(WorkerStuck())
         self._wind_down(retired=retired)
@@ -174,17 +174,17 @@ class Worker:
         self._claiming.stop()
         self._executor.drain()
         self._wait_for_handlers(retired=retired)
-        until = monotonic() + LAST_WORDS
+        until = monotonic() + LAST_WORDS_SECONDS
         self._end_claim()
         self._executor.watchdog.interrupt()
-        while self._settler.pending and monotonic() < until - FAREWELL:
-            sleep(TICK / 10)
-        within(max(FAREWELL, until - monotonic()), lambda: self._leave(until))
+        while self._settler.pending and monotonic() < until - FAREWELL_SECONDS:
+            sleep(TICK_SECONDS / 10)
+        within(max(FAREWELL_SECONDS, until - monotonic()), lambda: self._leave(until))
 
     def _wait_for_handlers(self, *, retired: bool) -> None:
         """Let what runs finish; a retired worker's handlers have until their own timeouts."""
         grace_ends = monotonic() + self._options.grace
-        wind_up = grace_ends - min(WIND_UP, self._options.grace / 2)
+        wind_up = grace_ends - min(WIND_UP_SECONDS, self._options.grace / 2)
         while self._executor.handling and self._stops < AT_ONCE:
             if not retired:
                 self._executor.cancel(runs=False)
@@ -194,14 +194,14 @@ class Worker:
                 if monotonic() >= wind_up:
                     self._executor.cancel()
             self._executor.watchdog.expire()
-            sleep(TICK / 10)
+            sleep(TICK_SECONDS / 10)
 
     def _end_claim(self) -> None:
         """Wait for a claim under way, whose rows are given back; cancel one that takes too long."""
-        self._claiming.join(LAST_WORDS / 2)
+        self._claiming.join(LAST_WORDS_SECONDS / 2)
         if self._claiming.is_alive():
-            within(LAST_WORDS / 16, self._claims.cancel)
-            self._claiming.join(LAST_WORDS / 16)
+            within(LAST_WORDS_SECONDS / 16, self._claims.cancel)
+            self._claiming.join(LAST_WORDS_SECONDS / 16)
 
     def _leave(self, until: float) -> None:
         """Say what could not be written, and take leave of the fleet; the sweeper notices if that fails."""

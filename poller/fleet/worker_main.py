@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from poller import registry
-from poller.db.connection import Link, mark_of, opener
+from poller.db.connection import Link, opener, session_tag
 from poller.errors import PollerError
 from poller.executor.around import surround
 from poller.fleet.worker import Worker, WorkerOptions
@@ -108,8 +108,8 @@ def _bindings(order: WorkerOrder) -> list[Binding]:
     log.hear_others()
     jobs = jobs_of_site(jobs, is_first=order.is_first)
     able = [job for job in jobs if job.may_run_on(order.options.labels)]
-    mark = mark_of(order.supervisor, os.getpid())
-    runs = [handler_of(job, opener(order.url, mark)) for job in able]
+    tag = session_tag(order.supervisor, os.getpid())
+    runs = [handler_of(job, opener(order.url, tag)) for job in able]
     surrounded = [
         each if each.name == housekeeping.name else surround(each, middleware) for each in (*handlers, *runs)
     ]

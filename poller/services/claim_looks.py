@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from poller.db.connection import is_passing, is_servers
+from poller.db.connection import is_servers, is_transient
 from poller.errors import ConfigurationError
 from poller.errors_in_words import reason
 from poller.services.claim_cursor import Cursor
@@ -211,12 +211,12 @@ class Looks:
     def put_aside(self, binding: Binding, error: Exception, *, at_claim: bool) -> None:
         """Leave a handler out for a while, which grows; its table is looked at anew by then."""
         before, why = self.cursors[binding], reason(error)
-        most = BACKOFF_MOST if is_passing(error) else OUT_OF_ORDER_SECONDS
+        most = BACKOFF_MOST if is_transient(error) else OUT_OF_ORDER_SECONDS
         self.cursors[binding], wait = before.put_aside(why, most, at_claim=at_claim)
         if why != before.told:
             emit(HandlerPutAside(**binding.named, error=why, retry_seconds=wait))
         self.more.discard(binding)
-        if not is_passing(error):
+        if not is_transient(error):
             with contextlib.suppress(ConfigurationError, psycopg.Error):
                 binding.rebind(self._link.connection)
                 self._claims.forget_questions()

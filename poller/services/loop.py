@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import psycopg
 
-from poller.db.connection import is_passing
+from poller.db.connection import is_transient
 from poller.runtime.bell import Bell
 from poller.telemetry import stderr
 from poller.telemetry.outage import BACKOFF_FIRST, Outage
@@ -82,7 +82,7 @@ def persistently(name: str, work: Callable[[], T]) -> T:
         try:
             done = work()
         except psycopg.Error as error:
-            if not is_passing(error):
+            if not is_transient(error):
                 raise
             outage.goes_on(error)
             sleep(random.uniform(BACKOFF_FIRST, BACKOFF_TO_BEGIN))  # noqa: S311

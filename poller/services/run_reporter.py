@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from poller.store.lease import Task
 
 PERIOD = 0.5  # seconds
-SELDOM = 1.0  # seconds, while nothing runs
+IDLE_LOOK_SECONDS = 1.0  # between two looks while nothing runs
 PATIENCE = 3.0  # seconds that a cancelled run has to end by itself
 
 
@@ -47,7 +47,7 @@ class Reporter:
             if context.notes is not None
         }
         if not running:
-            return SELDOM
+            return IDLE_LOOK_SECONDS
         self._report(running)
         return PERIOD
 

@@ -25,7 +25,7 @@ from poller.services import settle_events
 from poller.services.postponed import Postponed, form_of, lesser
 from poller.store.lease import Result, Settled
 from poller.store.outcomes import SWALLOWED
-from poller.store.settlements import MANY, Settlements, simple_status
+from poller.store.settlements import SIMPLE_BATCH_ROWS, Settlements, simple_status
 from poller.telemetry.bus import emit_rows, is_heard
 
 if TYPE_CHECKING:
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from poller.store.binding import Binding
     from poller.store.lease import Task
 
-BATCH = 1000
+BATCH_ROWS = 1000
 BATCH_CHARACTERS = 4_000_000  # of keys in a batch
-LINGER = 0.005  # seconds that a result waits for company while more is on its way
+LINGER_SECONDS = 0.005  # that a result waits for company while more is on its way
 WEIGHT = 0.1  # of a new measurement in the mean time of a handler
 
 _QUIET = (Became.MOVED, Became.SNOOZED, Became.RELEASED)
@@ -128,14 +128,14 @@ class Settler:
 
     def _linger(self) -> None:
         """Wait for company, as long as it is coming, and briefly."""
-        until = monotonic() + LINGER
-        while len(self._results) < BATCH and self._busy() and monotonic() < until:
+        until = monotonic() + LINGER_SECONDS
+        while len(self._results) < BATCH_ROWS and self._busy() and monotonic() < until:
             threading.Event().wait(0.001)
 
     def _gather(self) -> list[Result]:
         batch: list[Result] = []
         characters = 0
-        while self._results and len(batch) < BATCH and characters < BATCH_CHARACTERS:
+        while self._results and len(batch) < BATCH_ROWS and characters < BATCH_CHARACTERS:
             batch.append(self._results.popleft())
             characters += len(batch[-1].task.key)
         if self._results:
@@ -252,7 +252,7 @@ def _grouped(batch: list[Result]) -> list[tuple[str | None, list[Result]]]:
         kinds[id(result.outcome), task.lease.binding, task.retaken, task.refusal is None].append(result)
     groups: dict[object, tuple[str | None, list[Result]]] = {}
     for results in kinds.values():
-        status = simple_status(results[0]) if len(results) >= MANY else None
+        status = simple_status(results[0]) if len(results) >= SIMPLE_BATCH_ROWS else None
         groups.setdefault((form_of(results[0]), status), (status, []))[1].extend(results)
     return list(groups.values())
 

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from poller.store.liveness import DeadClaim, Deaths
 
 PERIOD = 0.7  # seconds between two looks: with SECOND_LOOK, a death is found within a second
-SELDOM = 10.0  # if there is nobody whose death could be seen by that alone
+IDLE_LOOK_SECONDS = 10.0  # if there is nobody whose death could be seen by that alone
 SECOND_LOOK = 0.25
 SLOW = 2.0  # seconds for an answer, or by which the two clocks move apart: others could not beat either
 PATIENCE = BACKOFF_MOST + 1.0  # seconds in which others come back, before a lapsed heartbeat counts
@@ -93,7 +93,8 @@ class Sweeper:
         if deaths.silent or deaths.lapsed:
             self._declare(deaths.silent, lapsed=deaths.lapsed)
         elif not deaths.claims:
-            return PERIOD if deaths.strangers or not hears else max(PERIOD, min(SELDOM, deaths.lapse_in))
+            seldom = max(PERIOD, min(IDLE_LOOK_SECONDS, deaths.lapse_in))
+            return PERIOD if deaths.strangers or not hears else seldom
         return 0.0 if self.sweep() else PERIOD
 
     def child_died(self, pid: int) -> None:
@@ -160,12 +161,10 @@ class Sweeper:
         """Declare dead those who are silent still after a moment, and those whose heartbeat has lapsed."""
         if silent:
             threading.Event().wait(SECOND_LOOK)
-        for worker, supervisor, host, pid, has_lapsed in self._liveness.declare_dead(
-            silent, lapsed=lapsed and self._believes_heartbeats()
-        ):
-            how = "its heartbeat lapsed" if has_lapsed else "its connection ended"
-            emit(WorkerDied(worker=worker, reason=how, host=host, pid=pid))
-            self._liveness.end_sessions(supervisor, pid)
+        for dead in self._liveness.declare_dead(silent, lapsed=lapsed and self._believes_heartbeats()):
+            how = "its heartbeat lapsed" if dead.has_lapsed else "its connection ended"
+            emit(WorkerDied(worker=dead.worker, reason=how, host=dead.host, pid=dead.pid))
+            self._liveness.end_sessions(dead.supervisor, dead.pid)
         reach("sweep declared")
 
     def _believes_heartbeats(self) -> bool:

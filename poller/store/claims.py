@@ -101,26 +101,26 @@ class Claims:
             rows = answer.rows
             if not rows:
                 return NOBODYS_TURN if binding.handler.per_key else NOTHING
-            told = answer.own(-1)
-            last, full = rows[-1][0], told["is_cut"] or len(rows) == room.rows
-            if told["lease"] is None:
+            payload = answer.own(-1)
+            last, full = rows[-1][0], payload["is_cut"] or len(rows) == room.rows
+            if payload["lease"] is None:
                 self._require_alive(worker)
                 return Claimed([], last, full)
-            if told["ours"] is not None:
-                left = set(told["ours"])
+            if payload["ours"] is not None:
+                left = set(payload["ours"])
                 rows = [row for row in rows if row[0] in left]
             rows, refusals = read(self.link, binding, rows, careful=careful)
             begin_by = self.limits.write_started(binding, len(rows))
             reach("claim taken")
         reach("claim committed")
-        claimed_at = datetime.fromisoformat(told["claimed_at"])
-        lease = Lease(told["lease"], worker, binding, claimed_at, monotonic(), begin_by)
-        self._seen[binding] = [lease.id, *told["known"]]
+        claimed_at = datetime.fromisoformat(payload["claimed_at"])
+        lease = Lease(payload["lease"], worker, binding, claimed_at, monotonic(), begin_by)
+        self._seen[binding] = [lease.id, *payload["known"]]
         if refusals:
             tasks = [Task(lease, row[0], row, refusal=refusals.get(row[0])) for row in rows]
         else:
             tasks = [Task(lease, row[0], row) for row in rows]
-        return Claimed(tasks, last, full, told["size"])
+        return Claimed(tasks, last, full, payload["size"])
 
     def claim_retries(  # noqa: PLR0913 - the parts of one question
         self,
@@ -159,7 +159,7 @@ class Claims:
             found = {row[0]: row for row in answer.rows}
             if not found:
                 return NOBODYS_TURN if binding.handler.per_key else NOTHING
-            told = answer.own(-1)
+            payload = answer.own(-1)
             took = suspected | others | {"handler": binding.id, "worker": worker, "keys": array(found)}
             taken = {each[0]: each[1:] for each in connection.execute(statement("retake"), took)}
             if not taken:
@@ -189,8 +189,8 @@ class Claims:
             )
             for row, lease, attempt, company, visit, age, _ in tried
         ]
-        full = told["is_cut"] or len(found) > len(taken) or len(found) >= others["others"]
-        return Claimed(tasks, full=full, size=told["size"])
+        full = payload["is_cut"] or len(found) > len(taken) or len(found) >= others["others"]
+        return Claimed(tasks, full=full, size=payload["size"])
 
     def _require_alive(self, worker: int) -> None:
         """Make sure that it was not the worker's death for which a claim has brought nothing."""

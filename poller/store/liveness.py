@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from poller.db.connection import is_pooled, mark_of
+from poller.db.connection import is_pooled, session_tag
 from poller.db.rows import all_rows, only_row
 from poller.db.statements import array, numbers, statement
 
@@ -45,6 +45,17 @@ class Deaths:
     def lapsed(self) -> bool:
         """Whether a heartbeat has lapsed."""
         return self.lapse_in < 0
+
+
+@dataclass(frozen=True, slots=True)
+class DeadWorker:
+    """A worker that was declared dead; `has_lapsed` tells whether it was for its heartbeat."""
+
+    worker: int
+    supervisor: UUID
+    host: str
+    pid: int
+    has_lapsed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +101,10 @@ class Liveness:
         asked = {"handlers": array(handlers), "supervisor": supervisor}
         return only_row(self.link.connection, statement("deaths"), asked, Deaths)
 
-    def declare_dead(self, silent: Sequence[int], *, lapsed: bool) -> list[Any]:
+    def declare_dead(self, silent: Sequence[int], *, lapsed: bool) -> list[DeadWorker]:
         """Declare dead the silent ones that still are, and with `lapsed` those that beat too long ago."""
         asked = {"silent": array(silent), "lapsed": lapsed}
-        return self.link.connection.execute(statement("declare_dead"), asked).fetchall()
+        return all_rows(self.link.connection, statement("declare_dead"), asked, DeadWorker)
 
     def probe(self) -> None:
         """Write something that changes nothing, and wait until it is committed."""
@@ -102,7 +113,7 @@ class Liveness:
     def end_sessions(self, supervisor: UUID, pid: int) -> None:
         """End what sessions a dead worker's process still has, and with them their locks."""
         if not is_pooled(self.link.connection):
-            asked = {"mark": mark_of(supervisor, pid)}
+            asked = {"tag": session_tag(supervisor, pid)}
             self.link.connection.execute(statement("end_sessions"), asked)
 
     def declare_child_dead(self, supervisor: UUID, pid: int) -> None:

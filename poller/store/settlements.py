@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from poller.store.binding import Binding
     from poller.store.lease import Task
 
-MANY = 32  # simple moves that are worth a statement of their own
+SIMPLE_BATCH_ROWS = 32  # that have simply moved are worth a statement of their own
 
 _NAMED = {each.value: each for each in Became}  # as the database calls them
 _WHY = {
@@ -225,7 +225,7 @@ def _simple_moves(results: Sequence[Result]) -> dict[str, list[int]]:
         status = simple_status(result)
         if status is not None:
             moves.setdefault(status, []).append(place)
-    return {status: places for status, places in moves.items() if len(places) >= MANY}
+    return {status: places for status, places in moves.items() if len(places) >= SIMPLE_BATCH_ROWS}
 
 
 def _settle_parameters(

@@ -16,4 +16,4 @@ update poller.worker
  where died_at is null
    and (id in (select id from named)
         or %(lapsed)s and heartbeat_at + lease < poller.now())
-returning id, supervisor, host, pid, heartbeat_at + lease < poller.now() as lapsed
+returning id as worker, supervisor, host, pid, heartbeat_at + lease < poller.now() as has_lapsed

@@ -9,4 +9,4 @@ select count(pg_terminate_backend(a.pid))
  where a.datname = current_database()
    and a.usename = current_user
    and a.pid <> pg_backend_pid()
-   and a.application_name like 'poller %%' and right(a.application_name, length(%(mark)s) + 1) = ' ' || %(mark)s
+   and a.application_name like 'poller %%' and right(a.application_name, length(%(tag)s) + 1) = ' ' || %(tag)s

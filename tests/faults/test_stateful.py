@@ -304,7 +304,7 @@ def test_g1_g2_g3_g4_g6_whatever_anybody_does_in_whatever_order(
     url: str, db: psycopg.Connection[Any], many: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With either statement that settles."""
-    monkeypatch.setattr(settlements, "MANY", many)
+    monkeypatch.setattr(settlements, "SIMPLE_BATCH_ROWS", many)
     db.execute("create table thing (id int primary key, status text not null default 'pending')")
     monkeypatch.setattr(Machine, "url", url)
     run_state_machine_as_test(

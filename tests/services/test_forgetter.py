@@ -41,7 +41,7 @@ PARKED = Outcome(Became.PARKED, attempt=1, error="no")
 @pytest.fixture(params=[1, 1000], ids=["settle_moved", "settle"])
 def settled_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """A test is run with either statement that settles."""
-    monkeypatch.setattr(settlements, "MANY", request.param)
+    monkeypatch.setattr(settlements, "SIMPLE_BATCH_ROWS", request.param)
     monkeypatch.setattr("poller.services.settler.MANY", request.param)
 
 

@@ -22,7 +22,7 @@ from poller.services.listener import Listener
 from poller.services.loop import Loop
 from poller.services.poll_turns import Turn
 from poller.services.postponed import Postponed
-from poller.services.sweeper import SELDOM, Sweeper
+from poller.services.sweeper import IDLE_LOOK_SECONDS, Sweeper
 from poller.store.binding import bind
 from poller.store.liveness import register_handlers
 from tests.engines import moves
@@ -262,9 +262,9 @@ def test_the_sweeper_looks_seldom_only_while_it_would_see_every_death(
             [supervisor, lease],
         )
 
-    assert sweeping.run_once() == SELDOM
+    assert sweeping.run_once() == IDLE_LOOK_SECONDS
     worker(me, "30s")
-    assert sweeping.run_once() == SELDOM
+    assert sweeping.run_once() == IDLE_LOOK_SECONDS
     worker(me, "4s")
     assert 3.0 < sweeping.run_once() < 4.1
     hears[0] = False

@@ -40,7 +40,7 @@ def _work(row: Any) -> None: ...
 @pytest.fixture(autouse=True, params=[1, 1000], ids=["settle_moved", "settle"])
 def _settled_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each race is run with either statement that settles."""
-    monkeypatch.setattr(settlements, "MANY", request.param)
+    monkeypatch.setattr(settlements, "SIMPLE_BATCH_ROWS", request.param)
 
 
 @pytest.fixture
