@@ -26,7 +26,7 @@ from benchmarks.measurement import Measurement
 from benchmarks.proc import children
 from benchmarks.processes import at_work, fleet
 from benchmarks.race import PLAIN, Track, count, ready
-from poller.db import schema
+from poller.db import migration
 from tests.faults.proxy import Proxy
 from tests.servers import fresh_database
 
@@ -162,7 +162,7 @@ def _drain(server: Cluster, rows: int, situation: Situation) -> Iterator[Drain]:
         tempfile.TemporaryDirectory() as folder,
         situation.slowed(url) as slowed,
     ):
-        schema.migrate(url)
+        migration.migrate(url)
         track = Track(db, PLAIN)
         track.build("")
         command = fleet(slowed, WORKERS, handlers=notes.__name__, environment={notes.FOLDER: folder})

@@ -20,7 +20,7 @@ from benchmarks.lines import Line, Measured
 from benchmarks.measurement import Measurement
 from benchmarks.race import PLAIN, Track
 from poller import handler
-from poller.db import schema
+from poller.db import migration
 from poller.db.connection import Borrowed, connect
 from poller.db.statements import array, statement
 from poller.model.outcome import Became, Outcome
@@ -74,7 +74,7 @@ def measure(server: Cluster, size: Size, teller: Teller) -> Measured:
 
 
 def _lines(url: str, crowd: int, rows: int) -> list[Line]:
-    schema.migrate(url)
+    migration.migrate(url)
     with psycopg.connect(url, autocommit=True) as db:
         track = Track(db, PLAIN)
         track.build("")

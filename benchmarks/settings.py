@@ -11,7 +11,7 @@ import psycopg
 from benchmarks import noop
 from benchmarks.race import Setting, create_table
 from poller import registry
-from poller.db import schema
+from poller.db import migration
 from poller.db.connection import Link
 from poller.store.binding import bind_all
 from poller.store.liveness import register_handlers
@@ -50,7 +50,7 @@ def in_trouble(server_url: str, rows: int) -> Iterator[Setting]:
         with psycopg.connect(url, autocommit=True) as db:
             create_table(db, "item")
             db.execute(_PENDING, [rows])
-            schema.migrate(url)
+            migration.migrate(url)
             db.execute(_TROUBLE, [_handler_number(db, url)])
             db.execute("vacuum analyze")
         yield Setting(f"{rows:,} rows parked or in backoff", template=url, kept=rows)

@@ -1,11 +1,11 @@
 """poller makes a Postgres table a fleet of state machines. This module is its face."""
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from poller.duration import Duration
 from poller.errors import ConfigurationError, DatabaseError, LeaseLostError, PollerError, SettleError
 from poller.executor.around import around
-from poller.jobs.dynamic import schedule
 from poller.jobs.job import Job, When, cron, fixed_delay, fixed_rate, job
 from poller.jobs.options import JobOptions, Misfire, Overlap
 from poller.jobs.run import Run
@@ -22,6 +22,7 @@ from poller.telemetry.context import Attempt, LogContext, current
 
 if TYPE_CHECKING:
     from poller.client.client import Client
+    from poller.jobs.dynamic import schedule
 
 __all__ = [
     "Attempt",
@@ -65,11 +66,12 @@ __all__ = [
 ]
 
 
+# What needs the driver of the database, which a handlers module need not wait for: imported once it is asked for.
+_LATER = {"Client": "poller.client.client", "schedule": "poller.jobs.dynamic"}
+
+
 def __getattr__(name: str) -> Any:
-    """Import the client once it is asked for: a handlers module need not wait for the driver of the database."""
-    if name != "Client":
+    if name not in _LATER:
         msg = f"module 'poller' has no attribute {name!r}"
         raise AttributeError(msg)
-    from poller.client.client import Client  # noqa: PLC0415 - as above
-
-    return Client
+    return getattr(importlib.import_module(_LATER[name]), name)

@@ -18,13 +18,18 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
+from poller.lazy import lazy
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from poller import testing
     from poller.executor.around import Around
     from poller.jobs.job import Job
     from poller.model.handler import Handler
     from poller.testing import Engine
+else:
+    testing = lazy("poller.testing")
 
 
 class EngineFactory(Protocol):
@@ -44,8 +49,6 @@ def poller_engine() -> Iterator[EngineFactory]:
         def enter(
             url: str, /, *work: Handler | Job, concurrency: int = 4, around: Sequence[Around] = ()
         ) -> Engine:
-            from poller.testing import Engine  # noqa: PLC0415 - only for the tests that use it
-
-            return engines.enter_context(Engine(url, *work, concurrency=concurrency, around=around))
+            return engines.enter_context(testing.Engine(url, *work, concurrency=concurrency, around=around))
 
         yield enter

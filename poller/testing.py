@@ -24,7 +24,7 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Self
 
 from poller.client import jobs
-from poller.db import schema
+from poller.db import migration
 from poller.db.connection import Link, checked_url, opener
 from poller.db.statements import statement
 from poller.duration import Duration, seconds
@@ -202,7 +202,7 @@ class Engine:
         return self
 
     def _start(self) -> None:
-        schema.migrate(self._url)
+        migration.migrate(self._url)
         link = self._link("test")
         job_store.check(link.connection, self._jobs)
         job_store.declare(link.connection, self._jobs)

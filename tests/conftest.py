@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from psycopg.sql import SQL
 
-from poller.db import schema, statements
+from poller.db import migration, statements
 from tests.claiming import Worker
 from tests.command_line import InProcess
 from tests.harness import Project
@@ -45,7 +45,7 @@ def server() -> Iterator[str]:
 def template(server: str) -> Iterator[str]:
     """The name of a database with poller's schema, to be copied: quicker than migrating each time."""
     with fresh_database(server) as url:
-        schema.migrate(url)
+        migration.migrate(url)
         yield url
 
 

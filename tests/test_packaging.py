@@ -79,7 +79,7 @@ def test_every_statement_loads_from_the_wheel(wheel: Path) -> None:
 
 def test_the_schema_can_be_made_from_the_wheel(wheel: Path) -> None:
     """The revisions are there, and find their statements."""
-    printed = run_in(wheel, "from poller.db import schema; schema.print_sql()")
+    printed = run_in(wheel, "from poller.db import migration; migration.print_sql()")
     assert "create table poller.claim" in printed
 
 

@@ -7,11 +7,11 @@ import os
 import sys
 from pathlib import Path
 
+from poller.fleet.signals import requests
+
 
 def main() -> None:
     """Run `poller` with this process's arguments, and exit with a status as the contract has it."""
-    from poller.fleet.signals import requests  # noqa: PLC0415 - it takes no time
-
     requests.listen()
     _open_standard_files()
     if hidden := _leave_folder_to_registry():

@@ -11,11 +11,15 @@ import typer
 from poller.cli import settings
 from poller.cli.command_table import CommandTable
 from poller.fleet.signals import requests
+from poller.lazy import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from importlib import metadata
 
     from poller.cli.exit_status import Session
+else:  # `--help` does not wait for it
+    metadata = lazy("importlib.metadata")
 
 EPILOG = (
     "Every option is also an environment variable (--log-format: POLLER_LOG_FORMAT; --database: "
@@ -64,8 +68,6 @@ def _leaves(command: Any) -> Iterator[Any]:
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - Typer calls it
     if wanted:
-        from importlib import metadata  # noqa: PLC0415 - `--help` is not to wait for it
-
         try:
             typer.echo(f"poller {metadata.version('poller')}")
         except metadata.PackageNotFoundError:

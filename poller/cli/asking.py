@@ -9,16 +9,26 @@ import sys
 from typing import TYPE_CHECKING
 
 import typer
-from psycopg.conninfo import conninfo_to_dict
 
+import poller
 from poller.cli import title
-from poller.client.client import Client
-from poller.client.database import Place, locate
-from poller.client.handlers import required
 from poller.errors import ConfigurationError
+from poller.lazy import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from psycopg import conninfo
+
+    from poller.client import database as databases
+    from poller.client import handlers as registered
+    from poller.client.client import Client
+    from poller.client.database import Place
+    from poller.client.handlers import Source
+else:  # the help of a command does not wait for the driver
+    conninfo = lazy("psycopg.conninfo")
+    databases = lazy("poller.client.database")
+    registered = lazy("poller.client.handlers")
 
 EMBEDDED = "no --database given: using the embedded Postgres of this folder, .poller/"
 VISIBLE = (
@@ -41,7 +51,7 @@ def place(database: str | None, *, starts: bool = False) -> Place:
     several = (database or "").split()
     if len(several) > 1 and all("://" in each for each in several):
         database = several[0]
-    found = locate(database, starts=starts)
+    found = databases.locate(database, starts=starts)
     _tell_of_strange_host(found.url)
     if found.embedded:
         typer.echo(EMBEDDED, err=True)
@@ -58,26 +68,26 @@ def _tell_of_strange_host(url: str) -> None:
     given = os.environ.get("POLLER_DATABASE_URL") or os.environ.get("DATABASE_URL")
     if given or "PGPASSWORD" not in os.environ or any(each.startswith("--database") for each in sys.argv):
         return
-    parts = conninfo_to_dict(url)
+    parts = conninfo.conninfo_to_dict(url)
     if parts.get("host") and not parts.get("password") and not str(parts["host"]).startswith("/"):
         typer.echo(f"PGPASSWORD goes to {parts['host']}, which this folder's settings name", err=True)
 
 
 def _hide_password(url: str) -> None:
     """Take a password that was given on the command line out of what others see of this process, or warn of it."""
-    if conninfo_to_dict(url).get("password") and not title.hide_urls():
+    if conninfo.conninfo_to_dict(url).get("password") and not title.hide_urls():
         typer.echo(VISIBLE, err=True)
 
 
-def places(databases: Sequence[str] | None) -> list[Place]:
+def places(given: Sequence[str] | None) -> list[Place]:
     """Return the databases to use, the embedded one started, and say so if nobody named one.
 
     Raises:
         PollerError: a URL is none, two have one name, or the embedded server cannot be started.
     """
-    if not databases:
+    if not given:
         return [place(None, starts=True)]
-    found = [place(each, starts=True) for each in _whole(databases)]
+    found = [place(each, starts=True) for each in _whole(given)]
     names = [each.name for each in found]
     for name in names:
         if names.count(name) > 1:
@@ -86,13 +96,13 @@ def places(databases: Sequence[str] | None) -> list[Place]:
     return found
 
 
-def _whole(databases: Sequence[str]) -> list[str]:
+def _whole(given: Sequence[str]) -> list[str]:
     """Put libpq's `key=value` form together again, which Typer takes apart if it comes from the environment."""
-    pairs = [each for each in databases if "://" not in each and " " not in each]
+    pairs = [each for each in given if "://" not in each and " " not in each]
     keys = [each.partition("=")[0] for each in pairs]
     if len(keys) > len(set(keys)):
-        return list(databases)
-    return [*([" ".join(pairs)] if pairs else []), *(each for each in databases if each not in pairs)]
+        return list(given)
+    return [*([" ".join(pairs)] if pairs else []), *(each for each in given if each not in pairs)]
 
 
 def client(database: str | None, handlers: str | None = None, *, needs_handlers: bool = False) -> Client:
@@ -106,8 +116,12 @@ def client(database: str | None, handlers: str | None = None, *, needs_handlers:
     Raises:
         PollerError: the URL is not valid, the embedded server does not run, or the package cannot be imported.
     """
-    known = required(handlers) if needs_handlers else handlers
-    return Client(place(database), known, via=VIA, person=person())
+    return client_of(place(database), registered.required(handlers) if needs_handlers else handlers)
+
+
+def client_of(found: Place, handlers: Source) -> Client:
+    """Return the client of a database, whose orders are written down as this command line's."""
+    return poller.Client(found, handlers, via=VIA, person=person())
 
 
 def person() -> str:

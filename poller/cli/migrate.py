@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from poller.cli import render
-from poller.cli.asking import VIA, person, place
+from poller.cli.asking import client_of, place
 from poller.cli.options import Database, Handlers
-from poller.client.client import Client
-from poller.client.handlers import required
-from poller.db import schema
-from poller.db.connection import reachable
+from poller.lazy import lazy
+
+if TYPE_CHECKING:
+    from poller.client import handlers as registered
+    from poller.db import connection, migration, schema
+else:  # the help does not wait for them
+    registered = lazy("poller.client.handlers")
+    connection = lazy("poller.db.connection")
+    migration = lazy("poller.db.migration")
+    schema = lazy("poller.db.schema")
 
 Print = Annotated[bool, typer.Option("--sql", help="Print the statements instead of executing them.")]
 To = Annotated[str, typer.Option("--to", metavar="REV", help="The revision to go to.")]
@@ -35,15 +41,15 @@ def migrate(
 ) -> None:
     """Bring poller's own schema up to date. Your tables are not touched without --triggers."""
     if print_sql:
-        schema.print_sql(to)
+        migration.print_sql(to)
         return
-    known = required(handlers) if triggers else None
+    known = registered.required(handlers) if triggers else None
     where = place(database, starts=True)
-    with contextlib.closing(reachable(where, statement_timeout="0")) as connection:
-        before = schema.migrate(where.url, to)
-        after = schema.version(connection)
+    with contextlib.closing(connection.reachable(where, statement_timeout="0")) as opened:
+        before = migration.migrate(where.url, to)
+        after = schema.version(opened)
     was = "" if before == after else f" (was: {before or 'none'})"
     typer.echo(f"poller's schema is at {after}{was}")
     if known is not None:
-        for table in Client(where, known, via=VIA, person=person()).add_triggers():
+        for table in client_of(where, known).add_triggers():
             render.say(f"{table} wakes the workers")

@@ -9,6 +9,8 @@ import threading
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from poller.cli import render
 from poller.cli.asking import client
@@ -137,9 +139,6 @@ def _bar(table: str) -> Iterator[Any]:
     if not sys.stderr.isatty():
         yield lambda done, total=None: None  # noqa: ARG005 - nobody looks on
         return
-    from rich.console import Console  # noqa: PLC0415 - `--help` is not to wait for it
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
-
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(f"purging {table}", total=None)

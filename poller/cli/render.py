@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from poller.client.answers import as_object
 from poller.duration import words
@@ -16,8 +19,6 @@ from poller.telemetry import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-
-    from rich.table import Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +52,6 @@ def listing(lines: Sequence[Any], columns: Sequence[Column], *, as_json: bool, e
     elif not lines:
         typer.echo(empty)
     elif sys.stdout.isatty():
-        from rich.console import Console  # noqa: PLC0415 - `--help` is not to wait for it
-
         Console().print(table(lines, columns))
     else:
         typer.echo(text(lines, columns))
@@ -78,9 +77,6 @@ def text(lines: Iterable[Any], columns: Sequence[Column]) -> str:
 
 def table(lines: Sequence[Any], columns: Sequence[Column]) -> Table:
     """Return lines as a table that fits the screen: no column that is empty, and cut off where it must be."""
-    from rich.table import Table  # noqa: PLC0415 - `--help` is not to wait for it
-    from rich.text import Text  # noqa: PLC0415 - as above
-
     filled = [each for each in columns if any(_cell(each, line) for line in lines)]
     made = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for each in filled:

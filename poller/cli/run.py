@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 
 import typer
 
+from poller.cli.asking import places
 from poller.cli.options import Databases, Handlers, duration
+from poller.fleet.options import RunOptions
 from poller.fleet.signals import requests
 from poller.telemetry import log, stderr
 from poller.telemetry.bus import emit
@@ -102,10 +104,7 @@ def run(  # noqa: PLR0913 - the contract's options
     log.setup(log_format, log_level)
     requests.end_at_once(lambda: _leave_early(drain=drain))
 
-    from poller.cli.asking import places  # noqa: PLC0415 - a request to stop ends the process while it imports
-    from poller.fleet.options import RunOptions  # noqa: PLC0415 - as above
-    from poller.fleet.supervisor import Supervisor  # noqa: PLC0415 - as above
-    from poller.services.loop import leave  # noqa: PLC0415 - as above
+    from poller.fleet.supervisor import supervise  # noqa: PLC0415 - a request to stop ends the process while it imports
 
     options = RunOptions(
         workers=workers,
@@ -121,7 +120,7 @@ def run(  # noqa: PLR0913 - the contract's options
         log_format=log_format,
         log_level=log_level,
     )
-    leave(Supervisor(places(database), options).run())
+    supervise(places(database), options)
 
 
 def _leave_early(*, drain: bool) -> None:

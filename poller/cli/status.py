@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
+from rich.live import Live
 
 from poller.cli import render
 from poller.cli.asking import client
@@ -74,8 +75,6 @@ def _watch(look: Callable[[], Look], *, as_json: bool) -> None:
 
 
 def _live(look: Callable[[], Look]) -> None:
-    from rich.live import Live  # noqa: PLC0415 - slow to import, and not needed where nobody looks on
-
     with Live(auto_refresh=False) as live:
         for seen in _looks(look):
             live.update(seen.fault or render.table(seen.lines, _columns(seen.at)), refresh=True)

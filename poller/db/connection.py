@@ -33,12 +33,16 @@ from poller.db.server import check_greeting, check_server
 from poller.db.statements import has_users_part, statement
 from poller.errors import ConfigurationError, DatabaseError
 from poller.errors_in_words import guarded
+from poller.lazy import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from uuid import UUID
 
+    from poller.db import embedded
     from poller.runtime.bell import Bell
+else:  # needed only without a URL
+    embedded = lazy("poller.db.embedded")
 
 _QUOTED = re.compile(r'".*"', re.DOTALL)
 _UNREADABLE = "the database URL cannot be read"
@@ -180,8 +184,6 @@ def locate(url: str | None, folder: Path | None = None, *, starts: bool = True) 
         named = _NAMED.fullmatch(given)
         checked = checked_url(named[2] if named else given)
         return Place(checked, name=named[1] if named else str(conninfo_to_dict(checked).get("dbname", "")))
-    from poller.db import embedded  # noqa: PLC0415 - an extra, needed only without a URL
-
     home = folder or Path.cwd()
     running = embedded.start(home) if starts else embedded.running(home)
     if running is None:

@@ -133,8 +133,7 @@ async def _follow_awaited(connection: Any, script: Script[T], what: str) -> T:
 
 
 def _await_from_greenlet(awaitable: Awaitable[Any]) -> Any:
-    from sqlalchemy.util import concurrency  # noqa: PLC0415 - its owner has imported it
-
+    concurrency = _imported("sqlalchemy.util.concurrency")
     # Its name was another before SQLAlchemy 2.1.
     wait: Any = getattr(concurrency, "await_", None) or concurrency.await_only
     return wait(awaitable)
@@ -147,11 +146,8 @@ def _is_awaited(connection: Any) -> bool:
     """Tell whether what is done on a connection is awaited."""
     if isinstance(connection, psycopg.AsyncConnection):
         return True
-    if "sqlalchemy.ext.asyncio" not in sys.modules:
-        return False
-    from sqlalchemy.ext import asyncio  # noqa: PLC0415 - slow to import, and its owner has
-
-    return isinstance(
+    asyncio = _imported("sqlalchemy.ext.asyncio")
+    return asyncio is not None and isinstance(
         connection, asyncio.AsyncConnection | asyncio.AsyncSession | asyncio.async_scoped_session
     )
 
@@ -165,9 +161,8 @@ async def _beneath_awaited(connection: Any, what: str) -> psycopg.AsyncConnectio
     if isinstance(connection, psycopg.AsyncConnection):
         return connection
     got = type(connection).__name__
-    from sqlalchemy.ext.asyncio import AsyncConnection  # noqa: PLC0415 - as above
-
-    if not isinstance(connection, AsyncConnection):
+    asyncio = _imported("sqlalchemy.ext.asyncio")
+    if not isinstance(connection, asyncio.AsyncConnection):
         connection = await connection.connection()
     if not connection.in_transaction():
         await connection.begin()  # else its commit would not know of what is done beneath it
@@ -189,7 +184,7 @@ def _beneath(connection: Any, what: str) -> psycopg.Connection[Any] | psycopg.As
         connection.ensure_connection()
         connection = connection.connection
         got = f"{got} on {type(connection).__module__}"
-    elif "sqlalchemy" in sys.modules:  # who has a connection of its own has imported it
+    else:
         connection, on = _beneath_sqlalchemy(connection)
         got += on
     if isinstance(connection, psycopg.Connection | psycopg.AsyncConnection):
@@ -199,17 +194,20 @@ def _beneath(connection: Any, what: str) -> psycopg.Connection[Any] | psycopg.As
 
 def _beneath_sqlalchemy(connection: Any) -> tuple[Any, str]:
     """Return what is beneath a connection or session of SQLAlchemy's, and its driver in words; else the same."""
-    from sqlalchemy import Connection  # noqa: PLC0415 - slow to import, and seldom needed
-    from sqlalchemy.orm import Session, scoped_session  # noqa: PLC0415 - as above
-
-    if isinstance(connection, Session | scoped_session):
+    sqlalchemy, orm = _imported("sqlalchemy"), _imported("sqlalchemy.orm")
+    if orm is not None and isinstance(connection, orm.Session | orm.scoped_session):
         connection = connection.connection()
-    if not isinstance(connection, Connection):
+    if sqlalchemy is None or not isinstance(connection, sqlalchemy.Connection):
         return connection, ""
     if not connection.in_transaction():
         connection.begin()  # else its commit would not know of what is done beneath it
     dialect = connection.dialect
     return connection.connection.driver_connection, f" on {dialect.name}+{dialect.driver}"
+
+
+def _imported(name: str) -> Any:
+    """Return a module if it is there already: the owner of an object that is of it has imported it."""
+    return sys.modules.get(name)
 
 
 def _unfit(got: str, what: str) -> ConfigurationError:

@@ -23,9 +23,9 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 from poller.db.values import text_for
+from poller.model.altered import Altered, changes, lost
 from poller.model.answers import Fail, Retry, Snooze
 from poller.model.context import BatchContext, Context, Row
-from poller.model.mapped import Altered, changes, lost
 from poller.store.lease import Result, Task
 from poller.store.outcomes import of_answer, of_error
 from poller.store.settlements import settle_within

@@ -19,10 +19,10 @@ from poller.errors_in_words import guarded, raised_at, traceback_of
 from poller.executor import around
 from poller.jobs.job import Job
 from poller.jobs.run import perform
+from poller.model.altered import Altered, changes
 from poller.model.answers import Unexpected, describe, refuse_not_begun
 from poller.model.context import BatchContext, Context
 from poller.model.handler import Handler
-from poller.model.mapped import Altered, changes
 from poller.model.signature import call_of
 from poller.telemetry.context import variable
 

@@ -20,6 +20,7 @@ from poller.fleet.worker_order import WorkerOrder
 from poller.fleet.worker_process import WorkerProcess
 from poller.jobs import job_store
 from poller.jobs.run import handler_of
+from poller.lazy import lazy
 from poller.ready_made.housekeeping import jobs_of_site
 from poller.services.drain import Drain
 from poller.services.forgetter import LOCK_TIMEOUT, Forgetter
@@ -35,10 +36,13 @@ from poller.telemetry.events import SweepFailed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from poller.db import migration
     from poller.db.connection import Place
     from poller.fleet.options import RunOptions
     from poller.jobs.job import Job
     from poller.model.handler import Handler
+else:
+    migration = lazy("poller.db.migration")
 
 LAST_WORDS = 0.3  # seconds for our own
 
@@ -82,7 +86,7 @@ class Site:
         self._jobs = jobs_of_site(jobs, is_first=self._is_first)
         with self._named(), reachable(self._place, "start") as connection:
             if self._options.migrate:
-                schema.migrate(self._place.url)
+                migration.migrate(self._place.url)
             schema.require(connection)
             self._bindings = bind_all(connection, handlers)
             for binding in self._bindings:

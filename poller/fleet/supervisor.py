@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import signal
 from time import monotonic, sleep
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from poller import registry
 from poller.fleet.signals import reap_orphans, requests
@@ -19,7 +19,7 @@ from poller.fleet.worker_process import LOOK, WorkerProcess
 from poller.jobs.job import refuse_namesakes
 from poller.ready_made.housekeeping import housekeeping
 from poller.runtime.bell import Bell
-from poller.services.loop import at_most, within
+from poller.services.loop import at_most, leave, within
 from poller.telemetry.bus import emit
 from poller.telemetry.events import FleetSilenced, FleetStarted, FleetStopping
 from poller.telemetry.log import hear_others
@@ -34,6 +34,15 @@ TICK = 0.1  # seconds between two looks at a drain, or at a worker that is to be
 KILL_AFTER = 1.1  # seconds past the grace time: what a worker needs for its last words, and some
 MOST_WORDS = 5.0  # seconds for last words, while the grace time and a little last; `LAST_WORDS` in any case
 BEYOND = 3.0  # seconds past all that after which the process ends, whatever holds it
+
+
+def supervise(places: Sequence[Place], options: RunOptions) -> NoReturn:
+    """Run a fleet until it is told to stop, and end the process with its exit status.
+
+    Raises:
+        PollerError: it cannot start.
+    """
+    leave(Supervisor(places, options).run())
 
 
 class Supervisor:

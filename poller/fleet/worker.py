@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from poller.db.connection import Link, opener, session_tag
+from poller.lazy import lazy
 from poller.runtime.bell import Bell
 from poller.services.circling import Circling
 from poller.services.heartbeat import Heartbeat
@@ -35,8 +36,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from uuid import UUID
 
+    from poller.executor import transaction
     from poller.executor.transaction import Transactions
     from poller.store.binding import Binding
+else:
+    transaction = lazy("poller.executor.transaction")
 
 TICK_SECONDS = 0.1  # between two looks at the clock
 IDLE_LOOK_SECONDS = 2.0  # between them while there is nothing to do: what comes is told
@@ -227,8 +231,6 @@ def _transactions(
     """Return what runs transactional handlers, if there are any: SQLAlchemy takes a quarter of a worker's memory."""
     if not any(each.handler.transactional for each in bindings):
         return None
-    from poller.executor.transaction import Transactions  # noqa: PLC0415 - as said above
-
-    transactions = Transactions(connect, most)
+    transactions = transaction.Transactions(connect, most)
     transactions.warm()
     return transactions

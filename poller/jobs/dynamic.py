@@ -14,6 +14,10 @@ import secrets
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
+from psycopg import errors
+
+from poller.db.statements import statement
+from poller.db.users_connection import follow
 from poller.errors import ConfigurationError, DatabaseError
 from poller.jobs.job import Job, When
 from poller.jobs.options import CheckedOptions
@@ -120,8 +124,6 @@ def schedule(  # noqa: PLR0913 - the contract's options
         "at": plan.instant if isinstance(plan, slots.At) else None,
         "args": arguments,
     }
-    from poller.db.users_connection import follow  # noqa: PLC0415 - slow to import; `import poller` is not to wait for it
-
     return follow(connection, _entering(asked, job, when, plan), "schedule()")
 
 
@@ -287,10 +289,6 @@ def _rules_in_database(name: str) -> Script[_Rules]:
 
 def _row(name: str, asked: Mapping[str, Any]) -> Script[Any]:
     """Execute a statement of `sql/` and return its first row, if it has one."""
-    from psycopg import errors  # noqa: PLC0415 - as above
-
-    from poller.db.statements import statement  # noqa: PLC0415 - as above
-
     try:
         return (yield statement(name), asked)
     except (errors.UndefinedTable, errors.InvalidSchemaName) as error:

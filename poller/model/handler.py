@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Any, Generic, cast, get_args
 
 from poller.duration import seconds, words
 from poller.errors import ConfigurationError
-from poller.model.expressions import order
-from poller.model.mapped import is_mapped
 from poller.model.options import HandlerOptions, History, refuse_unknown
 from poller.model.outcome import Became, Outcome
+from poller.model.recognised import is_mapped
 from poller.model.retry_policy import POLICY, Policy, policy
 from poller.model.signature import call_of, is_coroutine, plain_function, refuse_generator
-from poller.model.source import Source, where_of
+from poller.model.source import Source, order_of, where_of
 from poller.model.typevars import P, R
 
 if TYPE_CHECKING:
@@ -257,7 +256,7 @@ _KEPT: dict[str, Callable[[Source, Any], Any]] = {
     "during": lambda source, value: None if value is None else source.text(value),
     "on_failure": lambda source, value: None if value is None else source.text(value),
     "where": lambda source, value: where_of(value, source.entity, source.core),
-    "order_by": lambda source, value: order(value, source.core),
+    "order_by": lambda source, value: order_of(value, source.core),
     "rate": lambda _, value: _rate(value),
     "timeout": lambda _, value: seconds(value),
 }

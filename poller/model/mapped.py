@@ -11,19 +11,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
+from sqlalchemy import Table, inspect
+from sqlalchemy.dialects.postgresql import psycopg
+from sqlalchemy.orm import make_transient_to_detached
+from sqlalchemy.orm.attributes import set_committed_value
+
 from poller.errors import ConfigurationError, PollerError
 from poller.model.answers import Transition, status_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from sqlalchemy import Column, Dialect, Table
+    from sqlalchemy import Column, Dialect
     from sqlalchemy.orm import Mapper, Session
-
-
-def is_mapped(table: object) -> bool:
-    """Tell whether it is a mapped class."""
-    return isinstance(table, type) and hasattr(table, "__mapper__")
 
 
 class Mapped:
@@ -38,8 +38,6 @@ class Mapped:
     """
 
     def __init__(self, entity: Any, status: str) -> None:
-        from sqlalchemy import Table  # noqa: PLC0415 - slow to import, and whoever has such a class has done it
-
         mapper: Mapper[Any] = entity.__mapper__
         if not isinstance(mapper.persist_selectable, Table):
             msg = f"{entity.__name__} is mapped to more than one table; name the one with the status"
@@ -107,8 +105,6 @@ class Mapped:
         Raises:
             PollerError: it has.
         """
-        from sqlalchemy import inspect  # noqa: PLC0415 - as above
-
         attribute = next(key for key, column in self._attributes.items() if column.name == self._status)
         for each in instances:
             if each in session and inspect(each).attrs[attribute].history.has_changes():
@@ -137,8 +133,6 @@ class Mapped:
 
     @cached_property
     def _dialect(self) -> Dialect:
-        from sqlalchemy.dialects.postgresql import psycopg  # noqa: PLC0415 - as above
-
         dialect: Dialect = psycopg.dialect()  # type: ignore[no-untyped-call]
         return dialect
 
@@ -197,10 +191,6 @@ class Reader:
         Raises:
             LookupError: no class is known for what the row says that it is.
         """
-        from sqlalchemy import inspect  # noqa: PLC0415 - as above
-        from sqlalchemy.orm import make_transient_to_detached  # noqa: PLC0415 - as above
-        from sqlalchemy.orm.attributes import set_committed_value  # noqa: PLC0415 - as above
-
         mapper = self._mapper_of(row)
         made = mapper.class_manager.new_instance()
         for load in self.loads[mapper]:
@@ -225,40 +215,3 @@ class Reader:
             msg = f"{name} is {value!r}, and {self.mapper.class_.__name__} has no such class"
             raise LookupError(msg)
         return found
-
-
-# --- what a handler has changed on its instances --------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Altered:
-    """An answer from another process, and which attributes were changed there, for each instance."""
-
-    answer: Any
-    changes: list[frozenset[str]]
-
-
-def changes(given: Any) -> list[frozenset[str]]:
-    """Return which attributes were changed on what a handler was given, for each, as long as no session has it."""
-    return [_changes(each) for each in (given if isinstance(given, list) else [given])]
-
-
-def _changes(instance: Any) -> frozenset[str]:
-    from sqlalchemy import inspect  # noqa: PLC0415 - as above
-
-    state: Any = inspect(instance, raiseerr=False)
-    if not getattr(state, "modified", False) or state.session is not None:
-        return frozenset()
-    return frozenset(each.key for each in state.attrs if each.history.has_changes())
-
-
-def lost(changed: frozenset[str], answer: object) -> PollerError | None:
-    """Return the error of a handler whose changes of an instance would be lost, unless its answer has them too."""
-    left = changed.difference(answer.columns) if isinstance(answer, Transition) else changed
-    if not left or isinstance(answer, Exception):  # which stands for its row in a batch, and moves nothing
-        return None
-    name = min(left)
-    return PollerError(
-        f"the handler has set {name!r} of an instance that is in no session, so that it would be lost; "
-        f"return Transition(…, {name}=…), or make it transactional=True"
-    )

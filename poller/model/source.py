@@ -1,4 +1,7 @@
-"""Where a handler's rows are: a table as the user gave it, by name, from SQLAlchemy or as a mapped class."""
+"""Where a handler's rows are: a table as the user gave it, by name, from SQLAlchemy or as a mapped class.
+
+What is given as text needs no SQLAlchemy; `expressions` and `mapped` read the rest, and are imported for it alone.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,21 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self, cast
 
+from poller.errors import ConfigurationError
+from poller.lazy import lazy
 from poller.model.answers import status_text
-from poller.model.expressions import column as column_of
-from poller.model.expressions import condition, is_expression
-from poller.model.mapped import Mapped, is_mapped
+from poller.model.recognised import is_expression, is_mapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sqlalchemy import Table
+
+    from poller.model import expressions, mapped
+    from poller.model.mapped import Mapped
+else:
+    expressions = lazy("poller.model.expressions")
+    mapped = lazy("poller.model.mapped")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +45,9 @@ class Source:
         """Return a handler's source; a mapped class is one with its status column."""
         core = core_of(table)
         bare = cls(table, core, None)
-        return (
-            cls(table, core, Mapped(table, bare.column("column", status_column)))
-            if is_mapped(table)
-            else bare
-        )
+        if not is_mapped(table):
+            return bare
+        return cls(table, core, mapped.Mapped(table, bare.column("column", status_column)))
 
     @property
     def table(self) -> object:
@@ -82,12 +89,45 @@ def core_of(table: object) -> Table | None:
     return None if isinstance(table, str) else cast("Table", table)
 
 
+def column_of(option: str, value: Any, core: Table | None, named: Callable[[str], str]) -> str:
+    """Return the name of a column, given by that of an attribute or column, or as one of these itself.
+
+    Raises:
+        ConfigurationError: it is none of this table's.
+    """
+    if isinstance(value, str):
+        return named(value)
+    if not is_expression(value):
+        msg = f"{option} must be the name of a column, or several, got {value!r}"
+        raise ConfigurationError(msg)
+    return expressions.column(option, value, core)
+
+
+def order_of(value: Any, core: Table | None) -> str | None:
+    """Return an order of rows as SQL; one of several expressions is given as a tuple or a list.
+
+    Raises:
+        ConfigurationError: it is neither SQL nor of expressions of this table's.
+    """
+    if value is None or isinstance(value, str):
+        return value
+    parts = value if isinstance(value, tuple | list) else (value,)
+    if not parts:
+        msg = "order_by is empty; leave it out"
+        raise ConfigurationError(msg)
+    return ", ".join(each if isinstance(each, str) else expressions.order(each, core) for each in parts)
+
+
 def where_of(given: Any, entity: Mapped | None, core: Table | None) -> str | None:
-    """Return a condition as SQL, with what a class asks for that shares its table with others.
+    """Return a condition on a row `t` as SQL, with what a class asks for that shares its table with others.
 
     Raises:
         ConfigurationError: it is neither SQL nor an expression of the table's.
     """
-    own = None if entity is None or entity.criterion is None else condition(entity.criterion, core)
-    texts = [text for text in (own, condition(given, core)) if text is not None]
+    asked = [None if entity is None else entity.criterion, given]
+    texts = [
+        each if isinstance(each, str) else expressions.condition(each, core)
+        for each in asked
+        if each is not None
+    ]
     return texts[0] if len(texts) == 1 else " and ".join(f"({text})" for text in texts) or None

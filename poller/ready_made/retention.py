@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, cast
 from poller.duration import Duration, seconds
 from poller.errors import ConfigurationError
 from poller.jobs.job import Job, When, ready_made
+from poller.lazy import lazy
 from poller.model.answers import status_text
-from poller.model.expressions import column as column_of
 from poller.model.handler import calling_place, table_name
-from poller.model.mapped import Mapped, is_mapped
-from poller.model.source import core_of, where_of
+from poller.model.recognised import is_mapped
+from poller.model.source import column_of, core_of, where_of
 from poller.ready_made.rule import Move, Rule, check_options
 
 if TYPE_CHECKING:
@@ -26,8 +26,15 @@ if TYPE_CHECKING:
     from sqlalchemy import Table
 
     from poller.jobs.options import RunOptions
+    from poller.model import mapped
     from poller.model.options import Expression, Status
+    from poller.ready_made import old_rows, purge_run, ranges
     from poller.ready_made.report import Report, Working
+else:  # who imports a handlers package does not wait for the driver
+    mapped = lazy("poller.model.mapped")
+    old_rows = lazy("poller.ready_made.old_rows")
+    purge_run = lazy("poller.ready_made.purge_run")
+    ranges = lazy("poller.ready_made.ranges")
 
 ATTEMPTS = 3  # of a run, unless the options say otherwise: it goes on where it stopped
 
@@ -46,10 +53,8 @@ class Retention:
             report.StoppedError: the run was cancelled; says what was done until then.
             psycopg.Error: the database went away, say. What was done stays done.
         """
-        from poller.ready_made.purge_run import Purging  # noqa: PLC0415 - who imports the face does not wait for psycopg
-
         with run.connect() as connection:
-            return Purging(connection, self.rule, run).all()
+            return purge_run.Purging(connection, self.rule, run).all()
 
     def __str__(self) -> str:
         return str(self.rule)
@@ -62,8 +67,6 @@ class Retention:
                 time, a status is none that the table allows, `where` is no condition on it, or a grant is
                 missing.
         """
-        from poller.ready_made import old_rows  # noqa: PLC0415 - as above
-
         old_rows.bind(connection, self.rule)
 
     def count(self, connection: psycopg.Connection[Any]) -> int:
@@ -72,8 +75,6 @@ class Retention:
         Raises:
             ConfigurationError: as for `check`.
         """
-        from poller.ready_made import old_rows, ranges  # noqa: PLC0415 - as above
-
         return ranges.count(connection, old_rows.bind(connection, self.rule))[0]
 
     def advice(self, connection: psycopg.Connection[Any]) -> str | None:
@@ -82,8 +83,6 @@ class Retention:
         Raises:
             ConfigurationError: as for `check`.
         """
-        from poller.ready_made import old_rows, ranges  # noqa: PLC0415 - as above
-
         return ranges.advice(connection, old_rows.bind(connection, self.rule))
 
 
@@ -184,7 +183,7 @@ def _rule(  # noqa: PLR0913, PLR0917 - what both jobs have
     try:
         core = core_of(table)
         shared = is_mapped(table) and core is not None and cast("Any", table).__mapper__.single
-        entity = Mapped(table, "") if shared else None
+        entity = mapped.Mapped(table, "") if shared else None
         made = Rule(
             table=table_name(table),
             column=column_of("column", column, core, str),

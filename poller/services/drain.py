@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from poller.errors import ConfigurationError
+from poller.lazy import lazy
 from poller.services.forgetter import Forgetter
 from poller.store.claims import Claims
 from poller.store.counts import Counts, Fleet
@@ -32,10 +33,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from rich.progress import Progress, TaskID
-
     from poller.db.connection import Link
+    from poller.services import progress_bar
     from poller.store.binding import Binding
+else:  # only for people who look on
+    progress_bar = lazy("poller.services.progress_bar")
 
 LOOK = 0.25  # seconds between two looks of a drain
 LINE = 10.0  # seconds between two lines of a run
@@ -70,7 +72,7 @@ class Drain:
         self._drain = drain
         self._logged = {"database": label} if label else {}
         self.is_over = False  # a drain has had nothing left to do
-        self._bar: Bar | None = None
+        self._bar: progress_bar.progress_bar.Bar | None = None
         self._on_begin = on_begin
         self._is_stale = False
         self._since: datetime | None = None
@@ -91,7 +93,7 @@ class Drain:
             due = self._counts.count_due(self._bindings)
             emit(DrainStarted(rows=due), **self._logged)
             if sys.stderr.isatty() and not self._logged:
-                self._bar = Bar(due)
+                self._bar = progress_bar.Bar(due)
         self._since = since
         self._on_begin()
 
@@ -187,33 +189,3 @@ class Drain:
             now.failed - before.failed,
             now.parked - before.parked,
         )
-
-
-class Bar:
-    """The progress bar of a drain on a terminal."""
-
-    def __init__(self, total: int) -> None:
-        from rich import progress  # noqa: PLC0415 - only for people who look on
-        from rich.console import Console  # noqa: PLC0415 - as above
-
-        self._counts: Progress = progress.Progress(
-            progress.TextColumn("draining"),
-            progress.BarColumn(),
-            progress.MofNCompleteColumn(),
-            progress.TextColumn("{task.fields[note]}"),
-            progress.TimeElapsedColumn(),
-            console=Console(stderr=True),
-        )
-        self._task: TaskID = self._counts.add_task("draining", total=total, note="")
-        self._counts.start()
-
-    def show(self, done: Fleet, now: Fleet) -> None:
-        """Move the bar; rows that came in, or have several moves before them, lengthen it."""
-        ended = done.moved + done.failed + done.parked
-        total = max(self._counts.tasks[0].total or 0, ended + now.in_flight + now.waiting)
-        note = f"{now.in_flight} in flight, {now.waiting} waiting, {done.failed + done.parked} failed"
-        self._counts.update(self._task, completed=ended, total=total, note=note)
-
-    def close(self) -> None:
-        """Leave the bar as it stands."""
-        self._counts.stop()

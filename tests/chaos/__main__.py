@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from poller.db import schema
+from poller.db import migration
 from tests.chaos import load
 from tests.chaos.audit import FIGURES, audit
 from tests.chaos.faults import KINDS, LEASE, WORKERS, Chaos
@@ -103,7 +103,7 @@ def soak(chaos: Chaos, url: str, seconds: float, rows: int) -> tuple[Counter[str
     connect = partial(psycopg.connect, url, autocommit=True, connect_timeout=5)
     with connect() as db:
         load.make_role(db)
-        schema.migrate(chaos.project.url)
+        migration.migrate(chaos.project.url)
         load.make_tables(db)
     chaos.project.handlers(load.handlers())
     chaos.start()

@@ -22,7 +22,7 @@ import psycopg
 from rich.console import Console
 from rich.progress import track
 
-from poller.db import schema
+from poller.db import migration
 from tests.chaos import load
 from tests.chaos.faults import children
 from tests.faults.proxy import Proxy
@@ -39,7 +39,7 @@ LEASED = "select from poller.claim as c, poller.worker as w where w.id = c.worke
 
 def prepare(project: Project, url: str) -> None:
     """Make what the fleet works on; `url` is that of one who may do anything."""
-    schema.migrate(url)
+    migration.migrate(url)
     with psycopg.connect(url, autocommit=True) as db:
         load.make_role(db)
         load.make_tables(db)

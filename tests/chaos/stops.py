@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.progress import track
 
 from poller import handler
-from poller.db import schema
+from poller.db import migration
 from poller.fleet.worker import Worker, WorkerOptions
 from poller.store.binding import bind_all
 from poller.store.liveness import register_handlers
@@ -69,7 +69,7 @@ def held(row: Any) -> None:
 
 def prepare(url: str) -> list[Binding]:
     """Make poller's schema and the tables; return the handlers, bound to them."""
-    schema.migrate(url)
+    migration.migrate(url)
     with psycopg.connect(url, autocommit=True) as db:
         for table in TABLES:
             db.execute(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from poller import Fail, Row, Transition, fixed_delay, handler
-from poller.db import schema
+from poller.db import migration, schema
 from poller.db.connection import Link, Place, reachable
 from poller.db.statements import statement
 from poller.ready_made.housekeeping import housekeeping
@@ -94,7 +94,7 @@ def as_role(url: str, role: str) -> str:
 def work(url: str) -> None:
     """Do all that a supervisor and its workers do in the database."""
     with reachable(Place(url)) as connection:
-        schema.migrate(url)
+        migration.migrate(url)
         schema.require(connection)
         bindings = [bind(connection, initialise)]
     with Engine(url, initialise, tidy, housekeeping) as engine:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from poller.db import schema
+from poller.db import migration, schema
 from poller.errors import DatabaseError
 from tests.command_line import the_line
 
@@ -89,7 +89,7 @@ def test_an_ordinary_role_does_not_migrate_anothers_schema(
     with ordinary("mallory") as mallory, ordinary("deployer") as deployer:
         mallory.execute("create schema poller; grant all on schema poller to public")
         with pytest.raises(DatabaseError, match="the schema poller belongs to poller_mallory"):
-            schema.migrate(as_role(empty_url, role_of(deployer)))
+            migration.migrate(as_role(empty_url, role_of(deployer)))
 
 
 @pytest.mark.parametrize(
@@ -107,14 +107,14 @@ def test_what_others_have_put_into_it_is_refused_too(
     empty_url: str, ordinary: Callable[[str], Connection], planted: str, named: str
 ) -> None:
     """While they may create there, and afterwards as long as it is there."""
-    schema.migrate(empty_url)
+    migration.migrate(empty_url)
     with ordinary("mallory") as mallory, psycopg.connect(empty_url, autocommit=True) as db:
         name = role_of(mallory)
         db.execute(f"grant usage, create on schema poller to {name}")
         if planted:
             mallory.execute(planted.encode())
             db.execute(f"revoke create on schema poller from {name}")
-        for look in (schema.require, lambda _: schema.migrate(empty_url)):
+        for look in (schema.require, lambda _: migration.migrate(empty_url)):
             with pytest.raises(DatabaseError) as raised:
                 look(db)
             assert f"{named} belongs to {name}" in str(raised.value)
@@ -126,8 +126,8 @@ def test_whoever_deploys_migrates_and_others_work_with_what_they_are_granted(
     """Neither owns the database, and neither is a superuser; a member of the deployer's role may migrate."""
     with ordinary("deployer") as deployer, ordinary("worker") as worker, psycopg.connect(empty_url) as db:
         url = as_role(empty_url, role_of(deployer))
-        assert schema.migrate(url) is None
-        assert schema.migrate(url) == schema.NEWEST
+        assert migration.migrate(url) is None
+        assert migration.migrate(url) == schema.NEWEST
         grants = "grant usage on schema poller to {0}; grant select on poller.alembic_version to {0}"
         deployer.execute(grants.format(role_of(worker)).encode())
         schema.require(worker)
@@ -135,7 +135,7 @@ def test_whoever_deploys_migrates_and_others_work_with_what_they_are_granted(
             schema.require(db)  # a superuser, with whose rights the deployer could do anything
         db.execute(f"grant {role_of(deployer)} to {role_of(worker)}")
         db.commit()
-        assert schema.migrate(as_role(empty_url, role_of(worker))) == schema.NEWEST
+        assert migration.migrate(as_role(empty_url, role_of(worker))) == schema.NEWEST
 
 
 def test_the_owner_of_the_database_is_trusted_with_its_schema(
@@ -144,6 +144,6 @@ def test_the_owner_of_the_database_is_trusted_with_its_schema(
     """The owner can do as much by other ways."""
     with ordinary("app") as app, psycopg.connect(empty_url, autocommit=True) as db:
         db.execute(f"alter database {db.info.dbname} owner to {role_of(app)}")
-        schema.migrate(as_role(empty_url, role_of(app)))
+        migration.migrate(as_role(empty_url, role_of(app)))
         schema.require(db)
         db.execute(f"alter database {db.info.dbname} owner to current_user")

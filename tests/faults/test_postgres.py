@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from poller.db import schema
+from poller.db import migration
 from tests.faults.audit import audit, began, leased, make_rows, transactional, wait_until_done
 from tests.faults.proxy import Proxy
 from tests.harness import Project, wait_until, workers_of
@@ -136,7 +136,7 @@ def test_the_fleet_works_on_without_statistics(own: tuple[Cluster, Project]) -> 
     with _connected(server) as db:
         db.execute("alter system set autovacuum = off")
         db.execute("select pg_reload_conf()")
-        schema.migrate(server.url)
+        migration.migrate(server.url)
         make_rows(db, 20_000)
         db.execute("insert into thing select i, 'normal' from generate_series(20001, 400000) as i")
     server.kill()

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from poller import Fail, Retry, Row, Run, Snooze, fixed_rate, shell
-from poller.db import schema
+from poller.db import migration
 from poller.errors_in_words import ERROR_CHARACTERS, storable
 from poller.jobs import output
 from poller.jobs.output import Sink
@@ -38,7 +38,7 @@ def encoded(request: pytest.FixtureRequest, server: str) -> Iterator[str]:
         create_encoded(db, name, request.param)
         url = _of_database(server, name)
         try:
-            schema.migrate(url)
+            migration.migrate(url)
             with psycopg.connect(url) as own:
                 own.execute("create table task (id int primary key, status text not null)")
                 own.execute("insert into task select i, 'pending' from generate_series(1, 12) as i")

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from poller.duration import words
 from poller.errors import ConfigurationError
 from poller.jobs.job import ready_made
+from poller.lazy import lazy
 from poller.model.answers import Fail, Interrupted, TimedOut, Unexpected
 from poller.ready_made.http.pattern import is_found
 from poller.ready_made.http.request import order
@@ -30,8 +31,11 @@ if TYPE_CHECKING:
     from poller.jobs.job import Job, When
     from poller.jobs.options import RunOptions
     from poller.jobs.run import Run
+    from poller.ready_made.http import fetch
     from poller.ready_made.http.fetch import Answer
     from poller.ready_made.http.request import Order, Redirects
+else:  # it needs httpx2, which is slow to import, and an extra
+    fetch = lazy("poller.ready_made.http.fetch")
 
 SHOWN_CHARACTERS = 2000  # of the body, in the run's output
 
@@ -139,11 +143,9 @@ class _Request:
         return self.wanted is None or self.wanted in body
 
     def _fetch(self, timeout: float, why: Callable[[], Exception | None]) -> Answer:
-        from poller.ready_made.http.fetch import NoAnswer, complete  # noqa: PLC0415 - httpx2 is slow to import, and an extra
-
         try:
-            return complete(self.order, timeout, why)
-        except NoAnswer as error:
+            return fetch.complete(self.order, timeout, why)
+        except fetch.NoAnswer as error:
             raise RequestFailed(self._printable(f"{self.order.method} {error}")) from None
         except Fail as error:
             raise Fail(self._printable(str(error))) from None

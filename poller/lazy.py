@@ -1,0 +1,29 @@
+"""Modules that are slow to import and seldom needed: each is imported when something of it is first asked for.
+
+Type checkers, and the linter of the rooms, see the import itself, at the top as any other:
+
+```python
+if TYPE_CHECKING:
+    from poller.db import migration
+else:
+    migration = lazy("poller.db.migration")
+```
+
+Names are taken from it as `migration.migrate(…)` where they are used; a name that is taken at the top would import it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+from typing import Any
+
+
+def lazy(name: str) -> ModuleType:
+    """Return what stands for a module until it is needed, and asks the module itself for each name from then on."""
+    return _Lazy(name)
+
+
+class _Lazy(ModuleType):
+    def __getattr__(self, name: str) -> Any:
+        return getattr(importlib.import_module(self.__name__), name)

@@ -1,0 +1,19 @@
+"""What a user has given that is SQLAlchemy's, told without importing it: who has an object of it has done that."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+
+def is_mapped(table: object) -> bool:
+    """Tell whether it is a mapped class."""
+    return isinstance(table, type) and hasattr(table, "__mapper__")
+
+
+def is_expression(value: object) -> bool:
+    """Tell whether it is an attribute of a mapped class, a column, or what is made of them."""
+    sqlalchemy: Any = sys.modules.get("sqlalchemy")
+    return sqlalchemy is not None and (
+        isinstance(value, sqlalchemy.ClauseElement) or hasattr(value, "__clause_element__")
+    )
