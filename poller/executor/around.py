@@ -21,10 +21,12 @@ from poller.errors import ConfigurationError
 from poller.telemetry.context import current
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
     from poller.model.handler import Handler
+    from poller.telemetry.context import Attempt
 
+    Middleware = Callable[[Attempt], Iterator[None]] | Callable[[Attempt, list[Any]], Iterator[None]]
     Running = Generator[None, Any, object]
 
 MOST_PARAMETERS = 2  # the attempt, and the rows
@@ -69,7 +71,7 @@ class Around:
         return running
 
 
-def around(function: Callable[..., Any]) -> Around:
+def around(function: Middleware) -> Around:
     """Have a generator run around every attempt and every run: `@poller.around`, in the handlers package.
 
     It is called once for each call of a handler, which a batch of rows shares, and for each run of a job: with the

@@ -11,6 +11,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from tenacity import retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from poller import Context, Handler, HandlerOptions, History, Row, Transition, handler
+from poller.model.handler import Registration
 from poller.testing import context, row
 
 
@@ -76,6 +77,7 @@ def twice(rows: list[Row]) -> dict[int, str]:
     return {1: str(rows)}
 
 
+assert_type(handler("tenant", status="pending", to="normal"), Registration)
 assert_type(plain(row(id=1)), None)
 assert_type(answers(row(id=1), context()), Transition)
 assert_type(mapped(Tenant()), str)

@@ -20,6 +20,7 @@ from poller import (
     purge,
     shell,
 )
+from poller.ready_made.report import Report, Working
 from poller.testing import run
 
 nightly: When = cron("0 3 * * *", tz="Europe/Berlin", misfire="all", grace="1h")
@@ -38,15 +39,22 @@ async def then() -> int:
 
 
 by_class = nightly(print)
+for when in (nightly, cron("@daily"), fixed_rate("5m"), fixed_delay("5m"), job()):
+    assert_type(when, When)
 assert_type(sync(run(), size=2), str)
 bare: Job = sync  # any job
 overlap: Overlap = bare.options.overlap
 ours: JobOptions = {"name": "mine", "keep": "1d"}
 
-purge("audit", column="created_at", older_than="180d", schedule=nightly, jitter="5m", batch=10)
-age_out("task", column="at", older_than="1d", status="new", to="old", attempts=2)
-shell("backup", ["pg_dump"], schedule=nightly, timeout="1h", env={"A": None})
-http("ping", "https://example.org", expect={200, 204}, redirects="any", on="web")
+old = purge("audit", column="created_at", older_than="180d", schedule=nightly, jitter="5m", batch=10)
+aged = age_out("task", column="at", older_than="1d", status="new", to="old", attempts=2)
+backup = shell("backup", ["pg_dump"], schedule=nightly, timeout="1h", env={"A": None})
+ping = http("ping", "https://example.org", expect={200, 204}, redirects="any", on="web")
+assert_type(old, Job[[Working], Report])
+assert_type(aged, Job[[Working], Report])
+assert_type(backup, Job[..., None])
+assert_type(ping, Job[..., None])
+assert_type(old(run()), Report)
 
 
 async def caller() -> None:
@@ -66,3 +74,9 @@ purge("audit", column="at", older_than="1d", overlap="no")  # type: ignore[arg-t
 age_out("task", column="at", older_than="1d", status="new")  # type: ignore[call-arg]
 shell("backup", "true", tiemout="1h")  # type: ignore[call-arg]
 http("ping", "https://example.org", redirects="all")  # type: ignore[arg-type]
+purge("audit", column="at", older_than="1d", schedule="0 3 * * *")  # type: ignore[arg-type]
+age_out("task", column="at", older_than="1d", status="new", to=1.5)  # type: ignore[arg-type]
+shell("backup", 5)  # type: ignore[arg-type]
+http("ping", "https://example.org", method=None)  # type: ignore[arg-type]
+wrong: Job[[int], str] = old  # type: ignore[assignment]
+old()  # type: ignore[call-arg]
