@@ -46,8 +46,8 @@ def load(package: str, only: Sequence[str] = ()) -> Registered:
     handlers = [each for each in found if isinstance(each, Handler)]
     jobs = [each for each in found if isinstance(each, Job)]
     if not found:
-        msg = f"the package {package!r} has no handlers and no jobs; write one, or run: poller init"
-        raise ConfigurationError(msg)
+        msg = f"the package {package!r} has no handlers and no jobs"
+        raise ConfigurationError(msg, "nothing_registered", package=package)
     refuse_collisions((str(each.table), each) for each in handlers)
     refuse_namesakes(jobs)
     for registered in found:
@@ -157,11 +157,8 @@ def _import(name: str) -> ModuleType:
         raise
     except ModuleNotFoundError as error:
         if error.name is not None and f"{name}.".startswith(f"{error.name}."):
-            msg = (
-                f"there is no package {name!r} in {Path.cwd()}; name yours with --handlers, "
-                "or write a first one with: poller init"
-            )
-            raise ConfigurationError(msg) from error
+            msg = f"there is no package {name!r} in {Path.cwd()}"
+            raise ConfigurationError(msg, "no_package", package=name) from error
         raise _failed(name, error) from error
     except (Exception, SystemExit) as error:
         raise _failed(name, error) from error
@@ -185,8 +182,8 @@ def _chosen(all_: Registered, only: Sequence[str]) -> Registered:
         named = [each for each in every if name in _names(each)]
         if not named:
             known = ", ".join(nearest(name, map(str, every), most=20))
-            msg = f"--only {name!r} is no handler and no job; there are {known}"
-            raise ConfigurationError(msg)
+            msg = f"no handler or job is named {name!r}; known: {known}"
+            raise ConfigurationError(msg, "none_of_name", name=name)
         chosen.update(named)
     if not only:
         return all_

@@ -272,10 +272,9 @@ def test_g10_a_module_that_cannot_be_imported_is_named(
 
 
 def test_g10_a_package_that_there_is_not_is_refused(write: Writer, tmp_path: Path) -> None:
-    """The line says where it was looked for, and how to begin."""
+    """The line says where it was looked for; the command line adds how to begin."""
     text = refusal()
-    assert f"there is no package 'tasks' in {tmp_path}" in text
-    assert "poller init" in text
+    assert text == f"there is no package 'tasks' in {tmp_path}"
 
 
 def test_g10_a_package_without_either_is_refused(write: Writer) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import typer
 
-from poller.cli import render
+from poller.cli import hints, render
 from poller.cli.asking import client
 from poller.cli.options import AsJson, Database, Handlers
 from poller.telemetry.printable import one_line
@@ -24,7 +25,8 @@ def check(*, handlers: Handlers = "handlers", as_json: AsJson = False, database:
 
     Tells all that is wrong or could be better, and what to do about it. Exits with 1 if there are errors.
     """
-    findings = client(database, handlers, needs_handlers=True).check().items
+    found = client(database, handlers, needs_handlers=True).check().items
+    findings = [replace(each, todo=hints.todo_of(each)) for each in found]
     if as_json:
         typer.echo(render.as_array(findings, indent=2))
     else:

@@ -2,28 +2,50 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import shlex
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from poller.client.checks import Finding
     from poller.errors import PollerError
 
+_MIGRATE = "run: poller migrate"
 _HINTS = {
     "no_run_begun": "run it now with: poller trigger {job!r}",
     "no_such_run": "those that are kept stand in: poller runs",
     "declared": "take it out there, or hold it: poller pause",
     "is_handler": "stop it by leaving it out of --only",
     "no_purge": "give --column and --older-than",
+    "no_schema": _MIGRATE,
+    "old_schema": _MIGRATE,
+    "may_not_migrate": "run poller migrate as a role that may create schemas here",
+    "no_database": "give --database URL, or start it: poller db start",
+    "no_embedded": "or give --database URL",
+    "unreachable": "check --database and that it runs",
+    "no_package": "name yours with --handlers, or write a first one with: poller init",
+    "nothing_registered": "write one, or run: poller init",
+    "none_of_name": "give --only one of these",
+}
+_TODOS = {
+    "no_schema": _MIGRATE,
+    "old_schema": _MIGRATE,
+    "ran_ahead": "start poller run anew: it plans them from now",
+    "orphan_runs": "end them: poller jobs remove {where}; or have the program run that has it",
 }
 
 
 def with_hint(error: PollerError) -> str:
     """Return an error's text, and what to do about it where a command or an option does."""
-    reason: str = getattr(error, "reason", "")
-    data: dict[str, Any] = getattr(error, "data", {})
-    if reason == "several_purges":
-        return _several_purges(**data)
-    hint = _HINTS.get(reason)
-    return str(error) if hint is None else f"{error}; {hint.format(**data)}"
+    if error.reason == "several_purges":
+        return _several_purges(**error.data)
+    hint = _HINTS.get(error.reason)
+    return str(error) if hint is None else f"{error}; {hint.format(**error.data)}"
+
+
+def todo_of(finding: Finding) -> str:
+    """Return what to do about a finding: by a command, where there is one."""
+    todo = _TODOS.get(finding.reason)
+    return finding.todo if todo is None else todo.format(where=shlex.quote(finding.where))
 
 
 def _several_purges(table: str, where: str, purges: list[tuple[str, str]]) -> str:

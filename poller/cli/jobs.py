@@ -10,7 +10,7 @@ import typer
 from poller.cli import render
 from poller.cli.asking import client
 from poller.cli.next import plan
-from poller.cli.options import AsJson, Database, Handlers, Limit, most, say_if_cut
+from poller.cli.options import After, AsJson, Database, Handlers, Limit, most, say_if_cut
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -74,11 +74,12 @@ Zone = Annotated[str, typer.Option("--tz", metavar="ZONE", help="The IANA time z
 
 
 @app.callback()
-def jobs(
+def jobs(  # noqa: PLR0913 - as of other listings
     context: typer.Context,
     *,
     handlers: Handlers = "handlers",
     limit: Limit = None,
+    after: After = None,
     as_json: AsJson = False,
     database: Database = None,
 ) -> None:
@@ -90,10 +91,10 @@ def jobs(
     if context.invoked_subcommand is not None:
         _refuse_options(context)
         return
-    page = client(database, handlers).jobs(limit=most(limit, as_json=as_json))
+    page = client(database, handlers).jobs(after=after, limit=most(limit, as_json=as_json))
     hint = "no jobs; they are declared when poller run starts, or made with: poller jobs add"
     render.listing(page.items, _jobs(page.as_of), as_json=as_json, empty=hint)
-    say_if_cut(page)
+    say_if_cut(page, as_json=as_json)
 
 
 def _refuse_options(context: typer.Context) -> None:

@@ -8,7 +8,7 @@ import typer
 
 from poller.cli import render
 from poller.cli.asking import client
-from poller.cli.options import AsJson, Database, Handlers, Limit, most, say_if_cut
+from poller.cli.options import After, AsJson, Database, Handlers, Limit, most, say_if_cut
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -41,6 +41,7 @@ def failures(
     selector: Selector = "all",
     *,
     limit: Limit = None,
+    after: After = None,
     as_json: AsJson = False,
     database: Database = None,
 ) -> None:
@@ -48,16 +49,17 @@ def failures(
 
     These are parked rows, and rows that wait for another attempt after one that failed.
     """
-    page = client(database).failures(selector, limit=most(limit, as_json=as_json))
+    page = client(database).failures(selector, after=after, limit=most(limit, as_json=as_json))
     render.listing(page.items, _failures(page.as_of), as_json=as_json, empty="no rows are in trouble")
-    say_if_cut(page)
+    say_if_cut(page, as_json=as_json)
 
 
-def history(
+def history(  # noqa: PLR0913 - the contract's options
     table: Annotated[str, typer.Argument(metavar="TABLE", help="With or without its schema.")],
     key: Annotated[str, typer.Argument(metavar="KEY", help="The primary key; a JSON array if composite.")],
     *,
     limit: Limit = None,
+    after: After = None,
     as_json: AsJson = False,
     database: Database = None,
 ) -> None:
@@ -65,19 +67,21 @@ def history(
 
     The latest event comes last. Exits with 1 if nothing is recorded.
     """
-    page = client(database).history(table, key, limit=most(limit, as_json=as_json))
+    page = client(database).history(table, key, after=after, limit=most(limit, as_json=as_json))
     render.listing(page.items, _HISTORY, as_json=as_json, empty="")
-    say_if_cut(page)
+    say_if_cut(page, as_json=as_json)
 
 
-def actions(*, limit: Limit = None, as_json: AsJson = False, database: Database = None) -> None:
+def actions(
+    *, limit: Limit = None, after: After = None, as_json: AsJson = False, database: Database = None
+) -> None:
     """Show what people have ordered, the newest first.
 
     Who did what, when, by which face, and how many rows, jobs or runs it reached. Orders are kept for 90 days.
     """
-    page = client(database).actions(limit=most(limit, as_json=as_json))
+    page = client(database).actions(after=after, limit=most(limit, as_json=as_json))
     render.listing(page.items, _ACTIONS, as_json=as_json, empty="no orders yet")
-    say_if_cut(page)
+    say_if_cut(page, as_json=as_json)
 
 
 _ACTIONS = (

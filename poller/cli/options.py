@@ -46,6 +46,15 @@ Limit = Annotated[
         help="At most so many; without it 100, or with --json all.",
     ),
 ]
+After = Annotated[
+    str | None,
+    typer.Option(
+        "--after",
+        metavar="CURSOR",
+        show_default=False,
+        help="The page that follows another: that one has said what to write here.",
+    ),
+]
 Keys = Annotated[
     list[str] | None,
     typer.Argument(metavar="KEY", help="Keys of rows, whatever they contain.", show_default=False),
@@ -73,7 +82,9 @@ def most(limit: int | None, *, as_json: bool) -> int | None:
     return limit if limit is not None or as_json else DEFAULT_LIMIT
 
 
-def say_if_cut(page: Page[Any]) -> None:
-    """Tell people that there is more than they see."""
+def say_if_cut(page: Page[Any], *, as_json: bool) -> None:
+    """Tell people, and programs in a line of its own, that there is more than they see, and how to go on."""
     if page.next is not None:
-        typer.echo(f"only {len(page.items)} are shown; there are more: --limit N", err=True)
+        after = f"--after {page.next}"
+        people = f"only {len(page.items)} are shown; there are more: --limit N, or {after}"
+        typer.echo(f"more: {after}" if as_json else people, err=True)

@@ -9,7 +9,7 @@ import typer
 
 from poller.cli import render
 from poller.cli.asking import client
-from poller.cli.options import AsJson, Database, Limit, most, say_if_cut
+from poller.cli.options import After, AsJson, Database, Limit, most, say_if_cut
 from poller.duration import words
 from poller.telemetry.printable import lines
 
@@ -28,13 +28,14 @@ def runs(
     ] = None,
     *,
     limit: Limit = None,
+    after: After = None,
     as_json: AsJson = False,
     database: Database = None,
 ) -> None:
     """Show runs of jobs, the newest first."""
-    page = client(database).runs(job, limit=most(limit, as_json=as_json))
+    page = client(database).runs(job, after=after, limit=most(limit, as_json=as_json))
     render.listing(page.items, _RUNS, as_json=as_json, empty="no runs yet")
-    say_if_cut(page)
+    say_if_cut(page, as_json=as_json)
 
 
 def logs(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -39,9 +39,9 @@ class Page(Generic[T]):
     exact: bool = True
 
 
-def aside() -> Any:
+def aside(default: Any = MISSING) -> Any:
     """Make a field that people are shown and programs may read, but that is not part of the answer's object."""
-    return field(metadata={_ASIDE: True})
+    return field(default=default, metadata={_ASIDE: True})
 
 
 def as_object(answer: Any) -> dict[str, Any]:

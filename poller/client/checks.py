@@ -6,7 +6,6 @@ a warning costs time or hides rows, advice is to be read once. Nothing is change
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ import psycopg
 from psycopg import sql
 
 from poller.client import status
+from poller.client.answers import aside
 from poller.client.row_queries import Operators
 from poller.db import schema, tables
 from poller.db.connection import is_pooled, role_of
@@ -47,12 +47,17 @@ FEW = 20  # statuses that are named one by one
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something found: how bad, where, what, and what to do about it."""
+    """Something found: how bad, where, what, and what to do about it.
+
+    Attributes:
+        reason: a word for what was found, where a face may name what does it; else "".
+    """
 
     severity: Severity
     where: str
     what: str
     todo: str
+    reason: str = aside(default="")
 
 
 def check(connection: psycopg.Connection[Any], registered: Registered) -> list[Finding]:
@@ -97,7 +102,8 @@ class Checks:
         try:
             schema.require(self._connection)
         except PollerError as error:
-            yield Finding("advice" if absent else "error", "database", *_halves(error))
+            what, todo = _halves(error)
+            yield Finding("advice" if absent else "error", "database", what, todo, error.reason)
             return
         self._migrated = True
         yield from self._grants(role)
@@ -132,7 +138,9 @@ class Checks:
                 f"the database's clock has run ahead: {jobs} jobs are planned, {rows} rows and {runs} runs put off "
                 "beyond what their schedules and policies can give"
             )
-            yield Finding("warning", "database", what, "start poller run anew: it plans them from now")
+            yield Finding(
+                "warning", "database", what, "start the fleet anew: it plans them from now", "ran_ahead"
+            )
 
     def _autovacuum(self) -> Findings:
         if not self._operators.has_autovacuum():
@@ -292,8 +300,8 @@ class Checks:
         known = {*(job.name for job in self._jobs), housekeeping.name}
         for name, runs in job_store.orphan_runs(self._connection, known):
             what = f"{runs} runs wait for a function that no program here and no worker has; was the job renamed?"
-            todo = f"end them: poller jobs remove {shlex.quote(name)}; or have the program run that has it"
-            yield Finding("warning", name, what, todo)
+            todo = "remove the job, which ends them; or have the program run that has it"
+            yield Finding("warning", name, what, todo, "orphan_runs")
 
     def _after(self, job: Job) -> Findings:
         if not self._migrated:

@@ -187,11 +187,8 @@ def locate(url: str | None, folder: Path | None = None, *, starts: bool = True) 
     home = folder or Path.cwd()
     running = embedded.start(home) if starts else embedded.running(home)
     if running is None:
-        msg = (
-            "no database was given, and the embedded Postgres of this folder does not run; "
-            "give --database URL, or start it: poller db start"
-        )
-        raise ConfigurationError(msg)
+        msg = "no database was given, and the embedded Postgres of this folder does not run"
+        raise ConfigurationError(msg, "no_database")
     return Place(running, embedded=True)
 
 
@@ -335,8 +332,8 @@ def reachable(place: Place, name: str = "cli", *, statement_timeout: str = "60s"
     try:
         connection = connect(place.url, name, statement_timeout=statement_timeout, kind=OwnConnection)
     except psycopg.Error as error:
-        msg = f"cannot connect to the database: {_first_line(error)}; check --database and that it runs"
-        raise DatabaseError(msg) from None
+        msg = f"cannot connect to the database: {_first_line(error)}"
+        raise DatabaseError(msg, "unreachable") from None
     clamp_times(connection)  # what a command shows does not fail for a time that Python's calendar has not
     try:
         check_server(connection, place.url)

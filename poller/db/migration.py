@@ -56,14 +56,9 @@ def migrate(url: str, to: str = "head") -> str | None:
             cause = getattr(error, "orig", error)
             if not isinstance(cause, psycopg.Error):
                 raise
+            msg = f"cannot migrate: {str(cause).splitlines()[0]}; nothing was changed"
             is_refused = isinstance(cause, psycopg.errors.InsufficientPrivilege)
-            advice = (
-                "run poller migrate as a role that may create schemas here"
-                if is_refused
-                else "nothing was changed"
-            )
-            msg = f"cannot migrate: {str(cause).splitlines()[0]}; {advice}"
-            raise DatabaseError(msg) from None
+            raise DatabaseError(msg, "may_not_migrate" if is_refused else "") from None
         connection.commit()
     return before
 

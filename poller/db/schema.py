@@ -59,11 +59,14 @@ def require(connection: psycopg.Connection[Any]) -> None:
     """
     found = version(connection)
     if found is None:
-        msg = "this database has no schema poller yet; run: poller migrate"
+        msg, reason = "this database has no schema poller yet", "no_schema"
     elif found < NEWEST:
-        msg = f"poller's schema is at {found} and this version needs {NEWEST}; run: poller migrate"
+        msg, reason = f"poller's schema is at {found} and this version needs {NEWEST}", "old_schema"
     elif found > NEWEST:
-        msg = f"poller's schema is at {found}, newer than this version knows ({NEWEST}); update poller"
+        msg, reason = (
+            f"poller's schema is at {found}, newer than this version knows ({NEWEST}); update poller",
+            "",
+        )
     else:
         return
-    raise DatabaseError(msg)
+    raise DatabaseError(msg, reason)

@@ -167,7 +167,7 @@ def no_such_job(name: str, known: Iterable[str]) -> str:
         more = f" and {len(names) - _MANY} more" if len(names) > _MANY else ""
         hint = f"there are {', '.join(names[:_MANY])}{more}"
     else:
-        hint = "no program has declared any here yet; start one: poller run"
+        hint = "no program that declares jobs has been started here yet"
     return f"there is no job {name!r}; {hint}"
 
 
@@ -292,5 +292,5 @@ def _row(name: str, asked: Mapping[str, Any]) -> Script[Any]:
     try:
         return (yield statement(name), asked)
     except (errors.UndefinedTable, errors.InvalidSchemaName) as error:
-        msg = "this database has no schema poller that this version knows; run: poller migrate"
-        raise DatabaseError(msg) from error
+        msg = "this database has no schema poller that this version knows"
+        raise DatabaseError(msg, "old_schema") from error

@@ -72,7 +72,7 @@ class Drain:
         self._drain = drain
         self._logged = {"database": label} if label else {}
         self.is_over = False  # a drain has had nothing left to do
-        self._bar: progress_bar.progress_bar.Bar | None = None
+        self._bar: progress_bar.Bar | None = None
         self._on_begin = on_begin
         self._is_stale = False
         self._since: datetime | None = None

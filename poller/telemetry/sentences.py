@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 DEBUG, INFO, WARNING = logging.DEBUG, logging.INFO, logging.WARNING
 
-_GONE = "what this run has done stands in poller history"
+_GONE = "what this run has done stands in the history of its rows"
 
 
 class Sentence(NamedTuple):
@@ -183,7 +183,7 @@ SENTENCES: dict[type[e.Event], Sentence] = {
         lambda each: f"the database {'is gone' if each.lost else 'does not answer'}; {_GONE}",
     ),
     e.DrainStarted: Sentence(INFO, "draining: {rows} rows are due"),
-    e.DrainLeftAlone: Sentence(INFO, "left alone: {parked} parked (poller failures), {snoozed} snoozed"),
+    e.DrainLeftAlone: Sentence(INFO, "left alone: {parked} parked, {snoozed} snoozed"),
     e.DrainStopped: Sentence(
         WARNING,
         "stopped before the end: {rows} rows are left, {waiting} of them waiting to retry, {in_flight} in flight",

@@ -93,6 +93,7 @@ def test_a_missing_extra_is_named(project: Project, tmp_path: Path) -> None:
     search = os.pathsep.join([str(blocked), *filter(None, [os.environ.get("PYTHONPATH")])])
     line = the_line(project.run("migrate", POLLER_DATABASE_URL="", PYTHONPATH=search))
     assert "poller[embedded]" in line
+    assert line.endswith("or give --database URL")
 
 
 def test_a_folder_that_cannot_hold_the_embedded_server_is_named(project: Project) -> None:

@@ -386,7 +386,9 @@ def test_trigger_refuses_what_cannot_run(project: Project, declared: psycopg.Con
 
 def test_on_an_empty_database_it_says_how_jobs_come_there(here: InProcess) -> None:
     """By a program that declares them."""
-    assert "poller run" in the_line(here.run("trigger", "clean"), status=1)
+    assert "no program that declares jobs has been started here yet" in the_line(
+        here.run("trigger", "clean"), status=1
+    )
 
 
 # --- pause and resume ---------------------------------------------------------------------------------

@@ -349,3 +349,38 @@ def test_empty_listings_say_so_or_are_empty_arrays(here: InProcess) -> None:
     for command in ("workers", "failures"):
         assert here.run(command).stdout.startswith("no ")
         assert objects(here.run(command, "--json")) == []
+
+
+def test_a_listing_goes_on_page_by_page(here: InProcess, db: psycopg.Connection[Any]) -> None:
+    """People are told how, and programs in a line of its own, so that what is printed stays an array."""
+    handler = known(db, "public.tenants", "pending")
+    for key in "12345":
+        trouble(db, handler, key)
+        here.run("retry", "tenants", key)
+        db.execute(
+            "insert into poller.event (handler_id, key, verdict, from_status, attempt, worker_id, lease)"
+            " values (%s, '7', 'failed', 'pending', %s, 1, gen_random_uuid())",
+            [handler, key],
+        )
+        db.execute("insert into poller.job (name, function, declared) values (%s, %s, true)", [key, key])
+        db.execute("insert into poller.run (job, function) values (%s, %s)", [key, key])
+    for listing in (["failures"], ["history", "tenants", "7"], ["jobs"], ["runs"], ["actions"]):
+        whole = objects(here.run(*listing, "--json"))
+        pages = list(_pages(here, *listing, "--limit", "2"))
+        assert [len(each) for each in pages] == [2, 2, 1], listing
+        assert sorted(str(each) for page in pages for each in page) == sorted(map(str, whole))
+        told = here.run(*listing, "--limit", "2").stderr
+        assert re.fullmatch(r"only 2 are shown; there are more: --limit N, or --after \S+\n", told)
+
+
+def _pages(here: InProcess, *listing: str) -> Iterator[list[dict[str, Any]]]:
+    cursor = [""]
+    while cursor:
+        page = here.run(*listing, *filter(None, cursor), "--json")
+        cursor = page.stderr.removeprefix("more: ").split()
+        yield objects(page)
+
+
+def test_a_cursor_that_is_none_is_refused(here: InProcess) -> None:
+    """In one line, as usage."""
+    assert "'nonsense'" in the_line(here.run("runs", "--after", "nonsense"))

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 import doctest
-import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -245,23 +242,3 @@ def test_what_is_no_database_is_refused(database: Any) -> None:
     """When the client is made."""
     with pytest.raises(PollerError):
         Client(database)
-
-
-def test_the_client_knows_no_words_of_the_command_line() -> None:
-    """No text of it names a command or an option: other faces show the same texts.
-
-    But for what `check` advises, which is to be typed: SQL, settings, and two commands.
-    """
-    words = (
-        r"\bpoller (?:run|init|migrate|check|jobs|runs|logs|trigger|pause|resume|retry|release|status|next)\b"
-    )
-    found = set()
-    for path in (Path(poller.__file__).parent / "client").glob("*.py"):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        texts = [each.value for each in ast.walk(tree) if isinstance(each, ast.Constant)]
-        said = [
-            each for each in texts if isinstance(each, str) and re.search(rf"{words}|(?<!\S)--[a-z]", each)
-        ]
-        found.update((path.name, each) for each in said)
-    assert {name for name, _ in found} <= {"checks.py"}
-    assert len(found) == 2
