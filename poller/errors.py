@@ -16,6 +16,12 @@ class PollerError(Exception):
     Attributes:
         reason: a word for the reason, or "" where the text says all there is to say.
         data: what the text is made of.
+
+    >>> try:
+    ...     fixed_rate("soon")
+    ... except PollerError as error:
+    ...     print(type(error).__name__, error.exit_status)
+    ConfigurationError 2
     """
 
     exit_status = 2
@@ -27,16 +33,44 @@ class PollerError(Exception):
 
 
 class ConfigurationError(PollerError):
-    """An option, a handler or a table that cannot work as it stands."""
+    """An option, a handler or a table that cannot work as it stands.
+
+    >>> fixed_rate("soon")
+    Traceback (most recent call last):
+    poller.errors.ConfigurationError: ... 'soon' is not a duration; write it like '30s', ...
+    """
 
 
 class SettleError(PollerError):
-    """The row could not be moved inside the handler's transaction, which is to be rolled back."""
+    """The row could not be moved inside the handler's transaction, which is to be rolled back.
+
+    >>> @around
+    ... def counted(attempt):
+    ...     try:
+    ...         yield
+    ...     except SettleError:  # of `ctx.settle`, in the handler
+    ...         print("somebody has changed the row meanwhile")
+    ...         raise
+    """
 
 
 class DatabaseError(PollerError):
-    """The database cannot be reached, is too old, is read-only or refuses what poller needs."""
+    """The database cannot be reached, is too old, is read-only or refuses what poller needs.
+
+    >>> Client("postgres://localhost:1/shop").workers()
+    Traceback (most recent call last):
+    poller.errors.DatabaseError: cannot connect to the database: ...
+    """
 
 
 class LeaseLostError(PollerError):
-    """The lease had ended before the transaction could be committed."""
+    """The lease had ended before the transaction could be committed.
+
+    >>> @around
+    ... def counted(attempt):
+    ...     try:
+    ...         yield
+    ...     except LeaseLostError:
+    ...         print("another worker has the row by now")
+    ...         raise
+    """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import doctest
 import re
 import subprocess
 import sys
@@ -19,6 +20,13 @@ from poller.model.options import AttemptOptions, HandlerOptions
 from poller.model.retry_policy import POLICY
 
 TOP = Path(__file__).parents[1]
+ALIASES = {
+    "Duration",
+    "History",
+    "Misfire",
+    "Overlap",
+    "Redirects",
+}  # of types: they have no docstring of their own
 
 
 def table_of(page: str) -> str:
@@ -67,3 +75,19 @@ def test_handlers_and_jobs_need_no_typing_extensions() -> None:
     """Type checkers know it; where poller runs, it may be missing."""
     asked = "import sys, poller; print('typing_extensions' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", asked], text=True) == "False\n"
+
+
+@pytest.mark.parametrize("name", sorted({*poller.__all__} - ALIASES))
+def test_each_public_name_has_an_example_in_its_docstring(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is executed as it stands, with the face at hand."""
+    names = {each: getattr(poller, each) for each in poller.__all__}
+    text = getattr(poller, name).__doc__
+    example = doctest.DocTestParser().get_doctest(text, names, name, None, None)
+    assert example.examples
+    with capsys.disabled():
+        runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+        told: list[str] = []
+        runner.run(example, out=told.append)
+    assert not told, "".join(told)

@@ -81,6 +81,17 @@ def around(function: Middleware) -> Around:
 
     Raises:
         ConfigurationError: it is not a generator function that takes one or two arguments.
+
+    >>> @around
+    ... def timed(attempt):
+    ...     print("begins")
+    ...     yield
+    ...     print("has ended")
+    >>> for _ in timed(None):
+    ...     print("the handler")
+    begins
+    the handler
+    has ended
     """
     name = getattr(function, "__qualname__", repr(function))
     if not inspect.isgeneratorfunction(function):

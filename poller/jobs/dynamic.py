@@ -109,6 +109,11 @@ def schedule(  # noqa: PLR0913 - the contract's options
     Raises:
         ConfigurationError: it cannot work as given, or the name is a declared job's.
         DatabaseError: the database has no schema poller.
+
+    >>> from datetime import UTC, datetime
+    >>> schedule("postgres://localhost/shop", "backup", at=datetime.now(UTC))
+    Traceback (most recent call last):
+    poller.errors.ConfigurationError: schedule() needs a connection of psycopg 3, or ...; got str
     """
     plan = _plan(when, at, tz)
     refuse_haste(plan)

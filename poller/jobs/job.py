@@ -31,7 +31,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class When:
-    """A schedule with options: a decorator, and what the ready-made jobs take as `schedule=`."""
+    """A schedule with options: a decorator, and what the ready-made jobs take as `schedule=`.
+
+    >>> nightly = cron("0 3 * * *", tz="Europe/Berlin")
+    >>> purge("audit", column="created_at", older_than="180d", schedule=nightly).tz
+    'Europe/Berlin'
+    """
 
     schedule: Schedule | None
     tz: str
@@ -57,6 +62,12 @@ class Job(Named, Generic[P, R]):
     `P` is what that function takes, and `R` what it returns.
     `patience` is how many seconds its function may take to end once its timeout has passed: one that ends what it has
     started then, and reports it itself.
+
+    >>> @cron("0 3 * * *")
+    ... def clean(size=1):
+    ...     return size
+    >>> clean(7), clean.name
+    (7, 'clean')
     """
 
     name: str
@@ -204,6 +215,11 @@ def cron(expression: str, *, tz: str = "UTC", **given: Unpack[JobOptions]) -> Wh
 
     Raises:
         ConfigurationError: it never fires, or is misleading, or is no expression; names the place of the call.
+
+    >>> @cron("0 0 10 * * *", tz="Asia/Shanghai")
+    ... def clean(): ...
+    >>> str(clean.schedule)
+    'CRON_TZ=Asia/Shanghai 0 0 10 * * *'
     """
     with _placed():
         made = slots.parse(expression, tz)  # a zone in the text goes before tz=
@@ -219,6 +235,11 @@ def fixed_delay(delay: Duration, **given: Unpack[JobOptions]) -> When:
 
     Raises:
         ConfigurationError: the delay is none; names the place of the call.
+
+    >>> @fixed_delay("5m")
+    ... def sync(): ...
+    >>> str(sync.schedule)
+    '@after 5m'
     """
     with _placed():
         return When(slots.FixedDelay(seconds(delay)), "UTC", options(**given))
@@ -233,6 +254,11 @@ def fixed_rate(period: Duration, **given: Unpack[JobOptions]) -> When:
 
     Raises:
         ConfigurationError: the period is none; names the place of the call.
+
+    >>> @fixed_rate("5m", overlap="skip")
+    ... def sample(): ...
+    >>> str(sample.schedule)
+    '@every 5m'
     """
     with _placed():
         return When(slots.Every(seconds(period)), "UTC", options(**given))
@@ -246,6 +272,11 @@ def job(**given: Unpack[JobOptions]) -> When:
 
     Raises:
         ConfigurationError: an option that cannot work; names the place of the call.
+
+    >>> @job(after="backup")
+    ... def verify(): ...
+    >>> verify.options.after
+    ('backup',)
     """
     with _placed():
         return When(None, "UTC", options(**given))

@@ -72,6 +72,12 @@ class JobOptions(RunOptions, total=False):
 
     Attributes:
         name: the job's name; by default the function's.
+
+    >>> gentle: JobOptions = {"overlap": "skip", "on": ["gpu"]}
+    >>> @fixed_rate("5m", **gentle)
+    ... def sample(): ...
+    >>> sample.options.overlap
+    'skip'
     """
 
     name: str | None

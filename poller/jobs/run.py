@@ -89,6 +89,11 @@ class Run:
         deadline: when this attempt times out.
         cancelled: set at the timeout, at shutdown, when somebody cancels, and when the lease is lost.
         logger: a logger whose lines are kept with the run.
+
+    >>> from poller.testing import run
+    >>> nightly = run("nightly", attempt=2)
+    >>> nightly.job, nightly.attempt, nightly.previous_success
+    ('nightly', 2, None)
     """
 
     def __init__(self, row: Row, context: Context, notes: Notes, connect: Connect) -> None:

@@ -27,7 +27,15 @@ def status_text(value: object) -> str:
 
 
 class Transition:
-    """A handler's answer that moves the row and sets further columns in the same UPDATE."""
+    """A handler's answer that moves the row and sets further columns in the same UPDATE.
+
+    >>> from poller.testing import row
+    >>> @handler("orders", status="paid", to="shipped")
+    ... def ship(order):
+    ...     return Transition("shipped", tracking_no=f"1Z{order.id}")
+    >>> ship(row(id=7)).columns
+    {'tracking_no': '1Z7'}
+    """
 
     __slots__ = ("columns", "given", "status")
 
@@ -41,7 +49,17 @@ class Transition:
 
 
 class Snooze(Exception):  # noqa: N818 - an answer, not an error
-    """Not ready yet: look at the row again after `delay`. No attempt is counted."""
+    """Not ready yet: look at the row again after `delay`. No attempt is counted.
+
+    >>> from poller.testing import row
+    >>> @handler("orders", status="paid", to="shipped")
+    ... def ship(order):
+    ...     if order.address is None:
+    ...         raise Snooze("30m")
+    >>> ship(row(id=7, address=None))
+    Traceback (most recent call last):
+    poller.model.answers.Snooze: snoozed for 30m
+    """
 
     def __init__(self, delay: Duration) -> None:
         self.delay = seconds(delay)
@@ -52,7 +70,16 @@ class Snooze(Exception):  # noqa: N818 - an answer, not an error
 
 
 class Retry(Exception):  # noqa: N818 - an answer, not an error
-    """Failed; try again after `delay`, whatever the wait policy says. The attempt counts."""
+    """Failed; try again after `delay`, whatever the wait policy says. The attempt counts.
+
+    >>> from poller.testing import row
+    >>> @handler("orders", status="paid", to="shipped")
+    ... def ship(order):
+    ...     raise Retry("30s", "the carrier is busy")
+    >>> ship(row(id=7))
+    Traceback (most recent call last):
+    poller.model.answers.Retry: the carrier is busy
+    """
 
     def __init__(self, delay: Duration, reason: str = "the handler asked for a retry") -> None:
         self.delay = seconds(delay)
@@ -64,7 +91,16 @@ class Retry(Exception):  # noqa: N818 - an answer, not an error
 
 
 class Fail(Exception):  # noqa: N818 - an answer, not an error
-    """Failed for good: no further attempts."""
+    """Failed for good: no further attempts.
+
+    >>> from poller.testing import row
+    >>> @handler("orders", status="paid", to="shipped", on_failure="stuck")
+    ... def ship(order):
+    ...     raise Fail(f"no carrier goes to {order.country}")
+    >>> ship(row(id=7, country="Atlantis"))
+    Traceback (most recent call last):
+    poller.model.answers.Fail: no carrier goes to Atlantis
+    """
 
 
 class TimedOut(Exception):  # noqa: N818 - named as the contract names it

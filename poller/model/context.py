@@ -64,6 +64,11 @@ class Row(Mapping[str, Any]):
 
     `row["slug"]` and `row.slug` are the same value. `row.key` is always the primary key (a tuple where
     it has several columns), also for a table that has a column of that name: `row["key"]` is the column.
+
+    >>> from poller.testing import row
+    >>> order = row(7, id=7, status="paid")
+    >>> order.status, order["status"], order.key
+    ('paid', 'paid', 7)
     """
 
     __slots__ = ("_shape", "_values")
@@ -139,6 +144,11 @@ class Context:
         deadline: when this attempt times out, by the database's clock, with its time zone.
         cancelled: set at shutdown, at the timeout, and when the lease is lost.
         settled: the move that `settle` has made, if it was called.
+
+    >>> from poller.testing import context
+    >>> ctx = context(key="orders:paid:7:1", attempt=2)
+    >>> ctx.key, ctx.attempt, bool(ctx.cancelled)
+    ('orders:paid:7:1', 2, False)
     """
 
     # What a run of a job leaves behind besides its status (`run.Notes`); a row's handler has none.

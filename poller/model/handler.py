@@ -85,6 +85,15 @@ class Handler(Generic[P, R]):
     job must have ended.
     One function may be registered several times: `also` is the handler that the same
     function was made before. `invoke` calls it with the row, and the context if it takes that, in this order.
+
+    >>> from poller.testing import row
+    >>> @handler("orders", status="paid", to="shipped", timeout="2m")
+    ... def ship(order):
+    ...     print("shipped", order.id)
+    >>> ship(row(id=7))
+    shipped 7
+    >>> str(ship), ship.timeout
+    ('orders:paid', 120.0)
     """
 
     function: Callable[P, R]
@@ -238,6 +247,10 @@ def handler(
 
     Raises:
         ConfigurationError: an option that cannot work; the text names the function's place, or that of the call.
+
+    >>> @handler("orders", status="paid", to=("shipped", "rejected"), attempts=8)
+    ... def ship(order, ctx):
+    ...     return "shipped" if order.stock else "rejected"
     """
     try:
         refuse_unknown(options, HandlerOptions)

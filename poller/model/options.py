@@ -66,6 +66,12 @@ class HandlerOptions(AttemptOptions, total=False):
         rate: how many rows may be begun within any such time over the whole fleet, e.g. `"100/1m"`.
         transactional: run it inside the transaction that moves the row, with `ctx.connection` and `ctx.session`.
         history: what is kept of each transition: `"all"`, `"failures"` or `"off"`.
+
+    >>> careful: HandlerOptions = {"attempts": 8, "timeout": "2m", "on_failure": "stuck"}
+    >>> @handler("orders", status="paid", to="shipped", **careful)
+    ... def ship(order): ...
+    >>> ship.on_failure
+    'stuck'
     """
 
     column: Expression

@@ -119,6 +119,10 @@ def purge(  # noqa: PLR0913 - the contract's options
     Raises:
         ConfigurationError: an option that cannot work. What needs the database for that is said by the run,
             before anything is changed, and by `poller check`.
+
+    >>> old = purge("audit", column="created_at", older_than="180d", schedule=cron("0 3 * * *"))
+    >>> old.name
+    'purge audit'
     """
     rule = _rule(table, column, older_than, where, None, batch, pause)
     return ready_made(
@@ -159,6 +163,10 @@ def age_out(  # noqa: PLR0913 - the contract's options
 
     Raises:
         ConfigurationError: as for `purge`.
+
+    >>> idle = age_out("users", column="login_at", older_than="90d", status="active", to="disabled")
+    >>> idle.name
+    'age out users'
     """
     rule = _rule(table, column, older_than, where, (status_column, status, to), batch, pause)
     return ready_made(

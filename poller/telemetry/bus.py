@@ -63,6 +63,10 @@ def subscribe(function: Subscriber) -> Callable[[], None]:
 
     Raises:
         TypeError: it cannot be called.
+
+    >>> heard = []
+    >>> end = subscribe(heard.append)
+    >>> end()
     """
     global _subscriptions  # noqa: PLW0603 - one tuple, replaced as a whole: who emits reads it without a lock
     if not callable(function):

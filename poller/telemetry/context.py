@@ -28,6 +28,9 @@ class Attempt:
         attempt: the number of the attempt, from 1.
         job: the job's name, for a run; else None.
         run: the run's number, for a run; else None.
+
+    >>> Attempt(database="shop", table="orders", status="paid", key="7", keys=1, attempt=2).known
+    {'database': 'shop', 'table': 'orders', 'status': 'paid', 'key': '7', 'keys': 1, 'attempt': 2}
     """
 
     database: str
@@ -63,7 +66,11 @@ variable: ContextVar[_Source | None] = ContextVar("poller", default=None)
 
 
 def current() -> Attempt | None:
-    """Return the attempt in progress here: in this thread or coroutine; None outside of handlers and jobs."""
+    """Return the attempt in progress here: in this thread or coroutine; None outside of handlers and jobs.
+
+    >>> current() is None  # no handler runs here
+    True
+    """
     source = variable.get()
     return None if source is None else source.about
 
@@ -75,6 +82,11 @@ class LogContext(logging.Filter):
     `poller_job` and `poller_run`, each None where it is not known, so that a format may name them: `%(poller_table)s`.
     Where poller prints the record, its line shows what is known. Add the filter to a handler of `logging`: a logger's
     filters do not see what the loggers below it write.
+
+    >>> import logging
+    >>> shown = logging.StreamHandler()
+    >>> shown.addFilter(LogContext())
+    >>> shown.setFormatter(logging.Formatter("%(poller_table)s %(poller_key)s: %(message)s"))
     """
 
     def filter(self, record: logging.LogRecord) -> bool:

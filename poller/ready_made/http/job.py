@@ -81,6 +81,10 @@ def http(  # noqa: PLR0913 - the contract's options
 
     Raises:
         ConfigurationError: an option that cannot work, or httpx2 is missing; it names the place of this call.
+
+    >>> warm = http("warm-cache", "https://app.internal/warm", schedule=fixed_rate("30s"), expect={200, 204})
+    >>> warm.name
+    'warm-cache'
     """
 
     def work(run: Run | None = None) -> None:

@@ -65,6 +65,10 @@ def shell(  # noqa: PLR0913 - the contract's options
 
     Raises:
         ConfigurationError: an option that cannot work; the text names the place of this call.
+
+    >>> greet = shell("greet", "echo hello", schedule=cron("0 2 * * *"))
+    >>> greet()
+    hello
     """
 
     def work(run: Run | None = None, **arguments: Any) -> None:
