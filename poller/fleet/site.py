@@ -208,4 +208,4 @@ class Site:
             if not self._label:
                 raise
             msg = f"database {self._label}: {error}"
-            raise type(error)(msg) from error
+            raise type(error)(msg, error.reason, **error.data) from error
