@@ -29,17 +29,18 @@ class Registered(NamedTuple):
     jobs: list[Job]
 
 
-def load(package: str, only: Sequence[str] = ()) -> Registered:
+def load(package: str, only: Sequence[str] = (), without: Sequence[str] = ()) -> Registered:
     """Return the handlers and jobs of a package, those of its submodules included.
 
     Args:
         package: its import name; it is looked for in the working directory first.
         only: names to keep: of a handler its table, `table:status` or the function's name; a job's name. All
             if empty.
+        without: names to leave out of those.
 
     Raises:
         ConfigurationError: the package cannot be imported or defines neither, two handlers are for one
-            (table, status), two jobs have one name, or a name in `only` is nobody's.
+            (table, status), two jobs have one name, a name in `only` or `without` is nobody's, or nothing is left.
     """
     values = (value for module in _modules(package) for value in _values(module))
     found = dict.fromkeys(each for value in values for each in _registered(value))
@@ -52,7 +53,7 @@ def load(package: str, only: Sequence[str] = ()) -> Registered:
     refuse_namesakes(jobs)
     for registered in found:
         _check_remote(registered)
-    return _chosen(Registered(handlers, jobs), only)
+    return _chosen(Registered(handlers, jobs), only, without)
 
 
 def middleware(package: str) -> tuple[Around, ...]:
@@ -175,21 +176,28 @@ def _failed(name: str, error: BaseException) -> ConfigurationError:
     return ConfigurationError(f"{name} cannot be imported: {type(error).__name__}: {text}{place}")
 
 
-def _chosen(all_: Registered, only: Sequence[str]) -> Registered:
+def _chosen(all_: Registered, only: Sequence[str], without: Sequence[str]) -> Registered:
     every: list[Handler | Job] = [*all_.handlers, *all_.jobs]
-    chosen: set[Handler | Job] = set()
-    for name in only:
+    chosen = _named(every, only, "--only") if only else set(every)
+    chosen -= _named(every, without, "--except")
+    if not chosen:
+        msg = f"--except {' --except '.join(map(repr, without))} leaves nothing to run"
+        raise ConfigurationError(msg)
+    return Registered(
+        [each for each in all_.handlers if each in chosen], [each for each in all_.jobs if each in chosen]
+    )
+
+
+def _named(every: Sequence[Handler | Job], names: Sequence[str], option: str) -> set[Handler | Job]:
+    found: set[Handler | Job] = set()
+    for name in names:
         named = [each for each in every if name in _names(each)]
         if not named:
             known = ", ".join(nearest(name, map(str, every), most=20))
             msg = f"no handler or job is named {name!r}; known: {known}"
-            raise ConfigurationError(msg, "none_of_name", name=name)
-        chosen.update(named)
-    if not only:
-        return all_
-    return Registered(
-        [each for each in all_.handlers if each in chosen], [each for each in all_.jobs if each in chosen]
-    )
+            raise ConfigurationError(msg, "none_of_name", option=option, name=name)
+        found.update(named)
+    return found
 
 
 def _names(each: Handler | Job) -> set[str]:

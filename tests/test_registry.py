@@ -317,3 +317,41 @@ def test_g10_only_hides_no_collision(write: Writer) -> None:
     """Two handlers of the same rows are refused, though neither is chosen: another worker would run them."""
     write({"tasks/__init__.py": ABOUT_ORDERS, "tasks/one.py": ABOUT_USERS, "tasks/two.py": ABOUT_USERS})
     assert "two handlers for users:new" in refusal("ship")
+
+
+# --- --except -----------------------------------------------------------------------------------------
+
+
+def left(*without: str, only: tuple[str, ...] = ()) -> list[str]:
+    """Return what of the package `tasks` is left."""
+    handlers, jobs = registry.load("tasks", only, without)
+    return sorted(map(str, handlers)) + sorted(map(str, jobs))
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize(
+    ("without", "chosen"),
+    [
+        (["orders"], ["users:new", "sync"]),
+        (["orders:paid"], ["orders:shipped", "users:new", "sync"]),
+        (["close", "sync"], ["orders:paid", "users:new"]),
+    ],
+)
+def test_except_leaves_out_what_only_would_name(without: list[str], chosen: list[str]) -> None:
+    """All others run."""
+    assert left(*without) == chosen
+
+
+@pytest.mark.usefixtures("shop")
+def test_except_leaves_out_of_what_only_has_chosen() -> None:
+    """Both may be given."""
+    assert left("orders:paid", only=("orders",)) == ["orders:shipped"]
+
+
+@pytest.mark.usefixtures("shop")
+def test_g10_except_refuses_what_is_nobodys_name_and_what_leaves_nothing() -> None:
+    """A misspelt name would leave running what was to stand still."""
+    with pytest.raises(PollerError, match="--except 'order' is no handler and no job; there are"):
+        left("order")
+    with pytest.raises(PollerError, match="--except 'orders' leaves nothing to run"):
+        left("orders", only=("orders:paid",))

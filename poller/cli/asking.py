@@ -105,23 +105,31 @@ def _whole(given: Sequence[str]) -> list[str]:
     return [*([" ".join(pairs)] if pairs else []), *(each for each in given if each not in pairs)]
 
 
-def client(database: str | None, handlers: str | None = None, *, needs_handlers: bool = False) -> Client:
+def client(
+    database: str | None,
+    handlers: str | None = None,
+    *,
+    needs_handlers: bool = False,
+    actor: str | None = None,
+) -> Client:
     """Return the client that a command asks.
 
     Args:
         database: as it was given.
         handlers: the package that the handlers are in; None for a command that has nothing to do with them.
         needs_handlers: the package is imported first, and a command ends where that fails.
+        actor: who orders; None for the user of the operating system.
 
     Raises:
         PollerError: the URL is not valid, the embedded server does not run, or the package cannot be imported.
     """
-    return client_of(place(database), registered.required(handlers) if needs_handlers else handlers)
+    known = registered.required(handlers) if needs_handlers else handlers
+    return client_of(place(database), known, actor)
 
 
-def client_of(found: Place, handlers: Source) -> Client:
+def client_of(found: Place, handlers: Source, actor: str | None = None) -> Client:
     """Return the client of a database, whose orders are written down as this command line's."""
-    return poller.Client(found, handlers, via=VIA, person=person())
+    return poller.Client(found, handlers, via=VIA, person=actor or person())
 
 
 def person() -> str:

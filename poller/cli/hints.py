@@ -14,7 +14,6 @@ _HINTS = {
     "no_run_begun": "run it now with: poller trigger {job!r}",
     "no_such_run": "those that are kept stand in: poller runs",
     "declared": "take it out there, or hold it: poller pause",
-    "is_handler": "stop it by leaving it out of --only",
     "no_purge": "give --column and --older-than",
     "no_schema": _MIGRATE,
     "old_schema": _MIGRATE,

@@ -1,4 +1,4 @@
-"""`poller jobs` with `add` and `remove`; `trigger`, `pause` and `resume`."""
+"""`poller jobs` with `add` and `remove`; `trigger`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,22 @@ import typer
 from poller.cli import render
 from poller.cli.asking import client
 from poller.cli.next import plan
-from poller.cli.options import After, AsJson, Database, Handlers, Limit, most, say_if_cut
+from poller.cli.options import (
+    Actor,
+    After,
+    AsJson,
+    Database,
+    Handlers,
+    Limit,
+    most,
+    refuse_options_before,
+    say_if_cut,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from poller.client.jobs import JobLine, Resumed
+    from poller.client.jobs import JobLine
 
 app = typer.Typer(invoke_without_command=True)
 
@@ -37,7 +47,6 @@ def arguments(text: str) -> dict[str, Any]:
 
 
 Job = Annotated[str, typer.Argument(metavar="JOB", help="The job's name.")]
-Name = Annotated[str, typer.Argument(metavar="NAME", help="A job's name.")]
 Arguments = Annotated[
     Any,
     typer.Option(
@@ -89,21 +98,12 @@ def jobs(  # noqa: PLR0913 - as of other listings
     package, that is left open.
     """
     if context.invoked_subcommand is not None:
-        _refuse_options(context)
+        refuse_options_before(context)
         return
     page = client(database, handlers).jobs(after=after, limit=most(limit, as_json=as_json))
     hint = "no jobs; they are declared when poller run starts, or made with: poller jobs add"
     render.listing(page.items, _jobs(page.as_of), as_json=as_json, empty=hint)
     say_if_cut(page, as_json=as_json)
-
-
-def _refuse_options(context: typer.Context) -> None:
-    """Refuse options that stand before the name of the command they are for: they would be lost."""
-    for parameter in context.command.params:
-        source = context.get_parameter_source(parameter.name or "")
-        if source is not None and source.name == "COMMANDLINE":
-            msg = f"{parameter.opts[0]} stands before {context.invoked_subcommand}; write it after"
-            raise typer.BadParameter(msg)
 
 
 @app.command()
@@ -118,6 +118,7 @@ def add(  # noqa: PLR0913 - the contract's options
     tz: Zone = "UTC",
     args: Arguments = None,
     handlers: Handlers = "handlers",
+    actor: Actor = None,
     database: Database = None,
 ) -> None:
     """Make a schedule of a job, or edit the one of that name. Give one of --cron, --every, --delay, --at.
@@ -125,7 +126,7 @@ def add(  # noqa: PLR0913 - the contract's options
     The arguments are held against the function if the --handlers package can be imported.
     """
     when = plan(cron, every, delay, at, tz)
-    done = client(database, handlers).add_job(name, job, when=when, args=args)
+    done = client(database, handlers, actor=actor).add_job(name, job, when=when, args=args)
     render.say(f"{done.name} runs {done.job}: {done.when}")
 
 
@@ -136,6 +137,7 @@ def remove(
     ],
     *,
     handlers: Handlers = "handlers",
+    actor: Actor = None,
     database: Database = None,
 ) -> None:
     """Remove a schedule that was made at run time, or a job that no program declares any more.
@@ -143,14 +145,19 @@ def remove(
     Its runs that wait are cancelled, those in progress finish. A job that the --handlers package or a running worker
     has cannot be removed so.
     """
-    done = client(database, handlers).remove_job(name)
+    done = client(database, handlers, actor=actor).remove_job(name)
     waited = f"; cancelled {_runs(done.cancelled)} that waited" if done.cancelled else ""
     goes_on = f"; {_runs(done.running)} in progress will finish" if done.running else ""
     render.say(f"removed {name}{waited}{goes_on}")
 
 
 def trigger(
-    job: Job, *, args: Arguments = None, handlers: Handlers = "handlers", database: Database = None
+    job: Job,
+    *,
+    args: Arguments = None,
+    handlers: Handlers = "handlers",
+    actor: Actor = None,
+    database: Database = None,
 ) -> None:
     """Run a job now, beside its schedule.
 
@@ -158,53 +165,9 @@ def trigger(
     before it; if new ones replace old ones, it does. The arguments are held against the function if the
     --handlers package can be imported; without --args they are the job's own.
     """
-    done = client(database, handlers).trigger(job, args)
+    done = client(database, handlers, actor=actor).trigger(job, args)
     waits = f"; {job} is paused, so it waits until: poller resume" if done.is_paused else ""
     render.say(f"entered run {done.run} of {job}{waits}")
-
-
-def pause(name: Name, *, database: Database = None) -> None:
-    """Hold a job.
-
-    Nothing is planned, and what waits does not start, until it is resumed. What runs goes on.
-    """
-    done = client(database).pause(name)
-    if not done.changed:
-        render.say(f"{name} is paused already; let it go on with: poller resume")
-        return
-    goes_on = f"; {_are(done.running)} in progress and will finish" if done.running else ""
-    render.say(f"paused {name}: nothing of it starts until poller resume{goes_on}")
-
-
-def resume(name: Name, *, database: Database = None) -> None:
-    """Let a job go on that was paused.
-
-    It goes on from now: slots that came meanwhile are not made up for. A job with a fixed delay is due.
-    """
-    done = client(database).resume(name)
-    render.say(f"resumed {name}: {_outlook(done)}" if done.changed else f"{name} is not paused")
-
-
-def _outlook(done: Resumed) -> str:
-    """Say what a job will do next."""
-    slot = done.next_at
-    if done.waiting:
-        return f"{_are(done.waiting)} due"
-    if slot is not None:
-        return (
-            "it is due" if slot <= done.as_of else f"its next run is at {slot.isoformat(timespec='seconds')}"
-        )
-    if done.after:
-        return f"it runs after {', '.join(done.after)}"
-    if done.schedule is None:
-        return "it runs by hand: poller trigger"
-    if done.running:
-        return "it follows its run in progress"
-    return "it has no more slots; run it now with: poller trigger"
-
-
-def _are(count: int) -> str:
-    return "1 run is" if count == 1 else f"{count} runs are"
 
 
 def _runs(count: int) -> str:

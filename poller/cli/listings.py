@@ -1,4 +1,4 @@
-"""`poller handlers`, `workers`, `failures`, `history` and `actions`."""
+"""`poller handlers`, `failures`, `history` and `actions`."""
 
 from __future__ import annotations
 
@@ -8,33 +8,20 @@ import typer
 
 from poller.cli import render
 from poller.cli.asking import client
-from poller.cli.options import After, AsJson, Database, Handlers, Limit, most, say_if_cut
+from poller.cli.options import After, AsJson, Database, Handlers, Limit, Selector, most, say_if_cut
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from poller.client.actions import Action
     from poller.client.row_queries import Failure
-
-Selector = Annotated[
-    str, typer.Argument(metavar="[SELECTOR]", help="TABLE[:STATUS][:KEY], or all.", show_default=False)
-]
+    from poller.client.status import HandlerLine
 
 
 def handlers(*, handlers: Handlers = "handlers", as_json: AsJson = False, database: Database = None) -> None:
     """Show the handlers, and how they fare."""
     page = client(database, handlers, needs_handlers=True).handlers()
-    render.listing(page.items, _HANDLERS, as_json=as_json, empty="no handlers")
-
-
-def workers(*, as_json: AsJson = False, database: Database = None) -> None:
-    """Show the worker processes of the whole fleet.
-
-    Those that died are shown for a day.
-    """
-    page = client(database).workers()
-    render.listing(
-        page.items, _workers(page.as_of), as_json=as_json, empty="no workers; start some: poller run"
-    )
+    render.listing(page.items, _handlers(page.as_of), as_json=as_json, empty="no handlers")
 
 
 def failures(
@@ -84,26 +71,17 @@ def actions(
     say_if_cut(page, as_json=as_json)
 
 
+def _target(line: Action) -> str:
+    return " ".join([line.target, *(line.filter or ()), *([line.detail] if line.detail else ())])
+
+
 _ACTIONS = (
     render.Column("at", lambda line: render.clock(line.at)),
     render.Column("actor", lambda line: line.actor, roomy=True),
     render.Column("via", lambda line: line.via),
     render.Column("action", lambda line: line.action),
-    render.Column("target", lambda line: " ".join([line.target, *(line.filter or ())]), roomy=True),
+    render.Column("target", _target, roomy=True),
     render.Column("affected", lambda line: line.affected, right=True),
-)
-
-_HANDLERS = (
-    render.Column("table", lambda line: line.table, roomy=True),
-    render.Column("status", lambda line: line.status),
-    render.Column("to", lambda line: " | ".join(line.to), roomy=True),
-    render.Column("during", lambda line: line.during),
-    render.Column("on failure", lambda line: line.on_failure),
-    render.Column("attempts", lambda line: line.attempts, right=True),
-    render.Column("timeout", lambda line: f"{line.timeout:g}s", right=True),
-    render.Column("in flight", lambda line: line.in_flight, right=True),
-    render.Column("done/min", lambda line: line.done_per_minute, right=True),
-    render.Column("function", lambda line: render.near(line.place), roomy=True),
 )
 
 _HISTORY = (
@@ -118,6 +96,29 @@ _HISTORY = (
     render.Column("worker", lambda line: line.worker, right=True),
     render.Column("error", lambda line: line.error, roomy=True),
 )
+
+
+def _handlers(now: datetime) -> tuple[render.Column, ...]:
+    return (
+        render.Column("table", lambda line: line.table, roomy=True),
+        render.Column("status", lambda line: line.status),
+        render.Column("to", lambda line: " | ".join(line.to), roomy=True),
+        render.Column("during", lambda line: line.during),
+        render.Column("on failure", lambda line: line.on_failure),
+        render.Column("attempts", lambda line: line.attempts, right=True),
+        render.Column("timeout", lambda line: f"{line.timeout:g}s", right=True),
+        render.Column("in flight", lambda line: line.in_flight, right=True),
+        render.Column("done/min", lambda line: line.done_per_minute, right=True),
+        render.Column("paused", lambda line: _paused(line, now), roomy=True),
+        render.Column("function", lambda line: render.near(line.place), roomy=True),
+    )
+
+
+def _paused(line: HandlerLine, now: datetime) -> str:
+    if not line.paused:
+        return ""
+    ends = "" if line.paused_until is None else f", ends {render.since(line.paused_until, now)}"
+    return f"by {line.paused_by}{ends}"
 
 
 def _failures(now: datetime) -> tuple[render.Column, ...]:
@@ -135,16 +136,3 @@ def _next(line: Failure, now: datetime) -> str:
     if line.parked:
         return "parked"
     return "now" if line.next_at is None or line.next_at <= now else render.since(line.next_at, now)
-
-
-def _workers(now: datetime) -> tuple[render.Column, ...]:
-    return (
-        render.Column("id", lambda line: str(line.id), right=True),
-        render.Column("host", lambda line: line.host, roomy=True),
-        render.Column("pid", lambda line: str(line.pid), right=True),
-        render.Column("state", lambda line: line.state),
-        render.Column("slots", lambda line: line.slots, right=True),
-        render.Column("in flight", lambda line: line.in_flight, right=True),
-        render.Column("heartbeat", lambda line: render.since(line.heartbeat_at, now)),
-        render.Column("started", lambda line: render.clock(line.started_at)),
-    )

@@ -36,6 +36,7 @@ Handlers = Annotated[
     str, typer.Option("--handlers", metavar="PKG", help="The package that the handlers are in.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print an array of objects instead.")]
+AsObject = Annotated[bool, typer.Option("--json", help="Print an object instead.")]
 Limit = Annotated[
     int | None,
     typer.Option(
@@ -54,6 +55,18 @@ After = Annotated[
         show_default=False,
         help="The page that follows another: that one has said what to write here.",
     ),
+]
+Actor = Annotated[
+    str | None,
+    typer.Option(
+        "--actor",
+        metavar="WHO",
+        show_default=False,
+        help="Who orders this, as poller actions shows it.  [default: this user at this host]",
+    ),
+]
+Selector = Annotated[
+    str, typer.Argument(metavar="[SELECTOR]", help="TABLE[:STATUS][:KEY], or all.", show_default=False)
 ]
 Keys = Annotated[
     list[str] | None,
@@ -88,3 +101,12 @@ def say_if_cut(page: Page[Any], *, as_json: bool) -> None:
         after = f"--after {page.next}"
         people = f"only {len(page.items)} are shown; there are more: --limit N, or {after}"
         typer.echo(f"more: {after}" if as_json else people, err=True)
+
+
+def refuse_options_before(context: typer.Context) -> None:
+    """Refuse options that stand before the name of the command they are for: they would be lost."""
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if source is not None and source.name == "COMMANDLINE":
+            msg = f"{parameter.opts[0]} stands before {context.invoked_subcommand}; write it after"
+            raise typer.BadParameter(msg)

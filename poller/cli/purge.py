@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
-import sys
-import threading
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from poller.cli import render
 from poller.cli.asking import client
 from poller.cli.exit_status import INTERRUPTED
-from poller.cli.options import AsJson, Database, Handlers, duration
+from poller.cli.options import Actor, AsJson, Database, Handlers, duration
+from poller.cli.progress import bar, stopped_by_interrupt
 from poller.telemetry.printable import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from poller.client.purge import Counted, Purged
 
 Table = Annotated[str, typer.Argument(metavar="TABLE", help="With or without its schema.")]
@@ -74,6 +67,7 @@ def purge(  # noqa: PLR0913 - the contract's options
     dry_run: DryRun = False,
     handlers: Handlers = "handlers",
     as_json: AsJson = False,
+    actor: Actor = None,
     database: Database = None,
 ) -> None:
     """Delete the old rows of a table, once, beside whoever uses it.
@@ -82,7 +76,7 @@ def purge(  # noqa: PLR0913 - the contract's options
     --older-than are needed. Rows that others have locked are left, rows that foreign keys need are kept.
     Ctrl-C stops between two batches; what is deleted stays so, and the next purge does the rest.
     """
-    asked = client(database, handlers)
+    asked = client(database, handlers, actor=actor)
     rule: dict[str, Any] = {
         "column": column,
         "older_than": older_than,
@@ -93,7 +87,7 @@ def purge(  # noqa: PLR0913 - the contract's options
     if dry_run:
         _print_counted(asked.count_purge(table, **rule), as_json=as_json)
         return
-    with _bar(table) as progress, _stopped_by_interrupt() as stop:
+    with bar(f"purging {table}") as progress, stopped_by_interrupt() as stop:
         done = asked.purge(table, **rule, progress=progress, stop=stop)
     _print(done, as_json=as_json)
     raise typer.Exit(INTERRUPTED if done.stopped else 0)
@@ -115,31 +109,3 @@ def _print(done: Purged, *, as_json: bool) -> None:
         typer.echo(render.as_array([done], indent=2))
     else:
         typer.echo(one_line(f"stopped; {done.line}" if done.stopped else done.line))
-
-
-@contextlib.contextmanager
-def _stopped_by_interrupt() -> Iterator[threading.Event]:
-    """Give an event that Ctrl-C sets, to stop between two batches; a second one stops at once."""
-    cancelled = threading.Event()
-
-    def stop(*_: object) -> None:
-        cancelled.set()
-        signal.signal(signal.SIGINT, before)
-
-    before = signal.signal(signal.SIGINT, stop)
-    try:
-        yield cancelled
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-@contextlib.contextmanager
-def _bar(table: str) -> Iterator[Any]:
-    """Give a function that shows progress: on a terminal only."""
-    if not sys.stderr.isatty():
-        yield lambda done, total=None: None  # noqa: ARG005 - nobody looks on
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(f"purging {table}", total=None)
-        yield lambda done, total=None: bar.update(task, completed=done, total=total)

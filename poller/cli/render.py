@@ -18,7 +18,7 @@ from poller.duration import words
 from poller.telemetry import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,11 @@ def listing(lines: Sequence[Any], columns: Sequence[Column], *, as_json: bool, e
 def as_array(lines: Iterable[Any], indent: int | None = None) -> str:
     """Return answers as a JSON array of their objects, times in ISO 8601 with offset."""
     return printable.as_json([as_object(each) for each in lines], default=_plain, indent=indent)
+
+
+def as_one(answer: Mapping[str, Any]) -> str:
+    """Return an answer that is not a listing as a JSON object, times in ISO 8601 with offset."""
+    return printable.as_json(answer, default=_plain, indent=2)
 
 
 def text(lines: Iterable[Any], columns: Sequence[Column]) -> str:

@@ -31,6 +31,15 @@ Only = Annotated[
         help="Only this handler or job: a table, table:status, a function's or a job's name. May be repeated.",
     ),
 ]
+Except = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--except",
+        metavar="NAME",
+        show_default=False,
+        help="All but this one, named as for --only. May be repeated.",
+    ),
+]
 Labels = Annotated[
     list[str] | None,
     typer.Option(
@@ -86,6 +95,7 @@ def run(  # noqa: PLR0913 - the contract's options
     concurrency: Concurrency = 8,
     handlers: Handlers = "handlers",
     only: Only = None,
+    without: Except = None,
     labels: Labels = None,
     drain: Drain = False,
     grace: Grace = 30.0,
@@ -111,6 +121,7 @@ def run(  # noqa: PLR0913 - the contract's options
         concurrency=concurrency,
         handlers=handlers,
         only=tuple(only or ()),
+        without=tuple(without or ()),
         labels=tuple(labels or ()),
         drain=drain,
         grace=grace,

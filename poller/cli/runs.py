@@ -9,7 +9,7 @@ import typer
 
 from poller.cli import render
 from poller.cli.asking import client
-from poller.cli.options import After, AsJson, Database, Limit, most, say_if_cut
+from poller.cli.options import Actor, After, AsJson, Database, Limit, most, say_if_cut
 from poller.duration import words
 from poller.telemetry.printable import lines
 
@@ -52,13 +52,13 @@ def logs(
         render.say(f"run {found.run} of {found.job} has printed nothing ({found.status})", err=True)
 
 
-def cancel(number: Number, *, database: Database = None) -> None:
+def cancel(number: Number, *, actor: Actor = None, database: Database = None) -> None:
     """Stop a run.
 
     One that waits is cancelled; one that runs is asked to stop, and is stopped soon after. Exits with 1 if it
     has ended.
     """
-    done = client(database).cancel(number)
+    done = client(database, actor=actor).cancel(number)
     if done.is_running:
         render.say(f"asked run {done.run} of {done.job} to stop")
     else:

@@ -115,4 +115,5 @@ def _columns(now: datetime | None) -> tuple[render.Column, ...]:
         render.Column("waiting", lambda line: line.waiting, right=True),
         render.Column("parked", lambda line: line.parked, right=True),
         render.Column("done/min", lambda line: line.done_per_minute, right=True),
+        render.Column("", lambda line: "paused" if line.paused else None),
     )

@@ -30,6 +30,7 @@ class Action:
         affected: how many rows, jobs, runs or tables it changed.
         id: its number.
         filter: the keys that were named beside the selector.
+        detail: what was ordered beside that: the status that rows were moved to, or how long a pause lasts.
     """
 
     at: datetime
@@ -40,6 +41,7 @@ class Action:
     affected: int
     id: int = aside()
     filter: list[str] | None = aside()  # noqa: RUF009 - a field without a default
+    detail: str | None = aside()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +51,22 @@ class Author:
     via: str
     person: str | None
 
-    def enter(
+    def enter(  # noqa: PLR0913 - what makes a line of the list
         self,
         connection: psycopg.Connection[Any],
         action: str,
         target: object,
         affected: int,
         keys: Sequence[str] = (),
-    ) -> None:
-        """Write down an order that was carried out on this connection; it is there if the order is."""
+        *,
+        detail: str | None = None,
+    ) -> int:
+        """Write down an order that was carried out on this connection; return its number. Both are there, or neither."""
         asked = {"via": self.via, "person": self.person, "action": action, "target": str(target)}
         filtered = array(keys) if keys else None
-        connection.execute(statement("enter_action"), {**asked, "filter": filtered, "affected": affected})
+        beside = {"filter": filtered, "detail": detail, "affected": affected}
+        row = connection.execute(statement("enter_action"), asked | beside).fetchone()
+        return row[0] if row else 0
 
 
 def actions(

@@ -10,8 +10,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from poller.client import actions, checks, jobs, purge, rows, triggers
+from poller.client import actions, checks, draining, jobs, moves, pausing, purge, rows, triggers
+from poller.client import explain as explaining
 from poller.client import handlers as known_here
+from poller.client import inflight as held
 from poller.client import status as overview
 from poller.client.actions import Author
 from poller.client.answers import Page, cut, decoded, encoded, one_more
@@ -34,9 +36,14 @@ if TYPE_CHECKING:
     from poller.client.actions import Action
     from poller.client.checks import Finding
     from poller.client.database import Place
+    from poller.client.draining import Draining
+    from poller.client.explain import ClaimExplained, RowExplained
     from poller.client.handlers import Source
+    from poller.client.inflight import Held
     from poller.client.job_queries import RunLine
     from poller.client.jobs import Cancelled, JobLine, Logs, Paused, Removed, Resumed, Triggered
+    from poller.client.moves import Moved
+    from poller.client.pausing import HandlersPaused, HandlersResumed
     from poller.client.purge import Counted, Progress, Purged
     from poller.client.row_queries import Event, Failure, WorkerLine
     from poller.client.rows import Released, Retried
@@ -132,6 +139,28 @@ class Client:
             page = cut(found, limit, operators.now(), lambda each: each[1])
         return Page(tuple(line for line, _ in page.items), page.next, page.as_of)
 
+    def inflight(
+        self, selector: str = "all", *, after: str | None = None, limit: int | None = None
+    ) -> Page[Held]:
+        """Return the rows in flight, with their workers, those that have been so for longest first.
+
+        Args:
+            selector: `TABLE[:STATUS][:KEY]`, or `all`.
+            after: the `next` of the page before.
+            limit: how many at the most; None for all.
+
+        Raises:
+            NothingSelectedError: no handler is known for the table.
+            ConfigurationError: the selector, the cursor or the limit is not valid.
+        """
+        place, most = decoded(after, datetime, str, str), one_more(limit)
+        with self._database.session() as connection:
+            operators = Operators(connection)
+            chosen = select(selector, (), operators.known_handlers())
+            found = held.inflight(connection, chosen, place, most)
+            page = cut(found, limit, operators.now(), lambda each: each[1])
+        return Page(tuple(line for line, _ in page.items), page.next, page.as_of)
+
     def history(
         self, table: str, key: str, *, after: str | None = None, limit: int | None = None
     ) -> Page[Event]:
@@ -220,6 +249,19 @@ class Client:
         with self._database.session(migrated=False, alone=True) as connection:
             return _all(connection, checks.check(connection, known))
 
+    def explain(self, selector: str) -> RowExplained | ClaimExplained:
+        """Explain why a row is not being worked on, or how a handler's rows are claimed.
+
+        Args:
+            selector: `TABLE:STATUS:KEY`, or `TABLE:STATUS`.
+
+        Raises:
+            NothingSelectedError: no such handler is known, by its code or by the database.
+            ConfigurationError: no status is named, the key cannot be one, or the handler does not fit its table.
+        """
+        with self._database.session() as connection:
+            return explaining.explain(connection, selector, self._handlers)
+
     def actions(self, *, after: str | None = None, limit: int | None = None) -> Page[Action]:
         """Return the orders that people have given, by any face, the newest first; they are kept for 90 days.
 
@@ -270,7 +312,52 @@ class Client:
             self._author.enter(connection, "release", selector, done.rows, keys)
         return done
 
-    # --- orders for jobs --------------------------------------------------------------------------
+    def move(
+        self,
+        selector: str,
+        status: str,
+        keys: Sequence[str] = (),
+        *,
+        progress: Progress | None = None,
+        stop: threading.Event | None = None,
+    ) -> Moved:
+        """Move rows to another status by hand, a thousand at a time; each batch is committed by itself.
+
+        A row is moved only if it still shows the status that it is moved from. What is in flight is not stopped, and its
+        outcome is superseded; what is remembered of its attempts is forgotten.
+
+        Args:
+            selector: `TABLE:STATUS`, `TABLE:STATUS:KEY` or `TABLE:KEY`.
+            status: the one that the rows are to have.
+            keys: further keys, as text.
+            progress: called after each batch with how many rows were moved.
+            stop: an event; once it is set, the move ends after the batch in hand.
+
+        Raises:
+            NothingSelectedError: there is no such row, or another transaction has all of them locked.
+            ConfigurationError: neither a status nor keys are named, or the column cannot have the status.
+        """
+        with self._database.session() as connection:
+            order = moves.Order(selector, status, keys)
+            return moves.move(connection, self._author, order, progress, stop)
+
+    # --- orders for workers -----------------------------------------------------------------------
+
+    def drain(self, name: str | int) -> tuple[Draining, ...]:
+        """Have a worker, or those of a host, stop claiming and end once they hold nothing; they are not replaced.
+
+        Args:
+            name: the worker's number, or the host's name.
+
+        Raises:
+            NothingSelectedError: no such worker lives.
+        """
+        with self._database.order() as connection:
+            done = draining.drain(connection, str(name))
+            self._author.enter(connection, "drain", name, len(done))
+        return done
+
+    # --- orders for jobs and handlers -------------------------------------------------------------
 
     def trigger(self, job: str, args: Mapping[str, Any] | None = None) -> Triggered:
         """Enter a run of a job for now, beside its schedule.
@@ -289,30 +376,34 @@ class Client:
             self._author.enter(connection, "trigger", done.job, 1)
         return done
 
-    def pause(self, name: str) -> Paused:
-        """Hold a job: nothing is planned, and what waits does not start. What runs goes on.
+    def pause(self, name: str, duration: Age | None = None) -> Paused | HandlersPaused:
+        """Pause a job, or handlers over the whole fleet: nothing of theirs starts. What runs goes on, and ends.
+
+        Args:
+            name: the job's name; or `TABLE` or `TABLE:STATUS`, for handlers.
+            duration: for how long, by the database's clock; a number is seconds. None: until it is resumed.
 
         Raises:
-            NothingSelectedError: there is no such job.
-            ConfigurationError: it is a handler.
+            NothingSelectedError: no job and no handler has this name.
+            ConfigurationError: the duration is none.
         """
         with self._database.order() as connection:
-            done = jobs.pause(connection, name)
-            if done.changed:
-                self._author.enter(connection, "pause", name, 1)
+            done, changed = pausing.pause(connection, name, duration, self._author.person)
+            if changed:
+                lasts = pausing.lasting(duration)
+                self._author.enter(connection, "pause", name, changed, detail=lasts)
         return done
 
-    def resume(self, name: str) -> Resumed:
-        """Let a job go on from now; slots that came meanwhile are not made up for.
+    def resume(self, name: str) -> Resumed | HandlersResumed:
+        """Let a job, or handlers, go on from now; slots that came meanwhile are not made up for.
 
         Raises:
-            NothingSelectedError: there is no such job.
-            ConfigurationError: it is a handler.
+            NothingSelectedError: no job and no handler has this name.
         """
         with self._database.order() as connection:
-            done = jobs.resume(connection, name)
-            if done.changed:
-                self._author.enter(connection, "resume", name, 1)
+            done, changed = pausing.resume(connection, name)
+            if changed:
+                self._author.enter(connection, "resume", name, changed)
         return done
 
     def cancel(self, run: int) -> Cancelled:

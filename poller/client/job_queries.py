@@ -57,6 +57,7 @@ class JobRow:
     next_at: datetime | None
     exhausted: bool
     paused_at: datetime | None
+    paused_until: datetime | None
     pending: int
     running: int
     last_status: str | None
@@ -136,9 +137,9 @@ class Timetable:
         """Enter a run of a job for now, with its own arguments or those given as JSON; return its number."""
         return int(self._row("trigger_run", job=job, args=args)[0])
 
-    def pause(self, name: str) -> bool:
-        """Hold a job; tell whether it was not held before."""
-        return self._row("pause_job", name=name) is not None
+    def pause(self, name: str, seconds: float | None = None) -> bool:
+        """Hold a job, for so long or until it is resumed; tell whether that has changed anything."""
+        return self._row("pause_job", name=name, seconds=seconds) is not None
 
     def resume(self, name: str) -> bool:
         """Let a job go on; tell whether it was held."""

@@ -15,12 +15,9 @@ from typing import TYPE_CHECKING, Any
 from poller.client.answers import aside
 from poller.client.job_queries import Timetable
 from poller.client.refusals import NothingSelectedError, RefusedError
-from poller.client.row_queries import Operators
-from poller.client.selector import of_table
 from poller.errors import ConfigurationError
 from poller.jobs import job_store
 from poller.jobs.dynamic import as_json, no_such_job
-from poller.model.handler import split_off_table
 from poller.schedules import slots
 
 if TYPE_CHECKING:
@@ -91,13 +88,15 @@ class Paused:
 
     Attributes:
         name: the job's.
-        changed: it was not held before.
+        changed: it was not held before, or had another end.
         running: how many of its runs go on, and will finish.
+        until: when it goes on by itself; None if it does not.
     """
 
     name: str
     changed: bool
     running: int
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,27 +342,29 @@ def trigger(
     return Triggered(number, held.name, is_paused=held.paused_at is not None)
 
 
-def pause(connection: psycopg.Connection[Any], name: str) -> Paused:
+def pause(timetable: Timetable, name: str, seconds: float | None = None) -> Paused:
     """Hold a job: nothing is planned, and what waits does not start; what runs goes on.
+
+    Args:
+        timetable: in autocommit mode, or in a transaction.
+        name: the job's.
+        seconds: for how long; None until it is resumed.
 
     Raises:
         NothingSelectedError: there is no such job.
-        ConfigurationError: it is a handler.
     """
-    timetable = Timetable(connection)
-    row = _job_to_hold(timetable, name)
-    return Paused(name, timetable.pause(name), row.running)
+    running = _known(timetable, name).running
+    changed = timetable.pause(name, seconds)
+    return Paused(name, changed, running, _known(timetable, name).paused_until)
 
 
-def resume(connection: psycopg.Connection[Any], name: str) -> Resumed:
+def resume(timetable: Timetable, name: str) -> Resumed:
     """Let a job go on from now; what it missed meanwhile is not made up for.
 
     Raises:
         NothingSelectedError: there is no such job.
-        ConfigurationError: it is a handler.
     """
-    timetable = Timetable(connection)
-    _job_to_hold(timetable, name)
+    _known(timetable, name)
     changed = timetable.resume(name)
     if changed:
         timetable.wake()
@@ -430,25 +431,6 @@ def _known(timetable: Timetable, name: str) -> JobRow:
     if row is None:
         raise NothingSelectedError(no_such_job(name, _names(timetable)))
     return row
-
-
-def _job_to_hold(timetable: Timetable, name: str) -> JobRow:
-    try:
-        return _known(timetable, name)
-    except NothingSelectedError:
-        if _is_handler(timetable, name):
-            msg = f"{name} is a handler, and only jobs can be paused yet"
-            raise RefusedError(msg, "is_handler", name=name) from None
-        raise
-
-
-def _is_handler(timetable: Timetable, name: str) -> bool:
-    table, status = split_off_table(name)
-    try:
-        handlers = of_table(table, Operators(timetable.connection).known_handlers())
-    except (NothingSelectedError, ConfigurationError):
-        return False
-    return not status or status in {each.status for each in handlers}
 
 
 def _names(timetable: Timetable) -> list[str]:

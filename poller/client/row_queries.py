@@ -56,7 +56,7 @@ class Count(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class WorkerLine:
-    """A worker: `state` is alive, stopping or dead; `heartbeat_age` is in seconds."""
+    """A worker: `state` is alive, draining, stopping or dead; `heartbeat_age` is in seconds."""
 
     id: int
     host: str

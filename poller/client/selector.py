@@ -14,7 +14,7 @@ from poller.client.refusals import NothingSelectedError
 from poller.model.handler import split_off_table, table_name
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from poller.client.row_queries import Known
     from poller.model.handler import TableName
@@ -51,7 +51,7 @@ def select(selector: str, keys: Sequence[str], known: Sequence[Known]) -> Select
         return Selection(text, tuple(each.id for each in known), _keys(keys))
     name, rest = split_off_table(selector)
     handlers = of_table(name, known)
-    status, key = _split(rest, handlers)
+    status, key = split(rest, [each.status for each in handlers])
     chosen = tuple(each.id for each in handlers if status in (None, each.status))
     return Selection(text, chosen, _keys([key, *keys] if key else keys))
 
@@ -96,9 +96,9 @@ def _keys(keys: Sequence[str]) -> tuple[str, ...] | None:
     return tuple(form for key in keys for form in same_key(key)) or None
 
 
-def _split(rest: str, handlers: Sequence[Known]) -> tuple[str | None, str]:
+def split(rest: str, statuses: Iterable[str]) -> tuple[str | None, str]:
     """Return the status and the key in what follows the table; either may be missing."""
-    for status in sorted((each.status for each in handlers), key=len, reverse=True):
+    for status in sorted(statuses, key=len, reverse=True):
         if rest == status or rest.startswith(f"{status}:"):
             return status, rest[len(status) + 1 :]
     return None, rest

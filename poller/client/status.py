@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from poller.client.answers import aside
+from poller.client.pausing import pauses
 from poller.client.row_queries import Operators, Pulse
 from poller.store.binding import bind_all
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Container, Iterable, Iterator, Sequence
     from datetime import datetime
 
     import psycopg
@@ -21,12 +22,11 @@ if TYPE_CHECKING:
     from poller.client.row_queries import Count
     from poller.db.tables import Table
     from poller.model.handler import Handler
-    from poller.model.retry_policy import Policy
     from poller.store.binding import Binding
+    from poller.store.counts import Paused
 
 CREATED = "created_at"  # the column that tells the age of a row whose handler has no `due`
 _TIMESTAMPS = ("timestamp with time zone", "timestamp without time zone", "date")
-MANY = 1000  # attempts; a policy that allows more is shown as one without a limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,7 @@ class StatusLine:
     Attributes:
         oldest: the earliest `due` of these rows, else their earliest `created_at`, if there is such a column.
         waiting: rows that wait for another attempt, or were snoozed.
+        paused: the handler that takes this status is.
         done_per_minute: rows that left this status by its handler; None if it has none.
     """
 
@@ -46,17 +47,23 @@ class StatusLine:
     in_flight: int
     waiting: int
     parked: int
+    paused: bool
     done_per_minute: float | None = aside()
 
 
 @dataclass(frozen=True, slots=True)
 class HandlerLine:
-    """A handler; `attempts` is None where the policy sets no number, `timeout` is in seconds."""
+    """A handler; `attempts` is None where the policy sets no number, `timeout` is in seconds.
+
+    Attributes:
+        paused: nothing of it is claimed; `paused_by` says who wants that, and `paused_until` for how long, if it ends.
+    """
 
     table: str
     status: str
     function: str
     place: str
+    paused: bool
     to: list[str]
     during: str | None
     on_failure: str | None
@@ -64,6 +71,8 @@ class HandlerLine:
     timeout: float
     in_flight: int
     done_per_minute: float
+    paused_by: str | None = aside()
+    paused_until: datetime | None = aside()  # noqa: RUF009 - a field without a default
 
 
 def bound(connection: psycopg.Connection[Any], handlers: Iterable[Handler]) -> list[Binding]:
@@ -93,10 +102,11 @@ def status(connection: psycopg.Connection[Any], handlers: Sequence[Handler]) -> 
     bindings = bound(connection, handlers)
     operators = Operators(connection)
     pulses = operators.pulse(each.id for each in bindings)
+    paused = pauses(connection, [each.id for each in bindings])
     return [
         line
         for group in by_column(bindings)
-        for line in _status_lines(group, pulses, _counts(operators, group))
+        for line in _status_lines(group, pulses, _counts(operators, group), paused)
     ]
 
 
@@ -108,12 +118,8 @@ def handlers(connection: psycopg.Connection[Any], found: Sequence[Handler]) -> l
     """
     bindings = bound(connection, found)
     pulses = Operators(connection).pulse(each.id for each in bindings)
-    return [_handler_line(each, pulses.get(each.id, Pulse())) for each in bindings]
-
-
-def attempts(policy: Policy) -> int | None:
-    """Return how many attempts a policy allows, or None if it sets no number."""
-    return next((number for number in range(1, MANY + 1) if policy.is_last(number)), None)
+    paused = pauses(connection, [each.id for each in bindings])
+    return [_handler_line(each, pulses.get(each.id, Pulse()), paused.get(each.id)) for each in bindings]
 
 
 def graph(bindings: Iterable[Binding]) -> list[str]:
@@ -127,20 +133,23 @@ def ages(bindings: Sequence[Binding]) -> list[str]:
     return list(dict.fromkeys([*due, *_created(bindings[0].table)]))
 
 
-def _handler_line(binding: Binding, pulse: Pulse) -> HandlerLine:
+def _handler_line(binding: Binding, pulse: Pulse, pause: Paused | None) -> HandlerLine:
     handler = binding.handler
     return HandlerLine(
         table=str(binding.table),
         status=handler.status,
         function=getattr(handler.function, "__qualname__", repr(handler.function)),
         place=handler.place,
+        paused=pause is not None,
         to=list(handler.to),
         during=handler.during,
         on_failure=handler.on_failure,
-        attempts=attempts(handler.policy),
+        attempts=handler.policy.attempts,
         timeout=handler.timeout,
         in_flight=pulse.in_flight,
         done_per_minute=round(pulse.done_per_minute, 1),
+        paused_by=None if pause is None else pause.by,
+        paused_until=None if pause is None else pause.until,
     )
 
 
@@ -158,7 +167,10 @@ def _counts(operators: Operators, group: list[Binding]) -> dict[str | None, Coun
 
 
 def _status_lines(
-    group: list[Binding], pulses: dict[int, Pulse], counts: dict[str | None, Count]
+    group: list[Binding],
+    pulses: dict[int, Pulse],
+    counts: dict[str | None, Count],
+    paused: Container[int],
 ) -> Iterator[StatusLine]:
     taken = {each.handler.status: each for each in group}
     shown = {each.handler.held: each for each in group}
@@ -175,6 +187,7 @@ def _status_lines(
             in_flight=held.in_flight,
             waiting=own.waiting if own else 0,
             parked=own.parked if own else 0,
+            paused=name in taken and taken[name].id in paused,
             done_per_minute=round(own.done_per_minute, 1) if own else None,
         )
 

@@ -347,8 +347,13 @@ def faults(connection: psycopg.Connection[Any], handler: Handler, table: Table) 
             yield str(error)
 
 
-def _check_column(connection: psycopg.Connection[Any], handler: Handler, table: Table) -> None:
-    column = _existing(table, handler.column, "the status column")
+def status_column(connection: psycopg.Connection[Any], table: Table, name: str) -> Column:
+    """Return the status column of a table.
+
+    Raises:
+        ConfigurationError: there is none of the name, or its values cannot be set.
+    """
+    column = _existing(table, name, "the status column")
     if column.generated:
         msg = f"{table}.{column.name} is a generated column, so no handler can move it"
         raise ConfigurationError(msg)
@@ -357,6 +362,11 @@ def _check_column(connection: psycopg.Connection[Any], handler: Handler, table: 
         role, on = role_of(connection), table.identifier.as_string()
         msg = f"the role {role} may not update {table}.{column.name}; run: grant update ({named}) on {on} to {role}"
         raise ConfigurationError(msg)
+    return column
+
+
+def _check_column(connection: psycopg.Connection[Any], handler: Handler, table: Table) -> None:
+    column = status_column(connection, table, handler.column)
     if handler.during is not None and column.name in table.key:
         msg = f"{table} is keyed by its {column.name}, so that a row which shows {handler.during!r} would be "
         msg += "another row; leave out during"

@@ -188,6 +188,7 @@ class Executor:
             threads: how many to wake for it now; if that proves too few, the watchdog wakes the others.
         """
         was_busy = self.busy
+        tasks = self._queues.unless_paused(tasks)
         plain: list[Task] = []
         awaited: list[Task] = []
         for task in tasks:
@@ -222,6 +223,17 @@ class Executor:
         """Begin nothing any more: what has not started, or comes later, is given back."""
         self._queues.is_draining = True
         self._queues.give_back()
+
+    def pause(self, bindings: Iterable[Binding]) -> None:
+        """Begin nothing of these handlers until this is called again: what waits, or comes later, is given back.
+
+        Called by the thread that submits what was claimed.
+        """
+        self._queues.pause(bindings)
+        if self._queues.plain:  # a thread that came by meanwhile has found nothing
+            self._threads.wake(len(self._queues.plain))
+        if self._queues.awaited:
+            self._coroutines.begin_soon()
 
     def forget(self) -> None:
         """Drop what has not started, and cancel what runs: the leases are lost."""

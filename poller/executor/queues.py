@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING
 from poller.store.outcomes import BEGAN_LATE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from poller.executor.endings import Endings
+    from poller.store.binding import Binding
     from poller.store.lease import Task
 
 
@@ -30,6 +33,7 @@ class Queues:
         self.plain: deque[Task] = deque()
         self.awaited: deque[Task] = deque()
         self.is_draining = False
+        self._paused: frozenset[Binding] = frozenset()
         self._endings = endings
 
     def tasks(self) -> list[Task]:
@@ -53,6 +57,26 @@ class Queues:
             with contextlib.suppress(IndexError):
                 while True:
                     self._endings.release([queue.popleft()])
+
+    def pause(self, bindings: Iterable[Binding]) -> None:
+        """Give back what waits of these handlers; what comes of them later is for `unless_paused`."""
+        self._paused = frozenset(bindings)
+        for queue in (self.plain, self.awaited) if self._paused else ():
+            waiting: list[Task] = []
+            with contextlib.suppress(IndexError):  # threads take from it, too
+                while True:
+                    waiting.append(queue.popleft())
+            queue.extendleft(reversed(list(self.unless_paused(waiting))))
+
+    def unless_paused(self, tasks: Iterable[Task]) -> Iterable[Task]:
+        """Return the tasks whose handlers are not paused; the others are given back."""
+        if not self._paused:
+            return tasks
+        parts: tuple[list[Task], list[Task]] = ([], [])
+        for task in tasks:
+            parts[task.lease.binding in self._paused].append(task)
+        self._endings.release(parts[True])
+        return parts[False]
 
     def clear(self) -> None:
         """Forget all: the leases are lost."""

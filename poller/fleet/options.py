@@ -16,6 +16,7 @@ class RunOptions:
     concurrency: int = 8
     handlers: str = "handlers"
     only: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     lease: float = 30.0
     poll: float = 1.0

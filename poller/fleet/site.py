@@ -128,13 +128,14 @@ class Site:
 
     @property
     def is_over(self) -> bool:
-        """Whether a drain has had nothing left to do here; it does not look again after that."""
-        return self._drain.is_over
+        """Whether a drain has had nothing left to do here, or all workers were told to end, and have."""
+        return self._drain.is_over or (bool(self.children) and all(each.is_drained for each in self.children))
 
     @property
     def is_changing(self) -> bool:
         """Whether there is something to look at: a drain, or a worker that is to be replaced."""
-        return self._options.drain or any(child.noticed_at is not None for child in self.children)
+        waits = (child.noticed_at is not None and not child.is_drained for child in self.children)
+        return self._options.drain or any(waits)
 
     def look_after_workers(self) -> None:
         """Start the workers when it is time, and another in the place of each that has ended."""
@@ -154,11 +155,13 @@ class Site:
                 child.start(self._order())
 
     def _look(self, told: frozenset[str]) -> None:
-        """Have the sweeper look if a worker has come, and the planner if a job has changed and it leads the planning."""
+        """Have the sweeper look if a worker has come, the planner if a job has changed and it leads; tell pauses."""
         if "worker" in told:
             self._sweeping.wake()
         if "job" in told and self._scheduler.leads:
             self._planning.wake()
+        if "handler" in told:
+            self._watching.wake()
 
     def stop_planning(self) -> None:
         """Plan no more runs, and make no more passes."""

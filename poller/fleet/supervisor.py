@@ -65,7 +65,7 @@ class Supervisor:
         Raises:
             PollerError: it cannot start; nothing was changed.
         """
-        handlers, jobs = registry.load(self._options.handlers, self._options.only)
+        handlers, jobs = registry.load(self._options.handlers, self._options.only, self._options.without)
         hear_others()
         refuse_namesakes([*jobs, housekeeping])
         for site in self._sites:

@@ -7,7 +7,10 @@ handlers that run too long, and stops everything in order.
 Stopping, bounded in time even where the database is gone: no more claims; what has not started is given back, and
 so is what a claim under way brings; what runs may finish within the grace time; what does not is interrupted and
 given back; the last results are written; the worker leaves. A stop at once leaves out the grace. Whatever could not
-be written, the sweeper takes back.
+be written, the sweeper takes back. One that drains waits for what runs as long as that takes, and is not replaced.
+
+A process that had stood still (SIGSTOP, a suspended host) has missed what was said meanwhile: that a handler is paused,
+say. So what waits here begins only once the claimer has asked anew.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import os
 from dataclasses import dataclass
+from math import inf
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +34,7 @@ from poller.services.pipeline import Pipeline, Wakes
 from poller.services.postponed import LOCK_SECONDS
 from poller.services.run_reporter import Reporter
 from poller.telemetry.bus import emit
-from poller.telemetry.events import ResultsLeft, WorkerStopped, WorkerStuck
+from poller.telemetry.events import ResultsLeft, WorkerDrains, WorkerStopped, WorkerStuck
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -55,6 +59,9 @@ AT_ONCE = 2  # requests to stop
 
 STOPPED = 0
 RETIRED = 3  # a handler does not stop: replace this process
+DRAINED = 5  # as it was told: do not replace it
+
+STOOD_STILL_SECONDS = 1.0  # by which a look at the clock is late if the process had been stopped
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +78,21 @@ class WorkerOptions:
 class Worker:
     """One worker process, as an object; `run` blocks until it has stopped."""
 
-    def __init__(self, url: str, bindings: Sequence[Binding], options: WorkerOptions) -> None:
+    def __init__(
+        self,
+        url: str,
+        bindings: Sequence[Binding],
+        options: WorkerOptions,
+        on_drain: Callable[[], None] = lambda: None,
+    ) -> None:
         self._options = options
+        self._on_drain = on_drain
         tag = session_tag(options.supervisor, os.getpid())
         self._bell = Bell()
         self._is_idle = True
+        self._tick_by = inf  # the main thread looks at the clock by then (monotonic), or has stood still
+        self._woke_at = 0.0  # when it has found that it had
+        self._drains = False
         beating = Link(url, f"heartbeat {tag}")
         self._heartbeat = Heartbeat(
             link=beating,
@@ -85,6 +102,7 @@ class Worker:
             lease=options.lease,
             on_join=self._look,
             on_lost=self._forget,
+            on_drain=self._begin_to_drain,
         )
         # A claim waits for nobody's row. That it waits for a table which somebody has locked is to hold up no other's.
         self._claims = Link(url, f"claimer {tag}", lock_timeout=LOCK_TIMEOUT)
@@ -96,6 +114,7 @@ class Worker:
             slots=options.slots,
             poll=options.poll,
             heartbeat=self._heartbeat,
+            trusted_until=self._trusted_until,
             transactions=_transactions(opener(url, tag), options.slots, bindings),
             wakes=Wakes(
                 claimer=self._wake_claimer,
@@ -132,21 +151,30 @@ class Worker:
         self._bell.ring()
 
     def run(self) -> int:
-        """Work until asked to stop. Returns the exit status: STOPPED, or RETIRED to be replaced."""
+        """Work until asked to stop. Returns the exit status: STOPPED, DRAINED, or RETIRED to be replaced."""
         self._bell.ring_at_signals()
         for loop in (self._beating, self._claiming, self._settling, self._postponed, self._reporting):
             loop.start()
         retired = False
-        while not self._stops and not retired:
-            self._is_idle = True  # before it is looked: what begins after that look rings
-            self._is_idle = not self._executor.busy
+        while not self._stops and not retired and not self._drains:
+            self._tick()
             self._bell.wait(IDLE_LOOK_SECONDS if self._is_idle else TICK_SECONDS)
             self._executor.watchdog.expire()
             retired = self._executor.watchdog.stuck(PATIENCE_SECONDS) > 0
         if retired:
             emit(WorkerStuck())
-        self._wind_down(retired=retired)
-        return RETIRED if retired else STOPPED
+        self._wind_down(patient=retired or self._drains)
+        return RETIRED if retired else DRAINED if self._drains else STOPPED
+
+    def _tick(self) -> None:
+        """Look at the clock, and whether anything is to be looked after."""
+        now = monotonic()
+        if now > self._tick_by:
+            self._woke_at = now
+            self._look()
+        self._is_idle = True  # before it is looked: what begins after that look rings
+        self._is_idle = not self._executor.busy
+        self._tick_by = now + STOOD_STILL_SECONDS + (IDLE_LOOK_SECONDS if self._is_idle else TICK_SECONDS)
 
     # --- between the services ----------------------------------------------------------------------
 
@@ -166,18 +194,32 @@ class Worker:
     def _forget(self) -> None:
         self._claimer.forget()
 
+    def _begin_to_drain(self) -> None:
+        if not self._drains:
+            self._drains = True
+            if self._heartbeat.worker is not None:
+                emit(WorkerDrains(worker=self._heartbeat.worker))
+            self._on_drain()
+            self._bell.ring()
+
+    def _trusted_until(self) -> float:
+        """Return until when (monotonic) what waits may begin; 0 while this process may have missed what was said."""
+        if monotonic() > self._tick_by or self._claimer.asked_at < self._woke_at:
+            return 0.0
+        return self._heartbeat.trusted_until()
+
     def _look(self) -> None:
         self._claimer.notice()
         self._claiming.wake()
 
     # --- stopping ----------------------------------------------------------------------------------
 
-    def _wind_down(self, *, retired: bool) -> None:
+    def _wind_down(self, *, patient: bool) -> None:
         """Stop in order; see the module's docstring."""
         self._heartbeat.stopping = True
         self._claiming.stop()
         self._executor.drain()
-        self._wait_for_handlers(retired=retired)
+        self._wait_for_handlers(patient=patient)
         until = monotonic() + LAST_WORDS_SECONDS
         self._end_claim()
         self._executor.watchdog.interrupt()
@@ -185,14 +227,14 @@ class Worker:
             sleep(TICK_SECONDS / 10)
         within(max(FAREWELL_SECONDS, until - monotonic()), lambda: self._leave(until))
 
-    def _wait_for_handlers(self, *, retired: bool) -> None:
-        """Let what runs finish; a retired worker's handlers have until their own timeouts."""
+    def _wait_for_handlers(self, *, patient: bool) -> None:
+        """Let what runs finish; handlers of a worker that is retired or drains have until their own timeouts."""
         grace_ends = monotonic() + self._options.grace
         wind_up = grace_ends - min(WIND_UP_SECONDS, self._options.grace / 2)
         while self._executor.handling and self._stops < AT_ONCE:
-            if not retired:
+            if not patient:
                 self._executor.cancel(runs=False)
-            if self._stops or not retired:
+            if self._stops or not patient:
                 if monotonic() >= grace_ends:
                     break
                 if monotonic() >= wind_up:

@@ -24,6 +24,7 @@ from poller.errors import PollerError
 from poller.executor.around import surround
 from poller.fleet.worker import Worker, WorkerOptions
 from poller.fleet.worker_order import WorkerOrder
+from poller.fleet.worker_process import DRAINS, RUNS
 from poller.jobs.run import handler_of
 from poller.ready_made.housekeeping import housekeeping, jobs_of_site
 from poller.services.loop import leave, persistently
@@ -60,11 +61,11 @@ def main(told: dict[str, Any]) -> None:
     except (PollerError, psycopg.Error) as error:
         emit(WorkerUnfit(error=str(error).splitlines()[0]))
         leave(FAULTY)
-    worker = Worker(order.url, bindings, _options(order))
+    signs = int(sys.argv[2])
+    worker = Worker(order.url, bindings, _options(order), lambda: _tell_drain(signs))
     begun.append(worker)
     _obey(worker)
-    signs = (int(sys.argv[2]), options.lease / SIGNS)
-    threading.Thread(target=_give_signs, args=signs, daemon=True).start()
+    threading.Thread(target=_give_signs, args=(signs, options.lease / SIGNS), daemon=True).start()
     gc.freeze()  # what has been imported stays: the collector need not look through it again and again
     gc.set_threshold(10_000, 20, 20)  # nor through the thousands of tasks in flight, which are in no cycle
     leave(worker.run())
@@ -84,9 +85,19 @@ def _give_signs(number: int, every: float) -> None:
     os.set_blocking(number, False)
     with contextlib.suppress(BrokenPipeError):  # which is another thread's to notice
         while True:
-            with contextlib.suppress(BlockingIOError):  # the supervisor is stopped, say
-                os.write(number, b".")
+            _sign(number, RUNS)
             sleep(every)
+
+
+def _tell_drain(number: int) -> None:
+    """Tell the supervisor that this worker ends, and is not to be replaced; if that is gone, nobody replaces it."""
+    with contextlib.suppress(BrokenPipeError):
+        _sign(number, DRAINS)
+
+
+def _sign(number: int, what: bytes) -> None:
+    with contextlib.suppress(BlockingIOError):  # the supervisor is stopped, say
+        os.write(number, what)
 
 
 def _obey(worker: Worker) -> None:
@@ -103,8 +114,9 @@ def _obey(worker: Worker) -> None:
 
 
 def _bindings(order: WorkerOrder) -> list[Binding]:
-    handlers, jobs = registry.load(order.options.handlers, order.options.only)
-    middleware = registry.middleware(order.options.handlers)
+    options = order.options
+    handlers, jobs = registry.load(options.handlers, options.only, options.without)
+    middleware = registry.middleware(options.handlers)
     log.hear_others()
     jobs = jobs_of_site(jobs, is_first=order.is_first)
     able = [job for job in jobs if job.may_run_on(order.options.labels)]

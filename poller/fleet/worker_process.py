@@ -14,12 +14,13 @@ import os
 import signal
 import subprocess
 import sys
+from math import inf
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
 import poller
-from poller.fleet.worker import RETIRED
+from poller.fleet.worker import DRAINED, RETIRED
 from poller.telemetry.bus import emit
 from poller.telemetry.events import ProcessEnded, ProcessHung, ProcessNotStarted
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 LOOK = 2.0  # seconds between two looks at workers that live: a death is told
 LONG_ENOUGH = 10.0  # seconds after which a worker's death is not held against the next one
 RESTART_FIRST, RESTART_MOST = 0.1, 30.0
+RUNS, DRAINS = b".", b"d"  # the signs of a worker: that its interpreter runs; that it was told to end
 
 # -P: no module of the working directory is to hide one of Python's own, or of ours; `registry` puts the folder in its
 # place.
@@ -52,6 +54,7 @@ class WorkerProcess:
         self._signs = -1
         self.noticed_at: float | None = None
         self.restart_at = 0.0
+        self.drains = False  # it was told to end, and is not to be replaced
 
     @property
     def pid(self) -> int:
@@ -61,7 +64,12 @@ class WorkerProcess:
     @property
     def ended_well(self) -> bool:
         """Whether it has ended, and as it should."""
-        return self._process is None or self._process.returncode == 0
+        return self._process is None or self._process.returncode in (0, DRAINED)
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether it has ended as it was told to, so that no other takes its place."""
+        return self.drains and self.has_ended()
 
     def start(self, order: WorkerOrder) -> None:
         """Start a process and give it its order; the pipe stays open for as long as we live."""
@@ -110,6 +118,10 @@ class WorkerProcess:
         assert self._process is not None  # noqa: S101 - it has ended
         self.noticed_at = monotonic()
         status = self._process.returncode
+        self._has_signed()  # what it may have said at last
+        if self.drains or status == DRAINED:
+            self.drains, self.restart_at = True, inf
+            return
         if status == RETIRED:
             self.restart_at = self.noticed_at
             return
@@ -143,7 +155,9 @@ class WorkerProcess:
 
     def _has_signed(self) -> bool:
         with contextlib.suppress(BlockingIOError):
-            return len(os.read(self._signs, 65536)) > 0
+            said = os.read(self._signs, 65536)
+            self.drains = self.drains or DRAINS in said
+            return len(said) > 0
         return False
 
     def _is_stopped(self) -> bool:

@@ -212,6 +212,11 @@ def due_jobs(connection: psycopg.Connection[Any], known: str, aside: str, most: 
         ).fetchall()
 
 
+def end_pauses(connection: psycopg.Connection[Any], known: str) -> int:
+    """Let jobs of the known functions go on whose pause has ended by now; return how many there were."""
+    return connection.execute(statement("end_pauses"), {"known": known}).rowcount
+
+
 def unfinished(connection: psycopg.Connection[Any], jobs: Iterable[str]) -> dict[str, Unfinished]:
     """Return how many runs of jobs, whose rows are locked, are unfinished; those that have any."""
     return dict(all_rows(connection, statement("unfinished"), {"jobs": array(jobs)}, _unfinished_of))

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from poller.db.connection import Link
+    from poller.executor.executor import Executor
     from poller.services.poll_turns import Turn
     from poller.store.binding import Binding
     from poller.store.claims import Claims
@@ -52,7 +53,7 @@ class Looks:
         link: the claimer's.
         claims: its statements.
         bindings: the handlers.
-        shut_until: returns until when (monotonic) rows of a handler could not begin.
+        executor: says which rows could not begin, and is told of pauses.
         turn: returns whose turn it is to look, as far as is known.
         poll: seconds between two looks of an idle fleet.
 
@@ -60,6 +61,8 @@ class Looks:
         cursors: of each handler.
         more: handlers of which there is known to be more than was claimed.
         is_idle: nothing was due at the last look.
+        paused: handlers that are; nothing of them is asked for, or claimed.
+        asked_at: when the last question what is due was sent that was answered (monotonic).
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - its collaborators
@@ -67,7 +70,7 @@ class Looks:
         link: Link,
         claims: Claims,
         bindings: Sequence[Binding],
-        shut_until: Callable[[Binding], float],
+        executor: Executor,
         turn: Callable[[], Turn],
         poll: float,
     ) -> None:
@@ -75,10 +78,12 @@ class Looks:
         self.cursors = {binding: Cursor() for binding in bindings}
         self.more: set[Binding] = set()
         self.is_idle = True
+        self.paused: set[Binding] = set()
+        self.asked_at = 0.0
         self._link = link
         self._claims = claims
         self._bindings = list(bindings)
-        self._shut_until = shut_until
+        self._executor = executor
         self._turn = turn
         self._turn_at = 0.0  # when it is this worker's turn (monotonic)
         self._is_lookout = False  # it is, and the others have not been woken in it
@@ -95,7 +100,7 @@ class Looks:
         While rows are known to be there, the others are asked for when it is this worker's turn only.
         """
         now = monotonic()
-        able = [each for each in self._bindings if self.held_until(each) <= now]
+        able = self.able(self._bindings)
         self._is_lookout = now >= self._turn_at
         if self._is_lookout:
             self._turn_at = now + self._turn().wait(self.poll)
@@ -117,12 +122,12 @@ class Looks:
 
     def held_until(self, binding: Binding) -> float:
         """Return when a handler is looked at again (monotonic): it may be held, or its rows could not begin."""
-        return max(self.cursors[binding].held_until, self._shut_until(binding))
+        return max(self.cursors[binding].held_until, self._executor.shut_until(binding))
 
     def able(self, bindings: Iterable[Binding]) -> list[Binding]:
-        """Return those that are not held."""
+        """Return those that are neither held nor paused."""
         now = monotonic()
-        return [each for each in bindings if self.held_until(each) <= now]
+        return [each for each in bindings if self.held_until(each) <= now and each not in self.paused]
 
     def until_next(self, ends: Sequence[float]) -> float:
         """Return the seconds to the next look at all handlers, or at one that is held until then.
@@ -134,7 +139,8 @@ class Looks:
         held = [at for each in self._bindings for at in (self.held_until(each), self.cursors[each].retry_at)]
         ends = [*ends, *(at for at in held if at > now)]
         for binding, each in self.cursors.items():
-            if each.came > each.seen and self.held_until(binding) <= now and binding not in self.more:
+            is_left = binding in self.more or binding in self.paused
+            if each.came > each.seen and self.held_until(binding) <= now and not is_left:
                 ends.append(each.top_at)
         return max(0.0, min([self._turn_at, *ends]) - now)
 
@@ -155,21 +161,30 @@ class Looks:
     # --- asking -------------------------------------------------------------------------------------
 
     def _peek(self, able: list[Binding]) -> tuple[set[Binding], set[Binding]]:
-        """Ask for all handlers at once, and for each apart that has been in trouble."""
+        """Ask for all handlers at once, and for each apart that has been in trouble, or whose pause has ended."""
         troubled = [each for each in able if self.cursors[each].failures]
         sound = [each for each in able if not self.cursors[each].failures] if troubled else able
-        return _together([self._peek_at(sound), *(self._peek_at([each]) for each in troubled)])
+        before = set(self.paused)
+        parts = [self._peek_at(sound), *(self._peek_at([each]) for each in troubled)]
+        parts += [self._peek_at([each]) for each in before - self.paused]
+        fresh, retries = _together(parts)
+        return fresh - self.paused, retries - self.paused
+
+    def heed_pauses(self, paused: set[Binding]) -> None:
+        """Take note of which handlers are paused; what waits here of them is given back."""
+        if paused != self.paused:
+            self.paused = paused
+            self.more -= paused
+            self._executor.pause(paused)
 
     def _peek_at(self, able: list[Binding]) -> tuple[set[Binding], set[Binding]]:
         """Ask for handlers at once; if one of their tables is broken or locked, ask for each apart."""
-        if not able:
-            return set(), set()
         after = {binding: self.after(binding) for binding in able}
         came = {binding: self.cursors[binding].came for binding in able}
         began = monotonic()
         try:
-            fresh, retries = self._claims.peek(able, after)
-            seconds = (monotonic() - began) / len(able)
+            fresh, retries, paused = self._claims.peek(able, after, self._bindings)
+            seconds = (monotonic() - began) / max(1, len(able))
             for binding in able:
                 if binding.id not in fresh and after[binding] is None:
                     self.rest(binding, seconds, came[binding])
@@ -179,6 +194,8 @@ class Looks:
                 self.put_aside(able[0], error, at_claim=False)
                 return set(), set()
             return _together([self._peek_at([each]) for each in able])
+        self.heed_pauses({each for each in self._bindings if each.id in paused})
+        self.asked_at = began
         for binding in able:
             if not self.cursors[binding].at_claim:
                 self.note_works(binding)
@@ -230,9 +247,10 @@ class Looks:
 
 
 class Expected:
-    """The handlers to whose statuses rows are known to have come."""
+    """The handlers to whose statuses rows are known to have come, but for those that are paused."""
 
-    def __init__(self, bindings: Sequence[Binding]) -> None:
+    def __init__(self, bindings: Sequence[Binding], looks: Looks) -> None:
+        self._looks = looks
         self._watching = [each for each in bindings if not each.handler.is_job]
         self._by_status = {
             (str(each.table), each.handler.column, each.handler.status): each for each in bindings
@@ -244,14 +262,14 @@ class Expected:
         """Expect rows of the handlers whose statuses rows of this one have come to; return those. From any thread."""
         machine = str(binding.table), binding.handler.column
         found = [self._by_status.get((*machine, status)) for status in statuses if status is not None]
-        expected = [each for each in found if each is not None]
+        expected = [each for each in found if each is not None and each not in self._looks.paused]
         self._handlers.update(expected)
         return expected
 
     def notice(self) -> None:
         """Expect rows of all handlers, if they are few: it is quicker to claim than to ask first. From any thread."""
         if len(self._watching) <= FEW_HANDLERS:
-            self._handlers.update(self._watching)
+            self._handlers.update(each for each in self._watching if each not in self._looks.paused)
 
     def take(self) -> set[Binding]:
         """Return them, and expect none any more."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from poller.errors_in_words import reason
 from poller.services.claim_size import goes_first
-from poller.store.claims import DeclaredDeadError
+from poller.store.claims import DeclaredDeadError, DrainsError
 from poller.telemetry.bus import emit, is_heard
 from poller.telemetry.events import ClaimFailed, RowsClaimed
 
@@ -63,7 +63,7 @@ class Taker:
         """Claim rows of a handler: fresh ones, or those whose next attempt is due.
 
         Raises:
-            DeclaredDeadError: the worker may not claim any more.
+            DeclaredDeadError, DrainsError: the worker may not claim any more.
             Exception: the connection broke, or the whole server is in trouble.
         """
         if self._executor.draining:
@@ -76,7 +76,7 @@ class Taker:
                 self._take_retries(binding, worker)
             if fresh and not self._trial.seconds_left:
                 self._take_fresh(binding, worker)
-        except DeclaredDeadError:
+        except (DeclaredDeadError, DrainsError):
             raise
         except Exception as error:  # noqa: BLE001 - whatever reading a row may raise
             self._looks.require_connection(error)
@@ -115,7 +115,7 @@ class Taker:
         self._learn(binding, claimed, began)
         self._trial.begin(claimed.tasks)
         self._handover.submit(claimed.tasks, first=True, threads=sizes.threads)
-        if cursor.hold(claimed, settled, looks.poll):
+        if self._is_held(binding, claimed, settled):
             return
         if claimed.full:
             self._looks.ask()  # more of them may be due
@@ -144,13 +144,26 @@ class Taker:
         self._learn(binding, claimed, began)
         self._handover.submit(claimed.tasks, first=goes_first(binding), threads=sizes.threads)
         cursor.advance(claimed)
-        if cursor.hold(claimed, settled, looks.poll):
+        if self._is_held(binding, claimed, settled):
             return
         if claimed.full:
             looks.more.add(binding)
             looks.tell_others()
         elif after is None:
             looks.rest(binding, monotonic() - began, came)
+
+    def _is_held(self, binding: Binding, claimed: Claimed, settled: int) -> bool:
+        """Leave a handler alone for as long as it is paused, or a limit of the fleet allows no more of its rows.
+
+        Args:
+            binding: the handler.
+            claimed: what a claim has brought.
+            settled: the cursor's, before that claim: an outcome that came since is not to be missed.
+        """
+        if claimed.paused:
+            self._looks.heed_pauses({*self._looks.paused, binding})
+            return True
+        return self._looks.cursors[binding].hold(claimed, settled, self._looks.poll)
 
     def _learn(self, binding: Binding, claimed: Claimed, began: float) -> None:
         """Take note of a claim that began at some time (monotonic), and tell subscribers of it."""

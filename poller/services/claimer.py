@@ -20,13 +20,15 @@ are claimed before what is fresh; while a handler with a rate waits for a slot, 
 A handler at a limit of the fleet is held until the limit can have changed, which is when one of its rows here has been
 settled, or after a while, or at the time at which its rate allows another. While no session can be opened for
 transactional handlers, or no process started for those that run in one, none of their rows are claimed
-(`Executor.shut_until`).
+(`Executor.shut_until`). A handler that is paused is neither asked about nor claimed for, and what waits here for a slot
+is given back. Each question what is due says which ones are; a claim that was too late to know brings nothing
+(`poller.take`).
 
 The connection listens while the claimer sleeps; the next look finds a cut that this would sleep through.
 
 On failure: a claim whose COMMIT was answered by an error may have been committed, so that after every fault the worker
 asks what it holds (`claim_doubt`). What is the trouble of one handler holds up no other (`claim_taking`). A worker may
-be declared dead while its claim is under way (`claim_handover`).
+be declared dead, or told to drain, while its claim is under way: then it brings nothing (`claim_handover`).
 
 Threads. `run_once`, `sleep` and `recover` run on the claimer's; `look` and `written` on those that write results, too;
 `notice` and `forget` also on the heartbeat's.
@@ -48,7 +50,7 @@ from poller.services.claim_size import Sizes
 from poller.services.claim_taking import Taker
 from poller.services.poll_turns import Turn
 from poller.services.suspects import Trial
-from poller.store.claims import Claims, DeclaredDeadError
+from poller.store.claims import Claims, DeclaredDeadError, DrainsError
 from poller.store.outcomes import BEGAN_LATE
 
 if TYPE_CHECKING:
@@ -63,6 +65,7 @@ if TYPE_CHECKING:
     from poller.store.lease import Result, Task
 
 MOMENT_SECONDS = 0.002  # in which handlers begin
+DRAIN = "drain"  # is said when some worker is to drain (drain_workers.sql)
 _MOVES = (Became.MOVED, Became.FAILED)
 
 
@@ -82,6 +85,7 @@ class Claimer:
         poll: seconds between two looks of an idle fleet.
         turn: returns whose turn it is to look, as far as is known.
         deny: called with the id of a worker that a claim has found to be declared dead.
+        drain: called when the worker is told to drain; or may be, as somebody says to all workers.
         circling: tells which rows are not to begin yet, since they go round.
 
     Attributes:
@@ -103,18 +107,18 @@ class Claimer:
         poll: float,
         turn: Callable[[], Turn] = Turn,
         deny: Callable[[int], None] = lambda _: None,
+        drain: Callable[[], None] = lambda: None,
         circling: Circling | None = None,
     ) -> None:
         # The claimer's thread has them all; where others write, too, it is said what.
         claims = Claims(link)
         self._link = link
         self._executor = executor
+        self._drain = drain
         self._registration = Registration(worker, deny)
         self._handover = HandOver(executor, self._registration, give_back, circling)
-        self._looks = Looks(
-            link, claims, bindings, executor.shut_until, turn, poll
-        )  # any thread: `ask`, cursors
-        self._expected = Expected(bindings)  # any thread: what has come
+        self._looks = Looks(link, claims, bindings, executor, turn, poll)  # any thread: `ask`, cursors
+        self._expected = Expected(bindings, self._looks)  # any thread: what has come
         self._trial = Trial()  # any thread: what is written, or lost
         self._doubt = Doubt(claims, bindings, held, give_back)
         self._session: psycopg.Connection[Any] | None = None  # that listens
@@ -138,6 +142,11 @@ class Claimer:
             executor=executor,
         )
 
+    @property
+    def asked_at(self) -> float:
+        """When the last question what is due was sent that was answered (monotonic); from any thread."""
+        return self._looks.asked_at
+
     # --- rounds, on the claimer's thread ------------------------------------------------------------
 
     def run_once(self) -> float:
@@ -150,6 +159,9 @@ class Claimer:
             return self._round(worker)
         except DeclaredDeadError:
             self._registration.lose(worker)
+            return self._looks.poll
+        except DrainsError:
+            self._drain()
             return self._looks.poll
         except psycopg.Error:
             if self._executor.draining:  # its claim was cancelled
@@ -195,8 +207,10 @@ class Claimer:
 
     def sleep(self, seconds: float, bell: Bell) -> None:
         """Sleep for so long, or until the bell rings, or somebody says that there is something new."""
-        if heard(self._link.connection, seconds, bell):
+        if said := heard(self._link.connection, seconds, bell):
             self.notice()
+            if DRAIN in said:
+                self._drain()
 
     def _listen(self) -> None:
         """Make sure that the present connection listens."""

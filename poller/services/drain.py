@@ -2,13 +2,16 @@
 
 A drain is over when nothing is in flight, nothing waits for another attempt, and nothing is due: seen by two
 equal looks at the counts with the question for due rows between them, since a row that is claimed or moved
-in between changes the counts.
+in between changes the counts. What is paused is not waited for, but for what of it is in flight; it is told at the end.
+
+It also says who has paused a handler, and that it goes on: the log of each supervisor has that once.
 """
 
 from __future__ import annotations
 
 import contextlib
 import sys
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -17,16 +20,19 @@ from poller.errors import ConfigurationError
 from poller.lazy import lazy
 from poller.services.forgetter import Forgetter
 from poller.store.claims import Claims
-from poller.store.counts import Counts, Fleet
+from poller.store.counts import Counts, Fleet, Paused
 from poller.telemetry.bus import emit
 from poller.telemetry.events import (
     DrainLeftAlone,
+    DrainLeftPaused,
     DrainStarted,
     DrainStopped,
     FleetFinished,
     FleetNotBegun,
     FleetProgress,
     FleetSilenced,
+    HandlerPaused,
+    HandlerResumed,
 )
 
 if TYPE_CHECKING:
@@ -75,6 +81,8 @@ class Drain:
         self._bar: progress_bar.Bar | None = None
         self._on_begin = on_begin
         self._is_stale = False
+        self._paused: dict[int, Paused] = {}
+        self._look_at = 0.0  # the next line is due (monotonic)
         self._since: datetime | None = None
         self._shown = self._before = Fleet(0, 0, 0, 0, 0)
 
@@ -90,7 +98,7 @@ class Drain:
         since = self._counts.now()
         self._before = self._shown = self._counts.fleet(self._counted, since)
         if self._drain:
-            due = self._counts.count_due(self._bindings)
+            due = self._counts.count_due(self._going_on)
             emit(DrainStarted(rows=due), **self._logged)
             if sys.stderr.isatty() and not self._logged:
                 self._bar = progress_bar.Bar(due)
@@ -101,18 +109,37 @@ class Drain:
         """Look, and say what has changed. Returns the seconds to the next look."""
         if self._is_stale:
             self._rebind()
+        self._tell_pauses()
+        if not self._drain and (wait := self._look_at - monotonic()) > 0:  # woken, since a pause was heard of
+            return wait
         if self._since is None:
             self._begin()
         elif not self.is_over:
             now = self._counts.fleet(self._counted, self._since)
             self._show(now)
             self.is_over = self._drain and self._nothing_left(now)
+        self._look_at = monotonic() + LINE
         return LOOK if self._drain else LINE
 
     def recover(self) -> None:
         """Start over on a new connection, with the tables as they are now."""
         self._link.close()
         self._is_stale = True
+
+    def _tell_pauses(self) -> None:
+        """Say which handlers have been paused since the last look, and which go on."""
+        before, self._paused = self._paused, self._counts.paused(self._bindings)
+        for binding in self._bindings:
+            pause = self._paused.get(binding.id)
+            if pause is not None and pause != before.get(binding.id):
+                emit(HandlerPaused(**binding.named, by=pause.by, until=pause.until), **self._logged)
+            elif pause is None and binding.id in before:
+                emit(HandlerResumed(**binding.named), **self._logged)
+
+    @property
+    def _going_on(self) -> list[Binding]:
+        """The handlers that are not paused."""
+        return [each for each in self._bindings if each.id not in self._paused]
 
     def _rebind(self) -> None:
         for binding in self._bindings:
@@ -143,16 +170,22 @@ class Drain:
         return int(left)
 
     def _tell_remembered(self) -> None:
-        """Say what a drain has left alone, whoever parked or snoozed it."""
+        """Say what a drain has left alone, whoever parked, snoozed or paused it."""
         parked, snoozed = self._counts.left_alone(self._bindings)
         if parked or snoozed:
             emit(DrainLeftAlone(parked=parked, snoozed=snoozed), **self._logged)
+        for binding in self._bindings:
+            pause = self._paused.get(binding.id)
+            rows = self._counts.count_due([binding]) if pause is not None else 0
+            if pause is not None and rows:
+                left = DrainLeftPaused(**binding.named, rows=rows, by=pause.by, until=pause.until)
+                emit(left, **self._logged)
 
     def _tell_left(self, now: Fleet) -> bool:
         """Say what a drain that was stopped has left; tell whether there is any."""
         if self.is_over or self._nothing_left(now):
             return False
-        due = self._counts.count_due(self._bindings)
+        due = self._counts.count_due(self._going_on)
         emit(DrainStopped(rows=due, waiting=now.waiting, in_flight=now.in_flight), **self._logged)
         return True
 
@@ -160,8 +193,8 @@ class Drain:
         if now.in_flight or now.waiting:
             return False
         assert self._since is not None  # noqa: S101 - it has begun
-        fresh, retries = self._claims.peek(self._bindings, {})
-        return not (fresh or retries) and self._counts.fleet(self._counted, self._since) == now
+        due = self._claims.peek(self._bindings, {})
+        return not (due.fresh or due.retries) and self._counts.fleet(self._counted, self._since) == now
 
     def _show(self, now: Fleet) -> None:
         done = self._done(now)

@@ -53,6 +53,7 @@ class Heartbeat:
         lease: seconds without a beat after which the worker counts as dead.
         on_join: called when the worker takes part in the fleet, or does so again.
         on_lost: called when the worker has been declared dead.
+        on_drain: called when the worker is told to end once it holds nothing.
     """
 
     def __init__(  # noqa: PLR0913 - its collaborators
@@ -65,6 +66,7 @@ class Heartbeat:
         lease: float,
         on_join: Callable[[], None],
         on_lost: Callable[[], None],
+        on_drain: Callable[[], None] = lambda: None,
     ) -> None:
         self._link = link
         self._supervisor = supervisor
@@ -73,6 +75,7 @@ class Heartbeat:
         self._lease = lease
         self._on_join = on_join
         self._on_lost = on_lost
+        self._on_drain = on_drain
         self._session: psycopg.Connection[object] | None = None
         self._locked_on: psycopg.Connection[object] | None = None
         self._beat_at = 0.0
@@ -90,6 +93,10 @@ class Heartbeat:
     def deny(self, worker: int) -> None:
         """Trust no leases of a worker whose claim has found it to be declared dead; the next beat registers anew."""
         self._denied = worker
+        self._beat_at = 0.0
+
+    def hurry(self) -> None:
+        """Beat in the next round: there may be something to learn."""
         self._beat_at = 0.0
 
     def run_once(self) -> float:
@@ -169,7 +176,9 @@ class Heartbeat:
             self._lose()
             return False
         self._trust(began)
-        workers, place, now = row
+        workers, place, now, drains = row
+        if drains:
+            self._on_drain()
         self.turn = Turn(workers, place, now - monotonic())
         if self._locked_on is not connection and not is_pooled(connection):
             self._hold_lock(connection)

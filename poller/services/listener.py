@@ -1,9 +1,9 @@
-"""Hears, for a supervisor, of what it would otherwise have to ask for: workers of others, and jobs that have changed.
+"""Hears, for a supervisor, of what it would otherwise have to ask for: workers of others, changed jobs, paused handlers.
 
-The model. Triggers of poller's own schema notify when a worker registers and when a job changes (migration
-0004). Whoever waits for that may look seldom while this connection listens, and must look often while it does
-not: behind a pooler, or after a cut, which is found by asking something on this very session now and then. What is
-told is the name of the table, so that a job that changed wakes no sweeper.
+The model. Triggers of poller's own schema notify when a worker registers, a job changes (migration 0004) and a handler
+is paused or resumed (0015). Whoever waits for that may look seldom while this connection listens, and must look often
+while it does not: behind a pooler, or after a cut, which is found by asking something on this very session now and
+then. What is told is the name of the table, so that a job that changed wakes no sweeper.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from poller.db.connection import Link
     from poller.runtime.bell import Bell
 
-ALL = frozenset({"worker", "job"})
+ALL = frozenset({"worker", "job", "handler"})
 CHECK = 10.0  # seconds between two proofs that the session is there
 
 

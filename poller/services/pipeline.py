@@ -56,6 +56,7 @@ class Pipeline:
         slots: how many of them run at a time.
         poll: seconds between two looks of an idle fleet.
         heartbeat: who the worker is, and how long its leases may be trusted.
+        trusted_until: the latter, where there is more to it.
         transactions: for transactional handlers, if there are any.
         wakes: who is woken.
         observe: called with each settled result and what became of it.
@@ -72,6 +73,7 @@ class Pipeline:
         slots: int,
         poll: float,
         heartbeat: Heartbeat,
+        trusted_until: Callable[[], float] | None = None,
         transactions: Transactions | None,
         wakes: Wakes,
         observe: Observer | None = None,
@@ -91,7 +93,7 @@ class Pipeline:
         self.executor = Executor(
             slots=slots,
             report=self._report,
-            trusted_until=heartbeat.trusted_until,
+            trusted_until=trusted_until or heartbeat.trusted_until,
             transactions=transactions,
             report_settled=self.settler.settled,  # which calls `_written`
             begins=wakes.main,
@@ -110,6 +112,7 @@ class Pipeline:
             poll=poll,
             turn=lambda: heartbeat.turn,
             deny=self._deny,
+            drain=self._hurry_beat,
             circling=circling,
         )
 
@@ -133,4 +136,9 @@ class Pipeline:
 
     def _deny(self, worker: int) -> None:
         self._heartbeat.deny(worker)
+        self._wakes.heartbeat()
+
+    def _hurry_beat(self) -> None:
+        """Have the next beat, which says whether this worker is to drain, come at once."""
+        self._heartbeat.hurry()
         self._wakes.heartbeat()

@@ -104,14 +104,15 @@ class Scheduler:
         if wait > 0:
             return min(longest, wait)
         with connection.transaction():
+            ended = job_store.end_pauses(connection, array(self._names))
             due = self._due(connection)
             if due and look.leader != self._supervisor:
                 job_store.lead(connection, self._digest, self._supervisor)
-            if sum(self._enter(connection, self._decided(connection, due)).values()):
+            if sum(self._enter(connection, self._decided(connection, due)).values()) or ended:
                 connection.execute(statement("wake"))
             reach("plan entered")
         reach("plan committed")
-        return 0.0 if due else AGAIN
+        return 0.0 if due or ended else AGAIN
 
     def recover(self) -> None:
         """Start over on a new connection."""

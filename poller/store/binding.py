@@ -299,16 +299,50 @@ class Binding:
     @cached_property
     def due(self) -> sql.Composed:
         """The condition on a row `t` that makes it due."""
-        conditions: list[sql.Composable] = [self.users, self._shows(self.handler.status)]
-        where = self._texts.where
-        if where is not None:
-            conditions.append(sql.SQL("({})").format(trusted(where)))
-        if self.handler.due is not None:
-            has_zone = self.table.columns[self.handler.due].type == "timestamp with time zone"
-            local = sql.SQL("(poller.now() at time zone {})").format(sql.Literal(self.table.zone))
-            now = sql.SQL("poller.now()") if has_zone else local
-            conditions.append(sql.SQL("{} <= {}").format(sql.Identifier("t", self.handler.due), now))
+        further = (self._meets_where, self._is_time)
+        conditions = [self.users, self._shows(self.handler.status), *(each for each in further if each)]
         return sql.SQL(" and ").join(conditions)
+
+    @property
+    def _meets_where(self) -> sql.Composed | None:
+        where = self._texts.where
+        return None if where is None else sql.SQL("({})").format(trusted(where))
+
+    @property
+    def _is_time(self) -> sql.Composed | None:
+        """The condition on a row `t` that its time has come, if the handler has a `due`."""
+        if self.handler.due is None:
+            return None
+        has_zone = self.table.columns[self.handler.due].type == "timestamp with time zone"
+        local = sql.SQL("(poller.now() at time zone {})").format(sql.Literal(self.table.zone))
+        now = sql.SQL("poller.now()") if has_zone else local
+        return sql.SQL("{} <= {}").format(sql.Identifier("t", self.handler.due), now)
+
+    @cached_property
+    def explain_row(self) -> sql.Composed:
+        """The question what a claim would find of the row with the key `%(key)s`, each condition by itself."""
+        due = self.handler.due
+        return statement(
+            "explain_row",
+            **self._names(),
+            key=self.table.key_text(),
+            shows_status=self._shows(self.handler.status),
+            where=self._meets_where or _TRUE,
+            is_time=self._is_time or _TRUE,
+            due_at=sql.SQL("null") if due is None else sql.Identifier("t", due),
+            group=self.group if self.handler.per_key else sql.SQL("null"),
+            is_own=self.table.is_key("%(key)s"),
+        )
+
+    @cached_property
+    def explain_turn(self) -> sql.Composed:
+        """The question which rows with the same `per_key` go before the row with the key `%(key)s`."""
+        return self._looked_for("explain_turn", group=self.group, is_busy=self.table.is_key('b."~key"'))
+
+    @cached_property
+    def explain_lock(self) -> sql.Composed:
+        """The lock of the row with the key `%(key)s`, if nobody else has it."""
+        return statement("explain_lock", **self._names(), is_own=self.table.is_key("%(key)s"))
 
     @property
     def order(self) -> sql.Composable:

@@ -10,7 +10,7 @@ import contextlib
 from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from psycopg import sql
 
@@ -42,6 +42,7 @@ class Claimed:
         again_in: if a limit of the fleet kept it from any: the seconds after which to look again.
         until_settled: if so: an outcome of the handler may change that, whenever it comes.
         size: about how many bytes a row came to, in the mean; 0 if that is not known.
+        paused: the handler is: nothing may be claimed.
     """
 
     tasks: list[Task]
@@ -50,14 +51,28 @@ class Claimed:
     size: float = 0.0
     again_in: float | None = None
     until_settled: bool = False
+    paused: bool = False
 
 
 NOTHING = Claimed([])
 NOBODYS_TURN = Claimed([], until_settled=True)  # what is due must wait for what is in flight
+PAUSED = Claimed([], paused=True)
+
+
+class Due(NamedTuple):
+    """Handlers by their ids: those with fresh rows due, those with retries due, and those that are paused."""
+
+    fresh: set[int]
+    retries: set[int]
+    paused: set[int]
 
 
 class DeclaredDeadError(Exception):
     """The worker that would claim has been declared dead, or has left."""
+
+
+class DrainsError(Exception):
+    """The worker that would claim is to end once it holds nothing."""
 
 
 class Claims:
@@ -86,7 +101,7 @@ class Claims:
             careful: read them by their keys; one that cannot be read is a task with a refusal, and holds up no other.
 
         Raises:
-            DeclaredDeadError: the worker may not claim any more.
+            DeclaredDeadError, DrainsError: the worker may not claim any more.
         """
         claim = binding.claim(
             "first" if after is None else "next", keys_only=careful or _reads_later(binding)
@@ -104,8 +119,7 @@ class Claims:
             payload = answer.own(-1)
             last, full = rows[-1][0], payload["is_cut"] or len(rows) == room.rows
             if payload["lease"] is None:
-                self._require_alive(worker)
-                return Claimed([], last, full)
+                return PAUSED if self._is_paused(binding, worker) else Claimed([], last, full)
             if payload["ours"] is not None:
                 left = set(payload["ours"])
                 rows = [row for row in rows if row[0] in left]
@@ -143,7 +157,7 @@ class Claims:
             careful: as for `claim`.
 
         Raises:
-            DeclaredDeadError: the worker may not claim any more.
+            DeclaredDeadError, DrainsError: the worker may not claim any more.
         """
         suspects = limit if suspects is None else suspects
         connection = self.link.connection
@@ -162,8 +176,8 @@ class Claims:
             payload = answer.own(-1)
             took = suspected | others | {"handler": binding.id, "worker": worker, "keys": array(found)}
             taken = {each[0]: each[1:] for each in connection.execute(statement("retake"), took)}
-            if not taken:
-                self._require_alive(worker)
+            if not taken and self._is_paused(binding, worker):
+                return PAUSED
             ours = [row for key, row in found.items() if key in taken]  # in the order of the claim
             rows, refusals = read(self.link, binding, ours, careful=careful)
             begin_by = self.limits.write_started(binding, len(taken))
@@ -192,10 +206,20 @@ class Claims:
         full = payload["is_cut"] or len(found) > len(taken) or len(found) >= others["others"]
         return Claimed(tasks, full=full, size=payload["size"])
 
-    def _require_alive(self, worker: int) -> None:
-        """Make sure that it was not the worker's death for which a claim has brought nothing."""
-        if not self.link.connection.execute(statement("alive"), {"worker": worker}).rowcount:
+    def _is_paused(self, binding: Binding, worker: int) -> bool:
+        """Tell whether a claim has brought nothing since its handler is paused.
+
+        Raises:
+            DeclaredDeadError, DrainsError: it was for the worker's sake.
+        """
+        asked = {"worker": worker, "handler": binding.id}
+        row = self.link.connection.execute(statement("alive"), asked).fetchone()
+        if row is None:
             raise DeclaredDeadError
+        drains, is_paused = row
+        if drains:
+            raise DrainsError
+        return bool(is_paused)
 
     def tidy_retries(self, binding: Binding) -> None:
         """Put off retries that cannot be taken, so that they hide no others."""
@@ -219,26 +243,35 @@ class Claims:
         return row and row[0]
 
     def peek(
-        self, bindings: Sequence[Binding], after: Mapping[Binding, str | None]
-    ) -> tuple[set[int], set[int]]:
-        """Tell which handlers (by id) have fresh rows due, and which have retries due."""
+        self,
+        bindings: Sequence[Binding],
+        after: Mapping[Binding, str | None],
+        watched: Sequence[Binding] = (),
+    ) -> Due:
+        """Tell which handlers have something due, and which of these, and of others that are watched, are paused."""
         places = {f"after_{each.id}": key for each in bindings if (key := after.get(each)) is not None}
-        shape = (tuple(bindings), tuple(places))
+        shape = (tuple(bindings), tuple(places), tuple(watched))
         if shape not in self._peeks:
-            self._peeks = {shape: _peek_of(bindings, after)}  # most often the one before
+            self._peeks = {shape: _peek_of(bindings, after, watched or bindings)}  # most often the one before
         question = self._peeks[shape]
         # Without parameters there is none to look for, in a text that is long where handlers are many.
         rows = self.link.connection.execute(question, places or None).fetchall()
-        fresh = {handler for handler, retry in rows if not retry}
-        return fresh, {handler for handler, retry in rows if retry}
+        paused = {handler for handler, retry in rows if retry is None}
+        retries = {handler for handler, retry in rows if retry}
+        return Due({handler for handler, retry in rows if retry is False} - paused, retries - paused, paused)
 
     def forget_questions(self) -> None:
         """Compose anew what is asked about handlers: one of them was bound anew."""
         self._peeks.clear()
 
 
-def _peek_of(bindings: Sequence[Binding], after: Mapping[Binding, str | None]) -> Statement:
-    """Return the question for what is due of some handlers; all jobs are asked for in one branch."""
+def _peek_of(
+    bindings: Sequence[Binding], after: Mapping[Binding, str | None], watched: Sequence[Binding]
+) -> Statement:
+    """Return the question for what is due of some handlers, and which of the watched ones are paused.
+
+    All jobs are asked for in one branch.
+    """
     jobs = [each for each in bindings if each.handler.is_job]
     branches = [each.peek(after=after.get(each) is not None) for each in bindings if not each.handler.is_job]
     if jobs:
@@ -246,7 +279,8 @@ def _peek_of(bindings: Sequence[Binding], after: Mapping[Binding, str | None]) -
         ids = [each.id for each in jobs]
         branches.append(statement("peek_runs", handlers=sql.Literal(ids), in_turn=sql.Literal(in_turn)))
     retries = statement("peek_retries", handlers=sql.Literal([binding.id for binding in bindings]))
-    question = Statement(UNION_ALL.join([*branches, retries]))
+    paused = statement("peek_paused", handlers=sql.Literal([binding.id for binding in watched]))
+    question = Statement(UNION_ALL.join([*branches, retries, paused]))
     return question if any(after.values()) else question.without_parameters()
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from poller.db.rows import only_row
+from poller.db.rows import all_rows, only_row
 from poller.db.statements import array, statement
 
 if TYPE_CHECKING:
@@ -30,6 +30,16 @@ class Fleet:
     parked: int
 
 
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """Since when a handler is paused, by whom, and until when; None if that has no end."""
+
+    handler_id: int
+    since: datetime
+    by: str | None
+    until: datetime | None
+
+
 class Counts:
     """The statements of a drain, on one link."""
 
@@ -49,6 +59,12 @@ class Counts:
             "since": since.replace(second=0, microsecond=0),
         }
         return only_row(self.link.connection, statement("fleet"), asked, Fleet)
+
+    def paused(self, bindings: Sequence[Binding]) -> dict[int, Paused]:
+        """Return the pause of each handler, by its id, that is paused now."""
+        asked = {"handlers": array(binding.id for binding in bindings)}
+        found = all_rows(self.link.connection, statement("paused"), asked, Paused)
+        return {each.handler_id: each for each in found}
 
     def left_alone(self, bindings: Sequence[Binding]) -> tuple[int, int]:
         """Count the rows that are parked, and those that are snoozed."""

@@ -6,12 +6,14 @@ psycopg's errors as they are.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from poller.db.connection import is_pooled, session_tag
 from poller.db.rows import all_rows, only_row
 from poller.db.statements import array, numbers, statement
+from poller.model.definition import define
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -128,7 +130,7 @@ class Liveness:
 
 
 def register_handlers(connection: psycopg.Connection[Any], bindings: Sequence[Binding]) -> None:
-    """Give each binding the number under which the database knows its (table, status column, status)."""
+    """Give each binding the number of its (table, status column, status) in the database; write down what it is."""
     asked = {
         "tables": array(str(each.table) for each in bindings),
         "oids": numbers(each.table.oid for each in bindings),
@@ -140,6 +142,10 @@ def register_handlers(connection: psycopg.Connection[Any], bindings: Sequence[Bi
     ids = {tuple(named): number for number, *named in rows}
     for each in bindings:
         each.id = ids[str(each.table), each.handler.column, each.handler.label]
+    definitions = array(
+        json.dumps(define(each.handler, each.encoding), ensure_ascii=False) for each in bindings
+    )
+    connection.execute(statement("define_handlers"), {**asked, "definitions": definitions})
 
 
 def wake(connection: psycopg.Connection[Any]) -> None:

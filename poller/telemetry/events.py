@@ -185,6 +185,19 @@ class HandlerRestored(HandlerEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
+class HandlerPaused(HandlerEvent):
+    """A supervisor has seen that an operator paused a handler: nothing of it is claimed, `until` then or a resume."""
+
+    by: str | None
+    until: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class HandlerResumed(HandlerEvent):
+    """A supervisor has seen that a handler is paused no more: an operator resumed it, or the pause has ended."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ClaimFailed(HandlerEvent):
     """A claim failed, perhaps for one of its rows: they are claimed one by one for a while."""
 
@@ -340,6 +353,13 @@ class WorkerStarted(Event):
 @dataclass(frozen=True, kw_only=True)
 class WorkerStopped(Event):
     """A worker has left the fleet in order."""
+
+    worker: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerDrains(Event):
+    """A worker was told to drain: it claims nothing any more, ends when it holds nothing, and is not replaced."""
 
     worker: int
 
@@ -518,6 +538,15 @@ class DrainLeftAlone(Event):
 
     parked: int
     snoozed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrainLeftPaused(HandlerEvent):
+    """`poller run --drain` ends, and has left the rows of a handler that is paused."""
+
+    rows: int
+    by: str | None
+    until: datetime | None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -61,6 +61,11 @@ def _circling(event: e.RowCircling) -> str:
     )
 
 
+def _pause(event: e.HandlerPaused | e.DrainLeftPaused) -> str:
+    by = f" by {event.by}" if event.by else ""
+    return by if event.until is None else f"{by} until {event.until.isoformat(timespec='seconds')}"
+
+
 SENTENCES: dict[type[e.Event], Sentence] = {
     e.RowCircling: Sentence(WARNING, _circling),
     e.RowsTakenBack: Sentence(INFO, "took back {rows} rows from dead workers"),
@@ -78,6 +83,10 @@ SENTENCES: dict[type[e.Event], Sentence] = {
     e.HandlerRestored: Sentence(
         INFO, "{handler}: works again", lambda each: {"after": f"{each.failures} failures"}
     ),
+    e.HandlerPaused: Sentence(
+        INFO, lambda each: f"{each.handler}: paused{_pause(each)}; nothing of it is claimed"
+    ),
+    e.HandlerResumed: Sentence(INFO, "{handler}: resumed"),
     e.ClaimFailed: Sentence(WARNING, "{handler}: {error}; its rows are claimed one by one for a while"),
     e.ClaimLost: Sentence(
         WARNING, "{rows} rows are left to others: their lease was lost while they were claimed"
@@ -130,6 +139,9 @@ SENTENCES: dict[type[e.Event], Sentence] = {
     ),
     e.WorkerStarted: Sentence(INFO, "worker {worker} is ready", ("slots",)),
     e.WorkerStopped: Sentence(INFO, "worker {worker} has left"),
+    e.WorkerDrains: Sentence(
+        INFO, "worker {worker} drains: it claims nothing more, and ends when it holds nothing"
+    ),
     e.WorkerDied: Sentence(WARNING, "worker {worker} is dead: {reason}", ("host", "pid")),
     e.WorkerDeclaredDead: Sentence(
         WARNING, "worker {worker} was declared dead; its leases are lost, and it begins anew"
@@ -184,6 +196,9 @@ SENTENCES: dict[type[e.Event], Sentence] = {
     ),
     e.DrainStarted: Sentence(INFO, "draining: {rows} rows are due"),
     e.DrainLeftAlone: Sentence(INFO, "left alone: {parked} parked, {snoozed} snoozed"),
+    e.DrainLeftPaused: Sentence(
+        INFO, lambda each: f"left alone: {each.rows:,} rows of {each.handler}, which is paused{_pause(each)}"
+    ),
     e.DrainStopped: Sentence(
         WARNING,
         "stopped before the end: {rows} rows are left, {waiting} of them waiting to retry, {in_flight} in flight",

@@ -5,9 +5,9 @@
 --          poller.claim: new rows. poller.worker: key share, through the foreign key.
 -- Fence    as in poller.take: a snapshot newer than the row's lock. A row that another worker has claimed,
 --          settled or failed again since the first look is left out, and the count read here is the last. Nothing is
---          taken for a worker that was declared dead.
+--          taken for a worker that was declared dead or drains, nor while the handler is paused.
 -- Plans    nothing is joined: of arrays and steps no planner knows the size, and it takes nested loops then.
--- Index    attempt_key; claim_handler.
+-- Index    attempt_key; claim_handler; the primary keys of poller.worker and poller.handler.
 with due as materialized (
     select a.key, a.attempt, a.company, a.visit, a.next_at,
            extract(epoch from poller.now() - a.first_at)::float8 as age
@@ -20,7 +20,9 @@ with due as materialized (
        and a.key not in (
              select k.key from poller.claim as c, unnest(c.keys) as k (key)
               where c.handler_id = %(handler)s)
-       and exists (select from poller.worker as w where w.id = %(worker)s and w.died_at is null)
+       and exists (select from poller.worker as w where w.id = %(worker)s and w.died_at is null and w.drain_at is null)
+       and not exists (select from poller.handler as h
+                        where h.id = %(handler)s and h.paused_at is not null and coalesce(h.paused_until > poller.now(), true))
        for key share of a skip locked
 ), shared as materialized (
     select gen_random_uuid() as lease, max(due.company) as company,

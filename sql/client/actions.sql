@@ -2,7 +2,7 @@
 -- Locks    none.
 -- Fence    none: to be looked at only.
 -- Index    action's primary key, from its end.
-select a.id, a.at, a.actor, a.via, a.action, a.target, a.filter, a.affected
+select a.id, a.at, a.actor, a.via, a.action, a.target, a.filter, a.detail, a.affected
   from poller.action as a
  where %(after)s::bigint is null or a.id < %(after)s
  order by a.id desc

@@ -1,8 +1,11 @@
--- Purpose  Hold a job: nothing is planned, and what waits does not start. No row: it is held already.
+-- Purpose  Hold a job: nothing is planned, and what waits does not start; for so many seconds, or until it is resumed. One that is
+--          held already has the new end. No row: nothing has changed.
 -- Locks    poller.job: the job's row.
--- Fence    compare and set: it is not held.
+-- Fence    compare and set: it is not held, or has or gets an end.
 -- Index    job's primary key.
 update poller.job
-   set paused_at = poller.now()
- where name = %(name)s and paused_at is null
+   set paused_at = coalesce(paused_at, poller.now()),
+       paused_until = poller.now() + make_interval(secs => %(seconds)s::float8)
+ where name = %(name)s
+   and (paused_at is null or paused_until is not null or %(seconds)s::float8 is not null)
 returning name

@@ -6,6 +6,7 @@
 select w.id, w.host, w.pid,
        case when w.died_at is not null or w.heartbeat_at + w.lease < poller.now() then 'dead'
             when w.stopping_at is not null then 'stopping'
+            when w.drain_at is not null then 'draining'
             else 'alive' end as state,
        w.slots,
        coalesce((select sum(cardinality(c.keys)) from poller.claim as c where c.worker_id = w.id), 0)::integer

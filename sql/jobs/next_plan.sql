@@ -1,11 +1,14 @@
--- Purpose  Ask in how many seconds there is something to plan, null if nothing is in sight; who leads; what time it is.
+-- Purpose  Ask in how many seconds there is something to plan or a pause ends, null if nothing is in sight; who leads; what time
+--          it is.
 -- Locks    none.
--- Fence    none: a hint; jobs_due.sql decides.
--- Index    job_next, one row a known function; run_unfinished for fixed delays that wait for a finish.
+-- Fence    none: a hint; jobs_due.sql and end_pauses.sql decide.
+-- Index    job_next, one row a known function; job_paused; run_unfinished for fixed delays that wait for a finish.
 -- A job without a next slot is due since it was changed.
 with clock as materialized (select poller.now() as now)
-select extract(epoch from (
-           select min(n.due_at)
+select extract(epoch from least(
+           (select min(j.paused_until) from poller.job as j
+             where j.paused_until is not null and j.paused_at is not null and j.function = any (%(known)s::text[])),
+           (select min(n.due_at)
              from unnest(%(known)s::text[]) as k (function)
             cross join lateral (
                   select coalesce(j.next_at, least(greatest(j.planned_to, j.changed_at), (select now from clock))) as due_at
@@ -18,7 +21,7 @@ select extract(epoch from (
                                           where r.job = j.name and r.status in ('pending', 'running')))
                      and (j.name || ' ' || j.xmin::text) <> all (%(aside)s::text[])
                    order by coalesce(j.next_at, timestamptz '-infinity')
-                   limit 1) as n) - clock.now)::float8 as wait,
+                   limit 1) as n)) - clock.now)::float8 as wait,
        (select p.supervisor from poller.planner as p where p.functions = %(digest)s) as leader,
        extract(epoch from clock.now)::float8 as now
   from clock

@@ -130,6 +130,17 @@ def _revoke_a_right_to_a_table(draw: random.Random) -> Deed:
     )
 
 
+def _pause_a_handler(draw: random.Random) -> Deed:
+    table = draw.choice(list(TABLES))
+    paused = "update poller.handler set paused_at = {at} where table_name like {name}"
+    return Deed(
+        (_sql(paused.replace("{at}", "poller.now()"), table), _sql("notify poller")),
+        (_sql(paused.replace("{at}", "null"), table), _sql("notify poller")),
+        draw.uniform(0.5, 2.0),
+        table=table,
+    )
+
+
 def _revoke_the_history(draw: random.Random) -> Deed:
     return Deed(
         (_sql("revoke insert on poller.event, poller.move from {role}"),),
@@ -240,6 +251,7 @@ KINDS = {
     "rename a column": _rename_a_column,
     "rename a table": _rename_a_table,
     "revoke a right to a table": _revoke_a_right_to_a_table,
+    "pause a handler": _pause_a_handler,
     "revoke the history": _revoke_the_history,
     "lock rows": _lock_rows,
     "lock a table": _lock_a_table,

@@ -476,13 +476,16 @@ def test_jobs_without_slots_say_what_starts_them(here: InProcess, declared: psyc
 
 
 @pytest.mark.parametrize("command", ["pause", "resume"])
-def test_only_jobs_are_paused(here: InProcess, declared: psycopg.Connection[Any], command: str) -> None:
-    """A handler is named as what it is; a name that nothing has is the answer no."""
+def test_a_name_that_nothing_has_is_refused(
+    here: InProcess, declared: psycopg.Connection[Any], command: str
+) -> None:
+    """With the names that there are, jobs and handlers; runs are paused by their job's name."""
     known(declared, "public.tenants", "pending")
-    for name in ("tenants", "tenants:pending", "public.tenants:pending"):
-        assert "only jobs can be paused yet" in the_line(here.run(command, name))
-    for name in ("tenants:normal", "a.b.c", "x"):
-        assert f"there is no job '{name}'" in the_line(here.run(command, name), status=1)
+    for name in ("tenants:normal", "a.b.c", "x", "poller.run", "poller.run:clean"):
+        line = the_line(here.run(command, name), status=1)
+        assert line.startswith(f"no job or handler is named '{name}'; known: ")
+        assert "public.tenants:pending" in line
+        assert "clean" in line
 
 
 # --- beside a fleet -----------------------------------------------------------------------------------

@@ -47,10 +47,10 @@ def test_status_counts_the_rows_of_every_status_of_the_graph(
     assert [(line["status"], line["rows"]) for line in lines] == [
         ("pending", 4), ("busy", 1), ("normal", 1), ("closing", 0), ("closed", 0), ("kept", 0), ("stuck", 0)
     ]  # fmt: skip
-    assert list(lines[0]) == ["table", "status", "rows", "oldest", "in_flight", "waiting", "parked"]
+    assert list(lines[0]) == ["table", "status", "rows", "oldest", "in_flight", "waiting", "parked", "paused"]
     assert lines[0] | {"oldest": None} == {
         "table": "public.tenants", "status": "pending", "rows": 4, "oldest": None,
-        "in_flight": 0, "waiting": 2, "parked": 1,
+        "in_flight": 0, "waiting": 2, "parked": 1, "paused": False,
     }  # fmt: skip
     assert lines[1]["in_flight"] == 1, "a row in flight counts where it shows"
 
@@ -112,7 +112,7 @@ def test_handlers_shows_their_options_and_how_they_fare(
     assert lines[0] == {
         "table": "public.tenants", "status": "pending", "function": "initialise", "to": ["normal"],
         "during": "busy", "on_failure": None, "attempts": 3, "timeout": 90.0,
-        "in_flight": 0, "done_per_minute": 0.0,
+        "in_flight": 0, "done_per_minute": 0.0, "paused": False,
     }  # fmt: skip
     assert lines[1]["to"] == ["closed", "kept"]
     assert lines[1]["attempts"] == 5

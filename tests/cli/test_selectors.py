@@ -9,7 +9,6 @@ from tenacity import stop_after_attempt, stop_after_delay, stop_never
 
 from poller.client.row_queries import Known
 from poller.client.selector import NothingSelectedError, select
-from poller.client.status import attempts
 from poller.errors import ConfigurationError
 from poller.model.handler import split_off_table
 from poller.model.retry_policy import policy
@@ -77,7 +76,7 @@ def test_attempts_are_told_where_the_policy_sets_a_number() -> None:
     """However it is written."""
 
     def told(stop: object) -> int | None:
-        return attempts(policy(attempts=None, wait=None, stop=stop, retry=None))  # type: ignore[arg-type]
+        return policy(attempts=None, wait=None, stop=stop, retry=None).attempts  # type: ignore[arg-type]
 
     assert told(None) == 5
     assert told(stop_after_attempt(7) | stop_after_delay(60)) == 7

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from poller import Client
-from poller.client import actions, checks, job_queries, jobs, purge, row_queries, status
+from poller import Client, fixed_rate
+from poller.client import actions, checks, inflight, job_queries, jobs, purge, row_queries, status
 from poller.client.answers import as_object
 from poller.client.refusals import NothingSelectedError
 from poller.ready_made.housekeeping import housekeeping
@@ -35,18 +35,19 @@ LISTINGS: dict[str, tuple[list[str], type, str]] = {
     "status": (
         ["status"],
         status.StatusLine,
-        "table status rows oldest in_flight waiting parked",
+        "table status rows oldest in_flight waiting parked paused",
     ),
     "handlers": (
         ["handlers"],
         status.HandlerLine,
-        "table status function place to during on_failure attempts timeout in_flight done_per_minute",
+        "table status function place paused to during on_failure attempts timeout in_flight done_per_minute",
     ),
     "workers": (
         ["workers"],
         row_queries.WorkerLine,
         "id host pid state slots in_flight heartbeat_at heartbeat_age started_at",
     ),
+    "inflight": (["inflight"], inflight.Held, "table status key worker since"),
     "failures": (["failures"], row_queries.Failure, "table status key attempt error parked next_at"),
     "history": (
         ["history", "tenants", "1"],
@@ -198,3 +199,49 @@ def test_orders_of_long_ago_are_forgotten(url: str, db: psycopg.Connection[Any])
         engine.advance("1d")
         engine.run_due()
     assert [each.target for each in Client(url).actions().items] == ["88"]
+
+
+ORDERS = (
+    ["retry", "tenants", "1"],
+    ["release", "tenants"],
+    ["move", "tenants:1", "closing"],
+    ["pause", "tenants"],
+    ["resume", "tenants"],
+    ["pause", "tick"],
+    ["resume", "tick"],
+    ["trigger", "tick"],
+    ["cancel", "1"],
+    ["jobs", "add", "often", "tick", "--every", "5m"],
+    ["jobs", "remove", "often"],
+    ["workers", "drain", "elsewhere"],
+    ["purge", "tenants", "--column", "created_at", "--older-than", "1d"],
+)
+
+
+def test_each_order_says_who_gives_it(
+    here: InProcess, db: psycopg.Connection[Any], url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--actor`, as an option or a variable; else the user of the operating system at this host."""
+    make_tenants(db, "pending", "pending")
+    handler = known(db, "public.tenants", "pending")
+    trouble(db, handler, "1")
+    hold(db, handler, "2")
+    with Engine(url, fixed_rate("1h")(tick)) as engine:
+        engine.trigger("tick")
+    for number, order in enumerate(ORDERS):
+        ended = here.run(*order, "--actor", f"ann {number}")
+        assert ended.returncode == 0, ended
+    monkeypatch.setenv("POLLER_ACTOR", "bot")
+    trouble(db, handler, "7")
+    assert here.run("retry", "tenants").returncode == 0
+    monkeypatch.delenv("POLLER_ACTOR")
+    trouble(db, handler, "8")
+    assert here.run("retry", "tenants", "8").returncode == 0
+
+    found = [each["actor"].partition(" (")[2].rstrip(")") for each in objects(here.run("actions", "--json"))]
+    expected = [f"ann {number}" for number in range(len(ORDERS))]
+    assert found[::-1] == [*expected, "bot", f"{getpass.getuser()}@{socket.gethostname()}"]
+
+
+def tick() -> None:
+    """Do nothing."""

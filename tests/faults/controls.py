@@ -55,6 +55,7 @@ VISITS = "tests/services/test_forgetter.py"
 COLUMNS = "tests/store/test_status_columns.py"
 HELD_AND_SAME = "       and {shows_held}\n       and o.is_held\n"
 TAKE = "sql/functions/take.sql"
+PAUSES = "tests/fleet/test_pauses.py"
 CLAIMS_AGAIN = (
     " where o.key not in (\n             select k.key from poller.claim as c, unnest(c.keys) as k (key)\n"
     "              where c.handler_id = take.handler and c.lease <> all (take.seen))\n       and"
@@ -371,15 +372,57 @@ CONTROLS = (
     Control(
         "the dead claim nothing",
         TAKE,
-        "       and exists (select from poller.worker as w where w.id = take.worker and w.died_at is null)\n",
-        "",
+        "where w.id = take.worker and w.died_at is null and",
+        "where w.id = take.worker and",
         (f"{CLAIMS}::test_g3_a_worker_that_is_declared_dead_during_its_claim_claims_nothing",),
+    ),
+    Control(
+        "what is paused is not claimed",
+        TAKE,
+        "where h.id = take.handler and h.paused_at is not null",
+        "where h.id = take.handler and false",
+        ("tests/store/test_pauses.py::test_nothing_fresh_is_claimed_while_a_handler_is_paused",),
+    ),
+    Control(
+        "nor retried",
+        "sql/claim/retake.sql",
+        "where h.id = %(handler)s and h.paused_at is not null",
+        "where h.id = %(handler)s and false",
+        ("tests/store/test_pauses.py::test_no_retry_is_claimed_while_a_handler_is_paused",),
+    ),
+    Control(
+        "what waits in a worker is given back at a pause",
+        "poller/services/claim_looks.py",
+        "            self._executor.pause(paused)\n",
+        "",
+        (f"{PAUSES}::test_a_pause_takes_effect_within_a_second_where_rows_are_slow_and_queued",),
+    ),
+    Control(
+        "what shares a transaction with what runs is given back at a pause",
+        "poller/executor/executor.py",
+        "        tasks = self._queues.unless_paused(tasks)\n",
+        "",
+        (f"{PAUSES}::test_a_pause_takes_effect_within_a_second_where_rows_are_slow_and_queued",),
+    ),
+    Control(
+        "a worker that had stood still asks before it begins what waits",
+        "poller/fleet/worker.py",
+        "        if monotonic() > self._tick_by or self._claimer.asked_at < self._woke_at:\n",
+        "        if False:\n",
+        (f"{PAUSES}::test_no_attempt_begins_a_second_after_a_pause_over_three_supervisors",),
+    ),
+    Control(
+        "a worker that drains claims nothing",
+        TAKE,
+        "w.died_at is null and w.drain_at is null",
+        "w.died_at is null",
+        ("tests/store/test_pauses.py::test_a_worker_that_is_to_drain_claims_nothing",),
     ),
     Control(
         "the dead take no retries",
         "sql/claim/retake.sql",
-        "       and exists (select from poller.worker as w where w.id = %(worker)s and w.died_at is null)\n",
-        "",
+        "where w.id = %(worker)s and w.died_at is null and",
+        "where w.id = %(worker)s and",
         (f"{CLAIMS}::test_g3_a_worker_that_was_declared_dead_claims_nothing",),
     ),
     Control(

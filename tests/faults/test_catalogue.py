@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.faults.catalogue import PAGE, marked, rows, written
 
-FAULTS = [f"F{number}" for number in range(1, 73)]
+FAULTS = [f"F{number}" for number in range(1, 75)]
 GUARANTEES = [f"G{number}" for number in range(1, 13)]
 
 

@@ -14,6 +14,7 @@ from poller.client.answers import Page
 from poller.client.checks import Finding
 from poller.client.job_queries import RunLine
 from poller.client.jobs import Cancelled, JobLine, Logs, Paused, Removed, Resumed, Scheduled, Triggered
+from poller.client.pausing import HandlersPaused, HandlersResumed
 from poller.client.purge import Counted, Purged
 from poller.client.row_queries import Event as Past
 from poller.client.row_queries import Failure, WorkerLine
@@ -59,9 +60,8 @@ def orders() -> None:
     assert_type(client.retry("task", ["7"]), Retried)
     assert_type(client.release("task:new:7"), Released)
     assert_type(client.trigger("nightly", {"size": 1}), Triggered)
-    assert_type(client.pause("nightly"), Paused)
-    assert_type(client.resume("nightly").next_at, datetime | None)
-    assert_type(client.resume("nightly"), Resumed)
+    assert_type(client.pause("nightly"), Paused | HandlersPaused)
+    assert_type(client.resume("nightly"), Resumed | HandlersResumed)
     assert_type(client.cancel(7), Cancelled)
     assert_type(client.add_job("mine", "nightly", when="@every 5m"), Scheduled)
     assert_type(client.remove_job("mine"), Removed)

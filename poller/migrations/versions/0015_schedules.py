@@ -2,9 +2,9 @@
 
 from poller.migrations.script import execute
 
-revision = "0030"
+revision = "0015"
 down_revision = "0014"
 
 
 def upgrade() -> None:
-    execute("0030_schedules")
+    execute("0015_schedules")

@@ -1,0 +1,65 @@
+"""`poller explain`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from poller.cli import render
+from poller.cli.asking import client
+from poller.cli.options import AsObject, Database, Handlers
+from poller.client.answers import as_object
+from poller.client.explain import RowExplained
+
+if TYPE_CHECKING:
+    from poller.client.explain import ClaimExplained
+
+Asked = Annotated[
+    str,
+    typer.Argument(metavar="TABLE:STATUS[:KEY]", help="A row; without its key, how such rows are claimed."),
+]
+
+
+def explain(
+    asked: Asked, *, handlers: Handlers = "handlers", as_json: AsObject = False, database: Database = None
+) -> None:
+    """Say why a row is not being worked on, or how a handler's rows are claimed.
+
+    Of a row: every reason, in the order in which they would have to be removed, each with the fact that proves it.
+    Of a handler: the claim as it is sent, its plan on this database, and what it lacks. Without the --handlers package
+    its where and order_by are not known, and are left out.
+    """
+    found = client(database, handlers).explain(asked)
+    if found.unchecked:
+        names = " and ".join(found.unchecked)
+        render.say(
+            f"{handlers} has no such handler: its {names}, if it has them, are not looked at", err=True
+        )
+    if as_json:
+        typer.echo(render.as_one(_object(found)))
+    else:
+        render.say("\n".join(_row(found) if isinstance(found, RowExplained) else _claim(found)))
+
+
+def _object(found: RowExplained | ClaimExplained) -> dict[str, Any]:
+    if isinstance(found, RowExplained):
+        reasons = [{"reason": each.reason, "detail": each.detail, **each.facts} for each in found.reasons]
+        return {"claimable": found.claimable, "reasons": reasons}
+    lacks = [as_object(each) for each in found.lacks]
+    return {"statement": found.statement, "plan": list(found.plan), "lacks": lacks}
+
+
+def _row(found: RowExplained) -> list[str]:
+    if found.claimable:
+        return [f"{found.row} is due, and nothing keeps a worker from it"]
+    width = max(len(each.reason) for each in found.reasons)
+    lines = [
+        f"  {number}. {each.reason:<{width}}  {each.detail}" for number, each in enumerate(found.reasons, 1)
+    ]
+    return [f"{found.row} is not claimed:", *lines]
+
+
+def _claim(found: ClaimExplained) -> list[str]:
+    lacks = [f"  {each.severity}: {each.what}; {each.todo}" for each in found.lacks] or ["  nothing"]
+    return [found.statement, "", "plan:", *(f"  {line}" for line in found.plan), "", "lacks:", *lacks]

@@ -1,0 +1,65 @@
+"""`poller workers` with `drain`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from poller.cli import render
+from poller.cli.asking import client
+from poller.cli.options import Actor, AsJson, Database, refuse_options_before
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+app = typer.Typer(invoke_without_command=True)
+
+
+@app.callback()
+def workers(context: typer.Context, *, as_json: AsJson = False, database: Database = None) -> None:
+    """Show the worker processes of the whole fleet; have some end.
+
+    Those that died are shown for a day.
+    """
+    if context.invoked_subcommand is not None:
+        refuse_options_before(context)
+        return
+    page = client(database).workers()
+    render.listing(
+        page.items, _workers(page.as_of), as_json=as_json, empty="no workers; start some: poller run"
+    )
+
+
+@app.command()
+def drain(
+    name: Annotated[
+        str, typer.Argument(metavar="HOST|ID", help="A worker's number, or a host: all workers there.")
+    ],
+    *,
+    actor: Actor = None,
+    database: Database = None,
+) -> None:
+    """Have a worker, or a host's, stop claiming, and end once they hold nothing.
+
+    What has begun ends, however long that takes; what waits is given back. No other worker is started in their place,
+    and a poller run that has none left ends with 0. Exits with 1 if no such worker lives.
+    """
+    for each in client(database, actor=actor).drain(name):
+        holds = (
+            f"ends with the {render.rows(each.in_flight)} in its hand" if each.in_flight else "holds nothing"
+        )
+        render.say(f"draining worker {each.worker} ({each.host}, pid {each.pid}): {holds}")
+
+
+def _workers(now: datetime) -> tuple[render.Column, ...]:
+    return (
+        render.Column("id", lambda line: str(line.id), right=True),
+        render.Column("host", lambda line: line.host, roomy=True),
+        render.Column("pid", lambda line: str(line.pid), right=True),
+        render.Column("state", lambda line: line.state),
+        render.Column("slots", lambda line: line.slots, right=True),
+        render.Column("in flight", lambda line: line.in_flight, right=True),
+        render.Column("heartbeat", lambda line: render.since(line.heartbeat_at, now)),
+        render.Column("started", lambda line: render.clock(line.started_at)),
+    )

@@ -1,0 +1,39 @@
+"""Has a worker, or those of a host, stop claiming and end once they hold nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from poller.client.refusals import NothingSelectedError
+from poller.client.row_queries import Operators
+from poller.db.statements import statement
+
+if TYPE_CHECKING:
+    import psycopg
+
+
+@dataclass(frozen=True, slots=True)
+class Draining:
+    """A worker that ends once it holds nothing, and how many rows it holds now."""
+
+    worker: int
+    host: str
+    pid: int
+    in_flight: int
+
+
+def drain(connection: psycopg.Connection[Any], name: str) -> tuple[Draining, ...]:
+    """Have workers drain: the one of this number, or all of this host.
+
+    Raises:
+        NothingSelectedError: there is no such worker that lives.
+    """
+    rows = connection.execute(statement("drain_workers"), {"name": name}).fetchall()
+    if not rows:
+        living = [each for each in Operators(connection).workers() if each.state != "dead"]
+        hosts = ", ".join(sorted({each.host for each in living}))
+        hint = f"workers live on {hosts}" if hosts else "no worker lives"
+        msg = f"no living worker is {name}, or on a host {name}; {hint}"
+        raise NothingSelectedError(msg)
+    return tuple(Draining(*row[:-1]) for row in rows)

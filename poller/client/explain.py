@@ -1,0 +1,314 @@
+"""Why a row is not being worked on: each reason by itself, with the fact that proves it; and what a claim asks.
+
+What may be trusted: an answer is true for the moment in which it was read, part by part. The conditions are the claim's
+own (`Binding`), not a second spelling of them. Nothing is changed; the row is locked for a moment, to see whether a
+claim could.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg.rows import class_row, namedtuple_row
+
+from poller.client import checks
+from poller.client.answers import aside
+from poller.client.known import named
+from poller.client.pausing import pauses
+from poller.client.refusals import RefusedError
+from poller.client.selector import same_key
+from poller.db.statements import array, statement
+from poller.registry import Registered
+from poller.store.binding import explain as plan_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from poller.client.checks import Finding
+    from poller.client.handlers import Source
+    from poller.store.binding import Binding
+
+SHOWN = 20  # rows that go before one
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a row is not claimed.
+
+    Attributes:
+        reason: gone, status, leased, waiting, snoozed, parked, paused, where, due, per_key, limit, rate, locked or
+            no_worker.
+        detail: in a line, for people.
+        facts: what proves it, by name.
+    """
+
+    reason: str
+    detail: str
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RowExplained:
+    """Why a row is not being worked on.
+
+    Attributes:
+        claimable: nothing keeps a worker from claiming it.
+        reasons: in the order in which they would have to be removed.
+        row: as `table:status:key`.
+        unchecked: options of the handler that need its code, which is not here.
+    """
+
+    claimable: bool
+    reasons: tuple[Reason, ...]
+    row: str = aside()
+    unchecked: tuple[str, ...] = aside()
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimExplained:
+    """How rows of a handler are claimed.
+
+    Attributes:
+        statement: the claim, as it is sent.
+        plan: Postgres' plan for it on this database, a line each.
+        lacks: what keeps it from working, or from working well.
+        handler: as `table:status`.
+        unchecked: options of the handler that need its code, which is not here.
+    """
+
+    statement: str
+    plan: tuple[str, ...]
+    lacks: tuple[Finding, ...]
+    handler: str = aside()
+    unchecked: tuple[str, ...] = aside()
+
+
+def explain(
+    connection: psycopg.Connection[Any], selector: str, source: Source
+) -> RowExplained | ClaimExplained:
+    """Explain why a row is not being worked on (`TABLE:STATUS:KEY`), or how a handler's are claimed (`TABLE:STATUS`).
+
+    Raises:
+        NothingSelectedError: no such handler is known.
+        ConfigurationError: no status is named, the key cannot be one, or the handler does not fit its table.
+    """
+    binding, key, is_here = named(connection, selector, source)
+    unchecked = () if is_here else ("where", "order_by")
+    if not key:
+        return _claim(connection, binding, unchecked)
+    reasons = tuple(Row(connection, binding, key).reasons())
+    return RowExplained(not reasons, reasons, f"{binding}:{key}", unchecked)
+
+
+def _claim(
+    connection: psycopg.Connection[Any], binding: Binding, unchecked: tuple[str, ...]
+) -> ClaimExplained:
+    asked = binding.asked(limit=1)
+    text = psycopg.ClientCursor(connection).mogrify(binding.claim_first, asked)
+    plan = tuple(plan_of(connection, binding))
+    lacks = checks.Checks(connection, Registered([binding.handler], [])).of_handlers()
+    return ClaimExplained(text.strip(), plan, tuple(lacks), str(binding), unchecked)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A row as a claim of its handler would find it.
+
+    Attributes:
+        key: as poller writes it.
+        status: as the database shows it; None if it is not set.
+        shows: it is the handler's.
+        where: the handler's condition is true.
+        is_time: its time has come.
+        due_at: that time, if the handler has a `due`.
+        group: what it has in common with others of the same `per_key`, as text.
+    """
+
+    key: str
+    status: str | None
+    shows: bool | None
+    where: bool
+    is_time: bool
+    due_at: Any
+    group: str | None
+
+
+class Row:
+    """The reasons that keep one row from being claimed."""
+
+    def __init__(self, connection: psycopg.Connection[Any], binding: Binding, key: str) -> None:
+        self._connection = connection
+        self._binding = binding
+        self._handler = binding.handler
+        self._key = key
+
+    def reasons(self) -> Iterator[Reason]:
+        """Yield each, in the order in which they would have to be removed.
+
+        Raises:
+            ConfigurationError: the key cannot be one of the table's.
+        """
+        row = self._row()
+        if row is None:
+            what = f"{self._binding.table} has no row {self._key}"
+            yield Reason("gone", what, {})
+            return
+        self._key = row.key
+        lease = self._asked("explain_lease", keys=self._keys)
+        yield from self._status(row, lease)
+        yield from _leased(lease)
+        attempt = self._asked("explain_attempt", keys=self._keys)
+        if lease is None:
+            yield from _put_off(attempt)
+        yield from self._paused()
+        yield from self._conditions(row)
+        if lease is None:
+            yield from self._turn(row, is_fresh=attempt is None)
+            yield from self._limits()
+            yield from self._locked()
+        yield from self._workers()
+
+    @property
+    def _keys(self) -> str:
+        return array(same_key(self._key))
+
+    def _asked(self, name: str, **asked: Any) -> Any:
+        with self._connection.cursor(row_factory=namedtuple_row) as cursor:
+            return cursor.execute(statement(name), {"handler": self._binding.id, **asked}).fetchone()
+
+    def _row(self) -> Seen | None:
+        """Return the row, as a claim would see it; None if there is none."""
+        with self._connection.cursor(row_factory=class_row(Seen)) as cursor:
+            try:
+                return cursor.execute(self._binding.explain_row, {"key": self._key}).fetchone()
+            except psycopg.DataError as error:
+                reason = error.diag.message_primary or error
+                msg = f"{self._key!r} cannot be a key of {self._binding.table}: {reason}"
+                raise RefusedError(msg, "no_key") from None
+
+    def _status(self, row: Seen, lease: Any) -> Iterator[Reason]:
+        if row.shows or (lease is not None and row.status == self._handler.during):
+            return
+        detail = f"its {self._handler.column} is {row.status!r}, not {self._handler.status!r}"
+        if row.status == self._handler.during:
+            detail += ": that is shown while it is in work, and no worker has it"
+        yield Reason("status", detail, {"status": row.status})
+
+    def _paused(self) -> Iterator[Reason]:
+        pause = pauses(self._connection, [self._binding.id]).get(self._binding.id)
+        if pause is not None:
+            ends = f", until {_time(pause.until)}" if pause.until is not None else ""
+            detail = f"{self._binding} is paused by {pause.by} since {_time(pause.since)}{ends}"
+            yield Reason("paused", detail, {"by": pause.by, "since": pause.since, "until": pause.until})
+
+    def _conditions(self, row: Seen) -> Iterator[Reason]:
+        if not row.where:
+            where = self._handler.where
+            yield Reason("where", f"its handler's condition is not true of it: {where}", {"where": where})
+        if not row.is_time:
+            due = self._handler.due
+            detail = f"its {due} is not set" if row.due_at is None else f"it is due at {_time(row.due_at)}"
+            yield Reason("due", detail, {"column": due, "due_at": row.due_at})
+
+    def _turn(self, row: Seen, *, is_fresh: bool) -> Iterator[Reason]:
+        if not self._handler.per_key or row.group is None or not row.shows:
+            return
+        most = self._handler.per_key_limit
+        asked = self._binding.asked(max(most, SHOWN)) | {
+            "key": self._key,
+            "group": row.group,
+            "is_fresh": is_fresh,
+            "waiting_hold": self._handler.in_order and is_fresh,
+        }
+        before = self._connection.execute(self._binding.explain_turn, asked).fetchall()
+        if len(before) < most:
+            return
+        key, why = before[0]
+        names = ", ".join(self._handler.per_key)
+        detail = f"row {key} with the same {names} ({row.group}) goes before it: {why}"
+        behind = [{"key": key, "why": why} for key, why in before]
+        facts = {"per_key": list(self._handler.per_key), "value": row.group, "limit": most, "behind": behind}
+        yield Reason("per_key", detail, facts)
+
+    def _limits(self) -> Iterator[Reason]:
+        limit, rate = self._handler.limit, self._handler.rate
+        if limit is None and rate is None:
+            return
+        asked = {"limit": limit, "rate": rate and rate.rows, "window": rate.window if rate else 0.0}
+        row = self._connection.execute(statement("room"), {"handler": self._binding.id, **asked}).fetchone()
+        by_limit, by_rate, again_in = row or (None, None, None)
+        if limit is not None and by_limit is not None and by_limit <= 0:
+            holders = self._connection.execute(statement("explain_holders"), {"handler": self._binding.id})
+            held = [{"worker": worker, "rows": rows} for worker, rows in holders.fetchall()]
+            workers = ", ".join(str(each["worker"]) for each in held)
+            detail = f"{limit - by_limit} rows of {limit} are in flight, in the workers {workers}"
+            yield Reason("limit", detail, {"limit": limit, "in_flight": limit - by_limit, "holders": held})
+        if rate is not None and by_rate is not None and by_rate <= 0:
+            wait = max(0.0, again_in or 0.0)
+            detail = f"{rate.rows} rows have begun within {rate.window:g}s; the next may in {wait:.1f}s"
+            yield Reason("rate", detail, {"rows": rate.rows, "window": rate.window, "next_in": wait})
+
+    def _locked(self) -> Iterator[Reason]:
+        """See whether a claim could lock the row: by doing so, and undoing it at once."""
+        with self._connection.transaction(force_rollback=True):
+            if self._connection.execute(self._binding.explain_lock, {"key": self._key}).rowcount:
+                return
+        with self._connection.cursor(row_factory=namedtuple_row) as cursor:
+            holder: Any = cursor.execute(self._binding.who_locks, {"key": self._key}).fetchone()
+        if holder is None:
+            yield Reason("locked", "another transaction has it locked", {})
+            return
+        detail = (
+            f"session {holder.pid} of {holder.role} ({holder.application_name or 'unnamed'}) has it locked, in a "
+            f"transaction since {_time(holder.began)}"
+        )
+        facts = {"pid": holder.pid, "role": holder.role, "application": holder.application_name}
+        yield Reason("locked", detail, {**facts, "since": holder.began})
+
+    def _workers(self) -> Iterator[Reason]:
+        found = self._asked("explain_workers")
+        if found.knowing > found.ending:
+            return
+        facts = {"living": found.living, "ending": found.ending}
+        if found.ending:
+            detail = f"all workers that have its handler are about to end: {found.ending}"
+        elif found.living:
+            detail = f"none of the {found.living} workers that live has its handler"
+        else:
+            detail = "no worker lives"
+        yield Reason("no_worker", detail, facts)
+
+
+def _leased(lease: Any) -> Iterator[Reason]:
+    if lease is not None:
+        dead = ", which is dead: the row is about to be taken back" if lease.is_dead else ""
+        detail = (
+            f"worker {lease.worker} ({lease.host}, pid {lease.pid}) has it since {_time(lease.since)}{dead}"
+        )
+        names = ("worker", "host", "pid", "since")
+        yield Reason("leased", detail, {name: getattr(lease, name) for name in names})
+
+
+def _put_off(attempt: Any) -> Iterator[Reason]:
+    """Yield why a row is left alone for now, or for ever, by what is remembered of it."""
+    if attempt is None or (attempt.state != "parked" and not attempt.is_later):
+        return
+    facts = {"attempt": attempt.attempt, "error": attempt.error}
+    if attempt.state == "parked":
+        times = "1 attempt" if attempt.attempt == 1 else f"{attempt.attempt} attempts"
+        detail = f"given up after {times}, at {_time(attempt.since)}: {attempt.error}"
+        yield Reason("parked", detail, {**facts, "since": attempt.since})
+    elif attempt.state == "snoozed":
+        detail = f"its handler has put it off until {_time(attempt.next_at)}"
+        yield Reason("snoozed", detail, {"next_at": attempt.next_at})
+    else:
+        detail = (
+            f"attempt {attempt.attempt} has failed, the next is at {_time(attempt.next_at)}: {attempt.error}"
+        )
+        yield Reason("waiting", detail, {**facts, "next_at": attempt.next_at})
+
+
+def _time(at: Any) -> str:
+    return at.isoformat(timespec="seconds") if hasattr(at, "isoformat") and hasattr(at, "hour") else str(at)

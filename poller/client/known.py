@@ -1,0 +1,74 @@
+"""Handlers that can be asked about: by their code, where it is here; else by what was written down when they ran.
+
+Of the latter nothing of `where` and `order_by` is known that would be run: see `model.definition`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from poller.client import handlers as known_here
+from poller.client.refusals import NothingSelectedError, RefusedError
+from poller.client.row_queries import Operators
+from poller.client.selector import is_named, of_table, split
+from poller.client.status import numbered
+from poller.db.statements import statement
+from poller.jobs.run import TABLE as RUNS
+from poller.model.definition import rebuilt
+from poller.model.handler import split_off_table, table_name
+from poller.store.binding import bind
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from poller.client.handlers import Source
+    from poller.client.row_queries import Known
+    from poller.store.binding import Binding
+
+
+def named(connection: psycopg.Connection[Any], selector: str, source: Source) -> tuple[Binding, str, bool]:
+    """Return the handler that `TABLE:STATUS[:KEY]` names, the key or "", and whether its code is here.
+
+    Raises:
+        NothingSelectedError: there is none.
+        ConfigurationError: it names no status, or the handler does not fit its table.
+    """
+    table, rest = split_off_table(selector)
+    here = _of_code(connection, table, source)
+    known = [each for each in Operators(connection).known_handlers() if each.table != str(RUNS)]
+    there = of_table(table, known) if not here or _is_known(table, known) else []
+    statuses = [each.handler.status for each in here] + [each.status for each in there]
+    status, key = split(rest, statuses)
+    if status is None:
+        names = ", ".join(f"{table}:{each}" for each in dict.fromkeys(statuses))
+        if not rest:
+            msg = f"name a status of {table} too; known: {names}"
+            raise RefusedError(msg, "no_status")
+        msg = f"no handler is known for {selector}; known: {names}"
+        raise NothingSelectedError(msg)
+    ours = [each for each in here if each.handler.status == status]
+    if ours:
+        return ours[0], key, True
+    found = next(each for each in there if each.status == status)
+    return _of_definition(connection, found), key, False
+
+
+def _of_code(connection: psycopg.Connection[Any], table: str, source: Source) -> list[Binding]:
+    wanted = table_name(table)
+    loaded = known_here.found(source)
+    alike = [each for each in loaded.handlers if each.table.name == wanted.name] if loaded else []
+    bound = [bind(connection, each) for each in alike]
+    return numbered(connection, [each for each in bound if is_named(str(each.table), wanted)])
+
+
+def _is_known(table: str, known: list[Known]) -> bool:
+    wanted = table_name(table)
+    return any(is_named(each.table, wanted) for each in known)
+
+
+def _of_definition(connection: psycopg.Connection[Any], known: Known) -> Binding:
+    row = connection.execute(statement("definition"), {"handler": known.id}).fetchone()
+    handler = rebuilt(known.table, known.status, known.column, row[0] if row else None)
+    made = bind(connection, handler)
+    made.id = known.id
+    return made

@@ -1,0 +1,164 @@
+"""Pauses: of a job, or of the handlers of a table, over the whole fleet, until they are resumed or a time has passed.
+
+What may be trusted: once a pause of handlers is committed no claim that begins takes any of their rows, since the claim
+itself asks (`poller.take`). What a worker had claimed before and not begun is given back as soon as it hears of the
+pause, at the latest with its next look; what runs ends normally. A job's pause with an end is ended by a planner.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from poller.client import jobs
+from poller.client.job_queries import Timetable
+from poller.client.refusals import NothingSelectedError
+from poller.client.row_queries import Operators
+from poller.client.selector import is_named, of_table
+from poller.db.rows import all_rows
+from poller.db.statements import array, statement
+from poller.duration import seconds, words
+from poller.errors import ConfigurationError
+from poller.jobs.run import TABLE as RUNS
+from poller.model.handler import split_off_table, table_name
+from poller.model.spelling import nearest
+from poller.store.counts import Paused as Pause
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    import psycopg
+
+    from poller.client.jobs import Paused, Resumed
+    from poller.client.row_queries import Known
+    from poller.duration import Duration
+
+LONGEST = 36525 * 86400.0  # seconds: what a timestamp of Postgres takes, and Python's calendar
+
+
+@dataclass(frozen=True, slots=True)
+class HandlersPaused:
+    """Handlers that are paused.
+
+    Attributes:
+        name: the table, or table and status, as they were named.
+        handlers: each as `table:status`.
+        changed: one of them was not paused before, or had another end.
+        in_flight: how many of their rows are in hand of workers; those that have begun will end.
+        until: when the pause ends by itself; None if it does not.
+    """
+
+    name: str
+    handlers: tuple[str, ...]
+    changed: bool
+    in_flight: int
+    until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class HandlersResumed:
+    """Handlers that are not paused; `changed`: one of them was."""
+
+    name: str
+    handlers: tuple[str, ...]
+    changed: bool
+
+
+def pause(
+    connection: psycopg.Connection[Any], name: str, duration: Duration | float | None, person: str | None
+) -> tuple[Paused | HandlersPaused, int]:
+    """Pause a job or handlers; return the answer, and how many were changed.
+
+    Raises:
+        NothingSelectedError: neither a job nor a handler has the name.
+        ConfigurationError: the duration is none.
+    """
+    given = _checked(duration)
+    timetable = Timetable(connection)
+    if timetable.job(name) is not None:
+        done = jobs.pause(timetable, name, given)
+        return done, int(done.changed)
+    chosen = _handlers(timetable, name)
+    asked = {"handlers": array(each.id for each in chosen), "seconds": given, "person": person}
+    changed = connection.execute(statement("pause_handlers"), asked).rowcount
+    if changed:
+        timetable.wake()
+    row = connection.execute(statement("in_hand_of"), asked).fetchone()
+    ends = [each.until for each in pauses(connection, (each.id for each in chosen)).values()]
+    until = None if None in ends else max((each for each in ends if each is not None), default=None)
+    return HandlersPaused(name, _names(chosen), changed > 0, row[0] if row else 0, until), changed
+
+
+def resume(connection: psycopg.Connection[Any], name: str) -> tuple[Resumed | HandlersResumed, int]:
+    """Let a job or handlers go on; return the answer, and how many were paused.
+
+    Raises:
+        NothingSelectedError: neither a job nor a handler has the name.
+    """
+    timetable = Timetable(connection)
+    if timetable.job(name) is not None:
+        done = jobs.resume(timetable, name)
+        return done, int(done.changed)
+    chosen = _handlers(timetable, name)
+    asked = {"handlers": array(each.id for each in chosen)}
+    changed = connection.execute(statement("resume_handlers"), asked).rowcount
+    if changed:
+        timetable.wake()
+    return HandlersResumed(name, _names(chosen), changed > 0), changed
+
+
+def pauses(connection: psycopg.Connection[Any], handlers: Iterable[int]) -> dict[int, Pause]:
+    """Return the pause of each handler, by its number, that is paused now."""
+    found = all_rows(connection, statement("paused"), {"handlers": array(handlers)}, Pause)
+    return {each.handler_id: each for each in found}
+
+
+def lasting(duration: Duration | float | None) -> str | None:
+    """Return how long a pause lasts, in words; None if it has no end."""
+    given = _checked(duration)
+    return None if given is None else f"for {words(given)}"
+
+
+def _checked(duration: Duration | float | None) -> float | None:
+    if duration is None:
+        return None
+    given = float(duration) if isinstance(duration, int | float) else seconds(duration)
+    if not 0 < given <= LONGEST:
+        msg = f"a pause lasts more than 0s and at most {LONGEST / 86400:.0f}d"
+        raise ConfigurationError(msg)
+    return given
+
+
+def _handlers(timetable: Timetable, name: str) -> list[Known]:
+    """Return the handlers of a table, or of a table and a status; those that run jobs are not meant.
+
+    Raises:
+        NothingSelectedError: there is none, or there is more than one table of that name.
+    """
+    every = Operators(timetable.connection).known_handlers()
+    known = [each for each in every if each.table != str(RUNS)]
+    table, status = split_off_table(name)
+    handlers = of_table(table, known) if _is_one(table, known) else []
+    chosen = [each for each in handlers if status in ("", each.status)]
+    if chosen:
+        return chosen
+    raise NothingSelectedError(_no_such(name, [*timetable.names(), *_names(known)]))
+
+
+def _is_one(table: str, known: Sequence[Known]) -> bool:
+    try:
+        wanted = table_name(table)
+    except ConfigurationError:  # a job may have any name
+        return False
+    return any(is_named(each.table, wanted) for each in known)
+
+
+def _no_such(name: str, known: Sequence[str]) -> str:
+    near = ", ".join(nearest(name, sorted(known), most=20))
+    hint = f"known: {near}" if near else "no program has registered any here yet"
+    return f"no job or handler is named {name!r}; {hint}"
+
+
+def _names(handlers: Sequence[Known]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(f"{each.table}:{each.status}" for each in handlers))

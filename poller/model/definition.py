@@ -1,0 +1,87 @@
+"""What a handler is, as data: written where it is registered, for those who look on without its code.
+
+What may be trusted: names and numbers. The texts of SQL (`where`, `order_by`) are there to be shown, and not run from
+here: a role that may register a handler could have them run with the rights of the one who looks.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from poller.errors_in_words import storable
+from poller.model.handler import Handler, Rate, table_name
+from poller.model.retry_policy import policy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_AS_THEY_ARE = (
+    *("column", "during", "on_failure", "where", "order_by", "due", "timeout", "limit"),
+    *("per_key_limit", "in_order", "batch", "place"),
+)
+# What a handler that is made of a definition has of it. `order_by` is not among them, and `where` neither.
+_REBUILT = ("during", "on_failure", "due", "limit", "per_key_limit", "in_order", "batch")
+
+
+def define(handler: Handler, encoding: str = "UTF8") -> dict[str, Any]:
+    """Return what a handler is, as JSON has it. Durations are seconds.
+
+    Args:
+        handler: the handler.
+        encoding: of the database that is to hold it.
+    """
+    rate = handler.rate
+    made = {name: getattr(handler, name) for name in _AS_THEY_ARE}
+    made |= {
+        "to": list(handler.to),
+        "attempts": handler.policy.attempts,
+        "rate": rate and f"{rate.rows}/{rate.window:.10g}s",
+        "per_key": list(handler.per_key),
+        "function": getattr(handler.function, "__qualname__", repr(handler.function)),
+    }
+    return {name: _storable(value, encoding) for name, value in made.items()}
+
+
+def _storable(value: Any, encoding: str) -> Any:
+    if isinstance(value, list):
+        return [_storable(each, encoding) for each in value]
+    return storable(value, encoding) if isinstance(value, str) else value
+
+
+def rebuilt(table: str, status: str, column: str, definition: Mapping[str, Any] | None) -> Handler:
+    """Return a handler that claims what a registered one does, but for its `where` and `order_by`; it cannot be called.
+
+    Args:
+        table: its name, as the database has it.
+        status: the status that it takes.
+        column: the status column.
+        definition: as `define` has made it; None if an older version has registered it.
+    """
+    known = definition or {}
+    return Handler(
+        function=_absent,
+        invoke=_absent,
+        table=table_name(table),
+        status=status,
+        to=tuple(known.get("to") or ()),
+        policy=policy(),
+        is_coroutine=False,
+        takes_context=False,
+        column=column,
+        per_key=tuple(known.get("per_key") or ()),
+        rate=_rate(known.get("rate")),
+        **{name: known[name] for name in _REBUILT if name in known},
+        place=known.get("place", f"{table}:{status}"),
+    )
+
+
+def _rate(text: str | None) -> Rate | None:
+    if text is None:
+        return None
+    rows, _, window = text.partition("/")
+    return Rate(int(rows), float(window.removesuffix("s")))
+
+
+def _absent(*_: object) -> None:
+    msg = "the code of this handler is not here"
+    raise NotImplementedError(msg)

@@ -1,0 +1,33 @@
+-- Purpose  List the rows that go before one with the same `per_key`, the first so many: such as are in flight; in backoff, if they
+--          hold back their successors; and due before it, if the row is fresh.
+-- Locks    none.
+-- Fence    none: to be looked at only.
+-- Index    as look_keyed.sql: what is in flight and in backoff by the primary key; of what is due, the first `look` of the key.
+with "~busy" as materialized (
+    select b."~key", b."~why", {group} as "~group"
+      from (select unnest(c.keys) as "~key", 'in flight' as "~why" from poller.claim as c where c.handler_id = %(handler)s
+             union all
+            select a.key, 'waiting' from poller.attempt as a
+             where a.handler_id = %(handler)s and a.state <> 'parked' and %(waiting_hold)s) as b
+      join {table} as t on {is_busy}
+     where {users}
+), "~due" as materialized (
+    select {key} as "~key", row_number() over (order by {order}) as "~place"
+      from {table} as t
+     where {due}
+       and %(is_fresh)s
+       and {group} = %(group)s
+       and {key_columns} not in (
+             select {claimed_columns} from poller.claim as c, unnest(c.keys) as k (key) where c.handler_id = %(handler)s)
+       and (select true from poller.attempt as a
+             where a.handler_id = %(handler)s and poller.digest(a.key) = poller.digest({key}) limit 1) is null
+     order by {order}
+     limit %(look)s
+)
+select "~key", "~why"
+  from (select b."~key", b."~why", 0 as "~place" from "~busy" as b where b."~group" = %(group)s and b."~key" <> %(key)s
+         union all
+        select d."~key", 'due before it', d."~place" from "~due" as d
+         where d."~place" < (select own."~place" from "~due" as own where own."~key" = %(key)s)) as every
+ order by "~place", "~key"
+ limit %(limit)s

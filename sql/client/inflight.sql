@@ -1,0 +1,14 @@
+-- Purpose  List the rows that are in flight: by which worker, and since when; those that have been so for longest first.
+-- Locks    none.
+-- Fence    none: to be looked at only.
+-- Index    claim_handler: what is in flight, and no more.
+select h.table_name, h.status, k.key, c.worker_id, c.claimed_at, c.lease::text
+  from poller.claim as c
+  join poller.handler as h on h.id = c.handler_id
+ cross join unnest(c.keys) as k (key)
+ where c.handler_id = any (%(handlers)s::integer[])
+   and (%(keys)s::text[] is null or k.key = any (%(keys)s::text[]))
+   and (%(since)s::timestamptz is null
+        or (c.claimed_at, c.lease, k.key) > (%(since)s::timestamptz, %(lease)s::uuid, %(key)s::text))
+ order by c.claimed_at, c.lease, k.key
+ limit %(limit)s

@@ -1,0 +1,37 @@
+-- Purpose  Give rows another status on a person's order, as many as move_look.sql or move_keys.sql finds; end what handlers
+--          remember of them; record it. Returns how many there were, and the last key looked at.
+-- Locks    1. the user's rows, SKIP LOCKED: one that another transaction has is left; 2. attempts. No claim is touched.
+-- Fence    what is in flight keeps its lease, and its outcome finds another status: superseded.
+-- CAS      the row still shows the status that it is moved from, under its lock.
+-- Index    the primary key of the user's table; attempt_key.
+-- Raises   what poller.refuse_status does, if a trigger of the table's gave a row another status than it was to move to.
+-- The path is the users' before the UPDATE begins, whose triggers before the statement would otherwise come first.
+with "~look" as materialized (
+    {look}
+), "~moved" as (
+    update {table} as t
+       set {status} = {to_status}::{status_type}
+      from "~look" as o
+     where {as_users}
+       and {is_own}
+    returning o."~key", o."~from", case when {strays} then poller.refuse_status(t.{status}::text) end
+), "~known" as materialized (
+    select h.id, h.status
+      from poller.handler as h
+     where h.table_name = {table_name} and h.status_column = {status_column}
+), "~forgotten" as (
+    delete from poller.attempt as a
+     where a.handler_id = any (array(select k.id from "~known" as k))
+       and poller.digest(a.key) = any (array(select poller.digest(m."~key") from "~moved" as m))
+), "~told" as materialized (
+    select m.*, (select k.id from "~known" as k where k.status = m."~from") as "~handler" from "~moved" as m
+), "~recorded" as (
+    insert into poller.event (handler_id, key, verdict, from_status, to_status, attempt, lease)
+    select coalesce(o."~handler", (select k.id from "~known" as k where k.status = {to_status}), (select min(k.id) from "~known" as k)),
+           o."~key", 'moved by hand', o."~from", {to_status},
+           coalesce((select a.attempt from poller.attempt as a
+                      where a.handler_id = o."~handler" and poller.digest(a.key) = poller.digest(o."~key") limit 1), 0),
+           gen_random_uuid()
+      from "~told" as o
+)
+select (select count(*) from "~moved") as rows, (select o."~key" from "~look" as o order by o."~place" desc limit 1) as last

@@ -1,0 +1,9 @@
+-- Purpose  Count the rows that a person's order has left, a thousand at the most: another transaction has them locked.
+-- Locks    none.  Fence  none: to be told only.
+-- Index    as move_look.sql and move_keys.sql.
+select count(*)
+  from (select from {table} as t
+         where {users}
+           and {is_asked}
+           and ({shows_from})
+         limit 1000) as l

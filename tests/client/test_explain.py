@@ -1,0 +1,416 @@
+"""`poller explain`: each reason provoked on the real engine, alone and with others, with the fact that proves it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from poller import Client, Fail, Retry, Snooze, handler
+from poller.client.explain import ClaimExplained, RowExplained
+from poller.client.refusals import NothingSelectedError
+from poller.errors import ConfigurationError
+from poller.store.binding import bind
+from poller.testing import Engine
+from tests.command_line import the_line, value
+from tests.harness import wait_until, workers_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from poller.client.explain import Reason
+    from tests.claiming import NewWorker
+    from tests.command_line import InProcess
+    from tests.harness import Project
+
+
+def _work(row: Any) -> None: ...
+
+
+@pytest.fixture(autouse=True)
+def thing(db: psycopg.Connection[Any]) -> None:
+    """A table of three rows that are due."""
+    db.execute(
+        "create table thing (id int primary key, status text not null default 'pending', site int,"
+        " ready boolean default true, at timestamptz default '2020-01-01')"
+    )
+    db.execute("insert into thing (id, site) values (1, 7), (2, 7), (3, 8)")
+
+
+def made(**options: Any) -> Any:
+    """Return a handler of the table."""
+    return handler("thing", status="pending", to="normal", **options)(_work)
+
+
+def explained(url: str, one: Any, key: str = "1") -> RowExplained:
+    """Return why a row of the handler is not worked on."""
+    found = Client(url, [one]).explain(f"thing:pending:{key}")
+    assert isinstance(found, RowExplained)
+    assert found.claimable == (not found.reasons)
+    return found
+
+
+def reasons(url: str, one: Any, key: str = "1") -> list[str]:
+    """Return the reasons, in order."""
+    return [each.reason for each in explained(url, one, key).reasons]
+
+
+def only(url: str, one: Any, key: str = "1") -> Reason:
+    """Return the one reason that there is."""
+    [found] = explained(url, one, key).reasons
+    return found
+
+
+def tried(url: str, raised: Callable[[], BaseException], **options: Any) -> Any:
+    """Return a handler that has raised something at each row."""
+
+    def fails(row: Any) -> None:
+        raise raised()
+
+    one = handler("thing", status="pending", to="normal", **options)(fails)
+    with Engine(url, one) as engine:
+        assert engine.run_due()
+    return one
+
+
+# --- one at a time ------------------------------------------------------------------------------------
+
+
+def test_a_row_that_is_due_is_claimable(join: NewWorker, url: str, db: psycopg.Connection[Any]) -> None:
+    """As long as a worker is there that has its handler."""
+    one = made()
+    known_to(db, join(bind(db, one)).id)
+    assert explained(url, one).reasons == ()
+
+
+def known_to(db: psycopg.Connection[Any], worker: int) -> None:
+    """Have a worker know all handlers."""
+    db.execute(
+        "update poller.worker set handlers = array(select id from poller.handler) where id = %s", [worker]
+    )
+
+
+@pytest.fixture
+def able(join: NewWorker, db: psycopg.Connection[Any]) -> Any:
+    """Makes a worker that lives and knows a handler."""
+
+    def make(one: Any) -> Any:
+        worker = join(bind(db, one))
+        known_to(db, worker.id)
+        return worker
+
+    return make
+
+
+def test_gone(able: Any, url: str) -> None:
+    """There is nothing else to say, then."""
+    one = made()
+    able(one)
+    assert only(url, one, "99").detail == "public.thing has no row 99"
+    with pytest.raises(
+        ConfigurationError, match=r"'x' cannot be a key of public\.thing: invalid input syntax"
+    ):
+        explained(url, one, "x")
+
+
+def test_status(able: Any, url: str, db: psycopg.Connection[Any]) -> None:
+    """With the one that it shows; one that is shown while it is in work is told apart."""
+    one = made(during="busy")
+    able(one)
+    db.execute("update thing set status = 'held' where id = 1")
+    found = only(url, one)
+    assert (found.reason, found.facts) == ("status", {"status": "held"})
+    assert found.detail == "its status is 'held', not 'pending'"
+    db.execute("update thing set status = 'busy' where id = 1")
+    assert "shown while it is in work, and no worker has it" in only(url, one).detail
+
+
+@pytest.mark.parametrize("during", [None, "busy"])
+def test_leased(able: Any, url: str, during: str | None) -> None:
+    """By whom, and since when."""
+    one = made(during=during)
+    worker = able(one)
+    worker.claim(1)
+    found = only(url, one)
+    assert found.reason == "leased"
+    assert (found.facts["worker"], found.facts["host"], found.facts["pid"]) == (worker.id, "test", 1)
+    assert found.facts["since"].tzinfo is not None
+    assert found.detail.startswith(f"worker {worker.id} (test, pid 1) has it since 20")
+
+
+def test_leased_by_the_dead(able: Any, url: str, db: psycopg.Connection[Any]) -> None:
+    """Until the sweeper has come by; nobody else can have the row either."""
+    one = made()
+    able(one).claim(1)
+    db.execute("update poller.worker set died_at = now()")
+    leased, no_worker = explained(url, one).reasons
+    assert leased.detail.endswith("which is dead: the row is about to be taken back")
+    assert no_worker.reason == "no_worker"
+
+
+def test_waiting(able: Any, url: str, db: psycopg.Connection[Any]) -> None:
+    """Until its next attempt is due, with the error of the last."""
+    one = tried(url, lambda: Retry("1h", "no paper"))
+    able(one)
+    found = only(url, one)
+    assert (found.reason, found.facts["attempt"]) == ("waiting", 1)
+    assert "no paper" in found.facts["error"]
+    assert abs((found.facts["next_at"] - value(db, "select now() + interval '1 h'")).total_seconds()) < 60
+    db.execute("update poller.attempt set next_at = now()")
+    assert reasons(url, one) == []
+
+
+def test_snoozed(able: Any, url: str) -> None:
+    """On purpose."""
+    one = tried(url, lambda: Snooze("1h"))
+    able(one)
+    assert only(url, one).reason == "snoozed"
+    assert "next_at" in only(url, one).facts
+
+
+def test_parked(able: Any, url: str) -> None:
+    """For good, with the error."""
+    one = tried(url, lambda: Fail("broken"))
+    able(one)
+    found = only(url, one)
+    assert (found.reason, found.facts["attempt"], found.facts["error"]) == ("parked", 1, "broken")
+
+
+def test_paused(able: Any, url: str) -> None:
+    """By whom, since when, and until when."""
+    one = made()
+    able(one)
+    Client(url, person="ann").pause("thing", "1h")
+    found = only(url, one)
+    assert found.reason == "paused"
+    assert found.facts["by"].endswith("(ann)")
+    assert round((found.facts["until"] - found.facts["since"]).total_seconds()) == 3600
+
+
+def test_where(able: Any, url: str, db: psycopg.Connection[Any]) -> None:
+    """With the condition."""
+    one = made(where="ready and site < 8")
+    able(one)
+    db.execute("update thing set ready = null where id = 1")
+    found = only(url, one)
+    assert (found.reason, found.facts["where"]) == ("where", "ready and site < 8")
+    assert reasons(url, one, "2") == []
+
+
+@pytest.mark.parametrize(
+    ("at", "detail"), [("2999-01-01", "it is due at 2999-01-01"), (None, "its at is not set")]
+)
+def test_due(able: Any, url: str, db: psycopg.Connection[Any], at: str | None, detail: str) -> None:
+    """With the time."""
+    one = made(due="at")
+    able(one)
+    db.execute("update thing set at = %s where id = 1", [at])
+    found = only(url, one)
+    assert (found.reason, found.facts["column"]) == ("due", "at")
+    assert detail in found.detail
+
+
+def test_per_key(able: Any, url: str) -> None:
+    """With the row that goes before: one that is due earlier, in flight, or in backoff."""
+    one = made(per_key="site")
+    worker = able(one)
+    found = only(url, one, "2")
+    assert (found.reason, found.facts["value"]) == ("per_key", "7")
+    assert found.facts["behind"] == [{"key": "1", "why": "due before it"}]
+    assert reasons(url, one, "1") == reasons(url, one, "3") == []
+    [task, *_] = worker.claim()
+    assert only(url, one, "2").facts["behind"] == [{"key": "1", "why": "in flight"}]
+    worker.fail([task])
+    assert only(url, one, "2").facts["behind"] == [{"key": "1", "why": "waiting"}]
+    assert reasons(url, one, "1") == []
+
+
+def test_limit(able: Any, url: str) -> None:
+    """With those who hold what it allows."""
+    one = made(limit=2)
+    worker = able(one)
+    worker.claim(2)
+    found = only(url, one, "3")
+    assert (found.reason, found.facts["limit"], found.facts["in_flight"]) == ("limit", 2, 2)
+    assert found.facts["holders"] == [{"worker": worker.id, "rows": 2}]
+
+
+def test_rate(able: Any, url: str) -> None:
+    """With when it allows the next."""
+    one = made(rate="2/1h")
+    worker = able(one)
+    worker.settle(worker.claim(2))
+    found = only(url, one, "3")
+    assert (found.reason, found.facts["rows"], found.facts["window"]) == ("rate", 2, 3600.0)
+    assert 3500 < found.facts["next_in"] < 3700
+
+
+def test_locked(able: Any, url: str, db: psycopg.Connection[Any]) -> None:
+    """With who has it; a look at it holds up nobody."""
+    one = made()
+    worker = able(one)
+    with psycopg.connect(url, application_name="psql") as person:
+        person.execute("update thing set site = 9 where id = 1")
+        found = only(url, one)
+        assert (found.reason, found.facts["pid"]) == ("locked", person.info.backend_pid)
+        assert found.facts["application"] == "psql"
+        assert reasons(url, one, "2") == []
+    assert reasons(url, one) == []
+    assert len(worker.claim()) == 3
+
+
+def test_no_worker(able: Any, url: str, db: psycopg.Connection[Any]) -> None:
+    """None at all, none that has the handler, or none that goes on."""
+    one = made()
+    assert only(url, one).detail == "no worker lives", "not even the database knows the handler yet"
+    worker = able(one)
+    Client(url).drain(worker.id)
+    assert only(url, one).detail == "all workers that have its handler are about to end: 1"
+    db.execute("update poller.worker set drain_at = null, handlers = '{}'")
+    assert only(url, one).detail == "none of the 1 workers that live has its handler"
+    db.execute("update poller.worker set heartbeat_at = now() - interval '1 day'")
+    assert only(url, one).facts == {"living": 0, "ending": 0}
+
+
+# --- several at once ----------------------------------------------------------------------------------
+
+
+def test_three_at_once_come_in_the_order_in_which_they_have_to_be_removed(
+    able: Any, url: str, db: psycopg.Connection[Any]
+) -> None:
+    """And once one is removed, the others are left."""
+    one = tried(url, lambda: Fail("broken"), where="ready")
+    able(one)
+    db.execute("update thing set ready = false where id = 1")
+    Client(url).pause("thing:pending")
+    assert reasons(url, one) == ["parked", "paused", "where"]
+    Client(url).retry("thing:pending:1")
+    assert reasons(url, one) == ["paused", "where"]
+    Client(url).resume("thing")
+    assert reasons(url, one) == ["where"]
+    db.execute("update thing set ready = true")
+    assert reasons(url, one) == []
+
+
+def test_all_that_can_be_true_together_is_told(able: Any, url: str, db: psycopg.Connection[Any]) -> None:
+    """Limits of the fleet beside the row's own."""
+    one = made(where="ready", due="at", limit=1, rate="1/1h")
+    worker = able(one)
+    worker.claim(1)
+    db.execute("update thing set status = 'x', ready = false, at = '2999-01-01' where id = 2")
+    Client(url).pause("thing")
+    Client(url).drain(worker.id)
+    with psycopg.connect(url) as person:
+        person.execute("select from thing where id = 2 for update")
+        expected = ["status", "paused", "where", "due", "limit", "rate", "locked", "no_worker"]
+        assert reasons(url, one, "2") == expected
+    assert reasons(url, one, "1") == ["leased", "paused", "no_worker"]
+
+
+# --- how it is asked for ------------------------------------------------------------------------------
+
+
+def test_without_the_code_what_was_written_down_is_asked(
+    able: Any, url: str, here: InProcess, db: psycopg.Connection[Any]
+) -> None:
+    """Its `where` is not run, and that is said; all else is known."""
+    one = made(where="1/0 > 0", due="at", per_key="site", limit=1)
+    able(one)
+    db.execute("update thing set at = '2999-01-01' where id = 1")
+    ended = here.run("explain", "thing:pending:1", "--json")
+    found = json.loads(ended.stdout)
+    assert [*found] == ["claimable", "reasons"]
+    assert [(each["reason"], each["column"]) for each in found["reasons"]] == [("due", "at")]
+    assert found["reasons"][0]["due_at"] == "2999-01-01T00:00:00+00:00"
+    assert ended.stderr == (
+        "nowhere has no such handler: its where and order_by, if it has them, are not looked at\n"
+    )
+
+
+def test_people_read_a_line_for_each_reason(able: Any, here: InProcess, url: str) -> None:
+    """Numbered, in order."""
+    able(made())
+    assert here.run("explain", "thing:pending:1").stdout == (
+        "public.thing:pending:1 is due, and nothing keeps a worker from it\n"
+    )
+    Client(url).pause("thing")
+    head, line = here.run("explain", "public.thing:pending:1").stdout.splitlines()
+    assert head == "public.thing:pending:1 is not claimed:"
+    assert line.startswith("  1. paused  public.thing:pending is paused by ")
+
+
+def test_what_is_named_wrongly_is_refused(able: Any, here: InProcess) -> None:
+    """With what there is."""
+    able(made())
+    assert "known: thing:pending" in the_line(here.run("explain", "thing:gone:1"), status=1)
+    assert "known: thing:pending" in the_line(here.run("explain", "thing"), status=2)
+    assert "no handler is known for table nothing" in the_line(here.run("explain", "nothing:a:1"), status=1)
+
+
+def test_the_claim_of_a_handler_is_shown_with_its_plan_and_what_it_lacks(
+    able: Any, url: str, db: psycopg.Connection[Any]
+) -> None:
+    """The very statement that is sent; with the index made, nothing is lacking."""
+    one = made(where="site > 0")
+    able(one)
+    found = Client(url, [one]).explain("thing:pending")
+    assert isinstance(found, ClaimExplained)
+    assert "poller.take(" in found.statement
+    assert "%(" not in found.statement
+    assert any("Scan" in line for line in found.plan)
+    [lack] = found.lacks
+    assert "no index serves its claims" in lack.what
+    db.execute(lack.todo.replace("CONCURRENTLY ", ""))  # type: ignore[call-overload]
+    again = Client(url, [one]).explain("thing:pending")
+    assert isinstance(again, ClaimExplained)
+    assert again.lacks == ()
+
+
+def test_the_statement_that_is_shown_can_be_run(able: Any, url: str, db: psycopg.Connection[Any]) -> None:
+    """As it is, behind `explain`."""
+    one = made(where="site % 2 = 1")
+    able(one)
+    found = Client(url, [one]).explain("thing:pending")
+    assert isinstance(found, ClaimExplained)
+    assert db.execute(f"explain {found.statement}").fetchall()  # type: ignore[call-overload]
+
+
+def test_a_composite_key_may_be_written_in_any_form(able: Any, url: str, db: psycopg.Connection[Any]) -> None:
+    """As a JSON array, however it is spaced."""
+    db.execute("create table pair (a int, b text, status text default 'new', primary key (a, b))")
+    db.execute("insert into pair values (1, 'x')")
+    one = handler("pair", status="new", to="old")(_work)
+    worker = able(one)
+    worker.claim()
+    found = Client(url, [one]).explain('pair:new:[1,"x"]')
+    assert isinstance(found, RowExplained)
+    assert [each.reason for each in found.reasons] == ["leased"]
+
+
+def test_beside_a_fleet_a_row_is_explained_as_it_moves(project: Project, db: psycopg.Connection[Any]) -> None:
+    """From the command line: leased while its handler runs, and of another status afterwards."""
+    project.handlers("""
+        import pathlib, time
+
+        @handler("thing", status="pending", to="normal")
+        def work(row):
+            while not pathlib.Path("go").exists():
+                time.sleep(0.01)
+    """)
+    project.start("run")
+    wait_until("it is held", lambda: value(db, "select count(*) from poller.claim"))
+    [(number, pid)] = workers_of(db)
+    [leased] = json.loads(project.run("explain", "thing:pending:1", "--json").stdout)["reasons"]
+    assert (leased["reason"], leased["worker"], leased["pid"]) == ("leased", number, pid)
+    (project.folder / "go").touch()
+    wait_until("it is done", lambda: value(db, "select status from thing where id = 1") == "normal")
+    [status] = json.loads(project.run("explain", "thing:pending:1", "--json").stdout)["reasons"]
+    assert (status["reason"], status["status"]) == ("status", "normal")
+
+
+def test_nothing_is_known_of_a_table_without_a_handler(url: str) -> None:
+    """Neither here nor in the database."""
+    with pytest.raises(NothingSelectedError):
+        Client(url).explain("thing:pending:1")

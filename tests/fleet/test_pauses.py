@@ -1,0 +1,334 @@
+"""Pausing handlers over a whole fleet, draining workers: real processes, stopped and resumed under load."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from poller import Client
+from tests.fleet.test_fleet import NOTE, claims, is_alive, make_rows, ran, statuses
+from tests.harness import Project, wait_until, workers_of
+from tests.servers import cluster
+
+if TYPE_CHECKING:
+    from tests.harness import Process
+
+STEADY = (
+    NOTE
+    + """
+@handler("thing", status="pending", to="normal")
+def work(row):
+    note(row)
+    time.sleep(SECONDS)
+"""
+)
+OTHER = """
+@handler("other", status="pending", to="normal")
+def aside(row):
+    pass
+"""
+TICKING = """
+from poller import fixed_rate
+
+@fixed_rate("200ms")
+def tick():
+    pass
+"""
+
+
+def now(db: psycopg.Connection[Any]) -> float:
+    """Return the time by the database's clock: it is this host's."""
+    row = db.execute("select extract(epoch from clock_timestamp())::float8").fetchone()
+    assert row is not None
+    return float(row[0])
+
+
+def begun_after(project: Project, at: float) -> list[tuple[str, int, float]]:
+    """Return what began later than that."""
+    return [each for each in ran(project) if each[2] > at]
+
+
+def tree(fleet: Process) -> list[int]:
+    """Return the processes of a supervisor: itself, and its workers."""
+    children = Path(f"/proc/{fleet.pid}/task/{fleet.pid}/children").read_text()
+    return [fleet.pid, *map(int, children.split())]
+
+
+@pytest.mark.fault("F73")
+@pytest.mark.alone
+@pytest.mark.parametrize("whom", ["the supervisor", "its workers too"])
+def test_no_attempt_begins_a_second_after_a_pause_over_three_supervisors(
+    project: Project, db: psycopg.Connection[Any], url: str, whom: str
+) -> None:
+    """Under load, one of them stopped meanwhile; what is queued in its worker neither. Nothing is lost at resume.
+
+    Slots of jobs go on.
+    """
+    make_rows(db, 6000)
+    project.handlers(STEADY.replace("SECONDS", "0.03") + TICKING)
+    fleets = [project.start("run", "--workers", "1") for _ in range(3)]
+    wait_until("all three work", lambda: len({pid for _, pid, _ in ran(project)}) == 3)
+    stopped = tree(fleets[0]) if whom == "its workers too" else [fleets[0].pid]
+    for pid in reversed(stopped):
+        os.kill(pid, signal.SIGSTOP)
+
+    paused = Client(url).pause("thing:pending")
+    acknowledged = time.time()
+    assert (paused.changed, paused.name) == (True, "thing:pending")
+    time.sleep(2.5)  # the very thing that is measured
+    for pid in stopped:
+        os.kill(pid, signal.SIGCONT)
+    wait_until("what was in flight has ended", lambda: claims(db) == 0)
+    slots = db.execute("select count(*) from poller.run where job = 'tick'").fetchone()
+    time.sleep(1.5)
+
+    assert begun_after(project, acknowledged + 1) == []
+    assert statuses(db)["pending"] > 0, "the load was too small"
+    later = db.execute("select count(*) from poller.run where job = 'tick'").fetchone()
+    assert slots is not None
+    assert later is not None
+    assert later[0] >= slots[0] + 4
+
+    resumed_at = time.time()
+    assert Client(url).resume("thing").changed
+    wait_until("the next one begins", lambda: begun_after(project, resumed_at))
+    assert ran(project)[-1][2] - resumed_at < 3
+    wait_until("all are done", lambda: statuses(db) == {"normal": 6000}, 120)
+    assert len({key for key, _, _ in ran(project)}) == 6000
+    doubled = len(ran(project)) - 6000
+    assert doubled == 0, f"{doubled} rows were begun twice, though none had failed"
+
+
+@pytest.mark.fault("F73")
+@pytest.mark.alone
+@pytest.mark.parametrize("options", ["", ", transactional=True", ", batch=5"])
+def test_a_pause_takes_effect_within_a_second_where_rows_are_slow_and_queued(
+    project: Project, db: psycopg.Connection[Any], url: str, options: str
+) -> None:
+    """A handler that has become slow has many rows waiting in each worker: they are given back, uncounted.
+
+    So are those that share a transaction, or a call, with the one that runs.
+    """
+    make_rows(db, 500)
+    project.handlers(
+        NOTE
+        + f"""
+@handler("thing", status="pending", to="normal"{options})
+def work(given):
+    rows = given if isinstance(given, list) else [given]
+    for row in rows:
+        note(row)
+    time.sleep(max(0.001 if row.id <= 300 else 0.7 for row in rows))
+"""
+    )
+    project.start("run", "--workers", "1", "--concurrency", "2")
+    wait_until("it has become slow", lambda: len(ran(project)) > 302)
+    Client(url).pause("thing")
+    acknowledged = time.time()
+    wait_until("nothing is held", lambda: claims(db) == 0, 10)
+    assert begun_after(project, acknowledged + 1) == []
+    assert db.execute("select count(*) from poller.attempt").fetchone() == (0,)
+
+
+@pytest.mark.fault("F73")
+@pytest.mark.alone
+def test_a_pause_holds_over_a_restart_of_postgres(tmp_path: Any) -> None:
+    """It was acknowledged, so it holds: for those that were cut off, and for those that start anew."""
+    with cluster() as server, Project(tmp_path, server.url) as project:
+        with psycopg.connect(server.url, autocommit=True) as db:
+            make_rows(db, 2000)
+        project.handlers(STEADY.replace("SECONDS", "0.03"))
+        project.start("run", "--workers", "2")
+        wait_until("it is under way", lambda: len(ran(project)) > 50)
+        Client(server.url).pause("thing")
+        acknowledged = time.time()
+        server.restart("immediate")
+        project.start("run", "--workers", "1")
+        time.sleep(4)
+        assert begun_after(project, acknowledged + 1) == []
+        Client(server.url).resume("thing")
+        wait_until("they go on", lambda: begun_after(project, acknowledged + 1))
+
+
+def test_g8_a_pause_with_an_end_is_over_by_the_database_clock(
+    project: Project, db: psycopg.Connection[Any], url: str
+) -> None:
+    """Nobody has to resume, and nobody is told: the next look finds that it has ended."""
+    make_rows(db, 1)
+    project.handlers(STEADY.replace("SECONDS", "0"))
+    fleet = project.start("run")
+    wait_until("the first is done", lambda: len(ran(project)) == 1)
+    ended = project.run("pause", "thing:pending", "--for", "3s")
+    assert ended.stdout.startswith("paused public.thing:pending: no worker claims for it until 20")
+    db.execute("update thing set status = 'pending'")
+    row = db.execute(
+        "select extract(epoch from paused_until)::float8 from poller.handler where paused_at is not null"
+    )
+    [(until,)] = row.fetchall()
+    wait_until("it is done again", lambda: len(ran(project)) == 2)
+    assert until < ran(project)[-1][2] < until + 5
+    fleet.wait_for_log("public.thing:pending: resumed", 15)
+
+
+def test_a_paused_job_with_an_end_goes_on_by_itself(project: Project, db: psycopg.Connection[Any]) -> None:
+    """From then on: slots that came meanwhile are not made up for."""
+    project.handlers(TICKING)
+    project.start("run")
+    runs = "select count(*) from poller.run where job = 'tick' and status = 'succeeded'"
+    wait_until("it runs", lambda: db.execute(runs).fetchall()[0][0] > 0)
+    ended = project.run("pause", "tick", "--for", "2s")
+    assert "nothing of it starts until 20" in ended.stdout
+    [(until,)] = db.execute("select paused_until from poller.job where name = 'tick'").fetchall()
+    wait_until("it goes on", lambda: db.execute("select from poller.job where paused_at is null").rowcount)
+    wait_until(
+        "a run of later", lambda: db.execute(f"{runs} and planned_at > %s", [until]).fetchall()[0][0] > 0
+    )
+    missed = "select count(*) from poller.run where planned_at between %s - interval '1.5 s' and %s"
+    assert db.execute(missed, [until, until]).fetchall() == [(0,)]
+
+
+def test_a_drain_does_not_wait_for_what_is_paused_and_says_so(
+    project: Project, db: psycopg.Connection[Any]
+) -> None:
+    """Neither for rows that are due, nor for such as wait for another attempt; the log says who has paused them."""
+    make_rows(db, 7)
+    db.execute("create table other (id int primary key, status text not null default 'pending')")
+    db.execute("insert into other select generate_series(1, 3)")
+    project.handlers(STEADY.replace("SECONDS", "0") + OTHER)
+    assert project.run("run", "--drain").returncode == 0
+    db.execute("update thing set status = 'pending'")
+    db.execute("update other set status = 'pending'")
+    db.execute(
+        "insert into poller.attempt (handler_id, key, state, attempt, error, visit)"
+        " select id, '7', 'waiting', 1, 'no', gen_random_uuid() from poller.handler where table_name = 'public.thing'"
+    )
+    assert project.run("pause", "thing").returncode == 0
+
+    drained = project.run("run", "--drain")
+
+    assert drained.returncode == 0, drained.stderr
+    assert db.execute("select distinct status from other").fetchall() == [("normal",)]
+    assert statuses(db) == {"pending": 7}
+    assert "draining: 3 rows are due" in drained.stderr
+    assert "left alone: 7 rows of public.thing:pending, which is paused by " in drained.stderr
+    assert "public.thing:pending: paused by " in drained.stderr
+
+
+def test_status_and_handlers_say_what_is_paused(project: Project, db: psycopg.Connection[Any]) -> None:
+    """And who wants it so."""
+    make_rows(db, 1)
+    project.handlers(STEADY.replace("SECONDS", "0") + OTHER)
+    db.execute("create table other (id int primary key, status text not null)")
+    project.run("run", "--drain")
+    project.run("pause", "thing", "--for", "1h")
+    listed = project.run("handlers")
+    assert "paused" in listed.stdout
+    assert "ends in 60m" in listed.stdout or "ends in 59m" in listed.stdout
+    assert "other" in listed.stdout
+    shown = [line for line in project.run("status").stdout.splitlines() if line.endswith("paused")]
+    assert [line.split()[:2] for line in shown] == [["public.thing", "pending"]]
+
+
+# --- workers ------------------------------------------------------------------------------------------
+
+
+def test_a_worker_that_drains_ends_when_it_is_empty_and_is_not_replaced(
+    project: Project, db: psycopg.Connection[Any], url: str
+) -> None:
+    """What it had begun it ends; what waits in it goes to others, uncounted."""
+    make_rows(db, 60)
+    project.handlers(
+        NOTE
+        + """
+@handler("thing", status="pending", to="normal")
+def work(row):
+    note(row)
+    time.sleep(0.5)
+    note(row, "ended")
+"""
+    )
+    fleet = project.start("run", "--workers", "2", "--concurrency", "2")
+    workers = wait_until("two workers", lambda: len(found := workers_of(db)) == 2 and found)
+    wait_until("both work", lambda: len({pid for _, pid, _ in ran(project)}) == 2)
+    number, pid = workers[0]
+
+    done = project.run("workers", "drain", str(number))
+
+    asked_at = time.time()
+    assert (done.returncode, done.stdout.split()[:2]) == (0, ["draining", "worker"]), done
+    wait_until("it has ended", lambda: not is_alive(pid), 10)
+    assert [each for each in ran(project) if each[1] == pid and each[2] > asked_at + 1] == []
+    begun, ended = (sum(each[1] == pid for each in ran(project, what)) for what in ("ran", "ended"))
+    assert begun == ended
+    wait_until("the other has done the rest", lambda: statuses(db) == {"normal": 60})
+    assert len(ran(project)) == 60
+    assert [each for each, _ in workers_of(db)] == [workers[1][0]]
+    assert fleet.popen.poll() is None
+    assert f"worker {number} drains" in fleet.log
+    [line] = Client(url).actions().items
+    assert (line.action, line.target, line.affected) == ("drain", str(number), 1)
+
+
+def test_a_host_that_drains_ends_with_all_its_workers(project: Project, db: psycopg.Connection[Any]) -> None:
+    """Its supervisor, too: there is nothing left for it to do."""
+    make_rows(db, 0)
+    project.handlers(STEADY.replace("SECONDS", "0"))
+    fleet = project.start("run", "--workers", "2")
+    wait_until("two workers", lambda: len(workers_of(db)) == 2)
+    [(host,)] = db.execute("select distinct host from poller.worker").fetchall()
+    assert project.run("workers", "drain", host).returncode == 0
+    assert fleet.wait(15) == 0
+    assert workers_of(db) == []
+
+
+@pytest.mark.fault("F74")
+def test_a_worker_that_is_killed_while_it_drains_is_not_replaced(
+    project: Project, db: psycopg.Connection[Any]
+) -> None:
+    """Its supervisor knows of it before it ends."""
+    make_rows(db, 1)
+    project.handlers(
+        NOTE
+        + """
+@handler("thing", status="pending", to="normal")
+def work(row):
+    note(row)
+    time.sleep(60 if row.id == 1 else 0)
+"""
+    )
+    fleet = project.start("run", "--workers", "2")
+    wait_until("it runs", lambda: ran(project))
+    [(_, pid, _)] = ran(project)
+    [number] = [each for each, known in workers_of(db) if known == pid]
+    project.run("workers", "drain", str(number))
+    fleet.wait_for_log(f"worker {number} drains")
+    os.kill(pid, signal.SIGKILL)
+    wait_until("the other takes the row", lambda: len(ran(project)) == 2)
+    assert len(workers_of(db)) == 1
+    assert len(tree(fleet)) == 2
+
+
+def test_whom_no_worker_is_there_to_drain(project: Project, db: psycopg.Connection[Any]) -> None:
+    """Is answered with no, and with what there is."""
+    ended = project.run("workers", "drain", "7")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "no living worker is 7, or on a host 7" in ended.stderr
+
+
+def test_a_run_leaves_out_what_it_is_told_to(project: Project, db: psycopg.Connection[Any]) -> None:
+    """In its workers, too: they load the handlers themselves."""
+    make_rows(db, 3)
+    db.execute("create table other (id int primary key, status text not null default 'pending')")
+    db.execute("insert into other select generate_series(1, 3)")
+    project.handlers(STEADY.replace("SECONDS", "0") + OTHER)
+    assert project.run("run", "--drain", "--except", "thing:pending").returncode == 0
+    assert db.execute("select distinct status from other").fetchall() == [("normal",)]
+    assert statuses(db) == {"pending": 3}
+    assert project.run("run", "--drain", "--except", "other").returncode == 0
+    assert statuses(db) == {"normal": 3}
