@@ -104,8 +104,20 @@ def reason(error: BaseException) -> str:
     return message(error) or class_name(error)
 
 
+def kind_of(error: BaseException) -> str:
+    """Return the name of an exception's class, also of one that was raised in another process."""
+    told = guarded(lambda: plain(error.raised_as), None)  # type: ignore[attr-defined]
+    return one_line(told or class_name(error), 200)
+
+
 def raised_at(error: BaseException) -> str:
     """Return ` (file.py:12)`, the last frame in the user's own code, or nothing if there is none."""
+    place = place_of(error)
+    return f" ({place})" if place else ""
+
+
+def place_of(error: BaseException) -> str:
+    """Return `file.py:12`, the last frame in the user's own code, or nothing if there is none."""
     told = guarded(lambda: plain(error.raised_at), None)  # type: ignore[attr-defined]  # in another process
     if told is not None:
         return storable(told[:300])
@@ -114,7 +126,7 @@ def raised_at(error: BaseException) -> str:
     if not users:
         return ""
     filename, line = frames[users[-1]]
-    return f" ({one_line(Path(filename).name, 200)}:{line})"
+    return f"{one_line(Path(filename).name, 200)}:{line}"
 
 
 def traceback_of(error: BaseException) -> str:

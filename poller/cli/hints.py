@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 _MIGRATE = "run: poller migrate"
 _HINTS = {
     "no_run_begun": "run it now with: poller trigger {job!r}",
+    "nothing_recorded": "look further back with: --back 30d",
     "no_such_run": "those that are kept stand in: poller runs",
     "declared": "take it out there, or hold it: poller pause",
     "no_purge": "give --column and --older-than",

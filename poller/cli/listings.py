@@ -8,25 +8,48 @@ import typer
 
 from poller.cli import render
 from poller.cli.asking import client
-from poller.cli.options import After, AsJson, Database, Handlers, Limit, Selector, most, say_if_cut
+from poller.cli.options import (
+    After,
+    AsJson,
+    Database,
+    Handlers,
+    Limit,
+    Selector,
+    duration,
+    most,
+    say_if_cut,
+)
+from poller.duration import words
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from poller.client.actions import Action
-    from poller.client.row_queries import Failure
+    from poller.client.answers import Page
     from poller.client.status import HandlerLine
+    from poller.client.trouble import Failure
+
+DAY = 86400.0  # seconds
+NO_TROUBLE = "no rows are in trouble"
 
 
 def handlers(*, handlers: Handlers = "handlers", as_json: AsJson = False, database: Database = None) -> None:
-    """Show the handlers, and how they fare."""
+    """Show the handlers, and how they fare.
+
+    In flight; due, and for how long (parked rows wait for nothing); done and failed in the last minute; and how long
+    half of the attempts of the last ten minutes took at the most (p50), and 95 in 100 of them (p95).
+    """
     page = client(database, handlers, needs_handlers=True).handlers()
     render.listing(page.items, _handlers(page.as_of), as_json=as_json, empty="no handlers")
 
 
-def failures(
+def failures(  # noqa: PLR0913 - the options of a listing
     selector: Selector = "all",
     *,
+    group: Annotated[
+        bool, typer.Option("--group", help="Show their causes, with how many rows each has.")
+    ] = False,
+    traceback: Annotated[bool, typer.Option("--traceback", help="Show where each was raised, too.")] = False,
     limit: Limit = None,
     after: After = None,
     as_json: AsJson = False,
@@ -34,17 +57,40 @@ def failures(
 ) -> None:
     """Show the rows in trouble, with their last error.
 
-    These are parked rows, and rows that wait for another attempt after one that failed.
+    The newest trouble comes first: parked rows, rows that wait for another attempt after one that failed, and rows
+    that went to their handler's on_failure. With --group: by handler, class of the error and place in your code, how
+    many there are, since when, and an example; failed runs of jobs, too.
     """
-    page = client(database).failures(selector, after=after, limit=most(limit, as_json=as_json))
-    render.listing(page.items, _failures(page.as_of), as_json=as_json, empty="no rows are in trouble")
+    asked = client(database)
+    if group:
+        causes = asked.failure_groups(selector)
+        shown = causes.items[: most(limit, as_json=as_json)]
+        render.listing(shown, _groups(causes.as_of), as_json=as_json, empty=NO_TROUBLE)
+        return
+    page = asked.failures(selector, traceback=traceback, after=after, limit=most(limit, as_json=as_json))
+    if traceback and not as_json:
+        _print_tracebacks(page)
+    else:
+        render.listing(page.items, _failures(page.as_of), as_json=as_json, empty=NO_TROUBLE)
     say_if_cut(page, as_json=as_json)
 
 
-def history(  # noqa: PLR0913 - the contract's options
+def _print_tracebacks(page: Page[Failure]) -> None:
+    """Print each row in trouble with its traceback, or its error if it has none."""
+    for line in page.items:
+        render.say(f"{line.table}:{line.status}:{line.key}  {_next(line, page.as_of)}")
+        render.say(f"{line.traceback or line.error}\n")
+    if not page.items:
+        typer.echo(NO_TROUBLE)
+
+
+def history(  # noqa: PLR0913 - the options of a listing
     table: Annotated[str, typer.Argument(metavar="TABLE", help="With or without its schema.")],
     key: Annotated[str, typer.Argument(metavar="KEY", help="The primary key; a JSON array if composite.")],
     *,
+    back: Annotated[
+        float, typer.Option("--back", parser=duration, metavar="TIME", help="How far to look back: 12h, 30d.")
+    ] = DAY,
     limit: Limit = None,
     after: After = None,
     as_json: AsJson = False,
@@ -52,11 +98,14 @@ def history(  # noqa: PLR0913 - the contract's options
 ) -> None:
     """Show what happened to one row.
 
-    The latest event comes last. Exits with 1 if nothing is recorded.
+    The latest event comes last. It is looked for in the last day; further back takes longer where millions of rows
+    have moved. Exits with 1 if nothing is recorded.
     """
-    page = client(database).history(table, key, after=after, limit=most(limit, as_json=as_json))
+    page = client(database).history(table, key, back=back, after=after, limit=most(limit, as_json=as_json))
     render.listing(page.items, _HISTORY, as_json=as_json, empty="")
     say_if_cut(page, as_json=as_json)
+    if not as_json:
+        typer.echo(f"looked back {words(back)}; for more: --back TIME", err=True)
 
 
 def actions(
@@ -98,22 +147,6 @@ _HISTORY = (
 )
 
 
-def _handlers(now: datetime) -> tuple[render.Column, ...]:
-    return (
-        render.Column("table", lambda line: line.table, roomy=True),
-        render.Column("status", lambda line: line.status),
-        render.Column("to", lambda line: " | ".join(line.to), roomy=True),
-        render.Column("during", lambda line: line.during),
-        render.Column("on failure", lambda line: line.on_failure),
-        render.Column("attempts", lambda line: line.attempts, right=True),
-        render.Column("timeout", lambda line: f"{line.timeout:g}s", right=True),
-        render.Column("in flight", lambda line: line.in_flight, right=True),
-        render.Column("done/min", lambda line: line.done_per_minute, right=True),
-        render.Column("paused", lambda line: _paused(line, now), roomy=True),
-        render.Column("function", lambda line: render.near(line.place), roomy=True),
-    )
-
-
 def _paused(line: HandlerLine, now: datetime) -> str:
     if not line.paused:
         return ""
@@ -132,7 +165,64 @@ def _failures(now: datetime) -> tuple[render.Column, ...]:
     )
 
 
+def _handlers(now: datetime) -> tuple[render.Column, ...]:
+    return (
+        render.Column("table", lambda line: line.table, roomy=True),
+        render.Column("status", lambda line: line.status),
+        render.Column("to", lambda line: " | ".join(_edge(line, each) for each in line.to), roomy=True),
+        render.Column("in flight", lambda line: line.in_flight, right=True),
+        render.Column("due", lambda line: line.due if line.due_exact else f"≈ {line.due:,}", right=True),
+        render.Column("since", lambda line: render.since(line.oldest_due, now)),
+        render.Column("done/min", lambda line: line.done_per_minute, right=True),
+        render.Column("failed/min", lambda line: line.failed_per_minute, right=True),
+        render.Column("p50", lambda line: _seconds(line.p50), right=True),
+        render.Column("p95", lambda line: _seconds(line.p95), right=True),
+        render.Column("paused", lambda line: _paused(line, now), roomy=True),
+        render.Column("during", lambda line: line.during),
+        render.Column("on failure", lambda line: line.on_failure),
+        render.Column("attempts", lambda line: line.attempts, right=True),
+        render.Column("timeout", lambda line: f"{line.timeout:g}s", right=True),
+        render.Column("function", lambda line: render.near(line.place), roomy=True),
+    )
+
+
+def _edge(line: HandlerLine, to: str) -> str:
+    """Return a status that a handler moves to; where there are several, with how many rows a minute."""
+    return f"{to} {line.done_to[to]:g}" if len(line.to) > 1 and to in line.done_to else to
+
+
+def _seconds(value: float | None) -> str | None:
+    if value is None:
+        return None
+    milliseconds = value * 1000
+    return (
+        words(value)
+        if value >= 1
+        else f"{milliseconds:.0f}ms"
+        if milliseconds >= 1
+        else f"{milliseconds:.2f}ms"
+    )
+
+
+def _groups(now: datetime) -> tuple[render.Column, ...]:
+    return (
+        render.Column("table", lambda line: line.table, roomy=True),
+        render.Column("status", lambda line: line.status),
+        render.Column("error", lambda line: line.error),
+        render.Column("place", lambda line: line.place),
+        render.Column("rows", lambda line: line.rows, right=True),
+        render.Column("waiting", lambda line: line.waiting, right=True),
+        render.Column("parked", lambda line: line.parked, right=True),
+        render.Column("first", lambda line: render.since(line.first_at, now)),
+        render.Column("last", lambda line: render.since(line.last_at, now)),
+        render.Column("e.g.", lambda line: line.example_key, roomy=True),
+        render.Column("its error", lambda line: line.example, roomy=True),
+    )
+
+
 def _next(line: Failure, now: datetime) -> str:
+    if line.to is not None:
+        return f"went to {line.to}"
     if line.parked:
         return "parked"
     return "now" if line.next_at is None or line.next_at <= now else render.since(line.next_at, now)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +13,12 @@ from poller.client.answers import aside
 from poller.db.statements import array, statement
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
     import psycopg
+
+PAUSE = 0.05  # seconds between two looks at rows that others have locked
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +65,67 @@ class Author:
         *,
         detail: str | None = None,
     ) -> int:
-        """Write down an order that was carried out on this connection; return its number. Both are there, or neither."""
+        """Write down an order that was carried out on this connection, and return its number; it is there if that is."""
         asked = {"via": self.via, "person": self.person, "action": action, "target": str(target)}
         filtered = array(keys) if keys else None
         beside = {"filter": filtered, "detail": detail, "affected": affected}
         row = connection.execute(statement("enter_action"), asked | beside).fetchone()
-        return row[0] if row else 0
+        assert row is not None  # noqa: S101 - it was entered
+        return int(row[0])
+
+
+class Batches:
+    """Carries an order out in batches, each in a transaction of its own, and writes down what it has reached so far.
+
+    Args:
+        connection: in autocommit mode; in a transaction of the caller's the batches are parts of that.
+        enter: writes the order down with how many rows it has reached, and returns its number.
+        progress: called after each batch with how many rows have been reached.
+        stop: once it is set, the order ends after the batch in hand.
+    """
+
+    def __init__(
+        self,
+        connection: psycopg.Connection[Any],
+        enter: Callable[[int], int],
+        progress: Callable[[int], object] | None = None,
+        stop: threading.Event | None = None,
+    ) -> None:
+        self._connection = connection
+        self._enter = enter
+        self._progress = progress
+        self._stop = stop or threading.Event()
+        self._number: int | None = None
+        self._batch = 0
+        self.rows = 0
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether the order was told to stop."""
+        return self._stop.is_set()
+
+    @contextlib.contextmanager
+    def next(self) -> Iterator[None]:
+        """Carry out a batch: all of it, and what is written down of it, or nothing."""
+        self._batch = 0
+        with self._connection.transaction():
+            yield
+            if self._batch and self._number is None:
+                self._number = self._enter(self._batch)
+            elif self._batch:
+                more = {"id": self._number, "affected": self._batch}
+                self._connection.execute(statement("add_to_action"), more)
+        self.rows += self._batch
+        if self._batch and self._progress is not None:
+            self._progress(self.rows)
+
+    def reached(self, rows: int) -> None:
+        """Say how many rows the batch in hand has reached."""
+        self._batch = rows
+
+    def pause(self) -> None:
+        """Wait a moment for those who hold locks, or until told to stop."""
+        self._stop.wait(PAUSE)
 
 
 def actions(

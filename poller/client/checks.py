@@ -278,9 +278,9 @@ class Checks:
         known = {None, *status.graph(group)}
         column = group[0].handler.column
         counts = self._operators.status_counts(group[0].table, column, [])
-        strange = [each for each in counts if each.status not in known]
+        strange = {name: each.rows for name, each in counts.items() if name not in known}
         if strange and len(strange) <= FEW:
-            named = ", ".join(f"{each.status!r} ({each.rows} rows)" for each in strange)
+            named = ", ".join(f"{name!r} ({rows} rows)" for name, rows in strange.items())
             what = f"no handler takes or leads to the {column} {named}"
             todo = "nothing, if another program does; else write a handler, or look for a misspelling"
             yield Finding("advice", str(group[0].table), what, todo)

@@ -7,7 +7,8 @@ that carries it out (`poller.action`); a purge, which has many, after the last.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from poller.client import actions, checks, draining, jobs, moves, pausing, purge, rows, triggers
@@ -15,7 +16,7 @@ from poller.client import explain as explaining
 from poller.client import handlers as known_here
 from poller.client import inflight as held
 from poller.client import status as overview
-from poller.client.actions import Author
+from poller.client.actions import Author, Batches
 from poller.client.answers import Page, cut, decoded, encoded, one_more
 from poller.client.database import Database
 from poller.client.job_queries import Timetable
@@ -23,13 +24,14 @@ from poller.client.jobs import Scheduled
 from poller.client.refusals import NothingSelectedError
 from poller.client.row_queries import Operators
 from poller.client.selector import of_table, same_key, select
-from poller.duration import seconds
+from poller.client.trouble import Troubles
+from poller.duration import seconds, words
+from poller.errors import ConfigurationError
 from poller.jobs import dynamic
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Mapping, Sequence
-    from datetime import timedelta
+    from collections.abc import Callable, Mapping, Sequence
 
     import psycopg
 
@@ -45,12 +47,16 @@ if TYPE_CHECKING:
     from poller.client.moves import Moved
     from poller.client.pausing import HandlersPaused, HandlersResumed
     from poller.client.purge import Counted, Progress, Purged
-    from poller.client.row_queries import Event, Failure, WorkerLine
+    from poller.client.row_queries import Event, WorkerLine
     from poller.client.rows import Released, Retried
     from poller.client.status import HandlerLine, StatusLine
+    from poller.client.trouble import Failure, Group
     from poller.jobs.job import When
 
     Age = str | float | timedelta
+
+
+DAY = 86400.0  # seconds
 
 
 class Client:
@@ -92,15 +98,23 @@ class Client:
 
     # --- questions --------------------------------------------------------------------------------
 
-    def status(self) -> Page[StatusLine]:
-        """Return how many rows each status has that a handler takes or leads to.
+    def status(self, *, exact: bool = False, progress: overview.Progress | None = None) -> Page[StatusLine]:
+        """Return how many rows each status has that a handler takes or leads to, and others that the tables show.
+
+        Its cost does not grow with the tables: up to 10,000 rows are counted, of more there is the planner's estimate.
+
+        Args:
+            exact: read the tables through, and count every row.
+            progress: called before each table that is read through, with its name and an estimate of its rows.
 
         Raises:
             ConfigurationError: no handlers were given, or one does not fit its table.
         """
         known = known_here.required(self._handlers).handlers
         with self._database.session() as connection:
-            return _all(connection, overview.status(connection, known))
+            lines = overview.status(connection, known, exact=exact, progress=progress)
+            now = Operators(connection).now()
+        return Page(tuple(lines), None, now, exact=all(each.exact for each in lines))
 
     def handlers(self) -> Page[HandlerLine]:
         """Return the handlers, and how they fare.
@@ -118,12 +132,18 @@ class Client:
             return _all(connection, Operators(connection).workers())
 
     def failures(
-        self, selector: str = "all", *, after: str | None = None, limit: int | None = None
+        self,
+        selector: str = "all",
+        *,
+        traceback: bool = False,
+        after: str | None = None,
+        limit: int | None = None,
     ) -> Page[Failure]:
-        """Return the rows in trouble: parked, or waiting for another attempt after one that failed.
+        """Return the rows in trouble, the newest first: parked, waiting for another attempt, or gone to an `on_failure`.
 
         Args:
             selector: `TABLE[:STATUS][:KEY]`, or `all`.
+            traceback: with the tracebacks of their errors.
             after: the `next` of the page before.
             limit: how many at the most; None for all.
 
@@ -131,13 +151,31 @@ class Client:
             NothingSelectedError: no handler is known for the table.
             ConfigurationError: the selector, the cursor or the limit is not valid.
         """
-        place, most = decoded(after, str, str, bool, datetime, str), one_more(limit)
+        place, _ = decoded(after, datetime, str, int), one_more(limit)
         with self._database.session() as connection:
             operators = Operators(connection)
-            chosen = select(selector, (), operators.known_handlers())
-            found = operators.failures(chosen.handlers, chosen.keys, place, most)
-            page = cut(found, limit, operators.now(), lambda each: each[1])
-        return Page(tuple(line for line, _ in page.items), page.next, page.as_of)
+            known = operators.known_handlers()
+            chosen = select(selector, (), known)
+            found, ends = Troubles(connection, known).failures(chosen, place, limit, traceback=traceback)
+            return Page(tuple(found), None if ends is None else encoded(ends), operators.now())
+
+    def failure_groups(self, selector: str = "all") -> Page[Group]:
+        """Return the causes of the trouble, the newest first: of rows, and of runs of jobs that have failed.
+
+        Of rows that went to an `on_failure`, and of runs, the newest 10,000 of each handler or job are counted.
+
+        Args:
+            selector: `TABLE[:STATUS][:KEY]`, or `all`; `poller.run:JOB` for a job.
+
+        Raises:
+            NothingSelectedError: no handler is known for the table.
+            ConfigurationError: the selector is not valid.
+        """
+        with self._database.session() as connection:
+            operators = Operators(connection)
+            known = operators.known_handlers()
+            found, is_all = Troubles(connection, known).groups(select(selector, (), known))
+            return Page(tuple(found), None, operators.now(), exact=is_all)
 
     def inflight(
         self, selector: str = "all", *, after: str | None = None, limit: int | None = None
@@ -162,29 +200,32 @@ class Client:
         return Page(tuple(line for line, _ in page.items), page.next, page.as_of)
 
     def history(
-        self, table: str, key: str, *, after: str | None = None, limit: int | None = None
+        self, table: str, key: str, *, back: Age = DAY, after: str | None = None, limit: int | None = None
     ) -> Page[Event]:
         """Return what happened to a row, the latest event last; a page that follows another has what was before.
 
         Args:
             table: with or without its schema.
             key: the primary key as text; a JSON array if composite.
+            back: how far to look back: `"30d"`, seconds, or a `timedelta`. What happened to many rows together has to be
+                read through for one of them, which takes some 20 ms a million rows.
             after: the `next` of the page before.
             limit: how many at the most, the latest; None for all.
 
         Raises:
-            NothingSelectedError: nothing is recorded of the row, or no handler is known for the table.
-            ConfigurationError: the table, the cursor or the limit is not valid.
+            NothingSelectedError: nothing is recorded of the row since then, or no handler is known for the table.
+            ConfigurationError: the table, the time, the cursor or the limit is not valid.
         """
         before, most = decoded(after, datetime, int), one_more(limit)
+        age = _age("back", back)
         with self._database.session() as connection:
             operators = Operators(connection)
             numbers = [each.id for each in of_table(table, operators.known_handlers())]
-            found = operators.history(numbers, same_key(key), before, most)
             now = operators.now()
+            found = operators.history(numbers, same_key(key), _ago(now, age), before, most)
         if not found and before is None:
-            msg = f"nothing is recorded of row {key} of {table}"
-            raise NothingSelectedError(msg)
+            msg = f"nothing is recorded of row {key} of {table} in the last {words(age)}"
+            raise NothingSelectedError(msg, "nothing_recorded")
         if limit is None or len(found) <= limit:
             return Page(tuple(found), None, now)
         return Page(tuple(found[-limit:]), encoded(_before(found[-limit:], before)), now)
@@ -279,38 +320,75 @@ class Client:
 
     # --- orders for rows --------------------------------------------------------------------------
 
-    def retry(self, selector: str, keys: Sequence[str] = ()) -> Retried:
+    def retry(
+        self,
+        selector: str,
+        keys: Sequence[str] = (),
+        *,
+        error: str | None = None,
+        progress: Callable[[int], object] | None = None,
+        stop: threading.Event | None = None,
+    ) -> Retried:
         """Put rows in trouble back: due at once, their attempts counted from the start.
+
+        It is done in batches of 1,000 rows at the most. From a URL each is committed by itself, with what was reached so
+        far written down; on a connection in a transaction all are parts of that.
 
         Args:
             selector: `TABLE[:STATUS][:KEY]`, or `all`; snoozed rows only where their keys are named.
             keys: further keys, as text.
+            error: only those with this error: its class, its place, both as `failure_groups` shows them with a blank
+                between; or, if there is no such row, a part of its text.
+            progress: called after each batch with how many rows are done.
+            stop: an event; once it is set, the order ends after the batch in hand.
 
         Raises:
             NothingSelectedError: there is no such row.
         """
-        with self._database.order() as connection:
-            done = rows.retry(connection, selector, keys)
-            self._author.enter(connection, "retry", selector, done.rows, keys)
-        return done
+        with self._database.session() as connection:
+            target = _target(selector, error)
+            enter = partial(self._enter_rows, connection, "retry", target, keys)
+            return rows.retry(connection, selector, keys, error, Batches(connection, enter, progress, stop))
 
-    def release(self, selector: str, keys: Sequence[str] = ()) -> Released:
+    def release(
+        self,
+        selector: str,
+        keys: Sequence[str] = (),
+        *,
+        error: str | None = None,
+        progress: Callable[[int], object] | None = None,
+        stop: threading.Event | None = None,
+    ) -> Released:
         """Take rows away from the workers that hold them: the attempt counts, and the rows are due at once.
 
-        Their handlers are not stopped, and may run beside the next attempt.
+        Their handlers are not stopped, and may run beside the next attempt. It is done in batches, as `retry` is.
 
         Args:
             selector: `TABLE[:STATUS][:KEY]`, or `all`.
             keys: further keys, as text.
+            error: only those that an attempt before has failed at with this error, as for `retry`.
+            progress: called after each batch with how many rows are done.
+            stop: an event; once it is set, the order ends after the batch in hand.
 
         Raises:
             NothingSelectedError: no such row is in flight.
             ConfigurationError: a handler with `during` does not fit its table.
         """
-        with self._database.order() as connection:
-            done = rows.release(connection, selector, keys, self._handlers)
-            self._author.enter(connection, "release", selector, done.rows, keys)
-        return done
+        with self._database.session() as connection:
+            target = _target(selector, error)
+            enter = partial(self._enter_rows, connection, "release", target, keys)
+            batches = Batches(connection, enter, progress, stop)
+            return rows.release(connection, selector, keys, error, self._handlers, batches)
+
+    def _enter_rows(
+        self,
+        connection: psycopg.Connection[Any],
+        action: str,
+        target: str,
+        keys: Sequence[str],
+        affected: int,
+    ) -> int:
+        return self._author.enter(connection, action, target, affected, keys)
 
     def move(
         self,
@@ -546,6 +624,32 @@ def _before(shown: Sequence[Event], before: Sequence[Any] | None) -> list[Any]:
     known = sum(each.at == first for each in shown)
     again = before is not None and before[0] == str(first)
     return [first, known + (before[1] if again and before is not None else 0)]
+
+
+def _target(selector: str, error: str | None) -> str:
+    """Return what an order was given for, as it is written down."""
+    return selector if error is None else f"{selector} with {error}"
+
+
+def _age(name: str, given: Age) -> float:
+    """Return a time span in seconds.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    age = float(given) if isinstance(given, int | float) else seconds(given)
+    if not age > 0:
+        msg = f"{name} must be a time span such as 1d, got {given!r}"
+        raise ConfigurationError(msg)
+    return age
+
+
+def _ago(now: datetime, age: float) -> datetime:
+    """Return the time so many seconds ago; that at which the calendar begins, if that is later."""
+    try:
+        return now - timedelta(seconds=age)
+    except OverflowError:
+        return datetime.min.replace(tzinfo=UTC)
 
 
 def _given(**options: Any) -> dict[str, Any]:

@@ -6,12 +6,14 @@ ordered is one statement that looks for itself. psycopg's errors are raised as s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from psycopg import sql
 from psycopg.rows import class_row, tuple_row
 
 from poller.client.answers import aside
+from poller.client.counts import along_indexes
 from poller.db.clamped_times import clamp_times
 from poller.db.statements import statement
 
@@ -21,7 +23,16 @@ if TYPE_CHECKING:
 
     import psycopg
 
+    from poller.db.statements import Statement
     from poller.jobs.options import Overlap
+
+
+# No statement goes through more than 12,000 runs, however many there are.
+JOBS = 100  # that one statement lists
+FEW_RUNS = 40  # of each of them that it looks at
+RUNS = 5000  # that one statement lists
+MANY_RUNS = 10_000  # that are counted of one job
+_NEWEST = ("infinity", 2**63 - 1)  # before the newest run
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +46,11 @@ class JobRow:
         planned_to: every slot up to here has been decided.
         next_at: the next slot, if a planner has worked it out.
         exhausted: there are no more slots.
-        pending: how many of its runs wait.
+        pending: how many of its runs wait; 10,000 of both are counted.
         running: how many of its runs run.
         last_status: of the last run that was started or cancelled.
         last_at: when that ended, or started if it has not ended.
+        recent: how many runs were looked at for those two.
         now: the time, by the one clock.
     """
 
@@ -62,6 +74,7 @@ class JobRow:
     running: int
     last_status: str | None
     last_at: datetime | None
+    recent: int
     now: datetime
 
 
@@ -106,7 +119,14 @@ class Timetable:
 
     def jobs(self, limit: int | None = None, after: str | None = None) -> list[JobRow]:
         """Return the jobs in the order of their names: all behind a name, or so many."""
-        return self._jobs(None, limit, after)
+        found: list[JobRow] = []
+        while limit is None or len(found) < limit:
+            wanted = JOBS if limit is None else min(JOBS, limit - len(found))
+            page = self._jobs(None, wanted, found[-1].name if found else after)
+            found += page
+            if len(page) < wanted:
+                break
+        return found
 
     def job(self, name: str) -> JobRow | None:
         """Return a job."""
@@ -120,11 +140,20 @@ class Timetable:
         self, job: str | None = None, limit: int | None = None, after: Sequence[Any] | None = None
     ) -> list[RunLine]:
         """Return the newest runs, of one job or of all; those behind one with this planned time and number."""
-        planned_at, number = after or (None, None)
-        asked = {"job": job, "limit": limit, "planned_at": planned_at, "id": number}
-        with self.connection.cursor(row_factory=class_row(RunLine)) as cursor:
-            clamp_times(cursor)
-            return cursor.execute(statement("runs"), asked).fetchall()
+        found: list[RunLine] = []
+        place: Sequence[Any] = after or _NEWEST
+        while limit is None or len(found) < limit:
+            wanted = RUNS if limit is None else min(RUNS, limit - len(found))
+            asked = {"job": job, "limit": wanted, "planned_at": place[0], "id": place[1]}
+            cursor = self.connection.cursor(row_factory=class_row(RunLine))
+            with along_indexes(self.connection), cursor:
+                clamp_times(cursor)
+                page = cursor.execute(_runs_of(job), asked).fetchall()
+            found += page
+            if len(page) < wanted:
+                break
+            place = (page[-1].planned_at, page[-1].id)
+        return found
 
     def run(self, number: int) -> Printed | None:
         """Return a run."""
@@ -166,12 +195,42 @@ class Timetable:
         self.connection.execute(statement("wake"))
 
     def _jobs(self, name: str | None, limit: int | None, after: str | None = None) -> list[JobRow]:
-        with self.connection.cursor(row_factory=class_row(JobRow)) as cursor:
+        cursor = self.connection.cursor(row_factory=class_row(JobRow))
+        with along_indexes(self.connection), cursor:
             clamp_times(cursor)
-            return cursor.execute(
-                statement("jobs"), {"name": name, "limit": limit, "after": after}
-            ).fetchall()
+            asked = {"name": name, "limit": limit, "after": after, "few": FEW_RUNS}
+            found = cursor.execute(statement("jobs"), asked).fetchall()
+        return [self._whole(row) for row in found]
+
+    def _whole(self, row: JobRow) -> JobRow:
+        """Return a job with what more than a few of its runs say, where those have not said it all."""
+        asked: dict[str, Any] = {"job": row.name, "most": MANY_RUNS}
+        if row.pending + row.running == FEW_RUNS:
+            pending, running = self._along("unfinished_runs", **asked)
+            row = replace(row, pending=pending, running=running)
+        if row.last_status is None and row.recent == FEW_RUNS:
+            status, at = self._along("last_run", **asked) or (None, None)
+            row = replace(row, last_status=status, last_at=at)
+        return row
+
+    def _along(self, name: str, /, **asked: Any) -> Any:
+        """Return the row of a question that goes along its index, whatever statistics say: it stops at its limit."""
+        with along_indexes(self.connection):
+            return self._row(name, **asked)
 
     def _row(self, name: str, /, **asked: Any) -> Any:
         with self.connection.cursor(row_factory=tuple_row) as cursor:
             return cursor.execute(statement(name), asked).fetchone()
+
+
+def _runs_of(job: str | None) -> Statement:
+    """Return the question for runs: a job's are those of its name and those of its function."""
+    whole, planned = "r.planned_at desc, r.id desc", "r.planned_at desc"
+    conditions = (
+        {"true": whole} if job is None else {"r.job = %(job)s": planned, "r.function = %(job)s": whole}
+    )
+    newest = [
+        statement("newest_runs", condition=sql.SQL(condition), order=sql.SQL(order))
+        for condition, order in conditions.items()
+    ]
+    return statement("runs", newest=sql.SQL(" union ").join(newest))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from psycopg import sql
 from psycopg.rows import class_row
 
+from poller.client.counts import Count, along_indexes, known_ages, writing_along_indexes
 from poller.db.rows import all_rows, only_row
 from poller.db.statements import array, statement, trusted
 
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
     from poller.store.binding import Binding
 
 
-PLACES = 5  # what makes the order of rows in trouble
+COUNTED = 10_000  # rows in trouble that one statement counts
+MOVES = 10_000  # of which one statement reads the keys
+STATES = ("waiting", "snoozed", "parked")
 
 
 class Known(NamedTuple):
@@ -38,20 +41,36 @@ class Known(NamedTuple):
 
 
 class Pulse(NamedTuple):
-    """What a handler has in hand; `done_per_minute` counts moved rows."""
+    """What a handler has in hand; `done_per_minute` counts moved rows, `failed_per_minute` failed attempts."""
 
     in_flight: int = 0
     waiting: int = 0
     parked: int = 0
     done_per_minute: float = 0.0
+    failed_per_minute: float = 0.0
 
 
-class Count(NamedTuple):
-    """How many rows of a table have a status, and the oldest of them by each of the columns asked for."""
+class Pace(NamedTuple):
+    """Within how many seconds half of a handler's attempts ended, and 95 in 100 of them; None where there were none."""
 
-    status: str | None
+    p50: float | None = None
+    p95: float | None = None
+
+
+class PutBack(NamedTuple):
+    """What a batch of rows in trouble has come to.
+
+    Attributes:
+        looked: how many were looked at.
+        last: the last one's digest.
+        rows: how many were put back.
+        skipped: how many were not, since others have locked them.
+    """
+
+    looked: int
+    last: str
     rows: int
-    oldest: list[datetime | None]
+    skipped: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +86,6 @@ class WorkerLine:
     heartbeat_at: datetime
     heartbeat_age: float
     started_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A row in trouble; `next_at` is None for one that is parked."""
-
-    table: str
-    status: str
-    key: str
-    attempt: int
-    error: str | None
-    parked: bool
-    next_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +141,45 @@ class Operators:
         return all_rows(self.connection, statement("known_handlers"), {}, Known)
 
     def pulse(self, handlers: Iterable[int]) -> dict[int, Pulse]:
-        """Return what each handler, by its number, has in hand."""
-        asked = {"handlers": array(handlers)}
-        return dict(all_rows(self.connection, statement("pulse"), asked, _numbered_pulse))
+        """Return what each handler, by its number, has in hand; 0 stands for one that is not known."""
+        numbers = sorted({each for each in handlers if each})
+        most = 1 + COUNTED // max(1, len(numbers) * len(STATES))
+        rows = self._along("pulse", handlers=array(numbers), most=most)
+        return {number: self._pulse(number, most, told) for number, *told in rows}
 
-    def status_counts(self, table: Table, column: str, ages: Sequence[str]) -> list[Count]:
+    def _pulse(self, number: int, most: int, told: Sequence[Any]) -> Pulse:
+        """Return the pulse of a handler; of which it has so many rows in trouble as were looked at, all are counted."""
+        in_flight, trouble, tried_again, done, failed = told
+        rows = {
+            state: (self._count_trouble(number, state) if counted == most else counted)
+            - tried_again.get(state, 0)
+            for state, counted in trouble.items()
+        }
+        waiting = rows["waiting"] + rows["snoozed"]
+        return Pulse(in_flight, max(0, waiting), max(0, rows["parked"]), done, failed)
+
+    def paces(self, minutes: int) -> dict[int, Pace]:
+        """Return how long the attempts of each handler took that ended in the last minutes."""
+        return {row[0]: Pace(*row[1:]) for row in self._along("paces", minutes=minutes)}
+
+    def edges(self) -> dict[int, dict[str, float]]:
+        """Return how many rows each handler has moved to each status in the last minute."""
+        found: dict[int, dict[str, float]] = {}
+        for handler, to, rows in self._along("edges"):
+            found.setdefault(handler, {})[to] = rows
+        return found
+
+    def _count_trouble(self, handler: int, state: str) -> int:
+        """Count the rows of a handler that are in one state, however many, some thousands a statement."""
+        asked: dict[str, Any] = {"handler": handler, "state": state, "most": COUNTED}
+        total, counted, place = 0, COUNTED, ("-infinity", "")
+        while counted == COUNTED:
+            found = self._along("count_trouble", **asked, changed_at=place[0], digest=place[1])
+            counted, *ends = found[0] if found else (0,)
+            total, place = total + counted, tuple(ends)
+        return total
+
+    def status_counts(self, table: Table, column: str, ages: Sequence[str]) -> dict[str | None, Count]:
         """Count the rows of each status, with their earliest value in each of the timestamp columns `ages`.
 
         It reads the whole table.
@@ -152,37 +192,19 @@ class Operators:
             oldest=oldest,
             users=table.users,
         )
-        return all_rows(self.connection, question, {}, Count)
+        rows = self.connection.execute(question, {}).fetchall()
+        return {row[0]: Count(row[1], exact=True, oldest=known_ages(ages, row[2:])) for row in rows}
 
     def workers(self) -> list[WorkerLine]:
         """Return the workers; those that died stay for a day."""
         with self.connection.cursor(row_factory=class_row(WorkerLine)) as cursor:
             return cursor.execute(statement("workers"), {}).fetchall()
 
-    def failures(
-        self,
-        handlers: Iterable[int],
-        keys: Sequence[str] | None = None,
-        after: Sequence[Any] | None = None,
-        limit: int | None = None,
-    ) -> list[tuple[Failure, list[Any]]]:
-        """Return the rows in trouble of some handlers, each with its place in the order.
-
-        Args:
-            handlers: their numbers.
-            keys: only rows with one of these; None for all.
-            after: the place behind which they begin; None for the first.
-            limit: how many at the most.
-        """
-        table, status, waits, next_at, key = after or (None,) * PLACES
-        asked = {"handlers": array(handlers), "keys": _array(keys), "limit": limit}
-        place = {"table": table, "status": status, "waits": waits, "next_at": next_at, "key": key}
-        return all_rows(self.connection, statement("failures"), {**asked, **place}, _placed_failure)
-
     def history(
         self,
         handlers: Iterable[int],
         keys: Sequence[str],
+        since: datetime,
         before: Sequence[Any] | None = None,
         limit: int | None = None,
     ) -> list[Event]:
@@ -191,19 +213,56 @@ class Operators:
         Args:
             handlers: the numbers of its handlers.
             keys: the forms that its key may be stored in.
+            since: what was before is not looked for.
             before: a time up to which they are returned, and how many of that very time are left out.
             limit: how many at the most.
         """
         at, left_out = before or (None, 0)
-        asked = {"handlers": array(handlers), "keys": array(keys), "limit": limit}
+        numbers, most = list(handlers), None if limit is None else limit + left_out
+        asked = {"handlers": array(numbers), "keys": array(keys), "since": since, "at": at}
         with self.connection.cursor(row_factory=class_row(Event)) as cursor:
-            return cursor.execute(statement("history"), {**asked, "at": at, "left_out": left_out}).fetchall()
+            found = cursor.execute(statement("row_events"), {**asked, "limit": most}).fetchall()
+            for each in numbers:
+                among = {**asked, "handler": each, "moves": array(self._moves_with(each, keys, since))}
+                found += cursor.execute(statement("row_moves"), among).fetchall()
+        found.sort(key=lambda each: (each.at, each.attempt, each.verdict))
+        kept = found[: len(found) - left_out]
+        return kept if limit is None else kept[-limit:]
+
+    def _moves_with(self, handler: int, keys: Sequence[str], since: datetime) -> list[int]:
+        """Return the numbers of a handler's moves that have one of these keys; some thousands are read a statement."""
+        found: list[int] = []
+        asked: dict[str, Any] = {"handler": handler, "keys": array(keys), "most": MOVES, "before": 2**63 - 1}
+        while True:
+            [(looked, last, at, numbers)] = self._along("moves_with", **asked)
+            found += numbers
+            if looked < MOVES or at < since:
+                return found
+            asked["before"] = last
 
     # --- orders -----------------------------------------------------------------------------------
 
-    def retry(self, handlers: Iterable[int], keys: Sequence[str] | None) -> list[tuple[int, str]]:
-        """Put rows in trouble back; return the handler's number and the key of each."""
-        return self._rows("retry", handlers=array(handlers), keys=_array(keys))
+    def retry(self, is_meant: sql.SQL, **asked: Any) -> PutBack:
+        """Put the next rows in trouble of a handler back.
+
+        Args:
+            is_meant: the condition on a row `a` of `poller.attempt`.
+            **asked: its `handler`; the `keys`, or from which digest on (`after`), and how many are looked at (`most`);
+                and the `error` that the condition asks for.
+        """
+        looked = statement("retry_named" if "keys" in asked else "retry_next")
+        question = statement("retry", looked=looked, is_meant=is_meant)
+        with writing_along_indexes(self.connection):
+            row = self.connection.execute(question, asked).fetchone()
+        assert row is not None  # noqa: S101 - a select without from has one row
+        return PutBack(*row)
+
+    def in_flight(
+        self, handlers: Iterable[int], keys: Sequence[str] | None, is_meant: sql.SQL, error: str | None
+    ) -> list[tuple[int, str]]:
+        """Return the handler's number and the key of each row in flight that is meant, in the order of the handlers."""
+        asked = {"handlers": array(handlers), "keys": _array(keys), "error": error}
+        return self.connection.execute(statement("in_flight", is_meant=is_meant), asked).fetchall()
 
     def release(self, handlers: Iterable[int], keys: Sequence[str] | None) -> list[tuple[int, str]]:
         """Take rows away from whoever holds them; return the handler's number and the key of each."""
@@ -301,13 +360,10 @@ class Operators:
     def _rows(self, name: str, **asked: Any) -> list[Any]:
         return self.connection.execute(statement(name), asked).fetchall()
 
-
-def _numbered_pulse(*, id: int, **counts: Any) -> tuple[int, Pulse]:  # noqa: A002 - the column's name
-    return id, Pulse(**counts)
-
-
-def _placed_failure(*, place: list[Any], **of: Any) -> tuple[Failure, list[Any]]:
-    return Failure(**of), place
+    def _along(self, name: str, **asked: Any) -> list[Any]:
+        """Return the rows of a question that goes along its index, whatever statistics say: it stops at its limit."""
+        with along_indexes(self.connection):
+            return self._rows(name, **asked)
 
 
 def _array(values: Sequence[str] | None) -> str | None:

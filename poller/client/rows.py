@@ -1,36 +1,67 @@
-"""An operator's orders for rows in trouble: put them back, or take them away from whoever holds them.
+"""An operator's orders for rows in trouble: put them back, or take them away from the workers that hold them.
 
-What may be trusted: nothing that was read before; each order is one statement that looks for itself. It may
-cross a worker at any moment: rows that are being settled are left to their settling, and a lease that was
-taken away is found gone by its holder's fence.
+What may be trusted: nothing that was read before; each batch is one statement that looks for itself. It may cross a
+worker at any moment: rows that are being settled are left to their settling, and a lease that was taken away is found
+gone by its holder's fence. Orders beside each other put a row back once.
+
+An order is carried out in batches of 1,000 rows at the most, each in a transaction of its own, with what it has reached
+so far written down; so it may be stopped between two of them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
+
+from psycopg import sql
 
 from poller.client import handlers as known_here
 from poller.client.refusals import NothingSelectedError
-from poller.client.row_queries import Operators
+from poller.client.row_queries import Operators, PutBack
 from poller.client.selector import is_named, select
+from poller.db.statements import array
 from poller.store.binding import bind
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import psycopg
 
+    from poller.client.actions import Batches
     from poller.client.handlers import Source
     from poller.client.row_queries import Known
+    from poller.client.selector import Selection
     from poller.model.handler import Handler
+
+BATCH = 1000  # rows that one statement puts back, or takes away
+PASSES = 100  # over rows that others have locked; one who holds locks for longer has them left
+
+# Which rows are in trouble, and not due already with all their attempts. Those that are named are put back anyway.
+_IN_TROUBLE = (
+    "(a.state <> 'waiting' or a.attempt > 0 or a.crashes > 0 or a.company > 0 or a.next_at > poller.now())"
+)
+_NOT_SNOOZED = "a.state <> 'snoozed'"
+_KIND = r"coalesce(a.kind, substring(a.error from '^\w+(?=: )'))"
+_ERRORS = (  # the class, or the place, or both as the groups show them; if no row has those, a part of the text
+    f"({_KIND} = %(error)s or a.place = %(error)s or {_KIND} || ' ' || a.place = %(error)s)",
+    "strpos(a.error, %(error)s) > 0",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Retried:
-    """How many rows were put back."""
+    """How many rows were put back.
+
+    Attributes:
+        rows: how many.
+        stopped: the order was stopped before its end.
+        locked: how many rows were left, since another transaction holds their locks.
+    """
 
     rows: int
+    stopped: bool = False
+    locked: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,30 +72,107 @@ class Released:
         rows: how many.
         unknown: the handlers of such rows, as `table:status`, that the client does not know: if one has a `during`, the
             row still shows it.
+        stopped: the order was stopped before its end.
     """
 
     rows: int
     unknown: tuple[str, ...] = ()
+    stopped: bool = False
 
 
-def retry(connection: psycopg.Connection[Any], selector: str, keys: Sequence[str]) -> Retried:
+def retry(
+    connection: psycopg.Connection[Any],
+    selector: str,
+    keys: Sequence[str],
+    error: str | None,
+    batches: Batches,
+) -> Retried:
     """Put rows that are parked or wait for another attempt back: due at once, with all their attempts.
+
+    Args:
+        connection: in autocommit mode, or in a transaction.
+        selector: which rows, as `selector.select` reads it.
+        keys: further keys.
+        error: only those with this error: its class, its place, both as the groups show them, or a part of its text.
+        batches: carries the order out.
 
     Raises:
         NothingSelectedError: there is no such row.
     """
     operators = Operators(connection)
     chosen = select(selector, keys, operators.known_handlers())
-    rows = operators.retry(chosen.handlers, chosen.keys)
-    if not rows:
-        msg = f"nothing to put back: no row of {chosen} is parked or waits for another attempt"
-        raise NothingSelectedError(msg)
-    operators.wake()
-    return Retried(len(rows))
+    order = _Retry(operators, chosen.keys, error, batches)
+    locked = 0
+    for is_meant in _meanings(chosen, error):
+        locked = sum(order.put_back(each, is_meant) for each in chosen.handlers)
+        if batches.rows or locked or batches.is_stopped:
+            return Retried(batches.rows, batches.is_stopped, locked)
+    about = f" for {error!r}" if error is not None else ""
+    msg = f"nothing to put back: no row of {chosen} is parked or waits for another attempt{about}"
+    raise NothingSelectedError(msg)
 
 
-def release(
-    connection: psycopg.Connection[Any], selector: str, keys: Sequence[str], source: Source
+def _meanings(chosen: Selection, error: str | None) -> Iterator[sql.SQL]:
+    """Yield the condition on a row to be meant; a looser one after it, for the case that no row is."""
+    conditions = ["true"] if chosen.keys else [_IN_TROUBLE, _NOT_SNOOZED]
+    for each in ("true",) if error is None else _ERRORS:
+        yield sql.SQL(" and ".join([*conditions, each]))
+
+
+class _Retry:
+    """An order to put rows back: those with some keys, or all that are meant."""
+
+    def __init__(
+        self, operators: Operators, keys: Sequence[str] | None, error: str | None, batches: Batches
+    ) -> None:
+        self._operators = operators
+        self._keys = keys
+        self._error = error
+        self._batches = batches
+
+    def put_back(self, handler: int, is_meant: sql.SQL) -> int:
+        """Put the rows of one handler back; return how many are left, since others hold their locks."""
+        for _ in range(PASSES):
+            skipped = sum(self._pass(handler, is_meant))
+            if not skipped or self._batches.is_stopped:
+                break
+            self._batches.pause()
+        return skipped
+
+    def _pass(self, handler: int, is_meant: sql.SQL) -> Iterator[int]:
+        """Put rows back, a batch at a time; yield of each how many rows could not be locked."""
+        if self._keys:
+            for chunk in _chunks(self._keys):
+                yield self._batch(handler, is_meant, keys=array(chunk)).skipped
+            return
+        looked, after = BATCH, ""
+        while looked == BATCH and not self._batches.is_stopped:
+            done = self._batch(handler, is_meant, after=after, most=BATCH)
+            yield done.skipped
+            looked, after = done.looked, done.last
+
+    def _batch(self, handler: int, is_meant: sql.SQL, **asked: Any) -> PutBack:
+        if self._batches.is_stopped:
+            return PutBack(0, "", 0, 0)
+        with self._batches.next():
+            done = self._operators.retry(is_meant, handler=handler, error=self._error, **asked)
+            self._batches.reached(done.rows)
+            if done.rows:
+                self._operators.wake()
+        return done
+
+
+def _chunks(keys: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (keys[at : at + BATCH] for at in range(0, len(keys), BATCH))
+
+
+def release(  # noqa: PLR0913, PLR0917 - the parts of one order
+    connection: psycopg.Connection[Any],
+    selector: str,
+    keys: Sequence[str],
+    error: str | None,
+    source: Source,
+    batches: Batches,
 ) -> Released:
     """Take rows away from the workers that hold them: the attempt counts, and the rows are due at once.
 
@@ -72,10 +180,12 @@ def release(
         connection: in autocommit mode, or in a transaction.
         selector: which rows, as `selector.select` reads it.
         keys: further keys.
+        error: only those that an attempt before has failed at with this error, as for `retry`.
         source: the handlers, asked only which status a `during` has replaced.
+        batches: carries the order out.
 
     Raises:
-        NothingSelectedError: nobody holds such a row.
+        NothingSelectedError: no worker holds such a row.
         ConfigurationError: a handler with `during` does not fit its table.
     """
     operators = Operators(connection)
@@ -87,17 +197,40 @@ def release(
         for number, handler in handlers.items()
         if handler.during is not None
     }
-    with connection.transaction():
-        rows = operators.release(chosen.handlers, chosen.keys)
-        for number, binding in replaced.items():
-            operators.restore_status(binding, [key for handler, key in rows if handler == number])
-    if not rows:
-        msg = f"nothing to release: no row of {chosen} is in flight"
+    asked = (operators.in_flight(chosen.handlers, chosen.keys, *each) for each in _held(error))
+    held = next(filter(None, asked), [])
+    released: set[int] = set()
+    for number, those in groupby(held, lambda each: each[0]):
+        for chunk in _chunks([key for _, key in those]):
+            if batches.is_stopped:
+                break
+            with batches.next():
+                rows = operators.release([number], chunk)
+                if number in replaced:
+                    operators.restore_status(replaced[number], [key for _, key in rows])
+                batches.reached(len(rows))
+                if rows:
+                    operators.wake()
+                    released.add(number)
+    if not (batches.rows or batches.is_stopped):
+        about = f" after {error!r}" if error is not None else ""
+        msg = f"nothing to release: no row of {chosen} is in flight{about}"
         raise NothingSelectedError(msg)
-    operators.wake()
-    unknown = {number for number, _ in rows}.difference(handlers)
-    names = (f"{each.table}:{each.status}" for each in known if each.id in unknown)
-    return Released(len(rows), tuple(dict.fromkeys(names)))
+    names = (f"{each.table}:{each.status}" for each in known if each.id in released.difference(handlers))
+    return Released(batches.rows, tuple(dict.fromkeys(names)), batches.is_stopped)
+
+
+def _held(error: str | None) -> Iterator[tuple[sql.SQL, str | None]]:
+    """Yield the condition on a row in flight to be meant, and the error; a looser one after it."""
+    if error is None:
+        yield sql.SQL("true"), None
+        return
+    remembered = (
+        "exists (select from poller.attempt as a where a.handler_id = c.handler_id"
+        " and poller.digest(a.key) = poller.digest(k.key) and {})"
+    )
+    for each in _ERRORS:
+        yield sql.SQL(remembered.replace("{}", each)), error
 
 
 def _handlers(source: Source, chosen: Sequence[Known]) -> dict[int, Handler]:

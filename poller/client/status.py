@@ -5,28 +5,31 @@ A look, not a promise: its parts are read one after the other, and may differ by
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from psycopg import sql
 
 from poller.client.answers import aside
+from poller.client.counts import Count, Counts, Statistics
+from poller.client.due import CREATED, TIMESTAMPS, Due, due
 from poller.client.pausing import pauses
-from poller.client.row_queries import Operators, Pulse
+from poller.client.row_queries import Operators, Pace, Pulse
 from poller.store.binding import bind_all
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator, Sequence
+    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     import psycopg
 
-    from poller.client.row_queries import Count
     from poller.db.tables import Table
     from poller.model.handler import Handler
     from poller.store.binding import Binding
     from poller.store.counts import Paused
 
-CREATED = "created_at"  # the column that tells the age of a row whose handler has no `due`
-_TIMESTAMPS = ("timestamp with time zone", "timestamp without time zone", "date")
+MINUTES = 10  # of which it is said how long attempts took
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,29 +37,46 @@ class StatusLine:
     """The rows of a table that have a status; what a handler holds counts where the rows show it.
 
     Attributes:
-        oldest: the earliest `due` of these rows, else their earliest `created_at`, if there is such a column.
+        exact: `rows` were counted; else it is the planner's estimate.
+        oldest: the earliest `due` of these rows, else their earliest `created_at`, if there is such a column and an
+            index tells; that of the first row in the order of the claims, where no index has the times.
         waiting: rows that wait for another attempt, or were snoozed.
         paused: the handler that takes this status is.
         done_per_minute: rows that left this status by its handler; None if it has none.
+        statistics_at: when the table had been analysed that was estimated; None for never.
     """
 
     table: str
     status: str
     rows: int
+    exact: bool
     oldest: datetime | None
     in_flight: int
     waiting: int
     parked: int
     paused: bool
     done_per_minute: float | None = aside()
+    statistics_at: datetime | None = aside()  # noqa: RUF009 - a field without a default
 
 
 @dataclass(frozen=True, slots=True)
 class HandlerLine:
-    """A handler; `attempts` is None where the policy sets no number, `timeout` is in seconds.
+    """A handler, and how it fares.
 
     Attributes:
         paused: nothing of it is claimed; `paused_by` says who wants that, and `paused_until` for how long, if it ends.
+        due: rows that wait for nothing but a worker: neither parked, nor for another attempt that is to come.
+        oldest_due: since when the first of them is: its `due`, else its `created_at`, or when its next attempt was due.
+            Where rows have neither, when it was written: by the server, if that tracks commits; else, at the latest, by
+            the first rows that poller has moved since, if it has.
+        failed_per_minute: attempts that failed.
+        p50: seconds that half of the attempts of the last ten minutes took at the most, by a sample; None if there were
+            none.
+        p95: the same of 95 in 100.
+        due_exact: they were counted; else `due` is an estimate.
+        done_to: of `done_per_minute`, the rows that moved to each status.
+        attempts: None where the policy sets no number.
+        timeout: in seconds.
     """
 
     table: str
@@ -64,15 +84,32 @@ class HandlerLine:
     function: str
     place: str
     paused: bool
-    to: list[str]
-    during: str | None
-    on_failure: str | None
-    attempts: int | None
-    timeout: float
     in_flight: int
+    due: int
+    oldest_due: datetime | None
     done_per_minute: float
+    failed_per_minute: float
+    p50: float | None
+    p95: float | None
+    due_exact: bool = aside()
+    done_to: dict[str, float] = aside()  # noqa: RUF009 - a field without a default
+    to: list[str] = aside()  # noqa: RUF009 - as above
+    during: str | None = aside()
+    on_failure: str | None = aside()
+    attempts: int | None = aside()
+    timeout: float = aside()
     paused_by: str | None = aside()
-    paused_until: datetime | None = aside()  # noqa: RUF009 - a field without a default
+    paused_until: datetime | None = aside()  # noqa: RUF009 - as above
+
+
+class Fares(NamedTuple):
+    """How a handler fares: what it has in hand, what is due, how long attempts take, where rows go, and its pause."""
+
+    pulse: Pulse
+    due: Due
+    pace: Pace
+    edges: Mapping[str, float]
+    pause: Paused | None
 
 
 def bound(connection: psycopg.Connection[Any], handlers: Iterable[Handler]) -> list[Binding]:
@@ -93,21 +130,32 @@ def numbered(connection: psycopg.Connection[Any], bindings: list[Binding]) -> li
     return bindings
 
 
-def status(connection: psycopg.Connection[Any], handlers: Sequence[Handler]) -> list[StatusLine]:
-    """Return a line for each status that a handler takes or leads to, in the order of the work.
+Progress = Callable[[str, int], object]  # told a table that is counted now, and the estimate of its rows
+
+
+def status(
+    connection: psycopg.Connection[Any],
+    handlers: Sequence[Handler],
+    *,
+    exact: bool = False,
+    progress: Progress | None = None,
+) -> list[StatusLine]:
+    """Return a line for each status that a handler takes or leads to, in the order of the work; others come after them.
+
+    Args:
+        connection: in autocommit mode.
+        handlers: whose tables.
+        exact: read the tables through, rather than estimate.
+        progress: called before each table that is read through.
 
     Raises:
         ConfigurationError: a handler does not fit its table.
     """
     bindings = bound(connection, handlers)
-    operators = Operators(connection)
-    pulses = operators.pulse(each.id for each in bindings)
+    pulses = Operators(connection).pulse(each.id for each in bindings)
     paused = pauses(connection, [each.id for each in bindings])
-    return [
-        line
-        for group in by_column(bindings)
-        for line in _status_lines(group, pulses, _counts(operators, group), paused)
-    ]
+    machines = [_Machine(connection, group, paused) for group in by_column(bindings)]
+    return [line for each in machines for line in each.lines(pulses, exact=exact, progress=progress)]
 
 
 def handlers(connection: psycopg.Connection[Any], found: Sequence[Handler]) -> list[HandlerLine]:
@@ -117,9 +165,19 @@ def handlers(connection: psycopg.Connection[Any], found: Sequence[Handler]) -> l
         ConfigurationError: one does not fit its table.
     """
     bindings = bound(connection, found)
-    pulses = Operators(connection).pulse(each.id for each in bindings)
+    operators = Operators(connection)
+    pulses = operators.pulse(each.id for each in bindings)
     paused = pauses(connection, [each.id for each in bindings])
-    return [_handler_line(each, pulses.get(each.id, Pulse()), paused.get(each.id)) for each in bindings]
+    paces, edges = operators.paces(MINUTES), operators.edges()
+    lines = []
+    for each in bindings:
+        pulse = pulses.get(each.id, Pulse())
+        shown = pulse.parked + pulse.waiting + (0 if each.handler.during else pulse.in_flight)
+        neighbours = [other.id for other in bindings if other.table.oid == each.table.oid]
+        waits = due(connection, each, shown, neighbours)
+        fares = Fares(pulse, waits, paces.get(each.id, Pace()), edges.get(each.id, {}), paused.get(each.id))
+        lines.append(_handler_line(each, fares))
+    return lines
 
 
 def graph(bindings: Iterable[Binding]) -> list[str]:
@@ -129,11 +187,12 @@ def graph(bindings: Iterable[Binding]) -> list[str]:
 
 def ages(bindings: Sequence[Binding]) -> list[str]:
     """Return the timestamp columns that tell the age of these handlers' rows."""
-    due = [each.handler.due for each in bindings if each.handler.due is not None]
-    return list(dict.fromkeys([*due, *_created(bindings[0].table)]))
+    own = [each.handler.due for each in bindings if each.handler.due is not None]
+    return list(dict.fromkeys([*own, *_created(bindings[0].table)]))
 
 
-def _handler_line(binding: Binding, pulse: Pulse, pause: Paused | None) -> HandlerLine:
+def _handler_line(binding: Binding, fares: Fares) -> HandlerLine:
+    pulse, waits, pace, edges, pause = fares
     handler = binding.handler
     return HandlerLine(
         table=str(binding.table),
@@ -141,16 +200,28 @@ def _handler_line(binding: Binding, pulse: Pulse, pause: Paused | None) -> Handl
         function=getattr(handler.function, "__qualname__", repr(handler.function)),
         place=handler.place,
         paused=pause is not None,
+        in_flight=pulse.in_flight,
+        due=waits.rows,
+        oldest_due=waits.oldest,
+        done_per_minute=round(pulse.done_per_minute, 1),
+        failed_per_minute=round(pulse.failed_per_minute, 1),
+        p50=_rounded(pace.p50),
+        p95=_rounded(pace.p95),
+        due_exact=waits.exact,
+        done_to={to: round(rows, 1) for to, rows in edges.items()},
         to=list(handler.to),
         during=handler.during,
         on_failure=handler.on_failure,
         attempts=handler.policy.attempts,
         timeout=handler.timeout,
-        in_flight=pulse.in_flight,
-        done_per_minute=round(pulse.done_per_minute, 1),
         paused_by=None if pause is None else pause.by,
         paused_until=None if pause is None else pause.until,
     )
+
+
+def _rounded(seconds: float | None) -> float | None:
+    """Return seconds of which more digits than three would be noise."""
+    return None if seconds is None else float(f"{seconds:.3g}")
 
 
 def by_column(bindings: Iterable[Binding]) -> Iterable[list[Binding]]:
@@ -161,44 +232,82 @@ def by_column(bindings: Iterable[Binding]) -> Iterable[list[Binding]]:
     return groups.values()
 
 
-def _counts(operators: Operators, group: list[Binding]) -> dict[str | None, Count]:
-    counts = operators.status_counts(group[0].table, group[0].handler.column, ages(group))
-    return {each.status: each for each in counts}
+class _Machine:
+    """The handlers of one status column, and the rows that show its statuses."""
+
+    def __init__(
+        self, connection: psycopg.Connection[Any], group: list[Binding], paused: Container[int]
+    ) -> None:
+        self._paused = paused
+        self._operators = Operators(connection)
+        self._group = group
+        self._table = group[0].table
+        self._column = group[0].handler.column
+        self._counts = Counts(connection, self._table, self._column)
+        self._taken = {each.handler.status: each for each in group}
+
+    def lines(
+        self, pulses: Mapping[int, Pulse], *, exact: bool, progress: Progress | None
+    ) -> Iterator[StatusLine]:
+        """Return a line for each status."""
+        names, found = graph(self._group), self._counted() if not exact else self._read_through(progress)
+        known = Statistics((), None)
+        if found is None:
+            known = self._counts.statistics()
+            others = self._labels() or known.values
+            found = {name: self._count(name) for name in dict.fromkeys([*names, *others])}
+        shown = {each.handler.held: each for each in self._group}
+        for name in [*names, *_others(found, names)]:
+            count, taken = found.get(name, Count(0, exact=True)), self._taken.get(name)
+            own = pulses.get(taken.id, Pulse()) if taken else Pulse()
+            held = pulses.get(shown[name].id, Pulse()) if name in shown else Pulse()
+            yield StatusLine(
+                table=str(self._table),
+                status=name,
+                rows=count.rows,
+                exact=count.exact,
+                oldest=next((count.oldest[age] for age in self._ages(name) if age in count.oldest), None),
+                in_flight=held.in_flight,
+                waiting=own.waiting,
+                parked=own.parked,
+                paused=taken is not None and taken.id in self._paused,
+                done_per_minute=round(own.done_per_minute, 1) if taken else None,
+                statistics_at=None if count.exact else known.at,
+            )
+
+    def _counted(self) -> dict[str | None, Count] | None:
+        return self._counts.of_few(ages(self._group))
+
+    def _read_through(self, progress: Progress | None) -> dict[str | None, Count]:
+        if progress is not None:
+            progress(str(self._table), self._counts.estimate())
+        return self._operators.status_counts(self._table, self._column, ages(self._group))
+
+    def _count(self, status: str) -> Count:
+        binding = self._taken.get(status)
+        return self._counts.of(status, self._ages(status), binding.users if binding is not None else None)
+
+    def _labels(self) -> tuple[str, ...]:
+        return self._table.columns[self._column].labels or ()
+
+    def _ages(self, status: str) -> dict[str, list[sql.Composable]]:
+        """Return the columns that tell the age of a status's rows, the first that can; with the orders that do."""
+        binding = self._taken.get(status)
+        own = binding.handler.due if binding is not None else None
+        columns = [own] if own is not None else _created(self._table)
+        orders = [binding.order] if binding is not None else []
+        return {each: [sql.Identifier("t", each), *orders] for each in columns}
 
 
-def _status_lines(
-    group: list[Binding],
-    pulses: dict[int, Pulse],
-    counts: dict[str | None, Count],
-    paused: Container[int],
-) -> Iterator[StatusLine]:
-    taken = {each.handler.status: each for each in group}
-    shown = {each.handler.held: each for each in group}
-    columns = ages(group)
-    for name in graph(group):
-        own = pulses.get(taken[name].id, Pulse()) if name in taken else None
-        held = pulses.get(shown[name].id, Pulse()) if name in shown else Pulse()
-        count = counts.get(name)
-        yield StatusLine(
-            table=str(group[0].table),
-            status=name,
-            rows=count.rows if count else 0,
-            oldest=_oldest(count, columns, taken.get(name)),
-            in_flight=held.in_flight,
-            waiting=own.waiting if own else 0,
-            parked=own.parked if own else 0,
-            paused=name in taken and taken[name].id in paused,
-            done_per_minute=round(own.done_per_minute, 1) if own else None,
-        )
-
-
-def _oldest(count: Count | None, columns: Sequence[str], binding: Binding | None) -> datetime | None:
-    """Return the earliest value of the column that tells the age of a status's rows."""
-    due = binding.handler.due if binding is not None else None
-    column = due or CREATED
-    return count.oldest[columns.index(column)] if count and column in columns else None
+def _others(found: Mapping[str | None, Count], known: Sequence[str]) -> list[str]:
+    """Return the statuses that rows have and no handler knows; an estimate of one row says that there may be none."""
+    return sorted(
+        name
+        for name, count in found.items()
+        if name is not None and name not in known and count.rows > (0 if count.exact else 1)
+    )
 
 
 def _created(table: Table) -> list[str]:
     column = table.columns.get(CREATED)
-    return [CREATED] if column is not None and column.type in _TIMESTAMPS else []
+    return [CREATED] if column is not None and column.type in TIMESTAMPS else []

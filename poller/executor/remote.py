@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from poller.errors import ConfigurationError, PollerError
-from poller.errors_in_words import guarded, raised_at, traceback_of
+from poller.errors_in_words import guarded, kind_of, place_of, traceback_of
 from poller.executor import around
 from poller.jobs.job import Job
 from poller.jobs.run import perform
@@ -205,7 +205,7 @@ def check(registered: Handler | Job) -> None:
 
 def _packed_error(error: BaseException, context: Context | None) -> bytes:
     """Return an error as it is sent: itself if it survives that, else in words."""
-    told = {"raised_at": raised_at(error), "traced": traceback_of(error)}  # a traceback is not sent
+    told = {"raised_as": kind_of(error), "raised_at": place_of(error), "traced": traceback_of(error)}
     notes = said(context)
     try:
         reply = pickle.dumps((False, error, notes, told))

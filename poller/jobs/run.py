@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 Connect = Callable[[], "AbstractContextManager[psycopg.Connection[Any]]"]
 
 TABLE = TableName("poller", "run")
+_ERROR = ("error", "kind", "place")  # columns of a run that say what went wrong
 # What `sql/claim/peek_runs.sql` asks of all jobs at once is the same.
 _IN_TURN = (
     " and not exists (select from poller.run as earlier where earlier.job = t.job"
@@ -245,13 +246,13 @@ def _amend(outcome: Outcome, context: Context | None, encoding: str) -> Outcome:
     """Write with a run's status what it leaves behind; one that was asked to stop, and did, is cancelled."""
     if outcome.to is None:
         return outcome
-    columns: dict[str, Any] = {"attempt": outcome.attempt, "error": outcome.error}
+    columns: dict[str, Any] = {name: getattr(outcome, name) for name in ("attempt", *_ERROR)}
     notes = context.notes if context is not None else None
     if notes is not None:
         notes.sink.end()  # also of a function that goes on after its timeout
         columns |= notes.columns()
         if notes.cancelled:
             outcome = Outcome(Became.MOVED, to="cancelled", attempt=outcome.attempt)
-            columns["error"] = "cancelled"
+            columns |= {**dict.fromkeys(_ERROR), "error": "cancelled"}
     texts = {name: None if each is None else storable(str(each), encoding) for name, each in columns.items()}
     return replace(outcome, columns=texts)

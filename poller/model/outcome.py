@@ -44,6 +44,8 @@ class Outcome:
         delay: seconds until the row is looked at again (retrying, snoozed).
         attempt: how many attempts are counted once this is settled.
         error: one line that says what went wrong.
+        kind: the class of the error.
+        place: the last frame in the user's own code: `file.py:12`.
         traceback: where it was raised, if it was, in lines.
         crashed: the attempt ended with its worker, so that this row may be what killed it.
         company: how many rows may have done that; the next lease of such holds at most half of them.
@@ -56,6 +58,8 @@ class Outcome:
     delay: float | None = None
     attempt: int = 1
     error: str | None = None
+    kind: str | None = None
+    place: str | None = None
     traceback: str | None = None
     crashed: bool = False
     company: int = 0

@@ -361,7 +361,9 @@ def lesser(result: Result, error: BaseException) -> Outcome | None:
     if refused.verdict is not Became.PARKED or refused.to is not None:
         what = "on_failure" if refused.verdict is Became.FAILED else "the way back"
         said = f"{refused.error or refused.verdict.value}; moreover {what} was refused: {reason(error)}"
-        return Outcome(Became.PARKED, attempt=refused.attempt, error=said)
+        return Outcome(
+            Became.PARKED, attempt=refused.attempt, error=said, kind=refused.kind, place=refused.place
+        )
     if refused.error != UNSAID:
         return Outcome(Became.PARKED, attempt=refused.attempt, error=UNSAID)
     return None

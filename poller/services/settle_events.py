@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from poller.model.outcome import Became
 from poller.telemetry.bus import emit
@@ -37,22 +37,28 @@ def in_trouble(binding: Binding, pairs: Iterable[tuple[Result, Became]]) -> list
 
 
 def _of_row(named: dict[str, str], result: Result, became: Became) -> RowEvent:
-    outcome, key = result.outcome, result.task.key
-    attempt = outcome.attempt
-    why = LATE if became is Became.LATE else outcome.error or f"was to become {outcome.to}"
+    outcome = result.outcome
+    about: dict[str, Any] = {
+        **named,
+        "key": result.task.key,
+        "attempt": outcome.attempt,
+        "error": LATE if became is Became.LATE else outcome.error or f"was to become {outcome.to}",
+        "error_class": outcome.kind,
+        "error_place": outcome.place,
+    }
     match became:
         case Became.RETRYING:
-            return AttemptFailed(**named, key=key, attempt=attempt, error=why, retry_seconds=outcome.delay)
+            return AttemptFailed(**about, retry_seconds=outcome.delay)
         case Became.FAILED:
-            return RowFailed(**named, key=key, attempt=attempt, error=why, to=outcome.to)
+            return RowFailed(**about, to=outcome.to)
         case Became.PARKED:
-            return RowParked(**named, key=key, attempt=attempt, error=why)
+            return RowParked(**about)
         case Became.LATE:
-            return LeaseLost(**named, key=key, attempt=attempt, error=why)
+            return LeaseLost(**about)
         case Became.REFUSED:
-            return ResultRefused(**named, key=key, attempt=attempt, error=why)
+            return ResultRefused(**about)
         case other:
-            return RowChanged(**named, key=key, attempt=attempt, error=why, became=other.value)
+            return RowChanged(**about, became=other.value)
 
 
 def tell(settled: Settled) -> None:

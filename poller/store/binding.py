@@ -549,6 +549,11 @@ class Binding:
         assert self.handler.during is not None  # noqa: S101 - who asks has looked
         return self._shows(self.handler.during)
 
+    @property
+    def shows_status(self) -> sql.Composed:
+        """The condition on a row `t` to show the handler's status."""
+        return self._shows(self.handler.status)
+
     def _shows(self, status: str) -> sql.Composed:
         """Return the condition on a row `t` to show a status."""
         return self._column.equal(self._status(), sql.Literal(status))

@@ -6,7 +6,7 @@ from dataclasses import replace
 from math import isnan
 from typing import TYPE_CHECKING, Any
 
-from poller.errors_in_words import guarded, plain, traceback_of
+from poller.errors_in_words import guarded, kind_of, place_of, plain, traceback_of
 from poller.model.answers import Crashed, Fail, Interrupted, Retry, Snooze, Transition, describe
 from poller.model.outcome import Became, Outcome
 from poller.model.signature import not_begun
@@ -176,6 +176,8 @@ def _failed(  # noqa: PLR0913 - the fields of one outcome
         delay=None if delay is None else _bounded(delay),
         attempt=attempt,
         error=reason or describe(error),
+        kind=kind_of(error),
+        place=place_of(error) or None,
         traceback=traceback_of(error) or None,
         crashed=crashed,
         company=company,

@@ -42,6 +42,10 @@ _WHY = {
     Became.REFUSED: SWALLOWED,
 }
 
+SAMPLE = (
+    16  # attempts of a settle whose time is kept with the minute's counts, which take up to 64 (settle.sql)
+)
+
 
 class _Leases:
     """The leases of some results, numbered from 1: most rows of a batch share one.
@@ -99,6 +103,7 @@ class Settlements:
             "key": texts([each.task.key for each in results]),
             "lease_no": numbers([leases.number[each.task.lease] for each in results]),
             "seconds": _seconds(results),
+            "sample": _sample(results),
         }
         row = self._own(binding.settle_moved, asked)
         if row == (None,):  # most often
@@ -251,11 +256,14 @@ def _settle_parameters(
         "lease_no": numbers([leases.number[each.task.lease] for each in results]),
         "kind_no": numbers(kind_no),
         "seconds": _seconds(results),
+        "sample": _sample(results),
         "verdict": array(each.outcome.verdict.value for each in outcomes),
         "to_status": array(each.outcome.to for each in outcomes),
         "delay": array(each.outcome.delay for each in outcomes),
         "attempt": array(each.outcome.attempt for each in outcomes),
         "error": array(_storable(each.outcome.error, encoding) for each in outcomes),
+        "error_kind": array(_storable(each.outcome.kind, encoding) for each in outcomes),
+        "error_place": array(_storable(each.outcome.place, encoding) for each in outcomes),
         "traceback": array(_storable(each.outcome.traceback, encoding) for each in outcomes),
         "crashed": array(each.outcome.crashed for each in outcomes),
         "company": numbers(each.outcome.company for each in outcomes),
@@ -269,6 +277,17 @@ def _settle_parameters(
 
 def _seconds(results: Sequence[Result]) -> str:
     return "{" + ",".join([f"{each.seconds:.6f}" for each in results]) + "}"
+
+
+def _sample(results: Sequence[Result]) -> str:
+    """Return how long some of the attempts took, up to so many: what the percentiles are made of."""
+    some = results[:: -(-len(results) // SAMPLE) or 1]
+    return numbers([round(each.seconds, 6) for each in some if _has_ended(each)])
+
+
+def _has_ended(result: Result) -> bool:
+    """Tell whether an attempt has ended by itself, so that its time says how long one takes."""
+    return result.outcome.verdict is not Became.RELEASED and not result.outcome.crashed
 
 
 def _storable(text: str | None, encoding: str) -> str | None:

@@ -88,11 +88,15 @@ class RowEvent(HandlerEvent):
         key: the primary key, as text.
         attempt: the number of the attempt, from 1.
         error: the error in one line, or why.
+        error_class: the name of its class, if there is an error.
+        error_place: the last frame in the user's own code, `file.py:12`, if there is one.
     """
 
     key: str
     attempt: int
     error: str
+    error_class: str | None = None
+    error_place: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -237,4 +237,5 @@ def gather(events: Sequence[e.RowEvent]) -> None:
 def _trouble(event: e.RowEvent) -> Trouble:
     fate = event.became if isinstance(event, e.RowChanged) else FATES[type(event)]
     delay = event.retry_seconds if isinstance(event, e.AttemptFailed) else None
-    return Trouble(fate, event.error, event.key, event.attempt, delay, event.name)
+    cause = f"{event.error_class} {event.error_place}" if event.error_class and event.error_place else None
+    return Trouble(fate, event.error, event.key, event.attempt, delay, event.name, cause)

@@ -40,6 +40,7 @@ class Trouble(NamedTuple):
         attempt: which one it was.
         delay: seconds until the next attempt, if one follows.
         event: the name of the event that says it.
+        cause: the class of the error and its place, if it has one.
     """
 
     became: str
@@ -48,6 +49,7 @@ class Trouble(NamedTuple):
     attempt: int
     delay: float | None = None
     event: str = ""
+    cause: str | None = None
 
 
 Cause = tuple[str, str, str]
@@ -140,7 +142,7 @@ class Digest:
                 self._say(table, count.first, count.rows, within=f"{self._while:g}s")
 
     def _say(self, table: str, first: list[Trouble], rows: int, **fields: Any) -> None:
-        became, why, _, attempt, delay, event = first[0]
+        became, why, _, attempt, delay, event, _ = first[0]
         keys = ", ".join(each.key for each in first[:SHOWN])
         more = f" and {rows - SHOWN:,} more" if rows > SHOWN else ""
         again = {"again_in": f"{delay:.1f}s"} if became == "retrying" and delay is not None else {}
@@ -159,6 +161,8 @@ class Digest:
 
 def cause_of(table: str, trouble: Trouble) -> Cause:
     """Return what troubles have in common that are told together: all but what differs from row to row."""
+    if trouble.cause is not None:
+        return table, trouble.became, trouble.cause
     kind = _KIND.fullmatch(trouble.why)
     why = kind[1] + kind[2] if kind is not None and kind[2] else _VARYING.sub("…", trouble.why)
     return table, trouble.became, why

@@ -1,20 +1,31 @@
 -- Purpose  List the jobs, or the one of a name, with their last run and what of theirs is unfinished. A slot that
---          was skipped is no run.
+--          was skipped is no run. Of a job no more than `few` runs are looked at for either; `recent` says how many.
 -- Locks    none.
 -- Fence    none: to be looked at only.
 -- Index    job's primary key, one row for each job listed; run's unique key, from its end; run_unfinished.
 -- The arguments are a text here: a listing does not fail for what they hold.
 select j.name, j.function, j.schedule, j.tz, j.after, j.args::text as args, j.overlap, j.declared, j.starts_at, j.ends_at,
-       j.anchor, j.planned_to, j.next_at, j.exhausted, j.paused_at, j.paused_until,
-       (select count(*) from poller.run as r where r.job = j.name and r.status = 'pending') as pending,
-       (select count(*) from poller.run as r where r.job = j.name and r.status = 'running') as running,
-       l.status as last_status, coalesce(l.finished_at, l.started_at) as last_at, (select poller.now()) as now
+       j.anchor, j.planned_to, j.next_at, j.exhausted, j.paused_at, j.paused_until, u.pending, u.running,
+       case when l.is_run then l.status end as last_status,
+       case when l.is_run then coalesce(l.finished_at, l.started_at) end as last_at, coalesce(l.recent, 0) as recent,
+       (select poller.now()) as now
   from poller.job as j
+ cross join lateral (
+       select count(*) filter (where r.status = 'pending') as pending, count(*) filter (where r.status = 'running') as running
+         from (select r.status
+                 from poller.run as r
+                where r.job = j.name and r.status in ('pending', 'running')
+                order by r.id
+                limit %(few)s) as r) as u
   left join lateral (
-       select r.status, r.started_at, r.finished_at
-         from poller.run as r
-        where r.job = j.name and r.status not in ('pending', 'skipped')
-        order by r.planned_at desc
+       select r.status, r.started_at, r.finished_at, r.status not in ('pending', 'skipped') as is_run,
+              (count(*) over ())::integer as recent
+         from (select r.status, r.started_at, r.finished_at, r.planned_at
+                 from poller.run as r
+                where r.job = j.name
+                order by r.planned_at desc
+                limit %(few)s) as r
+        order by r.status in ('pending', 'skipped'), r.planned_at desc
         limit 1) as l on true
  where (%(name)s::text is null or j.name = %(name)s)
    and (%(after)s::text is null or j.name > %(after)s)

@@ -36,7 +36,7 @@ with held as materialized (
        set state = 'waiting',
            attempt = a.attempt + 1,
            next_at = poller.now(),
-           error = excluded.error,
+           error = excluded.error, kind = null, place = null, traceback = null,
            changed_at = poller.now()
     returning a.handler_id, a.key, a.attempt
 ), recorded as (

@@ -1,28 +1,46 @@
--- Purpose  Put rows in trouble back: due at once, none of their attempts counted. What must stay the same over
---          attempts stays: visit, the idempotency key. Snoozed rows are put back only where they are named. It is an event
---          of each row's history.
--- Locks    poller.attempt: those rows, SKIP LOCKED: one that is being settled now is not in need of it.
--- Fence    rows in flight are left out: their own settling decides.
--- Index    attempt_key.
-with chosen as materialized (
-    select a.handler_id, a.key, a.attempt
+-- Purpose  Put the next rows in trouble of a handler back, of so many that are looked at: due at once, none of their attempts
+--          counted. What must stay the same over attempts stays: visit, the idempotency key. It is an event of each row's history.
+-- Locks    poller.attempt: those rows, SKIP LOCKED: one that is being settled now is not in need of it; what another order has
+--          locked is put back by that, or is `skipped`, to be looked at again.
+-- Fence    rows in flight are left out: their own settling decides. What is due already, with all its attempts, is left as it
+--          is unless it is named, and that is looked at under the row's lock: two orders beside each other put a row back once.
+-- Index    attempt_key: from the digest `after` on, itself included (the first may be the empty text); or those of the keys.
+-- Returns  how many were looked at, the last digest, how many were put back, and how many could not be locked.
+with looked as materialized (
+    {looked}
+), held as materialized (
+    select k.key
+      from poller.claim as c
+     cross join unnest(c.keys) as k (key)
+     where c.handler_id = %(handler)s
+), meant as materialized (
+    select poller.digest(a.key) as digest
       from poller.attempt as a
-     where a.handler_id = any(%(handlers)s::integer[])
-       and (poller.digest(a.key) = any (array(select poller.digest(k.key) from unnest(%(keys)s::text[]) as k (key)))
-            or %(keys)s::text[] is null and a.state <> 'snoozed')
-       and (a.handler_id, a.key) not in (
-             select c.handler_id, k.key from poller.claim as c cross join unnest(c.keys) as k (key))
-     order by a.handler_id, a.key
+     where a.handler_id = %(handler)s
+       and poller.digest(a.key) = any (array(select l.digest from looked as l))
+       and {is_meant}
+       and a.key not in (select held.key from held)
+), chosen as materialized (
+    select a.key, a.attempt
+      from poller.attempt as a
+     where a.handler_id = %(handler)s
+       and poller.digest(a.key) = any (array(select m.digest from meant as m))
+       and {is_meant}
+     order by poller.digest(a.key)
        for update skip locked
 ), recorded as (
     insert into poller.event (handler_id, key, verdict, from_status, attempt, lease)
-    select chosen.handler_id, chosen.key, 'retried', h.status, chosen.attempt, gen_random_uuid()
+    select h.id, chosen.key, 'retried', h.status, chosen.attempt, gen_random_uuid()
       from chosen
-      join poller.handler as h on h.id = chosen.handler_id
+      join poller.handler as h on h.id = %(handler)s
+), put_back as (
+    update poller.attempt as a
+       set state = 'waiting', attempt = 0, crashes = 0, company = 0,
+           next_at = poller.now(), first_at = poller.now(), changed_at = poller.now()
+     where a.handler_id = %(handler)s
+       and poller.digest(a.key) = any (array(select poller.digest(chosen.key) from chosen))
+    returning 1
 )
-update poller.attempt as a
-   set state = 'waiting', attempt = 0, crashes = 0, company = 0,
-       next_at = poller.now(), first_at = poller.now(), changed_at = poller.now()
-  from chosen
- where a.handler_id = chosen.handler_id and poller.digest(a.key) = poller.digest(chosen.key)
-returning a.handler_id, a.key
+select (select count(*) from looked) as looked, (select max(l.digest) from looked as l) as last,
+       (select count(*) from put_back) as rows,
+       (select count(*) from meant) - (select count(*) from chosen) as skipped

@@ -2,12 +2,10 @@
 --          that were made of a job are its runs, too.
 -- Locks    none.
 -- Fence    none: to be looked at only.
--- Index    run_latest, or run's unique key, from its end.
+-- Index    run_newest; or run_function and run's unique key: from their ends (newest_runs.sql).
 select r.id, r.job, r.planned_at, r.started_at, r.finished_at, r.status, r.attempt, r.error, r.done, r.total,
        extract(epoch from case r.status when 'running' then (select poller.now()) else r.finished_at end - r.started_at)::float8
            as seconds
-  from poller.run as r
- where (%(job)s::text is null or r.job = %(job)s or r.function = %(job)s)
-   and (%(planned_at)s::timestamptz is null or (r.planned_at, r.id) < (%(planned_at)s, %(id)s::bigint))
+  from ({newest}) as r
  order by r.planned_at desc, r.id desc
  limit %(limit)s

@@ -32,9 +32,11 @@ with clock as materialized (
     select *
       from unnest(%(verdict)s::text[], %(to_status)s::text[], %(delay)s::float8[], %(attempt)s::integer[],
                   %(error)s::text[], %(crashed)s::boolean[], %(company)s::integer[],
-                  %(retaken)s::boolean[], %(begun)s::boolean[], %(traceback)s::text[])
+                  %(retaken)s::boolean[], %(begun)s::boolean[], %(traceback)s::text[],
+                  %(error_kind)s::text[], %(error_place)s::text[])
            with ordinality
-        as kind (verdict, to_status, delay, attempt, error, crashed, company, retaken, begun, traceback, kind_no)
+        as kind (verdict, to_status, delay, attempt, error, crashed, company, retaken, begun, traceback, error_kind,
+                 error_place, kind_no)
 ), told as materialized (
     select (%(leases)s::uuid[])[o.lease_no] as lease, (%(workers)s::integer[])[o.lease_no] as worker_id, o.*
       from unnest(%(key)s::text[], %(lease_no)s::integer[], %(kind_no)s::integer[], %(seconds)s::real[]
@@ -43,7 +45,7 @@ with clock as materialized (
         as o (poller_key, lease_no, kind_no, seconds {value_names}, place)
 ), outcome as materialized (
     select o.*, kind.verdict, kind.to_status, kind.delay, kind.attempt, kind.error, kind.crashed,
-           kind.company, kind.retaken, kind.begun, kind.traceback,
+           kind.company, kind.retaken, kind.begun, kind.traceback, kind.error_kind, kind.error_place,
            (o.lease, o.poller_key) in (select h.lease, unnest(h.keys) from held as h) as is_held
       from told as o
       join kind using (kind_no)
@@ -86,12 +88,13 @@ with clock as materialized (
      where o.is_held
 ), troubled as (
     insert into poller.attempt as a
-           (handler_id, key, state, attempt, crashes, company, next_at, error, visit, first_at)
+           (handler_id, key, state, attempt, crashes, company, next_at, error, visit, first_at, kind, place, traceback)
     select %(handler)s, s.poller_key,
            case when s.result in ('retrying', 'released') then 'waiting' else s.result end,
            s.attempt, s.crashed::integer, s.company,
            (select now from clock) + make_interval(secs => coalesce(s.delay, 0)),
-           s.error, s.lease, (select now from clock) - make_interval(secs => s.seconds)
+           s.error, s.lease, (select now from clock) - make_interval(secs => s.seconds), s.error_kind, s.error_place,
+           s.traceback
       from settled as s
      where s.result in ('retrying', 'snoozed', 'parked')
         or s.result = 'released' and s.begun and not s.retaken
@@ -103,6 +106,9 @@ with clock as materialized (
            company = excluded.company,
            next_at = excluded.next_at,
            error = coalesce(excluded.error, a.error),
+           kind = case when excluded.error is null then a.kind else excluded.kind end,
+           place = case when excluded.error is null then a.place else excluded.place end,
+           traceback = case when excluded.error is null then a.traceback else excluded.traceback end,
            changed_at = (select now from clock)
 ), cleared as (
     delete from poller.attempt as a
@@ -144,27 +150,35 @@ with clock as materialized (
        and c.lease = any (array(select rest.lease from rest where rest.keys <> '{{}}'))
 ), recorded as (
     insert into poller.event
-           (handler_id, key, verdict, from_status, to_status, attempt, seconds, error, worker_id, lease, at, traceback)
+           (handler_id, key, verdict, from_status, to_status, attempt, seconds, error, worker_id, lease, at, traceback, kind, place)
     select %(handler)s, s.poller_key, s.result, {from_status}, s.to_status, s.attempt, s.seconds, s.error,
-           s.worker_id, s.lease, (select now from clock), s.traceback
+           s.worker_id, s.lease, (select now from clock), s.traceback, s.error_kind, s.error_place
       from settled as s
      where s.result not in ('released', 'refused', 'locked') and {worth_recording}
         on conflict do nothing
 ), counted as (
-    insert into poller.tally as y (minute, handler_id, worker_id, moved, failed, parked, retried)
-    select date_trunc('minute', (select now from clock)), %(handler)s, s.worker_id,
-           count(*) filter (where s.result = 'moved'),
-           count(*) filter (where s.result = 'failed'),
-           count(*) filter (where s.result = 'parked'),
-           count(*) filter (where s.result = 'retrying')
-      from settled as s
-     group by s.worker_id
-     order by s.worker_id
+    insert into poller.tally as y (minute, handler_id, worker_id, moved, failed, parked, retried, to_statuses, seconds)
+    select date_trunc('minute', (select now from clock)), %(handler)s, e.worker_id, sum(e.moved), sum(e.failed), sum(e.parked),
+           sum(e.retried), coalesce(jsonb_object_agg(e.to_status, e.moved) filter (where e.moved > 0), '{{}}'),
+           case when e.worker_id = (%(workers)s::integer[])[1] then %(sample)s::real[] else '{{}}' end
+      from (select s.worker_id, s.to_status,
+                   count(*) filter (where s.result = 'moved') as moved,
+                   count(*) filter (where s.result = 'failed') as failed,
+                   count(*) filter (where s.result = 'parked') as parked,
+                   count(*) filter (where s.result = 'retrying') as retried
+              from settled as s
+             group by s.worker_id, s.to_status) as e
+     group by e.worker_id
+     order by e.worker_id
         on conflict (minute, handler_id, worker_id) do update
        set moved = y.moved + excluded.moved,
            failed = y.failed + excluded.failed,
            parked = y.parked + excluded.parked,
-           retried = y.retried + excluded.retried
+           retried = y.retried + excluded.retried,
+           to_statuses = y.to_statuses || coalesce(
+               (select jsonb_object_agg(e.key, e.value::bigint + coalesce((y.to_statuses ->> e.key)::bigint, 0))
+                  from jsonb_each_text(excluded.to_statuses) as e), '{{}}'),
+           seconds = case when cardinality(y.seconds) < 64 then y.seconds || excluded.seconds else y.seconds end
 )
 select coalesce((select jsonb_agg(jsonb_build_array(s.place, s.result)) from settled as s
                   where s.result <> s.verdict), '[]')

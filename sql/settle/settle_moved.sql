@@ -72,13 +72,18 @@ with held as materialized (
      where {worth_recording}
      group by m.lease_no
 ), counted as (
-    insert into poller.tally as y (minute, handler_id, worker_id, moved)
-    select date_trunc('minute', poller.now()), %(handler)s, e.worker_id, sum(e.rows)
+    insert into poller.tally as y (minute, handler_id, worker_id, moved, to_statuses, seconds)
+    select date_trunc('minute', poller.now()), %(handler)s, e.worker_id, sum(e.rows),
+           jsonb_build_object(%(to_status)s::text, sum(e.rows)),
+           case when e.worker_id = (%(workers)s::integer[])[1] then %(sample)s::real[] else '{{}}' end
       from ended as e
      group by e.worker_id
      order by e.worker_id
         on conflict (minute, handler_id, worker_id) do update
-       set moved = y.moved + excluded.moved
+       set moved = y.moved + excluded.moved,
+           to_statuses = y.to_statuses || jsonb_build_object(
+               %(to_status)s::text, coalesce((y.to_statuses ->> %(to_status)s::text)::bigint, 0) + excluded.moved),
+           seconds = case when cardinality(y.seconds) < 64 then y.seconds || excluded.seconds else y.seconds end
 )
 select case when (select count(*) from moved where {as_users}) < cardinality(%(key)s::text[])
             then array(select k.key from unnest(%(key)s::text[]) as k (key)

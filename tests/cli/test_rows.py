@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from poller.client import rows as rescue
-from poller.client.selector import NothingSelectedError
+from poller import Client
+from poller.client.refusals import NothingSelectedError
 from tests.command_line import HANDLERS, hold, known, make_tenants, objects, the_line, trouble, value
 from tests.harness import wait_until
 
@@ -193,13 +193,13 @@ def test_orders_may_cross_the_fleet_at_any_moment(project: Project, db: psycopg.
     """)
     fleet = project.start("run", "--drain", "--workers", "2")
     wait_until("it works", lambda: value(db, "select count(*) from tenants where status = 'normal'") > 10)
-    dice = random.Random(1)
+    dice, asked = random.Random(1), Client(db)
     while value(db, "select count(*) from tenants where status = 'normal'") < 350:
         key = str(dice.randint(1, 400))
         orders = (
-            partial(rescue.retry, db, "all", ()),
-            partial(rescue.release, db, "tenants", [key], "nowhere"),
-            partial(rescue.release, db, "all", (), "nowhere"),
+            partial(asked.retry, "all"),
+            partial(asked.release, "tenants", [key]),
+            partial(asked.release, "all"),
         )
         with contextlib.suppress(NothingSelectedError):
             dice.choice(orders)()

@@ -185,6 +185,7 @@ def test_each_row_in_trouble_is_an_event(url: str, task: None, heard: list[Event
     [parked] = of(RowParked, heard)
     assert (parked.key, parked.attempt) == ("3", 1)
     assert "three" in parked.error
+    assert (parked.error_class, str(parked.error_place).partition(":")[0]) == ("Fail", "test_events.py")
     [failed] = of(AttemptFailed, heard)
     assert (failed.key, failed.attempt) == ("4", 1)
     assert "ValueError: four" in failed.error

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from poller import Fail
 from poller.services.loop import Loop
 from poller.telemetry.stderr import ROOM, Queued
-from poller.telemetry.troubles import Digest, Trouble
-from tests.command_line import value
+from poller.telemetry.troubles import Digest, Trouble, digest
+from tests.command_line import make_tenants, value
+from tests.engines import moves, run
 from tests.harness import Project, wait_until
 
 if TYPE_CHECKING:
@@ -226,6 +228,24 @@ def test_a_cause_is_told_once_in_a_while_with_the_number_of_its_rows() -> None:
     assert [rows for _, rows in lines] == ["1, 2", "1", "9"]
     digest.tell_rest()
     assert [rows for _, rows in lines[3:]] == ["0, 1, 2 and 997 more"]
+
+
+def test_texts_without_a_class_are_told_apart_by_the_place_that_raised_them(
+    url: str, db: psycopg.Connection[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A `Fail` says what it likes, of each row something else: it is one cause, and one line."""
+    make_tenants(db, *["pending"] * 50)
+
+    def work(row: Any) -> None:
+        msg = f"{'abcdefghij'[row['id'] % 10] * row['id']} is unknown"
+        raise Fail(msg)
+
+    digest.tell_rest()
+    with caplog.at_level(logging.WARNING, "poller"):
+        run(url, moves("tenants", work))
+        digest.tell_rest()
+    lines = [each.getMessage() for each in caplog.records if "parked" in each.getMessage()]
+    assert len(lines) <= 2, "the first ones, and the rest with their number"
 
 
 def test_what_was_counted_is_told_when_its_while_is_over() -> None:

@@ -17,9 +17,10 @@ from poller.client.jobs import Cancelled, JobLine, Logs, Paused, Removed, Resume
 from poller.client.pausing import HandlersPaused, HandlersResumed
 from poller.client.purge import Counted, Purged
 from poller.client.row_queries import Event as Past
-from poller.client.row_queries import Failure, WorkerLine
+from poller.client.row_queries import WorkerLine
 from poller.client.rows import Released, Retried
 from poller.client.status import HandlerLine, StatusLine
+from poller.client.trouble import Failure
 
 
 @handler("task", status="new", to="done")

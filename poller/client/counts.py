@@ -1,0 +1,239 @@
+"""Counts of users' tables whose cost does not grow with them.
+
+The model. A table of few rows is counted whole. Of a larger one the rows of each status are counted along an index, up
+to a limit; what has more rows, or no index, is told by the planner's estimate. Whether a question goes along an index is
+not guessed from the catalogue: Postgres plans it, and it is asked only if its plan goes through no row that it does
+not bring.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from psycopg import sql
+
+from poller.db.statements import array, statement
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    import psycopg
+
+    from poller.db.tables import Table
+
+MOST = 10_000  # rows that are counted; of more there is an estimate
+LARGEST_SCAN = (
+    100_000.0  # the planner's cost of reading a table; what is mostly dead rows costs that for few, too
+)
+
+# A plan of these alone brings a row for each that it goes through, if it has no filter.
+_STREAMS = frozenset(
+    (
+        "Limit",
+        "Result",
+        "Append",
+        "Merge Append",
+        "Subquery Scan",
+        "Index Scan",
+        "Index Only Scan",
+        "Seq Scan",
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many rows have a status; the earliest value that they have in each of the columns asked for, if it is known.
+
+    Attributes:
+        exact: they were counted; else `rows` is the planner's estimate.
+    """
+
+    rows: int
+    exact: bool
+    oldest: Mapping[str, datetime] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What Postgres has gathered of a column: its frequent values; and when, None if parts of the table never were."""
+
+    values: tuple[str, ...]
+    at: datetime | None
+
+
+class Counts:
+    """Counts the rows of one table by one status column, on a connection in autocommit mode."""
+
+    def __init__(self, connection: psycopg.Connection[Any], table: Table, column: str) -> None:
+        self._connection = connection
+        self._table = table
+        self._column = table.columns[column]
+        self._status = StatusColumn(table, column)
+
+    def of_few(self, ages: Sequence[str]) -> dict[str | None, Count] | None:
+        """Return the counts of all statuses that there are, or None if the table is too large for that.
+
+        Args:
+            ages: timestamp columns, of which the earliest value is returned, too.
+        """
+        whole = statement("rows_of_status", shows=sql.SQL("true"), **self._names())
+        if plan(self._connection, whole, {})["Total Cost"] > LARGEST_SCAN:
+            return None
+        named = [(sql.Identifier(f"age_{at}"), sql.Identifier("t", name)) for at, name in enumerate(ages)]
+        question = statement(
+            "count_small",
+            **self._names(),
+            status=sql.Identifier(self._column.name),
+            ages=sql.SQL("").join(sql.SQL(", {} as {}").format(age, name) for name, age in named),
+            oldest=sql.SQL("").join(
+                sql.SQL(", (min(s.{0}) filter (where isfinite(s.{0})))::timestamptz").format(name)
+                for name, _ in named
+            ),
+        )
+        asked = {"most": MOST + 1}
+        with self._connection.transaction(force_rollback=True):
+            self._connection.execute(statement("alone"))
+            if not self._status.is_bounded(self._connection, question, asked):
+                return None
+            rows = self._connection.execute(question, asked).fetchall()
+        if rows and rows[0][2] > MOST:
+            return None
+        return {row[0]: Count(row[1], exact=True, oldest=known_ages(ages, row[3:])) for row in rows}
+
+    def of(
+        self, status: str, ages: Mapping[str, Iterable[sql.Composable]], users: sql.SQL | None = None
+    ) -> Count:
+        """Return the count of a status.
+
+        Args:
+            status: the status.
+            ages: timestamp columns, and the orders in which the first row of the status tells the earliest value.
+            users: what a query begins with, if it is not the table's.
+        """
+        named = {"shows": self._shows(status), **self._names()}
+        if users is not None:
+            named["users"] = users
+        with along_indexes(self._connection):
+            counted = self._bounded(statement("count_status", **named), {"most": MOST + 1})
+            heads = {age: self._head(age, orders, named) for age, orders in ages.items()}
+        oldest = {age: at for age, at in heads.items() if at is not None}
+        if counted is not None and counted <= MOST:
+            return Count(counted, exact=True, oldest=oldest)
+        return Count(max(self.estimate(status), counted or 0), exact=False, oldest=oldest)
+
+    def estimate(self, status: str | None = None) -> int:
+        """Return the planner's estimate of the rows that have a status, or of all."""
+        shows = sql.SQL("true") if status is None else self._shows(status)
+        question = statement("rows_of_status", shows=shows, **self._names())
+        return int(plan(self._connection, question, {})["Plan Rows"])
+
+    def statistics(self) -> Statistics:
+        """Return what the statistics say of the status column."""
+        asked = {"table": self._table.oid, "column": self._column.name}
+        row = self._connection.execute(statement("statistics"), asked).fetchone()
+        assert row is not None  # noqa: S101 - a select without from has one row
+        return Statistics(tuple(row[0]), row[1])
+
+    def _head(
+        self, age: str, orders: Iterable[sql.Composable], named: Mapping[str, sql.Composable]
+    ) -> datetime | None:
+        for order in orders:
+            question = statement("head", age=sql.Identifier(age), order=order, **named)
+            if self._status.is_bounded(self._connection, question, {}):
+                row = self._connection.execute(question, {}).fetchone()
+                return row and row[0]
+        return None
+
+    def _bounded(self, question: sql.Composed, asked: Mapping[str, Any]) -> int | None:
+        """Return the number that a question brings, or None if it would go through rows that it does not count."""
+        if not self._status.is_bounded(self._connection, question, asked):
+            return None
+        row = self._connection.execute(question, asked).fetchone()
+        return row and row[0]
+
+    def _shows(self, status: str) -> sql.Composed:
+        return self._column.equal(sql.Identifier("t", self._column.name), sql.Literal(status))
+
+    def _names(self) -> dict[str, sql.Composable]:
+        return {"table": self._table.identifier, "users": self._table.users}
+
+
+@contextlib.contextmanager
+def along_indexes(connection: psycopg.Connection[Any]) -> Iterator[None]:
+    """Have questions planned along indexes, if they can be; nothing of this stays."""
+    with connection.transaction(force_rollback=True):
+        connection.execute(statement("along_indexes"))
+        yield
+
+
+@contextlib.contextmanager
+def writing_along_indexes(connection: psycopg.Connection[Any]) -> Iterator[None]:
+    """Have statements that write go along indexes; what they write stays, and the caller's transaction is as it was."""
+    row = connection.execute(statement("scans"), {}).fetchone()
+    assert row is not None  # noqa: S101 - a select without from has one row
+    connection.execute(statement("set_scans"), {"seqscan": "off", "bitmapscan": "off"})
+    yield
+    connection.execute(statement("set_scans"), {"seqscan": row[0], "bitmapscan": row[1]})
+
+
+def plan(
+    connection: psycopg.Connection[Any], question: sql.Composed, asked: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return how Postgres would answer a question, without asking it."""
+    row = connection.execute(sql.SQL("explain (format json) {}").format(question), asked).fetchone()
+    assert row is not None  # noqa: S101 - EXPLAIN answers
+    found: dict[str, Any] = row[0][0]["Plan"]
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class StatusColumn:
+    """The status column of a table, by which its rows are looked for."""
+
+    table: Table
+    name: str
+
+    def is_bounded(
+        self, connection: psycopg.Connection[Any], question: sql.Composed, asked: Mapping[str, Any]
+    ) -> bool:
+        """Tell whether a question goes through no row that it does not bring, so that its limit bounds it.
+
+        Below the limit of its plan nothing is filtered or gathered; and an index in which the status is looked for
+        begins with it.
+        """
+        limited = _below_limit(plan(connection, question, asked))
+        if limited is None or not all(map(_is_stream, limited)):
+            return False
+        names = array({name for each in limited for name in _searched(each)})
+        about = {"table": self.table.oid, "column": self.name, "names": names}
+        return connection.execute(statement("not_leading"), about).fetchone() is None
+
+
+def _below_limit(node: Mapping[str, Any]) -> Sequence[Mapping[str, Any]] | None:
+    below: Sequence[Mapping[str, Any]] = node.get("Plans", ())
+    if node["Node Type"] == "Limit":
+        return below
+    return _below_limit(below[0]) if len(below) == 1 else None
+
+
+def _is_stream(node: Mapping[str, Any]) -> bool:
+    return (
+        node["Node Type"] in _STREAMS and "Filter" not in node and all(map(_is_stream, node.get("Plans", ())))
+    )
+
+
+def _searched(node: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the indexes in which a plan looks for a condition, rather than read on."""
+    if "Index Cond" in node:
+        yield node["Index Name"]
+    for each in node.get("Plans", ()):
+        yield from _searched(each)
+
+
+def known_ages(names: Iterable[str], values: Iterable[datetime | None]) -> dict[str, datetime]:
+    """Return the times that are known, by their columns."""
+    return {name: value for name, value in zip(names, values, strict=True) if value is not None}

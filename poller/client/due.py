@@ -1,0 +1,145 @@
+"""What is due of a handler, and for how long: rows that wait for nothing but a worker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from psycopg import sql
+
+from poller.client.counts import StatusColumn, along_indexes, plan
+from poller.db.statements import array, statement
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+    import psycopg
+
+    from poller.store.binding import Binding
+
+LOOKED = 5000  # rows of a status that are looked at; of more there is an estimate
+CREATED = "created_at"  # the column that tells the age of a row whose handler has no `due`
+TIMESTAMPS = ("timestamp with time zone", "timestamp without time zone", "date")
+_NOBODY_KNOWS = sql.SQL("null")
+# Frozen rows of a cluster that was upgraded have no transaction of their own.
+_WRITTEN = sql.SQL("""case when t."~xmin"::text::bigint > 2 then pg_xact_commit_timestamp(t."~xmin") end""")
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What is due of a handler.
+
+    Attributes:
+        rows: how many.
+        exact: they were counted; else `rows` is made of the planner's estimate.
+        oldest: since when the first of them is due; of more than are looked at, the first in the order of the claims.
+    """
+
+    rows: int
+    exact: bool
+    oldest: datetime | None
+
+
+def due(
+    connection: psycopg.Connection[Any], binding: Binding, in_trouble: int, neighbours: Sequence[int] = ()
+) -> Due:
+    """Return what is due of a handler, at a cost that does not grow with its table.
+
+    Args:
+        connection: in autocommit mode.
+        binding: the handler, with its number.
+        in_trouble: how many rows show the status and are parked, or wait.
+        neighbours: the numbers of the handlers of its table, whose moves tell when rows were written that have no time.
+    """
+    counted = 0
+    oldest = None
+    status = StatusColumn(binding.table, binding.handler.column)
+    with along_indexes(connection):
+        age = _age(connection, binding)
+        for first, is_whole in _firsts(binding):
+            asked = {"most": LOOKED + 1}
+            if not status.is_bounded(connection, first, asked):
+                continue
+            row = connection.execute(_question(binding, first, age), asked).fetchone()
+            assert row is not None  # noqa: S101 - an aggregate without groups has one row
+            looked, rows, at, written = row
+            if age is _NOBODY_KNOWS and written is not None:
+                at = min(filter(None, (at, _written(connection, neighbours, written))), default=None)
+            if looked <= LOOKED:
+                return Due(rows, exact=True, oldest=at)
+            if not is_whole:
+                counted, oldest = rows, at
+                break
+    estimate = plan(connection, statement("rows_of_status", **_named(binding), shows=binding.due), {})[
+        "Plan Rows"
+    ]
+    return Due(max(counted, int(estimate) - in_trouble), exact=False, oldest=oldest)
+
+
+def _firsts(binding: Binding) -> Iterator[tuple[sql.Composed, bool]]:
+    """Yield questions for the first rows of the status, the best first; the last is for those of the whole table."""
+    shows, ordered = binding.shows_status, sql.SQL("order by {}").format(binding.order)
+    for condition, order, is_whole in (
+        (shows, ordered, False),
+        (shows, sql.SQL(""), False),
+        (sql.SQL("true"), sql.SQL(""), True),
+    ):
+        yield statement("first_of_status", **_named(binding), shows=condition, order=order), is_whole
+
+
+def _question(binding: Binding, first: sql.Composed, age: sql.Composable) -> sql.Composed:
+    return statement(
+        "due",
+        first=first,
+        age=age,
+        due=binding.due,
+        handler=sql.Literal(binding.id),
+        key=binding.table.key_text(),
+        key_columns=binding.table.key_columns(),
+        claimed_columns=binding.table.key_claimed("k.key"),
+    )
+
+
+def _age(connection: psycopg.Connection[Any], binding: Binding) -> sql.Composable:
+    """Return since when a row `t` is due: its own time, that of its creation, or that of the commit that wrote it."""
+    if binding.handler.due is not None:
+        return sql.Identifier("t", binding.handler.due)
+    column = binding.table.columns.get(CREATED)
+    if column is not None and column.type in TIMESTAMPS:
+        return sql.Identifier("t", CREATED)
+    row = connection.execute(statement("tracks_commits"), {}).fetchone()
+    return _WRITTEN if row and row[0] else _NOBODY_KNOWS
+
+
+def _written(connection: psycopg.Connection[Any], handlers: Sequence[int], ago: int) -> datetime | None:
+    """Return when, at the latest, a transaction wrote that was so many transactions ago; None if no move came after it.
+
+    What poller moves is recorded in the order in which it was written, with the time. So the first move that is no
+    older tells; if it is the one that wrote the row, to the moment. Ages are those of one transaction, the caller's.
+    """
+    ends = connection.execute(statement("move_ends"), {"handlers": array(handlers)}).fetchall()
+    found = [
+        _first_since(connection, handler, low, high, ago) for handler, low, high in ends if low is not None
+    ]
+    return min((each for each in found if each is not None), default=None)
+
+
+def _first_since(
+    connection: psycopg.Connection[Any], handler: int, low: int, high: int, ago: int
+) -> datetime | None:
+    """Return the time of a handler's first move, of those with numbers in a range, that is no older than so much."""
+    found: datetime | None = None
+    while low <= high:
+        middle = (low + high) // 2
+        row = connection.execute(statement("move_from"), {"handler": handler, "id": middle}).fetchone()
+        if row is None or row[1] <= ago:
+            high = middle - 1
+            found = row[2] if row is not None else found
+        else:
+            low = row[0] + 1
+    return found
+
+
+def _named(binding: Binding) -> dict[str, sql.Composable]:
+    return {"table": binding.table.identifier, "users": binding.users}

@@ -1,0 +1,13 @@
+-- Purpose  Find the last run of a job that was started or cancelled, among its newest so many.
+-- Locks    none.
+-- Fence    none: to be looked at only.
+-- Index    run's unique key, from its end.
+select r.status, coalesce(r.finished_at, r.started_at) as at
+  from (select r.status, r.started_at, r.finished_at, r.planned_at
+          from poller.run as r
+         where r.job = %(job)s
+         order by r.planned_at desc
+         limit %(most)s) as r
+ where r.status not in ('pending', 'skipped')
+ order by r.planned_at desc
+ limit 1

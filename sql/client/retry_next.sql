@@ -1,0 +1,8 @@
+-- Purpose  The next rows in trouble of a handler, in the order of their digests: a part of retry.sql.
+-- Locks    none.  Fence  none.
+-- Index    attempt_key.
+select poller.digest(a.key) as digest
+      from poller.attempt as a
+     where a.handler_id = %(handler)s and poller.digest(a.key) >= %(after)s::text
+     order by poller.digest(a.key)
+     limit %(most)s

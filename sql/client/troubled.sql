@@ -1,0 +1,12 @@
+-- Purpose  Say which handlers have rows in trouble, and in which states: a probe for each, so that the others are not asked.
+-- Locks    none.
+-- Fence    none: to be looked at only.
+-- Index    attempt_latest; event_failed.
+select h.id, s.state
+  from unnest(%(handlers)s::integer[]) as h (id)
+ cross join (values ('waiting'), ('parked')) as s (state)
+ where (select true from poller.attempt as a where a.handler_id = h.id and a.state = s.state limit 1)
+ union all
+select h.id, 'failed'
+  from unnest(%(handlers)s::integer[]) as h (id)
+ where (select true from poller.event as e where e.handler_id = h.id and e.verdict = 'failed' limit 1)

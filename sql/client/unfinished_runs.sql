@@ -1,0 +1,10 @@
+-- Purpose  Count the runs of a job that wait and that run, up to so many in all.
+-- Locks    none.
+-- Fence    none: to be looked at only.
+-- Index    run_unfinished.
+select count(*) filter (where r.status = 'pending') as pending, count(*) filter (where r.status = 'running') as running
+  from (select r.status
+          from poller.run as r
+         where r.job = %(job)s and r.status in ('pending', 'running')
+         order by r.id
+         limit %(most)s) as r

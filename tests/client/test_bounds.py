@@ -1,0 +1,267 @@
+"""What people look at costs the same, whatever tables have grown to: no statement goes through more than 12,000 rows."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from poller import Client, handler
+from poller.errors import PollerError
+from tests.client.watching import BOUND, watched
+from tests.command_line import known, objects, value
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from poller.client.status import StatusLine
+    from tests.harness import Project
+
+ROWS = 205_000
+FORMS = ("index", "no index", "partitions")
+
+
+@handler("thing", status="pending", to=("normal", "odd"))
+def work(row: Any) -> str:
+    return "normal"
+
+
+def make_things(db: psycopg.Connection[Any], form: str, *, analyzed: bool, rows: int = ROWS) -> None:
+    """Make a table in which one row of 41 is pending, one of ten is strange, and the others are normal."""
+    db.execute("set synchronous_commit = off")
+    columns = "id bigint primary key, status text not null, created_at timestamptz not null"
+    if form == "partitions":
+        db.execute(f"create table thing ({columns}) partition by range (id)")  # type: ignore[call-overload]
+        for at in range(16):
+            low, high = at * rows // 16, (at + 1) * rows // 16 + (at == 15)
+            db.execute(
+                f"create table thing_{at} partition of thing for values from ({low}) to ({high})"  # type: ignore[call-overload]
+                " with (autovacuum_enabled = false)"
+            )
+    else:
+        db.execute(f"create table thing ({columns}) with (autovacuum_enabled = false)")  # type: ignore[call-overload]
+    if form != "no index":
+        db.execute("create index on thing (id) where status = 'pending'")
+    db.execute(
+        "insert into thing select i,"
+        " case when i %% 41 = 0 then 'pending' when i %% 10 = 0 then 'strange' else 'normal' end,"
+        " now() - interval '3 days' + i * interval '1 second' from generate_series(1, %s) as i",
+        [rows],
+    )
+    if analyzed:
+        db.execute("analyze thing")
+
+
+def by_status(url: str, **options: Any) -> dict[str, StatusLine]:
+    """Return the lines of the status, by it."""
+    return {each.status: each for each in Client(url, [work]).status(**options).items}
+
+
+@pytest.mark.parametrize("analyzed", [True, False], ids=["analyzed", "never analyzed"])
+@pytest.mark.parametrize("form", FORMS)
+def test_g12_status_and_handlers_go_through_a_bounded_part_of_a_large_table(
+    url: str, db: psycopg.Connection[Any], form: str, analyzed: Any
+) -> None:
+    """With and without the index of the claims, whatever Postgres knows of the table."""
+    make_things(db, form, analyzed=analyzed)
+    with watched() as watch:
+        Client(url, [work]).status()
+        Client(url, [work]).handlers()
+    assert watch.most[0] <= BOUND, watch.most
+    assert any("limit" in text and rows > 1000 for rows, text in watch.seen), "it has counted something"
+
+
+def test_what_an_index_finds_is_counted_and_of_the_rest_there_is_an_estimate(
+    url: str, db: psycopg.Connection[Any]
+) -> None:
+    """Within 10 % of the truth, marked, and with the time of the table's statistics."""
+    make_things(db, "index", analyzed=True)
+    found = by_status(url)
+    assert (found["pending"].rows, found["pending"].exact) == (ROWS // 41, True)
+    normal = value(db, "select count(*) from thing where status = 'normal'")
+    assert not found["normal"].exact
+    assert abs(found["normal"].rows - normal) < normal / 10
+    analyzed_at = value(db, "select last_analyze from pg_stat_user_tables where relname = 'thing'")
+    assert (found["normal"].statistics_at, found["pending"].statistics_at) == (analyzed_at, None)
+    page = Client(url, [work]).status()
+    assert not page.exact
+
+
+def test_the_oldest_is_found_at_the_head_of_the_claims_index(url: str, db: psycopg.Connection[Any]) -> None:
+    """Where none tells, nothing is read through for it."""
+    make_things(db, "index", analyzed=True)
+    first = value(db, "select created_at from thing where id = 41")
+    assert by_status(url)["pending"].oldest == first
+    assert by_status(url)["normal"].oldest is None
+    db.execute("create index on thing (status, created_at)")
+    assert by_status(url)["normal"].oldest == value(db, "select created_at from thing where id = 1")
+
+
+def test_an_index_that_does_not_begin_with_the_status_is_not_searched_for_it(
+    url: str, db: psycopg.Connection[Any]
+) -> None:
+    """All of its entries would be looked at, though no plan counts them."""
+    make_things(db, "no index", analyzed=True)
+    db.execute("create index on thing (created_at, status)")
+    found = by_status(url)
+    assert not any(line.exact for line in found.values())
+    assert not any(line.oldest for line in found.values())
+    db.execute("create index on thing (status, created_at)")
+    assert by_status(url)["pending"].exact
+
+
+def test_what_has_more_rows_than_are_counted_is_estimated(url: str, db: psycopg.Connection[Any]) -> None:
+    """An index would find them, one by one."""
+    make_things(db, "index", analyzed=True)
+    db.execute("create index on thing (status)")
+    with watched() as watch:
+        found = by_status(url)
+    assert (found["normal"].exact, found["normal"].rows > 150_000) == (False, True)
+    assert (found["odd"].rows, found["odd"].exact) == (0, True)
+    assert 10_000 < watch.most[0] <= BOUND
+
+
+def test_statuses_that_no_handler_knows_are_shown(url: str, db: psycopg.Connection[Any]) -> None:
+    """Those that the statistics know, or the type has; after those of the handlers."""
+    make_things(db, "index", analyzed=True)
+    assert [*by_status(url)] == ["pending", "normal", "odd", "strange"]
+    db.execute("create type state as enum ('pending', 'normal', 'odd', 'strange', 'new', 'never')")
+    db.execute("drop index thing_id_idx; alter table thing alter status type state using status::state")
+    db.execute("create index on thing (status)")
+    db.execute("insert into thing values (0, 'new', now())")
+    db.execute("analyze thing")
+    assert [*by_status(url)] == ["pending", "normal", "odd", "new", "strange"]
+
+
+def test_a_table_of_few_rows_is_counted_whole(url: str, db: psycopg.Connection[Any]) -> None:
+    """Without any index; the statuses that are there are all shown."""
+    make_things(db, "no index", analyzed=False, rows=9_000)
+    found = by_status(url)
+    assert {status: line.rows for status, line in found.items()} == {
+        "pending": 219, "normal": 7902, "odd": 0, "strange": 879
+    }  # fmt: skip
+    assert all(line.exact for line in found.values())
+
+
+def test_exact_counts_every_row_and_says_so_before(project: Project, db: psycopg.Connection[Any]) -> None:
+    """On standard error, with an estimate of how much it is."""
+    make_things(db, "no index", analyzed=True)
+    project.handlers('@handler("thing", status="pending", to=("normal", "odd"))\ndef work(row): ...\n')
+    ended = project.run("status", "--exact", "--json")
+    assert "counting public.thing: ≈ 20" in ended.stderr
+    found = {line["status"]: (line["rows"], line["exact"]) for line in objects(ended)}
+    counted = db.execute("select status, count(*), true from thing group by 1").fetchall()
+    assert found == {status: (rows, exact) for status, rows, exact in counted} | {"odd": (0, True)}
+
+
+def test_people_see_that_a_number_is_an_estimate_and_how_old_the_statistics_are(
+    project: Project, db: psycopg.Connection[Any]
+) -> None:
+    """Or that there are none."""
+    make_things(db, "no index", analyzed=False)
+    project.handlers('@handler("thing", status="pending", to=("normal", "odd"))\ndef work(row): ...\n')
+    assert "never analyzed" in project.run("status").stdout
+    db.execute("analyze thing")
+    shown = project.run("status").stdout
+    assert "≈ " in shown
+    assert "s ago" in shown
+
+
+# --- what poller has recorded ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", ["waiting", "parked"])
+def test_g12_rows_in_trouble_are_counted_some_thousands_a_statement(
+    url: str, db: psycopg.Connection[Any], state: str
+) -> None:
+    """However many they are, the number is right."""
+    make_things(db, "index", analyzed=False, rows=100)
+    in_trouble(db, known(db, "public.thing", "pending"), 35_001, state)
+    with watched() as watch:
+        found = by_status(url)["pending"]
+    assert (found.waiting, found.parked) == ((35_001, 0) if state == "waiting" else (0, 35_001))
+    assert watch.most[0] <= BOUND, watch.most
+
+
+def in_trouble(db: psycopg.Connection[Any], handler: int, rows: int, state: str = "parked") -> None:
+    """Put many rows in trouble, all at once."""
+    db.execute(
+        "insert into poller.attempt (handler_id, key, state, attempt, error, kind, place, visit, changed_at)"
+        " select %s, i, %s, 5, 'ValueError: ' || i || ' (app.py:7)', 'ValueError', 'app.py:7', gen_random_uuid(), now()"
+        " from generate_series(1, %s) as i",
+        [handler, state, rows],
+    )
+
+
+@pytest.mark.parametrize("status", ["succeeded", "pending", "skipped", "failed"])
+def test_g12_listings_of_jobs_and_runs_are_bounded(
+    url: str, db: psycopg.Connection[Any], status: str
+) -> None:
+    """Beside 100,000 runs, whatever became of them; each is listed once."""
+    db.execute(
+        "insert into poller.job (name, function, declared)"
+        " select 'job ' || i, 'job ' || i, true from generate_series(0, 120) as i"
+    )
+    db.execute(
+        "insert into poller.run (job, function, planned_at, status, finished_at, started_at)"
+        " select 'job ' || i %% 5, 'job ' || i %% 5, now() - i * interval '1 s', %s, now(), now()"
+        " from generate_series(1, 100000) as i",
+        [status],
+    )
+    db.execute(
+        "insert into poller.run (job, function, status)"
+        " values ('job 1', 'job 1', 'running'), ('mine', 'job 1', 'failed')"
+    )
+    asked = Client(url)
+    with watched() as watch:
+        assert asked.jobs().items[0].name == "job 0"
+        asked.jobs(limit=1)
+        assert len(asked.runs(limit=100).items) == 100
+        assert {each.job for each in asked.runs("job 1", limit=100).items} <= {"job 1", "mine"}
+        assert [each.job for each in asked.runs("mine").items] == ["mine"]
+        assert len({each.id for each in asked.runs("job 1").items}) == 20_002
+    assert watch.most[0] <= BOUND, watch.most
+
+
+def test_a_job_says_how_many_of_its_runs_wait(url: str, db: psycopg.Connection[Any]) -> None:
+    """Up to ten thousand; and what its last run was, behind many slots that were skipped."""
+    db.execute("insert into poller.job (name, function, declared) values ('a', 'a', true), ('b', 'b', true)")
+    db.execute(
+        "insert into poller.run (job, function, planned_at, status)"
+        " select 'a', 'a', now() + i * interval '1 s', 'pending' from generate_series(1, 300) as i union all"
+        " select 'b', 'b', now() + i * interval '1 s', 'skipped' from generate_series(1, 300) as i union all"
+        " select 'b', 'b', now(), 'succeeded'"
+    )
+    a, b = Client(url).jobs().items
+    assert (a.waiting, a.last_status, b.waiting, b.last_status) == (300, None, 0, "succeeded")
+
+
+def test_a_history_looks_back_a_day_and_further_when_asked(
+    project: Project, url: str, db: psycopg.Connection[Any]
+) -> None:
+    """Beside many moves, which no statement goes through; it says how far it has looked."""
+    make_things(db, "index", analyzed=False, rows=10)
+    number = known(db, "public.thing", "pending")
+    db.execute(
+        "insert into poller.move (handler_id, from_status, to_status, worker_id, lease, keys, seconds, at)"
+        " select %s, 'pending', 'normal', 1, gen_random_uuid(), array[i::text, '-' || i], '{1,1}',"
+        " now() - interval '30 days' + i * interval '26 s' from generate_series(1, 99500) as i",
+        [number],
+    )
+    asked = Client(url)
+    with watched() as watch:
+        assert len(asked.history("thing", "99000").items) == 1
+        with pytest.raises(PollerError, match="nothing is recorded of row -7 of thing in the last 24h"):
+            asked.history("thing", "-7")
+    assert sum(rows for rows, text in watch.seen if "poller.move" in text) < 2 * BOUND, "of a day alone"
+    with watched() as watch:
+        [moved] = asked.history("thing", "-7", back="31d").items
+    assert (moved.verdict, moved.to, moved.seconds) == ("moved", "normal", 1.0)
+    assert watch.most[0] <= BOUND, watch.most
+    assert asked.history("thing", "-7", back=timedelta(days=31)).items == (moved,)
+
+    ended = project.run("history", "thing", "7")
+    assert (ended.returncode, "look further back with: --back 30d" in ended.stderr) == (1, True)
+    ended = project.run("history", "thing", "7", "--back", "30d")
+    assert ("moved" in ended.stdout, "looked back 30d" in ended.stderr) == (True, True)
