@@ -21,6 +21,7 @@ from poller.errors import ConfigurationError
 from poller.jobs.job import fixed_rate
 from poller.model.answers import Fail, Interrupted, TimedOut
 from poller.model.context import Cancelled
+from poller.ready_made.http import pattern
 from poller.ready_made.http.job import RequestFailed, http
 from tests.website import Answering, Server, Visit, serving
 
@@ -194,6 +195,15 @@ def test_a_pattern_keeps_its_flags(site: Server, flags: re.RegexFlag) -> None:
     if flags & re.VERBOSE:
         wanted = re.compile(r"x . WELL  # and a word", flags)
     http("ping", site.at("/x", body=body), expect_body=wanted)()
+
+
+def test_a_process_that_is_slow_to_begin_gets_all_of_the_body(
+    site: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has hardly been made when it is first asked whether it must end; the pipe holds a part of the body only."""
+    monkeypatch.setattr(pattern, "LOOK", 0.0001)
+    body = "x" * 2**19 + "end"
+    http("ping", site.at("/x", body=body), expect_body=re.compile("end"), timeout="10s")()
 
 
 def test_a_body_is_read_as_its_charset_says(site: Server, capsys: pytest.CaptureFixture[str]) -> None:

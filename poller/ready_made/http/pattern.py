@@ -6,11 +6,13 @@ runs, none that could end it, and none that keeps the worker's leases. So it is 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import re
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -45,23 +47,31 @@ def is_found(
     command = [sys.executable, "-I", "-S", "-c", _PROGRAM]
     quiet = subprocess.DEVNULL
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet) as process:  # noqa: S603 - ours
+        # Not `communicate`, which forgets what it has still to write once it has timed out.
+        writing = threading.Thread(target=_write, args=(process, given.encode()), daemon=True)
+        writing.start()
         try:
-            _feed(process, given.encode(), why)
+            _wait(process, why)
         finally:
             process.kill()
+            writing.join()
     if process.returncode not in (FOUND, MISSING):
         msg = f"{pattern.pattern!r} could not be matched: its process ended with {process.returncode}"
         raise RuntimeError(msg)
     return process.returncode == FOUND
 
 
-def _feed(process: subprocess.Popen[bytes], given: bytes, why: Callable[[], Exception | None]) -> None:
-    left: bytes | None = given
+def _write(process: subprocess.Popen[bytes], given: bytes) -> None:
+    assert process.stdin is not None  # noqa: S101 - it is a pipe
+    with contextlib.suppress(OSError), process.stdin as pipe:  # the process may have ended before
+        pipe.write(given)
+
+
+def _wait(process: subprocess.Popen[bytes], why: Callable[[], Exception | None]) -> None:
     while True:
         try:
-            process.communicate(left, timeout=LOOK)
+            process.wait(LOOK)
         except subprocess.TimeoutExpired:
-            left = None  # it goes on with what it has
             if (reason := why()) is not None:
                 raise reason from None
         else:
