@@ -12,6 +12,8 @@ import pytest
 from psycopg.sql import SQL
 
 from poller.db import migration, statements
+from poller.store import settlements
+from tests import gates
 from tests.claiming import Worker
 from tests.command_line import InProcess
 from tests.harness import Project
@@ -81,6 +83,21 @@ def join(url: str) -> Iterator[NewWorker]:
             return worker
 
         yield make
+
+
+@pytest.fixture(params=[1, 1000], ids=["settle_moved", "settle"])
+def settled_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test is run with either statement that settles."""
+    monkeypatch.setattr(settlements, "SIMPLE_BATCH_ROWS", request.param)
+    monkeypatch.setattr("poller.services.settler.SIMPLE_BATCH_ROWS", request.param)
+
+
+@pytest.fixture
+def gate(url: str) -> Iterator[psycopg.Connection[Any]]:
+    """A session that holds the gate of `tests.gates` shut."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        gates.close(connection)
+        yield connection
 
 
 Alter = Callable[[str, str, str], None]

@@ -4,17 +4,48 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from poller import Handler, handler
+import psycopg
+
+from poller import Context, Handler, handler
 from poller.testing import Done, Engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import psycopg
-
 
 def do_nothing(_: Any) -> None:
     """Handle a row by letting it move on."""
+
+
+async def do_nothing_later(_: Any) -> None:
+    """Be a coroutine that lets a row move on."""
+
+
+def fail(_: Any) -> None:
+    """Fail each attempt."""
+    msg = "no"
+    raise ValueError(msg)
+
+
+# Every way in which a row is moved: the function, and the options that lead there.
+WAYS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "thread": (do_nothing, {}),
+    "transactional": (do_nothing, {"transactional": True}),
+    "batch": (do_nothing, {"batch": 5}),
+    "coroutine": (do_nothing_later, {}),
+    "process": (do_nothing, {"executor": "process"}),
+    "ctx.settle": (None, {}),  # by `settling`, which has to know the database
+}
+
+
+def settling(url: str, status: str) -> Callable[[Any, Context], None]:
+    """Return a handler's function that moves its row to a status in a transaction of its own."""
+
+    def settle(row: Any, ctx: Context) -> None:
+        with psycopg.connect(url) as connection:
+            ctx.settle(connection, status)
+
+    return settle
 
 
 def moves(table: Any, function: Callable[..., Any] = do_nothing, /, **options: Any) -> Handler:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,7 +14,7 @@ from poller.cli.progress import bar, stopped_by_interrupt
 from poller.telemetry.printable import one_line
 
 if TYPE_CHECKING:
-    from poller.client.purge import Counted, Purged
+    from poller.client.purge import Counted, Purged, PurgeOptions
 
 Table = Annotated[str, typer.Argument(metavar="TABLE", help="With or without its schema.")]
 Column = Annotated[
@@ -77,7 +77,7 @@ def purge(  # noqa: PLR0913 - the contract's options
     Ctrl-C stops between two batches; what is deleted stays so, and the next purge does the rest.
     """
     asked = client(database, handlers, actor=actor)
-    rule: dict[str, Any] = {
+    rule: PurgeOptions = {
         "column": column,
         "older_than": older_than,
         "where": where,

@@ -32,6 +32,7 @@ from poller.jobs import dynamic
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Mapping, Sequence
+    from typing import Unpack
 
     import psycopg
 
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from poller.client.jobs import Cancelled, JobLine, Logs, Paused, Removed, Resumed, Triggered
     from poller.client.moves import Moved
     from poller.client.pausing import HandlersPaused, HandlersResumed
-    from poller.client.purge import Counted, Progress, Purged
+    from poller.client.purge import Counted, Progress, Purged, PurgeOptions
     from poller.client.row_queries import Event, WorkerLine
     from poller.client.rows import Released, Retried
     from poller.client.status import HandlerLine, StatusLine
@@ -542,17 +543,13 @@ class Client:
 
     # --- orders for tables ------------------------------------------------------------------------
 
-    def purge(  # noqa: PLR0913 - the options of a purge
+    def purge(
         self,
         table: str,
         *,
-        column: str | None = None,
-        older_than: Age | None = None,
-        where: str | None = None,
-        batch: int | None = None,
-        pause: Age | None = None,
         progress: Progress | None = None,
         stop: threading.Event | None = None,
+        **options: Unpack[PurgeOptions],
     ) -> Purged:
         """Delete the old rows of a table, once, beside whoever uses it.
 
@@ -560,42 +557,31 @@ class Client:
 
         Args:
             table: with or without its schema.
-            column: the timestamp or date that tells a row's age.
-            older_than: how old a row must be: `"180d"`, seconds, or a `timedelta`.
-            where: a further condition, as SQL.
-            batch: how many rows one transaction deletes at the most; 1000 by default.
-            pause: how long to wait between two of them; 50 ms by default.
             progress: called after each batch with how many rows are done, and an estimate of all.
             stop: an event; once it is set, the purge ends after the batch in hand.
+            **options: see `PurgeOptions`; one that is None is not given.
 
         Raises:
             ConfigurationError: this makes no purge, it does not fit the table, or the connection is in a transaction.
         """
-        given = _given(column=column, older_than=older_than, where=where, batch=batch, pause=pause)
-        rule = purge.rule_of(table, given, self._handlers)
+        rule = purge.rule_of(table, options, self._handlers)
         with self._database.session(migrated=False, alone=True) as connection:
             done = purge.purge(connection, rule, progress, stop)
             if actions.may_enter(connection):
                 self._author.enter(connection, "purge", done.table, done.rows)
         return done
 
-    def count_purge(  # noqa: PLR0913 - as above
-        self,
-        table: str,
-        *,
-        column: str | None = None,
-        older_than: Age | None = None,
-        where: str | None = None,
-        batch: int | None = None,
-        pause: Age | None = None,
-    ) -> Counted:
+    def count_purge(self, table: str, **options: Unpack[PurgeOptions]) -> Counted:
         """Return what `purge` would do now.
+
+        Args:
+            table: with or without its schema.
+            **options: as for `purge`.
 
         Raises:
             ConfigurationError: this makes no purge, it does not fit the table, or the connection is in a transaction.
         """
-        given = _given(column=column, older_than=older_than, where=where, batch=batch, pause=pause)
-        rule = purge.rule_of(table, given, self._handlers)
+        rule = purge.rule_of(table, options, self._handlers)
         with self._database.session(migrated=False, alone=True) as connection:
             return purge.count(connection, rule)
 
@@ -650,12 +636,3 @@ def _ago(now: datetime, age: float) -> datetime:
         return now - timedelta(seconds=age)
     except OverflowError:
         return datetime.min.replace(tzinfo=UTC)
-
-
-def _given(**options: Any) -> dict[str, Any]:
-    """Return the options that are given, durations in seconds."""
-    found = {name: value for name, value in options.items() if value is not None}
-    for name in ("older_than", "pause"):
-        if name in found and not isinstance(found[name], int | float):
-            found[name] = seconds(found[name])
-    return found

@@ -6,19 +6,22 @@ import contextlib
 import logging
 import threading
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from poller.client import handlers as known_here
 from poller.client.answers import aside
 from poller.client.refusals import RefusedError
+from poller.duration import seconds
 from poller.model.handler import table_name
+from poller.model.options import refuse_unknown
 from poller.ready_made import old_rows, partitions, ranges
 from poller.ready_made.report import StoppedError
 from poller.ready_made.retention import Retention
 from poller.ready_made.rule import Rule, check_options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+    from datetime import timedelta
 
     import psycopg
 
@@ -26,9 +29,28 @@ if TYPE_CHECKING:
     from poller.model.handler import TableName
     from poller.ready_made.report import Report
 
+    Age = str | float | timedelta
     Progress = Callable[[float, float | None], None]
 
 DEFAULTS = {"where": None, "batch": 1000, "pause": 0.05}
+
+
+class PurgeOptions(TypedDict, total=False):
+    """The options of one purge.
+
+    Attributes:
+        column: the timestamp or date that tells a row's age.
+        older_than: how old a row must be: `"180d"`, seconds, or a `timedelta`.
+        where: a further condition, as SQL.
+        batch: how many rows one transaction deletes at the most; 1000 by default.
+        pause: how long to wait between two of them; 50 ms by default.
+    """
+
+    column: str | None
+    older_than: Age | None
+    where: str | None
+    batch: int | None
+    pause: Age | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,24 +101,34 @@ class Purged:
     line: str = aside()
 
 
-def rule_of(table: str, given: dict[str, Any], source: Source) -> Rule:
+def rule_of(table: str, options: PurgeOptions, source: Source) -> Rule:
     """Return the rule that options make, alone or in the place of what a declared purge has.
 
     Args:
         table: with or without its schema.
-        given: of `column`, `older_than` (seconds), `where`, `batch` and `pause` (seconds) those that are given.
+        options: what is not given, or None, is that of a declared purge, or the default.
         source: the handlers and jobs, among which a purge may be declared.
 
     Raises:
         ConfigurationError: they do not make one.
     """
-    named = table_name(table)
+    named, given = table_name(table), _given(options)
     if {"column", "older_than"} <= given.keys():
         rule = Rule(table=named, move=None, **{**DEFAULTS, **given})
     else:
         rule = replace(_declared(named, given.get("column"), source), **given)
     check_options(rule)
     return rule
+
+
+def _given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that are given, durations in seconds."""
+    refuse_unknown(options, PurgeOptions)
+    found = {name: value for name, value in options.items() if value is not None}
+    for name in ("older_than", "pause"):
+        if name in found and not isinstance(found[name], int | float):
+            found[name] = seconds(found[name])
+    return found
 
 
 def count(connection: psycopg.Connection[Any], rule: Rule) -> Counted:

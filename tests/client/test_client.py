@@ -17,6 +17,7 @@ from poller import Client, PollerError, fixed_rate
 from poller.client import answers, client
 from poller.client.refusals import NothingSelectedError
 from poller.errors import ConfigurationError
+from poller.ready_made.housekeeping import housekeeping
 from poller.testing import Engine
 from tests.command_line import known, make_tenants, trouble, value
 from tests.engines import moves
@@ -242,3 +243,13 @@ def test_what_is_no_database_is_refused(database: Any) -> None:
     """When the client is made."""
     with pytest.raises(PollerError):
         Client(database)
+
+
+def test_an_option_of_a_purge_that_there_is_not_is_refused(url: str) -> None:
+    """With those that there are; None stands for one that is not given."""
+    with pytest.raises(
+        ConfigurationError, match="unexpected keyword argument 'age'; known: batch, column, older_than"
+    ):
+        Client(url).purge("audit", age="1d")  # type: ignore[call-arg]
+    with pytest.raises(PollerError, match="no purge of audit"):
+        Client(url, handlers=[housekeeping]).count_purge("audit", column=None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psycopg
 import pytest
@@ -12,23 +12,11 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from poller import Context, Fail, PollerError, Row, Snooze, Transition, handler
-from poller.executor import batching, shared_transactions
-from poller.services import claim_size
-from poller.testing import Engine
+from poller.executor import shared_transactions
 from tests.engines import moves
+from tests.executor.together import run, transactional
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from poller import Handler
-    from poller.testing import Done
-
-
-@pytest.fixture(autouse=True)
-def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rows share their lease and their transaction, however slow the machine is."""
-    monkeypatch.setattr(claim_size, "HORIZON_SECONDS", 60.0)
-    monkeypatch.setattr(batching, "LONGEST_SECONDS", 60.0)
+pytestmark = pytest.mark.usefixtures("unhurried")
 
 
 @pytest.fixture
@@ -39,29 +27,6 @@ def url(url: str) -> str:
         db.execute("insert into task values (0, 'pending')")
         db.execute("create table ledger (task int primary key, amount int check (amount >= 0))")
     return url
-
-
-def transactional(step: Callable[..., Any], **options: Any) -> Handler:
-    """Return a transactional handler of the tasks; one of task 0 does nothing."""
-
-    def function(row: Row, ctx: Context) -> Any:
-        if row.id == 0:
-            return "normal"
-        return step(row, ctx)
-
-    return moves("task", function, transactional=True, **options)
-
-
-def run(url: str, step: Handler, hours: int = 0) -> list[Done]:
-    """Run five tasks that share a transaction, since there is one thread, which knows that they are quick."""
-    with Engine(url, step, concurrency=1) as engine, psycopg.connect(url, autocommit=True) as db:
-        engine.run_due()
-        db.execute("insert into task select i, 'pending' from generate_series(1, 5) as i")
-        done = engine.run_due()
-        for _ in range(hours):
-            engine.advance("1h")
-            done += engine.run_due()
-    return done
 
 
 def write(ctx: Context, row: Row, amount: int = 1) -> None:

@@ -11,9 +11,10 @@ from sqlalchemy import text
 
 from poller import Context, Row, Transition
 from poller.executor import batching
-from poller.services import claim_size
 from poller.testing import Engine
 from tests.engines import column, moves
+from tests.executor import together
+from tests.executor.together import transactional
 
 if TYPE_CHECKING:
     from poller.testing import Done
@@ -21,11 +22,7 @@ if TYPE_CHECKING:
 COUNT = 8
 
 
-@pytest.fixture(autouse=True)
-def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rows share their lease and their transaction, however slow the machine is."""
-    monkeypatch.setattr(claim_size, "HORIZON_SECONDS", 60.0)
-    monkeypatch.setattr(batching, "LONGEST_SECONDS", 60.0)
+pytestmark = pytest.mark.usefixtures("unhurried")
 
 
 @pytest.fixture
@@ -50,16 +47,8 @@ def write(row: Row, ctx: Context) -> None:
 
 
 def run(url: str, step: Any, **options: Any) -> list[Done]:
-    """Run eight tasks that share a transaction, since there is one thread, which knows that they are quick."""
-
-    def function(row: Row, ctx: Context) -> Any:
-        return "normal" if row.id == 0 else step(row, ctx)
-
-    made = moves("task", function, transactional=True, **options)
-    with Engine(url, made, concurrency=1) as engine, psycopg.connect(url, autocommit=True) as db:
-        engine.run_due()
-        db.execute("insert into task select i, 'pending' from generate_series(1, %s) as i", [COUNT])
-        return engine.run_due()
+    """Run eight tasks that share a transaction."""
+    return together.run(url, transactional(step, **options), COUNT)
 
 
 def assert_only_the_third_has_failed(db: psycopg.Connection[Any], done: list[Done]) -> None:

@@ -26,6 +26,7 @@ from poller.store.binding import BYTES, Binding, bind, bind_all
 from poller.store.claims import Claims, DeclaredDeadError
 from poller.store.liveness import register_handlers
 from tests.engines import column, moves, run, run_to_the_end
+from tests.gates import AT_GATE, unlock, wait_at_gate
 from tests.harness import PATIENCE, Project, wait_until
 from tests.servers import create_encoded
 
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
     from poller.store.lease import Result
     from tests.claiming import NewWorker
 
-GATE = 4714  # an advisory lock at which a claim is made to wait
-AT_GATE = f"(select pg_advisory_lock_shared({GATE})) is not null"  # asked once a claim
 HANDLERS = "import time\n"
 
 
@@ -46,23 +45,6 @@ def thing(db: psycopg.Connection[Any]) -> None:
     """A table of eight pending rows."""
     db.execute("create table thing (id int primary key, status text not null default 'pending')")
     db.execute("insert into thing select generate_series(1, 8)")
-
-
-@pytest.fixture
-def gate(url: str) -> Iterator[psycopg.Connection[Any]]:
-    """Holds the gate shut."""
-    with psycopg.connect(url, autocommit=True) as holder:
-        holder.execute(f"select pg_advisory_lock({GATE})")
-        yield holder
-
-
-def _open(gate: psycopg.Connection[Any]) -> None:
-    gate.execute(f"select pg_advisory_unlock({GATE})")
-
-
-def _wait_at_gate(gate: psycopg.Connection[Any]) -> None:
-    waits = "select from pg_locks where locktype = 'advisory' and objid = %s and not granted"
-    wait_until("a claim waits at the gate", lambda: gate.execute(waits, [GATE]).rowcount)
 
 
 # --- F49: bytes ---------------------------------------------------------------------------------------
@@ -231,10 +213,10 @@ def test_g3_what_is_claimed_while_the_registration_is_lost_is_not_begun(
     claimer = _claimer(worker.link, worker.binding, executor, lambda: registered[0])
     thread = threading.Thread(target=claimer.run_once)
     thread.start()
-    _wait_at_gate(gate)
+    wait_at_gate(gate)
     registered.pop(0)
     claimer.forget()
-    _open(gate)
+    unlock(gate)
     thread.join(PATIENCE)
     assert not thread.is_alive()
     executor.close()
@@ -273,9 +255,9 @@ def test_g3_a_worker_that_is_declared_dead_during_its_claim_claims_nothing(
 
     thread = threading.Thread(target=claim)
     thread.start()
-    _wait_at_gate(gate)
+    wait_at_gate(gate)
     db.execute("update poller.worker set died_at = now()")
-    _open(gate)
+    unlock(gate)
     thread.join(PATIENCE)
     assert len(found) == 1
     assert column(db, "select lease from poller.claim") == []
@@ -362,10 +344,10 @@ def test_g6_what_a_claim_brings_after_a_stop_is_given_back_uncounted(
     calls: list[Any] = []
 
     def stop() -> None:
-        _wait_at_gate(gate)
+        wait_at_gate(gate)
         worker.stop()
         wait_until("it stops", lambda: worker._executor.draining)
-        _open(gate)
+        unlock(gate)
 
     def work(row: Any) -> None:
         calls.append(row)

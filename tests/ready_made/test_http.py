@@ -23,20 +23,13 @@ from poller.model.answers import Fail, Interrupted, TimedOut
 from poller.model.context import Cancelled
 from poller.ready_made.http import pattern
 from poller.ready_made.http.job import RequestFailed, http
-from tests.website import Answering, Server, Visit, serving
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.website import Answering, Server, Visit
+
 CANARY = "c4n4ry-s3cret"
-
-
-@pytest.fixture
-def site() -> Iterator[Server]:
-    """A server on this host."""
-    with serving() as site:
-        yield site
 
 
 @dataclass

@@ -18,19 +18,11 @@ from poller.ready_made.http.job import RequestFailed, http
 from tests.website import serving
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.website import Server
 
 ANY_KIND = "some kind: versions of Python differ in which"
-
-
-@pytest.fixture
-def site() -> Iterator[Server]:
-    """A server on this host."""
-    with serving() as site:
-        yield site
 
 
 @pytest.mark.parametrize(

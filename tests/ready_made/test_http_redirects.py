@@ -13,16 +13,7 @@ from poller.ready_made.http.job import RequestFailed, http
 from tests.website import serving
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.website import Server
-
-
-@pytest.fixture
-def site() -> Iterator[Server]:
-    """A server on this host."""
-    with serving() as site:
-        yield site
 
 
 def test_redirects_to_the_same_host_are_followed(site: Server) -> None:

@@ -17,12 +17,12 @@ from poller.ready_made import old_rows
 from poller.ready_made.retention import age_out
 from poller.services.forgetter import BATCHES, PERIOD, Forgetter
 from poller.services.sweeper import Sweeper
-from poller.store import settlements, visits
+from poller.store import visits
 from poller.store.binding import Binding, bind
 from poller.store.liveness import register_handlers
 from poller.store.visits import FORGET_BATCH, Visits
 from poller.testing import Engine, move_clock
-from tests.engines import column, moves
+from tests.engines import WAYS, column, do_nothing, fail, moves, settling
 from tests.harness import wait_until
 from tests.maintained import retention, run
 
@@ -36,13 +36,6 @@ if TYPE_CHECKING:
     from tests.harness import Project
 
 PARKED = Outcome(Became.PARKED, attempt=1, error="no")
-
-
-@pytest.fixture(params=[1, 1000], ids=["settle_moved", "settle"])
-def settled_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test is run with either statement that settles."""
-    monkeypatch.setattr(settlements, "SIMPLE_BATCH_ROWS", request.param)
-    monkeypatch.setattr("poller.services.settler.MANY", request.param)
 
 
 @pytest.fixture
@@ -277,48 +270,27 @@ def test_g11_a_move_ends_what_the_next_handler_knew(
         " values (%s, '2', 'parked', 1, gen_random_uuid())",
         [second.id],
     )
-    worker = join(bind(db, handler("thing", status="pending", to="second", **options)(_work)))
+    worker = join(bind(db, handler("thing", status="pending", to="second", **options)(do_nothing)))
     tasks = worker.claim()
     assert worker.settle(tasks, Outcome(Became.MOVED, to="second")) == 1
     assert column(db, "select key from poller.attempt") == ["2"]
     assert len(join(second).claim()) == 1
 
 
-def _work(row: Any) -> None: ...
-
-
-async def _awaited(row: Any) -> None: ...
-
-
-def _fails(row: Any) -> None:
-    msg = "no"
-    raise ValueError(msg)
-
-
-WAYS: dict[str, tuple[Any, dict[str, Any]]] = {
-    "thread": (_work, {}),
-    "transactional": (_work, {"transactional": True}),
-    "batch": (_work, {"batch": 5}),
-    "coroutine": (_awaited, {}),
-    "process": (_work, {"executor": "process"}),
-    "on_failure": (_fails, {"to": "third", "on_failure": "second", "attempts": 1}),
-    "ctx.settle": (None, {}),
+HERE: dict[str, tuple[Any, dict[str, Any]]] = {
+    **WAYS,
+    "on_failure": (fail, {"to": "third", "on_failure": "second", "attempts": 1}),
 }
 
 
 @pytest.mark.usefixtures("settled_by")
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", HERE)
 def test_g11_the_next_handler_takes_a_row_that_was_moved_to_it_anew(
     url: str, db: psycopg.Connection[Any], table: None, way: str
 ) -> None:
     """Whatever way the first one is run in: the second has parked the row before."""
-
-    def settles(row: Any, ctx: Context) -> None:
-        with psycopg.connect(url) as connection:
-            ctx.settle(connection, "second")
-
-    function, options = WAYS[way]
-    first = moves("thing", function or settles, **{"to": "second", **options})
+    function, options = HERE[way]
+    first = moves("thing", function or settling(url, "second"), **{"to": "second", **options})
     second = Failing(Fail("no"))
     with Engine(url, first, _handler(second, status="second", to="third")) as engine:
         engine.run_due()
@@ -335,7 +307,9 @@ def test_g11_so_does_the_move_of_a_row_whose_worker_died(
 ) -> None:
     """To its on_failure."""
     second = _park(join, db)
-    first = bind(db, handler("thing", status="pending", to="third", on_failure="second", attempts=1)(_work))
+    first = bind(
+        db, handler("thing", status="pending", to="third", on_failure="second", attempts=1)(do_nothing)
+    )
     worker = join(first)
     assert len(worker.claim()) == 1
     db.execute("update poller.worker set died_at = now() where id = %s", [worker.id])
@@ -351,7 +325,7 @@ def test_g11_so_does_a_job_that_moves_rows(
 ) -> None:
     """And it ends what was known at the status that they left."""
     second = _park(join, db)
-    first = join(bind(db, handler("thing", status="pending", to="third")(_work)))
+    first = join(bind(db, handler("thing", status="pending", to="third")(do_nothing)))
     assert first.settle(first.claim(), PARKED) == 1
     db.execute("alter table thing add at timestamptz default '2000-01-01'")
     ageing = age_out("thing", column="at", older_than="1d", status="pending", to="second", pause="0s")
@@ -407,7 +381,7 @@ class Held:
 @pytest.fixture
 def failed(db: psycopg.Connection[Any], join: NewWorker, table: None) -> Binding:
     """A handler that remembers row 1, whose next attempt is due, and which was put on hold."""
-    binding = bind(db, handler("thing", status="pending", to="normal")(_work))
+    binding = bind(db, handler("thing", status="pending", to="normal")(do_nothing))
     worker = join(binding)
     worker.fail(worker.claim())
     db.execute(HELD[0])
@@ -510,7 +484,7 @@ def test_one_supervisor_looks_in_each_period(
     db: psycopg.Connection[Any], link: Link, join: NewWorker, table: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of those whose workers live and know the handler, in turn; alone, it is always its turn."""
-    binding = bind(db, handler("thing", status="pending", to="normal")(_work))
+    binding = bind(db, handler("thing", status="pending", to="normal")(do_nothing))
     register_handlers(link.connection, [binding])
     _remember(db, binding, 1)
     db.execute("update thing set status = 'pending'")
@@ -548,7 +522,7 @@ def test_g11_a_table_that_cannot_be_looked_at_stops_no_other(
     names = ["locked", "dropped", "revoked", "sound"]
     for name in names:
         db.execute(f"create table {name} (id int primary key, status text)")  # type: ignore[call-overload]
-    bindings = [bind(db, handler(name, status="pending", to="normal")(_work)) for name in names]
+    bindings = [bind(db, handler(name, status="pending", to="normal")(do_nothing)) for name in names]
     register_handlers(link.connection, bindings)
     for each in bindings:
         _remember(db, each, 1)
@@ -586,7 +560,7 @@ def test_a_row_that_row_security_hides_is_not_taken_for_gone(
     db: psycopg.Connection[Any], link: Link, table: None
 ) -> None:
     """A fleet of another role may have parked it, and would begin it again and again. A status that is seen counts."""
-    binding = bind(db, handler("thing", status="pending", to="normal")(_work))
+    binding = bind(db, handler("thing", status="pending", to="normal")(do_nothing))
     register_handlers(link.connection, [binding])
     db.execute("insert into thing (status) values ('pending'), ('on_hold')")
     _remember(db, binding, 3)
@@ -603,7 +577,7 @@ def test_partitions_are_looked_into(db: psycopg.Connection[Any], link: Link) -> 
     for name, bounds in {"low": "0) to (100", "high": "100) to (1000"}.items():
         db.execute(f"create table {name} partition of thing for values from ({bounds})")  # type: ignore[call-overload]
     db.execute("insert into thing select i, 'pending' from generate_series(1, 200) i")
-    binding = bind(db, handler("thing", status="pending", to="normal")(_work))
+    binding = bind(db, handler("thing", status="pending", to="normal")(do_nothing))
     register_handlers(link.connection, [binding])
     _remember(db, binding, 200)
     forgetter = Forgetter(link, [binding])
@@ -616,7 +590,7 @@ def test_g12_a_look_takes_a_bounded_number_of_rows_and_goes_on_there(
     db: psycopg.Connection[Any], link: Link, table: None
 ) -> None:
     """With 25,000 rows parked, each is looked at within three periods, and no more than 10,000 at a time."""
-    binding = bind(db, handler("thing", status="pending", to="normal")(_work))
+    binding = bind(db, handler("thing", status="pending", to="normal")(do_nothing))
     register_handlers(link.connection, [binding])
     _remember(db, binding, 25_000)
     forgetter = Forgetter(link, [binding])
@@ -632,7 +606,7 @@ def test_an_idle_look_takes_no_number_and_no_lock(
     db: psycopg.Connection[Any], link: Link, table: None
 ) -> None:
     """Of a transaction; where all is as it was."""
-    binding = bind(db, handler("thing", status="pending", to="normal")(_work))
+    binding = bind(db, handler("thing", status="pending", to="normal")(do_nothing))
     register_handlers(link.connection, [binding])
     _remember(db, binding, 1)
     before = db.execute("select pg_current_snapshot()::text").fetchone()

@@ -17,30 +17,25 @@ from poller.db.statements import array
 from poller.model.outcome import Became, Outcome
 from poller.services import claim_cursor, claimer
 from poller.services.heartbeat import Heartbeat
-from poller.store import settlements
 from poller.store.binding import Binding, bind
 from poller.store.claims import Claims
 from poller.testing import Engine
+from tests import gates
 from tests.engines import moves
+from tests.gates import GATE, unlock, wait_at_gate
 from tests.harness import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from poller.store.lease import Task
     from tests.claiming import NewWorker
 
 GUARD = "c.handler_id = take.handler and c.lease"  # of the second look
-GATE = 4711  # an advisory lock at which a statement is made to wait, its snapshot taken
+
+
+pytestmark = pytest.mark.usefixtures("settled_by")  # each race is run with either statement that settles
 
 
 def _work(row: Any) -> None: ...
-
-
-@pytest.fixture(autouse=True, params=[1, 1000], ids=["settle_moved", "settle"])
-def _settled_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each race is run with either statement that settles."""
-    monkeypatch.setattr(settlements, "SIMPLE_BATCH_ROWS", request.param)
 
 
 @pytest.fixture
@@ -66,24 +61,6 @@ def slow_binding(db: psycopg.Connection[Any], table: None) -> Binding:
     return bind(db, handler("thing", status="pending", to="normal", where=where)(_work))
 
 
-@pytest.fixture
-def gate(url: str) -> Iterator[psycopg.Connection[Any]]:
-    """A session that holds the gate shut."""
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(f"select pg_advisory_lock({GATE})")
-        yield connection
-
-
-def _open(gate: psycopg.Connection[Any]) -> None:
-    gate.execute(f"select pg_advisory_unlock({GATE})")
-
-
-def _wait_at_gate(gate: psycopg.Connection[Any]) -> None:
-    """Wait until a statement waits for the gate: its snapshot is taken, its rows are not yet locked."""
-    question = "select from pg_locks where locktype = 'advisory' and objid = %s and not granted"
-    wait_until("a claim is at the gate", lambda: gate.execute(question, [GATE]).rowcount > 0)
-
-
 def _claim_with_an_old_snapshot(
     join: NewWorker, slow: Binding, quick: Binding, gate: psycopg.Connection[Any], then: Any = None
 ) -> tuple[list[Task], list[Task]]:
@@ -92,11 +69,11 @@ def _claim_with_an_old_snapshot(
     late_tasks: list[Task] = []
     thread = threading.Thread(target=lambda: late_tasks.extend(late.claim()))
     thread.start()
-    _wait_at_gate(gate)
+    wait_at_gate(gate)
     early_tasks = early.claim()
     if then is not None:
         then(early, early_tasks)
-    _open(gate)
+    unlock(gate)
     thread.join(30)
     return early_tasks, late_tasks
 
@@ -136,16 +113,16 @@ def test_g2_leases_that_need_no_second_look_hide_no_newer_one(
     """A worker has seen a lease of another, which then takes a second one during its claim."""
     late, early = join(slow_binding), join(binding)
     assert len(early.claim(1)) == 1
-    gate.execute(f"select pg_advisory_unlock({GATE})")
+    unlock(gate)
     [task] = late.claim(1)  # it sees that one, and its own
     assert task.key == "2"
-    gate.execute(f"select pg_advisory_lock({GATE})")
+    gates.close(gate)
     late_tasks: list[Task] = []
     thread = threading.Thread(target=lambda: late_tasks.extend(late.claim()))
     thread.start()
-    _wait_at_gate(gate)
+    wait_at_gate(gate)
     assert [task.key for task in early.claim()] == ["3"]
-    _open(gate)
+    unlock(gate)
     thread.join(30)
     assert late_tasks == []
     assert db.execute("select count(*) from poller.claim").fetchone() == (3,)
@@ -190,9 +167,9 @@ def test_g2_a_claim_of_retries_with_an_old_snapshot_takes_none_that_is_claimed(
 
     thread = threading.Thread(target=claim)
     thread.start()
-    _wait_at_gate(gate)
+    wait_at_gate(gate)
     taken = early.claims.claim_retries(binding, early.id, 10).tasks
-    _open(gate)
+    unlock(gate)
     thread.join(30)
     assert len(taken) == 3
     assert found == []

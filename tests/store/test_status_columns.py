@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import psycopg
 import pytest
 
-from poller import Context, handler
+from poller import handler
 from poller.client import status as overview
 from poller.db.connection import Link
 from poller.model.outcome import Became, Outcome
 from poller.ready_made.retention import age_out
 from poller.services.sweeper import Sweeper
-from poller.store import settlements
 from poller.store.binding import bind
 from poller.store.liveness import register_handlers
 from poller.testing import Engine
-from tests.engines import column, moves
+from tests.engines import WAYS, column, do_nothing, fail, moves, settling
 from tests.harness import wait_until
 from tests.maintained import beside, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import psycopg
 
     from poller.store.binding import Binding
     from tests.claiming import NewWorker
@@ -30,13 +30,6 @@ if TYPE_CHECKING:
 
 PARKED = Outcome(Became.PARKED, attempt=1, error="no")
 KNOWN = "select h.status_column, h.status from poller.attempt a join poller.handler h on h.id = a.handler_id"
-
-
-@pytest.fixture(params=[1, 1000], ids=["settle_moved", "settle"])
-def settled_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test is run with either statement that settles."""
-    monkeypatch.setattr(settlements, "SIMPLE_BATCH_ROWS", request.param)
-    monkeypatch.setattr("poller.services.settler.MANY", request.param)
 
 
 @pytest.fixture
@@ -49,26 +42,10 @@ def orders(db: psycopg.Connection[Any]) -> None:
     db.execute("insert into orders values (1, 'new', 'packed')")
 
 
-def _work(row: Any) -> None: ...
-
-
-async def _awaited(row: Any) -> None: ...
-
-
-def _fails(row: Any) -> None:
-    msg = "no"
-    raise ValueError(msg)
-
-
-WAYS: dict[str, tuple[Any, dict[str, Any]]] = {
-    "thread": (_work, {}),
-    "transactional": (_work, {"transactional": True}),
-    "batch": (_work, {"batch": 5}),
-    "coroutine": (_awaited, {}),
-    "process": (_work, {"executor": "process"}),
-    "during": (_work, {"during": "packing"}),
-    "on_failure": (_fails, {"to": "sent", "on_failure": "packed", "attempts": 1}),
-    "ctx.settle": (None, {}),
+HERE: dict[str, tuple[Any, dict[str, Any]]] = {
+    **WAYS,
+    "during": (do_nothing, {"during": "packing"}),
+    "on_failure": (fail, {"to": "sent", "on_failure": "packed", "attempts": 1}),
 }
 
 
@@ -77,7 +54,7 @@ def _of_payment(function: Callable[..., Any]) -> Any:
 
 
 def _bound(db: psycopg.Connection[Any], **options: Any) -> Binding:
-    return bind(db, handler("orders", **options)(_work))
+    return bind(db, handler("orders", **options)(do_nothing))
 
 
 def _park_payment(db: psycopg.Connection[Any], join: NewWorker) -> Binding:
@@ -92,20 +69,17 @@ def _park_payment(db: psycopg.Connection[Any], join: NewWorker) -> Binding:
 
 
 @pytest.mark.usefixtures("settled_by", "orders")
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", HERE)
 def test_g11_a_move_in_one_column_ends_nothing_that_is_known_of_another(
     url: str, db: psycopg.Connection[Any], join: NewWorker, way: str
 ) -> None:
     """In every way that a move is written: the payment's handler has parked the row at a status of the same name."""
-
-    def settles(row: Any, ctx: Context) -> None:
-        with psycopg.connect(url) as connection:
-            ctx.settle(connection, "packed")
-
-    function, options = WAYS[way]
-    packing = moves("orders", function or settles, **{"status": "new", "to": "packed", **options})
+    function, options = HERE[way]
+    packing = moves(
+        "orders", function or settling(url, "packed"), **{"status": "new", "to": "packed", **options}
+    )
     _park_payment(db, join)
-    with Engine(url, packing, _of_payment(_work)) as engine:
+    with Engine(url, packing, _of_payment(do_nothing)) as engine:
         done = engine.run_due()
     assert [each.became for each in done] == ["failed" if way == "on_failure" else "moved"]
     assert column(db, "select status from orders") == ["packed"]
@@ -220,7 +194,7 @@ def test_a_handler_that_is_given_another_column_of_the_table_is_another_handler(
 def test_a_during_may_be_called_as_a_status_of_another_column(url: str) -> None:
     """Only a handler of its own column would take the row away."""
     packing = moves("orders", status="new", to="sent", during="packed")
-    with Engine(url, packing, _of_payment(_work)) as engine:
+    with Engine(url, packing, _of_payment(do_nothing)) as engine:
         done = engine.run_due()
     assert sorted((each.status, each.to) for each in done) == [("new", "sent"), ("packed", "paid")]
 
