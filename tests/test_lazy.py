@@ -12,6 +12,7 @@ from types import ModuleType
 
 import pytest
 
+import poller
 from poller.cli.command_table import COMMANDS
 from poller.lazy import lazy
 
@@ -79,6 +80,22 @@ def test_a_lazy_module_is_what_type_checkers_take_it_for(path: Path) -> None:
         assert imported[name] == module
 
 
+def test_each_name_of_the_face_is_where_type_checkers_find_it() -> None:
+    """And `dir` shows it, asked for or not."""
+    tree = ast.parse((TOP / "poller" / "__init__.py").read_text(encoding="utf-8"))
+    imported = {
+        each.name: node.module
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("poller.")
+        for each in node.names
+    }
+    assert imported == poller._MODULES
+    assert [*imported.keys() ^ {*poller.__all__}] == []
+    assert {*poller.__all__} <= {*dir(poller)}
+    with pytest.raises(AttributeError, match="has no attribute 'handel'"):
+        _ = poller.handel
+
+
 def test_a_lazy_module_is_imported_when_it_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """And then it is the module itself that answers, whatever is set on it later."""
     (tmp_path / "slow_one.py").write_text("number = 1\n")
@@ -99,7 +116,7 @@ def test_a_lazy_module_is_imported_when_it_is_asked(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("code", "heavy"),
     [
-        ("import poller", HEAVY | {"rich", "typer"}),
+        ("import poller", HEAVY | {"rich", "typer", "tenacity", "poller.model.handler"}),
         (
             f"from poller.cli import command_table; [command_table.load(name) for name in {[*COMMANDS]}]",
             HEAVY,

@@ -10,6 +10,7 @@ from sqlalchemy import Column, Integer, MetaData, Table, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from tenacity import retry_if_exception_type, stop_after_attempt, wait_fixed
 
+import poller
 from poller import Context, Handler, HandlerOptions, History, Row, Transition, handler
 from poller.model.handler import Registration
 from poller.testing import context, row
@@ -109,3 +110,4 @@ handler("tenant", status="a", to="b", history="some")  # type: ignore[arg-type]
 handler("tenant", status="a", to="b", timeout=30)  # type: ignore[arg-type]
 handler("tenant", status="a", to=1.5)  # type: ignore[arg-type]
 not_ours: HandlerOptions = {"colour": "red"}  # type: ignore[typeddict-unknown-key]
+poller.handel("tenant")  # type: ignore[attr-defined]
