@@ -103,10 +103,10 @@ def test_names_with_a_schema_mean_themselves(db: psycopg.Connection[Any], name: 
             table=parts["table"], status=parts["status"]
         )
     )
-    assert db.execute(statement("status_counts", **parts), {}).fetchall() == [("x%", 1)]
+    assert db.execute(statement("status_counts", **parts), {}).fetchall() == [("x%", 1, [])]
 
     parts["table"] = sql.SQL(".").join([sql.Identifier(name), sql.Identifier(name)])
-    assert db.execute(statement("status_counts", **parts), {}).fetchall() == [("x%", 1)]
+    assert db.execute(statement("status_counts", **parts), {}).fetchall() == [("x%", 1, [])]
 
 
 # --- the files ----------------------------------------------------------------------------------------
