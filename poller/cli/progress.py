@@ -1,4 +1,4 @@
-"""Orders that are carried out batch by batch: a bar on a terminal, and Ctrl-C between two batches."""
+"""How a long order looks: a bar on a terminal, and Ctrl-C between two batches."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def stopped_by_interrupt() -> Iterator[threading.Event]:
 
 
 @contextlib.contextmanager
-def bar(title: str) -> Iterator[Any]:
+def bar(what: str) -> Iterator[Any]:
     """Give a function that shows progress: on a terminal only."""
     if not sys.stderr.isatty():
         yield lambda done, total=None: None  # noqa: ARG005 - nobody looks on
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
-        task = shown.add_task(title, total=None)
+        task = shown.add_task(what, total=None)
         yield lambda done, total=None: shown.update(task, completed=done, total=total)

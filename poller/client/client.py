@@ -397,7 +397,7 @@ class Client:
         status: str,
         keys: Sequence[str] = (),
         *,
-        progress: Progress | None = None,
+        progress: Callable[[int], object] | None = None,
         stop: threading.Event | None = None,
     ) -> Moved:
         """Move rows to another status by hand, a thousand at a time; each batch is committed by itself.

@@ -7,13 +7,13 @@ is written down of it; so a move that was stopped, or killed, has moved what the
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
 from psycopg import sql
 
+from poller.client.actions import Batches
 from poller.client.answers import aside
 from poller.client.refusals import NothingSelectedError, RefusedError
 from poller.client.row_queries import Operators
@@ -30,11 +30,10 @@ if TYPE_CHECKING:
     from poller.client.actions import Author
     from poller.db.tables import Column, Table
 
-    Progress = Callable[[float, float | None], None]
+    Progress = Callable[[int], object]
 
 BATCH = 1000  # rows
-PASSES = 4  # looks from the top, for rows that another transaction had locked for a moment
-PAUSE = 0.05  # seconds before the second of them; twice that before each further one
+PASSES = 8  # looks from the top, for rows that another transaction had locked for a moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,22 +109,20 @@ def move(
         ConfigurationError: the selector names no rows, or the column cannot have the status.
     """
     asked = _read(connection, order)
-    number, moved = 0, 0
-    for batch in _batches(connection, asked):
-        with connection.transaction():
+
+    def enter(rows: int) -> int:
+        return author.enter(connection, "move", order.selector, rows, order.keys, detail=f"to {order.to}")
+
+    batches = Batches(connection, enter, progress, stop)
+    for batch in _batches(connection, asked, batches):
+        with batches.next():
             rows = batch()
-            if rows and not number:
-                detail = f"to {order.to}"
-                number = author.enter(connection, "move", order.selector, rows, order.keys, detail=detail)
-            elif rows:
-                connection.execute(statement("add_affected"), {"id": number, "affected": rows})
+            batches.reached(rows)
             if rows:
                 connection.execute(statement("wake"))
-        moved += rows
-        if progress is not None:
-            progress(moved, None)
-        if stop is not None and stop.is_set():
-            return Moved(str(asked.table), order.to, moved, 0, stopped=True)
+        if batches.is_stopped:
+            return Moved(str(asked.table), order.to, batches.rows, 0, stopped=True)
+    moved = batches.rows
     locked = _left(connection, asked)
     if not moved:
         raise NothingSelectedError(_nothing(order, asked, locked))
@@ -228,7 +225,9 @@ def _column(machines: Sequence[Machine], status: str | None, to: str) -> str:
 # --- the statements -----------------------------------------------------------------------------------
 
 
-def _batches(connection: psycopg.Connection[Any], asked: Move) -> Iterator[Callable[[], int]]:
+def _batches(
+    connection: psycopg.Connection[Any], asked: Move, batches: Batches
+) -> Iterator[Callable[[], int]]:
     """Yield what moves one batch each, and returns how many rows that were."""
     if asked.keys is not None:
         for at in range(0, len(asked.keys), BATCH):
@@ -239,7 +238,7 @@ def _batches(connection: psycopg.Connection[Any], asked: Move) -> Iterator[Calla
         if number:
             if not _left(connection, asked):
                 return
-            time.sleep(PAUSE * 2 ** (number - 1))
+            batches.pause()
         yield from _pass(connection, asked)
 
 

@@ -162,8 +162,8 @@ def test_it_is_written_into_the_history_of_each_row_and_the_list_of_orders(
 def test_many_are_moved_a_thousand_at_a_time(url: str, db: psycopg.Connection[Any]) -> None:
     """Each batch a transaction of its own, in one line of the list; no statement takes more."""
     rows(db, 3500)
-    seen: list[float] = []
-    done = Client(url).move("thing:pending", "odd", progress=lambda done, _: seen.append(done))
+    seen: list[int] = []
+    done = Client(url).move("thing:pending", "odd", progress=seen.append)
     assert (done.rows, seen[:4]) == (3500, [1000, 2000, 3000, 3500])
     batches = db.execute("select count(*) from thing group by xmin::text order by 1").fetchall()
     assert batches == [(500,), (1000,), (1000,), (1000,)]
