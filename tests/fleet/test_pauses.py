@@ -156,6 +156,25 @@ def test_a_pause_holds_over_a_restart_of_postgres(tmp_path: Any) -> None:
         wait_until("they go on", lambda: begun_after(project, acknowledged + 1))
 
 
+@pytest.mark.alone
+def test_a_pause_that_no_worker_hears_of_holds_for_the_next_claim(
+    project: Project, db: psycopg.Connection[Any]
+) -> None:
+    """Behind a pooler, say: here it is written without a word. What is queued is a tenth of a second of work."""
+    make_rows(db, 3000)
+    project.handlers(STEADY.replace("SECONDS", "0.03"))
+    project.start("run", "--workers", "2")
+    wait_until("it is under way", lambda: len(ran(project)) > 50)
+    db.execute("update poller.handler set paused_at = poller.now() where table_name = 'public.thing'")
+    at = time.time()
+    time.sleep(3.5)
+    assert begun_after(project, at + 2) == []
+    assert statuses(db)["pending"] > 0, "the load was too small"
+    db.execute("update poller.handler set paused_at = null where table_name = 'public.thing'")
+    resumed_at = time.time()
+    wait_until("they go on", lambda: begun_after(project, resumed_at), 4)
+
+
 def test_g8_a_pause_with_an_end_is_over_by_the_database_clock(
     project: Project, db: psycopg.Connection[Any], url: str
 ) -> None:
