@@ -178,24 +178,24 @@ def _failed(name: str, error: BaseException) -> ConfigurationError:
 
 def _chosen(all_: Registered, only: Sequence[str], without: Sequence[str]) -> Registered:
     every: list[Handler | Job] = [*all_.handlers, *all_.jobs]
-    chosen = _named(every, only, "--only") if only else set(every)
-    chosen -= _named(every, without, "--except")
+    chosen = _named(every, only) if only else set(every)
+    chosen -= _named(every, without)
     if not chosen:
-        msg = f"--except {' --except '.join(map(repr, without))} leaves nothing to run"
+        msg = f"nothing is left to run without {', '.join(map(repr, without))}"
         raise ConfigurationError(msg)
     return Registered(
         [each for each in all_.handlers if each in chosen], [each for each in all_.jobs if each in chosen]
     )
 
 
-def _named(every: Sequence[Handler | Job], names: Sequence[str], option: str) -> set[Handler | Job]:
+def _named(every: Sequence[Handler | Job], names: Sequence[str]) -> set[Handler | Job]:
     found: set[Handler | Job] = set()
     for name in names:
         named = [each for each in every if name in _names(each)]
         if not named:
             known = ", ".join(nearest(name, map(str, every), most=20))
             msg = f"no handler or job is named {name!r}; known: {known}"
-            raise ConfigurationError(msg, "none_of_name", option=option, name=name)
+            raise ConfigurationError(msg, "none_of_name", name=name)
         found.update(named)
     return found
 

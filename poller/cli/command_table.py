@@ -41,6 +41,7 @@ COMMANDS = {
     ),
     "status": Entry("status", "status", "Show how many rows each status has."),
     "inflight": Entry("inflight", "inflight", "Show the rows in flight: by which worker, and since when."),
+    "graph": Entry("graph", "graph", "Draw the state machines that the handlers make."),
     "failures": Entry("listings", "failures", "Show the rows in trouble, with their last error."),
     "history": Entry("listings", "history", "Show what happened to one row."),
     "explain": Entry(

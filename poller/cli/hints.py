@@ -24,7 +24,7 @@ _HINTS = {
     "unreachable": "check --database and that it runs",
     "no_package": "name yours with --handlers, or write a first one with: poller init",
     "nothing_registered": "write one, or run: poller init",
-    "none_of_name": "give --only one of these",
+    "none_of_name": "give --only or --except one of these",
 }
 _TODOS = {
     "no_schema": _MIGRATE,

@@ -54,8 +54,14 @@ def as_object(answer: Any) -> dict[str, Any]:
     >>> as_object(Run(7, 1.5))
     {'id': 7}
     """
-    kept = {each.name for each in fields(answer) if not each.metadata.get(_ASIDE)}
-    return {name: value for name, value in asdict(answer).items() if name in kept}
+    kept = {_named(each.name) for each in fields(answer) if not each.metadata.get(_ASIDE)}
+    found = asdict(answer, dict_factory=lambda pairs: {_named(name): value for name, value in pairs})
+    return {name: value for name, value in found.items() if name in kept}
+
+
+def _named(field: str) -> str:
+    """Return a field's name in an object: `from_` is `from` there, which Python keeps for itself."""
+    return field.removesuffix("_")
 
 
 def one_more(limit: int | None) -> int | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from poller.client import actions, checks, draining, jobs, moves, pausing, purge, rows, triggers
 from poller.client import explain as explaining
+from poller.client import graph as graphs
 from poller.client import handlers as known_here
 from poller.client import inflight as held
 from poller.client import status as overview
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from poller.client.database import Place
     from poller.client.draining import Draining
     from poller.client.explain import ClaimExplained, RowExplained
+    from poller.client.graph import Graph
     from poller.client.handlers import Source
     from poller.client.inflight import Held
     from poller.client.job_queries import RunLine
@@ -126,6 +128,26 @@ class Client:
         known = known_here.required(self._handlers).handlers
         with self._database.session() as connection:
             return _all(connection, overview.handlers(connection, known))
+
+    def graph(self, table: str | None = None, *, counts: bool = False) -> Graph:
+        """Return the state machines that handlers make: those of the client's, and those that workers have registered.
+
+        Moves that handlers have made, as the counts show, and that none declares are `seen`.
+
+        Args:
+            table: of one table only, with or without its schema.
+            counts: with how many rows show each status, as `status` tells it.
+
+        Raises:
+            NothingSelectedError: no handler is known for the table, or none at all.
+        """
+        known = known_here.found(self._handlers)
+        with self._database.session() as connection:
+            handlers = graphs.declared(connection, known.handlers if known else ())
+            if table is not None:
+                handlers = graphs.of_table(table, handlers)
+            found = graphs.graph(handlers, graphs.seen(connection))
+            return graphs.counted(connection, handlers, found) if counts else found
 
     def workers(self) -> Page[WorkerLine]:
         """Return the worker processes of the whole fleet; those that died are listed for a day."""

@@ -158,6 +158,17 @@ def status(
     return [line for each in machines for line in each.lines(pulses, exact=exact, progress=progress)]
 
 
+def rows_of(
+    connection: psycopg.Connection[Any], bindings: Iterable[Binding]
+) -> dict[tuple[str, str, str], Count]:
+    """Return how many rows show each status of some handlers, as far as it can be told: by table, column and status."""
+    return {
+        (line.table, group[0].handler.column, line.status): Count(line.rows, exact=line.exact)
+        for group in by_column(bindings)
+        for line in _Machine(connection, group, ()).lines({}, exact=False, progress=None)
+    }
+
+
 def handlers(connection: psycopg.Connection[Any], found: Sequence[Handler]) -> list[HandlerLine]:
     """Return a line for each handler.
 

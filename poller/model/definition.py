@@ -64,7 +64,7 @@ def rebuilt(table: str, status: str, column: str, definition: Mapping[str, Any] 
         table=table_name(table),
         status=status,
         to=tuple(known.get("to") or ()),
-        policy=policy(),
+        policy=policy(attempts=known.get("attempts")),
         is_coroutine=False,
         takes_context=False,
         column=column,

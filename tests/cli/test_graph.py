@@ -1,0 +1,106 @@
+"""`poller graph`: the machines of the package's handlers, and of those that workers have registered."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from tests.harness import Project
+
+HANDLERS = """
+@handler("orders", status="new", to="paid", attempts=1)
+def pay(row): ...
+
+@handler("orders", status="paid", to=("sent", "refused"), during="packing", on_failure="stuck")
+def send(row): ...
+
+@handler("orders", status="open", to="closed", column="billing", attempts=1)
+def bill(row): ...
+"""
+EDGES = [
+    {"from": "new", "to": "paid", "kind": "move"},
+    {"from": "paid", "to": "packing", "kind": "move"},
+    {"from": "packing", "to": "sent", "kind": "move"},
+    {"from": "packing", "to": "refused", "kind": "move"},
+    {"from": "packing", "to": "stuck", "kind": "failure"},
+    {"from": "packing", "to": "paid", "kind": "retry"},
+]
+
+
+def make_orders(db: psycopg.Connection[Any]) -> None:
+    db.execute(
+        "create table orders (id int primary key, status text not null default 'new', billing text default 'open')"
+    )
+
+
+def machines(project: Project, *given: str) -> list[Any]:
+    """Return what the command prints for programs."""
+    return list(json.loads(project.run("graph", *given, "--format", "json").stdout)["machines"])
+
+
+def test_a_machine_for_each_status_column(project: Project, db: psycopg.Connection[Any]) -> None:
+    """Its statuses in the order of the work, its moves with their kinds; rows are not counted."""
+    make_orders(db)
+    project.handlers(HANDLERS)
+    bills, orders = machines(project)
+    assert (orders["table"], orders["column"], bills["column"]) == ("public.orders", "status", "billing")
+    assert [each["status"] for each in orders["statuses"]] == [
+        "new",
+        "paid",
+        "packing",
+        "sent",
+        "refused",
+        "stuck",
+    ]
+    assert orders["statuses"][0] == {"status": "new", "rows": None, "exact": None}
+    assert orders["edges"] == EDGES
+
+
+def test_handlers_are_known_without_their_code(project: Project, db: psycopg.Connection[Any]) -> None:
+    """From what a worker has registered; the table has the database's name for it then."""
+    make_orders(db)
+    project.handlers(HANDLERS)
+    before = machines(project)
+    assert project.run("run", "--drain").returncode == 0
+    after = machines(project, "--handlers", "not_here")
+    assert before == after == machines(project)
+
+
+def test_one_table(project: Project, db: psycopg.Connection[Any]) -> None:
+    """By its name, with its schema or without; for one that no handler has, the exit status is 1."""
+    make_orders(db)
+    project.handlers(HANDLERS)
+    assert len(machines(project, "orders")) == 2
+    refused = project.run("graph", "parcels")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == "no handler is known for table parcels; known: public.orders\n"
+
+
+def test_pictures(project: Project, db: psycopg.Connection[Any]) -> None:
+    """Mermaid is what one gets; SVG can be read; Graphviz gets a digraph."""
+    make_orders(db)
+    project.handlers(HANDLERS)
+    assert project.run("graph").stdout.startswith("flowchart LR\n")
+    assert project.run("graph", "--format", "dot").stdout.startswith("digraph poller {\n")
+    assert ET.fromstring(project.run("graph", "--format", "svg").stdout).attrib["role"] == "img"
+
+
+def test_what_the_history_shows_and_nobody_declares(project: Project, db: psycopg.Connection[Any]) -> None:
+    """The handler moved rows elsewhere before it was changed; with --counts the rows stand beside the statuses."""
+    make_orders(db)
+    db.execute("insert into orders values (1), (2)")
+    project.handlers(HANDLERS.replace('to="paid"', 'to="free"'))
+    assert project.run("run", "--drain").returncode == 0
+    project.handlers(HANDLERS)
+    [orders] = [each for each in machines(project, "--counts") if each["column"] == "status"]
+    assert [each for each in orders["edges"] if each["kind"] == "seen"] == [
+        {"from": "new", "to": "free", "kind": "seen"}
+    ]
+    assert {each["status"]: each["rows"] for each in orders["statuses"]} == {
+        "new": 0, "paid": 0, "packing": 0, "sent": 0, "refused": 0, "stuck": 0, "free": 2,
+    }  # fmt: skip
+    assert "-. " in project.run("graph").stdout
