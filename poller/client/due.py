@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 from psycopg import sql
 
 from poller.client.counts import StatusColumn, along_indexes, plan
@@ -13,8 +14,6 @@ from poller.db.statements import array, statement
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
-
-    import psycopg
 
     from poller.store.binding import Binding
 
@@ -52,29 +51,37 @@ def due(
         in_trouble: how many rows show the status and are parked, or wait.
         neighbours: the numbers of the handlers of its table, whose moves tell when rows were written that have no time.
     """
-    counted = 0
-    oldest = None
+    try:
+        with along_indexes(connection):
+            counted = _counted(connection, binding, neighbours)
+    except (psycopg.DataError, psycopg.ProgrammingError, psycopg.InternalError):
+        counted = Due(0, exact=False, oldest=None)  # the handler's own condition fails for a row
+    if counted.exact:
+        return counted
+    question = statement("rows_of_status", **_named(binding), shows=binding.due)
+    estimate = int(plan(connection, question, {})["Plan Rows"])
+    return replace(counted, rows=max(counted.rows, estimate - in_trouble))
+
+
+def _counted(connection: psycopg.Connection[Any], binding: Binding, neighbours: Sequence[int]) -> Due:
+    """Return what is due of the first rows: exactly, if those are all.
+
+    Raises:
+        psycopg.Error: a condition of the user's fails for one of them.
+    """
     status = StatusColumn(binding.table, binding.handler.column)
-    with along_indexes(connection):
-        age = _age(connection, binding)
-        for first, is_whole in _firsts(binding):
-            asked = {"most": LOOKED + 1}
-            if not status.is_bounded(connection, first, asked):
-                continue
-            row = connection.execute(_question(binding, first, age), asked).fetchone()
-            assert row is not None  # noqa: S101 - an aggregate without groups has one row
-            looked, rows, at, written = row
-            if age is _NOBODY_KNOWS and written is not None:
-                at = min(filter(None, (at, _written(connection, neighbours, written))), default=None)
-            if looked <= LOOKED:
-                return Due(rows, exact=True, oldest=at)
-            if not is_whole:
-                counted, oldest = rows, at
-                break
-    estimate = plan(connection, statement("rows_of_status", **_named(binding), shows=binding.due), {})[
-        "Plan Rows"
-    ]
-    return Due(max(counted, int(estimate) - in_trouble), exact=False, oldest=oldest)
+    age, asked = _age(connection, binding), {"most": LOOKED + 1}
+    for first, is_whole in _firsts(binding):
+        if not status.is_bounded(connection, first, asked):
+            continue
+        row = connection.execute(_question(binding, first, age), asked).fetchone()
+        assert row is not None  # noqa: S101 - an aggregate without groups has one row
+        looked, rows, oldest, written = row
+        if age is _NOBODY_KNOWS and written is not None:
+            oldest = min(filter(None, (oldest, _written(connection, neighbours, written))), default=None)
+        if looked <= LOOKED or not is_whole:
+            return Due(rows, exact=looked <= LOOKED, oldest=oldest)
+    return Due(0, exact=False, oldest=None)
 
 
 def _firsts(binding: Binding) -> Iterator[tuple[sql.Composed, bool]]:

@@ -63,6 +63,14 @@ def test_a_condition_and_a_due_time_count(url: str, db: psycopg.Connection[Any])
     assert (found.due, found.oldest_due) == (2, value(db, "select at from tenants where id = 2"))
 
 
+def test_a_condition_that_fails_for_a_row_fails_no_listing(url: str, db: psycopg.Connection[Any]) -> None:
+    """What is due is an estimate then."""
+    make_tenants(db, *["pending"] * 5)
+    db.execute("alter table tenants add secret text default 'no number'")
+    found = line_of(url, moves("tenants", where="secret::int > 0"))
+    assert (found.due_exact, found.oldest_due) == (False, None)
+
+
 def test_where_rows_have_no_time_a_retry_tells_since_when_it_is_due(
     url: str, db: psycopg.Connection[Any]
 ) -> None:
