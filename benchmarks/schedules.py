@@ -19,7 +19,7 @@ from benchmarks.measurement import Measurement
 from benchmarks.processes import at_work, fleet
 from benchmarks.race import ready
 from poller import Client, job
-from poller.db import schema
+from poller.db import migration
 from poller.db.connection import Link
 from poller.db.statements import array
 from poller.jobs import job_store
@@ -84,7 +84,7 @@ def measure(server: Cluster, size: Size, teller: Teller) -> Measured:
 
 def _planned(server_url: str, size: Size) -> Many:
     with fresh_database(server_url) as url, psycopg.connect(url, autocommit=True) as db:
-        schema.migrate(url)
+        migration.migrate(url)
         job_store.declare(db, [plain])
         db.execute(
             "insert into poller.job (name, function, schedule, declared, next_at)"
@@ -122,7 +122,7 @@ def _statements(server: Cluster, supervisors: int, size: Size) -> float:
     """Return how many statements a second fleets execute that run the same jobs."""
     log = server.folder / ".poller" / "postgres.log"
     with fresh_database(server.url) as url, psycopg.connect(url, autocommit=True) as db:
-        schema.migrate(url)
+        migration.migrate(url)
         command = fleet(
             url, 1, handlers="benchmarks.handling.each_second", environment={"BENCHMARK_JOBS": str(size.jobs)}
         )

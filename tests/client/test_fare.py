@@ -7,10 +7,10 @@ from time import sleep
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from poller.store.store import SAMPLE
 
 from poller import Client, handler
 from poller.ready_made.housekeeping import housekeeping
+from poller.store.settlements import SAMPLE
 from poller.testing import Engine
 from tests.command_line import hold, known, make_tenants, objects, trouble, value
 from tests.engines import moves, run

@@ -12,7 +12,7 @@ import pytest
 
 from poller import Client, Fail, fixed_rate, handler
 from poller.client.refusals import NothingSelectedError
-from poller.db import schema
+from poller.db import migration
 from poller.testing import Engine
 from tests.client.watching import BOUND, watched
 from tests.command_line import hold, known, make_tenants, objects, trouble, value
@@ -447,7 +447,7 @@ def test_named_keys_are_put_back_in_batches(url: str, db: psycopg.Connection[Any
 
 def test_what_was_in_trouble_before_the_migration_has_its_class_and_place(empty_url: str) -> None:
     """As far as its text says them; what an older worker writes beside it is as readable as ever."""
-    schema.migrate(empty_url, "0014")
+    migration.migrate(empty_url, "0014")
     errors = {
         "1": "ValueError: no (a: b) (shop.py:7)",
         "2": "KeyError (shop.py:9)",
@@ -458,7 +458,7 @@ def test_what_was_in_trouble_before_the_migration_has_its_class_and_place(empty_
         for key, error in errors.items():
             trouble(db, number, key)
             db.execute("update poller.attempt set error = %s where key = %s", [error, key])
-        schema.migrate(empty_url)
+        migration.migrate(empty_url)
         found = db.execute("select kind, place from poller.attempt order by key").fetchall()
         trouble(db, number, "4")
     assert found == [("ValueError", "shop.py:7"), ("KeyError", "shop.py:9"), (None, None)]

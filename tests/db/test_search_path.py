@@ -342,7 +342,7 @@ def test_a_statement_knows_whether_it_has_a_part_that_runs_users_functions(
     names += ["tidy_retries", "put_off_retries", "stray_attempts", "last_key", "count_due", "who_locks"]
     asked: list[Any] = [getattr(binding, each) for each in names]
     asked += [binding.settle(), binding.settle(("owner",), only_free=True), statement("retake")]
-    asked += [_peek_of([binding], {}), _peek_of([binding], {binding: "1"})]
+    asked += [_peek_of([binding], {}, [binding]), _peek_of([binding], {binding: "1"}, [binding])]
     said = [has_users_part(each) for each in asked]
     assert said == [b"poller.path" in each.as_bytes() for each in asked]
     assert len({*said}) == 2

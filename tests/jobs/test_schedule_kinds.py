@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from poller.db import schema
+from poller.db import migration
 from poller.errors import ConfigurationError
 from poller.schedules import slots
 
@@ -94,11 +94,11 @@ def test_a_job_without_a_schedule_is_of_no_kind(db: psycopg.Connection[Any]) -> 
 
 def test_what_was_entered_before_the_columns_came_has_them_too(empty_url: str) -> None:
     """By a program of the version before, which goes on beside this schema: its conditions find the same jobs."""
-    schema.migrate(empty_url, "0014")
+    migration.migrate(empty_url, "0014")
     with psycopg.connect(empty_url, autocommit=True) as db:
         for name, text in {"delay": "@after 1h", "rate": "@every 1h", "line": "0 3 * * *"}.items():
             _insert(db, text, name)
-        schema.migrate(empty_url)
+        migration.migrate(empty_url)
         assert _said(db, "delay") == ("fixed_delay", timedelta(hours=1))
         assert _said(db, "rate") == ("fixed_rate", timedelta(hours=1))
         assert _said(db, "line") == ("cron", None)
