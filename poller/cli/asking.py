@@ -32,7 +32,7 @@ else:  # the help of a command does not wait for the driver
 
 EMBEDDED = "no --database given: using the embedded Postgres of this folder, .poller/"
 VISIBLE = (
-    "anybody on this host can see the password in --database in the list of processes; "
+    "every user of this host can see the password in --database in the list of processes; "
     "give it by POLLER_DATABASE_URL, PGPASSWORD or ~/.pgpass"
 )
 VIA = "cli"  # the face, as orders are written down with it

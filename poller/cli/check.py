@@ -48,6 +48,6 @@ def _sum(findings: Sequence[Finding]) -> str:
     counts = {name: sum(each.severity == name for each in findings) for name in COLOURS}
     errors, warnings, advice = counts.values()
     if not findings:
-        return "nothing to find fault with"
+        return "no problems found"
     plural = ("" if errors == 1 else "s", "" if warnings == 1 else "s")
     return f"{errors} error{plural[0]}, {warnings} warning{plural[1]}, {advice} for advice"

@@ -58,7 +58,7 @@ COMMANDS = {
     "resume": Entry("pausing", "resume", "Let a job or handlers go on that were paused."),
     "cancel": Entry("runs", "cancel", "Stop a run."),
     "next": Entry("next", "next_", "Print the next slots of an expression, in its time zone."),
-    "purge": Entry("purge", "purge", "Delete the old rows of a table, once, beside whoever uses it."),
+    "purge": Entry("purge", "purge", "Delete the old rows of a table, once, while others use it."),
     "jobs": Entry("jobs", "app", "Show the jobs, their next and last runs; add and remove schedules."),
     "db": Entry("db", "app", "The embedded Postgres of this folder."),
 }

@@ -22,7 +22,7 @@ def start() -> None:
 
 @app.command()
 def stop() -> None:
-    """Stop it, whoever uses it; the data stay."""
+    """Stop it, even while it is in use; the data stay."""
     typer.echo("stopped" if embedded.stop(Path.cwd()) else "it was not running")
 
 

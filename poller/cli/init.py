@@ -22,7 +22,7 @@ def init() -> None:
     """Write a first handlers package and settings file."""
     there = [name for name in SKELETON if Path(name).exists()]
     if there:
-        msg = f"nothing was written: {' and '.join(there)} exist already; move them away, or go on with them"
+        msg = f"nothing was written: {' and '.join(there)} already exist; move them away, or keep using them"
         raise ConfigurationError(msg)
     try:
         _write()

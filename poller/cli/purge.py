@@ -70,7 +70,7 @@ def purge(  # noqa: PLR0913 - the contract's options
     actor: Actor = None,
     database: Database = None,
 ) -> None:
-    """Delete the old rows of a table, once, beside whoever uses it.
+    """Delete the old rows of a table, once, while others use it.
 
     If your handlers package declares a purge of TABLE, its options hold unless given here; else --column and
     --older-than are needed. Rows that others have locked are left, rows that foreign keys need are kept.

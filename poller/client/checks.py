@@ -115,7 +115,7 @@ class Checks:
 
     def _pooler(self) -> Findings:
         if is_pooled(self._connection):
-            what = "a pooler stands before the database: no notifications, no instant recovery of the dead"
+            what = "connected through a pooler: notifications and instant crash detection are off"
             yield Finding("warning", "database", what, "give poller a direct connection")
 
     def _clock(self) -> Findings:
@@ -215,7 +215,7 @@ class Checks:
             return
         rows = self._operators.orphans(binding)
         if rows:
-            what = f"{rows} rows show {binding.handler.during!r}, though nobody works on them or will"
+            what = f"{rows} rows show {binding.handler.during!r}, though no worker holds them or will"
             todo = f"see why, and set their {binding.handler.column} to {binding.handler.status!r}"
             yield Finding("warning", str(binding), what, todo)
 

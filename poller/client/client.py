@@ -573,7 +573,7 @@ class Client:
         stop: threading.Event | None = None,
         **options: Unpack[PurgeOptions],
     ) -> Purged:
-        """Delete the old rows of a table, once, beside whoever uses it.
+        """Delete the old rows of a table, once, while others use it.
 
         What is not given is that of the purge of this table which the handlers package declares.
 

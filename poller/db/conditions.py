@@ -76,7 +76,7 @@ def _resolved(connection: psycopg.Connection[Any], table: Table, option: str, te
     if is_plain:
         return text
     msg = (
-        f"{option}={text!r} uses {stranger[0]}, which belongs to {stranger[1]}, who could have anything run with this "
+        f"{option}={text!r} uses {stranger[0]}, which belongs to {stranger[1]}, who could run anything with this "
         "role's rights; write the name with its schema if it is meant, or take it away"
     )
     raise ConfigurationError(msg)

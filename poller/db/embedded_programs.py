@@ -184,7 +184,7 @@ def sockets(address: Path, name: str, programs: Programs) -> str:
         give(short, programs.account)
     found = short.lstat()
     if (found.st_uid, found.st_mode) != (programs.uid, stat.S_IFDIR | 0o700):
-        msg = f"{short} is somebody else's: remove it, or use a folder with a shorter path"
+        msg = f"{short} belongs to another user: remove it, or use a folder with a shorter path"
         raise ConfigurationError(msg)
     return str(short)
 

@@ -46,7 +46,7 @@ def refuse_strangers(connection: psycopg.Connection[Any], *, migrates: bool = Fa
     if row is not None:
         msg = (
             f"{row[0]} belongs to {row[1]}, who is neither this role, the database's owner nor a superuser, and could "
-            "have anything run with this role's rights; act as that role, or take it away from there"
+            "run anything with this role's rights; act as that role, or drop it"
         )
         raise DatabaseError(msg)
 

@@ -72,8 +72,8 @@ def check_server(connection: psycopg.Connection[Any], url: str) -> None:
         raise DatabaseError(msg)
     if server.backend_pid != connection.info.backend_pid and _is_shared(connection, url):
         msg = (
-            "a pooler in transaction mode stands before the database: locks and settings of a session are lost "
-            "there; give poller the URL of Postgres itself, or of the pooler's session mode"
+            "connected through a pooler in transaction mode, which loses the locks and settings of a session; "
+            "give poller the URL of Postgres itself, or of the pooler's session mode"
         )
         raise DatabaseError(msg)
 

@@ -242,6 +242,6 @@ def _find(module: str, name: str) -> Around:
     for part in name.split("."):
         found = getattr(found, part)
     if not isinstance(found, Around):
-        msg = f"{module}.{name} is no middleware here"
+        msg = f"{module}.{name} is not middleware"
         raise ConfigurationError(msg)
     return found

@@ -233,7 +233,7 @@ def _answers_by_key(call: Call, answer: dict[Any, Any]) -> list[Any]:
     keys = [Row(task.binding.shape, task.values).key for task in call.tasks]
     unknown = [key for key in answer if key not in keys]
     if unknown:
-        msg = f"the handler answered for {unknown[0]!r}, which is none of its {len(keys)} rows"
+        msg = f"the handler answered for {unknown[0]!r}, which is not one of its {len(keys)} rows"
         raise ValueError(msg)
     return [answer.get(key) for key in keys]
 

@@ -349,7 +349,7 @@ class Transaction:
         if status == TransactionStatus.IDLE:
             raise PollerError(NOT_YOURS)
         if status != TransactionStatus.INTRANS:
-            msg = "a statement of the handler has failed, which it took no notice of: use begin_nested() around it"
+            msg = "a statement of the handler failed and the handler went on: wrap the statement in begin_nested()"
             raise PollerError(msg)
         self._has_savepoint = True
 

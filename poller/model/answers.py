@@ -136,7 +136,7 @@ class Unexpected(Exception):  # noqa: N818 - what happened to a command or a req
 
 
 def refuse_not_begun(answer: object, what: str) -> None:
-    """Refuse what a function returns that has not done its work: a coroutine, say, which nobody awaits.
+    """Refuse what a function returns that has not done its work: a coroutine, say, which is never awaited.
 
     Raises:
         Unexpected: it is such an answer; the text begins with `what`.

@@ -35,16 +35,16 @@ _REST = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _NOT_BEGUN: tuple[tuple[tuple[type, ...], str], ...] = (
     (
         (types.GeneratorType, types.AsyncGeneratorType),
-        "a generator, which nobody iterates: take its yield out",
+        "a generator, which is never iterated: take its yield out",
     ),
-    ((map, filter), "a map or a filter, which nobody iterates: make it a loop"),
+    ((map, filter), "a map or a filter, which is never iterated: make it a loop"),
     (
         (contextlib.ContextDecorator, contextlib.AsyncContextDecorator),
-        "a context manager, which nobody enters: enter it in the function",
+        "a context manager, which is never entered: enter it in the function",
     ),
     (
         (types.FunctionType, types.MethodType, functools.partial),
-        "a function, which nobody calls: look at its decorators",
+        "a function, which is never called: look at its decorators",
     ),
 )
 
@@ -112,7 +112,7 @@ def not_begun(answer: object) -> str | None:
         if inspect.iscoroutine(answer):
             with contextlib.suppress(Exception):  # of one that has begun, whatever it does then
                 answer.close()
-        return f"a {type(answer).__name__}, which nobody awaits: have it, or its decorator, await that"
+        return f"a {type(answer).__name__}, which is never awaited: have the function, or its decorator, await it"
     return next((text for kinds, text in _NOT_BEGUN if isinstance(answer, kinds)), None)
 
 

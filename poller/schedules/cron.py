@@ -273,7 +273,7 @@ def _read(text: str) -> CronLine:
 
 def _split(text: str) -> list[str]:
     if text.startswith("@"):
-        msg = f"there is no such word; there are {', '.join(_MACROS).lower()} and @every 5m"
+        msg = f"unknown word; known: {', '.join(_MACROS).lower()} and @every 5m"
         if text == "@REBOOT":
             msg = "jobs belong to the database, not to one host's start; name a time, or trigger the job"
         raise ValueError(msg)
@@ -352,7 +352,7 @@ def _number(token: str, field: _Field) -> int:
 
 
 def _refuse(token: str, field: _Field) -> NoReturn:
-    msg = f"{token!r} is no {field.name} ({field.values})"
+    msg = f"{token!r} is not {'an' if field.name[0] in 'aeiouh' else 'a'} {field.name} ({field.values})"
     raise ValueError(msg)
 
 

@@ -70,7 +70,7 @@ def _readings(line: str, text: str) -> Iterator[tuple[str, str]]:
     if (call := _CALL.fullmatch(line)) is not None:
         yield from _of_aws(call[1], call[2].strip())
     if line in _WORDS:
-        yield "there is no such word", _WORDS[line]
+        yield "unknown word", _WORDS[line]
     if (word := _WORD.fullmatch(line)) is not None:
         yield f"{word[1].lower()} stands for all five fields, and nothing follows it", word[1].lower()
     yield from _of_fields(line.split())

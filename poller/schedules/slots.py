@@ -92,7 +92,7 @@ class Cron(_Slots):
         """
         made = parse(expression, tz)
         if not isinstance(made, Cron):
-            msg = f"cron expression {expression!r}: it has no times of day; it is a fixed rate or delay"
+            msg = f"cron expression {expression!r}: no times of day; it is a fixed rate or delay"
             raise ConfigurationError(msg)
         return made
 

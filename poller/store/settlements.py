@@ -37,7 +37,7 @@ SIMPLE_BATCH_ROWS = 32  # that have simply moved are worth a statement of their 
 _NAMED = {each.value: each for each in Became}  # as the database calls them
 _WHY = {
     Became.LATE: "the lease has ended",
-    Became.SUPERSEDED: "somebody else has changed its status",
+    Became.SUPERSEDED: "another program has changed its status",
     Became.GONE: "it has been deleted",
     Became.REFUSED: SWALLOWED,
 }

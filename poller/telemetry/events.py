@@ -203,7 +203,7 @@ class HandlerResumed(HandlerEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimFailed(HandlerEvent):
-    """A claim failed, perhaps for one of its rows: they are claimed one by one for a while."""
+    """A claim failed, perhaps for one of its rows: they are claimed one at a time for a while."""
 
     error: str
 
@@ -229,7 +229,7 @@ class ResultsWritable(HandlerEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class ResultsGivenUp(HandlerEvent):
-    """A handler's table is gone: the leases of its rows are given up."""
+    """A handler's table is gone: the leases of its rows are released."""
 
     rows: int
     error: str
@@ -330,7 +330,7 @@ class JobRedeclared(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class JobLocked(Event):
-    """A job cannot be declared yet: another session holds its row."""
+    """A job cannot be declared yet: another session has locked its row."""
 
     job: str
 
@@ -477,7 +477,7 @@ class SweepFailed(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class MigrationWaits(Event):
-    """A migration waits for the lock of migrations, which `holder` has."""
+    """A migration waits for the migration lock, which `holder` has."""
 
     holder: str
 

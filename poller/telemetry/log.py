@@ -130,7 +130,7 @@ def hear_others() -> None:
 
 
 def _tell_dropped(lines: int) -> None:
-    problem(f"nobody read standard error: {lines:,} lines of this process are lost")
+    problem(f"standard error was not read: {lines:,} lines of this process are lost")
 
 
 class _PlainLines(logging.Formatter):

@@ -78,7 +78,7 @@ SENTENCES: dict[type[e.Event], Sentence] = {
     ),
     e.RowsForgotten: Sentence(DEBUG, "{handler}: forgot {rows} rows that are gone or show another status"),
     e.HandlerPutAside: Sentence(
-        WARNING, "{handler}: {error}; put aside, and tried again in {retry_seconds:.0f}s, then less often"
+        WARNING, "{handler}: {error}; backing off for {retry_seconds:.0f}s, longer after each further failure"
     ),
     e.HandlerRestored: Sentence(
         INFO, "{handler}: works again", lambda each: {"after": f"{each.failures} failures"}
@@ -87,36 +87,37 @@ SENTENCES: dict[type[e.Event], Sentence] = {
         INFO, lambda each: f"{each.handler}: paused{_pause(each)}; nothing of it is claimed"
     ),
     e.HandlerResumed: Sentence(INFO, "{handler}: resumed"),
-    e.ClaimFailed: Sentence(WARNING, "{handler}: {error}; its rows are claimed one by one for a while"),
+    e.ClaimFailed: Sentence(WARNING, "{handler}: {error}; claiming its rows one at a time for a while"),
     e.ClaimLost: Sentence(
-        WARNING, "{rows} rows are left to others: their lease was lost while they were claimed"
+        WARNING, "the lease of {rows} rows was lost while they were claimed; other workers take them"
     ),
     e.ResultsWait: Sentence(WARNING, "{handler}: {reason}"),
     e.ResultsWritable: Sentence(INFO, "{handler}: its outcomes can be written again"),
-    e.ResultsGivenUp: Sentence(WARNING, "{handler}: {error}; the leases of {rows} rows are given up"),
+    e.ResultsGivenUp: Sentence(WARNING, "{handler}: {error}; released the leases of {rows} rows"),
     e.ForgettingFailed: Sentence(
-        WARNING, "{handler}: it cannot be seen which of its rows in trouble have moved on: {error}"
+        WARNING, "{handler}: cannot check which of its rows in trouble have moved on: {error}"
     ),
     e.TransactionSlow: Sentence(
         WARNING,
         lambda each: (
-            f"{each.handler} took {words(each.seconds)} in its transaction, which holds the row's lock and keeps "
-            "vacuum from its work; do what is slow in a handler that is not transactional"
+            f"{each.handler} held its transaction open for {words(each.seconds)}, which locks the row "
+            "and holds back vacuum; move slow work to a handler that is not transactional"
         ),
     ),
     e.TransactionLost: Sentence(WARNING, "{error}"),
     e.TransactionUnwritable: Sentence(
-        WARNING, "{handler}: no outcome can be written: {error}; looked at again in {retry_seconds:.0f}s"
+        WARNING, "{handler}: no outcome can be written: {error}; trying again in {retry_seconds:.0f}s"
     ),
     e.EventLoopBlocked: Sentence(
         WARNING,
         lambda each: (
-            f"{each.attempt or 'something'} has kept the event loop for {words(each.seconds)}: "
-            "no other coroutine goes on; await what is slow"
+            f"{each.attempt or 'something'} has blocked the event loop for {words(each.seconds)}: "
+            "no other coroutine can run; await slow calls, or use a plain function"
         ),
     ),
     e.EventLoopInterrupted: Sentence(
-        WARNING, "the event loop {how}, by a coroutine handler or what it left behind; it goes on"
+        WARNING,
+        "the event loop {how}, by a coroutine handler or a task that one left behind; it was started again",
     ),
     e.RunPlanned: Sentence(
         lambda each: DEBUG if each.runs == 1 else INFO,
@@ -127,11 +128,11 @@ SENTENCES: dict[type[e.Event], Sentence] = {
     e.JobUnplannable: Sentence(WARNING, "job {job} cannot be planned here: {error}"),
     e.JobRedeclared: Sentence(
         WARNING,
-        "job {job} is declared otherwise by another program; what stands here holds for both from now on,"
-        " and either runs it: unless that is an older version of this one, rename the job",
+        "job {job} is declared differently by another program; the declaration here replaces that one, and either"
+        " program may run the job: unless that is an older version of this program, rename the job",
         ("here", "there"),
     ),
-    e.JobLocked: Sentence(WARNING, "job {job}: another session holds its row; trying again"),
+    e.JobLocked: Sentence(WARNING, "job {job}: another session has locked its row; trying again"),
     e.ClockSetBack: Sentence(
         WARNING,
         "the database's clock went back by {seconds:.0f}s; planning anew what lay beyond",
@@ -144,23 +145,21 @@ SENTENCES: dict[type[e.Event], Sentence] = {
     ),
     e.WorkerDied: Sentence(WARNING, "worker {worker} is dead: {reason}", ("host", "pid")),
     e.WorkerDeclaredDead: Sentence(
-        WARNING, "worker {worker} was declared dead; its leases are lost, and it begins anew"
+        WARNING, "worker {worker} was declared dead and has lost its leases; registering again"
     ),
-    e.WorkerStuck: Sentence(
-        WARNING, "a handler goes on after its timeout; this worker stops, and another takes its place"
-    ),
+    e.WorkerStuck: Sentence(WARNING, "a handler is still running after its timeout; restarting this worker"),
     e.WorkerUnfit: Sentence(WARNING, "this worker cannot start: {error}"),
     e.WorkerPooled: Sentence(
-        WARNING, "a pooler stands before the database: no notifications, no instant recovery of the dead"
+        WARNING, "connected through a pooler: notifications and instant crash detection are off"
     ),
     e.ResultsLeft: Sentence(
-        WARNING, "{rows} results could not be written; their rows are taken back by the sweeper"
+        WARNING, "{rows} results could not be written; the sweeper will take their rows back"
     ),
     e.ProcessEnded: Sentence(
         WARNING, "a worker process ended with {how}; starting another in {restart_seconds:.1f}s", ("pid",)
     ),
     e.ProcessHung: Sentence(
-        WARNING, "a worker process hangs, and its lease has lapsed; killing it", ("pid",)
+        WARNING, "a worker process does not respond and its lease has expired; killing it", ("pid",)
     ),
     e.ProcessNotStarted: Sentence(
         WARNING, "a worker process cannot be started: {error}; trying again in {retry_seconds:g}s"
@@ -176,7 +175,7 @@ SENTENCES: dict[type[e.Event], Sentence] = {
     e.SweepFailed: Sentence(WARNING, "the last sweep failed: {error}; another supervisor will sweep"),
     e.MigrationWaits: Sentence(
         WARNING,
-        "waiting for {holder}, which holds the lock of migrations; if it is no migration, end it",
+        "waiting for {holder}, which holds the migration lock; if it is not a migration, end it",
     ),
     e.FleetStarted: Sentence(INFO, lambda each: f"{each.kind}: {', '.join(each.names)}"),
     e.FleetStopping: Sentence(

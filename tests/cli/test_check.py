@@ -48,7 +48,7 @@ def test_nothing_is_found_where_all_is_well(project: Project, db: psycopg.Connec
     db.execute(INDEXED)
     project.handlers(HANDLERS)
     assert findings(project) == []
-    assert project.run("check").stdout == "nothing to find fault with\n"
+    assert project.run("check").stdout == "no problems found\n"
 
 
 def test_every_fault_of_every_handler_is_found(project: Project, db: psycopg.Connection[Any]) -> None:

@@ -23,7 +23,7 @@ def test_init_writes_an_example_that_works(project: Project, db: psycopg.Connect
     head = (project.folder / "handlers" / "example.py").read_text().split('"""')[1]
     [statements] = re.findall(r"create table.*?;\n\n", head, re.DOTALL)
     db.execute(statements)
-    assert project.run("check").stdout == "nothing to find fault with\n"
+    assert project.run("check").stdout == "no problems found\n"
     assert project.run("run", "--drain").returncode == 1
     assert value(db, "select array_agg(text order by id) from greeting") == [
         "Good day, Ada!", "Good day, Grace!", None

@@ -350,7 +350,7 @@ def test_g4_a_status_that_was_edited_meanwhile_rolls_back(db: psycopg.Connection
 
     def step(_: Row, ctx: Context) -> None:
         db.execute("update task set status = 'held'")
-        with pytest.raises(SettleError, match="somebody else has changed its status; roll back"):
+        with pytest.raises(SettleError, match="another program has changed its status; roll back"):
             with_psycopg(url, ctx)
         raise ValueError("rolled back")
 

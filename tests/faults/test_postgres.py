@@ -356,9 +356,7 @@ def test_who_keeps_migrations_waiting_is_named(
     row = stranger.execute("select pg_backend_pid(), session_user").fetchone()
     assert row is not None
     running = project.start("migrate")
-    running.wait_for_log(
-        f"waiting for process {row[0]} of the role {row[1]}, which holds the lock of migrations"
-    )
+    running.wait_for_log(f"waiting for process {row[0]} of the role {row[1]}, which holds the migration lock")
     stranger.execute("select pg_advisory_unlock_all()")
     assert running.wait() == 0
 

@@ -37,7 +37,7 @@ def test_a_job_that_another_program_declares_otherwise_is_told_with_both_places(
     with Project(folder, url) as other:
         other.handlers(CODE.format(line="0 4 * * *"))
         said = other.start("run")
-        said.wait_for_log("warning: job report is declared otherwise by another program")
+        said.wait_for_log("warning: job report is declared differently by another program")
         said.wait_for_log("is ready")
         [line] = [each for each in said.log.splitlines() if "declared otherwise" in each]
 

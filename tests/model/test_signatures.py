@@ -296,13 +296,13 @@ def coroutinely(function: Callable[..., Any]) -> Callable[..., Any]:
 IDLE = pytest.mark.parametrize(
     ("function", "says"),
     [
-        (plainly(slowly), "returned a coroutine, which nobody awaits"),
-        (coroutinely(slowly), "returned a coroutine, which nobody awaits"),
-        (plainly(stepwise), "returned a generator, which nobody iterates"),
-        (plainly(stepwise_later), "returned a generator, which nobody iterates"),
-        (coroutinely(stepwise), "returned a generator, which nobody iterates"),
+        (plainly(slowly), "returned a coroutine, which is never awaited"),
+        (coroutinely(slowly), "returned a coroutine, which is never awaited"),
+        (plainly(stepwise), "returned a generator, which is never iterated"),
+        (plainly(stepwise_later), "returned a generator, which is never iterated"),
+        (coroutinely(stepwise), "returned a generator, which is never iterated"),
         (plainly(managed), "returned a context manager, which nobody enters"),
-        (plainly(lazily), "returned a map or a filter, which nobody iterates"),
+        (plainly(lazily), "returned a map or a filter, which is never iterated"),
         (plainly(forgetful), "returned a function, which nobody calls"),
     ],
 )
@@ -328,7 +328,7 @@ def idle_in_a_process(_: Row) -> Any:
 def test_it_is_so_for_a_handler_in_another_process(url: str) -> None:
     """Where it is told what was returned, not that it cannot be sent."""
     [done] = run(url, moves("task", idle_in_a_process, executor="process"))
-    assert "the handler returned a coroutine, which nobody awaits" in str(done.error)
+    assert "the handler returned a coroutine, which is never awaited" in str(done.error)
 
 
 def runs(url: str, function: Callable[..., Any], **options: Any) -> Done:

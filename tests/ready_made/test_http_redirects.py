@@ -91,7 +91,7 @@ def test_the_same_host_is_the_same_server(here: str, there: str, *, same: bool) 
 )
 def test_a_redirect_to_what_is_no_http_is_refused(site: Server, to: str) -> None:
     """Whatever the job allows."""
-    with pytest.raises(Fail, match="redirected to what is no http address"):
+    with pytest.raises(Fail, match="redirected to an address that is not http"):
         http("ping", site.redirect("/x", to), redirects="any")()
 
 

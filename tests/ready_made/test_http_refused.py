@@ -33,7 +33,7 @@ CANARY = "c4n4ry-s3cret"
         ({"method": "GE T"}, "method must be one such as"),
         ({"method": ""}, "method must be one such as"),
         ({"method": None}, "method must be one such as"),
-        ({"headers": {"X Y": "v"}}, "headers: 'X Y' is no name"),
+        ({"headers": {"X Y": "v"}}, "headers: 'X Y' is not a header name"),
         ({"headers": {"X": "a\r\nY: b"}}, "headers: X must be a text of ASCII characters in one line"),
         ({"headers": {"X": 1}}, "headers: X must be a text"),
         ({"headers": ["X"]}, "headers must be a mapping"),

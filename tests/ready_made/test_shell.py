@@ -259,7 +259,7 @@ def test_the_job_is_a_job_like_any_other() -> None:
         ({"command": "true", "expect": "0"}, "expect must be an exit status"),
         ({"command": "true", "env": {"A": 1}}, "env: A must be a text"),
         ({"command": "true", "env": {"A": "x\0"}}, "env: A must be a text without NUL"),
-        ({"command": "true", "env": {"A=B": "x"}}, "env: 'A=B' is no name"),
+        ({"command": "true", "env": {"A=B": "x"}}, "env: 'A=B' is not a variable name"),
         ({"command": "true", "env": ["A"]}, "env must be a mapping"),
         ({"command": "true", "cwd": ""}, "cwd must be a folder"),
         ({"command": "true", "cwd": 3}, "cwd must be a folder"),

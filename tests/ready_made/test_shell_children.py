@@ -211,7 +211,7 @@ def test_a_killed_warden_takes_its_command_along(processes: Processes) -> None:
     began = time.monotonic()
     os.kill(warden_of(processes.pid("first")), signal.SIGKILL)
     assert called.ended(began) < 5
-    assert str(called.error) == "nobody knows how the command ended: its warden was killed"
+    assert str(called.error) == "how the command ended is unknown: its warden was killed"
     wait_until("they are gone", lambda: processes.are_gone("behind", "first"), timeout=5)
 
 

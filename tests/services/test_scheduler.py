@@ -709,7 +709,7 @@ def test_a_start_is_not_held_up_by_a_planner_that_is_stopped(
             assert len(job_store.due_jobs(stopped.link.connection, "{same,edited}", "{}", 10)) == 2
             job_store.declare(db, [same])
             declared = pool.submit(job_store.declare, db, [named("edited", fixed_rate("2h"))])
-            wait_until("it is said", lambda: "another session holds its row" in caplog.text)
+            wait_until("it is said", lambda: "another session has locked its row" in caplog.text)
         declared.result(30)
     assert stopped.row("edited")["schedule"] == "@every 2h"
 

@@ -217,7 +217,7 @@ def _redirected(order: Order, response: httpx2.Response) -> Order:
     here = httpx2.URL(order.url)
     there = here.join(response.headers["location"])
     if there.scheme not in ("http", "https") or not there.host:
-        msg = f"{_origin(here)}: redirected to what is no http address"
+        msg = f"{_origin(here)}: redirected to an address that is not http"
         raise Fail(msg)
     is_same = _is_same_host(here, there)
     if not is_same and not order.any_host:

@@ -56,7 +56,7 @@ def is_found(
             process.kill()
             writing.join()
     if process.returncode not in (FOUND, MISSING):
-        msg = f"{pattern.pattern!r} could not be matched: its process ended with {process.returncode}"
+        msg = f"{pattern.pattern!r} could not be matched: the process that matches it ended with {process.returncode}"
         raise RuntimeError(msg)
     return process.returncode == FOUND
 

@@ -115,7 +115,7 @@ def _parts(url: Any) -> SplitResult:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        msg = "url is none: its host or port cannot be read"
+        msg = "url is not valid: its host or port cannot be read"
         raise ConfigurationError(msg) from None
     if parts.scheme not in ("http", "https"):
         msg = f"url must begin with http:// or https://, not {parts.scheme or 'without'}:"
@@ -174,7 +174,7 @@ def _headers(headers: Any, parts: SplitResult) -> dict[str, str]:
     given = dict(headers or {})
     for name, value in given.items():
         if not isinstance(name, str) or not _TOKEN.fullmatch(name):
-            msg = f"headers: {name!r} is no name of a header"
+            msg = f"headers: {name!r} is not a header name"
             raise ConfigurationError(msg)
         if not isinstance(value, str) or not _VALUE.fullmatch(value):
             msg = f"headers: {name} must be a text of ASCII characters in one line"

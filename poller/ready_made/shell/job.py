@@ -125,7 +125,7 @@ class _Command:
         if ended.error is not None:
             return f"cannot start: {ended.error}"
         if ended.status is None:
-            return "nobody knows how the command ended: its warden was killed"
+            return "how the command ended is unknown: its warden was killed"
         text = (
             f"killed by {_signal_name(-ended.status)}" if ended.status < 0 else f"exit status {ended.status}"
         )
@@ -209,7 +209,7 @@ def _env(env: Any) -> dict[str, str | None]:
         raise ConfigurationError(msg)
     for name, value in (env or {}).items():
         if not isinstance(name, str) or not name or {*name} & {"=", "\0"}:
-            msg = f"env: {name!r} is no name of a variable"
+            msg = f"env: {name!r} is not a variable name"
             raise ConfigurationError(msg)
         if value is not None and (not isinstance(value, str) or "\0" in value):
             msg = f"env: {name} must be a text without NUL, or None to take it out"
