@@ -1,12 +1,12 @@
 """The user's middleware around attempts and runs: generators that the engine drives around each call of a handler.
 
-The model. What `around` marks is a generator function. Its part before the `yield` runs just before the handler, in the
-same thread or task and in the same context (`contextvars`), and its part after it when the handler has ended: `yield`
-gives what the handler returned, or raises what it raised. A plain generator is driven around coroutine handlers, too:
-the engine awaits the handler in between. What the handler returned or raised stands, unless the middleware raises: then
-the attempt has failed for that.
+The model. `around` marks a generator function. Its part before the `yield` runs just before the handler, in the same
+thread or task and in the same context (`contextvars`); its part after the `yield` runs when the handler has ended:
+`yield` gives what the handler returned, or raises what it raised. A plain generator is driven around coroutine handlers,
+too: the engine awaits the handler in between. What the handler returned or raised stands, unless the middleware raises:
+then the attempt has failed with that error.
 
-The first is outermost. Where there is none, nothing is in the way of a call: handlers are wrapped when a worker starts.
+The first middleware is outermost. Handlers are wrapped when a worker starts, so without middleware a call costs nothing.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Around:
 
     Attributes:
         function: the generator function.
-        takes_rows: it takes the rows, too.
+        takes_rows: whether it takes the rows, too.
     """
 
     function: Callable[..., Running]
@@ -53,11 +53,11 @@ class Around:
 
     @property
     def place(self) -> tuple[str, str]:
-        """Where it is found: its module, and its name there."""
+        """Return its module, and its name in that module."""
         return self.function.__module__, self.function.__qualname__
 
     def begin(self, rows: Sequence[Any]) -> Running:
-        """Run its part before the `yield`.
+        """Run the part before the `yield`.
 
         Raises:
             BaseException: what it raises; RuntimeError if it does not yield.
@@ -77,7 +77,7 @@ def around(function: Middleware) -> Around:
     It is called once for each call of a handler, which a batch of rows shares, and for each run of a job: with the
     `poller.Attempt` in progress and, if it takes a second argument, the list of rows (or instances) that the handler
     gets. It yields once: `yield` gives what the handler returned, or raises what it raised. That stands, whether or not
-    the generator raises it again; whatever else the generator raises is the attempt's failure.
+    the generator raises it again; if the generator raises anything else, the attempt has failed with that.
 
     Raises:
         ConfigurationError: it is not a generator function that takes one or two arguments.
@@ -111,7 +111,7 @@ def in_order(found: Iterable[Around]) -> tuple[Around, ...]:
 
 
 def surround(handler: Handler, middleware: Sequence[Around]) -> Handler:
-    """Return a handler whose calls have middleware around them; itself, if there is none."""
+    """Return the handler with middleware around its calls; without middleware, the handler itself."""
     if not middleware:
         return handler
     wrap = _coroutine if handler.is_coroutine else _plain
@@ -121,7 +121,7 @@ def surround(handler: Handler, middleware: Sequence[Around]) -> Handler:
 
 
 def places(handler: Handler) -> tuple[tuple[str, str], ...]:
-    """Return where a handler's middleware is found, for another process."""
+    """Return the module and name of each middleware of a handler, for another process to import."""
     return tuple(each.place for each in getattr(handler.invoke, "middleware", ()))
 
 
@@ -131,7 +131,7 @@ def modules(handler: Handler) -> tuple[str, ...]:
 
 
 def find(where: Iterable[tuple[str, str]]) -> list[Around]:
-    """Return middleware, in another process.
+    """Import middleware by module and name, in another process.
 
     Raises:
         Exception: it cannot be imported.
@@ -184,7 +184,7 @@ def _coroutine(invoke: Callable[..., Any], middleware: Sequence[Around]) -> Call
 
 
 def _enter(middleware: Sequence[Around], given: Any) -> list[Running]:
-    """Begin all middleware; if one raises, those before it are told."""
+    """Begin all middleware; if one raises, the error is passed to those begun before it."""
     rows = given if isinstance(given, list) else [given]
     entered: list[Running] = []
     for each in middleware:
@@ -199,7 +199,7 @@ def _leave(entered: list[Running], answer: object, error: BaseException | None =
     """End middleware, the innermost first.
 
     Raises:
-        BaseException: the error, or what a middleware has raised instead.
+        BaseException: the error, or the one that a middleware raised instead.
     """
     while entered:
         error = _end(entered.pop(), answer, error)
@@ -208,7 +208,7 @@ def _leave(entered: list[Running], answer: object, error: BaseException | None =
 
 
 def _end(running: Running, answer: object, error: BaseException | None) -> BaseException | None:
-    """Run the part of a middleware after its `yield`; return the error that stands then."""
+    """Run the part of a middleware after its `yield`; return the error that then stands, if any."""
     traceback = None if error is None else error.__traceback__
     try:
         if error is None:

@@ -1,15 +1,15 @@
-"""One attempt: what a handler is called with, for one row or a batch of them, and what its answer means.
+"""One attempt: the arguments of a handler's call, for one row or a batch, and what its answer means.
 
-A batch is answered as one: None, a status or a `Transition` are for each of its rows; a list has an answer for
-each in order, and a dict by key, where what it leaves out is None. In these an exception stands for its row.
-What it raises is for the whole: the three that are answers (`Snooze`, `Retry`, `Fail`) are for each row; any
-other is somebody's fault, and nobody knows whose.
+A handler answers a batch as a whole: None, a status or a `Transition` applies to each row; a list holds an answer for
+each row in order; a dict holds answers by key, and a missing key means None. In a list or dict an exception is the
+answer for its row. An exception that the handler raises applies to the whole batch: the three that are answers
+(`Snooze`, `Retry`, `Fail`) apply to each row; for any other, it is unknown which row caused it.
 
-Each call has a context (`contextvars`) of its own, which begins empty: what one attempt sets, no other sees.
+Each call has its own context (`contextvars`), which begins empty: no attempt sees what another one set.
 
-An answer, and an exception, are objects of the user's: comparing, printing or iterating over one may raise anything,
-`SystemExit` included. They are touched here and in `outcome` only, and whatever that raises is the attempt's failure:
-what leaves here is made of our own types, so that no thread or loop of the engine meets them.
+Answers and exceptions are the user's objects: comparing, printing or iterating over one may raise anything,
+`SystemExit` included. Only this module and `outcomes` touch them, and an error from that fails the attempt. They
+return poller's own types, so that no thread or loop of the engine meets the user's objects.
 """
 
 from __future__ import annotations
@@ -41,22 +41,22 @@ if TYPE_CHECKING:
 
 
 class NotBegun(Exception):  # noqa: N818 - what became of a call
-    """A handler was not called: it could not begin in time at the place where it is to run."""
+    """The handler was not called: its process or executor was not ready in time."""
 
 
 class Place(Protocol):
-    """Where a handler runs that does not run on a thread of the worker."""
+    """A process or an executor in which a handler runs, instead of a thread of the worker."""
 
     def end(self) -> None:
-        """End what runs there; called by another thread."""
+        """End what runs there; another thread calls this."""
 
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """A call of a handler: for which task, or tasks of a batch, in which coroutine, until when (monotonic).
+    """A call of a handler: its task, or the tasks of its batch; its coroutine; its deadline (monotonic).
 
-    Its context (`contextvars`) knows it, so that it must not know its context: each call would wait for the garbage
-    collector, and that costs a tenth of the time.
+    Its context (`contextvars`) refers to it, so it must not refer to its context: the cycle would leave each call to the
+    garbage collector, which costs a tenth of the time.
     """
 
     handler: Handler
@@ -66,20 +66,20 @@ class Call:
     context: Context | None
     others: Sequence[Task] = ()
     coroutine: asyncio.Task[None] | None = None
-    shared: Any = None  # the transaction that it takes part in
-    place: Place | None = None  # where it runs, if that is not a thread of the worker
-    ended: bool = False  # somebody has ended it
+    shared: Any = None  # its shared transaction, if it has one
+    place: Place | None = None  # where it runs, unless on a thread of the worker
+    ended: bool = False  # it was ended by force
     trusted_until: Callable[[], float] = lambda: inf  # until when (monotonic) it may begin at such a place
     given: Any = None  # the row or instance that the handler was called with, or the list of them
 
     @property
     def tasks(self) -> list[Task]:
-        """All of them."""
+        """All tasks of the call."""
         return [self.task, *self.others]
 
     @property
     def about(self) -> Attempt:
-        """What `poller.current()` says of it."""
+        """The attempt that `poller.current()` returns during this call."""
         task, handler = self.task, self.handler
         named, is_job = task.binding.named, handler.is_job
         return Attempt(
@@ -94,10 +94,10 @@ class Call:
         )
 
     def begin_at(self, place: Place) -> None:
-        """Begin at a place that has been made ready, which may have taken a while.
+        """Begin at a place that is now ready, which may have taken a while.
 
         Raises:
-            NotBegun: it was ended before, or its lease may not be trusted any more.
+            NotBegun: the call was ended before, or its lease can no longer be trusted.
         """
         self.started = monotonic()
         self.deadline = self.started + self.handler.timeout
@@ -106,13 +106,13 @@ class Call:
             raise NotBegun
 
     def end(self) -> None:
-        """End it by force, if that can be."""
+        """End it by force, if its place allows that."""
         self.ended = True
         if self.place is not None:
             self.place.end()
 
     def results(self, outcomes: Sequence[Outcome]) -> list[Result]:
-        """Return the results of all tasks; each took its part of the time."""
+        """Return the results of all tasks; the time of the call is divided equally among them."""
         seconds = (monotonic() - self.started) / len(outcomes)
         if not self.others:
             return [Result(self.task, outcomes[0], seconds, self.context)]
@@ -123,7 +123,7 @@ class Call:
 
 
 def begin(task: Task, others: Sequence[Task] = ()) -> Call:
-    """Begin an attempt at a task, or at a batch of tasks of one handler which have all been tried as often."""
+    """Begin an attempt at a task, or at a batch of tasks of one handler that have the same attempt number."""
     now, handler = monotonic(), task.lease.binding.handler
     task.begun = True
     for each in others:
@@ -132,10 +132,10 @@ def begin(task: Task, others: Sequence[Task] = ()) -> Call:
 
 
 def arguments(call: Call) -> tuple[Any, ...]:
-    """Return what the handler is called with.
+    """Return the arguments of the handler.
 
     Raises:
-        BaseException: what makes the arguments are types of the user's, too.
+        BaseException: types of the user's, which help to make the arguments, may raise anything.
     """
     binding, handler = call.task.lease.binding, call.handler
     lends = handler.transactional and handler.entity is not None  # the session that its instances are in
@@ -153,7 +153,7 @@ def arguments(call: Call) -> tuple[Any, ...]:
 def of_return(call: Call, answer: object) -> list[Outcome]:
     """Return the outcome of each task of a handler that returned."""
     if call.context is not None and call.context.settled is not None:
-        # Committed, the lease holds the row no more, and this changes nothing.
+        # If that transaction was committed, the lease no longer holds the row, and this changes nothing.
         done = "committed" if call.context.has_asked else "awaited"
         return failed(call, RuntimeError(f"ctx.settle was called, but not {done}"))
     try:
@@ -191,7 +191,7 @@ def of_raise(call: Call, error: BaseException) -> list[Outcome]:
 
 
 def failed(call: Call, error: BaseException) -> list[Outcome]:
-    """Return the outcome of each task of an attempt that ended with an error, whoever found it."""
+    """Return the outcome of each task of an attempt that ended with an error, raised or found by the engine."""
     took = monotonic() - call.started
     return [of_error(call.handler, error, task.attempt, task.age + took) for task in call.tasks]
 
@@ -202,7 +202,7 @@ def is_somebodys(call: Call, error: BaseException) -> bool:
 
 
 def _changed(call: Call, answer: object) -> tuple[list[frozenset[str]], Any]:
-    """Return what the handler has changed on its instances that nothing writes, if anything; and its answer."""
+    """Return the attributes of instances that the handler changed and nothing writes, and the handler's answer."""
     if type(answer) is Altered:  # not isinstance: it asks the object, too
         return answer.changes, answer.answer
     handler = call.handler
@@ -216,7 +216,7 @@ def _answers(call: Call, answer: object) -> list[Any]:
     """Return an answer for each row of a batch.
 
     Raises:
-        BaseException: it does not fit the batch, or an object of the user's raises when it is touched.
+        BaseException: the answer does not fit the batch, or an object of the user's raises when it is touched.
     """
     if isinstance(answer, Mapping):
         return _answers_by_key(call, dict(answer))

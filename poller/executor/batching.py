@@ -1,11 +1,11 @@
 """How many tasks are attempted together: in one call of a handler that takes batches, or in one transaction.
 
 The model. Tasks of a handler that takes batches share a call; tasks of a transactional handler that wait side by side
-share a transaction, and a slot. A call that fails is tried again in halves, until the row whose fault it is stands
-alone; a batch that took too long is not: it fails as a whole, and each further attempt is at batches half as large, the
-last one at single rows. So are those after a crash, since leases of suspects are.
+share a transaction, and a slot. A call that fails is tried again in halves, until the row that causes the failure is
+alone. A batch that took too long fails as a whole; each further attempt uses batches half as large, the last one single
+rows. Batches also shrink after a crash, since a lease of suspects holds half as many rows.
 
-Threads. Any: what is remembered of a task is written while one thread has it.
+Threads. Any: a task's state is written only by the thread that has the task.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SLOWER = 4.0  # the part of what was thought to fit that still does, at least, a
 
 
 class Batching:
-    """What is known of how many tasks may be attempted together."""
+    """Decides how many tasks are attempted together, from past attempts."""
 
     def __init__(self) -> None:
         self._at_most: WeakKeyDictionary[Task, int] = WeakKeyDictionary()
@@ -39,7 +39,7 @@ class Batching:
         self._fit: dict[Binding, float] = {}  # how many rows fit in one transaction
 
     def companions(self, queue: deque[Task], task: Task) -> list[Task]:
-        """Take from the queue what may be attempted together with a task."""
+        """Take from the queue the tasks that may be attempted together with this one."""
         companions: list[Task] = []
         most, halved = self._most(task), len(self._at_most) > 0
         with contextlib.suppress(IndexError):
@@ -55,26 +55,26 @@ class Batching:
         return companions
 
     def halve(self, tasks: Sequence[Task]) -> None:
-        """Have the next attempts at these tasks be at half as many together."""
+        """Halve the number of tasks in the next attempts at these."""
         self._at_most.update(dict.fromkeys(tasks, (len(tasks) + 1) // 2))
 
     def part(self, tasks: Sequence[Task]) -> None:
-        """Have the next attempts at tasks that shared a transaction be alone; those of a batch in halves."""
+        """Attempt tasks that shared a transaction alone the next time; those of a batch in halves."""
         if tasks[0].handler.batch > 1:
             self.halve(tasks)
         else:
             self._at_most.update(dict.fromkeys(tasks, 1))
 
     def keep_apart(self, binding: Binding) -> None:
-        """Have a handler's rows share no transactions for a while: such have waited for each other."""
+        """Stop a handler's rows from sharing transactions for a while: such transactions waited for each other."""
         self._apart_until[binding] = monotonic() + APART_SECONDS
 
     def learn(self, shared: SharedTransaction, many: int) -> None:
-        """Reckon how many rows fit in a transaction from how long the handlers of one have taken.
+        """Estimate how many rows fit in a transaction from how long the handlers of this one took.
 
         Args:
             shared: the transaction, whose handlers have run.
-            many: how many tasks it began with.
+            many: the number of tasks it began with.
         """
         handled = many - len(shared.left)
         if handled < 1 or not shared.tasks:
@@ -83,9 +83,9 @@ class Batching:
         before = self._fit.get(binding, FIRST_ROWS)
         fits = handled * LONGEST_SECONDS / max(shared.seconds, 0.001)
         if shared.left and shared.seconds < LONGEST_SECONDS:
-            fits = handled  # it was not time that has parted them
-        # Not many fewer at once: one that was slow may have waited for the CPU. More cost little, since time parts
-        # them; and transactions that share a lease wait for each other.
+            fits = handled  # it did not end early for time
+        # Shrink slowly: a slow transaction may have waited for the CPU. Too many rows cost little, since a transaction
+        # ends after LONGEST_SECONDS anyway; and transactions that share a lease wait for each other.
         self._fit[binding] = max(fits, before / SLOWER)
 
     def _most(self, task: Task) -> int:
@@ -99,7 +99,7 @@ class Batching:
         return min(most, self._at_most.get(task, most)) if self._at_most else most
 
     def _fitting(self, binding: Binding) -> int:
-        """Return how many rows of a handler are locked for one transaction: as many as have time in it."""
+        """Return how many rows of a handler to lock for one transaction: as many as it has time for."""
         if monotonic() < self._apart_until.get(binding, 0.0):
             return 1
         return max(1, min(MOST_ROWS, int(self._fit.get(binding, FIRST_ROWS))))

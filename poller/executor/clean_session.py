@@ -1,12 +1,12 @@
-"""The state of a session, as one row's handler after the other finds it: the same for each.
+"""Resets the session between rows that share a transaction, so that each row's handler finds the same state.
 
-Rows share a transaction. A savepoint that is released keeps what was set in it: `set local`, a role, a search path,
-a temporary table, an open cursor. So before the next row's handler, and before poller's own statements, all that is
-put back, in the same round trip that makes the savepoint. There is no cheap question whether anything was set
-(`pg_settings` takes 2 ms, and does not show the settings of applications); to set it back takes 0.1 ms.
+A released savepoint keeps what was set in it: `set local`, a role, a search path, a temporary table, an open cursor. So
+before the next row's handler, and before poller's own statements, all of that is reset, in the same round trip that
+makes the savepoint. Asking whether anything was set is not cheap (`pg_settings` takes 2 ms, and does not show the
+settings of applications); resetting takes 0.1 ms.
 
-What cannot be put back within a transaction ends it after that row (`SET CONSTRAINTS`), or the connection with it
-(`PREPARE`, `LOAD`). Those are known by the tags of the statements that run; of `DO` and `CALL` nobody knows.
+A statement whose effect cannot be reset within a transaction ends the transaction after that row (`SET CONSTRAINTS`), or
+the connection too (`PREPARE`, `LOAD`). The command tags show which statements ran; what `DO` and `CALL` did is unknown.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ NOT_YOURS = "a transactional handler must not end its transaction; leave commit(
 
 
 class CleanSession:
-    """A connection that transactional handlers are given, and how its session is put back to what it was when opened.
+    """A connection for transactional handlers, whose session can be reset to what it was when opened.
 
     Attributes:
-        is_lent: a handler has it.
-        tags: of the statements that have run since the handler got it.
+        is_lent: whether a handler has it.
+        tags: the command tags of the statements that have run since the handler got it.
     """
 
     def __init__(self, driver: psycopg.Connection[Any]) -> None:
@@ -67,10 +67,10 @@ class CleanSession:
         driver.cursor_factory = self._cursor
 
     def statement(self, timeout: str, *, discard: bool) -> str:
-        """Return what puts the session back.
+        """Return the statement that resets the session.
 
         Args:
-            timeout: of a transaction in which nothing happens, in Postgres' notation.
+            timeout: how long the transaction may stay idle, in Postgres' notation.
             discard: drop temporary tables, too; poller's own statements see none.
         """
         # A cursor's type is the driver's own: what it returns is read by us next.
@@ -91,26 +91,26 @@ class CleanSession:
 
     @property
     def ends_transaction(self) -> bool:
-        """Whether something has run that no statement puts back within the transaction."""
+        """Whether a statement has run whose effect cannot be reset within the transaction."""
         return bool(self.tags & _TRANSACTION_ENDS)
 
     @property
     def ends_connection(self) -> bool:
-        """Whether something has run that no statement puts back at all."""
+        """Whether a statement has run whose effect cannot be reset at all."""
         return bool(self.tags & _CONNECTION_ENDS)
 
     def refuse_end(self, query: object) -> None:
         """Refuse a statement of a handler that would end the transaction.
 
         Raises:
-            PollerError: it is one.
+            PollerError: the statement would end it.
         """
         if self.is_lent and isinstance(query, str) and _ENDS_TRANSACTION.match(query):
             raise PollerError(NOT_YOURS)
 
 
 def _watched(session: CleanSession) -> type[psycopg.Cursor[Any]]:
-    """Return the type of cursors that tell a session what they run."""
+    """Return a cursor type that reports to a session what it runs."""
 
     class Watched(psycopg.Cursor[Any]):
         def execute(self, query: Any, *arguments: Any, **options: Any) -> Self:

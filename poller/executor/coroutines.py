@@ -1,6 +1,6 @@
 """Runs coroutines on the event loop, as many at a time as slots are free.
 
-Threads. The event loop's; `begin_soon` is called by any, `blocker` and `cancel` by the watchdog's.
+Threads. The event loop's; any thread calls `begin_soon`, the watchdog's calls `blocker` and `cancel`.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
     from poller.executor.threads import Threads
     from poller.store.lease import Task
 
-AGAIN_SECONDS = 0.01  # until it is looked again for a slot, or whether leases can be trusted
+AGAIN_SECONDS = 0.01  # until the next check for a free slot, or for leases that can be trusted
 
 
 class Coroutines:
-    """What begins coroutines, and reports what they answer.
+    """Begins coroutines, and reports their answers.
 
     Args:
         slots: how many handlers run at a time.
         queue: the tasks that wait.
-        in_flight: what runs.
+        in_flight: the calls that run.
         trusted_until: returns until when (monotonic) leases may be trusted without asking the database.
         next_task: takes the next task from the queue, if one may begin.
         begin_batch: begins a call for a task and those that share it.
-        endings: what becomes of calls.
-        threads: which have slots, too.
+        endings: reports how calls end.
+        threads: the threads, which take slots, too.
 
     Attributes:
         loop: the event loop, once it is needed.
@@ -66,19 +66,19 @@ class Coroutines:
         self._threads = threads
 
     def begin_soon(self) -> None:
-        """Have the event loop begin what waits."""
+        """Ask the event loop to begin the tasks that wait."""
         if self.loop is None or self.loop.is_closed:
             self.loop = EventLoop()
         self.loop.call(self._pump)
 
     def blocker(self, calls: Iterable[Call]) -> Call | None:
-        """Return the call that keeps the event loop, if one does of those that run."""
+        """Return the running call that blocks the event loop, if there is one."""
         if self.loop is None or not any(call.handler.is_coroutine for call in calls):
             return None
         return self.loop.blocker()
 
     def cancel(self, coroutine: asyncio.Task[None]) -> None:
-        """Have the event loop cancel a coroutine."""
+        """Ask the event loop to cancel a coroutine."""
         assert self.loop is not None  # noqa: S101 - it runs this coroutine
         self.loop.call(coroutine.cancel)
 
@@ -121,5 +121,7 @@ class Coroutines:
         else:
             is_ours = self._endings.finish(call, attempt.of_return(call, answer))
         if is_ours:  # else the watchdog cancels it
-            call.coroutine = None  # whose context knows the call: both would wait for the garbage collector
+            call.coroutine = (
+                None  # its context refers to the call: the cycle would wait for the garbage collector
+            )
         self._pump()

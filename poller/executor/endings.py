@@ -1,6 +1,6 @@
-"""How calls end: with results that are reported, in halves that are attempted again, or given back.
+"""How calls end: their results are reported, or they are attempted again in halves, or their rows are given back.
 
-Threads. Any; each asks first whether it is to say what became of the call (`InFlight.take`).
+Threads. Any; each first asks whether it is the one to report the call (`InFlight.take`).
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 
 class Endings:
-    """What becomes of calls, and of tasks that are not called.
+    """Ends calls, and gives back tasks that are not called.
 
     Args:
-        in_flight: decides who reports.
-        batching: remembers what is tried again in halves.
+        in_flight: decides which thread reports.
+        batching: remembers which tasks are tried again in halves.
         report: called with results.
-        queue: called with tasks that are to be attempted again, before what waits already.
+        queue: called with tasks to attempt again, ahead of those that wait already.
 
     Attributes:
         report: the same.
@@ -47,14 +47,14 @@ class Endings:
         self._queue = queue
 
     def finish(self, call: Call, outcomes: Sequence[Outcome]) -> bool:
-        """Report the results, and tell whether that was still to be done; if not, the watchdog has."""
+        """Report the results; return False if the watchdog already has."""
         if not self._in_flight.take(call):
             return False
         self.report(call.results(outcomes))
         return True
 
     def fail(self, call: Call, error: BaseException) -> bool:
-        """Report a failure, as `finish`; try a batch that may have failed for one of its rows again, in halves."""
+        """Report a failure, as `finish`; if one row may have failed a whole batch, try it again in halves."""
         if not attempt.is_somebodys(call, error):
             return self.finish(call, attempt.of_raise(call, error))
         if not self._in_flight.take(call):
@@ -64,7 +64,7 @@ class Endings:
         return True
 
     def take_back(self, call: Call) -> bool:
-        """Give the rows of a call back that was not made, as `finish`."""
+        """Give back the rows of a call that was not made, as `finish`."""
         if not self._in_flight.take(call):
             return False
         for task in call.tasks:
@@ -73,7 +73,7 @@ class Endings:
         return True
 
     def release(self, tasks: Iterable[Task], why: str | None = None) -> None:
-        """Give tasks back that have not begun, or whose work was undone."""
+        """Give back tasks that have not begun, or whose work was undone."""
         given = [
             Result(each, released(each.handler, each.attempt, why, begun=each.begun), 0.0) for each in tasks
         ]

@@ -1,8 +1,8 @@
-"""The event loop that coroutine handlers run on: on a thread of its own, and it goes on whatever they do to it.
+"""The event loop that coroutine handlers run on: it has its own thread, and survives whatever they do to it.
 
-A task that a handler left behind may raise `SystemExit`, and anything may call `loop.stop()`: both end `run_forever`,
-which is then called again, and it is said. A coroutine that does not give way blocks all others: `blocker` tells whose
-it is, by the context variable that each attempt's context has, which its tasks and callbacks inherit.
+A task that a handler left behind may raise `SystemExit`, and any code may call `loop.stop()`: both end `run_forever`,
+which is then called again, and the log says so. A coroutine that does not yield blocks all others: `blocker` finds the
+call it belongs to by the context variable of each attempt's context, which its tasks and callbacks inherit.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from poller.executor.attempt import Call
 
-BLOCKED = 0.5  # seconds without an answer after which something keeps the loop
-SAID = 5.0  # seconds after which that is said
+BLOCKED = 0.5  # seconds without an answer after which the loop counts as blocked
+SAID = 5.0  # seconds after which the log says so
 
 _STEP = asyncio.Handle._run.__code__  # noqa: SLF001 - each step of a loop goes through it
 
@@ -46,11 +46,11 @@ class EventLoop:
 
     @property
     def is_closed(self) -> bool:
-        """Whether it has ended, which it does not by itself: somebody has closed it."""
+        """Whether it has ended; it does not end by itself, so a handler or `close` closed it."""
         return self._loop.is_closed() or not self._thread.is_alive()
 
     def call(self, function: Callable[[], object]) -> None:
-        """Call a function on the loop, from any thread, in a context of its own."""
+        """Call a function on the loop, from any thread, in its own context."""
         guarded(lambda: self._loop.call_soon_threadsafe(function, context=contextvars.Context()), None)
 
     def call_later(self, seconds: float, function: Callable[[], object]) -> None:
@@ -73,9 +73,9 @@ class EventLoop:
         self.call(self._loop.stop)
 
     def blocker(self) -> Call | None:
-        """Return the call whose coroutine, task or callback keeps the loop, if one does for longer than a moment.
+        """Return the call whose coroutine, task or callback has blocked the loop for longer than `BLOCKED`, if any.
 
-        To be asked again and again: each time a question goes to the loop, unless one is on its way.
+        Call it repeatedly: each call sends a question to the loop, unless one is still unanswered.
         """
         if self._asked_at is None:
             self._asked_at, self._has_said = monotonic(), False
@@ -95,7 +95,7 @@ class EventLoop:
         self._asked_at = None
 
     def _running(self) -> Call | None:
-        """Return the call that the loop's thread is in, found by its frames."""
+        """Return the call that the loop's thread is running, found by its stack frames."""
         frame: FrameType | None = sys._current_frames().get(self._thread.ident or 0)  # noqa: SLF001 - there is no other way
         while frame is not None and frame.f_code is not _STEP:
             frame = frame.f_back

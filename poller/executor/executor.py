@@ -1,14 +1,14 @@
 """Runs handlers: plain functions on threads, coroutines on one event loop, each to exactly one result.
 
 The model. Tasks wait in one queue for each kind, and at most `slots` handlers run at a time. A task goes through these
-steps, each in a module of its own:
+steps, each in its own module:
 
     queued      until a thread pulls it (`threads`), or it is begun on the event loop (`coroutines`): `queues`
     begun       with what may be attempted together with it: `batching`
-    called      on the thread or the loop; in a process or an executor of the user's (`processes`); in a transaction that
-                it shares (`shared_transactions`)
-    ended       by its handler, or by the watchdog when its time is up (`watchdog`); which of them reports, and nobody
-                else, is decided by `in_flight`
+    called      on the thread or the loop; in a process or an executor of the user's (`processes`); in a shared
+                transaction (`shared_transactions`)
+    ended       by its handler, or by the watchdog when its time is up (`watchdog`); `in_flight` decides which one of
+                them reports
     reported    as a result, given back, or queued again in halves: `endings`
 """
 
@@ -52,12 +52,12 @@ class Executor:
         report: called with results, from any thread.
         trusted_until: returns until when (monotonic) leases may be trusted without asking the database.
         transactions: for transactional handlers.
-        report_settled: called with results that are written already, and what became of them.
+        report_settled: called with results that are already written, and what became of their rows.
         begins: called when tasks come while nothing waits or runs.
         taken: called when several tasks have been taken from the queue at once.
 
     Attributes:
-        watchdog: what ends handlers whose time is up.
+        watchdog: ends handlers whose time is up.
     """
 
     def __init__(  # noqa: PLR0913 - its collaborators
@@ -118,7 +118,7 @@ class Executor:
             shared=self._shared,
         )
 
-    # --- what the worker sees ----------------------------------------------------------------------
+    # --- the executor's state ----------------------------------------------------------------------
 
     @property
     def waiting(self) -> int:
@@ -142,7 +142,7 @@ class Executor:
 
     @property
     def draining(self) -> bool:
-        """Whether nothing begins any more."""
+        """Whether the executor has stopped beginning tasks."""
         return self._queues.is_draining
 
     @property
@@ -156,36 +156,36 @@ class Executor:
         return max(0, self.slots - self._in_flight.running - self.waiting)
 
     def shut_until(self, binding: Binding) -> float:
-        """Return when rows of a handler can begin again (monotonic), if they cannot now; else some time that is past."""
+        """Return when rows of a handler can begin again (monotonic); a time in the past if they can now."""
         handler = binding.handler
         if handler.executor != "thread":
             return self._processes.shut_until(handler.executor)
         return self._transactions.shut_until if handler.transactional and self._transactions else 0.0
 
     def why_shut(self, binding: Binding) -> str:
-        """Return why they cannot."""
+        """Return why rows of a handler cannot begin now."""
         handler = binding.handler
         if handler.executor != "thread":
             return self._processes.why_shut(handler.executor)
         return self._transactions.outage.why if self._transactions else ""
 
     def contexts(self) -> list[tuple[Task, Context]]:
-        """Return what runs, and what it was given."""
+        """Return the tasks that run, each with the context its handler was given."""
         return [(call.task, call.context) for call in self._in_flight.calls() if call.context is not None]
 
     def tasks(self) -> list[Task]:
-        """Return all that waits or runs here."""
+        """Return all tasks that wait or run here."""
         return [*self._queues.tasks(), *self._in_flight.tasks()]
 
-    # --- what the worker orders --------------------------------------------------------------------
+    # --- the worker's orders -----------------------------------------------------------------------
 
     def submit(self, tasks: Iterable[Task], *, first: bool = False, threads: int | None = None) -> None:
         """Queue tasks for the threads or the event loop, as their handlers are.
 
         Args:
-            tasks: what is to be run.
-            first: before what waits already.
-            threads: how many to wake for it now; if that proves too few, the watchdog wakes the others.
+            tasks: the tasks to run.
+            first: put them ahead of the tasks that wait already.
+            threads: how many threads to wake now; if that proves too few, the watchdog wakes the others.
         """
         was_busy = self.busy
         tasks = self._queues.unless_paused(tasks)
@@ -199,52 +199,50 @@ class Executor:
         if awaited:
             put(self._queues.awaited, awaited, first=first)
             self._coroutines.begin_soon()
-        if (
-            self._queues.is_draining
-        ):  # looked at after they were queued: `drain` sets it before it empties the queues
+        if self._queues.is_draining:  # checked after queueing: `drain` sets it before it empties the queues
             self._queues.give_back()
         elif not was_busy:
             self._begins()
 
     def cancel(self, *, runs: bool = True) -> None:
-        """Tell every running handler to stop (`ctx.cancelled`); those that run jobs only with `runs`."""
+        """Tell every running handler to stop (`ctx.cancelled`); runs of jobs only if `runs` is set."""
         for call in self._in_flight.calls():
             if call.context is not None and (runs or call.context.notes is None):
                 call.context.cancelled.set()
 
     def hurry(self, task: Task, patience: float) -> None:
-        """Tell a running handler to stop, and give it so many seconds for that."""
+        """Tell a running handler to stop within `patience` seconds."""
         call = self._in_flight.call_of(task)
         if call is not None and call.context is not None:
             call.context.cancelled.set()
             call.deadline = min(call.deadline, monotonic() + patience)
 
     def drain(self) -> None:
-        """Begin nothing any more: what has not started, or comes later, is given back."""
+        """Stop beginning tasks: give back those that have not started, and those that come later."""
         self._queues.is_draining = True
         self._queues.give_back()
 
     def pause(self, bindings: Iterable[Binding]) -> None:
-        """Begin nothing of these handlers until this is called again: what waits, or comes later, is given back.
+        """Give back the tasks of these handlers that wait, and those that come later, until the next call of this.
 
-        Called by the thread that submits what was claimed.
+        The thread that submits claimed tasks calls this.
         """
         self._queues.pause(bindings)
-        if self._queues.plain:  # a thread that came by meanwhile has found nothing
+        if self._queues.plain:  # a thread that looked meanwhile found the queue empty
             self._threads.wake(len(self._queues.plain))
         if self._queues.awaited:
             self._coroutines.begin_soon()
 
     def forget(self) -> None:
-        """Drop what has not started, and cancel what runs: the leases are lost."""
+        """Drop the tasks that have not started and cancel those that run: the leases are lost."""
         self._queues.clear()
         for call in self._in_flight.calls():
             if call.place is None and call.handler.executor != "thread":
-                call.ended = True  # it waits for a process to start: it is not to begin there
+                call.ended = True  # it waits for a process to start, and must not begin there
         self.cancel()
 
     def close(self) -> None:
-        """Let idle threads and the event loop end; running handlers are not waited for."""
+        """Let idle threads and the event loop end, without waiting for running handlers."""
         self._threads.close()
         self._coroutines.close()
         if self._transactions is not None:
@@ -274,7 +272,7 @@ class Executor:
 
     def _attempt_shared(self, task: Task) -> bool:
         """Run handlers in a transaction, that of this task first."""
-        assert self._shared is not None  # noqa: S101 - whoever runs such handlers has transactions
+        assert self._shared is not None  # noqa: S101 - a worker with such handlers has transactions
         shared = SharedTransaction([task, *self._batching.companions(self._queues.plain, task)])
         self._in_flight.shared.add(shared)
         self._in_flight.between.discard(get_ident())
@@ -282,18 +280,18 @@ class Executor:
         return self._shared.attempt(shared)
 
     def _begin_batch(self, queue: deque[Task], task: Task) -> Call:
-        """Begin a call for a task and those of the queue that may share it."""
+        """Begin a call for a task and the queued tasks that may share it."""
         call = self._in_flight.begin(task, self._batching.companions(queue, task))
         if call.others:
             self._taken()
         return call
 
     def _answer(self, call: Call) -> Any:
-        """Call a handler where it is to run; return what it returns."""
+        """Call a handler at the place where it must run; return its result."""
         handler = call.handler
         variable.set(call)
         if handler.executor == "thread":
             return handler.invoke(*attempt.arguments(call))
         call.trusted_until = self._trusted_until
-        call.deadline += READY_SECONDS  # until its place is ready, where the clock starts anew
+        call.deadline += READY_SECONDS  # until its place is ready; then the clock starts anew
         return self._processes.call(call)

@@ -1,10 +1,10 @@
-"""What runs in this process, and who says what became of it.
+"""The calls that run in this process, and the decision which thread reports the end of each.
 
-The model. A handler's end is told by its own thread (or the event loop) when it returns, or by the watchdog when its
-time is up, and the two may come at the same moment. Who may report is decided by one atomic step, `InFlight.take`: it
-is granted once for each call, and once for all that share a transaction.
+The model. A handler's own thread (or the event loop) reports its end when it returns, the watchdog when its time is up;
+both may try at the same moment. One atomic step, `InFlight.take`, decides which of them reports: it succeeds once for
+each call, and once for all tasks that share a transaction.
 
-Threads. Any. Each step is one operation of a dict, a set or a lock, which no other thread sees in halves.
+Threads. Any. Each step is one atomic operation of a dict, a set or a lock.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, eq=False)
 class SharedTransaction:
-    """Tasks that share a transaction, and what has come of them so far."""
+    """Tasks that share a transaction, and their results so far."""
 
     tasks: list[Task]
     left: list[Task] = field(default_factory=list)  # to be attempted in another one
@@ -34,15 +34,15 @@ class SharedTransaction:
     current: Call | None = None
     seconds: float = 0.0  # that the handlers have taken
     pid: int = 0  # of its session; 0 before it has begun
-    taken: threading.Lock = field(default_factory=threading.Lock)  # by who says what became of them all
+    taken: threading.Lock = field(default_factory=threading.Lock)  # held by the thread that reports them all
 
     @property
     def is_taken(self) -> bool:
-        """Whether somebody says already what became of them."""
+        """Whether a thread already reports what became of the tasks."""
         return self.taken.locked()
 
     def leave(self, tasks: list[Task]) -> None:
-        """Take tasks out of it, for another one after it."""
+        """Move tasks out of this transaction, to a later one."""
         self.left += tasks
         left = set(tasks)
         self.tasks = [task for task in self.tasks if task not in left]
@@ -53,13 +53,13 @@ class InFlight:
 
     Attributes:
         shared: the transactions.
-        stuck: calls that the watchdog has taken, and which go on: since when (monotonic).
-        between: threads that take from a queue or report, and run no handler.
+        stuck: calls that still run after the watchdog took them, and since when (monotonic).
+        between: threads that are taking from a queue or reporting, and run no handler.
     """
 
     def __init__(self) -> None:
         self._running: dict[Task, Call] = {}
-        self._batches: set[Call] = set()  # of these, those for several tasks
+        self._batches: set[Call] = set()  # the running calls that have several tasks
         self.shared: set[SharedTransaction] = set()
         self.stuck: dict[Call, float] = {}
         self.between: set[int] = set()
@@ -79,16 +79,16 @@ class InFlight:
     @property
     def is_handling(self) -> bool:
         """Whether a handler runs, is about to begin, or its result is about to be reported."""
-        # In this order: who takes a task is noted here before it leaves the queue, and after it runs.
+        # The order matters: a thread enters `between` before its task leaves the queue, and again after its handler.
         return bool(self.between) or self.running > 0 or bool(self.between)
 
     def calls(self) -> list[Call]:
-        """Return what runs at this moment."""
+        """Return the calls that run at this moment."""
         shared = [each.current for each in list(self.shared) if each.current is not None]
         return [*list(self._running.values()), *shared]
 
     def call_of(self, task: Task) -> Call | None:
-        """Return the call that a task has to itself, or with its batch."""
+        """Return the call of a task or its batch, unless it runs in a shared transaction."""
         return self._running.get(task)
 
     def tasks(self) -> list[Task]:
@@ -112,11 +112,11 @@ class InFlight:
         return call
 
     def take(self, call: Call, *, by_watchdog: bool = False) -> bool:
-        """Tell whether it is the caller who says what became of a call; for each call one is told so, once.
+        """Return True if the caller is to report a call; each call returns True to one caller only, once.
 
         Args:
             call: the call, or one of those that share a transaction.
-            by_watchdog: its time is up; it is stuck then until it ends. Else its handler has ended.
+            by_watchdog: the call's time is up, and it counts as stuck until it ends. Otherwise its handler has ended.
         """
         if not by_watchdog:
             self.between.add(get_ident())  # before it runs no more: see `is_handling`
@@ -133,5 +133,5 @@ class InFlight:
         return is_ours
 
     def take_shared(self, shared: SharedTransaction) -> bool:
-        """Tell whether it is the caller who says what became of all that share a transaction."""
+        """Return True, once, if the caller is to report all tasks that share a transaction."""
         return shared.taken.acquire(blocking=False)

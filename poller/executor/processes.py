@@ -1,18 +1,18 @@
-"""Runs handlers elsewhere than in the worker: in child processes of its own, or by an executor of the user's.
+"""Runs handlers outside the worker process: in its child processes, or in an executor of the user's.
 
-The thread that has the handler's slot waits here for the answer. So the executor sees no difference, except that
-what runs here can be ended.
+The thread that has the handler's slot waits here for the answer. So the executor sees no difference, except that a call
+here can be ended by force.
 
-A child (`executor="process"`) runs one call at a time. It is killed at the call's timeout; if it dies by
-itself, that call has failed, and nothing else. Whatever it does, it dies with its worker: the pipe by which it knows
-its parent is set to raise SIGIO when the other end closes, which ends it even while it holds the interpreter.
+A child (`executor="process"`) runs one call at a time. It is killed at the call's timeout; if it dies by itself, only
+that call has failed. A child always dies with its worker: the pipe to its parent raises SIGIO when the other end closes,
+which ends the child even while it holds the interpreter.
 
-An executor of the user's (`executor="module:factory"`) is made once in each worker, and anew after it broke. A
-call that it cannot cancel is left alone at its timeout: whatever comes of it is not heard.
+An executor of the user's (`executor="module:factory"`) is made once in each worker, and again after it broke. A call
+that it cannot cancel is abandoned at its timeout: its result is ignored.
 
-On failure: a child that does not start (its host can make no process, its interpreter was replaced), and a factory that
-raises, are about no row. Its call has not begun, none of the rows that go there are claimed before the next try
-(`shut_until`), and that waits a while, which grows.
+On failure: when a child does not start (the host can make no process, the interpreter was replaced) or a factory raises,
+no row is at fault. The call has not begun, and no rows for that place are claimed before the next try (`shut_until`),
+which comes after a growing delay.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ if TYPE_CHECKING:
     from poller.executor.attempt import Call
     from poller.model.context import Context
 
-IDLE = 10.0  # seconds after which a child that has nothing to do is ended, and its memory given back
-TELLING = 0.5  # seconds between two times that a child says what a run has said
-REPLY, SAID = b"R", b"S"  # how messages of a child begin
+IDLE = 10.0  # seconds after which an idle child is ended, to free its memory
+TELLING = 0.5  # seconds between two reports of a child on its run's output and progress
+REPLY, SAID = b"R", b"S"  # the first byte of a child's messages
 
 ENDING = 1.0  # seconds for the kernel to end a killed process
 
@@ -55,7 +55,7 @@ _SPAWN = multiprocessing.get_context("spawn")  # a worker has threads, so that i
 
 
 class ProcessPool:
-    """Where the handlers of one worker run that do not run on its threads."""
+    """Runs those handlers of one worker that do not run on its threads."""
 
     def __init__(self) -> None:
         self._children = Children()
@@ -64,20 +64,20 @@ class ProcessPool:
         self._pauses: dict[str, Pause] = {}
 
     def shut_until(self, place: str) -> float:
-        """Return when what runs there can begin again (monotonic), if it cannot now; else some time that is past."""
+        """Return when calls can begin there again (monotonic); a time in the past if they can now."""
         pause = self._pauses.get(place)
         return 0.0 if pause is None else pause.until
 
     def why_shut(self, place: str) -> str:
-        """Return why it cannot."""
+        """Return why calls cannot begin there now."""
         return self._pauses[place].outage.why
 
     def call(self, call: Call) -> Any:
-        """Call a handler; return what it returns.
+        """Call a handler; return its result.
 
         Raises:
-            NotBegun: there is no process or executor for it now.
-            BaseException: what it raises; `Unexpected` if its process died.
+            NotBegun: no process or executor is available now.
+            BaseException: what the handler raises; `Unexpected` if its process died.
         """
         request = remote.packed(call.handler, attempt.arguments(call)[0], call.context, call.about)
         if call.handler.is_job and call.context is not None:
@@ -98,14 +98,14 @@ class ProcessPool:
             raise Unexpected(msg) from error
 
     def trim(self) -> None:
-        """End the children that have been idle for a while."""
+        """End the children that have been idle for `IDLE` seconds."""
         self._children.trim(monotonic() - IDLE)
 
     def close(self) -> None:
-        """End all children, and let the executors go; nothing is waited for."""
+        """End all children and shut down the executors, without waiting."""
         self._children.trim(float("inf"))
         for executor in self._executors.values():
-            with contextlib.suppress(Exception):  # whatever it says, this worker ends
+            with contextlib.suppress(Exception):  # this worker ends, whatever the executor raises
                 executor.shutdown(wait=False)
 
     @contextlib.contextmanager
@@ -113,7 +113,7 @@ class ProcessPool:
         """Lend a child for one call.
 
         Raises:
-            NotBegun: none starts.
+            NotBegun: no child starts.
         """
         with contextlib.ExitStack() as stack:
             with self._trying("process", NotStartedError):
@@ -135,10 +135,10 @@ class ProcessPool:
 
     @contextlib.contextmanager
     def _trying(self, place: str, failure: type[Exception]) -> Iterator[None]:
-        """Try to open a place; a failure shuts it for a while, and tells why once.
+        """Try to open a place; a failure shuts it for a while, and is logged once.
 
         Raises:
-            NotBegun: it has failed.
+            NotBegun: the try failed.
         """
         try:
             yield
@@ -153,11 +153,11 @@ class ProcessPool:
 
 
 class Pause:
-    """Until when a place is not tried again that could not be opened.
+    """The pause before the next try to open a place that failed to open.
 
     Attributes:
-        until: that time (monotonic); one that is past, if it can be.
-        outage: what keeps it shut.
+        until: when it ends (monotonic); a time in the past if there is no pause.
+        outage: the reason why the place is shut.
     """
 
     def __init__(self, service: str) -> None:
@@ -166,21 +166,21 @@ class Pause:
         self._lock = threading.Lock()
 
     def begin(self, error: Exception) -> None:
-        """Take note of a failure; of several threads' at the same time, one counts."""
+        """Note a failure; failures of several threads at the same time count as one."""
         with self._lock:
             if self.until <= monotonic():
                 self.outage.goes_on(error)
                 self.until = monotonic() + self.outage.pause()
 
     def end(self) -> None:
-        """Take note that it works."""
+        """Note that the place works again."""
         with self._lock:
             self.outage.is_over()
             self.until = 0.0
 
 
 class NotStartedError(Exception):
-    """A child did not get so far that it could take a call; the cause says why."""
+    """A child failed before it was ready for a call; the cause says why."""
 
 
 def _service(place: str) -> str:
@@ -196,7 +196,7 @@ def _make_executor(name: str) -> Executor:
 
 
 class Submitted:
-    """A call that is given to an executor of the user's."""
+    """A call submitted to an executor of the user's."""
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
@@ -208,7 +208,7 @@ class Submitted:
         """Submit it, and wait until it is done or ended.
 
         Raises:
-            BrokenExecutor: the executor takes no calls any more.
+            BrokenExecutor: the executor no longer takes calls.
         """
         try:
             self._future = self._executor.submit(remote.run, request)
@@ -217,11 +217,11 @@ class Submitted:
         self._future.add_done_callback(lambda _: self._done.set())
         self._done.wait()
         if self._ended:
-            raise Unexpected  # nobody hears it: who has ended it has said why
+            raise Unexpected  # never reported: the watchdog ended this call and reported why
         return self._future.result()
 
     def end(self) -> None:
-        """Cancel it, and wait for it no more."""
+        """Cancel the call and stop waiting for it."""
         self._ended = True
         if self._future is not None:
             self._future.cancel()
@@ -232,7 +232,7 @@ class Submitted:
 
 
 class Children:
-    """Child processes of a worker: made when they are needed, kept for a while."""
+    """The child processes of a worker: started when needed, kept for a while."""
 
     def __init__(self) -> None:
         self._idle: list[Child] = []
@@ -242,11 +242,11 @@ class Children:
 
     @contextlib.contextmanager
     def one(self) -> Iterator[Lent]:
-        """Lend a child for one call; one that did not survive it is not lent again.
+        """Lend a child for one call; a child that does not survive the call is not lent again.
 
         Raises:
-            NotStartedError: none starts.
-            Unexpected: all have been ended for good, while it started.
+            NotStartedError: no child starts.
+            Unexpected: the pool was closed while the child started.
         """
         with self._lock:
             child = self._idle.pop() if self._idle else None
@@ -256,7 +256,9 @@ class Children:
             except Exception as error:
                 raise NotStartedError from error
         self._all.add(child)
-        if self._is_closed:  # after it was added: `trim` has either seen it, or set this before
+        if (
+            self._is_closed
+        ):  # checked after adding it: either `trim` has seen the child, or this is set already
             child.end()
             raise Unexpected
         lent = Lent(child)
@@ -272,7 +274,7 @@ class Children:
                     self._all.discard(child)
 
     def trim(self, since: float) -> None:
-        """End the children that have been idle since some time; all of them since infinity."""
+        """End the children that have been idle since that time (monotonic); with infinity, end all for good."""
         self._is_closed = self._is_closed or since == float("inf")
         with self._lock:
             old = [child for child in self._idle if child.idle_since <= since]
@@ -283,7 +285,7 @@ class Children:
 
 
 class Lent:
-    """A child for the time of one call: ended by the watchdog only until it is given back."""
+    """A child on loan for one call: the watchdog can kill it only until it is given back."""
 
     def __init__(self, child: Child) -> None:
         self.child = child
@@ -291,13 +293,13 @@ class Lent:
         self._lock = threading.Lock()
 
     def end(self) -> None:
-        """Kill it, unless the call has ended: then it is lent to another already, or soon."""
+        """Kill the child, unless the call has ended: another call may have the child by then."""
         with self._lock:
             if self._is_lent:
                 self.child.end()
 
     def give_back(self) -> bool:
-        """Give it back; tell whether it can be lent again."""
+        """Give the child back; return whether it can be lent again."""
         with self._lock:
             self._is_lent = False
             return self.child.is_alive
@@ -322,7 +324,7 @@ class Child:
         return self._process.is_alive() and not self._pipe.closed
 
     def load(self, module: str) -> None:
-        """Import a handler's module, or its middleware's: that is not to count as the handler's time.
+        """Import a handler's module, or its middleware's, before the handler's time starts.
 
         Raises:
             BaseException: what the import raises.
@@ -332,7 +334,7 @@ class Child:
             self._loaded.add(module)
 
     def call(self, request: bytes, context: Context | None) -> bytes:
-        """Make a call; what cancels the context meanwhile cancels it there too.
+        """Make a call; cancelling the context here cancels it in the child, too.
 
         Raises:
             Unexpected: the process died.
@@ -355,7 +357,7 @@ class Child:
         self._process.join(ENDING)
 
     def _send(self, message: bytes) -> None:
-        """Send it; that nobody is there turns out when the reply is waited for."""
+        """Send a message; a dead child is noticed while waiting for the reply."""
         with self._sending, contextlib.suppress(OSError):
             self._pipe.send_bytes(message)
 
@@ -381,12 +383,14 @@ def _how(status: int | None) -> str:
 
 
 def _serve(pipe: Connection, settings: dict[str, Any]) -> None:
-    """Make the calls that come through the pipe, one after the other; the main function of a child."""
+    """Run the calls that come through the pipe, one after the other; the main function of a child."""
     _die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the worker decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000")  # rather this one than its worker, or Postgres
+        Path("/proc/self/oom_score_adj").write_text(
+            "1000"
+        )  # the OOM killer should take this process before its worker or Postgres
     if settings:
         log.setup(**settings)
     requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()
@@ -397,14 +401,14 @@ def _serve(pipe: Connection, settings: dict[str, Any]) -> None:
     pipe.send_bytes(REPLY)
     while True:
         reply = remote.run(requests.get(), lambda context: running.__setitem__(0, context))
-        log.hear_others()  # the user's package is imported, and has configured what it likes
+        log.hear_others()  # the user's package is imported by now, and may have configured logging
         with sending:
             running[0] = None
             pipe.send_bytes(REPLY + reply)
 
 
 def _listen(pipe: Connection, requests: queue.SimpleQueue[bytes], running: list[Context | None]) -> None:
-    """Take requests, and empty messages, which cancel what runs, from the pipe; end with it."""
+    """Read the pipe until it closes: a message is a request, an empty one cancels the running call."""
     with contextlib.suppress(EOFError, OSError):
         while True:
             message = pipe.recv_bytes()
@@ -416,7 +420,7 @@ def _listen(pipe: Connection, requests: queue.SimpleQueue[bytes], running: list[
 
 
 def _tell(pipe: Connection, sending: threading.Lock, running: list[Context | None]) -> None:
-    """Tell the worker now and then what a run of a job has said of itself."""
+    """Send the worker the output and progress of a job's run, every `TELLING` seconds."""
     told = None
     while True:
         sleep(TELLING)
@@ -428,7 +432,7 @@ def _tell(pipe: Connection, sending: threading.Lock, running: list[Context | Non
 
 
 def _die_with_parent() -> None:
-    """Have the kernel end this process when its parent is gone, whatever it is doing then."""
+    """Have the kernel end this process when its parent is gone, whatever this process is doing."""
     parent = multiprocessing.parent_process()
     if parent is None or not hasattr(os, "O_ASYNC"):
         return

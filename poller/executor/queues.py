@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 class Queues:
-    """What waits.
+    """The tasks that wait.
 
     Attributes:
         plain: the tasks of plain functions.
         awaited: those of coroutines.
-        is_draining: nothing begins any more.
+        is_draining: whether tasks have stopped beginning.
     """
 
     def __init__(self, endings: Endings) -> None:
@@ -37,11 +37,11 @@ class Queues:
         self._endings = endings
 
     def tasks(self) -> list[Task]:
-        """Return all that wait."""
+        """Return all tasks that wait."""
         return [*list(self.plain), *list(self.awaited)]
 
     def next(self, queue: deque[Task]) -> Task | None:
-        """Take the next task from a queue; None if there is none, or if it was given back since it may not begin."""
+        """Take the next task from a queue; None if the queue is empty, or the task had to be given back."""
         try:
             task = queue.popleft()
         except IndexError:  # another thread was quicker
@@ -52,14 +52,14 @@ class Queues:
         return None if self._is_late(task) else task
 
     def give_back(self) -> None:
-        """Report all as released."""
+        """Give back all tasks that wait."""
         for queue in (self.plain, self.awaited):
             with contextlib.suppress(IndexError):
                 while True:
                     self._endings.release([queue.popleft()])
 
     def pause(self, bindings: Iterable[Binding]) -> None:
-        """Give back what waits of these handlers; what comes of them later is for `unless_paused`."""
+        """Give back the tasks of these handlers that wait; `unless_paused` handles those that come later."""
         self._paused = frozenset(bindings)
         for queue in (self.plain, self.awaited) if self._paused else ():
             waiting: list[Task] = []
@@ -84,7 +84,7 @@ class Queues:
         self.awaited.clear()
 
     def _is_late(self, task: Task) -> bool:
-        """Give a task back that could not begin in time."""
+        """Give back a task that could not begin in time; return whether it was."""
         if monotonic() <= task.lease.begin_by:
             return False
         self._endings.release([task], BEGAN_LATE)
@@ -92,7 +92,7 @@ class Queues:
 
 
 def put(queue: deque[Task], tasks: list[Task], *, first: bool) -> None:
-    """Queue tasks, before what waits already or after it."""
+    """Queue tasks, before or after those that wait already."""
     if first:
         queue.extendleft(reversed(tasks))
     else:

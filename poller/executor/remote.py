@@ -1,8 +1,8 @@
 """A handler's call, on its way to another process and back.
 
-What is sent: which handler, as the name of its module and its own; the rows; and what its context says. What
-comes back: its answer, or its error. Both are pickled by us, so that what cannot be is that attempt's failure and
-nobody else's. Nothing of it comes from the database but the values of columns, as psycopg has read them.
+A request holds the handler's module and name, the rows, and the data of its context. A reply holds the handler's answer
+or error. poller pickles both, so that a value which cannot be pickled fails that attempt only. Only values of columns,
+as psycopg has read them, come from the database.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ class Call:
         name: its qualified name there.
         handler: `table:status`, since one function may be registered several times.
         given: the row, or the rows of a batch.
-        context: what the context says, if the function takes it.
-        run_parameter: of a job's function, what takes the run, if anything does.
-        is_mapped: the rows are instances of a mapped class.
-        about: what `poller.current()` says.
-        middleware: what is to run around it: where it is found.
+        context: the data of the context, if the function takes it.
+        run_parameter: the parameter of a job's function that takes the run, if it has one.
+        is_mapped: whether the rows are instances of a mapped class.
+        about: the attempt that `poller.current()` returns.
+        middleware: the module and name of each middleware to run around it.
     """
 
     module: str
@@ -68,7 +68,7 @@ class Call:
 
 
 def packed(handler: Handler, given: Any, context: Context | None, about: Attempt | None = None) -> bytes:
-    """Return a call as it is sent.
+    """Return a call, pickled.
 
     Raises:
         Exception: a value cannot be pickled.
@@ -92,7 +92,7 @@ def packed(handler: Handler, given: Any, context: Context | None, about: Attempt
 
 
 def import_of(module: str) -> bytes:
-    """Return the call that imports a module, and does nothing else."""
+    """Return the request that only imports a module."""
     return pickle.dumps(Call(__name__, _load.__qualname__, "", module, None))
 
 
@@ -101,10 +101,10 @@ def _load(module: str) -> None:
 
 
 def run(call: bytes, started: Callable[[Context | None], None] = lambda _: None) -> bytes:
-    """Do a call, wherever this is, in a context of its own; return its answer or error as it is sent back.
+    """Run a call in this process, in a context of its own; return its answer or error, pickled.
 
     Args:
-        call: as it was sent.
+        call: the pickled call.
         started: called with the context just before the handler.
     """
     return contextvars.Context().run(_run, call, started)
@@ -121,7 +121,7 @@ def _run(call: bytes, started: Callable[[Context | None], None]) -> bytes:
         started(context)
         answer = around.call(middleware, made.given, _call(made, function, context))
         if not made.is_job:
-            refuse_not_begun(answer, "the handler")  # it could not be pickled, and nothing would say why
+            refuse_not_begun(answer, "the handler")  # pickling it would fail without saying why
             changed = changes(made.given) if made.is_mapped else []
             answer = Altered(answer, changed) if any(changed) else answer
         return pickle.dumps((True, answer, said(context), {}))
@@ -130,7 +130,7 @@ def _run(call: bytes, started: Callable[[Context | None], None]) -> bytes:
 
 
 def _call(made: Call, function: Callable[..., Any], context: Context | None) -> Callable[[], Any]:
-    """Return what calls the handler, or performs the run."""
+    """Return a function that calls the handler, or performs the run."""
     if made.is_job and context is not None:
         return partial(perform, function, made.run_parameter, made.given, context, _refuse_connection)
     invoke = call_of(function).invoke
@@ -138,15 +138,15 @@ def _call(made: Call, function: Callable[..., Any], context: Context | None) -> 
 
 
 def said(context: Context | None) -> dict[str, Any] | None:
-    """Return what a run of a job has said of itself until now; None of other calls."""
+    """Return what a job's run has reported so far (its output and progress); None for other calls."""
     return None if context is None or context.notes is None else context.notes.columns()
 
 
 def unpacked(reply: bytes, context: Context | None) -> Any:
-    """Return the answer; what a run has said of itself goes to its context.
+    """Return the answer from a reply; put what a run reported into its context.
 
     Raises:
-        BaseException: what the handler raised.
+        BaseException: the error that the handler raised.
     """
     is_answer, value, notes, told = pickle.loads(reply)  # noqa: S301 - pickled by a process of ours, a moment ago
     if notes is not None and context is not None:
@@ -182,7 +182,7 @@ def find_factory(name: str) -> Callable[[], Any]:
 
 
 def check(registered: Handler | Job) -> None:
-    """Make sure that a handler's or a job's call can be made elsewhere, if it is to be.
+    """Check that a handler or job which runs in another process can be called there.
 
     Raises:
         ConfigurationError: its function, or its executor, cannot be found by its name.
@@ -204,12 +204,12 @@ def check(registered: Handler | Job) -> None:
 
 
 def _packed_error(error: BaseException, context: Context | None) -> bytes:
-    """Return an error as it is sent: itself if it survives that, else in words."""
+    """Return an error, pickled: the error itself if it survives that, else its text."""
     told = {"raised_as": kind_of(error), "raised_at": place_of(error), "traced": traceback_of(error)}
     notes = said(context)
     try:
         reply = pickle.dumps((False, error, notes, told))
-        pickle.loads(reply)  # noqa: S301 - to see whether it can be: many exceptions cannot
+        pickle.loads(reply)  # noqa: S301 - a test: many exceptions cannot be unpickled
     except BaseException:  # noqa: BLE001 - whatever pickle makes of a user's class
         reply = pickle.dumps((False, Unexpected(describe(error)), notes, told))
     return reply

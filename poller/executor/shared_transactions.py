@@ -1,13 +1,13 @@
-"""Attempts at tasks of transactional handlers: several in one transaction, which their outcomes are written in.
+"""Attempts at tasks of transactional handlers: several share one transaction, which also writes their outcomes.
 
-The model. The rows are locked and looked at again; the handlers run one after the other, each in a savepoint of its own
-if it uses the connection, until all have run or it has taken long enough; their outcomes are settled, and all of it is
-committed. What is left is attempted in another transaction, and so is, alone, each row of one that was rolled back.
+The model. The rows are locked and checked again; the handlers run one after the other, each in its own savepoint if it
+uses the connection, until all have run or the transaction has taken long enough; their outcomes are settled, and all of
+it is committed. The remaining tasks are attempted in another transaction; after a rollback, each row is attempted alone.
 
-Who reports is decided once for all that share a transaction: its thread does when it has settled, or the watchdog when
-the time of one of its handlers is up (`end`).
+One thread reports all tasks that share a transaction: the transaction's own once it has settled, or the watchdog's when
+the time of one of the handlers is up (`end`).
 
-Threads. Those that run handlers; `end` is called by the watchdog's.
+Threads. Those that run handlers; the watchdog's calls `end`.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ if TYPE_CHECKING:
     from poller.store.binding import Binding
     from poller.store.lease import Task
 
-SLOW_SECONDS = 1.0  # in a transaction that are worth a word
-TELL_AGAIN_SECONDS = 600.0  # until there is another
-PUT_OFF_SECONDS = 10.0  # until a row is looked at again of which no outcome could be written
+SLOW_SECONDS = 1.0  # in a transaction after which a handler is logged as slow
+TELL_AGAIN_SECONDS = 600.0  # until it is logged again
+PUT_OFF_SECONDS = 10.0  # until the next attempt at a row whose outcome could not be written
 
 
 class RolledBackError(Exception):
-    """What a handler has written is not to be kept."""
+    """A handler's writes must be rolled back."""
 
     def __init__(self, outcomes: list[Outcome]) -> None:
         super().__init__()
@@ -61,10 +61,10 @@ class SharedTransactions:
     Args:
         transactions: where they come from.
         in_flight: decides who reports.
-        batching: how many share one.
-        endings: what becomes of tasks that end otherwise.
-        settled: called with results that are written already, and what became of them.
-        queue: called with tasks that are to be attempted in another one, before what waits already.
+        batching: how many tasks share one.
+        endings: ends tasks whose results are not settled in a transaction.
+        settled: called with results that are already written, and what became of their rows.
+        queue: called with tasks to attempt in another transaction, ahead of those that wait already.
     """
 
     def __init__(  # noqa: PLR0913 - the parts of an executor
@@ -107,7 +107,7 @@ class SharedTransactions:
             is_ours = is_ours or self._in_flight.take_shared(shared)
         for call in [each for each in list(self._in_flight.stuck) if each.shared is shared]:
             del self._in_flight.stuck[call]
-        if not is_ours:  # who has taken it has seen to all of its tasks
+        if not is_ours:  # the watchdog has handled all of its tasks
             return False
         if failure is None:
             self._batching.learn(shared, many)
@@ -116,17 +116,17 @@ class SharedTransactions:
         self._in_flight.between.add(get_ident())
         self._in_flight.shared.discard(shared)
         self._queue(shared.left)
-        if failure is None:  # when it is held no more: who is told of it asks how much is
+        if failure is None:  # after it left `in_flight`: the callback asks how much is held
             self._settled(settled)
         return True
 
     def end(self, shared: SharedTransaction, besides: Sequence[Task], *, again: bool) -> None:
-        """End a transaction whose handler does not.
+        """End a transaction whose handler does not end.
 
         Args:
             shared: the transaction.
             besides: the tasks of that handler.
-            again: attempt those that shared it anew, when their rows are free; else give them back.
+            again: attempt the other tasks again once their rows are free; else give them back.
         """
         others = [task for task in (*shared.tasks, *shared.left) if task not in besides]
         shared.tasks, shared.left, shared.current = others, [], None
@@ -145,7 +145,7 @@ class SharedTransactions:
     # --- the handlers -------------------------------------------------------------------------------
 
     def _run(self, shared: SharedTransaction, transaction: Transaction) -> None:
-        """Run the handlers one after the other, until all have run or it has taken long enough."""
+        """Run the handlers one after the other, until all have run or the transaction has taken long enough."""
         there = _standing(shared, transaction)
         began = monotonic()
         batched = shared.tasks[0].handler.batch > 1
@@ -161,14 +161,14 @@ class SharedTransactions:
         shared.seconds = monotonic() - began
 
     def _run_within(self, shared: SharedTransaction, transaction: Transaction, tasks: list[Task]) -> None:
-        """Run a handler on a row or a batch, in a savepoint of its own if it uses the connection."""
+        """Run a handler on a row or a batch, in its own savepoint if it uses the connection."""
         call = self._in_flight.begin_within(shared, tasks[0], tasks[1:])
         outcomes: list[Outcome] = []
         try:
             outcomes = contextvars.Context().run(_answer, call, transaction)
         except BaseException as error:
             if len(shared.tasks) > 1 and is_conflict(error):
-                raise  # over a lock that it might not have waited for, had it been alone
+                raise  # the lock conflict might not happen in a transaction of its own
             if attempt.is_somebodys(call, error):
                 shared.leave(tasks)
                 self._batching.halve(tasks)
@@ -181,22 +181,22 @@ class SharedTransactions:
             shared.results += call.results(outcomes)
 
     def _tell_if_slow(self, call: Call) -> None:
-        """Say that a handler keeps a transaction open for long: once in a while, of each handler."""
+        """Log that a handler keeps a transaction open for long: once in `TELL_AGAIN_SECONDS` for each handler."""
         binding, now = call.task.binding, monotonic()
         if now - call.started < SLOW_SECONDS or now < self._told_slow.get(binding, 0.0) + TELL_AGAIN_SECONDS:
             return
         self._told_slow[binding] = now
         emit(TransactionSlow(**binding.named, seconds=now - call.started))
 
-    # --- what was rolled back -----------------------------------------------------------------------
+    # --- after a rollback ---------------------------------------------------------------------------
 
     def _roll_back(self, shared: SharedTransaction, error: BaseException, *, is_alive: bool) -> None:
-        """Say what becomes of tasks whose transaction was rolled back.
+        """Decide what becomes of tasks whose transaction was rolled back.
 
         Args:
             shared: the transaction.
-            error: why.
-            is_alive: its connection lives.
+            error: why it was rolled back.
+            is_alive: whether its connection lives.
         """
         if not shared.pid:  # no transaction has begun
             self._endings.release(shared.tasks)
@@ -215,7 +215,7 @@ class SharedTransactions:
     def _report_alone(
         self, shared: SharedTransaction, task: Task, error: BaseException, *, is_alive: bool
     ) -> None:
-        """Say what becomes of a task that was alone in a transaction which was rolled back."""
+        """Decide what becomes of the only task in a transaction that was rolled back."""
         ended = next((each for each in shared.results if each.task is task), None)
         binding = task.binding
         if ended is None or ended.outcome.verdict is Became.RELEASED:
@@ -237,27 +237,27 @@ class SharedTransactions:
             self._endings.report([Result(task, outcome, ended.seconds)])
 
     def _fault_of_all(self, binding: Binding, columns: tuple[str, ...]) -> BaseException | None:
-        """Return why no outcome of a handler can be written now, if that is so: it is not a row's fault then."""
+        """Return the error if no outcome of a handler can be written now, so that no row is at fault; else None."""
         try:
             self._transactions.rehearse(binding, columns)
-        except PollerError:  # a column that a handler named, and that never was
+        except PollerError:  # a handler named a column that does not exist
             return None
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is not about a row: there is none
+        except Exception as error:  # noqa: BLE001 - no row is involved, so no row is at fault
             return error
         return None
 
 
 def _standing(shared: SharedTransaction, transaction: Transaction) -> list[Task]:
-    """Lock the rows, and return the tasks of those that stand as they were leased; give the others back."""
+    """Lock the rows; return the tasks whose rows are unchanged since the claim, and give the others back."""
     standing = transaction.lock(shared.tasks)
     began = monotonic()
     there = []
     for task in shared.tasks:
-        is_late = began > task.lease.begin_by  # a session was waited for
+        is_late = began > task.lease.begin_by  # the wait for a session took too long
         if not is_late and (values := standing.get(task.key)) is not None:
             task.values = values
             there.append(task)
-        else:  # changed, gone, or just being edited: as if never claimed
+        else:  # changed, gone or locked by another transaction: as if never claimed
             why = BEGAN_LATE if is_late else None
             outcome = released(task.handler, task.attempt, why, begun=task.begun)
             shared.results.append(Result(task, outcome, 0.0))
@@ -268,7 +268,7 @@ def _answer(call: Call, transaction: Transaction) -> list[Outcome]:
     """Call a handler within a transaction; return what its answer means.
 
     Raises:
-        RolledBackError: it means that a row stays where it is, so that nothing is kept.
+        RolledBackError: a row keeps its status, so the handler's writes are rolled back.
         BaseException: what the handler raises.
     """
     variable.set(call)

@@ -1,10 +1,10 @@
 """The threads that run plain functions: each pulls one task after the other.
 
 The model. Tasks wait in one queue; threads *pull* from it, so that one thread works through many quick rows without
-handing over, and slow rows spread over all of them by themselves. A handler that does not stop at its timeout keeps its
-thread, and another is put in its place.
+handing over, and slow rows spread over all threads by themselves. A handler that does not stop at its timeout keeps its
+thread, and another thread replaces it.
 
-Threads. `wake` and `start` are called by any; the rest runs on these threads.
+Threads. Any thread calls `wake` and `start`; the rest runs on these threads.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from poller.executor.in_flight import InFlight
     from poller.store.lease import Task
 
-FEW_SUFFICE_SECONDS = 0.1  # since its claim that a task waits before all threads are woken
+FEW_SUFFICE_SECONDS = 0.1  # that a task may wait after its claim before all threads are woken
 
 
 class Threads:
-    """As many threads as there are slots, made when they are needed.
+    """As many threads as there are slots, started when they are needed.
 
     Args:
         slots: how many handlers run at a time.
@@ -60,36 +60,36 @@ class Threads:
 
     @property
     def count(self) -> int:
-        """How many there are."""
+        """How many threads there are."""
         return len(self._threads)
 
     @property
     def are_at_work(self) -> bool:
-        """Whether one of them runs a handler, or has just taken a task; those that are stuck do not count."""
+        """Whether a thread runs a handler, or has just taken a task; stuck threads do not count."""
         return self._idle < len(self._threads) - len(self._in_flight.stuck)
 
     def wake(self, count: int) -> None:
-        """Wake so many, or start them, as far as slots allow."""
+        """Wake `count` threads, or start them, as far as slots allow."""
         with self._arrived:
             woken = min(count, self._idle)
-            self._idle -= woken  # here, not by the woken: the next batch must not count on them too
+            self._idle -= woken  # here, not by the woken threads: the next batch must not count on them too
             self._arrived.notify(woken)
         for _ in range(min(count - woken, self._slots - len(self._threads))):
             self._start()
 
     def wake_more(self, now: float) -> None:
-        """Wake one for each task that waits, if one has waited for long: fewer have not been enough."""
+        """Wake a thread for each waiting task, if a task has waited for long: too few were woken."""
         with contextlib.suppress(IndexError):  # a thread has just taken the last one
             if now - self._queue[0].lease.clock > FEW_SUFFICE_SECONDS:
                 self.wake(len(self._queue))
 
     def replace(self) -> None:
-        """Start one in the place of one whose handler goes on after its timeout."""
+        """Start a thread in place of one whose handler is still running after its timeout."""
         if not self._is_closing:
             self._start()
 
     def close(self) -> None:
-        """Let idle ones end; running handlers are not waited for."""
+        """Let idle threads end, without waiting for running handlers."""
         with self._arrived:
             self._is_closing = True
             self._arrived.notify_all()

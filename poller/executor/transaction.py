@@ -1,21 +1,21 @@
-"""The transactions that transactional handlers run in: each holds its rows' locks, and moves them at its end.
+"""The transactions that transactional handlers run in: each locks its rows, and moves them at its end.
 
-The model. A lease is taken before, in a transaction of its own, so that an attempt is counted whatever
-becomes of this one. Then one transaction locks some rows of that lease, runs their handlers one after the
-other, settles what came of them through `sql/settle/settle.sql`, and commits. Many rows share a transaction, since a
-commit is what costs. A handler that uses the connection has a savepoint of its own, made when it first does, so that
-one which fails takes nobody's writes along; and a session in which nothing is left of what the one before it has set
-(`clean_session`). Poller's own statements run in such a session, too.
+The model. The claim takes the lease before, in its own transaction, so that an attempt counts whatever becomes of this
+one. Then one transaction locks some rows of that lease, runs their handlers one after the other, settles their outcomes
+through `sql/settle/settle.sql`, and commits. Many rows share a transaction, since the commit is the expensive part. A
+handler that uses the connection has its own savepoint, made when it first does, so that its failure undoes no other
+handler's writes; and a session reset to its first state (`clean_session`). Poller's own statements run in such a
+session, too.
 
-What an error means is judged by whether the connection lives, not by its class, which any trigger may choose:
+Whether the connection lives decides what an error means, not its class, which any trigger may choose:
     a handler raised            its savepoint is rolled back; the attempt has failed, which is settled with the others
-    the settling was refused    all is rolled back, and each of the rows is attempted anew, alone; who is refused then
+    the settling was refused    all is rolled back, and each row is attempted again, alone; a row that is refused then
                                 has failed an attempt, unless no outcome at all could be written (a column was renamed)
-    the lease had ended         all is rolled back, and nothing is written: the rows are another's
-    the connection broke        each is attempted anew, alone, unless the COMMIT had been done: then the lease has gone
-                                with it, and nothing is held any more; a row that breaks it twice has failed an attempt
-    no session can be opened    nothing has begun: the rows are given back, and none of such handlers are claimed before
-                                the next try (`shut_until`); if some sessions are open, theirs are waited for
+    the lease had ended         all is rolled back, and nothing is written: another worker has the rows
+    the connection broke        each row is attempted again, alone, unless the COMMIT went through: it ended the lease,
+                                so no row is held any more; a row that breaks it twice has failed an attempt
+    no session can be opened    nothing has begun: the rows are given back, and no rows of such handlers are claimed
+                                before the next try (`shut_until`); if some sessions are open, it waits for one of them
 """
 
 from __future__ import annotations
@@ -51,16 +51,16 @@ if TYPE_CHECKING:
     from poller.store.binding import Binding
     from poller.store.lease import Result, Task
 
-LOOK_AGAIN = 0.05  # seconds, at least, for which a session of others is waited for
+LOOK_AGAIN = 0.05  # seconds, at least, to wait for a session that another thread has
 _UNDO = "rollback to savepoint poller_row; release savepoint poller_row"
 
 
 class NotOpenedError(Exception):
-    """No session could be opened, so that nothing has begun: it is no row's fault."""
+    """No session could be opened, so nothing has begun, and no row is at fault."""
 
 
 class Transactions:
-    """Where one worker's transactional handlers get their transactions from.
+    """The source of transactions for one worker's transactional handlers.
 
     Args:
         connect: opens a psycopg connection.
@@ -71,11 +71,11 @@ class Transactions:
         self._connect = connect
         self._sessions: WeakKeyDictionary[psycopg.Connection[Any], CleanSession] = WeakKeyDictionary()
         self._outage = Outage("transactional sessions")
-        self._again_at = 0.0  # when it is tried again to open a session (monotonic)
-        self._opened = 0  # sessions, so far
-        self._opened_before = 0  # the outage
-        self._lent = 0  # of those that are open, or are being opened
-        self._trying = 0  # threads that take one, or open it
+        self._again_at = 0.0  # when to try again to open a session (monotonic)
+        self._opened = 0  # sessions opened so far
+        self._opened_before = 0  # sessions opened before the outage
+        self._lent = 0  # sessions that threads have, or are opening
+        self._trying = 0  # threads that are taking or opening a session
         self._freed = threading.Condition()
         self._engine = create_engine(
             "postgresql+psycopg://",
@@ -83,25 +83,25 @@ class Transactions:
             pool_size=most,
             max_overflow=-1,
             pool_pre_ping=True,
-            pool_use_lifo=True,  # one that has been used has its plans
-            use_native_hstore=False,  # it would be looked for by the users' path
+            pool_use_lifo=True,  # a session that has been used has cached plans
+            use_native_hstore=False,  # looking for it would use the users' search path
         )
         event.listen(self._engine, "commit", self._refuse)
         event.listen(self._engine, "rollback", self._refuse)
 
     @contextlib.contextmanager
     def begin(self, binding: Binding) -> Iterator[Transaction]:
-        """Begin a transaction for rows of a handler; it is committed at the end of the block, unless that raises.
+        """Begin a transaction for rows of a handler; it commits at the end of the block, unless the block raises.
 
         Raises:
-            NotOpenedError: there is no session now.
+            NotOpenedError: no session is available now.
             psycopg.Error: the commit failed.
         """
         with self._session(binding) as (connection, transaction):
             driver = _driver(connection)
             try:
                 yield transaction
-                driver.commit()  # not SQLAlchemy's: a handler may have left that in any state
+                driver.commit()  # not SQLAlchemy's commit: a handler may have left that in any state
             except BaseException:
                 with contextlib.suppress(psycopg.Error):
                     driver.rollback()
@@ -110,17 +110,17 @@ class Transactions:
             finally:
                 transaction.is_over = True
                 if self._sessions[driver].ends_connection:
-                    connection.detach()  # it is closed instead of kept
+                    connection.detach()  # closes the connection instead of keeping it
 
     @property
     def shut_until(self) -> float:
-        """When a transaction can be had again (monotonic), if none can now; else some time that is past."""
+        """When a transaction can begin again (monotonic); a time in the past if one can now."""
         with self._freed:
             return 0.0 if self._lent or self._has_idle else self._again_at
 
     @property
     def outage(self) -> Outage:
-        """What keeps sessions from being opened."""
+        """The reason why sessions cannot be opened."""
         return self._outage
 
     @property
@@ -133,7 +133,7 @@ class Transactions:
         """Lend a session in which a transaction has begun.
 
         Raises:
-            NotOpenedError: there is none, and none to wait for.
+            NotOpenedError: no session can be opened, and no thread has one to wait for.
         """
         while (begun := self._begun(binding)) is None:
             pass
@@ -147,7 +147,7 @@ class Transactions:
                 self._freed.notify_all()
 
     def _begun(self, binding: Binding) -> tuple[Connection, Transaction] | None:
-        """Begin a transaction in a session; None if that failed, and others have sessions that can be waited for.
+        """Begin a transaction in a session; None if that failed, and another thread has a session to wait for.
 
         Raises:
             NotOpenedError: as `_session`.
@@ -156,14 +156,14 @@ class Transactions:
         connection = None
         try:
             connection = self._engine.connect()
-            connection.begin()  # sessions take part in it, by savepoints
+            connection.begin()  # SQLAlchemy sessions join it, by savepoints
             transaction = Transaction(connection, binding, self._sessions[_driver(connection)])
         except Exception as error:
             if connection is not None:
-                with contextlib.suppress(Exception):  # whatever state it is in, it is not kept
+                with contextlib.suppress(Exception):  # whatever its state, the connection is dropped
                     connection.invalidate()
                     connection.close()
-            self._engine.dispose()  # else its pool counts a session that is gone as idle, until it is opened anew
+            self._engine.dispose()  # else its pool counts the lost session as idle until it is reopened
             if self._note_failure(error):
                 return None
             raise NotOpenedError from error
@@ -171,7 +171,7 @@ class Transactions:
         return connection, transaction
 
     def _wait_for_turn(self) -> None:
-        """Wait until there is a session, or one may be opened: in an outage by one thread at a time, after each pause.
+        """Wait until a session is idle or may be opened: in an outage one thread at a time tries, after each pause.
 
         Raises:
             NotOpenedError: as `_session`.
@@ -188,7 +188,7 @@ class Transactions:
             self._trying += 1
 
     def _note_failure(self, error: Exception) -> bool:
-        """Put the next try off, unless another thread just has; tell whether others have sessions."""
+        """Postpone the next try, unless another thread just has; return whether other threads have sessions."""
         with self._freed:
             self._lent -= 1
             self._trying -= 1
@@ -200,7 +200,7 @@ class Transactions:
             return self._lent > 0
 
     def _note_success(self) -> None:
-        """End an outage with a session that was opened since: those that were open before prove nothing."""
+        """End the outage if a session was opened since it began: older sessions prove nothing."""
         with self._freed:
             self._trying -= 1
             self._freed.notify_all()
@@ -209,16 +209,16 @@ class Transactions:
                 self._again_at = 0.0
 
     def rehearse(self, binding: Binding, columns: tuple[str, ...]) -> None:
-        """Settle no row, to see whether outcomes that set these columns could be written at all now.
+        """Run a settle without rows, to find out whether outcomes that set these columns can be written now.
 
         Raises:
-            psycopg.Error: they could not; it is nobody's fault in particular.
+            psycopg.Error: they cannot; no row is at fault.
         """
         with self.begin(binding) as transaction:
             transaction.rehearse(columns)
 
     def warm(self) -> None:
-        """Open a connection before it is needed; nobody waits for that. One that cannot be opened now is, later."""
+        """Open a connection in advance, without waiting for it; if that fails, it is opened when needed."""
         threading.Thread(target=self._open_first, name="poller opens", daemon=True).start()
 
     def _open_first(self) -> None:
@@ -226,10 +226,10 @@ class Transactions:
             pass
 
     def end(self, pid: int, then: Callable[[], None]) -> None:
-        """End a transaction by force: its handler does not. Nobody waits for that, since the database may be silent.
+        """End by force a transaction whose handler does not end; does not wait, since the database may be silent.
 
         Args:
-            pid: of its session.
+            pid: the backend of its session.
             then: called once it has ended, or cannot be ended.
         """
         threading.Thread(target=self._terminate, args=(pid, then), name="poller ends", daemon=True).start()
@@ -238,7 +238,7 @@ class Transactions:
         with contextlib.suppress(psycopg.Error), self._connect() as connection:
             connection.execute(
                 "select pg_catalog.pg_terminate_backend(%s, 5000)", [pid]
-            )  # it returns when it has gone
+            )  # returns once the backend is gone
         then()
 
     def close(self) -> None:
@@ -248,7 +248,7 @@ class Transactions:
     def _open(self) -> psycopg.Connection[Any]:
         connection = self._connect()
         try:
-            # What handlers insert is to wake the workers, unlike poller's own moves; their timeouts are the watchdog's.
+            # Inserts by handlers must wake the workers, unlike poller's own moves; the watchdog enforces timeouts.
             connection.execute("select pg_catalog.set_config('poller.quiet', '', false)")
             self._sessions[connection] = CleanSession(connection)
             connection.autocommit = False
@@ -259,7 +259,7 @@ class Transactions:
         return connection
 
     def _refuse(self, connection: Connection) -> None:
-        """Refuse to commit or roll back while a handler has the connection: it would do so for other rows, too."""
+        """Refuse a commit or rollback while a handler has the connection: it would affect other rows, too."""
         driver = connection.connection.driver_connection
         session = self._sessions.get(driver) if isinstance(driver, psycopg.Connection) else None
         if session is not None and session.is_lent:
@@ -270,9 +270,9 @@ class Transaction:
     """One transaction, and the rows of one handler in it.
 
     Attributes:
-        pid: of its session.
-        is_alive: after it has failed: whether its connection lives.
-        is_over: it has been committed or rolled back.
+        pid: the backend of its session.
+        is_alive: after a failure: whether its connection lives.
+        is_over: whether it has been committed or rolled back.
     """
 
     def __init__(self, connection: Connection, binding: Binding, session: CleanSession) -> None:
@@ -283,8 +283,8 @@ class Transaction:
         self._settlements = Settlements(Borrowed(self._driver))
         self._options = connection.get_execution_options()
         self._timeout = f"{binding.handler.timeout + 5:.0f}s"
-        self._is_dirty = False  # a handler had the connection since it was clean
-        self._has_savepoint = False  # of a row whose handler has ended: released with the next round trip
+        self._is_dirty = False  # a handler has had the connection since the last reset
+        self._has_savepoint = False  # a row's savepoint is still open; the next round trip releases it
         self.is_alive = False
         self.is_over = False
         self.pid = self._driver.info.backend_pid
@@ -293,13 +293,13 @@ class Transaction:
 
     @property
     def is_spent(self) -> bool:
-        """Whether the next row must have another transaction, for what the last one's handler has left in this one."""
+        """Whether the next row needs another transaction, because a handler left state that cannot be reset."""
         return self._is_dirty and (
             self._clean.ends_transaction or self._connection.get_execution_options() != self._options
         )
 
     def lock(self, tasks: Sequence[Task]) -> dict[str, tuple[Any, ...]]:
-        """Lock the rows of tasks; return those that stand as they were leased, by their keys."""
+        """Lock the rows of tasks; return those that are unchanged since the claim, by their keys."""
         asked = {"keys": texts([task.key for task in tasks])}
         answer = fetch(self._driver, self._binding.lock_rows, asked)
         return {row[0]: row for row in answer.rows}
@@ -309,12 +309,12 @@ class Transaction:
         """Give a handler the connection; undo what it has written if the block raises.
 
         Args:
-            context: what it gets the connection by.
-            given: the row or rows that it gets: instances of a mapped class are put into its session.
+            context: the context through which it gets the connection.
+            given: the row or rows that it gets: instances of a mapped class are added to its session.
 
         Raises:
             PollerError: the handler has ended the transaction, which is not its own to end.
-            BaseException: what the user's types raise when its session is written.
+            BaseException: what the user's types raise when the session is flushed.
         """
         loan = _Loan(self, self._connection)
         entity = self._binding.handler.entity
@@ -343,7 +343,7 @@ class Transaction:
         """Keep what was written since the savepoint.
 
         Raises:
-            PollerError: there is no transaction any more, or a statement of it has failed unseen.
+            PollerError: the transaction has ended, or one of its statements failed and the handler hid that.
         """
         status = self._driver.info.transaction_status
         if status == TransactionStatus.IDLE:
@@ -359,7 +359,7 @@ class Transaction:
         self._run(_UNDO)
 
     def settle(self, results: Sequence[Result]) -> Settled:
-        """Write the outcomes; return what became of each.
+        """Write the outcomes; return what became of each row.
 
         Raises:
             LeaseLostError: the lease had ended.
@@ -370,7 +370,7 @@ class Transaction:
         for result in results:
             groups.setdefault(tuple(result.outcome.columns), []).append(result)
         parts = [self._settlements.settle(group) for group in groups.values()]
-        self._run("set constraints all immediate")  # now, while we know of whom it is said
+        self._run("set constraints all immediate")  # now, so that an error can be attributed to these rows
         settled = Settled(
             [result for part in parts for result in part.results],
             [what for part in parts for what in part.became],
@@ -381,15 +381,15 @@ class Transaction:
         return settled
 
     def rehearse(self, columns: tuple[str, ...]) -> None:
-        """Find out whether outcomes that set these columns could be written at all now; nothing is.
+        """Find out whether outcomes that set these columns can be written now; write nothing.
 
         Raises:
-            psycopg.Error: they could not.
+            psycopg.Error: they cannot.
         """
         self._settlements.rehearse(self._binding, columns)
 
     def _cleanup(self, *, discard: bool) -> list[str]:
-        """Return the statements that end the last row and put the session back, if that is needed."""
+        """Return the statements that end the last row and reset the session, if needed."""
         ended = ["release savepoint poller_row"] if self._has_savepoint else []
         cleaned = [self._clean.statement(self._timeout, discard=discard)] if self._is_dirty else []
         self._has_savepoint = self._is_dirty = False
@@ -402,7 +402,7 @@ class Transaction:
 
 
 class _Loan:
-    """The connection as one row's handler gets it; its savepoint is made when the handler first asks for it."""
+    """The connection on loan to one row's handler; the savepoint is made when the handler first asks for it."""
 
     def __init__(self, transaction: Transaction, connection: Connection) -> None:
         self._transaction = transaction
@@ -437,7 +437,7 @@ class _Loan:
     def undo(self) -> None:
         """Undo what was written."""
         if self._session is not None:
-            with contextlib.suppress(Exception):  # what it says of savepoints that are gone with ours
+            with contextlib.suppress(Exception):  # errors about savepoints that ours took along
                 self._session.close()
         if self._is_used:
             with contextlib.suppress(Exception):  # as above
@@ -445,7 +445,7 @@ class _Loan:
             self._transaction.undo_row()
 
     def _leave_savepoints(self) -> None:
-        """Roll back what the handler has begun by `begin_nested`, and not ended."""
+        """Roll back the savepoints that the handler began with `begin_nested` and did not end."""
         while (nested := self._connection.get_nested_transaction()) is not None:
             nested.close()
 

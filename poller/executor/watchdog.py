@@ -1,10 +1,10 @@
 """Ends handlers whose time is up: reports them as timed out, asks them to stop, and puts another thread in their place.
 
 The model. A handler that does not stop at its timeout keeps its thread; it is *stuck*, and after some patience the
-worker asks to be replaced as a whole. A coroutine that keeps the event loop has timed out; the others that it kept from
-going on are given back, since that was not their fault.
+worker asks to be replaced as a whole. A coroutine that blocks the event loop has timed out; the coroutines that it
+blocked are given back, since they are not at fault.
 
-Threads. The worker's main thread; `interrupt` is called by it, too, while it winds down.
+Threads. The worker's main thread; it also calls `interrupt` while it winds down.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from poller.executor.shared_transactions import SharedTransactions
     from poller.executor.threads import Threads
 
-AT_ONCE = float("-inf")  # since when a handler is stuck that its worker is replaced for without patience
+AT_ONCE = float("-inf")  # as the time since a handler is stuck: its worker is replaced without patience
 
 
 class Watchdog:
@@ -70,7 +70,7 @@ class Watchdog:
         return sum(now - since > patience for since in list(self._in_flight.stuck.values()))
 
     def _expire(self, call: Call, blocker: Call | None) -> None:
-        """Report a call whose time is up; not as its failure, if another one has kept the event loop from it."""
+        """Report a call whose time is up as failed; if another call blocked the event loop, give it back instead."""
         if blocker is not None and blocker is not call and call.coroutine is not None:
             self._abandon(call, None)
             return
@@ -86,7 +86,7 @@ class Watchdog:
 
         Args:
             call: the handler's call.
-            why: what is reported as its failure; None to give it back.
+            why: the error to report as its failure; None to give it back.
         """
         if not self._in_flight.take(call, by_watchdog=True):
             return
