@@ -29,10 +29,10 @@ class SharedTransaction:
     """Tasks that share a transaction, and their results so far."""
 
     tasks: list[Task]
-    left: list[Task] = field(default_factory=list)  # to be attempted in another one
+    left: list[Task] = field(default_factory=list)  # to be attempted in another transaction
     results: list[Result] = field(default_factory=list)
     current: Call | None = None
-    seconds: float = 0.0  # that the handlers have taken
+    seconds: float = 0.0  # the time that the handlers have taken
     pid: int = 0  # of its session; 0 before it has begun
     taken: threading.Lock = field(default_factory=threading.Lock)  # held by the thread that reports them all
 

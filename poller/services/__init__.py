@@ -1,1 +1,1 @@
-"""What goes on in the background of a worker or a supervisor, each a loop."""
+"""The background services of a worker or a supervisor; each runs in a loop."""

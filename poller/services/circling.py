@@ -1,18 +1,18 @@
 """Finds rows that one handler moves again and again, and slows them down.
 
-The model. A row that goes round (a trigger or a program that sets its status back after each move, two handlers that
-move it to and fro) would be moved thousands of times a minute, each time as a first attempt, with all its effects. So
-each worker counts how often each of its handlers moves each key. Within a minute `MOST` moves are taken for work
-(`MOST_DUE` where the handler has a `due`, by which rows may come round on purpose); from then on the next attempt is
-not begun before a while has passed since the last move, which doubles with each further one, up to `LONGEST`. Until
-then the row is snoozed: no attempt is counted.
+The model. A row that circles (a trigger or a program sets its status back after each move, or two handlers move it to
+and fro) would be moved thousands of times a minute, each time as a first attempt, with all its effects. So each worker
+counts how often each of its handlers moves each key. Within a minute, `MOST` moves count as normal work (`MOST_DUE`
+where the handler has a `due`, by which rows may come round on purpose). After that, the next attempt must wait for a
+delay since the last move, which doubles with each further move, up to `LONGEST`. Until then the row is snoozed: no
+attempt is counted.
 
-Memory is bounded, and a row costs next to nothing as long as nothing circles: moves are counted in `CELLS` cells by
-the key's hash, and only keys whose cell has come to `FEW` are counted by themselves, `MOST_KEPT` at the most. Cells
-are emptied each minute. That two keys share a cell can make one be counted by itself, and nothing else.
+Memory is bounded, and a row costs next to nothing as long as nothing circles: moves are counted in `CELLS` cells by the
+key's hash; only keys whose cell has reached `FEW` get a counter of their own, `MOST_KEPT` keys at most. Cells are
+emptied each minute. If two keys share a cell, the only effect is that one may get its own counter too early.
 
-What may be trusted: this worker's own memory. Where several workers move a row, each has its own count, and the row
-is slowed when the first of them has seen enough.
+What may be trusted: this worker's own memory. Where several workers move a row, each has its own count, and the first
+worker that has seen enough moves slows the row down.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from poller.store.binding import Binding
     from poller.store.lease import Settled, Task
 
-WINDOW = 60.0  # seconds in which moves are counted; a handler is told of once in so many
-MOST = 10  # moves of a key by one handler within that; more is going round
+WINDOW = 60.0  # seconds in which moves are counted; a handler is logged at most once in this time
+MOST = 10  # moves of a key by one handler within that; with more, the row is circling
 MOST_DUE = 120  # the same, where a handler has a `due`
-FEW = 5  # of these, that only a cell has counted
+FEW = 5  # moves in a cell before its keys get counters of their own
 CELLS = 2**20  # a byte each
-MOST_KEPT = 20_000  # keys counted by themselves
+MOST_KEPT = 20_000  # keys with a counter of their own
 SHORTEST, LONGEST = 1.0, 60.0  # seconds from the last move to the next attempt
 KEPT = 3 * LONGEST  # seconds without a move after which a key is no longer slowed down
 MOVES = (Became.MOVED, Became.FAILED)  # what became of rows that have another status now
@@ -47,10 +47,10 @@ class _Circle:
     """A key that a handler moves often.
 
     Attributes:
-        since: when its moves were first counted by themselves (monotonic).
-        moves: how many there were since, those that only its cell has counted included.
-        moved_at: when the last one was (monotonic).
-        delay: seconds from that to the next attempt; 0 as long as it is taken for work.
+        since: when the key got its own counter (monotonic).
+        moves: the number of moves since, including those that its cell counted before.
+        moved_at: when the last move was (monotonic).
+        delay: seconds from that to the next attempt; 0 as long as the moves count as normal work.
     """
 
     since: float
@@ -60,23 +60,23 @@ class _Circle:
 
 
 class Circling:
-    """What one worker knows of rows that go round."""
+    """Detects and slows down, in one worker, rows that circle."""
 
     def __init__(self) -> None:
         self._cells = bytearray()
         self._emptied_at = 0.0
         self._circles: dict[tuple[Binding, str], _Circle] = {}
-        self._is_slowing = False  # a key at least
+        self._is_slowing = False  # whether at least one key is slowed down
         self._told_at: dict[Binding, float] = {}
         self._lock = threading.Lock()
 
     def note(self, settled: Settled) -> None:
-        """Count moves of one handler's rows; called by whichever thread has written them."""
+        """Count moves of one handler's rows; the thread that has written them calls this."""
         binding = settled.binding
         now = monotonic()
         if now - self._emptied_at > WINDOW:
             self._empty(now)
-        cells, salt = self._cells, hash(binding)  # as `_cell`, which a call for each row would make dearer
+        cells, salt = self._cells, hash(binding)  # inlines `_cell`, to save a call for each row
         for result, became in settled:
             if became in MOVES:
                 at = (hash(result.task.key) ^ salt) % CELLS
@@ -86,7 +86,7 @@ class Circling:
                     self._count(binding, result, now)
 
     def part(self, tasks: list[Task]) -> tuple[list[Task], list[Result]]:
-        """Return the tasks of one handler that may begin, and the results of those that are put off."""
+        """Return the tasks of one handler that may begin, and snooze results for the others."""
         if not self._is_slowing:
             return tasks, []
         able: list[Task] = []
@@ -102,13 +102,13 @@ class Circling:
         return able, put_off
 
     def _empty(self, now: float) -> None:
-        """Begin another minute; forget the keys that do not go round any more."""
+        """Begin another minute; forget the keys that no longer circle."""
         with self._lock:
             kept = {
                 key: each for key, each in self._circles.items() if each.delay and now - each.moved_at < KEPT
             }
             cells = bytearray(CELLS)
-            for binding, key in kept:  # each further move of theirs counts
+            for binding, key in kept:  # their further moves must still reach a counter
                 cells[_cell(binding, key)] = FEW
             self._circles, self._is_slowing = kept, bool(kept)
             self._cells, self._emptied_at = cells, now

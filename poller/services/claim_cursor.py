@@ -1,16 +1,15 @@
-"""Where the looks for one handler's rows go on, and when the next one is.
+"""Where the next look for one handler's rows starts, and when it happens.
 
 The model. Rows in trouble (waiting, parked) keep their status, and each look from the top walks over them. So a claim
-goes on where the last one ended, and a handler is looked at from the top again only as often as that costs a twentieth
-of the time. Until then looks go on from the last row there is, so that what is added at the end is seen. `order_by`
-asks for the first row always, so there each look begins anew; so it does with `per_key`, whose rows have to wait for
-the ones before them.
+continues where the last one ended, and looks from the top are rationed to a twentieth of the time. In between, looks
+continue from the last row, so that rows added at the end are seen. With `order_by` each look starts at the top, since
+the first row is always wanted; so does each look with `per_key`, whose rows must wait for the ones before them.
 
-A row may come between the last look from the top and the question for the last key. Whoever says that there is
-something new (`came`) has another look made from the top, as soon as that is affordable.
+A row may arrive between the last look from the top and the query for the last key. So each notification of new rows
+(`came`) triggers another look from the top, as soon as that is affordable.
 
-Threads. The claimer's writes all of a cursor. Those that write results count `settled` and `came`, and set `held_until`
-and `retry_at` to 0: what they end must not be missed, so a claim remembers the counts from before it.
+Threads. The claimer's thread writes every field. Threads that write results increment `settled` and `came`, and set
+`held_until` and `retry_at` to 0: the claimer must not miss that, so a claim remembers the counts from before it.
 """
 
 from __future__ import annotations
@@ -22,9 +21,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from poller.store.claims import Claimed
 
-SHARE = 20  # a look from the top may take one part in so many of the time
-QUICK_SECONDS = 0.005  # a look this short needs no sparing
-FIRST_WAIT_SECONDS = 1.0  # until a handler that has failed is tried again; twice that after each further time
+SHARE = 20  # looks from the top may take 1/SHARE of the time
+QUICK_SECONDS = 0.005  # a look this short need not be rationed
+FIRST_WAIT_SECONDS = 1.0  # until a handler that has failed is tried again; doubles after each further failure
 
 
 @dataclass(slots=True)
@@ -32,18 +31,18 @@ class Cursor:
     """How far a handler's claims have come.
 
     Attributes:
-        after: the last key looked at; the next look goes on past it.
+        after: the last key looked at; the next look continues past it.
         at_end: nothing was found past it: the next look begins at the top, if it is time.
         top_at: when a look from the top is affordable again (monotonic).
         held_until: when a handler whose table is broken, or which is at a limit, is looked at again (monotonic).
-        until_settled: an outcome of the handler ends that, too.
-        retry_at: when retries are looked for again, of which none could be taken (monotonic).
+        until_settled: an outcome of the handler ends that hold, too.
+        retry_at: when to look again for retries, after none could be taken (monotonic).
         settled: how many times outcomes of the handler have been written.
-        came: how many times rows are known to have come to its status.
-        seen: what that was before the last look from the top; if it is more now, another one is wanted.
-        failures: how many times in a row it could not be looked at or claimed for.
-        at_claim: the last of them was a claim, so that a look which works proves nothing.
-        told: the reason that was told last.
+        came: how many times rows are known to have arrived at its status.
+        seen: the value of `came` before the last look from the top; if `came` is greater, another look is wanted.
+        failures: how many looks or claims have failed in a row.
+        at_claim: the last failure was a claim, so a look that works proves nothing.
+        told: the reason that was logged last.
     """
 
     after: str | None = None
@@ -62,36 +61,36 @@ class Cursor:
     # --- on the claimer's thread --------------------------------------------------------------------
 
     def key(self, *, goes_on: bool) -> str | None:
-        """Return the key to go on from, or None for the top; looks that do not go on begin there always."""
+        """Return the key to continue from, or None for the top: always None for handlers that do not continue."""
         if not goes_on:
             return None
         return None if self.at_end and monotonic() >= self.top_at else self.after
 
     def advance(self, claimed: Claimed) -> None:
-        """Go on past what a claim has looked at."""
+        """Move past the rows that a claim has looked at."""
         self.after = claimed.last or self.after
         self.at_end = not claimed.full
 
     def rest(self, seconds: float, came: int) -> bool:
-        """A look from the top found less than it asked for: the next such look waits in proportion.
+        """Note that a look from the top found less than it asked for, and delay the next one in proportion to its cost.
 
         Args:
             seconds: how long the look took.
-            came: how many times rows had come before it.
+            came: the value of `came` before the look.
 
         Returns:
-            whether looks are to go on from the last row there is until then.
+            whether looks should continue from the last row until then.
         """
         self.at_end, self.seen = True, came
         self.top_at = monotonic() + SHARE * seconds
         return seconds > QUICK_SECONDS
 
     def hold(self, claimed: Claimed, settled: int, poll: float) -> bool:
-        """Leave the handler alone for as long as a limit of the fleet allows no more of its rows; tell whether one does.
+        """Hold the handler while a fleet-wide limit allows no more of its rows; return whether it is held.
 
         Args:
-            claimed: what a claim has brought.
-            settled: the count from before that claim: an outcome that came since is not to be missed.
+            claimed: the result of a claim.
+            settled: the count from before that claim, so that an outcome written since is not missed.
             poll: seconds after which it is looked at again in any case.
         """
         if claimed.again_in is None and not claimed.until_settled:
@@ -103,25 +102,25 @@ class Cursor:
         return True
 
     def put_aside(self, why: str, most_seconds: float, *, at_claim: bool) -> tuple[Cursor, float]:
-        """Return the cursor of a handler that is left out, for a while that grows, and the seconds of that."""
+        """Return a cursor that holds the handler for a growing delay, and that delay in seconds."""
         wait = min(most_seconds, FIRST_WAIT_SECONDS * 2 ** min(self.failures, 10))
         aside = Cursor(held_until=monotonic() + wait, failures=self.failures + 1, at_claim=at_claim, told=why)
         return aside, wait
 
     def start_over(self) -> None:
-        """Have the next look begin at the top, whatever that costs."""
+        """Make the next look begin at the top, whatever that costs."""
         self.at_end, self.top_at, self.held_until, self.retry_at = True, 0.0, 0.0, 0.0
 
     # --- on any thread ------------------------------------------------------------------------------
 
     def notice(self) -> None:
-        """Take note that somebody says there is something new."""
+        """Note a notification of new rows."""
         self.came += 1
         if self.until_settled:
             self.held_until = 0.0
 
     def free(self) -> bool:
-        """Take note that outcomes of the handler have been written; tell whether a limit had kept it."""
+        """Note that outcomes of the handler have been written; return whether a limit had held it."""
         self.settled += 1
         if not self.until_settled:
             return False

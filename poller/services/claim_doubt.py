@@ -1,9 +1,9 @@
-"""What a worker holds by the database, held against what it knows: rows of which it knows nothing are given back.
+"""Compares the rows that the database says a worker holds with those the worker knows, and gives back unknown ones.
 
 The model. A claim whose COMMIT was answered by an error may have been committed: its rows are leased to a living worker
-that does not know it. Or the database was set back, and has forgotten what was written. So after every fault the rows
-that the worker holds by the database are compared with those known here. What is unknown is looked at twice: a task may
-just be on its way from one hand to the next.
+that does not know it. Or the database was restored to an earlier state, and has lost some writes. So after every fault
+the leases in the database are compared with the tasks known here. Unknown rows are checked twice, since a task may just
+be on its way between two parts of the worker.
 
 Threads. The claimer's.
 """
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from poller.store.binding import Binding
     from poller.store.claims import Claims
 
-SECOND_LOOK_SECONDS = 0.3  # until what is unknown is looked at again
+SECOND_LOOK_SECONDS = 0.3  # until unknown rows are checked again
 
 
 class Doubt:
-    """Whether all that a worker holds is known to it.
+    """Tracks whether the worker may hold rows that it does not know of.
 
     Args:
         claims: the claimer's statements.
         bindings: the handlers.
-        held: returns the tasks that are known, wherever they are.
+        held: returns the tasks that the worker knows, wherever they are.
         give_back: takes the results of tasks that are given back.
     """
 
@@ -43,7 +43,7 @@ class Doubt:
         give_back: Callable[[Sequence[Result]], None],
     ) -> None:
         self._claims = claims
-        self._bindings = bindings  # whose numbers may come later
+        self._bindings = bindings  # their numbers may be assigned later
         self._held = held
         self._give_back = give_back
         self._in_doubt = False
@@ -51,16 +51,16 @@ class Doubt:
         self._look_again_at = 0.0  # (monotonic)
 
     def arises(self) -> None:
-        """Take note of a fault."""
+        """Note a fault."""
         self._in_doubt = True
 
     @property
     def ends(self) -> list[float]:
-        """When (monotonic) to look again, if there is doubt."""
+        """When (monotonic) to check again, if there is doubt."""
         return [self._look_again_at] if self._in_doubt else []
 
     def resolve(self, worker: int) -> None:
-        """Give back what is unknown, if there is doubt, and it is time to look."""
+        """Give back unknown rows, if there is doubt and it is time to check."""
         if self._in_doubt and monotonic() >= self._look_again_at:
             self._look(worker)
 

@@ -1,7 +1,7 @@
-"""Hands what was claimed to the executor, unless the worker's registration has been lost meanwhile.
+"""Hands claimed rows to the executor, unless the worker has lost its registration meanwhile.
 
-The model. A worker may be declared dead while its claim is under way. The claim asks for that, and brings nothing then
-(`DeclaredDeadError`); what an older registration has claimed is not begun, since others may hold it.
+The model. A worker may be declared dead while its claim is under way. The claim checks for that, and then brings nothing
+(`DeclaredDeadError`); rows claimed under an older registration do not begin, since other workers may hold them.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 class Registration:
-    """Who the worker is.
+    """The worker's identity in the fleet.
 
     Args:
-        worker: returns its id, or None while it has none (it must register anew).
+        worker: returns its id, or None while it has none (it must register again).
         deny: called with the id of a worker that a claim has found to be declared dead.
     """
 
@@ -36,24 +36,24 @@ class Registration:
 
     @property
     def worker(self) -> int | None:
-        """Its id, if it has one, and is not known to be declared dead."""
+        """Its id; None if it has none, or is known to be declared dead."""
         worker = self._worker()
         return None if worker == self._dead else worker
 
     def lose(self, worker: int) -> None:
-        """Take note that it has been declared dead."""
+        """Note that the worker has been declared dead."""
         self._dead = worker
         self._deny(worker)
 
 
 class HandOver:
-    """What is between a claim and the executor's queue.
+    """The step between a claim and the executor's queue.
 
     Args:
         executor: where tasks go.
-        registration: who the worker is.
+        registration: the worker's identity.
         give_back: takes the results of tasks that do not begin.
-        circling: tells which rows are not to begin yet, since they go round.
+        circling: decides which rows must not begin yet, since they circle.
     """
 
     def __init__(
@@ -67,17 +67,17 @@ class HandOver:
         self._registration = registration
         self._give_back = give_back
         self._circling = circling
-        # Keeps the loss of the registration, which the heartbeat's thread tells of, from coming between the question
-        # whose tasks they are and the queue.
+        # Without the lock, the heartbeat's thread could report the loss of the registration between the check of the
+        # tasks' worker and the queueing.
         self._lock = threading.Lock()
 
     def submit(self, tasks: list[Task], *, first: bool, threads: Callable[[list[Task]], int | None]) -> None:
-        """Hand tasks on, but those that go round; the attempt of one that could not be shown has failed.
+        """Queue tasks, except those that circle; fail the attempts of those that could not be shown (`during`).
 
         Args:
-            tasks: what was claimed.
-            first: before what waits already.
-            threads: returns how many threads tasks are worth.
+            tasks: the claimed tasks.
+            first: put them ahead of the tasks that wait already.
+            threads: returns how many threads to wake for tasks.
         """
         able = [task for task in tasks if task.refusal is None]
         put_off: list[Result] = []
@@ -96,6 +96,6 @@ class HandOver:
                 self._give_back([Result(task, outcome, 0.0)])
 
     def forget(self) -> None:
-        """Forget what was handed on: the leases are lost. Called by the heartbeat's thread."""
+        """Forget the queued tasks: the leases are lost. The heartbeat's thread calls this."""
         with self._lock:
             self._executor.forget()

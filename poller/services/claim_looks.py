@@ -1,18 +1,16 @@
-"""What is due, as far as a worker knows: asked in its turn, and when somebody says that there is something new.
+"""Finds out which handlers have due rows: a worker asks in its turn, and when it is notified of new rows.
 
 The model. Workers take turns to look (`poll_turns`). A worker that finds more due rows than it can take wakes the
-others. The question what is due is asked for all handlers at once; while rows are known to be there, in a worker's turn
-only.
+others. One query asks for all handlers at once; while a worker knows of due rows, it asks only in its turn.
 
-A row that an outcome of this worker's has moved to another handler's status is looked for at once, or as soon as a look
-from the top is affordable: the next step of a chain does not wait for a poll (`Expected`). What else is due is asked
-when the handlers have begun: the question would take the CPU, and Python's lock, in that very moment.
+When an outcome of this worker moves a row to another handler's status, the worker looks for it at once, or as soon as a
+look from the top is affordable: the next step of a chain does not wait for a poll (`Expected`). The query for other due
+rows waits until the handlers have begun, since it would compete with them for the CPU and the GIL.
 
-On failure: whether an error is the connection's is found out by asking. If it is not, it is one handler's trouble: that
-handler is put aside for a while, which grows up to `OUT_OF_ORDER_SECONDS`, and is asked apart from the others until it
-works again.
+On failure: a query finds out whether the connection is at fault. If not, one handler is in trouble: that handler is put
+aside for a delay that grows up to `OUT_OF_ORDER_SECONDS`, and gets a query of its own until it works again.
 
-Threads. The claimer's, but for what is said to be from any.
+Threads. The claimer's, except methods marked as callable from any thread.
 """
 
 from __future__ import annotations
@@ -41,8 +39,8 @@ if TYPE_CHECKING:
     from poller.store.binding import Binding
     from poller.store.claims import Claims
 
-FEW_HANDLERS = 3  # for each of which is claimed at a notification, before it is asked what else is due
-OVERDUE_SECONDS = 0.02  # for which the question what else is due may wait for handlers to begin
+FEW_HANDLERS = 3  # up to this number, a notification triggers claims for all of them without a query first
+OVERDUE_SECONDS = 0.02  # that the query for other due rows may wait for handlers to begin
 OUT_OF_ORDER_SECONDS = 30.0  # until a handler that has failed is tried again, at most
 
 
@@ -53,16 +51,16 @@ class Looks:
         link: the claimer's.
         claims: its statements.
         bindings: the handlers.
-        executor: says which rows could not begin, and is told of pauses.
-        turn: returns whose turn it is to look, as far as is known.
+        executor: knows which rows cannot begin, and is told of pauses.
+        turn: returns this worker's place in the turns, as far as it is known.
         poll: seconds between two looks of an idle fleet.
 
     Attributes:
-        cursors: of each handler.
-        more: handlers of which there is known to be more than was claimed.
+        cursors: the cursor of each handler.
+        more: handlers that are known to have more due rows than were claimed.
         is_idle: nothing was due at the last look.
-        paused: handlers that are; nothing of them is asked for, or claimed.
-        asked_at: when the last question what is due was sent that was answered (monotonic).
+        paused: the paused handlers; the worker neither asks nor claims for them.
+        asked_at: when the last answered query for due rows was sent (monotonic).
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - its collaborators
@@ -85,19 +83,19 @@ class Looks:
         self._bindings = list(bindings)
         self._executor = executor
         self._turn = turn
-        self._turn_at = 0.0  # when it is this worker's turn (monotonic)
-        self._is_lookout = False  # it is, and the others have not been woken in it
-        self._is_asked = False  # somebody says that there is something new; any thread sets it
-        self._first = 0  # of the bindings, in the next round
+        self._turn_at = 0.0  # when this worker's next turn begins (monotonic)
+        self._is_lookout = False  # it is this worker's turn, and it has not woken the others yet
+        self._is_asked = False  # a notification of new rows came; any thread sets it
+        self._first = 0  # index of the binding that comes first in the next round
 
     def ask(self) -> None:
-        """Have the next round ask what is due, instead of going on with what it knows; from any thread."""
+        """Make the next round query for due rows instead of relying on what it knows; from any thread."""
         self._is_asked = True
 
     def due(self, *, ask: bool) -> tuple[set[Binding], set[Binding]]:
         """Return the handlers with fresh rows, and those with retries due.
 
-        While rows are known to be there, the others are asked for when it is this worker's turn only.
+        While this worker knows of due rows, it asks for others only in its turn.
         """
         now = monotonic()
         able = self.able(self._bindings)
@@ -112,7 +110,7 @@ class Looks:
         return fresh | self.more.intersection(able), retries
 
     def in_turn(self, due: Iterable[Binding]) -> list[Binding]:
-        """Return the handlers that are due, each round beginning with another."""
+        """Return the handlers that have due rows; each round starts with a different one."""
         wanted = set(due)
         if not wanted:
             return []
@@ -121,11 +119,11 @@ class Looks:
         return [binding for binding in turned if binding in wanted]
 
     def held_until(self, binding: Binding) -> float:
-        """Return when a handler is looked at again (monotonic): it may be held, or its rows could not begin."""
+        """Return until when (monotonic) a handler is not looked at: it is held, or its rows cannot begin."""
         return max(self.cursors[binding].held_until, self._executor.shut_until(binding))
 
     def able(self, bindings: Iterable[Binding]) -> list[Binding]:
-        """Return those that are neither held nor paused."""
+        """Return the handlers that are neither held nor paused."""
         now = monotonic()
         return [each for each in bindings if self.held_until(each) <= now and each not in self.paused]
 
@@ -133,7 +131,7 @@ class Looks:
         """Return the seconds to the next look at all handlers, or at one that is held until then.
 
         Args:
-            ends: when (monotonic) there is something else to do.
+            ends: times (monotonic) of other work to do.
         """
         now = monotonic()
         held = [at for each in self._bindings for at in (self.held_until(each), self.cursors[each].retry_at)]
@@ -147,13 +145,13 @@ class Looks:
     # --- the others ---------------------------------------------------------------------------------
 
     def tell_others(self) -> None:
-        """An idle worker's claim came back full: there is work for the others too."""
+        """Wake the other workers if this one was idle and its claim came back full: there is work for them, too."""
         if self.is_idle:
             self.is_idle = False
             wake(self._link.connection)
 
     def leave_to_others(self) -> None:
-        """The others may have room for what this worker has found in its turn and has none for."""
+        """Wake the other workers for rows that this one found in its turn but has no room for."""
         if self._is_lookout:
             self._is_lookout = False
             wake(self._link.connection)
@@ -161,7 +159,7 @@ class Looks:
     # --- asking -------------------------------------------------------------------------------------
 
     def _peek(self, able: list[Binding]) -> tuple[set[Binding], set[Binding]]:
-        """Ask for all handlers at once, and for each apart that has been in trouble, or whose pause has ended."""
+        """Ask for all handlers at once; ask separately for each that was in trouble or whose pause has ended."""
         troubled = [each for each in able if self.cursors[each].failures]
         sound = [each for each in able if not self.cursors[each].failures] if troubled else able
         before = set(self.paused)
@@ -171,14 +169,14 @@ class Looks:
         return fresh - self.paused, retries - self.paused
 
     def heed_pauses(self, paused: set[Binding]) -> None:
-        """Take note of which handlers are paused; what waits here of them is given back."""
+        """Note which handlers are paused, and give back their waiting tasks."""
         if paused != self.paused:
             self.paused = paused
             self.more -= paused
             self._executor.pause(paused)
 
     def _peek_at(self, able: list[Binding]) -> tuple[set[Binding], set[Binding]]:
-        """Ask for handlers at once; if one of their tables is broken or locked, ask for each apart."""
+        """Ask for handlers at once; if one of their tables is broken or locked, ask for each separately."""
         after = {binding: self.after(binding) for binding in able}
         came = {binding: self.cursors[binding].came for binding in able}
         began = monotonic()
@@ -203,16 +201,16 @@ class Looks:
         return {known[each] for each in fresh}, {known[each] for each in retries}
 
     def after(self, binding: Binding) -> str | None:
-        """Return the key to go on from, or None for the top."""
+        """Return the key to continue from, or None for the top."""
         return self.cursors[binding].key(goes_on=binding.goes_on)
 
     def rest(self, binding: Binding, seconds: float, came: int) -> None:
-        """A look from the top found less than it asked for: go on from the last row there is, if that took long.
+        """Note that a look from the top found less than it asked for; if it took long, continue from the last row.
 
         Args:
             binding: the handler.
             seconds: how long the look took.
-            came: the cursor's, before it.
+            came: the cursor's `came` before the look.
         """
         cursor = self.cursors[binding]
         if cursor.rest(seconds, came) and binding.goes_on:
@@ -221,12 +219,12 @@ class Looks:
     # --- trouble ------------------------------------------------------------------------------------
 
     def require_connection(self, error: Exception) -> None:
-        """Make sure that an error is not the connection's, or the whole server's, by asking; raise it if it is."""
+        """Raise the error again if a query shows that it concerns the connection or the whole server."""
         if not self._link.lives() or is_servers(error):
             raise error
 
     def put_aside(self, binding: Binding, error: Exception, *, at_claim: bool) -> None:
-        """Leave a handler out for a while, which grows; its table is looked at anew by then."""
+        """Leave a handler out for a growing delay, and bind it to its table again unless the error is transient."""
         before, why = self.cursors[binding], reason(error)
         most = BACKOFF_MOST if is_transient(error) else OUT_OF_ORDER_SECONDS
         self.cursors[binding], wait = before.put_aside(why, most, at_claim=at_claim)
@@ -239,7 +237,7 @@ class Looks:
                 self._claims.forget_questions()
 
     def note_works(self, binding: Binding) -> None:
-        """Take note that a handler can be looked at, or claimed for."""
+        """Note that a look or a claim for a handler has worked."""
         cursor = self.cursors[binding]
         if cursor.failures:
             emit(HandlerRestored(**binding.named, failures=cursor.failures))
@@ -247,7 +245,7 @@ class Looks:
 
 
 class Expected:
-    """The handlers to whose statuses rows are known to have come, but for those that are paused."""
+    """The handlers, except paused ones, at whose statuses rows are known to have arrived."""
 
     def __init__(self, bindings: Sequence[Binding], looks: Looks) -> None:
         self._looks = looks
@@ -256,10 +254,10 @@ class Expected:
             (str(each.table), each.handler.column, each.handler.status): each for each in bindings
         }
         self._handlers: set[Binding] = set()  # any thread adds, the claimer's takes
-        self._ask_by = 0.0  # the question what else is due has been put off, until then (monotonic)
+        self._ask_by = 0.0  # the query for other due rows is postponed until then (monotonic)
 
     def after(self, binding: Binding, statuses: Iterable[str | None]) -> list[Binding]:
-        """Expect rows of the handlers whose statuses rows of this one have come to; return those. From any thread."""
+        """Expect rows for the handlers of these statuses, to which rows of `binding` moved; return them. Any thread."""
         machine = str(binding.table), binding.handler.column
         found = [self._by_status.get((*machine, status)) for status in statuses if status is not None]
         expected = [each for each in found if each is not None and each not in self._looks.paused]
@@ -267,22 +265,22 @@ class Expected:
         return expected
 
     def notice(self) -> None:
-        """Expect rows of all handlers, if they are few: it is quicker to claim than to ask first. From any thread."""
+        """Expect rows for all handlers, if there are few: claiming is quicker than asking first. From any thread."""
         if len(self._watching) <= FEW_HANDLERS:
             self._handlers.update(each for each in self._watching if each not in self._looks.paused)
 
     def take(self) -> set[Binding]:
-        """Return them, and expect none any more."""
+        """Return the expected handlers, and clear the set."""
         expected, self._handlers = self._handlers, set()
         return expected
 
     def puts_off(self) -> bool:
-        """Tell whether the question what else is due may wait still for handlers to begin."""
+        """Return whether the query for other due rows may still wait for handlers to begin."""
         self._ask_by = self._ask_by or monotonic() + OVERDUE_SECONDS
         return monotonic() < self._ask_by
 
     def end_wait(self) -> None:
-        """Take note that it is asked."""
+        """Note that the query for other due rows is sent."""
         self._ask_by = 0.0
 
 

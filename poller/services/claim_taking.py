@@ -1,12 +1,12 @@
 """Claims rows of one handler, and hands them to the executor.
 
-The model. How many is said by `claim_size`, from where by `claim_cursor`, and what may not begin is kept back by
-`claim_handover`. What there is no room for is noted (`Looks.more`), and left to the others if it was found in this
-worker's turn.
+The model. `claim_size` decides how many rows, `claim_cursor` from where, and `claim_handover` keeps back rows that may
+not begin. Rows for which there is no room are noted (`Looks.more`), and left to the other workers if they were found in
+this worker's turn.
 
-On failure: an error that is not the connection's is one handler's trouble. Where one of its rows may be the cause (its
-size, a value that cannot be read), rows are claimed one by one at first, and read by their keys, so that the attempt of
-that row has failed and all others go on; else the handler is put aside for a while.
+On failure: an error that is not the connection's concerns one handler. Where one of its rows may be the cause (its size,
+a value that cannot be read), rows are at first claimed one by one and read by their keys, so that only the attempt at
+that row fails; otherwise the handler is put aside for a while.
 
 Threads. The claimer's.
 """
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
     from poller.store.binding import Binding
     from poller.store.claims import Claimed, Claims
 
-NOT_NOW_SECONDS = 0.5  # until retries are looked for again, of which none could be taken
-WRITE_SECONDS = 0.02  # in which results are written, and rows of many bytes go
-_ABOUT_TABLES = ("28", "3F", "40", "42", "55P03")  # classes of errors that no row can be the cause of
+NOT_NOW_SECONDS = 0.5  # until the next look for retries, after none could be taken
+WRITE_SECONDS = 0.02  # to wait for results to be written, which frees the bytes of large rows
+_ABOUT_TABLES = ("28", "3F", "40", "42", "55P03")  # classes of errors that no row can cause
 
 
 class Taker:
-    """Takes rows for a claimer, whose parts it works with."""
+    """Takes rows for a claimer, with the claimer's other parts."""
 
     def __init__(  # noqa: PLR0913 - the parts of a claimer
         self,
@@ -63,7 +63,7 @@ class Taker:
         """Claim rows of a handler: fresh ones, or those whose next attempt is due.
 
         Raises:
-            DeclaredDeadError, DrainsError: the worker may not claim any more.
+            DeclaredDeadError, DrainsError: the worker may no longer claim.
             Exception: the connection broke, or the whole server is in trouble.
         """
         if self._executor.draining:
@@ -86,8 +86,8 @@ class Taker:
                 self._looks.note_works(binding)
 
     def _note_trouble(self, binding: Binding, error: Exception) -> None:
-        """Claim rows one by one after an error for which one of them may be the reason; else put the handler aside."""
-        self._doubt.arises()  # it may have been raised by what came after the COMMIT
+        """Claim rows one by one after an error that one of them may have caused; otherwise put the handler aside."""
+        self._doubt.arises()  # the error may have come after the COMMIT
         size = self._sizes.of[binding]
         if size.careful or (getattr(error, "sqlstate", None) or "").startswith(_ABOUT_TABLES):
             self._looks.put_aside(binding, error, at_claim=True)
@@ -102,7 +102,7 @@ class Taker:
         limit, suspects = sizes.of_retries(binding)
         cursor = looks.cursors[binding]
         settled = cursor.settled
-        if limit <= 0 or sizes.has_to_wait(binding):  # once there is room, they come before whatever is fresh
+        if limit <= 0 or sizes.has_to_wait(binding):  # once there is room, retries come before fresh rows
             looks.more.add(binding)
             self._looks.ask()
             looks.leave_to_others()
@@ -153,12 +153,12 @@ class Taker:
             looks.rest(binding, monotonic() - began, came)
 
     def _is_held(self, binding: Binding, claimed: Claimed, settled: int) -> bool:
-        """Leave a handler alone for as long as it is paused, or a limit of the fleet allows no more of its rows.
+        """Hold a handler while it is paused or a fleet-wide limit allows no more of its rows; return whether it is held.
 
         Args:
             binding: the handler.
-            claimed: what a claim has brought.
-            settled: the cursor's, before that claim: an outcome that came since is not to be missed.
+            claimed: the result of a claim.
+            settled: the cursor's `settled` before that claim, so that an outcome written since is not missed.
         """
         if claimed.paused:
             self._looks.heed_pauses({*self._looks.paused, binding})
@@ -166,7 +166,7 @@ class Taker:
         return self._looks.cursors[binding].hold(claimed, settled, self._looks.poll)
 
     def _learn(self, binding: Binding, claimed: Claimed, began: float) -> None:
-        """Take note of a claim that began at some time (monotonic), and tell subscribers of it."""
+        """Learn from a claim that began at `began` (monotonic), and tell subscribers of it."""
         if not claimed.tasks:
             return
         self._sizes.of[binding].learn(claimed.size)

@@ -14,24 +14,23 @@ room for (`claim_size`), from where its last claim ended (`claim_cursor`). A han
              └──────────────────────── │  held   │
               or an outcome is written └─────────┘
 
-A round may end for all of them at once: while suspects are on trial here (`suspects`) nothing else is claimed, and they
-are claimed before what is fresh; while a handler with a rate waits for a slot, nobody else claims.
+Two conditions stop claims for all handlers: while suspects are on trial here (`suspects`), nothing else is claimed, and
+suspects are claimed before fresh rows; while a handler with a rate waits for a slot, no other handler claims.
 
-A handler at a limit of the fleet is held until the limit can have changed, which is when one of its rows here has been
-settled, or after a while, or at the time at which its rate allows another. While no session can be opened for
-transactional handlers, or no process started for those that run in one, none of their rows are claimed
-(`Executor.shut_until`). A handler that is paused is neither asked about nor claimed for, and what waits here for a slot
-is given back. Each question what is due says which ones are; a claim that was too late to know brings nothing
-(`poller.take`).
+A handler at a fleet-wide limit is held until the limit may have changed: when one of its rows here has been settled,
+after a while, or when its rate allows another row. While no session can be opened for transactional handlers, or no
+process started for those that run in one, their rows are not claimed (`Executor.shut_until`). For a paused handler the
+worker neither asks nor claims, and gives back the rows that wait for a slot. Each query for due rows also returns the
+paused handlers; a claim sent before the worker knows of a pause brings nothing (`poller.take`).
 
-The connection listens while the claimer sleeps; the next look finds a cut that this would sleep through.
+The connection listens while the claimer sleeps; if the connection is cut meanwhile, the next look notices.
 
-On failure: a claim whose COMMIT was answered by an error may have been committed, so that after every fault the worker
-asks what it holds (`claim_doubt`). What is the trouble of one handler holds up no other (`claim_taking`). A worker may
-be declared dead, or told to drain, while its claim is under way: then it brings nothing (`claim_handover`).
+On failure: a claim whose COMMIT was answered by an error may have been committed, so after every fault the worker asks
+what it holds (`claim_doubt`). Trouble with one handler holds up no other (`claim_taking`). If a worker is declared dead,
+or told to drain, while its claim is under way, the claim brings nothing (`claim_handover`).
 
-Threads. `run_once`, `sleep` and `recover` run on the claimer's; `look` and `written` on those that write results, too;
-`notice` and `forget` also on the heartbeat's.
+Threads. `run_once`, `sleep` and `recover` run on the claimer's; threads that write results also call `look` and
+`written`; the heartbeat's thread also calls `notice` and `forget`.
 """
 
 from __future__ import annotations
@@ -64,8 +63,8 @@ if TYPE_CHECKING:
     from poller.store.binding import Binding
     from poller.store.lease import Result, Task
 
-MOMENT_SECONDS = 0.002  # in which handlers begin
-DRAIN = "drain"  # is said when some worker is to drain (drain_workers.sql)
+MOMENT_SECONDS = 0.002  # to wait while handlers begin
+DRAIN = "drain"  # the payload of the notification that some worker is to drain (drain_workers.sql)
 _MOVES = (Became.MOVED, Became.FAILED)
 
 
@@ -76,20 +75,20 @@ class Claimer:
         link: of its own.
         bindings: the handlers to claim for.
         executor: where the tasks go.
-        worker: returns the worker's id, or None while it has none (it must register anew).
-        mean_seconds: how long each handler has been taking.
+        worker: returns the worker's id, or None while it has none (it must register again).
+        mean_seconds: the mean time of each handler's attempts.
         give_back: takes the results of tasks that are given back.
-        held: returns the tasks that are known, wherever they are.
-        unwritten: tells how many results wait to be written.
+        held: returns the tasks that the worker knows, wherever they are.
+        unwritten: returns how many results wait to be written.
         postponed: the results that cannot be written at present; their handlers are left alone.
         poll: seconds between two looks of an idle fleet.
-        turn: returns whose turn it is to look, as far as is known.
+        turn: returns this worker's place in the turns, as far as it is known.
         deny: called with the id of a worker that a claim has found to be declared dead.
-        drain: called when the worker is told to drain; or may be, as somebody says to all workers.
-        circling: tells which rows are not to begin yet, since they go round.
+        drain: called when the worker is told to drain, or a notification to all workers says that it may be.
+        circling: decides which rows must not begin yet, since they circle.
 
     Attributes:
-        sizes: how many rows it wants, for those who report results.
+        sizes: how many rows the claimer wants, for the threads that report results.
     """
 
     def __init__(  # noqa: PLR0913 - its collaborators
@@ -110,7 +109,7 @@ class Claimer:
         drain: Callable[[], None] = lambda: None,
         circling: Circling | None = None,
     ) -> None:
-        # The claimer's thread has them all; where others write, too, it is said what.
+        # The claimer's thread uses all of these; the comments say what other threads may call or write.
         claims = Claims(link)
         self._link = link
         self._executor = executor
@@ -118,12 +117,12 @@ class Claimer:
         self._registration = Registration(worker, deny)
         self._handover = HandOver(executor, self._registration, give_back, circling)
         self._looks = Looks(link, claims, bindings, executor, turn, poll)  # any thread: `ask`, cursors
-        self._expected = Expected(bindings, self._looks)  # any thread: what has come
-        self._trial = Trial()  # any thread: what is written, or lost
+        self._expected = Expected(bindings, self._looks)  # any thread: arrivals
+        self._trial = Trial()  # any thread: results that are written, leases that are lost
         self._doubt = Doubt(claims, bindings, held, give_back)
-        self._session: psycopg.Connection[Any] | None = None  # that listens
-        self._is_new = True  # the session: retries may be due, of which nobody has told
-        self.sizes = Sizes(  # any thread: whether it is hungry still
+        self._session: psycopg.Connection[Any] | None = None  # the connection that listens
+        self._is_new = True  # the session is new: retries may be due that no notification announced
+        self.sizes = Sizes(  # any thread: whether the claimer is hungry
             bindings=bindings,
             limits=claims.limits,
             executor=executor,
@@ -144,7 +143,7 @@ class Claimer:
 
     @property
     def asked_at(self) -> float:
-        """When the last question what is due was sent that was answered (monotonic); from any thread."""
+        """When the last answered query for due rows was sent (monotonic); from any thread."""
         return self._looks.asked_at
 
     # --- rounds, on the claimer's thread ------------------------------------------------------------
@@ -193,11 +192,11 @@ class Claimer:
         return 0.0 if not looks.more or self.sizes.wants(looks.more) else self._until_next()
 
     def _claim_expected(self, worker: int) -> bool:
-        """Claim for the handlers to whose statuses rows are known to have come; tell whether there were any."""
+        """Claim for the handlers at whose statuses rows are known to have arrived; return whether there were any."""
         expected = self._expected.take()
         for binding in self._looks.able(self._looks.in_turn(expected)):
             self._taker.take(binding, worker, fresh=True, retries=self._is_new)
-            self._looks.cursors[binding].retry_at = 0.0  # it was not known that there are any
+            self._looks.cursors[binding].retry_at = 0.0  # finding none here must not delay them
         self._is_new = False
         return bool(expected)
 
@@ -206,7 +205,7 @@ class Claimer:
         return self._looks.until_next([*self._doubt.ends, *([monotonic() + on_trial] if on_trial else ())])
 
     def sleep(self, seconds: float, bell: Bell) -> None:
-        """Sleep for so long, or until the bell rings, or somebody says that there is something new."""
+        """Sleep for so many seconds, or until the bell rings or a notification of new rows arrives."""
         if said := heard(self._link.connection, seconds, bell):
             self.notice()
             if DRAIN in said:
@@ -218,11 +217,11 @@ class Claimer:
         if connection is not self._session:
             connection.execute("listen poller")
             self._session = connection
-            self.notice()  # whatever was said while nobody listened
+            self.notice()  # notifications may have been missed before this connection listened
             self._is_new = True
 
     def start_over(self) -> None:
-        """Have the next looks begin at the top, whatever that costs."""
+        """Make the next looks begin at the top, whatever that costs."""
         self.look()
         for cursor in self._looks.cursors.values():
             cursor.start_over()
@@ -234,17 +233,17 @@ class Claimer:
         self.look()
         self._doubt.arises()
 
-    # --- from other threads, too --------------------------------------------------------------------
+    # --- from any thread ----------------------------------------------------------------------------
 
     def look(self) -> None:
-        """Have the next round ask what is due, instead of going on with what it knows."""
+        """Make the next round query for due rows instead of relying on what it knows."""
         self._looks.ask()
 
     def notice(self) -> None:
-        """Have all be looked at: somebody says that there is something new.
+        """Look for rows of all handlers, after a notification of new rows.
 
-        From the top, too, as soon as that is affordable: the new row may be one that came between the last look
-        and the question for the last key (`claim_cursor`).
+        Look from the top, too, as soon as that is affordable: the new row may have arrived between the last look and
+        the query for the last key (`claim_cursor`).
         """
         self.look()
         for cursor in self._looks.cursors.values():
@@ -252,14 +251,14 @@ class Claimer:
         self._expected.notice()
 
     def forget(self) -> None:
-        """Forget what was claimed, here and in the executor: the leases are lost."""
+        """Forget the claimed rows, here and in the executor: the leases are lost."""
         self._trial.forget()
         self._handover.forget()
 
     def written(self, binding: Binding, results: Sequence[Result]) -> bool:
-        """Take note of results that have been written; tell whether there is something to look for at once.
+        """Note results that have been written; return whether there are rows to look for at once.
 
-        That is the next rows of a handler at a limit, and the next step of a chain.
+        Those are the next rows of a handler at a limit, and the next step of a chain.
         """
         if binding.handler.rate is not None:
             self.sizes.note_late(binding, sum(each.outcome.error == BEGAN_LATE for each in results))
@@ -274,7 +273,7 @@ class Claimer:
         return is_acquitted or is_freed or bool(expected)
 
     def _end_trial(self, results: Sequence[Result]) -> bool:
-        """Look for the next suspects, and all else, once what came of those here is written; tell whether it is."""
+        """End the trial once the outcomes of all suspects are written, and look again; return whether it ended."""
         if not self._trial.written(result.task for result in results):
             return False
         for cursor in self._looks.cursors.values():

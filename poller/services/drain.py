@@ -1,10 +1,10 @@
-"""Watches what the fleet does: the line that `run` prints now and then, and the end of a drain.
+"""Watches what the fleet does: prints the progress line of `run`, and detects the end of a drain.
 
-A drain is over when nothing is in flight, nothing waits for another attempt, and nothing is due: seen by two
-equal looks at the counts with the question for due rows between them, since a row that is claimed or moved
-in between changes the counts. What is paused is not waited for, but for what of it is in flight; it is told at the end.
+A drain is over when no row is in flight, waits for another attempt or is due. Two equal reads of the counts with the
+query for due rows between them prove that, since a row that is claimed or moved in between changes the counts. A drain
+does not wait for paused handlers, except for their rows in flight; it reports their other rows at the end.
 
-It also says who has paused a handler, and that it goes on: the log of each supervisor has that once.
+It also logs, once in each supervisor, who has paused a handler and when the handler is resumed.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ if TYPE_CHECKING:
     from poller.db.connection import Link
     from poller.services import progress_bar
     from poller.store.binding import Binding
-else:  # only for people who look on
+else:  # only for a drain on a terminal
     progress_bar = lazy("poller.services.progress_bar")
 
-LOOK = 0.25  # seconds between two looks of a drain
-LINE = 10.0  # seconds between two lines of a run
+LOOK = 0.25  # seconds between two looks at the counts in a drain
+LINE = 10.0  # seconds between two progress lines of a run
 
 
 class Drain:
@@ -56,8 +56,8 @@ class Drain:
         link: of its own.
         bindings: the handlers that are run.
         drain: whether to end once nothing is due.
-        label: the database, if there are several: its lines say so, and there is no progress bar.
-        on_begin: called when the counts to reckon from have been taken, so that the work may begin.
+        label: the database, if there are several: its log lines name it, and there is no progress bar.
+        on_begin: called when the first counts have been taken, so that the work may begin.
     """
 
     def __init__(
@@ -73,27 +73,27 @@ class Drain:
         self._counts = Counts(link)
         self._claims = Claims(link)
         self._bindings = bindings
-        # A fleet that goes on tells of rows alone: jobs come round for ever, and have `poller runs`.
+        # Without --drain only rows are counted: jobs recur for ever, and `poller runs` shows them.
         self._counted = bindings if drain else [each for each in bindings if not each.handler.is_job]
         self._drain = drain
         self._logged = {"database": label} if label else {}
-        self.is_over = False  # a drain has had nothing left to do
+        self.is_over = False  # a drain has found nothing left to do
         self._bar: progress_bar.Bar | None = None
         self._on_begin = on_begin
         self._is_stale = False
         self._paused: dict[int, Paused] = {}
-        self._look_at = 0.0  # the next line is due (monotonic)
+        self._look_at = 0.0  # when the next line is due (monotonic)
         self._since: datetime | None = None
         self._shown = self._before = Fleet(0, 0, 0, 0, 0)
 
     @property
     def has_begun(self) -> bool:
-        """Whether the counts to reckon from have been taken."""
+        """Whether the first counts have been taken."""
         return self._since is not None
 
     def _begin(self) -> None:
-        """Take the counts to reckon from."""
-        if self._drain:  # a row that was held back since the last one is to be new work in the next
+        """Take the first counts, to compare later ones with."""
+        if self._drain:  # a row held back since the last drain must count as new work in this one
             Forgetter(self._link, self._bindings).pass_once()
         since = self._counts.now()
         self._before = self._shown = self._counts.fleet(self._counted, since)
@@ -106,11 +106,13 @@ class Drain:
         self._on_begin()
 
     def run_once(self) -> float:
-        """Look, and say what has changed. Returns the seconds to the next look."""
+        """Look at the counts, and log what has changed. Returns the seconds to the next look."""
         if self._is_stale:
             self._rebind()
         self._tell_pauses()
-        if not self._drain and (wait := self._look_at - monotonic()) > 0:  # woken, since a pause was heard of
+        if (
+            not self._drain and (wait := self._look_at - monotonic()) > 0
+        ):  # woken by the notification of a pause
             return wait
         if self._since is None:
             self._begin()
@@ -127,7 +129,7 @@ class Drain:
         self._is_stale = True
 
     def _tell_pauses(self) -> None:
-        """Say which handlers have been paused since the last look, and which go on."""
+        """Log which handlers have been paused or resumed since the last look."""
         before, self._paused = self._paused, self._counts.paused(self._bindings)
         for binding in self._bindings:
             pause = self._paused.get(binding.id)
@@ -143,13 +145,13 @@ class Drain:
 
     def _rebind(self) -> None:
         for binding in self._bindings:
-            with contextlib.suppress(ConfigurationError):  # which its workers tell
+            with contextlib.suppress(ConfigurationError):  # the workers report it
                 binding.rebind(self._link.connection)
         self._claims.forget_questions()
         self._is_stale = False
 
     def end(self) -> int:
-        """Say what was done, and what a drain has left; return 1 if it has left anything, or nobody knows, else 0."""
+        """Log what was done, and what a drain has left; return 1 if it left rows or that is unknown, else 0."""
         if self._since is None:
             emit(FleetNotBegun(), **self._logged)
             return int(self._drain)
@@ -170,7 +172,7 @@ class Drain:
         return int(left)
 
     def _tell_remembered(self) -> None:
-        """Say what a drain has left alone, whoever parked, snoozed or paused it."""
+        """Log the rows that a drain has left alone: parked, snoozed, or of a paused handler."""
         parked, snoozed = self._counts.left_alone(self._bindings)
         if parked or snoozed:
             emit(DrainLeftAlone(parked=parked, snoozed=snoozed), **self._logged)
@@ -182,7 +184,7 @@ class Drain:
                 emit(left, **self._logged)
 
     def _tell_left(self, now: Fleet) -> bool:
-        """Say what a drain that was stopped has left; tell whether there is any."""
+        """Log what a drain that was stopped has left; return whether it left anything."""
         if self.is_over or self._nothing_left(now):
             return False
         due = self._counts.count_due(self._going_on)

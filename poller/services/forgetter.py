@@ -1,20 +1,20 @@
 """Forgets rows that poller remembers (in backoff, snoozed, parked) once they are gone or show another status.
 
-The model. A visit of a row to a status is what the table shows. What poller remembers of it (`poller.attempt`) ends
-with the visit: by poller's own moves in the statement that moves (`settle.sql`), by anybody else's change within
-seconds, here. poller has no trigger: it looks. A row that was changed and changed back between two looks is at the
-same visit.
+The model. The table shows a row's visit to a status. What poller remembers of the row (`poller.attempt`) ends with the
+visit: when poller moves the row, in the statement that moves it (`settle.sql`); when another session changes it, here,
+within seconds. poller has no trigger for that: it looks. A row that was changed and changed back between two looks is
+still at the same visit.
 
-A pass goes over what each handler remembers in the order of an index, a batch at a time (`stray_attempts.sql`,
-which tells of the races). A handler has one pass in `PERIOD`. Supervisors take turns with it by the database's clock,
-in the order of their ids, so that it is made once over the fleet, and one that is stopped, or does not see all rows,
-delays it by its own turn.
+A pass goes over the rows that each handler remembers in the order of an index, a batch at a time (`stray_attempts.sql`
+describes the races). Each handler gets one pass in `PERIOD`. Supervisors take turns by the database's clock, in the
+order of their ids, so that the fleet makes one pass; a supervisor that is stopped, or cannot see all rows, delays the
+pass by its own turn only.
 
-What may be trusted: nothing that was read before. What is forgotten wrongly would only be new work; what is
-remembered wrongly would never be taken again.
+What may be trusted: nothing that was read before. A row that is forgotten wrongly only becomes new work; a row that is
+remembered wrongly would never be claimed again.
 
-On failure: a handler whose table cannot be looked at (dropped, locked, a right revoked) is left out for a while,
-which is said once, and the others go on. What handlers remember that no living program knows stays, until one does.
+On failure: a handler whose table cannot be read (dropped, locked, a right revoked) is left out for a while, which is
+logged once, and the others go on. Rows remembered for handlers that no running program knows stay until one knows them.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ if TYPE_CHECKING:
     from poller.db.connection import Link
     from poller.store.binding import Binding
 
-PERIOD = 5.0  # seconds between two looks at what a handler remembers
-BATCHES = 10  # of a thousand rows: what a look takes of one handler at the most; the next one goes on there
-MOST_SECONDS = 0.5  # for all handlers in one round; what is left comes first in the next one
-LEFT_OUT = 30.0  # seconds for which a handler is left out whose table cannot be looked at
-LOCK_TIMEOUT = "200ms"  # for a table that somebody has locked
-AFTER_TURN = 0.05  # seconds into a turn, since clocks are read a little apart
+PERIOD = 5.0  # seconds between two looks at the rows that a handler remembers
+BATCHES = 10  # of a thousand rows, at most, for one handler in one look; the next look continues there
+MOST_SECONDS = 0.5  # for all handlers in one round; the next round starts with the remaining ones
+LEFT_OUT = 30.0  # seconds for which a handler is left out if its table cannot be read
+LOCK_TIMEOUT = "200ms"  # for a table that another session has locked
+AFTER_TURN = 0.05  # seconds to wait after a turn begins, since the clocks are read a little apart
 
 
 @dataclass(slots=True)
@@ -54,8 +54,8 @@ class _Position:
     """How far the pass over a handler has come.
 
     Attributes:
-        after: the digest to go on from.
-        told: why it could not be looked at, as it was told last.
+        after: the digest to continue from.
+        told: the logged reason why its table could not be read.
     """
 
     after: str = ""
@@ -68,7 +68,7 @@ class Forgetter:
     Args:
         link: of its own.
         bindings: the handlers this process knows.
-        supervisor: who takes turns with the others, if one does.
+        supervisor: the id of the supervisor that takes turns with the others, if there is one.
     """
 
     def __init__(self, link: Link, bindings: Sequence[Binding], supervisor: uuid.UUID | None = None) -> None:
@@ -77,10 +77,10 @@ class Forgetter:
         self._supervisor = supervisor or uuid.uuid4()
         self._positions = {each: _Position() for each in self._bindings}
         self._left_out = LeftOut(LEFT_OUT)
-        self._first: int | None = None  # of the handlers: the last round had no time left for it
+        self._first: int | None = None  # the first handler that the last round had no time for
 
     def run_once(self) -> float:
-        """Go on with the passes whose turn it is. Returns the seconds to the next turn."""
+        """Continue the passes that are this supervisor's turn. Returns the seconds to the next turn."""
         clock, remembering = self._visits.remembering(self._bindings, self._supervisor)
         turn = int(clock / PERIOD)
         mine = [each for each, others, before in remembering if turn % (others + 1) == before]
@@ -88,7 +88,7 @@ class Forgetter:
         return PERIOD - clock % PERIOD + AFTER_TURN
 
     def pass_once(self) -> int:
-        """Make a whole pass over all handlers, whoever's turn it is; return how many rows were forgotten."""
+        """Make a whole pass over all handlers, regardless of turns; return how many rows were forgotten."""
         _, remembering = self._visits.remembering(self._bindings, self._supervisor)
         rows = 0
         for each, _, _ in remembering:
@@ -101,7 +101,7 @@ class Forgetter:
         self._visits.link.close()
 
     def _look_at(self, handlers: list[int]) -> None:
-        """Go on with some handlers, until the time for that is over."""
+        """Continue the passes of these handlers for at most `MOST_SECONDS`."""
         ends = monotonic() + MOST_SECONDS
         start = handlers.index(self._first) if self._first in handlers else 0
         self._first = None
@@ -112,7 +112,7 @@ class Forgetter:
             self._go_on(each, BATCHES)
 
     def _go_on(self, handler: int, batches: int | None) -> int:
-        """Go on with the pass over a handler by so many batches, or to its end; return how many rows were forgotten."""
+        """Continue a handler's pass by so many batches, or to its end; return how many rows were forgotten."""
         position = self._positions[handler]
         if handler in self._left_out:
             return 0
@@ -136,7 +136,7 @@ class Forgetter:
         return rows
 
     def _leave_out(self, handler: int, error: psycopg.Error) -> None:
-        """Leave a handler out for a while; look at its table anew, which may be another one."""
+        """Leave a handler out for a while, and bind it again: its table may have been replaced."""
         position, binding = self._positions[handler], self._bindings[handler]
         self._left_out.add(handler)
         if position.told != (said := reason(error)):

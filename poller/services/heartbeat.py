@@ -1,19 +1,19 @@
 """Keeps a worker alive in the eyes of the fleet.
 
-The model. One dedicated connection, never a pooled one, does two things that belong together: it holds the
-worker's session advisory lock, and it beats. The beat is a statement on the very session that holds the lock, so that
-a cut of which nobody is told is found by the next beat.
+The model. One dedicated connection, never a pooled one, does two things that belong together: it holds the worker's
+session advisory lock, and it beats. The beat is a statement on the same session that holds the lock, so the next beat
+finds a connection that was silently cut.
 
-What may be trusted: leases, until `trusted_until`: the last beat that was answered, plus the lease time, less
-a margin, by this process's monotonic clock. After that (the process was stopped, the network cut) nothing new
-is started until a beat is answered. A beat that finds the worker declared dead ends all its leases: what runs
-is cancelled, and the worker registers anew under another id. A claim may find that first (`deny`): it asks, too.
+What may be trusted: leases, until `trusted_until`: the time of the last answered beat, plus the lease time, minus a
+margin, by this process's monotonic clock. After that (the process was stopped, the network cut) nothing new starts until
+a beat is answered. A beat that finds the worker declared dead ends all its leases: running handlers are cancelled, and
+the worker registers again under another id. A claim checks that, too, and may find it first (`deny`).
 
-A beat is not waited for until it is on the disk, or on a standby: where commits stall, no worker is dead. Death is
-declared by a commit that is waited for, and what was registered is on the disk before any claim that names it.
+A beat's commit does not wait for the disk or a standby: stalled commits do not mean that a worker is dead. Death is
+declared by a commit that does wait, and a registration is on the disk before any claim that names it.
 
-On failure: a broken connection is opened again with growing delays, and the lock taken again. Until then
-others may have seen the lock free and swept the worker; the next beat tells.
+On failure: a broken connection is reopened with growing delays, and the lock taken again. Until then another process may
+have found the lock free and swept the worker; the next beat finds out.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from poller.runtime.bell import Bell
 
 BEATS = 3  # in one lease time
-MARGIN = 0.1  # of the lease time, for what the clocks and the wire may hide
+MARGIN = 0.1  # of the lease time, for clock differences and network delays
 
 
 class Heartbeat:
@@ -51,7 +51,7 @@ class Heartbeat:
         handlers: the ids of the handlers it knows.
         slots: how many handlers it runs at a time.
         lease: seconds without a beat after which the worker counts as dead.
-        on_join: called when the worker takes part in the fleet, or does so again.
+        on_join: called when the worker joins the fleet, or joins again.
         on_lost: called when the worker has been declared dead.
         on_drain: called when the worker is told to end once it holds nothing.
     """
@@ -86,17 +86,17 @@ class Heartbeat:
         self.stopping = False
 
     def trusted_until(self) -> float:
-        """Return until when (monotonic) this worker's leases may be trusted unasked."""
-        # A beat that was sent before its death may be answered after that was found: its answer counts for nothing.
+        """Return until when (monotonic) this worker's leases may be trusted without asking the database."""
+        # A beat sent before the worker was declared dead may be answered after that was found: ignore that answer.
         return 0.0 if self._denied is not None and self._denied == self.worker else self._trusted_until
 
     def deny(self, worker: int) -> None:
-        """Trust no leases of a worker whose claim has found it to be declared dead; the next beat registers anew."""
+        """Stop trusting the leases of a worker that a claim found declared dead; the next beat registers again."""
         self._denied = worker
         self._beat_at = 0.0
 
     def hurry(self) -> None:
-        """Beat in the next round: there may be something to learn."""
+        """Beat in the next round, to learn at once what the beat returns."""
         self._beat_at = 0.0
 
     def run_once(self) -> float:
@@ -107,27 +107,27 @@ class Heartbeat:
         return max(0.0, self._beat_at - monotonic())
 
     def sleep(self, seconds: float, bell: Bell) -> None:
-        """Sleep for so long, or until the bell rings; if the session ends, with its lock, that is noticed at once."""
+        """Sleep for so many seconds, or until the bell rings; the end of the session is noticed at once."""
         heard(self._link.connection, seconds, bell)
 
     def join(self) -> psycopg.Connection[object]:
-        """Make sure that the worker takes part in the fleet on the present connection; return that."""
+        """Make sure that the worker has joined the fleet on the present connection; return the connection."""
         connection = self._link.connection
         if connection is not self._session:
             self._enter(connection)
         return connection
 
     def leave(self) -> None:
-        """Take the worker out of the list, after it has given back what it held."""
+        """Remove the worker from the fleet's list, after it has given back its rows."""
         if self.worker is not None:
             connection, worker = self._link.connection, {"worker": self.worker}
-            with connection.transaction():  # a claim that is under way is waited for, and seen
+            with connection.transaction():  # waits for a claim that is under way, so that `leave` sees it
                 connection.execute(statement("hold_worker"), worker)
                 connection.execute(statement("leave"), worker)
         self._link.close()
 
     def _enter(self, connection: psycopg.Connection[object]) -> None:
-        """Take part in the fleet on a new session: register, or beat at once; lock."""
+        """Join the fleet on a new session: register, or beat at once; take the lock."""
         connection.execute("set synchronous_commit = off")
         if self.worker is None:
             self._register(connection)
@@ -139,10 +139,10 @@ class Heartbeat:
         self._on_join()
 
     def _hold_lock(self, connection: psycopg.Connection[object]) -> None:
-        """Take the liveness lock, and say so; where it cannot be had, say that it proves nothing.
+        """Try to take the liveness lock, and write down whether this session holds it.
 
-        After a cut the old session may hold it still; were that to end while the table said that we
-        hold the lock, others would take us for dead.
+        After a cut the old session may still hold the lock. If the table said that this worker holds it, the end of
+        that session would make the worker look dead.
         """
         locked = connection.execute(statement("lock_worker"), {"worker": self.worker}).fetchone()
         self._locked_on = connection if locked == (True,) else None

@@ -1,9 +1,9 @@
-"""Hears, for a supervisor, of what it would otherwise have to ask for: workers of others, changed jobs, paused handlers.
+"""Listens, for a supervisor, for other supervisors' workers, changed jobs and paused handlers, to save polling.
 
 The model. Triggers of poller's own schema notify when a worker registers, a job changes (migration 0004) and a handler
-is paused or resumed (0015). Whoever waits for that may look seldom while this connection listens, and must look often
-while it does not: behind a pooler, or after a cut, which is found by asking something on this very session now and
-then. What is told is the name of the table, so that a job that changed wakes no sweeper.
+is paused or resumed (0015). The services of a supervisor may poll rarely while this connection listens, and must poll
+often while it does not: behind a pooler, or after a cut, which a query on this session finds every `CHECK` seconds. The
+payload is the name of the table, so that a changed job does not wake the sweeper.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from poller.runtime.bell import Bell
 
 ALL = frozenset({"worker", "job", "handler"})
-CHECK = 10.0  # seconds between two proofs that the session is there
+CHECK = 10.0  # seconds between two checks that the session is alive
 
 
 class Listener:
@@ -30,7 +30,7 @@ class Listener:
 
     Args:
         link: a connection of its own.
-        on_change: called with the tables in which something has changed, or may have while nobody listened.
+        on_change: called with the tables that have changed, or may have changed while the connection did not listen.
     """
 
     def __init__(self, link: Link, on_change: Callable[[frozenset[str]], None]) -> None:
@@ -41,11 +41,11 @@ class Listener:
         self._hears = False
 
     def hears(self) -> bool:
-        """Tell whether a change would be heard of now."""
+        """Return whether the connection listens now."""
         return self._hears
 
     def run_once(self) -> float:
-        """Make sure that the session is there, and listens. Returns the seconds to the next proof of it."""
+        """Make sure that the session is alive and listens. Returns the seconds to the next check."""
         connection = self._link.connection
         if connection is not self._session:
             connection.execute("listen poller_supervisor")
@@ -59,12 +59,12 @@ class Listener:
         return max(0.0, self._check_at - monotonic())
 
     def sleep(self, seconds: float, bell: Bell) -> None:
-        """Sleep for so long, or until the bell rings; say so if a change is heard of."""
+        """Sleep for so many seconds, or until the bell rings; report the changes that are notified meanwhile."""
         if told := heard(self._link.connection, seconds, bell):
             self._on_change(told)
 
     def recover(self) -> None:
-        """Start over on a new connection; until then, nothing is heard."""
+        """Start over on a new connection; until it is open, `hears` is false."""
         self._hears = False
         self._session = None
         self._link.close()

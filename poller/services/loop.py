@@ -1,8 +1,7 @@
-"""The shell of every background service: a `run_once` in a loop that can be woken, stopped and put off.
+"""The loop of every background service: calls `run_once` again and again, and can be woken, stopped and delayed.
 
-A service does one round and returns the seconds to the next. When the round raises, the loop logs it once,
-waits with growing, jittered delays, and goes on: a database that is away is waited for, never a reason to
-exit.
+A service does one round and returns the seconds to the next. When a round raises, the loop logs the error once, waits
+with growing, jittered delays, and goes on: it waits for a database that is away, and never exits for that.
 """
 
 from __future__ import annotations
@@ -29,12 +28,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-JITTER = 0.1  # of a delay, but no more than of a second; later, never sooner: it may not be time yet
-BACKOFF_TO_BEGIN = 1.0  # before there is anything to do, one connection is all that is asked for
+JITTER = (
+    0.1  # the part of a delay, at most of one second, that is added at random; a round never starts early
+)
+BACKOFF_TO_BEGIN = 1.0  # seconds; a short limit, since at the start a retry costs one connection only
 
 
 def within(seconds: float, work: Callable[[], None]) -> bool:
-    """Do some last work; tell whether it was done in time. It goes on if not, and nobody waits for it."""
+    """Do some last work; return whether it ended in time. If not, it goes on in the background."""
     thread = threading.Thread(target=work, name="poller last words", daemon=True)
     thread.start()
     thread.join(seconds)
@@ -42,7 +43,7 @@ def within(seconds: float, work: Callable[[], None]) -> bool:
 
 
 def leave(status: int) -> NoReturn:
-    """End the process, and wait neither for threads, nor for long for whoever reads what it has written."""
+    """End the process without waiting for threads, and only briefly for the readers of its output."""
     digest.tell_rest()
     stderr.drain()
     within(stderr.LAST_WORDS, _flush)
@@ -50,14 +51,14 @@ def leave(status: int) -> NoReturn:
 
 
 def _flush() -> None:
-    with contextlib.suppress(Exception):  # whatever the user's package has put in its place
+    with contextlib.suppress(Exception):  # the user's package may have replaced stdout
         sys.stdout.flush()
     logging.shutdown()  # the user's own handlers
 
 
 @contextlib.contextmanager
 def at_most(seconds: float, status: int) -> Iterator[None]:
-    """See to it that some last work ends: after so many seconds the process does, whatever holds it."""
+    """Limit the time of some last work: after so many seconds the process exits with this status."""
     timer = threading.Timer(seconds, os._exit, [status])
     timer.daemon = True
     timer.start()
@@ -68,14 +69,14 @@ def at_most(seconds: float, status: int) -> Iterator[None]:
 
 
 def persistently(name: str, work: Callable[[], T]) -> T:
-    """Do some work, again and again while the database is away, and return what it gives.
+    """Do some work, retrying while the database is away, and return its result.
 
     Args:
         name: what the log calls it.
-        work: what raises leaves nothing behind.
+        work: a function that leaves nothing behind when it raises.
 
     Raises:
-        Exception: what the work raises that does not pass by itself.
+        Exception: an error of the work that is not transient.
     """
     outage = Outage(name)
     while True:
@@ -96,9 +97,9 @@ class Loop(threading.Thread):
 
     Args:
         name: what the log calls it.
-        run_once: does one round and returns the seconds to the next; raising puts it off.
+        run_once: does one round and returns the seconds to the next; an error delays the next round.
         recover: called after a round that raised, to drop what may be broken (a connection).
-        sleep: sleeps for so many seconds, or until the bell rings, or something else comes.
+        sleep: sleeps for so many seconds, or until the bell rings or a notification arrives.
     """
 
     def __init__(
@@ -132,7 +133,7 @@ class Loop(threading.Thread):
             try:
                 self._round()
             except Exception as error:  # noqa: BLE001 - a service never dies of one bad round
-                # A wake-up does not shorten what is there to spare the server.
+                # A wake-up does not shorten this delay, which spares the server.
                 self._stopping.wait(self._put_off(error))
 
     def _round(self) -> None:

@@ -1,7 +1,7 @@
-"""What rows go through in a worker: the claimer feeds the executor, which reports to the settler, which calls for more.
+"""A row's way through a worker: the claimer feeds the executor, which reports to the settler, which asks for more rows.
 
-One wiring for a worker's threads and for tests that step through it in one (`testing.Engine`): what differs is who runs
-the three, and who is woken.
+The wiring is the same for a worker, with a thread for each part, and for tests that step through the parts in one thread
+(`testing.Engine`): only the threads and the wake-ups differ.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ def _nobody() -> None: ...
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wakes:
-    """Who is woken, from any thread; where nobody waits, nobody is.
+    """The wake-up calls, from any thread; without a waiting thread they do nothing.
 
     Attributes:
-        claimer: there is room, or something to look for.
-        postponed: results were postponed.
-        heartbeat: the registration is to be made anew.
-        main: handlers begin while none ran: their time is to be watched.
+        claimer: wakes the claimer: there is room, or there are rows to look for.
+        postponed: wakes the thread of postponed results: there are new ones.
+        heartbeat: wakes the heartbeat: the worker must register again.
+        main: wakes the main thread: handlers begin after none ran, and their time must be watched.
     """
 
     claimer: Callable[[], None] = _nobody
@@ -51,19 +51,19 @@ class Pipeline:
     Args:
         claims: the claimer's link.
         settles: the settler's.
-        apart: where what cannot be settled at once is tried; by default on the settler's.
+        apart: the link for results that cannot be settled at once; by default the settler's.
         bindings: the handlers.
         slots: how many of them run at a time.
         poll: seconds between two looks of an idle fleet.
-        heartbeat: who the worker is, and how long its leases may be trusted.
-        trusted_until: the latter, where there is more to it.
+        heartbeat: knows the worker's id, and how long its leases may be trusted.
+        trusted_until: replaces the heartbeat's `trusted_until`, where more conditions apply.
         transactions: for transactional handlers, if there are any.
-        wakes: who is woken.
-        observe: called with each settled result and what became of it.
-        circling: tells which rows go round; without it they do.
+        wakes: the wake-up calls.
+        observe: called with each settled result and what became of its row.
+        circling: detects rows that circle; without it they are not slowed down.
     """
 
-    def __init__(  # noqa: PLR0913 - what two kinds of workers differ in
+    def __init__(  # noqa: PLR0913 - the differences between two kinds of workers
         self,
         *,
         claims: Link,
@@ -139,6 +139,6 @@ class Pipeline:
         self._wakes.heartbeat()
 
     def _hurry_beat(self) -> None:
-        """Have the next beat, which says whether this worker is to drain, come at once."""
+        """Beat at once: the beat returns whether this worker must drain."""
         self._heartbeat.hurry()
         self._wakes.heartbeat()

@@ -1,8 +1,8 @@
-"""Whose turn it is to look for work: an idle fleet asks once in a poll interval, however many workers it has.
+"""The turns of workers to look for work: an idle fleet asks once in a poll interval, however many workers it has.
 
-The model. Workers that know the same handlers take turns, in the order of their ids, by the database's clock. Each
-beat tells a worker how many there are and its place among them, so that after one came or went the turns overlap, or
-one is missing, until the next beat. Whoever finds more than it can take wakes the others.
+The model. Workers that know the same handlers take turns, in the order of their ids, by the database's clock. Each beat
+tells a worker how many workers there are and its place among them. So after a worker came or went, turns overlap or one
+is missing until the next beat. A worker that finds more due rows than it can take wakes the others.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ class Turn:
     """A worker's place among those that know its handlers.
 
     Attributes:
-        workers: how many there are.
-        place: its own, from 0.
-        offset: the database's clock less this process's monotonic one, in seconds.
+        workers: the number of these workers.
+        place: this worker's place, from 0.
+        offset: the database's clock minus this process's monotonic one, in seconds.
     """
 
     workers: int = 1

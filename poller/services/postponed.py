@@ -1,20 +1,19 @@
-"""Results that could not be written with the others: they wait here, behind those, and are tried apart.
+"""Results that could not be written with the others: they wait here and are tried separately.
 
-The model. What an error means is found out by asking, not by its class: a trigger of the user's may raise any.
-Does the connection live? Can outcomes of this handler be written at all (`Settlements.rehearse`)? Does the half without
-this row go through?
+The model. Tests show what an error means, not its class: a trigger of the user's may raise any. Is the connection alive?
+Can outcomes of this handler be written at all (`Settlements.rehearse`)? Can the half without this row be written?
 
-    the connection is gone                    all is kept, and tried again on another one; if it ends each time, with the
-                                              halves, until the row whose statement ends it is alone
-    the outcomes cannot be written at all:    they wait together, with a back-off of their own; it is said once. The
+    the connection is gone                    all results are kept, and tried again on a new connection; if that ends,
+                                              too, in halves, until the row whose statement ends it is alone
+    the outcomes cannot be written at all:    they wait together, with their own back-off; the log says so once. The
     a column was renamed, a right revoked,    handler is in trouble: its further results come here, and no more of its
-    the table is locked, the disk full        rows are claimed. It heals when the cause goes
-    another transaction holds a row's lock    that row waits, the others are written; it is said who holds it
-    a row fails alone, and fails again        its attempt has failed, with the reason: another outcome takes the place of
-                                              the one that cannot be written, each asking less of the table
+    the table is locked, the disk full        rows are claimed, until the cause is gone
+    another transaction holds a row's lock    that row waits, the others are written; the log names the holder
+    a row fails alone, and fails again        its attempt has failed, with the reason: another outcome, which asks less
+                                              of the table, replaces the one that cannot be written
 
-So every row is written in the end, or its lease ends with this worker: no result is dropped while the table is there.
-What stands here has a connection of its own, so that it never stands before another handler's results.
+So every row is written in the end, or its lease ends with this worker: no result is dropped while the table exists.
+These results have their own connection, so that they never block another handler's results.
 """
 
 from __future__ import annotations
@@ -48,11 +47,11 @@ MOST = 1000  # rows tried together
 IDLE_SECONDS = 60.0  # until the connection is closed, once nothing is left
 BACKOFF_FIRST, BACKOFF_MOST = 0.1, 2.0  # seconds
 TABLE_SECONDS = 5.0  # that a table may be away before its leases are given up
-SLOW_SECONDS = 5.0  # of a statement that is not tried again
-LOSSES = 2  # of the connection, with a statement about several rows, until one of them is suspected
-LOSSES_ALONE = 3  # with one about a single row, until that is at fault
-TRIES = 2  # until a row that fails alone has failed its attempt
-PATIENT_TRIES = 4  # if the class of the error is one that a server in trouble gives, too
+SLOW_SECONDS = 5.0  # after which a failed statement is not tried again
+LOSSES = 2  # of the connection, with a statement for several rows, until one of the rows is suspected
+LOSSES_ALONE = 3  # of the connection, with a statement for one row, until that row is at fault
+TRIES = 2  # until the attempt at a row that fails alone has failed
+PATIENT_TRIES = 4  # the same, for classes of errors that a server in trouble raises, too
 # Classes of SQLSTATE (Postgres docs, appendix A) that mostly pass: connections, transactions, resources, operators.
 _PATIENT = ("08", "25", "40", "53", "55", "57", "58", "XX")
 UNSAID = "the reason cannot be stored"
@@ -63,7 +62,7 @@ class _Why(Enum):
 
     TROUBLE = auto()  # their handler's outcomes cannot be written, as far as is known
     HALVED = auto()  # one of them may be at fault
-    LOCKED = auto()  # others hold the locks of their rows
+    LOCKED = auto()  # other transactions hold the locks of their rows
 
 
 @dataclass(slots=True, eq=False)
@@ -71,10 +70,10 @@ class Part:
     """Results of one handler whose outcomes set the same columns, to be written together.
 
     Attributes:
-        due_at: when they are tried (again) (monotonic).
-        tries: how often in a row they have failed as they are.
+        due_at: when to try them next (monotonic).
+        tries: how often in a row they have failed in this form.
         losses: how often in a row the connection has ended with their statement.
-        since: when they first did (monotonic).
+        since: when they first failed in this form (monotonic).
     """
 
     results: list[Result]
@@ -91,24 +90,24 @@ class Part:
 
     @property
     def form(self) -> tuple[Binding, tuple[str, ...], bool]:
-        """What decides on the statement that they take."""
+        """The properties that select their statement."""
         return form_of(self.results[0])
 
 
 def form_of(result: Result) -> tuple[Binding, tuple[str, ...], bool]:
-    """Return what decides on the statement that a result takes."""
+    """Return the properties of a result that select its statement."""
     task = result.task
     return task.binding, tuple(result.outcome.columns), task.refusal is None
 
 
 class Postponed:
-    """The results that wait, and the thread of control that tries them.
+    """The results that wait, and the rounds that try them.
 
     Args:
-        link: its own, or of the settler's thread if that is this one.
-        written: called with what has been settled.
-        given_up: called with results of a table that is gone.
-        wake: called when there is something new.
+        link: its own, or the settler's if both run on one thread.
+        written: called with the results that have been settled.
+        given_up: called with results whose table is gone.
+        wake: called when results are added.
     """
 
     def __init__(
@@ -124,28 +123,30 @@ class Postponed:
         self._wake = wake
         self._parts: list[Part] = []
         self._tried: Part | None = None
-        self._lock = threading.Lock()  # the settler's thread adds, this one takes
+        self._lock = threading.Lock()  # the settler's thread adds, this thread takes
         self._said: dict[tuple[Binding, str], str] = {}
 
-    # --- what others see ---------------------------------------------------------------------------
+    # --- state, for other threads ------------------------------------------------------------------
 
     @property
     def count(self) -> int:
         """How many results wait here."""
-        if not self._parts and self._tried is None:  # most often; a part that is taken is never in neither
+        if (
+            not self._parts and self._tried is None
+        ):  # the usual case; a part is always in at least one of the two
             return 0
         return sum(len(part.results) for part in self._all())
 
     def tasks(self) -> list[Task]:
-        """Return those whose results wait here."""
+        """Return the tasks whose results wait here."""
         return [result.task for part in self._all() for result in list(part.results)]
 
     def has_trouble(self, binding: Binding) -> bool:
-        """Tell whether a handler's outcomes cannot be written at present, as far as is known."""
+        """Return whether a handler's outcomes are known or suspected to be unwritable at present."""
         return any(part.binding is binding and part.why is not _Why.LOCKED for part in self._all())
 
     def trouble(self, seconds: float) -> str | None:
-        """Return what is wrong if outcomes have not been writable for so long, else None."""
+        """Return the reason if outcomes have not been writable for `seconds`, else None."""
         long_ago = monotonic() - seconds
         for part in self._all():
             if part.why is _Why.TROUBLE and part.tries and part.since < long_ago:
@@ -166,14 +167,14 @@ class Postponed:
         self._wake()
 
     def clear(self) -> None:
-        """Forget all: whoever reported it will report it again."""
+        """Forget all results: their sources will report them again."""
         with self._lock:
             self._parts.clear()
 
     # --- trying ------------------------------------------------------------------------------------
 
     def run_once(self) -> float:
-        """Try those whose time has come. Returns the seconds to the next."""
+        """Try the parts whose time has come. Returns the seconds to the next one."""
         while (part := self._take()) is not None:
             try:
                 self._try(part)
@@ -193,7 +194,7 @@ class Postponed:
             return [*self._parts, *([self._tried] if self._tried else ())]
 
     def _take(self) -> Part | None:
-        """Take the part that is due for the longest, if one is."""
+        """Take the part that has been due for the longest time, if any is due."""
         with self._lock:
             part = min(self._parts, key=lambda each: each.due_at, default=None)
             if part is None or part.due_at > monotonic():
@@ -218,7 +219,7 @@ class Postponed:
         return IDLE_SECONDS
 
     def _try(self, part: Part) -> None:
-        _ = self._settlements.link.connection  # that it cannot be opened is an outage, and about no row
+        _ = self._settlements.link.connection  # failing to open it is an outage, not the fault of a row
         began = monotonic()
         try:
             settled = self._settlements.settle_each(part.results, only_free=True)
@@ -231,7 +232,7 @@ class Postponed:
             self._end(part, settled)
 
     def _end(self, part: Part, settled: Settled) -> None:
-        """Hand on what was written; have the rest wait for the locks of others."""
+        """Report the written results; let the others wait for the locks of other transactions."""
         locked, written = settled.parted(Became.LOCKED)
         if locked:
             self._wait_for_lock(replace(part, results=locked))
@@ -240,10 +241,10 @@ class Postponed:
         if written.results:
             self._written(written)
 
-    # --- whose fault it is -------------------------------------------------------------------------
+    # --- finding the fault -------------------------------------------------------------------------
 
     def _lose(self, part: Part, error: Exception) -> None:
-        """The connection has ended with a statement: once by chance, again and again for one of its rows."""
+        """Handle a connection that ended with a statement: once is chance; repeatedly, one of its rows is at fault."""
         self._settlements.link.close()
         part.losses += 1
         alone = len(part.results) == 1
@@ -260,7 +261,7 @@ class Postponed:
         self._put(*(Part(half, _Why.HALVED, part.due_at, monotonic()) for half in halves))
 
     def _find_fault(self, part: Part, error: Exception, took: float) -> None:
-        """Judge an error by what it concerns; the connection lives."""
+        """Find out what an error concerns, and act on that; the connection lives."""
         alone = len(part.results) == 1
         if is_servers(error):
             self._wait_for_all(part, error)
@@ -269,7 +270,7 @@ class Postponed:
         elif not alone:
             self._halve(part)
         elif part.why is _Why.TROUBLE:
-            # Whatever it was has just ended; how often it was tried until then says nothing of this row.
+            # The trouble has just ended; the number of tries until then says nothing about this row.
             self._put_off(replace(part, tries=0), _Why.HALVED)
         elif isinstance(error, errors.LockNotAvailable) and took >= 0.9 * LOCK_SECONDS:
             self._wait_for_lock(part, beneath=True)
@@ -287,12 +288,12 @@ class Postponed:
             if not self._settlements.link.lives():
                 raise
             return error
-        except Exception:  # noqa: BLE001 - a column that cannot be set is the fault of who sets it
+        except Exception:  # noqa: BLE001 - a column that cannot be set is the fault of the result that sets it
             return None
         return None
 
     def _wait_for_all(self, part: Part, fault: Exception) -> None:
-        self._settlements.link.close()  # a stale plan, or a server that was demoted, would stay with this one
+        self._settlements.link.close()  # this connection would keep a stale plan, or a server that was demoted
         if isinstance(fault, errors.UndefinedTable | errors.InvalidSchemaName) and self._is_gone(part):
             self._give_up(part, fault)
             return
@@ -300,7 +301,7 @@ class Postponed:
         self._put_off(part, _Why.TROUBLE)
 
     def _is_gone(self, part: Part) -> bool:
-        """Tell whether a table is away, and has been for a while: it may be about to be replaced by another."""
+        """Return whether a table has been missing for a while: briefly, it may just be being replaced."""
         return monotonic() - part.since > TABLE_SECONDS and not self._settlements.table_exists(part.binding)
 
     def _give_up(self, part: Part, fault: Exception) -> None:
@@ -309,7 +310,7 @@ class Postponed:
         self._given_up(part.binding, part.results)
 
     def _wait_for_lock(self, part: Part, *, beneath: bool = False) -> None:
-        """Have rows wait for a lock: their own, their lease's, or one that a trigger needs (`beneath`)."""
+        """Let rows wait for a lock: their own, their lease's, or one that a trigger needs (`beneath`)."""
         rows = ", ".join(each.task.key for each in part.results[:3])
         holder = self._settlements.who_locks(part.results[0].task)
         if holder is not None:
@@ -334,7 +335,7 @@ class Postponed:
         self._put(replace(part, why=why, due_at=due_at, tries=part.tries + 1))
 
     def _refuse(self, result: Result, error: Exception) -> None:
-        """Put another outcome in the place of one that cannot be written."""
+        """Replace an outcome that cannot be written by another one."""
         outcome = lesser(result, error)
         if outcome is None:
             task = result.task
@@ -346,14 +347,14 @@ class Postponed:
             self._put(Part([replace(result, outcome=outcome)], _Why.HALVED, now, now))
 
     def _say(self, binding: Binding, about: str, what: str) -> None:
-        """Say something of a handler once, and again when it has changed."""
+        """Log a condition of a handler once, and again when it has changed."""
         if self._said.get((binding, about)) != what:
             self._said[binding, about] = what
             emit(ResultsWait(**binding.named, reason=what))
 
 
 def lesser(result: Result, error: BaseException) -> Outcome | None:
-    """Return the outcome that takes the place of one which cannot be written; None if there is none left."""
+    """Return the outcome that replaces one which cannot be written; None if none is left."""
     task, refused = result.task, result.outcome
     if refused.verdict is Became.MOVED:
         failure = RuntimeError(f"the move was refused: {reason(error)}")
@@ -370,7 +371,7 @@ def lesser(result: Result, error: BaseException) -> Outcome | None:
 
 
 def _tries(error: Exception, took: float) -> int:
-    """Return how often a row that fails alone is tried before that is its own fault."""
+    """Return how often a row that fails alone is tried before the row counts as the cause."""
     if took > SLOW_SECONDS:
         return 1
     state = getattr(error, "sqlstate", None) or ""

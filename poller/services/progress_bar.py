@@ -1,4 +1,4 @@
-"""How far a drain has come, for people who look on at a terminal."""
+"""The progress bar of a drain on a terminal."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Bar:
         self._progress.start()
 
     def show(self, done: Fleet, now: Fleet) -> None:
-        """Move the bar; rows that came in, or have several moves before them, lengthen it."""
+        """Move the bar; new rows, and rows with several moves ahead, lengthen it."""
         ended = done.moved + done.failed + done.parked
         total = max(self._progress.tasks[0].total or 0, ended + now.in_flight + now.waiting)
         note = f"{now.in_flight} in flight, {now.waiting} waiting, {done.failed + done.parked} failed"

@@ -1,8 +1,8 @@
-"""Reports on runs while they run: what they have printed, how far they have come; and hears who is to stop.
+"""Writes the output and progress of runs while they run, and learns which runs to cancel.
 
-One statement in each `PERIOD` for all the runs of a worker, and none while it has no run. What is written here is
-for people who look on; what counts is written with the outcome. A run that somebody has cancelled is told so,
-and has `PATIENCE` to end by itself.
+One statement in each `PERIOD` covers all the runs of a worker; without runs there is none. These writes are only for
+people who watch a run; the final state is written with the outcome. When an operator has cancelled a run, its function
+is told so, and has `PATIENCE` to end by itself.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Reporter:
         self._told: dict[int, Report] = {}
 
     def run_once(self) -> float:
-        """Report on what runs now. Returns the seconds to the next round."""
+        """Report on the runs that run now. Returns the seconds to the next round."""
         running = {
             int(task.key): (task, context)
             for task, context in self._executor.contexts()

@@ -1,22 +1,22 @@
 """Plans the slots of jobs: for each slot that has come, one row of `poller.run`.
 
-The model. A job's row says up to when its slots have been decided and when the next one is. A round locks the rows
-of jobs that are due, together with the database's clock, counts what of theirs is unfinished, enters their runs and
-moves the rows on, all in one transaction, for up to a thousand jobs at once. That a slot fires once rests on the
-unique key (job, planned_at), not on the locks: they let the count see what the planner before has committed. What
-another planner has locked is passed over, also if that one was stopped in the middle.
+The model. A job's row holds the time up to which its slots are decided, and the time of its next slot. A round locks the
+rows of due jobs, reads the database's clock, counts their unfinished runs, enters their new runs and advances the rows,
+all in one transaction, for up to a thousand jobs at once. The unique key (job, planned_at) ensures that a slot fires
+once, not the locks: those let the count see what the previous planner has committed. Jobs that another planner has
+locked are skipped, even if that planner was stopped in the middle.
 
-Who leads. Of the supervisors that know the same jobs, the one that planned last looks at each slot's time; the
-others look once a second, and plan only what is overdue by `LATE`. So the cost of a slot does not grow with the
-number of supervisors, and a leader that is gone, or lacks a job's time zone, is replaced by what it has left.
+The leader. Of the supervisors that know the same jobs, the one that planned last looks at each slot's time; the others
+look once a second, and plan only slots that are overdue by `LATE`. So the cost of a slot does not grow with the number
+of supervisors. When a leader is gone, or lacks a job's time zone, another supervisor plans the slots it has left.
 
-What may be trusted: nothing but the database's clock, read in the round that uses it. A planner that slept
-finds more slots than one; the misfire policy says which of them run, and none of the policies looks at more
-slots than it enters. A clock that went back by more than a minute had run ahead: what was planned by it is planned anew.
+What may be trusted: only the database's clock, read in the round that uses it. A planner that was suspended finds
+several slots; the misfire policy decides which of them run, and no policy looks at more slots than it enters. A clock
+that went back by more than a minute had run ahead: slots planned by it are planned again.
 
-On failure: each job fails alone. What cannot be planned here (its zone is not known, its row cannot be read, a
-trigger refuses its runs) is put aside and named, and tried again after a while, or as soon as its row changes.
-Others may be able to plan it.
+On failure: each job fails alone. A job that cannot be planned here (its time zone is not known, its row cannot be read,
+a trigger refuses its runs) is put aside, named in the log, and tried again after a while, or as soon as its row changes.
+Other supervisors may be able to plan it.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ CATCH_UP = {
     "skip": 0,
 }  # how many of the slots that are too late run, by misfire policy
 LONGEST_WAIT = 1.0  # seconds: a job may be added, resumed or edited meanwhile
-LONGEST_WAIT_HEARING = 10.0  # if that would be heard of
-AGAIN = 0.1  # seconds, while another holds the rows of jobs
+LONGEST_WAIT_HEARING = 10.0  # the same, while notifications announce such changes
+AGAIN = 0.1  # seconds, while another planner has locked the rows of jobs
 LATE = 0.5  # seconds that the leader has for a slot, before another supervisor plans it
 ASIDE = 60.0  # seconds until a job that could not be planned is tried again
 SET_BACK = 60.0  # seconds by which a clock must have gone back to have run ahead
@@ -70,8 +70,8 @@ class Scheduler:
     Args:
         link: a connection of its own.
         jobs: the declared jobs.
-        hears: tells whether it is told of jobs that change; it wakes the scheduler.
-        supervisor: whose planner it is.
+        hears: returns whether notifications of changed jobs arrive, which wake the scheduler.
+        supervisor: the id of its supervisor.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class Scheduler:
         self._link.close()
 
     def _due(self, connection: psycopg.Connection[object]) -> list[DueJob]:
-        # In another order each time: the first functions are not to leave the others waiting.
+        # In random order each time, so that the first functions do not keep the others waiting.
         known = array(random.sample(self._names, len(self._names)))
         return job_store.due_jobs(connection, known, array(self._aside), MOST_JOBS)
 
@@ -131,12 +131,12 @@ class Scheduler:
         for job in due:
             try:
                 plans.append(decide(job, unfinished.get(job.name, Unfinished())))
-            except Exception as error:  # noqa: BLE001 - whatever its row holds, the others are planned
+            except Exception as error:  # noqa: BLE001 - one bad row must not keep the others from being planned
                 self._lay_aside(job, error)
         return plans
 
     def _enter(self, connection: psycopg.Connection[object], plans: Sequence[Plan]) -> dict[str, int]:
-        """Enter runs and move the jobs' rows on; what Postgres refuses is found by halves, and put aside."""
+        """Enter runs and advance the jobs' rows; find what Postgres refuses by halving, and put it aside."""
         if not plans:
             return {}
         try:
@@ -157,7 +157,7 @@ class Scheduler:
         _tell(plans, entered)
         return entered
 
-    # --- what is put aside ------------------------------------------------------------------------------
+    # --- jobs that are put aside ------------------------------------------------------------------------
 
     def _lay_aside(self, job: DueJob, error: Exception) -> None:
         self._aside[f"{job.name} {job.version}"] = self._now + ASIDE
@@ -169,7 +169,7 @@ class Scheduler:
     # --- the clock ----------------------------------------------------------------------------------------
 
     def _heed_clock(self, connection: psycopg.Connection[object], now: float) -> None:
-        """Plan anew what a clock has planned that ran ahead; try again what was put aside long enough."""
+        """Plan again what was planned by a clock that ran ahead; try jobs that were put aside long enough again."""
         if now < self._now - SET_BACK:
             names = job_store.set_back(connection)
             went = self._now - now
@@ -187,10 +187,10 @@ def _tell(plans: Sequence[Plan], entered: dict[str, int]) -> None:
 
 
 def decide(job: DueJob, unfinished: Unfinished) -> Plan:
-    """Decide which runs of a job are to be entered now, and when its next slot is.
+    """Decide which runs of a job to enter now, and when its next slot is.
 
     Raises:
-        ConfigurationError: its schedule is none that is known here.
+        ConfigurationError: this version does not know the kind of its schedule.
     """
     schedule = slots.parse(job.schedule, job.tz)
     if job.function != job.name:  # made at run time, perhaps by an INSERT
@@ -199,14 +199,14 @@ def decide(job: DueJob, unfinished: Unfinished) -> Plan:
     statuses = decide_overlap(job.overlap, len(due), pending=unfinished.pending, running=unfinished.running)
     delays = [random.uniform(0, job.jitter) if job.jitter else 0.0 for _ in due]  # noqa: S311 - to spread, not to hide
     following = next_slot(job, schedule)
-    # The next slot of a fixed delay follows from the end of this run, if there is one.
+    # The next slot of a fixed delay depends on the end of this run, if there is one.
     waits = bool(due) and isinstance(schedule, slots.FixedDelay)
     runs = [PlannedRun(*each) for each in zip(due, delays, statuses, strict=True)]
     return Plan(job, runs, following, exhausted=following is None and not waits)
 
 
 def due_slots(job: DueJob, schedule: Schedule) -> list[datetime]:
-    """Return the slots of a job that are to be entered now, oldest first; never more than a bound."""
+    """Return the slots of a job to enter now, oldest first; their number is bounded."""
     until = job.now if job.ends_at is None else min(job.now, job.ends_at)
     if isinstance(schedule, slots.FixedDelay):
         slot = job.next_at or job.now
@@ -215,14 +215,14 @@ def due_slots(job: DueJob, schedule: Schedule) -> list[datetime]:
     after = job.planned_to if job.next_at is None else job.next_at - timedelta.resolution
     if job.starts_at is not None:
         after = max(after, job.starts_at - timedelta.resolution)
-    # Slots within the grace time are on time, and all run; of those before it, as many as the policy says.
+    # All slots within the grace time run; of the earlier ones, as many as the misfire policy allows.
     on_time = job.now - timedelta(seconds=job.grace) - timedelta.resolution
     late = schedule.slots_between(after, min(on_time, until), job.anchor, CATCH_UP[job.misfire])
     return late + schedule.slots_between(max(after, on_time), until, job.anchor, MOST_ON_TIME)
 
 
 def next_slot(job: DueJob, schedule: Schedule) -> datetime | None:
-    """Return the slot after now, or None: there is none, or it follows from the end of a run."""
+    """Return the next slot after now; None if there is none, or if it depends on the end of a run."""
     if isinstance(schedule, slots.FixedDelay):
         return job.starts_at if job.starts_at is not None and job.starts_at > job.now else None
     after = job.now if job.starts_at is None else max(job.now, job.starts_at - timedelta.resolution)
@@ -231,9 +231,9 @@ def next_slot(job: DueJob, schedule: Schedule) -> datetime | None:
 
 
 def decide_overlap(overlap: Overlap, count: int, *, pending: int, running: int) -> list[str]:
-    """Return the status of each of so many new runs, in order, given the job's unfinished ones.
+    """Return the status of each of `count` new runs, in order, given the job's unfinished ones.
 
-    If not all of them may run, the newest do: of what was missed, people mean the last.
+    If not all of them may run, the newest do: of missed runs, users want the last.
     """
     match overlap:
         case "allow":

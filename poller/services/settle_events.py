@@ -1,4 +1,4 @@
-"""What events say of results that have been written: of each batch, of rows in trouble, and of runs that have ended."""
+"""The events about results that have been written: for each batch, for rows in trouble, and for ended runs."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 LATE = "the lease had ended; nothing was written"
 
-_ENDED = (Became.MOVED, Became.FAILED, Became.PARKED)  # what a run does not go on from
+_ENDED = (Became.MOVED, Became.FAILED, Became.PARKED)  # final for a run
 
 
 def in_trouble(binding: Binding, pairs: Iterable[tuple[Result, Became]]) -> list[RowEvent]:
-    """Return the events that say what became of rows of one handler that did not simply move on."""
+    """Return the events for the rows of one handler that did not simply move on."""
     named = binding.named
     return [_of_row(named, result, became) for result, became in pairs]
 
@@ -62,7 +62,7 @@ def _of_row(named: dict[str, str], result: Result, became: Became) -> RowEvent:
 
 
 def tell(settled: Settled) -> None:
-    """Emit what subscribers alone hear of a batch: what became of it, and which runs have ended."""
+    """Emit the events of a batch that only subscribers get: what became of it, and which runs have ended."""
     binding = settled.binding
     seconds: dict[Became, list[float]] = defaultdict(list)
     for result, became in settled:

@@ -1,13 +1,13 @@
 """Settles results: gathers them for a moment, and writes them in batches, one statement for each handler.
 
-The model. A result waits here until it is written, through any fault of the database: the leases stay ours
-while the heartbeat goes on. Writing is fenced, so that repeating a batch whose commit is unknown is safe:
-what was written is no longer held, and is skipped.
+The model. A result waits here until it is written, through any fault of the database: the worker keeps its leases while
+the heartbeat goes on. Writing is fenced, so repeating a batch whose commit is unknown is safe: rows that were written
+are no longer held, and are skipped.
 
-What cannot be written at once does not stand before other results: it is handed to `postponed`, and so are further
-results of a handler while that has trouble. Only where the connection broke, all is kept, and tried again.
+Results that cannot be written at once do not block others: they are handed to `postponed`, and so are further results of
+a handler in trouble. Only if the connection broke are all results kept here and tried again.
 
-How much is handled and not written is bounded by the claimer, which asks (`pending`).
+The claimer bounds the number of handled but unwritten rows; it reads `pending` for that.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 BATCH_ROWS = 1000
 BATCH_CHARACTERS = 4_000_000  # of keys in a batch
-LINGER_SECONDS = 0.005  # that a result waits for company while more is on its way
+LINGER_SECONDS = 0.005  # that a result waits for others to join its batch
 WEIGHT = 0.1  # of a new measurement in the mean time of a handler
 
 _QUIET = (Became.MOVED, Became.SNOOZED, Became.RELEASED)
@@ -53,10 +53,10 @@ class Settler:
 
     Args:
         link: of its own.
-        busy: tells whether more results are on their way.
-        apart: where `postponed` writes, on a link of its own; without one, on this thread.
-        written: called with a handler, and results of it that have been written, or given up.
-        observe: called with each written result and what became of it (for tests and counts).
+        busy: returns whether more results are on their way.
+        apart: the link on which `postponed` writes, on a thread of its own; without one, it writes on this thread.
+        written: called with a handler and those of its results that have been written or given up.
+        observe: called with each written result and what became of its row (for tests and counts).
         on_postponed: called when results have been postponed.
         circling: counts how often rows are moved.
     """
@@ -80,7 +80,7 @@ class Settler:
         self._results: deque[Result] = deque()
         self._arrived = threading.Event()
         self._batch: list[Result] = []
-        self._has_lost = False  # the connection, with the last statement
+        self._has_lost = False  # the last statement lost the connection
         self.mean_seconds: dict[Binding, float] = {}
         self.postponed = Postponed(apart or link, self._after, written, on_postponed)
 
@@ -96,7 +96,7 @@ class Settler:
         return len(self._results) + len(self._batch) + self.postponed.count
 
     def run_once(self) -> float:
-        """Wait for results, then write what there is. Returns 0: the next round follows at once."""
+        """Wait for results, then write them. Returns 0: the next round follows at once."""
         self._arrived.wait()
         self._linger()
         self._arrived.clear()
@@ -104,7 +104,7 @@ class Settler:
         return 0.0
 
     def flush(self) -> None:
-        """Write all that can be written now, on this thread; what must wait is left in `postponed`."""
+        """Write all results that can be written now, on this thread; leave the others in `postponed`."""
         while self._results:
             self._write(self._gather())
             self.postponed.run_once()
@@ -120,14 +120,14 @@ class Settler:
         self._arrived.set()
 
     def tasks(self) -> list[Task]:
-        """Return those whose results are not written yet."""
+        """Return the tasks whose results are not written yet."""
         results = [*list(self._results), *list(self._batch)]
         return [*(result.task for result in results), *self.postponed.tasks()]
 
     # --- writing -----------------------------------------------------------------------------------
 
     def _linger(self) -> None:
-        """Wait for company, as long as it is coming, and briefly."""
+        """Wait briefly for more results, as long as more are on their way."""
         until = monotonic() + LINGER_SECONDS
         while len(self._results) < BATCH_ROWS and self._busy() and monotonic() < until:
             threading.Event().wait(0.001)
@@ -144,13 +144,13 @@ class Settler:
         return batch
 
     def _write(self, batch: list[Result]) -> None:
-        """Write a batch; if the connection breaks, what was not written waits for the next round."""
+        """Write a batch; if the connection breaks, the unwritten results wait for the next round."""
         groups = deque(_grouped(batch))
         try:
             while groups:
                 settled = self._settle(*groups[0])
                 groups.popleft()
-                # Before anybody is told: who asks then how much is held is not to count what is written.
+                # Before the callbacks: they count the held rows, which must not include written ones.
                 self._batch = [result for _, group in groups for result in group]
                 if settled.results:
                     self._after(settled)
@@ -159,20 +159,20 @@ class Settler:
             self._batch = []
 
     def _settle(self, status: str | None, results: list[Result]) -> Settled:
-        """Write results of one group, or hand them on.
+        """Write the results of one group, or hand them to `postponed`.
 
         Args:
-            status: what all of them simply move to, if they do.
-            results: those of the group.
+            status: the status that all rows of the group simply move to, if so.
+            results: the results of the group.
 
         Returns:
-            those that were written.
+            the results that were written.
 
         Raises:
             Exception: the connection broke.
         """
         reach("settle begins")
-        _ = self._settlements.link.connection  # that it cannot be opened is about no row
+        _ = self._settlements.link.connection  # failing to open it is not the fault of a row
         if self.postponed.has_trouble(results[0].task.binding):
             self.postponed.add(results)
             return Settled([], [])
@@ -181,7 +181,7 @@ class Settler:
             settled = write(results)
         except Exception:  # a value may fail in any way on its way to Postgres
             if not self._settlements.link.lives() and not self._has_lost:
-                self._has_lost = True  # by chance; if the next one is, too, it may be for one of its rows
+                self._has_lost = True  # probably chance; the second time, a row may be the cause
                 raise
             self.postponed.add(results)
             return Settled([], [])
@@ -193,7 +193,7 @@ class Settler:
         return settled
 
     def _after(self, settled: Settled) -> None:
-        """Take note of what was written; called by the thread that wrote it."""
+        """Note written results; the thread that wrote them calls this."""
         binding, results = settled.binding, settled.results
         self._measure(binding, results)
         if Became.LATE in settled.became:
@@ -218,25 +218,25 @@ class Settler:
         emit_rows(settle_events.in_trouble(settled.binding, noteworthy))
 
     def _fail(self, result: Result, error: Exception) -> None:
-        """Have another outcome written in the place of one that cannot be."""
+        """Report another outcome in place of one that cannot be written."""
         outcome = lesser(result, error)
         if outcome is not None:
             self.report([replace(result, outcome=outcome)])
 
     def settled(self, settled: Settled) -> None:
-        """Take note of results that are written already, and what became of them."""
+        """Note results that are already written, and what became of their rows."""
         if settled.results:
             self._after(settled)
 
     def _measure(self, binding: Binding, results: list[Result]) -> None:
-        """Keep the mean time of a handler: what a claim's size is reckoned from."""
+        """Update the mean time of a handler, from which the size of a claim is calculated."""
         mean = sum(result.seconds for result in results) / len(results)
         known = self.mean_seconds.get(binding, mean)
         self.mean_seconds[binding] = known + WEIGHT * (mean - known)
 
 
 def amended(results: Sequence[Result]) -> Sequence[Result]:
-    """Return results of one handler with what it has to add to each outcome."""
+    """Return results of one handler with its additions to each outcome (`amend`)."""
     binding = results[0].task.binding if results else None
     if binding is None or binding.handler.amend is None:
         return results
@@ -245,7 +245,7 @@ def amended(results: Sequence[Result]) -> Sequence[Result]:
 
 
 def _grouped(batch: list[Result]) -> list[tuple[str | None, list[Result]]]:
-    """Return the results apart that take different statements, with the status that all of a group simply move to."""
+    """Group results by their statement; each group has the status that all its rows simply move to, if any."""
     kinds: dict[object, list[Result]] = defaultdict(list)
     for result in batch:  # most rows of a batch share one outcome
         task = result.task
@@ -258,7 +258,7 @@ def _grouped(batch: list[Result]) -> list[tuple[str | None, list[Result]]]:
 
 
 def _with_own_moves(settled: Settled) -> Settled:
-    """Return what became of rows, of those that their handler has moved by itself (`ctx.settle`) included."""
+    """Count rows that their handler has moved by itself (`ctx.settle`) as moved, instead of late."""
     pairs = [_own_move(result, became) for result, became in settled]
     return Settled([result for result, _ in pairs], [became for _, became in pairs])
 

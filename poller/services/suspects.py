@@ -1,10 +1,10 @@
 """What a worker may claim while it has suspects: rows whose worker died under them.
 
-The model. One of the suspects may kill this worker, too. Then all that it holds is in flight, and suspected. So that a
-bystander is not framed, a worker that has taken a lease of suspects claims nothing else until their outcomes are
-written, or `TRIAL` has passed: what kills its worker mostly does so at once, and slow rows must not hold up the others.
-A suspect that has crashed alone is a single: it waits for a worker that holds nothing at all; where all of them are busy
-for `SINGLE_WAITS`, it is taken beside other rows, but never are two of them in one worker.
+The model. One of the suspects may kill this worker, too; then all rows that it holds become suspects. To protect other
+rows from that, a worker that has taken a lease of suspects claims nothing else until their outcomes are written, or
+`TRIAL` has passed: a row that kills its worker mostly does so at once, and slow rows must not hold up the others. A
+suspect that has crashed alone is a single: it waits for a worker that holds no rows. If all workers are busy for
+`SINGLE_WAITS`, a worker takes it beside other rows, but never two singles at a time.
 """
 
 from __future__ import annotations
@@ -30,29 +30,29 @@ class Trial:
 
     @property
     def seconds_left(self) -> float:
-        """The seconds for which nothing else is to be claimed."""
+        """The seconds for which the worker must claim nothing else."""
         return max(0.0, self._until - monotonic()) if self._suspects else 0.0
 
     def begin(self, tasks: Iterable[Task]) -> None:
-        """Take note of what was claimed, if there are suspects among it."""
+        """Begin a trial if there are suspects among the claimed tasks."""
         suspects = {task for task in tasks if task.company}
         if suspects:
             self._suspects |= suspects
             self._until = monotonic() + TRIAL
 
     def written(self, tasks: Iterable[Task]) -> bool:
-        """Take note of tasks whose outcomes are written; tell whether the last suspect was among them."""
+        """Note tasks whose outcomes are written; return whether the last suspect was among them."""
         if not self._suspects:
             return False
         self._suspects.difference_update(tasks)
         return not self._suspects
 
     def forget(self) -> None:
-        """Take note that the leases are lost."""
+        """Forget the suspects: the leases are lost."""
         self._suspects = set()
 
     def single_waits(self, *, holds_others: bool) -> float | None:
-        """Return for how many seconds a single must have waited for this worker to take it; None: it takes none."""
+        """Return how many seconds a single must have waited before this worker takes it; None if it takes none."""
         if any(task.company == 1 for task in list(self._suspects)):
             return None
         return SINGLE_WAITS if holds_others else 0.0

@@ -1,23 +1,23 @@
-"""Takes back the leases of dead workers.
+"""Rescues the rows of dead workers.
 
-The model. A worker is dead when its session's lock is free though Postgres itself has not restarted, seen
-twice with a moment between (a worker whose connection broke takes its lock again within it); when its
-heartbeat has lapsed; or when its own supervisor saw it end. While there are no other workers than those of its
-own supervisor, and it would hear of others (`listener`), it looks seldom.
+The model. A worker is dead when its session's lock is free although Postgres has not restarted, seen twice with a short
+wait in between (a worker whose connection broke takes its lock again within that time); when its heartbeat has lapsed;
+or when its own supervisor saw it end. The sweeper looks rarely while all workers belong to its own supervisor and
+notifications would announce others (`listener`).
 
-A heartbeat that has lapsed proves nothing where no worker could beat: after an outage, while the server or its commits
-stand still, when its clock was set. So it counts only for a sweeper that has been connected, and answered quickly, for a
-while, and whose own write is quick at that moment.
+A lapsed heartbeat proves nothing when no worker could beat: after an outage, while the server or its commits stall, when
+its clock was set. So it counts only if the sweeper has been connected, and answered quickly, for a while, and its own
+write is quick at that moment.
 
-Death is declared by one conditional UPDATE, after which that worker cannot beat, and what sessions it still has are
-ended, so that it holds no lock. Then its claims are settled through the same gate as any result, with the outcome
-*crashed*: the attempt counts, the retry policy decides, the fence and compare-and-set hold.
+One conditional UPDATE declares a worker dead; after that it cannot beat, and its remaining sessions are ended, so that
+it holds no lock. Then its claims are settled by the same statement as any result, with the outcome *crashed*: the
+attempt counts, the retry policy decides, the fence and compare-and-set hold.
 
-Any of the rows that a worker held may have killed it. They are suspects: claimed again in leases of half as many
-(`sql/claim/retake.sql`), until the one that kills its worker is alone. See `outcome` for what that costs them.
+Any of the rows that a worker held may have killed it. They are suspects: they are claimed again in leases of half as
+many (`sql/claim/retake.sql`), until the row that kills its worker is alone. `outcomes` says what that costs them.
 
-What may be trusted: nothing that was read before. A claim that was settled meanwhile is found gone by its
-fence. Handlers that this process does not know are left to a process that does (rolling deploys).
+What may be trusted: nothing that was read before. If a claim was settled meanwhile, the fence finds it gone. Handlers
+that this process does not know are left to a process that does (rolling deploys).
 
 On failure: where the rows of one handler cannot be settled (its table is locked, say), that handler is left out for a
 while, and the others go on.
@@ -49,22 +49,24 @@ if TYPE_CHECKING:
     from poller.store.liveness import DeadClaim, Deaths
 
 PERIOD = 0.7  # seconds between two looks: with SECOND_LOOK, a death is found within a second
-IDLE_LOOK_SECONDS = 10.0  # if there is nobody whose death could be seen by that alone
+IDLE_LOOK_SECONDS = 10.0  # between two looks if no worker's death could be found by looking alone
 SECOND_LOOK = 0.25
-SLOW = 2.0  # seconds for an answer, or by which the two clocks move apart: others could not beat either
-PATIENCE = BACKOFF_MOST + 1.0  # seconds in which others come back, before a lapsed heartbeat counts
+SLOW = (
+    2.0  # seconds for an answer, or of drift between the two clocks, that mean workers could not beat either
+)
+PATIENCE = BACKOFF_MOST + 1.0  # seconds for workers to come back, before a lapsed heartbeat counts
 TRIED = 3.0  # seconds in which a row that is refused gets another outcome
-LEFT_OUT = 5.0  # seconds for which a handler is left out whose rows could not be settled
+LEFT_OUT = 5.0  # seconds for which a handler is left out if its rows could not be settled
 
 
 class Sweeper:
-    """Finds the dead and settles what they held.
+    """Finds dead workers and settles the rows that they held.
 
     Args:
         link: of its own.
         bindings: the handlers this process knows.
-        supervisor: whose own workers' deaths it is told of (`child_died`), if any.
-        hears: tells whether it is told, too, that a worker of others has come; it wakes the sweeper.
+        supervisor: the id of the supervisor that reports the deaths of its own workers (`child_died`), if any.
+        hears: returns whether notifications of other supervisors' workers arrive, which wake the sweeper.
     """
 
     def __init__(
@@ -86,9 +88,9 @@ class Sweeper:
         self._children: deque[int] = deque()
 
     def run_once(self) -> float:
-        """Declare the dead, and settle what one of them held. Returns the seconds to the next round."""
+        """Declare dead workers, and settle the rows of one. Returns the seconds to the next round."""
         self._declare_children()
-        hears = self._hears()  # before the look: who comes after it is heard of
+        hears = self._hears()  # before the look: a notification announces workers that come later
         deaths = self._deaths()
         if deaths.silent or deaths.lapsed:
             self._declare(deaths.silent, lapsed=deaths.lapsed)
@@ -98,12 +100,12 @@ class Sweeper:
         return 0.0 if self.sweep() else PERIOD
 
     def child_died(self, pid: int) -> None:
-        """Take note of a child that this supervisor saw end; the next round declares it dead."""
+        """Note a child that this supervisor saw end; the next round declares it dead."""
         self._children.append(pid)
 
     def _declare_children(self) -> None:
         while self._children:
-            assert self._supervisor is not None  # noqa: S101 - whose children they are
+            assert self._supervisor is not None  # noqa: S101 - only a supervisor has children
             self._liveness.declare_child_dead(self._supervisor, self._children[0])
             self._liveness.end_sessions(self._supervisor, self._children[0])
             self._children.popleft()
@@ -114,7 +116,7 @@ class Sweeper:
         self._link.close()
 
     def sweep(self) -> int:
-        """Settle what one dead worker held; return how many rows that were."""
+        """Settle the rows that one dead worker held; return how many there were."""
         dead = self._liveness.dead_claims(self._known())
         reach("sweep looked")
         of_handler: dict[int, list[Result]] = defaultdict(list)
@@ -128,7 +130,7 @@ class Sweeper:
         return len(dead)
 
     def _known(self) -> list[int]:
-        """Return the handlers whose rows are settled here, less those that are left out for now."""
+        """Return the handlers whose rows are settled here, except those that are left out for now."""
         return [each for each in self._bindings if each not in self._left_out]
 
     def _settle(self, handler: int, results: list[Result]) -> int:
@@ -141,12 +143,12 @@ class Sweeper:
             threading.Event().wait(min(pause, SECOND_LOOK))
             pause = postponed.run_once()
         left = postponed.count
-        if left:  # and was told why; what waits is read again then
+        if left:  # `postponed` has logged why; the next look reads these rows again
             self._left_out.add(handler)
         return len(results) - left
 
     def _deaths(self) -> Deaths:
-        """Look for deaths, and take note if that was slow, or if the database's clock was set meanwhile."""
+        """Look for deaths, and note whether that was slow, or the database's clock was set meanwhile."""
         connection, began = self._link.connection, monotonic()
         deaths = self._liveness.deaths(self._known(), self._supervisor)
         now = monotonic()
@@ -158,7 +160,7 @@ class Sweeper:
         return deaths
 
     def _declare(self, silent: list[int], *, lapsed: bool) -> None:
-        """Declare dead those who are silent still after a moment, and those whose heartbeat has lapsed."""
+        """Declare dead the workers that are still silent after a moment, and those whose heartbeat has lapsed."""
         if silent:
             threading.Event().wait(SECOND_LOOK)
         for dead in self._liveness.declare_dead(silent, lapsed=lapsed and self._believes_heartbeats()):
@@ -168,7 +170,7 @@ class Sweeper:
         reach("sweep declared")
 
     def _believes_heartbeats(self) -> bool:
-        """Tell whether others could have beaten: for a while all was quick, and a write is so now."""
+        """Return whether workers could beat: answers have been quick for a while, and a write is quick now."""
         if monotonic() - self._steady_since <= PATIENCE:
             return False
         began = monotonic()

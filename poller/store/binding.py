@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from poller.model.mapped import Reader
 
 _NOT_FOUND = (psycopg.errors.UndefinedFunction, psycopg.errors.UndefinedTable, psycopg.errors.UndefinedObject)
-LOOK = 2000  # rows among which it is looked for those whose turn it is
-BYTES = 32 * 2**20  # that the rows of a claim come to, unless one alone is larger
+LOOK = 2000  # rows to search for those whose turn it is
+BYTES = 32 * 2**20  # the most that the rows of a claim may have, unless one row alone is larger
 
-# What a value takes on its way. The length of a text or bytea is known unread, and a bytea is sent as hexadecimal
-# digits. Of others only the stored size is known: as text they take up to three times that; what was compressed, up to
-# about a hundred times.
+# The size of a value on the wire. The length of a text or bytea is known without reading it; a bytea is sent as
+# hexadecimal digits. Of other types only the stored size is known: as text they take up to three times that, compressed
+# values up to about a hundred times.
 _SIZE_OF_ROW = 40
 _SIZES = {
     **dict.fromkeys(("text", "character varying"), "pg_catalog.octet_length({column})"),
@@ -74,7 +74,7 @@ class Binding:
     handler: Handler
     table: Table
     id: int = 0
-    database: str = ""  # what handlers know it by
+    database: str = ""  # the name that handlers know
     encoding: str = "UTF8"  # of the database, as Postgres names it
     texts: Texts | None = None  # the handler's, as they stand in statements
     _settle: dict[tuple[tuple[str, ...], bool, bool], sql.Composed] = field(default_factory=dict, repr=False)
@@ -85,7 +85,7 @@ class Binding:
 
     @cached_property
     def named(self) -> dict[str, str]:
-        """What events say of the handler (`telemetry.events.HandlerEvent`); asked for once the database is known."""
+        """The fields of events about the handler (`telemetry.events.HandlerEvent`); needs the database's name."""
         handler = self.handler
         return {
             "handler": str(self),
@@ -95,7 +95,7 @@ class Binding:
         }
 
     def rebind(self, connection: psycopg.Connection[Any]) -> None:
-        """Bind to the table as it is now, and compose every statement anew.
+        """Bind to the table as it is now, and compose every statement again.
 
         Raises:
             ConfigurationError: the table is unfit for the handler.
@@ -109,7 +109,7 @@ class Binding:
 
     @cached_property
     def shape(self) -> RowShape:
-        """The places of the columns in a fetched tuple; its first element is the key as text."""
+        """The positions of the columns in a fetched tuple; its first element is the key as text."""
         names = list(self.table.columns)
         return RowShape(
             {name: at for at, name in enumerate(names, start=1)},
@@ -118,7 +118,7 @@ class Binding:
 
     @cached_property
     def reader(self) -> Reader | None:
-        """What makes instances of the rows, if the handler gets such.
+        """The reader that makes instances of the rows, if the handler gets instances.
 
         Raises:
             ConfigurationError: the class does not fit the table.
@@ -134,7 +134,7 @@ class Binding:
 
     @cached_property
     def group(self) -> sql.Composed:
-        """What rows `t` of the same `per_key` have in common, as text; null if one of its columns is."""
+        """The `per_key` values of a row `t`, as text; null if one of the columns is null."""
         columns = [sql.Identifier("t", name) for name in self.handler.per_key]
         if len(columns) == 1:
             return sql.SQL("{}::text").format(columns[0])
@@ -145,7 +145,7 @@ class Binding:
     def asked(
         self, limit: int, *, after: str | None = None, worker: int = 0, seen: str = "{}"
     ) -> dict[str, Any]:
-        """Return the parameters of the claims; not each of them takes each."""
+        """Return the parameters of the claims; a claim may use only some of them."""
         return {
             "handler": self.id,
             "limit": limit,
@@ -161,26 +161,26 @@ class Binding:
 
     @property
     def goes_on(self) -> bool:
-        """Whether a claim may go on where the last one ended, in the key's order, rather than look for the first row."""
+        """Whether a claim may continue where the last one ended, in the key's order, instead of at the first row."""
         return self.handler.order_by is None and not self.handler.per_key
 
     @property
     def claim_first(self) -> sql.Composed:
-        """The claim from the beginning of the order; with a `per_key`, of rows whose turn it is."""
+        """The claim from the beginning of the order; with `per_key`, only of rows whose turn it is."""
         return self.claim("first")
 
     @property
     def claim_next(self) -> sql.Composed:
-        """The claim of what comes after the key `%(after)s`."""
+        """The claim of rows after the key `%(after)s`."""
         return self.claim("next")
 
     def claim(self, which: str, *, keys_only: bool = False) -> sql.Composed:
         """Return a claim.
 
         Args:
-            which: "first", "next", or "retries": of rows whose next attempt is due (with a `per_key`, if it is their
+            which: "first", "next", or "retries": rows whose next attempt is due (with `per_key`, if it is their
                 turn).
-            keys_only: it reads nothing of the rows but their keys.
+            keys_only: read only the keys of the rows.
         """
         if (which, keys_only) not in self._claims:
             looks = {"first": self._look_first, "next": self._look_next, "retries": self._look_retries}
@@ -202,7 +202,7 @@ class Binding:
 
     @cached_property
     def count_due(self) -> sql.Composed:
-        """The count of what is due and not parked."""
+        """The count of rows that are due and not parked."""
         return statement(
             "count_due",
             **self._names(),
@@ -218,7 +218,7 @@ class Binding:
 
     @cached_property
     def last_key(self) -> sql.Composed:
-        """The question for the last row that has the status."""
+        """The query for the last row that has the status."""
         backwards = [sql.SQL("{} desc").format(sql.Identifier("t", name)) for name in self.table.key]
         return statement(
             "last_key",
@@ -230,24 +230,24 @@ class Binding:
 
     @cached_property
     def tidy_retries(self) -> sql.Composed:
-        """The question which retries cannot be taken though they are due."""
+        """The query for due retries that cannot be taken."""
         is_listed = self.table.is_key('d."~key"')
         return statement("tidy_retries", **self._names(), due=self.due, is_listed=is_listed)
 
     @cached_property
     def put_off_retries(self) -> sql.Composed:
-        """The statement that looks at those of them later which cannot be taken still."""
+        """The statement that postpones those retries that still cannot be taken."""
         is_known = self.table.is_key("a.key")
         return statement("put_off_retries", **self._names(), due=self.due, is_known=is_known)
 
     @cached_property
     def stray_attempts(self) -> sql.Composed:
-        """The list of what is remembered of rows that are gone or show another status, locked."""
+        """The query that locks and lists remembered rows that are gone or show another status."""
         return statement("stray_attempts", **self._known('k."~key"'))
 
     @cached_property
     def forget(self) -> sql.Composed:
-        """The statement that forgets those of them that are so still."""
+        """The statement that forgets those strays that are still gone or show another status."""
         return statement("forget", **self._known("a.key"))
 
     def _known(self, key: str) -> dict[str, sql.Composable]:
@@ -320,7 +320,7 @@ class Binding:
 
     @cached_property
     def explain_row(self) -> sql.Composed:
-        """The question what a claim would find of the row with the key `%(key)s`, each condition by itself."""
+        """The query that tests each condition of a claim on the row with the key `%(key)s` separately."""
         due = self.handler.due
         return statement(
             "explain_row",
@@ -336,17 +336,17 @@ class Binding:
 
     @cached_property
     def explain_turn(self) -> sql.Composed:
-        """The question which rows with the same `per_key` go before the row with the key `%(key)s`."""
+        """The query for rows with the same `per_key` that go before the row with the key `%(key)s`."""
         return self._looked_for("explain_turn", group=self.group, is_busy=self.table.is_key('b."~key"'))
 
     @cached_property
     def explain_lock(self) -> sql.Composed:
-        """The lock of the row with the key `%(key)s`, if nobody else has it."""
+        """The query that locks the row with the key `%(key)s`, if no other transaction has locked it."""
         return statement("explain_lock", **self._names(), is_own=self.table.is_key("%(key)s"))
 
     @property
     def order(self) -> sql.Composable:
-        """What comes first: the handler's own order, else the primary key's."""
+        """The order of rows: the handler's own, else the primary key's."""
         if self._texts.order_by is not None:
             return trusted(self._texts.order_by)
         return self._key_order()
@@ -365,8 +365,8 @@ class Binding:
 
         Args:
             columns: their names.
-            shown: the rows show that they are in work (`during`), if they are to.
-            only_free: leave out the rows that another transaction has locked, rather than wait for it.
+            shown: whether the rows show the handler's `during`, if it has one.
+            only_free: leave out rows that another transaction has locked, instead of waiting.
 
         Raises:
             ConfigurationError: one of the columns cannot be set.
@@ -386,17 +386,17 @@ class Binding:
 
     @cached_property
     def statuses(self) -> sql.Composed:
-        """The question whether the column knows the statuses that rows may move to."""
+        """The query that tests whether the column accepts the statuses that rows may move to."""
         return statement("statuses", status_type=trusted(self.table.columns[self.handler.column].full_type))
 
     @cached_property
     def touch(self) -> sql.Composed:
-        """The UPDATE of the status to what it is: only ever planned."""
+        """The UPDATE that sets the status to itself; it is planned, never executed."""
         return statement("touch", **self._names())
 
     @cached_property
     def who_locks(self) -> sql.Composed:
-        """The question who holds the lock of a row, or of the whole table."""
+        """The query for the session that holds the lock of a row, or of the whole table."""
         return statement(
             "who_locks",
             **self._names(),
@@ -405,7 +405,7 @@ class Binding:
         )
 
     def peek(self, *, after: bool) -> sql.Composed:
-        """Return the question whether a row is due; with `after`, past the key `%(after_<id>)s`."""
+        """Return the query whether a row is due; with `after`, past the key `%(after_<id>)s`."""
         return statement(
             "peek",
             **self._names(),
@@ -540,13 +540,13 @@ class Binding:
 
     @property
     def users(self) -> sql.SQL:
-        """What a query begins with: if it may run functions of the users', these go by their path."""
+        """The beginning of a query that may run users' functions: it sets the users' search path."""
         return AS_USERS if self.handler.where or self.handler.order_by else self.table.users
 
     @property
     def shows_during(self) -> sql.Composed:
         """The condition on a row `t` to show the handler's `during`."""
-        assert self.handler.during is not None  # noqa: S101 - who asks has looked
+        assert self.handler.during is not None  # noqa: S101 - the caller has checked
         return self._shows(self.handler.during)
 
     @property
@@ -571,7 +571,7 @@ class Binding:
 
 
 def _not_waiting(settled: Mapping[str, sql.Composable]) -> dict[str, sql.Composable]:
-    """Return the parts of a settle that leaves alone what others have locked."""
+    """Return the parts of a settle that skips rows which other transactions have locked."""
     return {
         "skip_locked": sql.SQL("skip locked"),
         "free": statement("free_rows", **settled),
@@ -630,8 +630,8 @@ def explain(connection: psycopg.Connection[Any], binding: Binding) -> list[str]:
     """Return the plan of a handler's claim, a line each; poller's own schema must be there.
 
     Raises:
-        ConfigurationError: Postgres cannot plan it: its `where` or `order_by` is no SQL for this table; or it cannot
-            plan to write a status.
+        ConfigurationError: Postgres cannot plan the claim, since `where` or `order_by` is not valid SQL for this table;
+            or it cannot plan the write of a status.
     """
     plan = _planned(connection, binding, "the claim", binding.claim_first, binding.asked(limit=1))
     if not binding.handler.is_job:

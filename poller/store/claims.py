@@ -1,7 +1,7 @@
-"""What the claimer asks: what is due, and for rows of it under a lease.
+"""The claimer's statements: which rows are due, and the claim of rows under a lease.
 
-One method, one statement of `sql/claim/` (few take more). An instance belongs to one thread, since its link does. The
-methods raise psycopg's errors as they are: what an error means depends on who asked, and the claimer decides.
+Each method runs one statement of `sql/claim/` (a few run more). An instance belongs to one thread, since its link does.
+The methods raise psycopg's errors as they are: the claimer decides what an error means.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ UNION_ALL = sql.SQL(" union all ")
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """What a claim has brought.
+    """The result of a claim.
 
     Attributes:
         tasks: a task for each row.
         last: the key of the last row looked at.
-        full: there may be more.
-        again_in: if a limit of the fleet kept it from any: the seconds after which to look again.
-        until_settled: if so: an outcome of the handler may change that, whenever it comes.
-        size: about how many bytes a row came to, in the mean; 0 if that is not known.
-        paused: the handler is: nothing may be claimed.
+        full: whether there may be more rows.
+        again_in: if a fleet-wide limit allowed no rows: the seconds after which to look again.
+        until_settled: whether an outcome of the handler may change that limit earlier.
+        size: the mean size of a row in bytes, about; 0 if that is not known.
+        paused: whether the handler is paused, so that nothing may be claimed.
     """
 
     tasks: list[Task]
@@ -55,12 +55,12 @@ class Claimed:
 
 
 NOTHING = Claimed([])
-NOBODYS_TURN = Claimed([], until_settled=True)  # what is due must wait for what is in flight
+NOBODYS_TURN = Claimed([], until_settled=True)  # due rows must wait for rows in flight
 PAUSED = Claimed([], paused=True)
 
 
 class Due(NamedTuple):
-    """Handlers by their ids: those with fresh rows due, those with retries due, and those that are paused."""
+    """Ids of handlers: with fresh rows due, with retries due, and paused."""
 
     fresh: set[int]
     retries: set[int]
@@ -68,18 +68,18 @@ class Due(NamedTuple):
 
 
 class DeclaredDeadError(Exception):
-    """The worker that would claim has been declared dead, or has left."""
+    """The claiming worker has been declared dead, or has left."""
 
 
 class DrainsError(Exception):
-    """The worker that would claim is to end once it holds nothing."""
+    """The claiming worker has been told to drain."""
 
 
 class Claims:
     """The statements of a claimer, on one link.
 
     Attributes:
-        limits: of the handlers, over the whole fleet.
+        limits: the fleet-wide limits of the handlers.
     """
 
     def __init__(self, link: Link | Borrowed) -> None:
@@ -101,7 +101,7 @@ class Claims:
             careful: read them by their keys; one that cannot be read is a task with a refusal, and holds up no other.
 
         Raises:
-            DeclaredDeadError, DrainsError: the worker may not claim any more.
+            DeclaredDeadError, DrainsError: the worker may no longer claim.
         """
         claim = binding.claim(
             "first" if after is None else "next", keys_only=careful or _reads_later(binding)
@@ -157,7 +157,7 @@ class Claims:
             careful: as for `claim`.
 
         Raises:
-            DeclaredDeadError, DrainsError: the worker may not claim any more.
+            DeclaredDeadError, DrainsError: the worker may no longer claim.
         """
         suspects = limit if suspects is None else suspects
         connection = self.link.connection
@@ -207,10 +207,10 @@ class Claims:
         return Claimed(tasks, full=full, size=payload["size"])
 
     def _is_paused(self, binding: Binding, worker: int) -> bool:
-        """Tell whether a claim has brought nothing since its handler is paused.
+        """Return whether a claim has brought nothing because its handler is paused.
 
         Raises:
-            DeclaredDeadError, DrainsError: it was for the worker's sake.
+            DeclaredDeadError, DrainsError: the claim has brought nothing because of the worker.
         """
         asked = {"worker": worker, "handler": binding.id}
         row = self.link.connection.execute(statement("alive"), asked).fetchone()
@@ -222,7 +222,7 @@ class Claims:
         return bool(is_paused)
 
     def tidy_retries(self, binding: Binding) -> None:
-        """Put off retries that cannot be taken, so that they hide no others."""
+        """Postpone retries that cannot be taken, so that they do not hide others."""
         connection = self.link.connection
         found = connection.execute(binding.tidy_retries, {"handler": binding.id}).fetchall()
         if not found:
@@ -248,7 +248,7 @@ class Claims:
         after: Mapping[Binding, str | None],
         watched: Sequence[Binding] = (),
     ) -> Due:
-        """Tell which handlers have something due, and which of these, and of others that are watched, are paused."""
+        """Return which handlers have due rows, and which of them and of other watched handlers are paused."""
         places = {f"after_{each.id}": key for each in bindings if (key := after.get(each)) is not None}
         shape = (tuple(bindings), tuple(places), tuple(watched))
         if shape not in self._peeks:
@@ -261,16 +261,16 @@ class Claims:
         return Due({handler for handler, retry in rows if retry is False} - paused, retries - paused, paused)
 
     def forget_questions(self) -> None:
-        """Compose anew what is asked about handlers: one of them was bound anew."""
+        """Drop the composed queries: a handler was bound again."""
         self._peeks.clear()
 
 
 def _peek_of(
     bindings: Sequence[Binding], after: Mapping[Binding, str | None], watched: Sequence[Binding]
 ) -> Statement:
-    """Return the question for what is due of some handlers, and which of the watched ones are paused.
+    """Return the query for the due rows of some handlers, and for which of the watched ones are paused.
 
-    All jobs are asked for in one branch.
+    One branch covers all jobs.
     """
     jobs = [each for each in bindings if each.handler.is_job]
     branches = [each.peek(after=after.get(each) is not None) for each in bindings if not each.handler.is_job]
@@ -285,15 +285,15 @@ def _peek_of(
 
 
 def _nothing_within(room: Room) -> Claimed:
-    """Return what a claim brings for which the limits of the handler leave no room."""
+    """Return the result of a claim for which the handler's limits leave no room."""
     return Claimed([], again_in=room.again_in, until_settled=room.until_settled)
 
 
 def _reads_later(binding: Binding) -> bool:
-    """Tell whether a claim leaves the reading of the rows to the transaction that locks them again."""
+    """Return whether a claim leaves reading the rows to the transaction that locks them again."""
     return binding.handler.transactional and binding.handler.during is None
 
 
 def _needs_more(binding: Binding) -> bool:
-    """Tell whether a claim takes more than one statement, and so a transaction."""
+    """Return whether a claim takes more than one statement, and so a transaction."""
     return binding.handler.is_limited or binding.show_during is not None

@@ -1,4 +1,4 @@
-"""What a fleet holds and has done, in numbers: what a drain asks.
+"""Counts of what a fleet holds and has done, for `Drain`.
 
 An instance belongs to one thread, since its link does. The methods raise psycopg's errors as they are.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """What the fleet holds, and what it has done since some minute."""
+    """Counts: what the fleet holds now, and what it has done since some minute."""
 
     in_flight: int
     waiting: int
@@ -32,7 +32,7 @@ class Fleet:
 
 @dataclass(frozen=True, slots=True)
 class Paused:
-    """Since when a handler is paused, by whom, and until when; None if that has no end."""
+    """A handler's pause: since when, by whom, and until when; None if it has no end."""
 
     handler_id: int
     since: datetime
@@ -47,13 +47,13 @@ class Counts:
         self.link = link
 
     def now(self) -> datetime:
-        """Return the time, by the one clock."""
+        """Return the time by the database's clock."""
         row = self.link.connection.execute("select poller.now()").fetchone()
         assert row is not None  # noqa: S101 - a select without from has one row
         return cast("datetime", row[0])
 
     def fleet(self, bindings: Sequence[Binding], since: datetime) -> Fleet:
-        """Return what is in flight and waiting, and the counts of every minute from that of `since` on."""
+        """Return the rows in flight and waiting, and the sums of the minute counts from that of `since` on."""
         asked = {
             "handlers": array(binding.id for binding in bindings),
             "since": since.replace(second=0, microsecond=0),

@@ -1,9 +1,9 @@
 """What a worker holds: leases, the tasks in them, and the results that end them.
 
-The model. A lease is a row of `poller.claim`, found by a random id; it lives as long as that row. The
-worker may trust it while its heartbeat is fresh by its own monotonic clock (`heartbeat.trusted_until`):
-after that another may have swept it, and only the database knows. Whatever is written after the claim
-goes through `sql/settle/settle.sql`, which finds the row or changes nothing.
+The model. A lease is a row of `poller.claim`, found by a random id; it lives as long as that row. The worker may trust
+it while its heartbeat is fresh by its own monotonic clock (`heartbeat.trusted_until`): after that a sweeper may have
+ended it, and only the database knows. Every write after the claim goes through `sql/settle/settle.sql`, which finds the
+lease or changes nothing.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Lease:
         id: the random id that proves it, as text.
         worker: the id of the worker that took it.
         claimed_at: when it was taken, by the database's clock.
-        clock: this process's monotonic clock at that moment, to reckon from.
+        clock: this process's monotonic clock at that moment, for calculations.
         begin_by: until when (by that clock) the handler may begin; after that the row is given back.
     """
 
@@ -41,7 +41,7 @@ class Lease:
     begin_by: float = float("inf")
 
 
-# These two are not frozen, though nobody changes them: that would double what they cost, for each row.
+# These two are never changed, but not frozen: that would double their cost for each row.
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
@@ -55,11 +55,11 @@ class Task:
             with its worker counts as one.
         visit: the id of the first attempt's lease: new for each visit of a row to a status.
         age: seconds from the first attempt's beginning to this claim.
-        retaken: it has a row in `poller.attempt`.
-        begun: its handler was called under this lease, and may have made the visit known elsewhere.
-        company: of how many rows one may have killed their worker, if it is a suspect; else 0.
-        refusal: why it could not be shown as in work (a handler's `during`), if so: the attempt has failed
-            before it began, and the row stands as it was.
+        retaken: whether it has a row in `poller.attempt`.
+        begun: whether its handler was called under this lease, and may have passed the visit's id on.
+        company: for a suspect, the number of rows of which one may have killed their worker; else 0.
+        refusal: the reason, if the row could not be shown as in work (a handler's `during`): the attempt failed
+            before it began, and the row is unchanged.
     """
 
     lease: Lease
@@ -75,17 +75,17 @@ class Task:
 
     @property
     def binding(self) -> Binding:
-        """The handler whose row it is, with its table. Where each row is looked at, `lease.binding` spares a call."""
+        """The row's handler, with its table. In code that runs for each row, `lease.binding` saves a call."""
         return self.lease.binding
 
     @property
     def handler(self) -> Handler:
-        """The handler whose row it is."""
+        """The row's handler."""
         return self.lease.binding.handler
 
     @property
     def job(self) -> str | None:
-        """The name of the job whose run it is: of one made at run time, not that of its function; None for a row."""
+        """The name of the run's job (of a job made at run time, its own name, not its function's); None for a row."""
         binding = self.lease.binding
         place = binding.shape.index.get("job", 0)
         return str(self.values[place]) if binding.handler.is_job and self.values else binding.handler.name
@@ -97,7 +97,7 @@ class Result:
 
     Attributes:
         seconds: how long the attempt took.
-        context: what its handler was given, if it was started and takes it.
+        context: the handler's context, if the handler was started and takes one.
     """
 
     task: Task
@@ -108,10 +108,10 @@ class Result:
 
 @dataclass(slots=True, eq=False)
 class Settled:
-    """Results of one handler that have been settled, and what became of each: one object for a batch, none for a row.
+    """Results of one handler that have been settled, and what became of each: one object for a whole batch.
 
     Attributes:
-        results: what was settled.
+        results: the settled results.
         became: what became of each, in that order.
     """
 
@@ -127,8 +127,8 @@ class Settled:
         return self.results[0].task.binding
 
     def parted(self, became: Became) -> tuple[list[Result], Settled]:
-        """Return the results of which this became, and the others with what became of those."""
-        if became not in self.became:  # most often
+        """Return the results with this verdict, and the others with their verdicts."""
+        if became not in self.became:  # the usual case
             return [], self
         taken = [result for result, what in self if what is became]
         kept = [pair for pair in self if pair[1] is not became]

@@ -1,7 +1,7 @@
-"""How many rows of a handler may be claimed now, over the whole fleet: by its limit, its rate, and whose turn it is.
+"""How many rows of a handler the whole fleet may claim now: by its limit, its rate, and the turns of its keys.
 
-Asked in the transaction of the claim, and under a lock of the handler's: what two claimers count at a time would be too
-many.
+The queries run in the transaction of the claim, under a lock of the handler: two claimers that count at the same time
+would claim too many rows.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class Room:
     """How many rows of a handler may be claimed now.
 
     Attributes:
-        rows: so many.
-        again_in: if that is none: the seconds after which to look again.
-        until_settled: if so: an outcome of the handler may change that, whenever it comes.
+        rows: their number.
+        again_in: if `rows` is 0: the seconds after which to look again.
+        until_settled: whether an outcome of the handler may change that earlier.
     """
 
     rows: int
@@ -46,7 +46,7 @@ class Limits:
         self._slack: dict[Binding, float] = {}
 
     def room(self, binding: Binding, limit: int) -> Room:
-        """Return how many of `limit` rows may be claimed, by the limits of the handler; others wait meanwhile."""
+        """Return how many of `limit` rows the handler's limits allow; other claimers wait meanwhile."""
         handler = binding.handler
         if not handler.is_limited:
             return Room(limit)
@@ -84,7 +84,7 @@ class Limits:
         return sent + slack
 
     def give_more_slack(self, binding: Binding) -> float:
-        """Let rows of a rate begin later after their claim than they did; return within how many seconds."""
+        """Give rows of a handler with a rate more time to begin after their claim; return that time in seconds."""
         rate = binding.handler.rate
         least = 0.0 if rate is None else rate.slack
         slack = min(LONGEST_SLACK_SECONDS, 2 * max(least, self._slack.get(binding, 0.0)))

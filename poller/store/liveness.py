@@ -1,7 +1,7 @@
-"""Who is alive, and what the dead still hold: what a sweeper asks, and how handlers are entered.
+"""The sweeper's statements: which workers live, and what the dead still hold; and the registration of handlers.
 
-One method, one statement of `sql/liveness/`. An instance belongs to one thread, since its link does. The methods raise
-psycopg's errors as they are.
+Each method runs one statement of `sql/liveness/`. An instance belongs to one thread, since its link does. The methods
+raise psycopg's errors as they are.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Deaths:
 
     Attributes:
         silent: workers whose liveness lock is free though it should be held.
-        claims: the dead hold leases.
-        strangers: workers of other supervisors live, whose deaths are seen in no other way.
+        claims: whether dead workers hold leases.
+        strangers: whether workers of other supervisors live; only looking finds their deaths.
         lapse_in: seconds until the next heartbeat lapses, unless that worker beats; below 0 if one has.
         clock: the database's, in seconds.
     """
@@ -51,7 +51,7 @@ class Deaths:
 
 @dataclass(frozen=True, slots=True)
 class DeadWorker:
-    """A worker that was declared dead; `has_lapsed` tells whether it was for its heartbeat."""
+    """A worker that was declared dead; `has_lapsed` tells whether a lapsed heartbeat was the reason."""
 
     worker: int
     supervisor: UUID
@@ -67,9 +67,9 @@ class DeadClaim:
     Attributes:
         attempt: how many attempts are counted.
         crashes: how many of them, in a row, ended with their worker.
-        company: of how many rows it was a suspect already, or 0.
-        beside: how many rows there were that may have killed the worker, this one included.
-        alone: there was no other row in that worker.
+        company: if it was a suspect already, the number of rows that were suspected together; else 0.
+        beside: the number of rows that may have killed the worker, including this one.
+        alone: whether the worker held no other row.
         age: seconds since the first attempt began.
         seconds: since this one was claimed.
     """
@@ -94,17 +94,17 @@ class Liveness:
         self.link = link
 
     def deaths(self, handlers: Iterable[int], supervisor: UUID | None = None) -> Deaths:
-        """Look for dead workers, and for leases of the dead that are of these handlers.
+        """Look for dead workers, and for leases of these handlers that dead workers hold.
 
         Args:
             handlers: their ids.
-            supervisor: who asks, if it sees its own workers end.
+            supervisor: the id of the caller's supervisor, if it sees its own workers end.
         """
         asked = {"handlers": array(handlers), "supervisor": supervisor}
         return only_row(self.link.connection, statement("deaths"), asked, Deaths)
 
     def declare_dead(self, silent: Sequence[int], *, lapsed: bool) -> list[DeadWorker]:
-        """Declare dead the silent ones that still are, and with `lapsed` those that beat too long ago."""
+        """Declare dead the workers that are still silent, and with `lapsed` those whose heartbeat has lapsed."""
         asked = {"silent": array(silent), "lapsed": lapsed}
         return all_rows(self.link.connection, statement("declare_dead"), asked, DeadWorker)
 
@@ -113,7 +113,7 @@ class Liveness:
         self.link.connection.execute(statement("probe"))
 
     def end_sessions(self, supervisor: UUID, pid: int) -> None:
-        """End what sessions a dead worker's process still has, and with them their locks."""
+        """End the sessions that a dead worker's process still has, to release their locks."""
         if not is_pooled(self.link.connection):
             asked = {"tag": session_tag(supervisor, pid)}
             self.link.connection.execute(statement("end_sessions"), asked)
@@ -130,7 +130,7 @@ class Liveness:
 
 
 def register_handlers(connection: psycopg.Connection[Any], bindings: Sequence[Binding]) -> None:
-    """Give each binding the number of its (table, status column, status) in the database; write down what it is."""
+    """Give each binding the number of its (table, status column, status) in the database; store its definition."""
     asked = {
         "tables": array(str(each.table) for each in bindings),
         "oids": numbers(each.table.oid for each in bindings),
@@ -149,5 +149,5 @@ def register_handlers(connection: psycopg.Connection[Any], bindings: Sequence[Bi
 
 
 def wake(connection: psycopg.Connection[Any]) -> None:
-    """Wake the workers of the fleet that wait for something to do."""
+    """Wake the idle workers of the fleet."""
     connection.execute(statement("wake"))

@@ -47,7 +47,7 @@ def _move(handler: Handler, answer: object) -> Transition:
     """Return the transition that a handler answered.
 
     Raises:
-        BaseException: it is none that the handler may return, or cannot be touched.
+        BaseException: the handler may not return this answer, or touching it raises.
     """
     allowed = " or ".join(repr(status) for status in handler.to)
     try:
@@ -65,9 +65,9 @@ def _move(handler: Handler, answer: object) -> Transition:
 
 
 def of_error(handler: Handler, error: BaseException, attempt: int, age: float = 0.0) -> Outcome:
-    """Map what a handler raised, or what befell it, by the handler's retry policy.
+    """Map an exception of a handler, or a fault that ended it, by the handler's retry policy.
 
-    The policy is the user's code: where it fails, there is no further attempt.
+    The policy is the user's code: if it raises, there is no further attempt.
     """
     try:
         return _by_policy(handler, error, attempt, age)
@@ -97,15 +97,15 @@ SWALLOWED = "a trigger or rule of the table swallowed the UPDATE"
 
 
 def _asked_delay(error: BaseException) -> float | None:
-    """Return the seconds that an answer asks for, or None if that is no number: it has failed like any other."""
+    """Return the delay that an answer asks for, in seconds; None if it is not a number (then it is a plain failure)."""
     return guarded(lambda: _bounded(error.delay), None)  # type: ignore[attr-defined]
 
 
 def _bounded(delay: float) -> float:
-    """Return a delay that the calendar can bear.
+    """Return a delay within the limits of the calendar.
 
     Raises:
-        ValueError: it is no number.
+        ValueError: the delay is not a number.
     """
     delay = float(delay)
     if isnan(delay):
@@ -118,16 +118,16 @@ def released(handler: Handler, attempt: int, why: str | None = None, *, begun: b
     """Return the outcome of a row that is given back as if it had never been claimed.
 
     Args:
-        handler: what it was claimed for.
+        handler: the handler that it was claimed for.
         attempt: the number of the attempt that is not counted.
-        why: the reason, where somebody asks for it.
-        begun: the handler was called, and what it did is undone: it is to see the same visit again.
+        why: the reason, if callers need it.
+        begun: the handler was called and its work undone: its next call must see the same visit.
     """
     return Outcome(Became.RELEASED, to=handler.restored, attempt=attempt - 1, error=why, begun=begun)
 
 
 def not_shown(handler: Handler, reason: str, attempt: int, age: float = 0.0) -> Outcome:
-    """Return the outcome of a row that could not be read, or `during` be written to: it stands as it was."""
+    """Return the outcome of a row that could not be read or set to `during`: the row is unchanged."""
     what = "the row cannot be read" if handler.during is None else f"during={handler.during!r} was refused"
     error = RuntimeError(f"{what}: {reason}")
     outcome = of_error(handler, error, attempt, age)
@@ -135,10 +135,10 @@ def not_shown(handler: Handler, reason: str, attempt: int, age: float = 0.0) -> 
 
 
 def _after_crash(handler: Handler, error: Crashed, attempt: int, age: float) -> Outcome:
-    """A crash in company proves little of a row: it costs one attempt at most, and never the last one.
+    """Return the outcome after a crash: beside other rows, it costs a row one attempt at most, never the last one.
 
-    A row that was alone pays for each, and waits from the second on: the first may be a person's kill -9. So does a run
-    of a job in company: it has begun, and half of it may be done.
+    A row that was alone pays for each crash, and waits from the second one on: the first may be an operator's kill -9.
+    So does a job's run, even beside other rows: it has begun, and may be half done.
     """
     last = handler.policy.is_last(attempt, age)
     spared = not error.alone and (error.suspected or last) and not handler.is_job
@@ -163,7 +163,7 @@ def _failed(  # noqa: PLR0913 - the fields of one outcome
     crashed: bool = False,
     company: int = 0,
 ) -> Outcome:
-    """Return a failed attempt's outcome: another one after `delay`, or none if that is None."""
+    """Return a failed attempt's outcome: another attempt after `delay`, or none if `delay` is None."""
     if delay is not None:
         verdict, to = Became.RETRYING, handler.restored
     elif handler.on_failure is not None:

@@ -1,6 +1,6 @@
-"""Reads rows that a claim has locked: as a handler's `during` shows them, or one by one where some cannot be read.
+"""Reads rows that a claim has locked: after setting the handler's `during`, or one by one where some are unreadable.
 
-Within the transaction of the claim, so that no row is shown to be in work that nobody holds.
+This runs within the transaction of the claim, so that no row shows `during` without a worker that holds it.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 def read(
     link: Link | Borrowed, binding: Binding, rows: list[Fetched], *, careful: bool
 ) -> tuple[list[Fetched], dict[str, str]]:
-    """Show rows to be in work, if the handler has a `during`, and read those of which only the keys were read.
+    """Set rows to the handler's `during`, if it has one, and read rows whose keys only were read.
 
     Returns:
-        the rows as they stand then, and the reason (by key) for those that could not be shown, or not be read.
+        the rows as they are then, and the reason (by key) for rows that could not be set or read.
     """
     question = binding.show_during or (binding.read_rows if careful else None)
     if question is None or not rows:
@@ -39,7 +39,7 @@ def read(
 def _shown(
     link: Link | Borrowed, binding: Binding, question: sql.Composed, rows: list[Fetched]
 ) -> tuple[list[Fetched], dict[str, str]]:
-    """Ask for rows by their keys; in halves, if that fails, until the row stands alone for which it does."""
+    """Fetch rows by their keys; if that fails, fetch them in halves, until the row that causes it is alone."""
     try:
         with link.connection.transaction():  # a savepoint: the claim itself stands
             asked = {"keys": array(row[0] for row in rows)}

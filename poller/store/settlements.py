@@ -1,7 +1,7 @@
-"""What writes the outcomes of attempts: every statement here names the lease, and finds it or changes nothing.
+"""Writes the outcomes of attempts: every statement here names the lease, and finds it or changes nothing.
 
-One method, one statement of `sql/settle/` (few take more). An instance belongs to one thread, since its link does. The
-methods raise psycopg's errors as they are: what an error means is found out by who asked (`postponed`).
+Each method runs one statement of `sql/settle/` (a few run more). An instance belongs to one thread, since its link does.
+The methods raise psycopg's errors as they are: the caller finds out what an error means (`postponed`).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from poller.store.binding import Binding
     from poller.store.lease import Task
 
-SIMPLE_BATCH_ROWS = 32  # that have simply moved are worth a statement of their own
+SIMPLE_BATCH_ROWS = 32  # from this number on, rows that simply moved get their own statement
 
 _NAMED = {each.value: each for each in Became}  # as the database calls them
 _WHY = {
@@ -116,8 +116,8 @@ class Settlements:
         """Settle rows of one handler whose outcomes set the same columns, in one statement.
 
         Args:
-            results: what came of them.
-            only_free: leave out rows that others have locked, rather than wait for those; these became locked.
+            results: their results.
+            only_free: leave out rows that other transactions have locked, instead of waiting; they become `LOCKED`.
 
         Raises:
             Exception: a value may fail in any way on its way to Postgres.
@@ -132,7 +132,7 @@ class Settlements:
         return Settled(results, became)
 
     def _own(self, question: sql.Composed, asked: Mapping[str, Any]) -> Any:
-        """Return the first row of an answer, whatever the connection's owner has registered for theirs."""
+        """Return the first row of an answer, regardless of the adapters that the connection's owner has registered."""
         if not isinstance(self.link, Borrowed):
             return self.link.connection.execute(question, asked).fetchone()
         self.link.find_own_names()
@@ -140,14 +140,14 @@ class Settlements:
             return cursor.execute(question, asked).fetchone()
 
     def rehearse(self, binding: Binding, columns: tuple[str, ...] = ()) -> None:
-        """Find out whether outcomes of a handler can be written at all now; nothing is.
+        """Find out whether outcomes of a handler can be written at all now; write nothing.
 
-        The settle is run without rows, so that what Postgres refuses is not about a row: a column or a table that
-        was renamed, a right that was revoked, a table that is locked, a server that is read-only or full.
+        The settle runs without rows, so an error is not about a row, but about a column or a table that was renamed,
+        a right that was revoked, a table that is locked, or a server that is read-only or full.
 
         Args:
             binding: the handler.
-            columns: those that its outcomes set.
+            columns: the columns that its outcomes set.
 
         Raises:
             psycopg.Error: they cannot be written.
@@ -170,7 +170,7 @@ class Settlements:
         return f"session {pid} of {role} ({application or 'unnamed'}), in a transaction since {began:%H:%M:%S} UTC,"
 
     def table_exists(self, binding: Binding) -> bool:
-        """Tell whether there is a table of the handler's name, be it another one by now."""
+        """Return whether a table of the handler's name exists, even if it is a different table by now."""
         asked = {"table": binding.table.identifier.as_string()}
         row = self.link.connection.execute(statement("table_exists"), asked).fetchone()
         return row == (True,)
@@ -183,11 +183,11 @@ class Settlements:
 def settle_within(task: Task, connection: Any, move: Transition) -> str | Awaitable[str]:
     """Move one row inside a transaction of the user's; return its status, as the database has it.
 
-    Of a connection that is awaited the result is, too.
+    With an async connection the result is awaitable.
 
     Raises:
         SettleError: it could not be moved; nothing was changed.
-        ConfigurationError: the connection will not do.
+        ConfigurationError: this kind of connection cannot be used.
     """
     binding = task.binding
     text_of = text_for(binding.table.columns)
@@ -199,7 +199,7 @@ def settle_within(task: Task, connection: Any, move: Transition) -> str | Awaita
 
 
 def _moving(result: Result) -> Script[str]:
-    """Move one row, on whatever connection this script is followed; return its status.
+    """Move one row, on any connection that runs this script; return its status.
 
     Raises:
         SettleError: it could not be moved; nothing was changed.
@@ -217,14 +217,14 @@ def _moving(result: Result) -> Script[str]:
 
 
 def simple_status(result: Result) -> str | None:
-    """Return the status that a result has simply moved its row to, at the first attempt; None if it is another."""
+    """Return the status of a result that simply moves its row, at the first attempt; None for other results."""
     outcome = result.outcome
     is_simple = outcome.verdict is Became.MOVED and outcome.attempt == 1 and not outcome.columns
     return outcome.to if is_simple and not result.task.retaken else None
 
 
 def _simple_moves(results: Sequence[Result]) -> dict[str, list[int]]:
-    """Return the places of results that have simply moved their rows, by the status; none if they are few."""
+    """Return the positions of results that simply move their rows, by status; none if there are few."""
     moves: dict[str, list[int]] = {}
     for place, result in enumerate(results):
         status = simple_status(result)
@@ -280,13 +280,13 @@ def _seconds(results: Sequence[Result]) -> str:
 
 
 def _sample(results: Sequence[Result]) -> str:
-    """Return how long some of the attempts took, up to so many: what the percentiles are made of."""
+    """Return the times of a sample of the attempts, for the percentiles."""
     some = results[:: -(-len(results) // SAMPLE) or 1]
     return numbers([round(each.seconds, 6) for each in some if _has_ended(each)])
 
 
 def _has_ended(result: Result) -> bool:
-    """Tell whether an attempt has ended by itself, so that its time says how long one takes."""
+    """Return whether an attempt has ended by itself, so that its time is representative."""
     return result.outcome.verdict is not Became.RELEASED and not result.outcome.crashed
 
 

@@ -1,4 +1,4 @@
-"""What poller remembers of rows between their attempts: what the forgetter asks.
+"""The forgetter's statements: what poller remembers of rows between their attempts.
 
 An instance belongs to one thread, since its link does. The methods raise psycopg's errors as they are.
 """
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from poller.db.connection import Link
     from poller.store.binding import Binding
 
-FORGET_BATCH = 1000  # rows that one look at what is remembered takes (stray_attempts.sql)
+FORGET_BATCH = 1000  # remembered rows in one look (stray_attempts.sql)
 
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """What a look at remembered rows has come to.
+    """The result of a look at remembered rows.
 
     Attributes:
         rows: how many were forgotten.
-        last: the digest to go on from; None if there are no more.
+        last: the digest to continue from; None if there are no more.
     """
 
     rows: int
