@@ -1,4 +1,4 @@
-"""poller makes a Postgres table a fleet of state machines. This module is its face."""
+"""poller turns the rows of a Postgres table into state machines. This module is its public interface."""
 
 # Each name is imported when it is first asked for (PEP 562): so a module of handlers does not wait for the driver of the
 # database, nor `poller --help` for the engine. Type checkers see plain imports.

@@ -70,8 +70,8 @@ def storable(text: str, encoding: str = "UTF8") -> str:
 
     Args:
         text: any.
-        encoding: the database's, as `server_encoding` names it; but for UTF8 nobody knows which characters it has,
-            so that all beyond ASCII are escaped.
+        encoding: the database's, as `server_encoding` names it; for encodings other than UTF8 the set of characters
+            is not known here, so all characters beyond ASCII are escaped.
     """
     text = text.replace("\0", "\\0")
     target = "utf-8" if encoding == "UTF8" else "ascii"
@@ -145,7 +145,7 @@ def _message(error: BaseException) -> str:
     if orm is not None and issubclass(type(error), orm.StatementError):
         beneath: BaseException | None = error.orig  # type: ignore[attr-defined]
         return _message(beneath) if beneath is not None else plain(error.args[0])
-    driver = sys.modules.get("psycopg")  # slow to import: who has an error of its has done that
+    driver = sys.modules.get("psycopg")  # slow to import; if the error is psycopg's, it is imported already
     if driver is not None and issubclass(type(error), driver.Error):
         primary = error.diag.message_primary  # type: ignore[attr-defined]
         if primary:

@@ -1,4 +1,4 @@
-"""Modules that are slow to import and seldom needed: each is imported when something of it is first asked for.
+"""Imports slow and rarely needed modules lazily: each is imported when one of its names is first used.
 
 Type checkers, and the linter of the rooms, see the import itself, at the top as any other:
 

@@ -40,7 +40,7 @@ def load(package: str, only: Sequence[str] = (), without: Sequence[str] = ()) ->
 
     Raises:
         ConfigurationError: the package cannot be imported or defines neither, two handlers are for one
-            (table, status), two jobs have one name, a name in `only` or `without` is nobody's, or nothing is left.
+            (table, status), two jobs have one name, a name in `only` or `without` is unknown, or nothing is left.
     """
     values = (value for module in _modules(package) for value in _values(module))
     found = dict.fromkeys(each for value in values for each in _registered(value))

@@ -1,4 +1,4 @@
-"""The options of `poller run`, checked; where they come from is the command line's business."""
+"""The options of `poller run`, checked; the command line parses them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from poller.errors import ConfigurationError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """How a fleet's part on this host runs. Durations are seconds."""
+    """How the workers of this host run. Durations are seconds."""
 
     workers: int = 1
     concurrency: int = 8
@@ -27,10 +27,10 @@ class RunOptions:
     log_level: str = "INFO"
 
     def __post_init__(self) -> None:
-        """Refuse what cannot work.
+        """Refuse values that cannot work.
 
         Raises:
-            ConfigurationError: naming the option.
+            ConfigurationError: an option's value cannot work; the text names the option.
         """
         for name, least in (("workers", 1), ("concurrency", 1), ("lease", 1.0), ("poll", 0.01)):
             if getattr(self, name) < least:

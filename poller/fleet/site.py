@@ -1,7 +1,7 @@
-"""One database that a supervisor serves: the workers here that serve it, and what goes on beside them.
+"""One database that a supervisor serves: its workers on this host, and the services beside them.
 
 The sweeper, the planner, the forgetter and the drain are each a loop of the supervisor's process, on a link of its own.
-Nothing is shared with the sites of other databases but signals.
+The sites of several databases share only signals.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 else:
     migration = lazy("poller.db.migration")
 
-LAST_WORDS = 0.3  # seconds for our own
+LAST_WORDS = 0.3  # seconds for the last round of each loop
 
 
 class Site:
@@ -53,8 +53,8 @@ class Site:
     Args:
         place: the database.
         options: as given to `poller run`.
-        is_first: it is the one that jobs belong to, but for those that every database has.
-        several: there are others, so that lines say which one they are about.
+        is_first: whether jobs belong to it, except those that every database has.
+        several: whether there are other databases, so that log lines name theirs.
     """
 
     def __init__(self, place: Place, options: RunOptions, *, is_first: bool, several: bool) -> None:
@@ -68,20 +68,20 @@ class Site:
         self.children: list[WorkerProcess] = []
 
     def check(self, handlers: list[Handler]) -> None:
-        """Hold handlers against the database.
+        """Check handlers against the database.
 
         Raises:
-            PollerError: one does not fit, or the database will not do.
+            PollerError: a handler does not fit, or the database is not suitable.
         """
         with self._named(), reachable(self._place, "start") as connection:
             schema.refuse_strangers(connection)
             self._bindings = bind_all(connection, handlers)
 
     def prepare(self, handlers: list[Handler], jobs: list[Job]) -> None:
-        """Bring poller's own schema up to date, and make handlers and jobs known in it.
+        """Bring poller's own schema up to date, and register handlers and jobs in it.
 
         Raises:
-            PollerError: one does not fit.
+            PollerError: a handler or job does not fit.
         """
         self._jobs = jobs_of_site(jobs, is_first=self._is_first)
         with self._named(), reachable(self._place, "start") as connection:
@@ -101,10 +101,10 @@ class Site:
         link.close()
 
     def start(self, on_begin: Callable[[], None]) -> None:
-        """Start what goes on beside the workers; nothing here waits for the database, which may be silent.
+        """Start the services beside the workers, without waiting for the database, which may be silent.
 
         Args:
-            on_begin: called when it is time for the workers.
+            on_begin: called when it is time to start the workers.
         """
         url, drains = self._place.url, self._options.drain
         listener = Listener(Link(url, "listener"), self._look)
@@ -123,22 +123,22 @@ class Site:
         self._watching = Loop("watcher", self._drain.run_once, self._drain.recover)
         for loop in (self._listening, self._sweeping, self._forgetting, self._watching):
             loop.start()
-        if not drains:  # it would have no end
+        if not drains:  # new runs would keep a drain from ending
             self._planning.start()
 
     @property
     def is_over(self) -> bool:
-        """Whether a drain has had nothing left to do here, or all workers were told to end, and have."""
+        """Whether a drain has nothing left to do here, or all workers were told to end and have ended."""
         return self._drain.is_over or (bool(self.children) and all(each.is_drained for each in self.children))
 
     @property
     def is_changing(self) -> bool:
-        """Whether there is something to look at: a drain, or a worker that is to be replaced."""
+        """Whether the supervisor must look often: for a drain, or a worker to be replaced."""
         waits = (child.noticed_at is not None and not child.is_drained for child in self.children)
         return self._options.drain or any(waits)
 
     def look_after_workers(self) -> None:
-        """Start the workers when it is time, and another in the place of each that has ended."""
+        """Start the workers when it is time, and replace each one that has ended."""
         if self._drain.has_begun and not self.children:
             self.children = [WorkerProcess(self._options.lease) for _ in range(self._options.workers)]
             for child in self.children:
@@ -155,7 +155,7 @@ class Site:
                 child.start(self._order())
 
     def _look(self, told: frozenset[str]) -> None:
-        """Have the sweeper look if a worker has come, the planner if a job has changed and it leads; tell pauses."""
+        """Wake the sweeper for a new worker, the planner for a changed job if it leads, the watcher for a pause."""
         if "worker" in told:
             self._sweeping.wake()
         if "job" in told and self._scheduler.leads:
@@ -164,13 +164,13 @@ class Site:
             self._watching.wake()
 
     def stop_planning(self) -> None:
-        """Plan no more runs, and make no more passes."""
+        """Stop the listener, the planner and the forgetter."""
         self._listening.stop()
         self._forgetting.stop()
         self._planning.stop()
 
     def _sweep_at_last(self) -> None:
-        """Take back at once what a killed worker of ours still held, if the database is there."""
+        """Rescue at once the rows that killed workers of this site still held, if the database answers."""
         self._sweeping.stop()
         self._sweeping.join(LAST_WORDS)
         for child in self.children:
@@ -185,14 +185,14 @@ class Site:
             emit(SweepFailed(error=str(error).splitlines()[0]))
 
     def end(self) -> int:
-        """Sweep once more, and say what was done; return 1 if a drain left rows parked or failed, else 0."""
+        """Sweep once more, and log what was done; return 1 if a drain left rows parked or failed, else 0."""
         self._watching.stop()
         self._watching.join(LAST_WORDS)
         self._sweep_at_last()
         return self._drain.end()
 
     def _order(self) -> WorkerOrder:
-        """Return what a worker is told."""
+        """Return the order for a worker."""
         return WorkerOrder(
             options=self._options,
             supervisor=self._id,
@@ -204,7 +204,7 @@ class Site:
 
     @contextlib.contextmanager
     def _named(self) -> Iterator[None]:
-        """Say of an error which database it is about."""
+        """Add the database's name to errors."""
         try:
             yield
         except PollerError as error:

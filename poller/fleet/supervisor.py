@@ -1,9 +1,9 @@
-"""Runs the workers of one host: starts them, replaces the dead, sweeps for them, and stops them in order.
+"""Runs the workers of one host: starts them, replaces dead ones, rescues their rows, and stops them in order.
 
-It may serve several databases: each has workers of its own, and is as if it were alone; only signals are common.
+It may serve several databases: each has its own workers and runs as if it were alone; only signals are shared.
 
-What goes on for one of them is a `Site`. A supervisor holds no state that matters: kill it with its workers and start
-another anywhere. Its workers end with it (see `worker_main`), and other supervisors sweep what they held.
+Each database is a `Site`. A supervisor holds no state that matters: kill it with its workers and start another anywhere.
+Its workers end with it (see `worker_main`), and other supervisors rescue their rows.
 """
 
 from __future__ import annotations
@@ -30,10 +30,12 @@ if TYPE_CHECKING:
     from poller.db.connection import Place
     from poller.fleet.options import RunOptions
 
-TICK = 0.1  # seconds between two looks at a drain, or at a worker that is to be replaced
-KILL_AFTER = 1.1  # seconds past the grace time: what a worker needs for its last words, and some
-MOST_WORDS = 5.0  # seconds for last words, while the grace time and a little last; `LAST_WORDS` in any case
-BEYOND = 3.0  # seconds past all that after which the process ends, whatever holds it
+TICK = 0.1  # seconds between two looks at a drain, or at a worker to be replaced
+KILL_AFTER = 1.1  # seconds past the grace time: the time a worker needs for its last writes, and some more
+MOST_WORDS = (
+    5.0  # seconds for the last writes, within the grace time and a little more; `LAST_WORDS` in any case
+)
+BEYOND = 3.0  # seconds past all that after which the process exits by force
 
 
 def supervise(places: Sequence[Place], options: RunOptions) -> NoReturn:
@@ -78,7 +80,7 @@ class Supervisor:
         requests.listen()
         requests.count_only()
         self._bell.ring_at_signals()
-        signal.signal(signal.SIGCHLD, lambda *_: None)  # it rings: that is all
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # only to ring the bell
         for site in self._sites:
             site.start(on_begin=self._bell.ring)
         while not requests.count and not all(site.is_over for site in self._sites):
@@ -93,7 +95,7 @@ class Supervisor:
         return [child for site in self._sites for child in site.children]
 
     def _stop(self) -> int:
-        """Stop planning, then the workers, and say what was done; return the exit status."""
+        """Stop planning, then the workers, and log what was done; return the exit status."""
         for site in self._sites:
             site.stop_planning()
         ends = monotonic() + self._options.grace + 1.4
@@ -106,7 +108,7 @@ class Supervisor:
         return max(statuses, default=0)
 
     def _stop_children(self, children: list[WorkerProcess]) -> None:
-        """Pass on the requests; kill what is left some seconds after the grace time."""
+        """Pass on the requests; kill the remaining workers some seconds after the grace time."""
         emit(FleetStopping(grace_seconds=self._options.grace))
         for child in children:
             child.stop()

@@ -1,16 +1,17 @@
-"""A worker: the process that claims rows, runs their handlers and settles what came of them.
+"""A worker: the process that claims rows, runs their handlers and settles the outcomes.
 
-It is the sum of its services, each on a thread and a connection of its own: the claimer feeds the executor,
-the executor reports to the settler, the heartbeat keeps the leases. The main thread watches the clock for
-handlers that run too long, and stops everything in order.
+It consists of services, each with its own thread and connection: the claimer feeds the executor, the executor reports to
+the settler, the heartbeat keeps the leases. The main thread watches the clock for handlers that run too long, and stops
+everything in order.
 
-Stopping, bounded in time even where the database is gone: no more claims; what has not started is given back, and
-so is what a claim under way brings; what runs may finish within the grace time; what does not is interrupted and
-given back; the last results are written; the worker leaves. A stop at once leaves out the grace. Whatever could not
-be written, the sweeper takes back. One that drains waits for what runs as long as that takes, and is not replaced.
+Stopping takes a bounded time even if the database is gone: the worker claims no more; it gives back rows that have not
+started, and rows of a claim under way; running handlers may finish within the grace time; those that do not are
+interrupted and their rows given back; the last results are written; the worker leaves. A stop at once skips the grace
+time. The sweeper rescues rows whose results could not be written. A worker that drains waits for its running handlers
+as long as they take, and is not replaced.
 
-A process that had stood still (SIGSTOP, a suspended host) has missed what was said meanwhile: that a handler is paused,
-say. So what waits here begins only once the claimer has asked anew.
+A process that was stopped for a while (SIGSTOP, a suspended host) has missed notifications, such as the pause of a
+handler. So its waiting rows begin only after the claimer has asked the database again.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ else:
     transaction = lazy("poller.executor.transaction")
 
 TICK_SECONDS = 0.1  # between two looks at the clock
-IDLE_LOOK_SECONDS = 2.0  # between them while there is nothing to do: what comes is told
+IDLE_LOOK_SECONDS = 2.0  # the same while there is nothing to do: new work rings the bell
 PATIENCE_SECONDS = 5.0  # that a handler may go on after its timeout before its process is replaced
 WIND_UP_SECONDS = 2.0  # before the end of the grace time at which runs of jobs are told to stop
 LAST_WORDS_SECONDS = 0.8  # past the grace time, for writing the last results and taking leave
@@ -104,7 +105,7 @@ class Worker:
             on_lost=self._forget,
             on_drain=self._begin_to_drain,
         )
-        # A claim waits for nobody's row. That it waits for a table which somebody has locked is to hold up no other's.
+        # A claim never waits for a row. A table that another session has locked must not hold up other handlers.
         self._claims = Link(url, f"claimer {tag}", lock_timeout=LOCK_TIMEOUT)
         pipeline = Pipeline(
             claims=self._claims,
@@ -167,7 +168,7 @@ class Worker:
         return RETIRED if retired else DRAINED if self._drains else STOPPED
 
     def _tick(self) -> None:
-        """Look at the clock, and whether anything is to be looked after."""
+        """Look at the clock, end handlers whose time is up, and check the services."""
         now = monotonic()
         if now > self._tick_by:
             self._woke_at = now
@@ -179,7 +180,7 @@ class Worker:
     # --- between the services ----------------------------------------------------------------------
 
     def _begin(self) -> None:
-        if self._is_idle:  # else the main thread looks soon enough
+        if self._is_idle:  # otherwise the main thread looks soon enough
             self._bell.ring()
 
     def _wake_claimer(self) -> None:
@@ -203,7 +204,7 @@ class Worker:
             self._bell.ring()
 
     def _trusted_until(self) -> float:
-        """Return until when (monotonic) what waits may begin; 0 while this process may have missed what was said."""
+        """Return until when (monotonic) waiting rows may begin; 0 while this process may have missed notifications."""
         if monotonic() > self._tick_by or self._claimer.asked_at < self._woke_at:
             return 0.0
         return self._heartbeat.trusted_until()
@@ -228,7 +229,7 @@ class Worker:
         within(max(FAREWELL_SECONDS, until - monotonic()), lambda: self._leave(until))
 
     def _wait_for_handlers(self, *, patient: bool) -> None:
-        """Let what runs finish; handlers of a worker that is retired or drains have until their own timeouts."""
+        """Let running handlers finish; in a worker that is retired or drains they have until their own timeouts."""
         grace_ends = monotonic() + self._options.grace
         wind_up = grace_ends - min(WIND_UP_SECONDS, self._options.grace / 2)
         while self._executor.handling and self._stops < AT_ONCE:
@@ -250,7 +251,7 @@ class Worker:
             self._claiming.join(LAST_WORDS_SECONDS / 16)
 
     def _leave(self, until: float) -> None:
-        """Say what could not be written, and take leave of the fleet; the sweeper notices if that fails."""
+        """Log the results that could not be written, and leave the fleet; if that fails, the sweeper notices."""
         left = self._settler.pending
         if left:
             emit(ResultsLeft(rows=left))

@@ -1,8 +1,8 @@
 """The entry of a worker process: gets its order on standard input, and ends when that closes.
 
-The supervisor writes one JSON object and keeps the pipe open. When it dies, however it dies, the pipe closes,
-and the worker gives its rows back and ends: no orphan goes on claiming. By the same pipe it tells a worker not to
-wait for its handlers. The worker gives it signs that its interpreter runs (see `worker_process`).
+The supervisor writes one JSON object and keeps the pipe open. When the supervisor dies in any way, the pipe closes, and
+the worker gives its rows back and ends: no orphan keeps claiming. Through the same pipe the supervisor tells a worker
+not to wait for its handlers. The worker sends signs that its interpreter runs (see `worker_process`).
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def _take_standard_input() -> int:
 
 
 def _give_signs(number: int, every: float) -> None:
-    """Tell the supervisor that the interpreter runs: it kills a worker of which it has not heard for a lease time."""
+    """Tell the supervisor that the interpreter runs: it kills a worker that is silent for a lease time."""
     os.set_inheritable(number, False)  # noqa: FBT003 - as the library has it
     os.set_blocking(number, False)
     with contextlib.suppress(BrokenPipeError):  # which is another thread's to notice
@@ -90,7 +90,7 @@ def _give_signs(number: int, every: float) -> None:
 
 
 def _tell_drain(number: int) -> None:
-    """Tell the supervisor that this worker ends, and is not to be replaced; if that is gone, nobody replaces it."""
+    """Tell the supervisor that this worker ends and must not be replaced; without a supervisor it is not."""
     with contextlib.suppress(BrokenPipeError):
         _sign(number, DRAINS)
 
@@ -101,7 +101,7 @@ def _sign(number: int, what: bytes) -> None:
 
 
 def _obey(worker: Worker) -> None:
-    """Stop at a signal; another one changes nothing: a service manager sends us what the supervisor passes on, too."""
+    """Stop at the first signal; ignore others: a service manager and the supervisor may both send one."""
     asked: list[int] = []
 
     def stop(number: int, _: object) -> None:

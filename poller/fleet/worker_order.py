@@ -1,7 +1,7 @@
 """What a supervisor tells a worker process when it starts it: one line of JSON on its standard input.
 
-On the pipe rather than among the arguments, since a password must not stand in the process's title. The path stands
-beside the order: whoever reads the line needs it before anything of poller can be imported.
+The order goes through the pipe, not the arguments, since the process's title must not show a password. The import path
+is part of the line: the worker needs it before it can import anything of poller.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class WorkerOrder:
 
     Attributes:
         options: as given to `poller run`.
-        supervisor: who starts it.
+        supervisor: the id of the supervisor that starts it.
         url: the database.
         database: the name that handlers know it by, if it has one.
         is_first: it is the database that jobs belong to, but for those that every database has.

@@ -1,10 +1,10 @@
-"""A worker process as its supervisor has it: started, watched, told to stop, and replaced.
+"""A worker process, seen from its supervisor: started, watched, told to stop, and replaced.
 
-What may be trusted: that it has ended, since the kernel says so; and that it hangs, when it has given no sign for
-longer than its lease. A thread of the worker gives a sign now and then, and waits for nothing else, neither for the
-database nor for a lock. Where it is silent, a call into C holds the interpreter, and no other thread can have renewed
-the lease. A process that is stopped (a debugger, SIGSTOP) does not hang, nor does one that was paused together with its
-supervisor (a host that was suspended).
+What may be trusted: that the process has ended, since the kernel says so; and that it hangs, when it has given no sign
+for longer than its lease. One thread of the worker only gives signs at intervals, and waits neither for the database nor
+for a lock. If it is silent, a call into C holds the interpreter, so no other thread can have renewed the lease. A
+stopped process (a debugger, SIGSTOP) does not count as hanging, nor does one that was paused together with its
+supervisor (a suspended host).
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ class WorkerProcess:
             self._process.send_signal(signal.SIGTERM)
 
     def stop_at_once(self) -> None:
-        """Ask it not to wait for its handlers; by the pipe, since who signals to all sends it SIGTERM, too."""
+        """Tell it not to wait for its handlers; by the pipe, since a service manager may send it SIGTERM, too."""
         self._tell(b"at once\n")
 
     def kill(self) -> None:
@@ -177,7 +177,7 @@ class WorkerProcess:
 
 
 def _import_path() -> list[str]:
-    """Return where a worker finds modules: where this process does, but not in the working directory before all."""
+    """Return a worker's import path: that of this process, without the working directory in first place."""
     here = str(Path.cwd())
     home = str(Path(poller.__file__).parents[1])
     elsewhere = [each for each in sys.path if each not in ("", here)]

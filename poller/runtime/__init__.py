@@ -1,1 +1,1 @@
-"""What threads wait on, and the steps at which tests stop them."""
+"""The bell that threads wait on, and the failpoints at which tests stop them."""

@@ -1,9 +1,9 @@
-"""What a thread sleeps on, alone or beside its socket, so that it need not look up again and again.
+"""The bell that wakes a sleeping thread, alone or beside its socket, so that the thread need not poll.
 
-Other threads ring it, and so do signals, whose handlers may take no lock: they run on the very thread that sleeps.
+Other threads ring it, and so do signals, whose handlers may take no lock: they run on the same thread that sleeps.
 
-Who waits puts the bell back before it looks at what has changed, and who rings has changed that before. So a bell that
-has been rung, and has not been put back, need not be rung again: whoever waits is going to look.
+The waiting thread clears the bell before it looks at what has changed; the ringing thread changes something before it
+rings. So a bell that has been rung and not cleared need not be rung again: the waiting thread is going to look.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Bell:
             self._put_back()
 
     def clear(self) -> None:
-        """Put the bell back without waiting for it."""
+        """Clear the bell without waiting for it."""
         if self._rung:
             self._put_back()
 

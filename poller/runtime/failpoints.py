@@ -1,7 +1,7 @@
 """Steps of the engine at which its tests have a process killed, stopped or held: never by chance, always right there.
 
 Armed by the environment variable `POLLER_TEST_FAILPOINTS`, which is read once, at the start: `step=action@file`,
-several separated by `;`. The first process that reaches the step makes the file and acts; nobody does so again.
+several separated by `;`. The first process that reaches the step makes the file and acts; no other process does.
 `kill` and `stop` send the process SIGKILL or SIGSTOP; `hold` keeps the thread until `file.go` is there.
 """
 
@@ -22,7 +22,7 @@ for _each in filter(None, os.environ.get(VARIABLE, "").split(";")):
 
 
 def reach(step: str) -> None:
-    """Do what the step is armed with, if it is and nobody has done it yet."""
+    """Do the action that the step is armed with, unless it has been done already."""
     if step in _ARMED:
         _act(*_ARMED[step])
 

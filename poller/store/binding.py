@@ -58,7 +58,7 @@ _SMALL = frozenset(  # types whose values are all of one small size
 _TRUE = sql.SQL("true")
 _KEPT = ("handler", "table", "id", "database", "encoding")  # when a handler is bound anew
 
-# What a settle does about the locks of others: it waits for them.
+# How a settle treats the locks of other transactions: it waits for them.
 _WAITING = {
     "skip_locked": sql.SQL(""),
     "free": sql.SQL("select"),
@@ -428,7 +428,7 @@ class Binding:
         )
 
     def _size(self) -> sql.Composed:
-        """Return about how many bytes a row takes on its way, of the columns as `claim.sql` names them."""
+        """Return an estimate of a row's bytes on the wire, from the columns as `claim.sql` names them."""
         sizes: list[sql.Composable] = [sql.Literal(_SIZE_OF_ROW + 8 * len(self.table.columns))]
         for name, place in self.shape.index.items():
             column = self.table.columns[name]

@@ -95,7 +95,7 @@ class Claims:
 
         Args:
             binding: the handler.
-            worker: who claims.
+            worker: the id of the worker that claims.
             limit: how many at most.
             after: a key.
             careful: read them by their keys; one that cannot be read is a task with a refusal, and holds up no other.
@@ -146,11 +146,11 @@ class Claims:
         single_waits: float | None = 0.0,
         careful: bool = False,
     ) -> Claimed:
-        """Claim rows whose next attempt is due: suspects of one company, under one lease; or others, one to a lease.
+        """Claim rows whose next attempt is due: suspects of one company under one lease, or others, one to a lease.
 
         Args:
             binding: their handler.
-            worker: who claims.
+            worker: the id of the worker that claims.
             limit: how many others at most.
             suspects: how many suspects at most; by default as many.
             single_waits: for how many seconds a suspect that has crashed alone must have been due; None: none is taken.
@@ -254,7 +254,7 @@ class Claims:
         if shape not in self._peeks:
             self._peeks = {shape: _peek_of(bindings, after, watched or bindings)}  # most often the one before
         question = self._peeks[shape]
-        # Without parameters there is none to look for, in a text that is long where handlers are many.
+        # Without parameters psycopg need not search the text, which is long with many handlers.
         rows = self.link.connection.execute(question, places or None).fetchall()
         paused = {handler for handler, retry in rows if retry is None}
         retries = {handler for handler, retry in rows if retry}

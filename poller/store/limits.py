@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SLACK_SHRINKS = 0.98  # with each claim, once it has grown
 LONGEST_SLACK_SECONDS = 60.0
-OTHERS_TURN_SECONDS = (0.002, 0.02)  # at random, that another's claim is left for
+OTHERS_TURN_SECONDS = (0.002, 0.02)  # to wait, at random, while another worker claims
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Room:
 
 
 class Limits:
-    """The limits of handlers, as one claimer asks for them."""
+    """The limits of handlers, as one claimer queries them."""
 
     def __init__(self, link: Link | Borrowed) -> None:
         self._link = link
@@ -71,7 +71,7 @@ class Limits:
         return Room(rows, until_settled=True)
 
     def write_started(self, binding: Binding, rows: int) -> float:
-        """Write down that rows begin, if the handler has a rate; return until when (monotonic) they must have begun."""
+        """Record that rows begin, if the handler has a rate; return by when (monotonic) they must have begun."""
         rate = binding.handler.rate
         if rate is None or not rows:
             return float("inf")

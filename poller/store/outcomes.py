@@ -1,4 +1,4 @@
-"""Maps what a handler answered, raised or met with to the outcome of its attempt."""
+"""Maps a handler's answer, its exception or a fault of the engine to the outcome of the attempt."""
 
 from __future__ import annotations
 

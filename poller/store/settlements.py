@@ -91,7 +91,7 @@ class Settlements:
     def settle_moved(self, results: list[Result]) -> Settled:
         """Settle rows that have simply moved (`simple_status`), all to one status, in one statement.
 
-        Those that it could not move it has left, for `settle_each` to find out why.
+        It leaves the rows that it could not move to `settle_each`, which finds out why.
         """
         binding, to = results[0].task.binding, results[0].outcome.to
         leases = _Leases(results)

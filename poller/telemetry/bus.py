@@ -1,10 +1,10 @@
-"""Where events are emitted, and who hears them: the log, and the subscribers of the user.
+"""Emits events to the log and to the user's subscribers.
 
-The model. An event is heard where it happened: in that process, on that thread, before the engine goes on. So a
-subscriber is to be quick, and to hand on what takes time. The log hears first, then the subscribers in the order in
-which they came. What a subscriber raises is logged once, and has no other consequence; it goes on being called.
+The model. An event is delivered where it happened: in that process, on that thread, before the engine goes on. So a
+subscriber must be quick, and hand slow work on. The log gets an event first, then the subscribers in the order in which
+they subscribed. An error of a subscriber is logged once, and has no other consequence; it is still called.
 
-What happens to every batch is emitted only if there are subscribers: `is_heard()`.
+Events of every batch are emitted only if there are subscribers: `is_heard()`.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def subscribe(function: Subscriber) -> Callable[[], None]:
     >>> end = subscribe(heard.append)
     >>> end()
     """
-    global _subscriptions  # noqa: PLW0603 - one tuple, replaced as a whole: who emits reads it without a lock
+    global _subscriptions  # noqa: PLW0603 - one tuple, replaced as a whole: `emit` reads it without a lock
     if not callable(function):
         msg = f"a subscriber is a function that takes an event, not {type(function).__name__}"
         raise TypeError(msg)

@@ -92,7 +92,7 @@ def write(
 
 
 def problem(text: str, /, **fields: Any) -> None:
-    """Write a line of what is no event, and somebody should look at."""
+    """Log a problem that is not an event, and that an operator should look at."""
     write(text, logging.WARNING, fields)
 
 
@@ -110,7 +110,7 @@ def settings() -> dict[str, Any]:
 def setup(form: LogFormat, level: str = "INFO", **fields: str) -> None:
     """Print the log on standard error, for people or as one JSON object a line, each with these fields.
 
-    Nothing waits for standard error after that, whoever writes to it (see `stderr`).
+    After that, no writer ever waits for standard error (see `stderr`).
     """
     _settings.update(form=form, level=level, **fields)
     _always.update(fields)

@@ -1,4 +1,4 @@
-"""What keeps some work from being done for a while: told once, and tried again after growing pauses."""
+"""An outage that keeps a service from its work: logged once, and retried after growing pauses."""
 
 from __future__ import annotations
 

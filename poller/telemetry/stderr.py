@@ -1,11 +1,10 @@
 """Standard error that never makes its writer wait.
 
-The model. A pipe that nobody reads is full after some 64 KiB: whoever writes into it then stands still, with a lock of
-the log in its hands, and all others that have something to say stand still behind it. So lines go into a queue, and
-one daemon thread writes them. What the queue has no room for is dropped and counted; once the pipe flows again, that
-is told.
+The model. A pipe without a reader is full after some 64 KiB: a thread that then writes blocks while it holds a lock of
+the log, and blocks all other threads that log. So lines go into a queue, and one daemon thread writes them. Lines for
+which the queue has no room are dropped and counted; once the pipe flows again, the number is logged.
 
-What is lost: what the queue holds when the process is killed, or when it ends and nobody reads within `LAST_WORDS`.
+What is lost: the lines in the queue when the process is killed, or when it ends and no reader reads within `LAST_WORDS`.
 """
 
 from __future__ import annotations
@@ -97,7 +96,7 @@ class Queued(io.RawIOBase):
         while chunk:
             try:
                 chunk = chunk[os.write(self._number, chunk) :]
-            except BlockingIOError:  # whoever shares the pipe has made it so
+            except BlockingIOError:  # another process that shares the pipe made it non-blocking
                 ready = select.poll()
                 ready.register(self._number, select.POLLOUT)
                 ready.poll()

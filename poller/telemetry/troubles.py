@@ -27,7 +27,7 @@ MOST_CAUSES = 100  # told apart in a while; the rest is one
 
 _KIND = re.compile(r"(\w+)(?:: .*?)?( \([^()]*:\d+\))?", re.DOTALL)
 _VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|\d+")
-_INFORMATION = ("superseded", "gone")  # somebody else's doing, and meant
+_INFORMATION = ("superseded", "gone")  # caused by another session, on purpose
 
 
 class Trouble(NamedTuple):

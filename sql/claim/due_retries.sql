@@ -1,4 +1,4 @@
--- Purpose  List the keys of rows whose next attempt is due and which nobody has: a part of the claims of retries.
+-- Purpose  List the keys of rows whose next attempt is due and which no worker holds: a part of the claims of retries.
 -- Locks    none.
 -- Fence    none: retake.sql looks again, and chooses.
 -- Index    attempt_suspect, attempt_next; claim_handler.

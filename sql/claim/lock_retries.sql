@@ -1,6 +1,6 @@
--- Purpose  Lock what is remembered of retries that tidy_retries.sql has found, so that nobody claims them meanwhile.
--- Locks    poller.attempt: those rows, FOR UPDATE SKIP LOCKED: never waits for a row. Until the transaction ends; whoever is
---          stopped meanwhile loses them after 5 s.
+-- Purpose  Lock the poller.attempt rows of retries that tidy_retries.sql has found, so that no worker claims them.
+-- Locks    poller.attempt: those rows, FOR UPDATE SKIP LOCKED: never waits for a row. Until the transaction ends; a
+--          session that is stopped meanwhile loses them after 5 s.
 -- Fence    none yet: put_off_retries.sql looks again. A claim of a retry locks them FOR KEY SHARE (retake.sql): if it was first,
 --          the row is skipped here; if it comes later, it skips the row; if it has committed, its claim is seen then.
 -- Index    attempt_key.

@@ -1,5 +1,5 @@
 -- Purpose  Lock leased rows for the transaction that their handlers run in, and fetch them as they stand.
--- Locks    the user's rows, FOR NO KEY UPDATE SKIP LOCKED: a row that somebody else is just editing is left out.
+-- Locks    the user's rows, FOR NO KEY UPDATE SKIP LOCKED: a row that another session is editing is left out.
 -- Fence    settle.sql, at the end of the same transaction, finds the lease or nothing is committed.
 -- Index    the primary key of the user's table.
 select {key} as "~key", {columns}

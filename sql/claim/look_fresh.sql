@@ -1,4 +1,4 @@
--- Purpose  List the next rows that are due, in nobody's hands, and of keys that are not full: a part of
+-- Purpose  List the next rows that are due, held by no worker, and of keys that are not full: a part of
 --          look_keyed.sql. Rows of full keys are filtered out on the way, so that they hide no others.
 -- Locks    none.
 -- Fence    as look_keyed.sql.

@@ -1,7 +1,7 @@
 -- Purpose  Fetch and lock the rows whose turn it is among those with equal values of `per_key`: look.sql and
 --          claim_retries.sql for handlers that have one. What is looked at is look_fresh.sql or look_retries.sql.
 -- Locks    the user's rows, FOR NO KEY UPDATE SKIP LOCKED: never waits. Until the transaction ends.
--- Fence    the lock of claim_alone.sql: nobody else claims for this handler meanwhile. An outcome that is written
+-- Fence    the lock of claim_alone.sql: no other worker claims for this handler meanwhile. An outcome that is written
 --          meanwhile takes its row out of the claim and into poller.attempt, or away, in one commit.
 -- Index    on the user's table: (key columns) where status = …, and its primary key; on poller.attempt
 --          its primary key and attempt_next.

@@ -1,4 +1,4 @@
--- Purpose  Ask whether a handler has a row that is due and in nobody's hands, without locking it. One branch
+-- Purpose  Ask whether a handler has a row that is due and held by no worker, without locking it. One branch
 --          a handler, joined by UNION ALL: an idle worker asks once for all of them.
 -- Locks    none: an empty look costs no transaction id.
 -- Fence    none: the answer is a hint; the claim decides.

@@ -1,4 +1,4 @@
--- Purpose  Look again in a minute at retries that cannot be taken, if that is so still and nobody holds them.
+-- Purpose  Postpone by a minute retries that still cannot be taken and that no worker holds.
 -- Locks    poller.attempt: those rows, which this transaction has locked (lock_retries.sql).
 -- Fence    the second look: this statement's snapshot is newer than those locks, so that it sees each claim that came before them,
 --          what a settle or an order to retry has made of the wait, and the row as it is now.

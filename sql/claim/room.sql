@@ -1,6 +1,6 @@
 -- Purpose  Count how many more rows of a handler may be claimed now, by its limit and its rate.
 -- Locks    none.
--- Fence    the lock of claim_alone.sql: nobody else claims such rows before this transaction has ended.
+-- Fence    the lock of claim_alone.sql: no other worker claims such rows before this transaction has ended.
 -- Index    claim_handler; start_at.
 -- Returns  how many the limit leaves, how many the rate leaves (null without one); the seconds until a row that
 --          was begun leaves the window.

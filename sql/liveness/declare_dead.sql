@@ -1,6 +1,6 @@
 -- Purpose  Declare workers dead: those named whose lock is free still, and, if asked, those whose heartbeat
 --          has lapsed.
--- Locks    poller.worker: the rows of the dead, those that nobody else is writing.
+-- Locks    poller.worker: the rows of the dead, those that no other session is writing.
 -- Fence    the condition is looked at again under the row's lock; a worker that beats in between lives.
 -- Index    none: one row a worker.
 with named as materialized (

@@ -2,5 +2,5 @@
 --          where they are asked for. The sweeper takes the time of it before it believes that heartbeats have lapsed.
 -- Locks    none.
 -- Fence    none.
--- Index    none: a message in the log of Postgres, which nobody reads.
+-- Index    none: a message in the WAL, which no program reads.
 select pg_logical_emit_message(true, 'poller', '')

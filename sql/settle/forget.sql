@@ -1,5 +1,5 @@
--- Purpose  Forget rows that stray_attempts.sql has found and locked, if they are strays still and nobody holds them. When such a
---          row shows the handler's status again, that is a new visit.
+-- Purpose  Forget rows that stray_attempts.sql has found and locked, if they still are strays and no worker holds
+--          them. When such a row shows the handler's status again, that is a new visit.
 -- Locks    poller.attempt: those rows, which this transaction has locked.
 -- Fence    the second look: this statement's snapshot is newer than those locks, and a claim of a retry needs them.
 -- Index    attempt_key; claim_handler; the primary key of the user's table.

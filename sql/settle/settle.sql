@@ -6,7 +6,7 @@
 --          the lease changes nothing. Repeating the statement after an unknown commit is safe for the
 --          same reason: what was settled is no longer held.
 -- CAS      the row must still show the status it was leased with; else the outcome is recorded as
---          superseded (or gone), and what somebody else wrote stands.
+--          superseded (or gone), and the other session's write stands.
 -- Index    the primary keys of all the tables named.
 -- Plans    keys are looked up by hashed subplans (IN in an expression), not joined: no estimate, however wrong,
 --          can make them nested loops.

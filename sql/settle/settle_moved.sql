@@ -1,6 +1,6 @@
 -- Purpose  Settle rows that have simply moved, at the first attempt, all to one status, and record them together: most of
---          all outcomes, at half the cost of settle.sql. What this leaves as it is (a row that somebody else has changed,
---          a lease that has ended) is left to settle.sql.
+--          all outcomes, at half the cost of settle.sql. It leaves other rows (changed by another session, a lease that has
+--          ended) to settle.sql.
 -- Locks    as settle.sql.
 -- Fence    as settle.sql: a row is moved only if its lease still holds its key.
 -- CAS      as settle.sql: and only if it still shows the status it was leased with.

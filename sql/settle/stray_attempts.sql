@@ -1,7 +1,7 @@
 -- Purpose  List the next rows that a handler remembers, in the order of their digests, and lock what is remembered of those that
---          are strays: the row is gone, or shows another status than the handler's own (or its `during`), and nobody has it.
--- Locks    poller.attempt: the strays, FOR UPDATE SKIP LOCKED: never waits for a row. Until the transaction ends; whoever is
---          stopped meanwhile loses them after 5 s. The user's rows are only read.
+--          are strays: the row is gone, or shows another status than the handler's own (or its `during`); no worker holds it.
+-- Locks    poller.attempt: the strays, FOR UPDATE SKIP LOCKED: never waits for a row. Until the transaction ends; a session
+--          that is stopped meanwhile loses them after 5 s. The user's rows are only read.
 -- Fence    none yet: this snapshot may be older than the commit of a claim, a park or a change of status. forget.sql looks
 --          again under these locks. Whom this may meet:
 --          - a retry that is being claimed: retake.sql locks what is remembered FOR KEY SHARE. If it was first, the row is
