@@ -21,7 +21,7 @@ def seconds(value: Duration) -> float:
             (`"90s"`, `"1h30m"`, `"1.5d"`).
 
     Raises:
-        ConfigurationError: the text is no duration, or it is negative.
+        ConfigurationError: the text is not a duration, or it is negative.
     """
     if isinstance(value, timedelta):
         total = value.total_seconds()

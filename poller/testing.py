@@ -248,7 +248,7 @@ class Engine:
             rounds: after so many claims it is an error: the rows move in a circle.
 
         Raises:
-            PollerError: there is no end to it; or a handler cannot begin, for want of a session or a process.
+            PollerError: rows keep becoming due; or a handler cannot begin, for want of a session or a process.
         """
         self._done, self._waits = [], 0
         self._forgetter.pass_once()
@@ -300,7 +300,7 @@ class Engine:
             )
 
     def _wait_for_places(self) -> bool:
-        """Wait until handlers may begin again that could not; tell whether there were any.
+        """Wait until handlers may begin again that could not; return whether there were any.
 
         Raises:
             PollerError: they could not several times.
@@ -318,7 +318,7 @@ class Engine:
         return True
 
     def _work_off(self) -> bool:
-        """Let the claimed handlers end, and settle them; tell whether there were any."""
+        """Let the claimed handlers end, and settle them; return whether there were any."""
         worked = False
         while self._executor.busy or self._settler.pending:
             worked = True

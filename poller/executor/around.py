@@ -227,7 +227,7 @@ def _end(running: Running, answer: object, error: BaseException | None) -> BaseE
 
 
 def _is_same(raised: BaseException, error: BaseException) -> bool:
-    """Tell whether an error is the one that was thrown in: a generator cannot raise StopIteration as it is."""
+    """Return whether an error is the one that was thrown in: a generator cannot raise StopIteration as it is."""
     return raised is error or (
         type(raised) is RuntimeError and raised.__cause__ is error and _ends_iteration(error)
     )

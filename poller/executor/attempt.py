@@ -197,7 +197,7 @@ def failed(call: Call, error: BaseException) -> list[Outcome]:
 
 
 def is_somebodys(call: Call, error: BaseException) -> bool:
-    """Tell whether one row of a batch may have failed all of it."""
+    """Return whether one row of a batch may have failed all of it."""
     return bool(call.others) and not issubclass(type(error), Snooze | Retry | Fail)
 
 

@@ -106,7 +106,7 @@ class Batching:
 
 
 def _go_together(task: Task, other: Task) -> bool:
-    """Tell whether two tasks may be attempted together; those of one transaction share a lease."""
+    """Return whether two tasks may be attempted together; those of one transaction share a lease."""
     handler = task.lease.binding.handler
     if handler.transactional:
         return task.lease is other.lease

@@ -96,7 +96,7 @@ class WorkerProcess:
         self.noticed_at = None
 
     def has_ended(self) -> bool:
-        """Tell whether there is no process, or not any more."""
+        """Return whether there is no process, or not any more."""
         return self._process is None or self._process.poll() is not None
 
     def end_if_it_hangs(self) -> None:
@@ -114,7 +114,7 @@ class WorkerProcess:
             self.kill()
 
     def notice(self) -> None:
-        """Take note that the process has ended, and decide when to start another."""
+        """Note that the process has ended, and decide when to start another."""
         assert self._process is not None  # noqa: S101 - it has ended
         self.noticed_at = monotonic()
         status = self._process.returncode

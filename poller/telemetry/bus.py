@@ -85,7 +85,7 @@ def _end(subscription: _Subscription) -> None:
 
 
 def is_heard() -> bool:
-    """Tell whether there are subscribers: without them, events that the log does not tell are not composed."""
+    """Return whether there are subscribers: without them, events that the log does not tell are not composed."""
     return bool(_subscriptions)
 
 

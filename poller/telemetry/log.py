@@ -65,7 +65,7 @@ _logger("poller.handler")  # `Context.logger`
 
 
 def is_asked_for(level: int) -> bool:
-    """Tell whether lines of a level are printed."""
+    """Return whether lines of a level are printed."""
     return _log.isEnabledFor(level)
 
 

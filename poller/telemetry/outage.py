@@ -38,7 +38,7 @@ class Outage:
         self.why = ""
 
     def goes_on(self, error: Exception) -> None:
-        """Take note of another failure, and tell why if that is new: a server that was away may refuse the password."""
+        """Note another failure, and tell why if that is new: a server that was away may refuse the password."""
         self.failures += 1
         self.why = _describe(error)
         if self.why not in self._told and len(self._told) < MOST_REASONS:
@@ -86,7 +86,7 @@ class LeftOut:
 
 
 def _is_lost(error: Exception) -> bool:
-    """Tell whether an error means that the database cannot be worked with."""
+    """Return whether an error means that the database cannot be worked with."""
     cause = getattr(error, "orig", None) or error
     if not isinstance(cause, psycopg.OperationalError):
         return False

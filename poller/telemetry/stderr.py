@@ -54,7 +54,7 @@ class Queued(io.RawIOBase):
         return self._number
 
     def isatty(self) -> bool:
-        """Tell whether it is a terminal."""
+        """Return whether it is a terminal."""
         return os.isatty(self._number)
 
     def write(self, data: ReadableBuffer, /) -> int:
@@ -69,7 +69,7 @@ class Queued(io.RawIOBase):
         return len(chunk)
 
     def drain(self, seconds: float) -> bool:
-        """Wait for so long until what has been taken is written; tell whether it is."""
+        """Wait for so long until what has been taken is written; return whether it is."""
         if self._is_alone:
             return True
         written = threading.Event()
