@@ -168,12 +168,12 @@ class Worker:
         return RETIRED if retired else DRAINED if self._drains else STOPPED
 
     def _tick(self) -> None:
-        """Look at the clock, end handlers whose time is up, and check the services."""
+        """Note whether this process had been stopped, and whether it is idle; set when the next tick must come."""
         now = monotonic()
         if now > self._tick_by:
             self._woke_at = now
             self._look()
-        self._is_idle = True  # before it is looked: what begins after that look rings
+        self._is_idle = True  # set before the check: a task that begins after it rings the bell
         self._is_idle = not self._executor.busy
         self._tick_by = now + STOOD_STILL_SECONDS + (IDLE_LOOK_SECONDS if self._is_idle else TICK_SECONDS)
 
