@@ -1,4 +1,4 @@
-"""Times that Postgres has and Python's calendar has not, for people to look at: years before 1, after 9999, infinity."""
+"""Shows people times that Postgres can hold and Python's calendar cannot: years before 1, after 9999, infinity."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ENDS = {
 
 
 def clamp_times(context: AdaptContext) -> None:
-    """Have times that Python's calendar has not be read as its first or its last.
+    """Read times that Python's calendar cannot hold as its first or its last.
 
     Args:
         context: a connection or a cursor; what it reads from now on.

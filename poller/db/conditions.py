@@ -1,9 +1,9 @@
-"""The texts that a program's author has written (`where`, `order_by`), as they stand in poller's statements.
+"""Prepares the SQL that a program's author wrote (`where`, `order_by`) for use in poller's statements.
 
-Those find their names in `pg_catalog` alone (`search_path`). A text that does too is taken as it is. Any other, and
-any about a table with a type whose operators are not there (citext, say), is resolved once, by the users' path:
-Postgres itself writes it out with the schema of each function, operator and type. What it finds may belong to
-somebody who has planted it in a schema of that path: then the text is refused.
+Those find their names in `pg_catalog` alone (`search_path`). A text that needs no more is used as it is. Any other, and
+any about a table with a type whose operators are elsewhere (citext, say), is resolved once, by the users' path:
+Postgres itself writes it out with the schema of each function, operator and type. If it uses an object that belongs to
+an untrusted role (planted in a schema of that path), the text is refused.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ class Texts(NamedTuple):
 
 
 def resolved(connection: psycopg.Connection[Any], table: Table, texts: Texts) -> Texts:
-    """Return texts that mean in poller's statements what they mean in their author's.
+    """Return texts that mean the same in poller's statements as in their author's.
 
     Raises:
-        ConfigurationError: one of them uses what somebody owns who is not trusted, or cannot be resolved by this role.
+        ConfigurationError: a text uses an object of an untrusted owner, or this role cannot resolve it.
     """
     given = {option: text for option, text in texts._asdict().items() if text is not None}
     return Texts(**{option: _resolved(connection, table, option, text) for option, text in given.items()})
@@ -70,7 +70,7 @@ def _resolved(connection: psycopg.Connection[Any], table: Table, option: str, te
         )
         raise ConfigurationError(msg) from None
     except (psycopg.ProgrammingError, psycopg.DataError):
-        return text  # it is no SQL for this table, which the claim says
+        return text  # not valid SQL for this table; the claim reports that
     if stranger is None:
         return _text_of(option, definition)
     if is_plain:
@@ -83,7 +83,7 @@ def _resolved(connection: psycopg.Connection[Any], table: Table, option: str, te
 
 
 def _is_known(connection: psycopg.Connection[Any], question: sql.Composed) -> bool:
-    """Tell whether `pg_catalog` has all the names, but for those that are written with a schema."""
+    """Tell whether `pg_catalog` has all names that are written without a schema."""
     try:
         with connection.transaction(force_rollback=True):
             connection.execute(SET_OWN)
@@ -91,14 +91,14 @@ def _is_known(connection: psycopg.Connection[Any], question: sql.Composed) -> bo
     except _UNKNOWN:
         return False
     except (psycopg.ProgrammingError, psycopg.DataError):
-        return True  # something else is wrong with it, which the claim says
+        return True  # something else is wrong with it; the claim reports that
     return True
 
 
 def _written_out(
     connection: psycopg.Connection[Any], table: Table, question: sql.Composed
 ) -> tuple[str, tuple[str, str] | None]:
-    """Return a question as Postgres understands it, and what it uses of somebody's who is not trusted, and whose it is.
+    """Return a query as Postgres understands it, and an object that it uses of an untrusted owner, with that owner.
 
     It is parsed under the users' path, and not run.
     """

@@ -1,10 +1,10 @@
-"""Where the database is, and connections to it that say plainly what is wrong and come back after a fault.
+"""Finds the database, and opens connections that report faults plainly and reconnect after them.
 
-Connections of ours have adapters of their own: what a program registers with psycopg for all connections of a process
-(`set_json_loads`, a loader of numerics) is about its own. So users' rows are read as psycopg reads them by default.
+Poller's connections have their own adapters: what a program registers with psycopg for all connections of a process
+(`set_json_loads`, a loader of numerics) does not affect them. So users' rows are read as psycopg reads them by default.
 
 A `Link` is one lasting connection of one thread. It is opened when it is first used and again after it broke;
-what was under way when it broke is the caller's to judge (`sql/settle/settle.sql` may be repeated, others need not).
+the caller decides what to do about a statement under way when it broke (`sql/settle/settle.sql` may be repeated).
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ _NAMED = re.compile(r"([A-Za-z_][\w-]*)=(postgres(?:ql)?(?:\+\w+)?://.*)", re.DO
 
 # Classes of SQLSTATE (Postgres docs, appendix A).
 _CONFLICT = ("40", "55P03")
-# They say nothing of one table or row: the connection, a lock, the disk; a plan that an ALTER TABLE made stale (0A), a
-# server that was demoted (25). XX does: an index or a page that is broken.
+# They do not concern one table or row: the connection, a lock, the disk; a plan that an ALTER TABLE made stale (0A), a
+# server that was demoted (25). XX does concern one: a broken index or page.
 _PASSING = ("08", "0A", "25", "40", "53", "55", "57", "58")
 
 # A session that cannot go on, a plan that is stale in it, a server that is read-only, full or shutting down.
@@ -73,7 +73,7 @@ _PARAMETERS = {
 
 @dataclass(frozen=True, slots=True)
 class Adapters:
-    """What psycopg turns Python's values into, and Postgres' values: an `AdaptContext`."""
+    """How psycopg converts Python's values to Postgres' and back: an `AdaptContext`."""
 
     adapters: AdaptersMap
     connection: psycopg.Connection[Any] | None = None
@@ -90,7 +90,7 @@ def _plain_adapters() -> Adapters:
 
 
 class OwnConnection(psycopg.Connection[Any]):
-    """A connection of poller's own. What a program registers with psycopg globally changes none of its statements.
+    """A connection of poller's own. Adapters that a program registers with psycopg globally do not affect it.
 
     Its path is poller's (`search_path`); after a statement that has made it the users', the next one of the same
     transaction has it set anew.
@@ -105,7 +105,7 @@ class OwnConnection(psycopg.Connection[Any]):
         self.cursor_factory = _NamedCursor
 
     def find_own_names(self, query: Any) -> None:
-        """Make sure that a statement is parsed under poller's path; `set` finds no names, but may have triggers run."""
+        """Make sure that a statement is parsed under poller's path; `set` looks up no names, but may run triggers."""
         if self.pgconn.transaction_status != TransactionStatus.INTRANS:
             self._is_users = self._is_own_again = False
         elif isinstance(query, str) and query.startswith("set "):
@@ -122,7 +122,7 @@ class OwnConnection(psycopg.Connection[Any]):
         savepoint_name: str | None = None,
         force_rollback: bool = False,  # noqa: FBT001, FBT002 - as psycopg has it
     ) -> Iterator[psycopg.Transaction]:
-        """Open a transaction, or a savepoint; triggers that run at its end go by the users' path."""
+        """Open a transaction, or a savepoint; triggers that run at its end use the users' path."""
         with super().transaction(savepoint_name, force_rollback) as transaction:
             yield transaction
             if self._is_own_again and not force_rollback:
@@ -141,7 +141,7 @@ class _NamedCursor(psycopg.Cursor[Any]):
 
 
 class OwnCursor(psycopg.Cursor[Any]):
-    """A cursor for poller's own statements on a connection that a user's handler has, too."""
+    """A cursor for poller's own statements on a connection that it shares with a user's handler."""
 
     @property
     def adapters(self) -> AdaptersMap:
@@ -157,7 +157,7 @@ def users_adapters(connection: psycopg.Connection[Any]) -> Adapters:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A database: its libpq URL, whether it is the embedded one of this folder, and what handlers know it by."""
+    """A database: its libpq URL, whether it is this folder's embedded one, and its name for handlers."""
 
     url: str
     embedded: bool = False
@@ -172,11 +172,11 @@ def locate(url: str | None, folder: Path | None = None, *, starts: bool = True) 
             libpq's `key=value` form are taken as they are; a SQLAlchemy driver name is taken off. `eu=` in
             front of a URL names it.
         folder: where the embedded server keeps its data; by default the working directory.
-        starts: start the embedded one if it does not run. What only looks on does not: a folder that somebody was
+        starts: start the embedded one if it is not running. Commands that only look do not: a folder from someone else
             given would have its server run, with its settings.
 
     Raises:
-        ConfigurationError: the URL is none, or the embedded server does not run and is not to be started.
+        ConfigurationError: the URL is not valid, or the embedded server is not running and must not be started.
         DatabaseError: the embedded server cannot be started.
     """
     given = url or os.environ.get("DATABASE_URL")
@@ -242,7 +242,7 @@ def connect(
         kind: `OwnConnection` for poller's own statements.
 
     Raises:
-        psycopg.Error: it cannot be opened; `reachable` turns that into a line for people.
+        psycopg.Error: it cannot be opened; `reachable` turns that into one readable line.
         DatabaseError: it is not Postgres.
     """
     given = conninfo_to_dict(url)
@@ -272,7 +272,7 @@ def connect(
 
 @functools.cache
 def opener(url: str, tag: str = "") -> Callable[[], psycopg.Connection[Any]]:
-    """Return what opens a connection for a handler or a run of a job, which have timeouts of their own.
+    """Return a function that opens a connection for a handler or a job's run, which have their own timeouts.
 
     Args:
         url: the database.
@@ -282,30 +282,30 @@ def opener(url: str, tag: str = "") -> Callable[[], psycopg.Connection[Any]]:
 
 
 def session_tag(supervisor: UUID, pid: int) -> str:
-    """Return what the sessions of a worker process have in their names, so that others can end them."""
+    """Return the tag in the names of a worker process's sessions, by which others can end them."""
     return f"{supervisor.hex[:8]}/{pid}"
 
 
 def is_conflict(error: BaseException) -> bool:
-    """Tell whether an error is about a lock that somebody else has: a deadlock, a wait that was too long."""
+    """Tell whether an error is about a lock that another session holds: a deadlock, a lock timeout."""
     state: Any = guarded(lambda: getattr(getattr(error, "orig", None) or error, "sqlstate", None), None)
     return type(state) is str and state.startswith(_CONFLICT)
 
 
 def role_of(connection: psycopg.Connection[Any]) -> str:
-    """Return the role whose rights count, quoted for a GRANT; `set role` makes it another than who logged in."""
+    """Return the role whose rights count, quoted for a GRANT; after `set role` it is not the login role."""
     row = connection.execute("select pg_catalog.quote_ident(current_user)").fetchone()
     return "?" if row is None else str(row[0])
 
 
 def is_pooled(connection: psycopg.Connection[Any]) -> bool:
-    """Tell whether a pooler stands between: it hands out a process id of its own, not the backend's."""
+    """Tell whether the connection goes through a pooler: that reports its own process id, not the backend's."""
     row = connection.execute("select pg_catalog.pg_backend_pid()").fetchone()
     return row is not None and row[0] != connection.info.backend_pid
 
 
 def heard(connection: psycopg.Connection[Any], seconds: float, bell: Bell) -> frozenset[str]:
-    """Sleep for so long, or until a notification comes or the bell is rung; return what was said, if anything was.
+    """Sleep until a notification comes, the bell is rung or the time is over; return the notification's text, if any.
 
     psycopg's own wait looks up ten times a second.
     """
@@ -324,17 +324,17 @@ def _notified(connection: psycopg.Connection[Any]) -> frozenset[str]:
 
 
 def reachable(place: Place, name: str = "cli", *, statement_timeout: str = "60s") -> psycopg.Connection[Any]:
-    """Open a connection for a command, and make sure that the server will do.
+    """Open a connection for a command, and check that poller can work with the server.
 
     Raises:
-        DatabaseError: it is unreachable, or will not do (`server.check_server`); one line says why.
+        DatabaseError: it is unreachable or unsuitable (`server.check_server`); one line says why.
     """
     try:
         connection = connect(place.url, name, statement_timeout=statement_timeout, kind=OwnConnection)
     except psycopg.Error as error:
         msg = f"cannot connect to the database: {_first_line(error)}"
         raise DatabaseError(msg, "unreachable") from None
-    clamp_times(connection)  # what a command shows does not fail for a time that Python's calendar has not
+    clamp_times(connection)  # a command's output does not fail for a time that Python's calendar cannot hold
     try:
         check_server(connection, place.url)
     except BaseException:
@@ -353,9 +353,9 @@ def _first_line(error: BaseException) -> str:
 
 
 def is_servers(error: BaseException) -> bool:
-    """Tell whether an error is about the whole server or the session, so that no statement would fare better.
+    """Tell whether an error concerns the whole server or the session, so that any statement would fail.
 
-    A class that PL/pgSQL's RAISE has chosen says nothing of that: what raises may be a trigger of the user's.
+    An error class chosen by PL/pgSQL's RAISE does not count: a user's trigger may have raised it.
     """
     state, diagnosis = getattr(error, "sqlstate", None) or "", getattr(error, "diag", None)
     return state.startswith(_SERVERS) and getattr(diagnosis, "source_function", None) != "exec_stmt_raise"
@@ -397,7 +397,7 @@ class Link:
         """Do nothing: a connection of poller's own does it itself."""
 
     def lives(self) -> bool:
-        """Tell whether the connection that was used last is there still: the server answers on it."""
+        """Tell whether the connection that was used last still works: the server answers on it."""
         if self._cancelled or self._connection is None or self._connection.closed:
             return False
         with contextlib.suppress(psycopg.Error):
@@ -405,7 +405,7 @@ class Link:
         return not self._connection.closed
 
     def cancel(self) -> None:
-        """End the statement under way, from another thread, and what would follow it."""
+        """Cancel the running statement, from another thread, and those that would follow it."""
         self._cancelled = True
         if self._connection is not None:
             with contextlib.suppress(psycopg.Error):
@@ -420,12 +420,12 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Borrowed:
-    """Somebody else's connection, in a transaction, in the place of a link."""
+    """A caller's connection, in a transaction, used in place of a link."""
 
     connection: psycopg.Connection[Any]
 
     def find_own_names(self) -> None:
-        """Have the next statement parsed under poller's path."""
+        """Let the next statement be parsed under poller's path."""
         psycopg.Cursor(self.connection).execute(SET_OWN)
 
     def lives(self) -> bool:
@@ -433,4 +433,4 @@ class Borrowed:
         return not self.connection.closed
 
     def close(self) -> None:
-        """Leave it to whom it belongs."""
+        """Leave it open: its owner closes it."""

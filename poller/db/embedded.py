@@ -1,7 +1,7 @@
-"""The Postgres that a folder keeps for itself in `<folder>/.poller/`: real, started on demand, left running.
+"""A folder's own Postgres, in `<folder>/.poller/`: a real server, started on demand and left running.
 
 Model. `initdb` and `pg_ctl` of the `embedded` extra are driven directly; its own start and stop, which count
-users and open parent folders to everybody, are not used. Two locks (flock) tell what is so:
+users and make parent folders accessible to all accounts, are not used. Two locks (flock) tell the state:
 
 - `.poller/lock` is held by a command while it starts or stops the server: commands take turns.
 - `data/PG_VERSION` is locked by the server: its processes inherit the open file, and keep the lock for as
@@ -63,10 +63,10 @@ _INITDB = (
 
 
 def start(folder: Path) -> str:
-    """Start the folder's server if it does not run, and leave it running.
+    """Start the folder's server if it is not running, and leave it running.
 
     Args:
-        folder: what keeps the server, in its `.poller`; the first start makes that, in about a second.
+        folder: holds the server in its `.poller`; the first start creates that, in about a second.
 
     Returns:
         The server's libpq URL; nothing in it needs escaping.
@@ -160,7 +160,7 @@ class _Home:
         return self.path / "postgres.log"
 
     def name(self) -> str:
-        """Return what `ps` calls the server's processes: the data's own, copied or moved or made anew."""
+        """Return the name that `ps` shows for the server's processes; it goes with the data, copied or moved."""
         place = self.data.stat()
         identifier = (self.data / "global" / "pg_control").read_bytes()[:8]  # drawn by initdb
         whole = identifier + f"{place.st_dev}:{place.st_ino}".encode()
@@ -180,7 +180,7 @@ def _home(folder: Path) -> _Home:
 
 @contextlib.contextmanager
 def _plainly(home: _Home) -> Iterator[None]:
-    """Turn what the system refuses into one line."""
+    """Turn an error of the operating system into one line."""
     try:
         yield
     except OSError as error:
@@ -237,7 +237,7 @@ def _start(home: _Home) -> str:
 def _ensure_home(home: _Home) -> None:
     owner = home.path.parent.stat().st_uid
     if os.geteuid() == 0 != owner and has_name(owner):
-        # They could put a link in the place of .poller at any moment, and have root give away what it leads to.
+        # Its owner could replace .poller by a link at any moment, and make root give away what it points to.
         name = pwd.getpwuid(owner).pw_name
         msg = f"{home.path.parent} belongs to {name}; run this as {name} (sudo -u {name} …)"
         raise ConfigurationError(msg, "no_embedded")
@@ -250,7 +250,7 @@ def _ensure_home(home: _Home) -> None:
 
 @contextlib.contextmanager
 def _turn(home: _Home) -> Iterator[int]:
-    """Wait for the commands that are starting or stopping this server."""
+    """Wait for other commands that are starting or stopping this server."""
     with opened(home.path / "lock") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         try:
@@ -261,14 +261,14 @@ def _turn(home: _Home) -> Iterator[int]:
 
 
 def _create(home: _Home, programs: Programs, turn: int) -> None:
-    """Make the data beside their place: where data are, they are whole."""
+    """Create the data beside their final place: data in that place are always complete."""
     for left_over in home.path.glob(".initdb-*"):
         shutil.rmtree(left_over)
     fresh = Path(tempfile.mkdtemp(prefix=".initdb-", dir=home.path))
     try:
         if programs.account is not None:
             give(fresh, programs.account)
-        # It keeps our turn: should we be killed, nobody else is to begin before it has ended.
+        # It inherits our lock: should we be killed, no other command may begin before it has ended.
         reason = programs.run("initdb", fresh, *_INITDB, keep=turn)
         if reason is not None:
             msg = f"Postgres cannot make its data in {home.path}: {reason}; mend that"
@@ -295,7 +295,7 @@ def _ensure_server(home: _Home, programs: Programs) -> None:
         return
     try:
         where = sockets(home.data / _SOCKET, home.name(), programs)
-        # Nobody lives, so these are stale; if their process id is in use again, Postgres would not start.
+        # No server process lives, so these are stale; if their process id is in use again, Postgres would not start.
         for stale in (home.pid_file, home.data / where / f"{_SOCKET}.lock"):
             stale.unlink(missing_ok=True)
         how = ("-s", "-w", "-t", str(_START_SECONDS), "-o", _options(home, where))
@@ -308,7 +308,7 @@ def _ensure_server(home: _Home, programs: Programs) -> None:
 
 
 def _lock_data(home: _Home) -> int | None:
-    """Lock the data as a server does, once no process of an earlier one lives; None if that goes on."""
+    """Lock the data as a server does, once no process of an earlier one lives; None if one goes on living."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while (lock := _try_lock(home)) is None:
         if _answer(home) is not None or time.monotonic() > deadline:
@@ -340,7 +340,7 @@ def _options(home: _Home, where: str) -> str:
 
 
 def _end_orphans(home: _Home) -> None:
-    """End what a killed postmaster left: a busy backend sees only after its query that it is alone."""
+    """End the processes that a killed postmaster left: a busy backend notices only after its query."""
     lines = home.postmaster()
     if lines and not command_line(lines[0]):
         end_processes(f"postgres: {home.name()}: ", home.data.stat().st_uid)

@@ -1,10 +1,10 @@
-"""Postgres' own programs: which the extra ships, and the account that is to run them.
+"""Finds the Postgres programs that the extra ships, and the account that runs them.
 
 Root. Postgres refuses to run as root, so its programs then run as the account that owns the data, else
 `postgres`, else `nobody`. They are started *in* the data folder and call it `/proc/self/cwd`: so they need no
-right on the folders above it, and nobody's modes are changed. Programs that the account cannot reach (a
-virtual environment below `/root`) are copied once, to `/var/lib/poller`. What root writes or gives away, it
-reaches without following links: the folder may be somebody's who would like root to.
+right on the folders above it, and no folder's mode is changed. Programs that the account cannot reach (a
+virtual environment below `/root`) are copied once, to `/var/lib/poller`. Root never follows links to what it
+writes or gives away: the folder's owner may have set a trap.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Programs:
         return os.geteuid() if self.account is None else self.account.uid
 
     def run(self, name: str, data: Path, *arguments: str, keep: int | None = None) -> str | None:
-        """Run a program on data; return what it complained of if it failed, else None.
+        """Run a program on data; return its complaint if it failed, else None.
 
         Args:
             name: e.g. "initdb".
@@ -116,7 +116,7 @@ def programs_for(data: Path, log: Path) -> Programs:
     """Return the programs for these data, the newest ones if there are none yet.
 
     Raises:
-        ConfigurationError: the extra is missing or ships none for the data, or root has nobody to run them.
+        ConfigurationError: the extra is missing or ships none for the data, or root has no account to run them.
         OSError: the data cannot be read, or the programs not copied.
     """
     version = data / "PG_VERSION"
@@ -190,7 +190,7 @@ def sockets(address: Path, name: str, programs: Programs) -> str:
 
 
 def short_sockets(name: str, programs: Programs) -> Path:
-    """Return the folder for the socket of a server whose data have too long a path, or a strange one."""
+    """Return the socket's folder for a server whose data's path is too long or has special characters."""
     return _SOCKETS / f"{name}-{programs.uid}"
 
 
@@ -200,7 +200,7 @@ def accepts(address: Path) -> bool:
         client.settimeout(5.0)
         try:
             client.connect(str(address))
-        except BlockingIOError:  # it listens, and has its hands full
+        except BlockingIOError:  # it listens, but is busy
             return True
         except OSError:
             return False
@@ -208,7 +208,7 @@ def accepts(address: Path) -> bool:
 
 
 def end_processes(title: str, uid: int) -> None:
-    """Make the account's processes end that are called so: at once, and without harm to the data."""
+    """End the account's processes of this name: at once, and without harm to the data."""
     for process in Path("/proc").glob("[1-9]*"):
         with contextlib.suppress(OSError):  # it has ended
             if process.stat().st_uid == uid and command_line(process.name).startswith(title):
@@ -216,7 +216,7 @@ def end_processes(title: str, uid: int) -> None:
 
 
 def command_line(pid: str) -> str:
-    """Return what `ps` shows of a process; "" if it has ended, be its parent told or not."""
+    """Return what `ps` shows of a process; "" if it has ended, also as a zombie."""
     try:
         return Path("/proc", pid, "cmdline").read_text(errors="replace")
     except OSError:
@@ -245,7 +245,7 @@ def _of_major(version: Path) -> Path:
 
 
 def _unprivileged(*owned: Path) -> Account | None:
-    """Return whom root is to run Postgres as: the owner of what there is, else an account of the system."""
+    """Return the account that root runs Postgres as: the data's owner, else an account of the system."""
     if os.geteuid() != 0:
         return None
     for path in owned:
@@ -303,7 +303,7 @@ def _can_run(account: Account, folder: Path) -> bool:
 
 
 def _copied(folder: Path) -> Path:
-    """Return the folder's copy, made if there is none yet, which every account can reach."""
+    """Return a copy of the folder that every account can reach; it is made if there is none yet."""
     site = folder.parents[2]
     copy = _COPIES / f"{folder.parent.name}-{metadata.version(_EXTRA)}"
     if not copy.exists():
@@ -328,4 +328,4 @@ def _copy(site: Path, programs: Path, target: Path) -> None:
             shutil.copytree(site / part, target / part, ignore=unused)
     for parent, _, files in os.walk(target):
         for path in (Path(parent), *(Path(parent, name) for name in files)):
-            path.chmod(0o755)  # programs that anybody may download
+            path.chmod(0o755)  # public programs: any account may read them

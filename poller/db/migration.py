@@ -1,4 +1,4 @@
-"""The way to the newest version of poller's own schema, with Alembic."""
+"""Migrates poller's own schema, with Alembic."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from poller.telemetry.events import MigrationWaits
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-TELL_AFTER = 3.0  # seconds of waiting for another process that migrates, until that is said
+TELL_AFTER = 3.0  # seconds of waiting for another migrating process before that is logged
 
 
 def migrate(url: str, to: str = "head") -> str | None:
@@ -64,7 +64,7 @@ def migrate(url: str, to: str = "head") -> str | None:
 
 
 def _take_turn(driver: psycopg.Connection[Any]) -> None:
-    """Wait until nobody else migrates; say after a while who it is, since any role can take the lock."""
+    """Wait until no other session migrates; after a while, name the one that does: any role can take the lock."""
     tell_at = monotonic() + TELL_AFTER
     while driver.execute(statement("migration_lock")).fetchone() != (True,):
         if monotonic() > tell_at:
@@ -76,7 +76,7 @@ def _take_turn(driver: psycopg.Connection[Any]) -> None:
 
 
 def _version_in(driver: psycopg.Connection[Any]) -> str | None:
-    """Return the version, in a transaction that goes on whatever the answer is."""
+    """Return the version; the transaction goes on whatever the answer is."""
     row = driver.execute("select to_regclass('poller.alembic_version') is not null").fetchone()
     return schema.version(driver) if row and row[0] else None
 
@@ -109,7 +109,7 @@ def _engine_connection(url: str) -> Iterator[Any]:
     """Open a SQLAlchemy connection whose driver connection libpq opened by our own URL.
 
     Raises:
-        psycopg.Error: it cannot be opened, or broke; not SQLAlchemy's, since nobody above knows that.
+        psycopg.Error: it cannot be opened, or broke; never SQLAlchemy's error, which no caller handles.
     """
     engine = create_engine(
         "postgresql+psycopg://",

@@ -1,7 +1,7 @@
-"""Rows of poller's own statements, each made into something by the names of its columns.
+"""Builds an object from each row of poller's own statements, by the names of its columns.
 
-By names, since by places two columns of one type that change theirs in a statement are exchanged, and nobody notices.
-Where thousands of rows are claimed and settled a second, tuples do: there each place is read where it is asked for.
+By name, since by position two columns of one type that swap places in a statement are silently exchanged.
+Claims and settles, with thousands of rows a second, use tuples: there each position is read where it is selected.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ T = TypeVar("T")
 def all_rows(
     connection: psycopg.Connection[Any], question: Statement, asked: Mapping[str, Any], make: Callable[..., T]
 ) -> list[T]:
-    """Return what is made of each row that a statement answers: `make` is given its columns by their names."""
+    """Return what `make` builds from each row of a statement's result; it is given the columns by name."""
     with connection.cursor(row_factory=kwargs_row(make)) as cursor:
         return cursor.execute(question, asked).fetchall()
 
@@ -31,6 +31,6 @@ def all_rows(
 def only_row(
     connection: psycopg.Connection[Any], question: Statement, asked: Mapping[str, Any], make: Callable[..., T]
 ) -> T:
-    """Return what is made of the one row of a statement that always has one."""
+    """Return what `make` builds from the row of a statement that always returns exactly one."""
     [made] = all_rows(connection, question, asked, make)
     return made

@@ -1,4 +1,4 @@
-"""poller's own schema: which version of it a database has, and whose it is. `migration` makes it."""
+"""Checks poller's own schema in a database: its version and its owner. `migration` creates it."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def version(connection: psycopg.Connection[Any]) -> str | None:
 
 
 def refuse_strangers(connection: psycopg.Connection[Any], *, migrates: bool = False) -> None:
-    """Refuse a schema that somebody else has made, or may add to: what is in it runs with our rights.
+    """Refuse a schema that an untrusted role owns or may add to: its contents run with our rights.
 
     Args:
         connection: nothing of the schema was used on it yet.
-        migrates: we are to make or change it, so that it has to be ours.
+        migrates: we are about to create or change it, so it must be ours.
 
     Raises:
         DatabaseError: what it is, and whose.
@@ -52,7 +52,7 @@ def refuse_strangers(connection: psycopg.Connection[Any], *, migrates: bool = Fa
 
 
 def require(connection: psycopg.Connection[Any]) -> None:
-    """Make sure that the schema is there, and none that this version of poller does not know.
+    """Make sure that the schema exists in the version that this poller knows.
 
     Raises:
         DatabaseError: it is missing, older or newer; the text says what to run.

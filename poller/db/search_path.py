@@ -1,12 +1,12 @@
-"""By which schemas a statement finds its names: poller's own by one path, and what belongs to users by theirs.
+"""Sets the search path: poller's own statements use one path, users' code (triggers, policies) uses theirs.
 
 The model. Postgres looks up a name when it parses a statement, and an exact match in any schema of the path beats an
 inexact one in `pg_catalog`. So a role that may create functions or operators in a schema of the path (in `public`, say)
 could have its own run with the rights of the role that asks. Poller's statements are therefore parsed under `OWN`, in
 which only a superuser can create. What belongs to users resolves its names while it runs: triggers of their tables,
 PL/pgSQL in row security or in a `where` (an SQL function that Postgres looks into while it plans does not: docs). A
-statement that has such run begins with `AS_USERS`, which is evaluated before all else of it and makes the path that of
-the users until the transaction ends.
+statement that runs such code begins with `AS_USERS`, which is evaluated before the rest of it and sets the path
+to the users' until the transaction ends.
 
     a session of poller's own    has `OWN` when it is opened; in a transaction `OwnConnection` sets it after `AS_USERS`
     a session that handlers use  has the users' path; poller's statements there stand behind `SET_OWN`
@@ -51,7 +51,7 @@ LEAVE = sql.SQL(
 
 @contextlib.contextmanager
 def own_names(connection: psycopg.Connection[Any]) -> Iterator[None]:
-    """Have statements on a connection in autocommit mode parsed under poller's path, and put its own back."""
+    """Let statements on a connection in autocommit mode be parsed under poller's path, then restore its own."""
     row = connection.execute("select pg_catalog.current_setting('search_path')").fetchone()
     assert row is not None  # noqa: S101 - a select without from has one row
     if row[0] == OWN:

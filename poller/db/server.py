@@ -1,7 +1,7 @@
-"""What answers at the other end of a connection: whether poller can work with it, and what stands between.
+"""Checks whether poller can work with the server behind a connection, and with a pooler in between.
 
 poller needs what Postgres itself has: session advisory locks, settings that last for a session, notifications,
-SKIP LOCKED under READ COMMITTED. What speaks its protocol without them fails late, and often in silence, so it is
+SKIP LOCKED under READ COMMITTED. A server that speaks the protocol but lacks them fails late, often silently, so it is
 refused at the first look.
 """
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 OLDEST_SERVER = 140000
 
-# By what stands in version(), or in the server's greeting.
+# Recognised by version(), or by the server's greeting.
 _STRANGERS = {
     "CockroachDB": ("CockroachDB", "it has no session advisory locks and no LISTEN"),
     "-YB-": ("YugabyteDB", "its session advisory locks and LISTEN are off unless asked for"),
@@ -33,13 +33,13 @@ _STRANGERS = {
 _CONNECT_SECONDS = 5
 _ANSWER_SECONDS = 3.0
 _LOOKS = (
-    5  # a busy pooler may give the second connection another session than the one that ours has just left
+    5  # a busy pooler may give the second connection a session other than the one that ours has just left
 )
 _BACKEND = b"begin; select pg_catalog.pg_backend_pid()"
 
 
 def check_greeting(connection: psycopg.Connection[Any]) -> None:
-    """Refuse a server that says by its greeting that it is not Postgres; nothing is sent to it.
+    """Refuse a server whose greeting shows that it is not Postgres; nothing is sent to it.
 
     Raises:
         DatabaseError: which it is, and what it lacks.
@@ -49,7 +49,7 @@ def check_greeting(connection: psycopg.Connection[Any]) -> None:
 
 
 def check_server(connection: psycopg.Connection[Any], url: str) -> None:
-    """Make sure that a connection's server will do.
+    """Make sure that poller can work with a connection's server.
 
     Args:
         connection: in autocommit mode.
@@ -86,9 +86,9 @@ def _refuse(product: str) -> None:
 
 
 def _is_shared(connection: psycopg.Connection[Any], url: str) -> bool:
-    """Tell whether other clients are given this connection's session while it lives: pooling by transaction.
+    """Tell whether a pooler gives this connection's session to other clients (transaction pooling).
 
-    A second connection holds a session in a transaction: if that is ours, or ours is another one then, sessions
+    A second connection holds a session in a transaction: if that is ours, or ours is then a different one, sessions
     change hands. In session mode neither ever happens.
     """
     try:

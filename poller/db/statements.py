@@ -1,4 +1,4 @@
-"""The statements of `sql/`, loaded once, and the pieces that are composed into them.
+"""Loads the statements of `sql/`, once each, and composes parts into them.
 
 Identifiers and literals are composed with `psycopg.sql`; values are bound. A statement is composed once
 for a handler and kept: its text never changes, so that psycopg prepares it after a few uses.
@@ -26,7 +26,7 @@ _OTHERS = ("functions", "migrations")  # folders of what makes the schema
 
 @cache
 def _found() -> dict[str, Traversable]:
-    """Return the files of all statements by their names, of which there is one each, whatever its folder."""
+    """Return the files of all statements by name; names are unique across folders."""
     folders = [
         each
         for each in files("poller").joinpath("sql").iterdir()
@@ -37,17 +37,17 @@ def _found() -> dict[str, Traversable]:
 
 @cache
 def template(name: str) -> sql.SQL:
-    """Return the statement of `<name>.sql`, in whichever folder of `sql/` it stands, without its head."""
+    """Return the statement of `<name>.sql`, from any folder of `sql/`, without its head."""
     text = _found()[name].read_text(encoding="utf-8")
     body = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("--"))
     return sql.SQL(body)
 
 
 class Statement(sql.Composed):
-    """A statement that is rendered once: that takes longer than many a statement.
+    """A statement that is rendered once: rendering takes longer than executing many a statement.
 
     Attributes:
-        has_users_part: it begins with `AS_USERS` somewhere, so that the path is another one after it.
+        has_users_part: a part of it begins with `AS_USERS`, which changes the path.
     """
 
     _rendered: bytes | None = None
@@ -63,14 +63,14 @@ class Statement(sql.Composed):
         return self._rendered
 
     def without_parameters(self) -> Statement:
-        """Return the statement as it is sent where it has none: percent signs are not doubled then."""
+        """Return the statement as it is sent without parameters: percent signs are not doubled then."""
         made = Statement(self)
         made._rendered = self.as_bytes().replace(b"%%", b"%")
         return made
 
 
 def has_users_part(query: object) -> bool:
-    """Tell whether a query begins with `AS_USERS` somewhere: a `Statement` knows, and no text is searched."""
+    """Tell whether a part of a query begins with `AS_USERS`: a `Statement` knows it; its text is not searched."""
     if isinstance(query, Statement):
         return query.has_users_part
     return any(map(has_users_part, query)) if isinstance(query, sql.Composed) else query is AS_USERS
@@ -92,7 +92,7 @@ def _composed(name: str, parts: Mapping[str, sql.Composable]) -> Statement:
 
 
 class _Doubled(sql.Composable):
-    """A name or a literal whose percent signs are doubled: else psycopg takes them for parameters."""
+    """A name or a literal with its percent signs doubled; psycopg would take single ones for parameters."""
 
     def as_bytes(self, context: AdaptContext | None = None) -> bytes:
         """Return it as it is sent."""

@@ -1,4 +1,4 @@
-"""The user's table as the catalogue has it, and what makes it unfit for a handler.
+"""Describes a user's table from the catalogue, and finds what makes it unfit for a handler.
 
 A handler names a table, columns and statuses; here they meet the real ones, before anything runs.
 """
@@ -48,11 +48,11 @@ TIMESTAMPS = ("timestamp with time zone", "timestamp without time zone", "date")
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """How values of a type are compared whose operators are not in `pg_catalog` (citext, say), as by its indexes.
+    """How to compare values of a type whose operators are not in `pg_catalog` (citext, say), as its indexes do.
 
     Attributes:
         schema: of the operators.
-        type: that they take, to cast to: so the very operators are meant, and none that somebody has put beside them.
+        type: that they take, to cast to: this selects exactly these operators, not one planted beside them.
         equal: the name of the one.
         greater: the name of the other.
     """
@@ -94,7 +94,7 @@ class Column:
         return sql.SQL("{} = {}").format(left, right)
 
     def differs(self, left: sql.Composable, right: sql.Composable) -> sql.Composed:
-        """Return the condition that a value of it, or null, is another than one which is not null."""
+        """Return the condition that a value of it, or null, differs from one that is not null."""
         if self.comparison is not None:
             return sql.SQL("({}) is not true").format(self.equal(left, right))
         return sql.SQL("{} is distinct from {}").format(left, right)
@@ -141,7 +141,7 @@ class Table:
 
     @property
     def users(self) -> sql.SQL:
-        """What a query begins with: functions in policies of the table's go by the users' path."""
+        """The start of a query on it: functions in the table's policies use the users' path."""
         return AS_USERS if self.row_security else sql.SQL("true")
 
     def key_text(self) -> sql.Composed:
@@ -163,7 +163,7 @@ class Table:
         )
 
     def key_claimed(self, text: str) -> sql.Composed:
-        """Return the columns of the key in the SQL expression `text`, which was a row's own, to be selected."""
+        """Return the columns of the key in the SQL expression `text`, a row's own, for a SELECT."""
         parts = zip(self.key, self._key_parts(text), self.key_casts(text), strict=True)
         return sql.SQL(", ").join(
             sql.SQL(plain) if self.columns[name].comparison else cast for name, plain, cast in parts
@@ -216,7 +216,7 @@ class Table:
 
 
 def trusted_cast(text: str, to: str) -> sql.Composable:
-    """Return `text::to`; both come from this program or from the catalogue, never from a user's data."""
+    """Return `text::to`; both come from this program or the catalogue, never from a user's data."""
     return sql.SQL("{}::{}").format(sql.SQL(text), trusted(to))
 
 
@@ -230,7 +230,7 @@ def describe(connection: psycopg.Connection[Any], name: TableName) -> Table:
     """Return a table as the catalogue has it.
 
     Raises:
-        ConfigurationError: there is no such table, it is no table, Citus spreads it, it has no primary key, or
+        ConfigurationError: the table does not exist, is not a table, is distributed by Citus, has no primary key, or
             the role that asks may not read and update it.
     """
     parts = (name.schema, name.name) if name.schema else (name.name,)
@@ -314,7 +314,7 @@ def _suggestion(connection: psycopg.Connection[Any], name: TableName) -> str:
 
 
 def check(connection: psycopg.Connection[Any], handler: Handler, table: Table) -> None:
-    """Hold a handler's columns and statuses against its table.
+    """Check a handler's columns and statuses against its table.
 
     Raises:
         ConfigurationError: the first of the `faults`.
@@ -324,7 +324,7 @@ def check(connection: psycopg.Connection[Any], handler: Handler, table: Table) -
 
 
 def faults(connection: psycopg.Connection[Any], handler: Handler, table: Table) -> Iterator[str]:
-    """Yield all that makes a table unfit for a handler, a line each.
+    """Yield each reason why a table is unfit for a handler, one line each.
 
     A column is missing or of the wrong type, or the status column would not take one of the handler's
     statuses; the line says which, and what it takes.
@@ -351,7 +351,7 @@ def status_column(connection: psycopg.Connection[Any], table: Table, name: str) 
     """Return the status column of a table.
 
     Raises:
-        ConfigurationError: there is none of the name, or its values cannot be set.
+        ConfigurationError: there is no column of that name, or it cannot be written.
     """
     column = _existing(table, name, "the status column")
     if column.generated:
@@ -413,7 +413,7 @@ def check_status(connection: psycopg.Connection[Any], table: Table, column: Colu
         msg = f"{table}.{column.name} cannot hold the status {status!r}: {reason(error)}"
         raise ConfigurationError(msg) from None
     except psycopg.ProgrammingError:
-        return  # a function in a CHECK finds its names by the users' path: it judges when the status is written
+        return  # a function in a CHECK finds its names by the users' path: it is checked when the status is written
     kept, allowed = answer or (False, [])
     if not kept:
         msg = f"{table}.{column.name} ({column.full_type}) would not keep the status {status!r} as it is"

@@ -1,8 +1,8 @@
-"""Poller's own statements on a user's connection, in whose transaction they take part.
+"""Executes poller's own statements on a user's connection, within its transaction.
 
-Any connection that is psycopg 3 beneath will do: its own, SQLAlchemy's, Django's, those that are awaited among
-them. What its owner has set up on it for their own queries decides nothing: neither its factories of cursors and
-rows nor its adapters. A `Script` has the statements, and is written once: what differs is who waits for them.
+Any connection based on psycopg 3 will do: its own, SQLAlchemy's, Django's, async ones
+included. What its owner has set up for their own queries has no effect: neither its cursor and row factories
+nor its adapters. A `Script` yields the statements; sync and async connections execute the same one.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ def follow(connection: Any, script: Script[T], what: str) -> T | Awaitable[T]:
     """Execute a script's statements on a user's connection; return what it returns.
 
     Args:
-        connection: of psycopg, SQLAlchemy (a session, too) or Django. Of one that is awaited the result is, too.
+        connection: of psycopg, SQLAlchemy (a session, too) or Django. With an async one the result must be awaited.
         script: yields statements with their parameters; is sent the first row of each as a dict, or thrown an error.
         what: who needs the connection, for the error.
 
     Raises:
-        ConfigurationError: it is no such connection.
+        ConfigurationError: it is not such a connection.
         psycopg.Error: what the script does not catch.
     """
     if _is_awaited(connection):
@@ -63,9 +63,9 @@ class _AwaitedCursor(psycopg.AsyncCursor[dict[str, Any]]):
 
 
 def _by_own_names(script: Script[T]) -> Script[T]:
-    """Have a script's statements parsed under poller's path, and put the owner's back; see `search_path`.
+    """Let a script's statements be parsed under poller's path, then restore the owner's; see `search_path`.
 
-    An error of Postgres' ends the transaction, and with it what was set in it.
+    A Postgres error ends the transaction, and with it the settings made in it.
     """
     set_path, is_users, is_aborted = ENTER, False, False
     asked = next(script)
@@ -143,7 +143,7 @@ def _await_from_greenlet(awaitable: Awaitable[Any]) -> Any:
 
 
 def _is_awaited(connection: Any) -> bool:
-    """Tell whether what is done on a connection is awaited."""
+    """Tell whether a connection is an async one."""
     if isinstance(connection, psycopg.AsyncConnection):
         return True
     asyncio = _imported("sqlalchemy.ext.asyncio")
@@ -153,7 +153,7 @@ def _is_awaited(connection: Any) -> bool:
 
 
 async def _beneath_awaited(connection: Any, what: str) -> psycopg.AsyncConnection[Any]:
-    """Return the psycopg connection beneath one that is awaited.
+    """Return the psycopg connection beneath an async one.
 
     Raises:
         ConfigurationError: there is none.
@@ -193,7 +193,7 @@ def _beneath(connection: Any, what: str) -> psycopg.Connection[Any] | psycopg.As
 
 
 def _beneath_sqlalchemy(connection: Any) -> tuple[Any, str]:
-    """Return what is beneath a connection or session of SQLAlchemy's, and its driver in words; else the same."""
+    """Return the driver's connection beneath SQLAlchemy's, and the driver's name in words; any other as it is."""
     sqlalchemy, orm = _imported("sqlalchemy"), _imported("sqlalchemy.orm")
     if orm is not None and isinstance(connection, orm.Session | orm.scoped_session):
         connection = connection.connection()
@@ -206,7 +206,7 @@ def _beneath_sqlalchemy(connection: Any) -> tuple[Any, str]:
 
 
 def _imported(name: str) -> Any:
-    """Return a module if it is there already: the owner of an object that is of it has imported it."""
+    """Return a module if it is already imported: the owner of one of its objects has done that."""
     return sys.modules.get(name)
 
 

@@ -1,7 +1,7 @@
-"""Values on their way from a user's table to a handler's row, and from its `Transition` back.
+"""Reads values from a user's table for a handler's row, and writes those of its `Transition` back.
 
-What psycopg makes of a type is what a handler gets, with the adapters that the program has registered. Where that
-raises, whatever it raises, a claim must not: one row with `infinity`, a date before the year 1, a JSON value nested
+A handler gets each value as psycopg loads it, with the adapters that the program has registered. Where a loader
+raises, whatever it raises, the claim must not: one row with `infinity`, a date before the year 1, a JSON value nested
 beyond Python's stack, or a value that a loader of the program's cannot read would keep its handler from all the
 others. Such values are read again, each by itself.
 """
@@ -50,7 +50,7 @@ Fetched = tuple[Any, ...]  # a row as it is fetched: the key as text, then the c
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The rows of a question, and what it says beside them.
+    """The rows that a query returned, and its further columns.
 
     Attributes:
         rows: the key as text, then the columns as the user's program reads them.
@@ -61,7 +61,7 @@ class Answer:
     _result: PGresult
 
     def own(self, column: int) -> Any:
-        """Return a column of poller's own, of the first row: no adapter of the user's has a say in it.
+        """Return a column of poller's own, from the first row; the user's adapters do not apply to it.
 
         Args:
             column: its place, from the end: -1 is the last.
@@ -81,7 +81,7 @@ def fetch(
     *,
     users: bool = True,
 ) -> Answer:
-    """Return the rows of a question, whose first column is a key.
+    """Return the rows of a query whose first column is a key.
 
     Args:
         connection: where to ask.
@@ -114,7 +114,7 @@ def _reader(adapters: Adapters, result: PGresult) -> Any:
 
 
 def _reads_text_plainly(adapters: Adapters) -> bool:
-    """Tell whether the user's program reads text as text: keys must be what Postgres says."""
+    """Tell whether the user's program reads text as text: keys must be exactly what Postgres sends."""
     plain = OwnConnection.plain.adapters.get_loader(_TEXT, Format.TEXT)
     return adapters.adapters.get_loader(_TEXT, Format.TEXT) is plain
 
@@ -135,7 +135,7 @@ def _read_one_by_one(adapters: Adapters, result: PGresult) -> list[Fetched]:
 def _value(
     load: Callable[[Any], Any], data: Buffer | None, infinite: Mapping[str, Any] = MappingProxyType({})
 ) -> Any:
-    """Return what a loader makes of a value, or what stands for that if it raises."""
+    """Return what a loader makes of a value, or the substitute if it raises."""
     if data is None:
         return None
     try:
@@ -148,7 +148,7 @@ def _value(
 
 
 def _text(data: Buffer | None) -> Any:
-    """Return what Postgres sent as text, or as bytes where it is no text: a database may have no encoding."""
+    """Return what Postgres sent as text, or as bytes where it is not text: a database may have no encoding."""
     if data is None:
         return None
     try:
@@ -177,7 +177,7 @@ def text_of(value: Any, kind: str) -> str | None:
     """Return a value as psycopg would send it, as text for a column of type `kind` to read.
 
     Raises:
-        BaseException: psycopg knows no such type; or what the value, which is the user's, raises when it is touched.
+        BaseException: psycopg does not know the type; or the user's value raises it when accessed.
     """
     value = _plain(value)
     if value is None:
@@ -189,7 +189,7 @@ def text_of(value: Any, kind: str) -> str | None:
 
 
 def text_for(columns: Mapping[str, Any]) -> Callable[[str, Any], str | None]:
-    """Return what makes texts of values for columns, by the columns' names; see `text_of`."""
+    """Return functions that turn values into texts for columns, by the columns' names; see `text_of`."""
     return lambda name, value: text_of(value, columns[name].type if name in columns else "")
 
 

@@ -1,4 +1,4 @@
-"""What a handler has changed on the instances that it was given, so that nothing of it is lost unseen."""
+"""Finds the changes that a handler made to the instances it was given, so that none is lost silently."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Altered:
 
 
 def changes(given: Any) -> list[frozenset[str]]:
-    """Return which attributes were changed on what a handler was given, for each, as long as no session has it."""
+    """Return which attributes a handler changed on each instance that it was given and no session holds."""
     return [_changes(each) for each in (given if isinstance(given, list) else [given])]
 
 
 def _changes(instance: Any) -> frozenset[str]:
-    sqlalchemy: Any = sys.modules.get("sqlalchemy")  # who has an instance has imported it
+    sqlalchemy: Any = sys.modules.get("sqlalchemy")  # a process that has an instance has imported it
     state: Any = None if sqlalchemy is None else sqlalchemy.inspect(instance, raiseerr=False)
     if not getattr(state, "modified", False) or state.session is not None:
         return frozenset()

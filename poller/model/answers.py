@@ -1,4 +1,4 @@
-"""What a handler may answer, and what may befall its attempt instead."""
+"""What a handler may answer, and what may end its attempt instead."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def status_text(value: object) -> str:
     """Return a status as Postgres prints it: `pending`, `3`, `true`.
 
     Raises:
-        TypeError: the value is no text, int, bool or `Enum` member of these.
+        TypeError: the value is not a text, int, bool or `Enum` member of these.
     """
     if isinstance(value, Enum):
         value = value.value if isinstance(value.value, str | int) else value.name
@@ -112,7 +112,7 @@ class Crashed(Exception):  # noqa: N818 - what happened to the worker
 
     Attributes:
         times: in a row, this one included.
-        company: of how many rows one may have killed the worker, this one among them.
+        company: the number of rows that may have killed the worker, this one included.
         alone: there was no other, now or the last time.
         suspected: the row was a suspect already.
     """
@@ -132,14 +132,14 @@ class Interrupted(Exception):  # noqa: N818 - what happened to the handler
 
 
 class Unexpected(Exception):  # noqa: N818 - what happened to a command or a request
-    """Something ended otherwise than it should; the text says it all, whatever raised it and wherever."""
+    """Something ended in an unexpected way; the text is complete, so its class and place do not matter."""
 
 
 def refuse_not_begun(answer: object, what: str) -> None:
-    """Refuse what a function returns that has not done its work: a coroutine, say, which is never awaited.
+    """Refuse an answer that shows that the function has not run: a coroutine that is never awaited, say.
 
     Raises:
-        Unexpected: it is such an answer; the text begins with `what`.
+        Unexpected: the answer is one; the text begins with `what`.
     """
     found = not_begun(answer)
     if found is not None:

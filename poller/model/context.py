@@ -1,4 +1,4 @@
-"""What a handler is given: the row, and the context of this attempt.
+"""The arguments of a handler: the row, and the context of this attempt.
 
 Both are views. A `Row` is the tuple that the claim fetched, seen as a mapping; a `Context` says what
 the engine knows about this attempt. Neither holds a connection: a handler runs outside any transaction.
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         | asyncio.async_scoped_session[Any]
     )
 
-# The space of the names that tokens are made from (RFC 9562, 5.5), made once for all.
+# The namespace that tokens are made in (RFC 9562, 5.5), fixed for ever.
 _TOKENS = uuid.UUID("6f1c7c0e-5a0b-4f8e-9d1c-7f6f0c2b8a51")
 
 _NOT_LENT = "ctx.connection and ctx.session are there in transactional handlers only, while they run"
@@ -110,7 +110,7 @@ class Row(Mapping[str, Any]):
 
 
 class Cancelled(threading.Event):
-    """An event that is true once it is set, so that both `if ctx.cancelled` and `.wait(1)` read right."""
+    """An event that is true once it is set, so that both `if ctx.cancelled` and `.wait(1)` work."""
 
     tell: Callable[[], None] = staticmethod(lambda: None)  # called whenever it is set
 
@@ -118,13 +118,13 @@ class Cancelled(threading.Event):
         return self.is_set()
 
     def set(self) -> None:
-        """Set it, and tell whoever wants to know."""
+        """Set it, and call the subscriber."""
         super().set()
         self.tell()
 
 
 class Loan(Protocol):
-    """What a transactional handler is given while it runs."""
+    """The connection that a transactional handler may use while it runs."""
 
     @property
     def connection(self) -> Connection:
@@ -181,7 +181,7 @@ class Context:
     def key(self) -> str:
         """The idempotency key: the same for every attempt at this visit of the row to this status.
 
-        And for nothing else. Pass it on to whatever must not happen twice.
+        No other visit has it. Pass it to any call that must not happen twice.
         """
         return self._key
 
@@ -189,7 +189,7 @@ class Context:
     def token(self) -> str:
         """The idempotency key as a UUID: safe in headers, addresses, file names and columns of any length.
 
-        The key itself has the row's own key in it, and so any text of any length.
+        The idempotency key itself contains the row's key, which may be any text of any length.
         """
         return token_of(self.key)
 
@@ -250,8 +250,8 @@ class Context:
             **columns: further columns to set.
 
         Raises:
-            SettleError: the lease has ended, or somebody else has changed the row; roll back.
-            PollerError: the status is none of `to`, the connection will not do, or the handler is transactional.
+            SettleError: the lease has ended, or another session has changed the row; roll back.
+            PollerError: the status is not in `to`, the connection is not supported, or the handler is transactional.
         """
         if self._loan is not None:
             msg = "a transactional handler moves its row by what it returns; leave ctx.settle out"
@@ -330,7 +330,7 @@ class BatchContext(Context):
         raise PollerError(msg)
 
     def settle(self, *_: Any, **__: Any) -> Any:
-        """Be of no use: a batch is moved by what its handler returns.
+        """Raise always: a batch is moved by what its handler returns.
 
         Raises:
             PollerError: always.

@@ -1,7 +1,7 @@
-"""What a handler is, as data: written where it is registered, for those who look on without its code.
+"""A handler's definition as data, stored when a worker registers it, for commands that run without its code.
 
 What may be trusted: names and numbers. The texts of SQL (`where`, `order_by`) are there to be shown, and not run from
-here: a role that may register a handler could have them run with the rights of the one who looks.
+here: a role that may register a handler could run them with the rights of the role that looks.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ _AS_THEY_ARE = (
     *("column", "during", "on_failure", "where", "order_by", "due", "timeout", "limit"),
     *("per_key_limit", "in_order", "batch", "place"),
 )
-# What a handler that is made of a definition has of it. `order_by` is not among them, and `where` neither.
+# The options that a rebuilt handler takes from a definition: neither `where` nor `order_by`.
 _REBUILT = ("during", "on_failure", "due", "limit", "per_key_limit", "in_order", "batch")
 
 
 def define(handler: Handler, encoding: str = "UTF8") -> dict[str, Any]:
-    """Return what a handler is, as JSON has it. Durations are seconds.
+    """Return a handler's definition as JSON. Durations are seconds.
 
     Args:
         handler: the handler.
-        encoding: of the database that is to hold it.
+        encoding: of the database that will store it.
     """
     rate = handler.rate
     made = {name: getattr(handler, name) for name in _AS_THEY_ARE}
@@ -49,7 +49,7 @@ def _storable(value: Any, encoding: str) -> Any:
 
 
 def rebuilt(table: str, status: str, column: str, definition: Mapping[str, Any] | None) -> Handler:
-    """Return a handler that claims what a registered one does, but for its `where` and `order_by`; it cannot be called.
+    """Return a handler that claims as a registered one does, without its `where` and `order_by`; it cannot be called.
 
     Args:
         table: its name, as the database has it.

@@ -1,7 +1,7 @@
-"""SQLAlchemy's expressions in the place of SQL: `where=Order.kind == "a"`, `order_by=Order.id.desc()`.
+"""Renders SQLAlchemy's expressions as SQL: `where=Order.kind == "a"`, `order_by=Order.id.desc()`.
 
 They are rendered once, when the handler is made, with their values in them: a claim's text must not change, and the
-planner must see the values to use a partial index. They are about the handler's own row alone.
+planner must see the values to use a partial index. They may concern the handler's own row only.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ def order(value: Any, table: Table | None) -> str:
 
 
 def column(option: str, value: Any, table: Table | None) -> str:
-    """Return the name of a column that is given as one, or as an attribute of a mapped class.
+    """Return the name of a column given as a column, or as an attribute of a mapped class.
 
     Raises:
-        ConfigurationError: it is none of this table's.
+        ConfigurationError: it is not a column of this table.
     """
     clause, own = _clause(option, value, table)
     name = getattr(clause, "name", None)
@@ -73,7 +73,7 @@ def _clause(option: str, value: Any, table: Table | None) -> tuple[Any, Table]:
 
 
 def _where_of(clause: Any, table: Table) -> str:
-    """Render it within a question for rows `t`, so that what subqueries ask about them is about these."""
+    """Render it within a query on rows `t`, so that its subqueries refer to these."""
     rows = table.alias("t")
     question: Any = select(literal_column("1")).select_from(rows).where(ClauseAdapter(rows).traverse(clause))
     if list(question.get_final_froms()) != [rows]:
