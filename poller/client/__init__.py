@@ -1,1 +1,1 @@
-"""What people ask and order, whatever the face."""
+"""The client: questions and orders of people, for every face (command line, Python, web)."""

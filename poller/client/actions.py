@@ -1,4 +1,4 @@
-"""What people have ordered, as it is written down: who, when, by which face, and what it reached."""
+"""The log of people's orders: who, when, through which face, and what each reached."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ PAUSE = 0.05  # seconds between two looks at rows that others have locked
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """An order that was carried out.
+    """An order that has been carried out.
 
     Attributes:
         at: when, by the database's clock.
         actor: the database's role; behind it in parentheses the person, where the face knows one.
         via: the face: `cli` or `python`.
-        action: the order, as the client's method is called.
+        action: the name of the client's method.
         target: the selector, job, run or table that it was given.
         affected: how many rows, jobs, runs or tables it changed.
         id: its number.
-        filter: the keys that were named beside the selector.
-        detail: what was ordered beside that: the status that rows were moved to, or how long a pause lasts.
+        filter: the keys given beside the selector.
+        detail: further details: the status that rows were moved to, or how long a pause lasts.
     """
 
     at: datetime
@@ -50,7 +50,7 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """Who orders: by which face, and which person if the face knows one."""
+    """Who orders: through which face, and which person if the face knows one."""
 
     via: str
     person: str | None
@@ -65,7 +65,7 @@ class Author:
         *,
         detail: str | None = None,
     ) -> int:
-        """Write down an order that was carried out on this connection, and return its number; it is there if that is."""
+        """Log an order in the transaction that carries it out, and return its number."""
         asked = {"via": self.via, "person": self.person, "action": action, "target": str(target)}
         filtered = array(keys) if keys else None
         beside = {"filter": filtered, "detail": detail, "affected": affected}
@@ -75,10 +75,10 @@ class Author:
 
 
 class Batches:
-    """Carries an order out in batches, each in a transaction of its own, and writes down what it has reached so far.
+    """Carries an order out in batches, each in its own transaction, and logs what it has reached so far.
 
     Args:
-        connection: in autocommit mode; in a transaction of the caller's the batches are parts of that.
+        connection: in autocommit mode; in the caller's transaction the batches are part of that.
         enter: writes the order down with how many rows it has reached, and returns its number.
         progress: called after each batch with how many rows have been reached.
         stop: once it is set, the order ends after the batch in hand.
@@ -106,7 +106,7 @@ class Batches:
 
     @contextlib.contextmanager
     def next(self) -> Iterator[None]:
-        """Carry out a batch: all of it, and what is written down of it, or nothing."""
+        """Carry out a batch and log it: both or neither."""
         self._batch = 0
         with self._connection.transaction():
             yield
@@ -120,23 +120,23 @@ class Batches:
             self._progress(self.rows)
 
     def reached(self, rows: int) -> None:
-        """Say how many rows the batch in hand has reached."""
+        """Record how many rows the current batch has reached."""
         self._batch = rows
 
     def pause(self) -> None:
-        """Wait a moment for those who hold locks, or until told to stop."""
+        """Wait a moment for others to release locks, or until told to stop."""
         self._stop.wait(PAUSE)
 
 
 def actions(
     connection: psycopg.Connection[Any], after: int | None = None, limit: int | None = None
 ) -> list[Action]:
-    """Return the orders that were carried out, the newest first; those before one of this number."""
+    """Return the orders that were carried out, the newest first; only those before this number, if given."""
     with connection.cursor(row_factory=class_row(Action)) as cursor:
         return cursor.execute(statement("actions"), {"after": after, "limit": limit}).fetchall()
 
 
 def may_enter(connection: psycopg.Connection[Any]) -> bool:
-    """Tell whether orders can be written down here: a purge needs neither poller's schema nor rights in it."""
+    """Tell whether orders can be logged here: a purge needs neither poller's schema nor rights in it."""
     row = connection.execute(statement("may_enter_action"), {}).fetchone()
     return bool(row and row[0])

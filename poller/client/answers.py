@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _ASIDE = "aside"
-# As Python, or JSON of Postgres, has it. A day that the calendar has not is left to Postgres to refuse.
+# As Python or Postgres' JSON writes it. Postgres refuses days that the calendar lacks.
 _TIME = re.compile(
     r"-?infinity|\d{4,6}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,6})?[+-]\d\d(?::\d\d){0,2}(?: BC)?"
 )
@@ -40,7 +40,7 @@ class Page(Generic[T]):
 
 
 def aside(default: Any = MISSING) -> Any:
-    """Make a field that people are shown and programs may read, but that is not part of the answer's object."""
+    """Make a field that people see and programs may read, but that is left out of the answer's object."""
     return field(default=default, metadata={_ASIDE: True})
 
 
@@ -60,7 +60,7 @@ def as_object(answer: Any) -> dict[str, Any]:
 
 
 def _named(field: str) -> str:
-    """Return a field's name in an object: `from_` is `from` there, which Python keeps for itself."""
+    """Return a field's name in an object: `from_` becomes `from`, a keyword of Python."""
     return field.removesuffix("_")
 
 
@@ -81,7 +81,7 @@ def one_more(limit: int | None) -> int | None:
 def cut(
     found: Sequence[T], limit: int | None, as_of: datetime, cursor: Callable[[T], Sequence[Any]]
 ) -> Page[T]:
-    """Return the page that holds the first `limit` of what was found.
+    """Return the page with the first `limit` of the items found.
 
     Args:
         found: up to `limit + 1` items.
@@ -105,10 +105,10 @@ def decoded(after: str | None, *kinds: type) -> list[Any] | None:
 
     Args:
         after: the cursor.
-        kinds: of what the position is made; a `datetime` is a text there, which Postgres reads.
+        kinds: the types in the position; a `datetime` is kept as text, which Postgres reads.
 
     Raises:
-        ConfigurationError: the text is not the cursor of such a listing.
+        ConfigurationError: the text is not a cursor of this listing.
     """
     if after is None:
         return None

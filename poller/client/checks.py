@@ -1,7 +1,7 @@
-"""Holds handlers and jobs against the database, and finds all that is wrong or could be better, not the first alone.
+"""Checks handlers and jobs against the database, and returns all problems and suggestions, not only the first.
 
 A finding is certain: where the catalogue cannot tell, nothing is said. An error keeps a handler or job from running,
-a warning costs time or hides rows, advice is to be read once. Nothing is changed.
+a warning costs time or hides rows, advice should be read once. The checks change nothing.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 Severity = Literal["error", "warning", "advice"]
 Findings = Iterator["Finding"]
 
-SKEW = 2.0  # seconds that this host's clock may differ from the database's
+SKEW = 2.0  # seconds by which this host's clock may differ from the database's
 SIDE_BY_SIDE = 16  # statements at a time, for whose locks there should be room
 FEW = 20  # statuses that are named one by one
 
@@ -65,7 +65,7 @@ def check(connection: psycopg.Connection[Any], registered: Registered) -> list[F
 
     Raises:
         psycopg.OperationalError: the database is gone.
-        DatabaseError: poller's schema is somebody else's, so that nothing in it is to be asked.
+        DatabaseError: an untrusted role owns poller's schema, so nothing in it may be queried.
     """
     schema.refuse_strangers(connection)
     checks = Checks(connection, registered)
@@ -129,7 +129,7 @@ class Checks:
             yield Finding("warning", "database", what, "have both set their clocks by NTP")
 
     def _ahead(self) -> Findings:
-        """What was written by a clock that ran ahead for a while, and has been set right since."""
+        """Find what a clock that ran ahead for a while, and has been corrected since, has written."""
         if not self._migrated:
             return
         jobs, rows, runs = job_store.ahead(self._connection)
@@ -201,7 +201,7 @@ class Checks:
         yield Finding("warning", str(binding), what, todo)
 
     def _serves(self, binding: Binding, index: Index) -> bool:
-        """Tell whether an index finds a handler's rows; where that cannot be told, it does."""
+        """Tell whether an index finds a handler's rows; true if that cannot be told."""
         if index.predicate is None:
             return index.leads == binding.handler.column
         column = binding.table.columns[binding.handler.column]
@@ -255,7 +255,7 @@ class Checks:
             yield Finding("warning", str(table), what, f"alter table {name} reset (autovacuum_enabled)")
 
     def _locked(self, group: list[Binding]) -> Findings:
-        """A statement locks each partition and its indexes, and the table of locks is one for the whole server."""
+        """Find partitions too many to lock: a statement locks each with its indexes, in the server's one lock table."""
         table = group[0].table
         if not self._operators.health(table).is_partitioned:
             return
@@ -274,7 +274,7 @@ class Checks:
             )
 
     def _dead_ends(self, group: list[Binding]) -> Findings:
-        """Rows with a status that no handler takes, leads to or gives back are waiting for nobody."""
+        """Find rows with a status that no handler takes, leads to or gives back: they wait for nothing."""
         known = {None, *status.graph(group)}
         column = group[0].handler.column
         counts = self._operators.status_counts(group[0].table, column, [])
@@ -327,7 +327,7 @@ class Checks:
             )
 
     def _guarded(self, where: str, look: Callable[[], Iterable[Finding]]) -> Findings:
-        """Look; what Postgres refuses is a finding too, and the other looks go on.
+        """Run a check; an error of Postgres becomes a finding, and the other checks go on.
 
         Raises:
             psycopg.OperationalError: the database is gone.
@@ -342,7 +342,7 @@ class Checks:
 
 
 def _hidden_columns(handler: Handler, table: Table) -> Findings:
-    """Find the columns that a row's attributes do not give, since they are called like its methods."""
+    """Find the columns that a row's attributes cannot give, since methods have their names."""
     if handler.entity is not None:
         return
     taken = {*dir(Row)} - ({"key"} if table.key == ("key",) else set())
@@ -352,7 +352,7 @@ def _hidden_columns(handler: Handler, table: Table) -> Findings:
 
 
 def _plain_order(binding: Binding) -> sql.Composable:
-    """Return the columns of the claim's order as an index takes them: without the alias of its table."""
+    """Return the columns of the claim's order as an index needs them: without the table's alias."""
     if binding.handler.order_by is not None:
         return trusted(binding.handler.order_by)
     return sql.SQL(", ").join(sql.Identifier(name) for name in binding.table.key)
@@ -363,6 +363,6 @@ def _where(handler: Handler) -> str:
 
 
 def _halves(error: object) -> tuple[str, str]:
-    """Part a line into what is wrong and what to do."""
+    """Split a line into the problem and the remedy."""
     what, _, todo = str(error).partition("; ")
     return what, todo

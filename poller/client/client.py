@@ -1,7 +1,7 @@
-"""The client: every question and order that people have, one method each, for whatever face they use.
+"""The client: one method for each question and order that people have, used by every face.
 
-What may be trusted: an answer is true for the moment at which it was read, and an order looks for itself. Each call
-stands alone: it opens what it needs, and leaves nothing behind if it fails. An order is written down in the transaction
+What may be trusted: an answer is true for the moment at which it was read, and an order checks for itself. Each call
+is independent: it opens what it needs, and leaves nothing behind if it fails. An order is logged in the transaction
 that carries it out (`poller.action`); a purge, which has many, after the last.
 """
 
@@ -63,10 +63,10 @@ DAY = 86400.0  # seconds
 
 
 class Client:
-    """Asks and orders what the command line does, with answers as data.
+    """Does what the command line does, with answers as data.
 
     Made from a URL it may be used by any thread: each call opens a connection of its own. Made from a connection, each
-    call is part of the caller's transaction if there is one, and one thread has its turn after the other.
+    call is part of the caller's transaction if there is one, and threads take turns.
 
     Every call raises `DatabaseError` if the database cannot be reached or has no schema poller, and psycopg's errors for
     what the server refuses.
@@ -289,7 +289,7 @@ class Client:
             return cut(found, limit, Operators(connection).now(), lambda each: [each.planned_at, each.id])
 
     def logs(self, run: int | str) -> Logs:
-        """Return what a run has printed and logged so far.
+        """Return a run's output so far: what it printed and logged.
 
         Args:
             run: its number; or a job's name, for its last run.
@@ -302,7 +302,7 @@ class Client:
             return jobs.logs(connection, number)
 
     def check(self) -> Page[Finding]:
-        """Hold the handlers and jobs against the database, and return all that is wrong or could be better.
+        """Check the handlers and jobs against the database, and return all problems and suggestions.
 
         poller's own schema need not be there.
 
@@ -445,7 +445,7 @@ class Client:
     # --- orders for workers -----------------------------------------------------------------------
 
     def drain(self, name: str | int) -> tuple[Draining, ...]:
-        """Have a worker, or those of a host, stop claiming and end once they hold nothing; they are not replaced.
+        """Drain a worker, or a host's: they stop claiming, end once they hold nothing, and are not replaced.
 
         Args:
             name: the worker's number, or the host's name.
@@ -478,7 +478,7 @@ class Client:
         return done
 
     def pause(self, name: str, duration: Age | None = None) -> Paused | HandlersPaused:
-        """Pause a job, or handlers over the whole fleet: nothing of theirs starts. What runs goes on, and ends.
+        """Pause a job, or handlers, across the whole fleet: nothing of theirs starts; what is running finishes.
 
         Args:
             name: the job's name; or `TABLE` or `TABLE:STATUS`, for handlers.
@@ -496,7 +496,7 @@ class Client:
         return done
 
     def resume(self, name: str) -> Resumed | HandlersResumed:
-        """Let a job, or handlers, go on from now; slots that came meanwhile are not made up for.
+        """Resume a job, or handlers, from now; slots missed meanwhile are not made up for.
 
         Raises:
             NothingSelectedError: no job and no handler has this name.
@@ -508,10 +508,10 @@ class Client:
         return done
 
     def cancel(self, run: int) -> Cancelled:
-        """Cancel a run that waits; ask one that runs to stop.
+        """Cancel a waiting run; ask a running one to stop.
 
         Raises:
-            NothingSelectedError: it has ended, or there is none of this number.
+            NothingSelectedError: it has ended, or there is no run with this number.
         """
         with self._database.order() as connection:
             done = jobs.cancel(connection, run)
@@ -528,7 +528,7 @@ class Client:
         args: Mapping[str, Any] | None = None,
         tz: str = "UTC",
     ) -> Scheduled:
-        """Make a schedule of a declared job, or edit the one of that name.
+        """Create a schedule of a declared job, or edit the one of that name.
 
         Args:
             name: the schedule's name.
@@ -594,7 +594,7 @@ class Client:
         return done
 
     def count_purge(self, table: str, **options: Unpack[PurgeOptions]) -> Counted:
-        """Return what `purge` would do now.
+        """Return what `purge` would do now, and change nothing.
 
         Args:
             table: with or without its schema.
@@ -608,7 +608,7 @@ class Client:
             return purge.count(connection, rule)
 
     def add_triggers(self) -> tuple[str, ...]:
-        """Have the handlers' tables wake the workers, by a trigger on each of them; return the tables.
+        """Add a trigger to each handler's table that wakes the workers; return the tables.
 
         Raises:
             ConfigurationError: no handlers were given, or one does not fit its table.
@@ -627,7 +627,7 @@ def _all(connection: psycopg.Connection[Any], found: Sequence[Any]) -> Page[Any]
 
 
 def _before(shown: Sequence[Event], before: Sequence[Any] | None) -> list[Any]:
-    """Return where the page before these events ends: the time of the first, and how many of that time are known."""
+    """Return where the previous page ends: the time of the first event, and how many of that time are known."""
     first = shown[0].at
     known = sum(each.at == first for each in shown)
     again = before is not None and before[0] == str(first)
@@ -635,7 +635,7 @@ def _before(shown: Sequence[Event], before: Sequence[Any] | None) -> list[Any]:
 
 
 def _target(selector: str, error: str | None) -> str:
-    """Return what an order was given for, as it is written down."""
+    """Return the target of an order, as it is logged."""
     return selector if error is None else f"{selector} with {error}"
 
 

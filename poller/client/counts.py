@@ -1,9 +1,9 @@
-"""Counts of users' tables whose cost does not grow with them.
+"""Counts rows of users' tables at a cost that does not grow with them.
 
-The model. A table of few rows is counted whole. Of a larger one the rows of each status are counted along an index, up
-to a limit; what has more rows, or no index, is told by the planner's estimate. Whether a question goes along an index is
-not guessed from the catalogue: Postgres plans it, and it is asked only if its plan goes through no row that it does
-not bring.
+The model. A small table is counted whole. In a larger one the rows of each status are counted along an index, up
+to a limit; with more rows, or no index, the planner's estimate stands in. Whether a query goes along an index is
+not guessed from the catalogue: Postgres plans it, and it is executed only if its plan reads no row that it does
+not return.
 """
 
 from __future__ import annotations
@@ -24,12 +24,10 @@ if TYPE_CHECKING:
 
     from poller.db.tables import Table
 
-MOST = 10_000  # rows that are counted; of more there is an estimate
-LARGEST_SCAN = (
-    100_000.0  # the planner's cost of reading a table; what is mostly dead rows costs that for few, too
-)
+MOST = 10_000  # rows that are counted; for more there is an estimate
+LARGEST_SCAN = 100_000.0  # the planner's cost of reading a table; mostly dead rows cost that, too
 
-# A plan of these alone brings a row for each that it goes through, if it has no filter.
+# A plan of these nodes alone, without a filter, returns each row that it reads.
 _STREAMS = frozenset(
     (
         "Limit",
@@ -59,7 +57,7 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """What Postgres has gathered of a column: its frequent values; and when, None if parts of the table never were."""
+    """Postgres' statistics of a column: its frequent values; when they were gathered, None if never for a part."""
 
     values: tuple[str, ...]
     at: datetime | None
@@ -75,7 +73,7 @@ class Counts:
         self._status = StatusColumn(table, column)
 
     def of_few(self, ages: Sequence[str]) -> dict[str | None, Count] | None:
-        """Return the counts of all statuses that there are, or None if the table is too large for that.
+        """Return the counts of all statuses in the table, or None if it is too large for that.
 
         Args:
             ages: timestamp columns, of which the earliest value is returned, too.
@@ -112,7 +110,7 @@ class Counts:
         Args:
             status: the status.
             ages: timestamp columns, and the orders in which the first row of the status tells the earliest value.
-            users: what a query begins with, if it is not the table's.
+            users: the start of the query, if not the table's.
         """
         named = {"shows": self._shows(status), **self._names()}
         if users is not None:
@@ -149,7 +147,7 @@ class Counts:
         return None
 
     def _bounded(self, question: sql.Composed, asked: Mapping[str, Any]) -> int | None:
-        """Return the number that a question brings, or None if it would go through rows that it does not count."""
+        """Return a counting query's result, or None if it would read rows that it does not count."""
         if not self._status.is_bounded(self._connection, question, asked):
             return None
         row = self._connection.execute(question, asked).fetchone()
@@ -164,7 +162,7 @@ class Counts:
 
 @contextlib.contextmanager
 def along_indexes(connection: psycopg.Connection[Any]) -> Iterator[None]:
-    """Have questions planned along indexes, if they can be; nothing of this stays."""
+    """Let queries be planned along indexes, where possible; the settings are restored."""
     with connection.transaction(force_rollback=True):
         connection.execute(statement("along_indexes"))
         yield
@@ -172,7 +170,7 @@ def along_indexes(connection: psycopg.Connection[Any]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def writing_along_indexes(connection: psycopg.Connection[Any]) -> Iterator[None]:
-    """Have statements that write go along indexes; what they write stays, and the caller's transaction is as it was."""
+    """Let writing statements go along indexes; their writes stay, and the caller's settings are restored."""
     row = connection.execute(statement("scans"), {}).fetchone()
     assert row is not None  # noqa: S101 - a select without from has one row
     connection.execute(statement("set_scans"), {"seqscan": "off", "bitmapscan": "off"})
@@ -183,7 +181,7 @@ def writing_along_indexes(connection: psycopg.Connection[Any]) -> Iterator[None]
 def plan(
     connection: psycopg.Connection[Any], question: sql.Composed, asked: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return how Postgres would answer a question, without asking it."""
+    """Return Postgres' plan for a query, without executing it."""
     row = connection.execute(sql.SQL("explain (format json) {}").format(question), asked).fetchone()
     assert row is not None  # noqa: S101 - EXPLAIN answers
     found: dict[str, Any] = row[0][0]["Plan"]
@@ -192,7 +190,7 @@ def plan(
 
 @dataclass(frozen=True, slots=True)
 class StatusColumn:
-    """The status column of a table, by which its rows are looked for."""
+    """The status column of a table, by which its rows are searched."""
 
     table: Table
     name: str
@@ -200,7 +198,7 @@ class StatusColumn:
     def is_bounded(
         self, connection: psycopg.Connection[Any], question: sql.Composed, asked: Mapping[str, Any]
     ) -> bool:
-        """Tell whether a question goes through no row that it does not bring, so that its limit bounds it.
+        """Tell whether a query reads only rows that it returns, so that its limit bounds it.
 
         Below the limit of its plan nothing is filtered or gathered; and an index in which the status is looked for
         begins with it.
@@ -227,7 +225,7 @@ def _is_stream(node: Mapping[str, Any]) -> bool:
 
 
 def _searched(node: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the indexes in which a plan looks for a condition, rather than read on."""
+    """Yield the indexes that a plan searches by a condition, rather than scans."""
     if "Index Cond" in node:
         yield node["Index Name"]
     for each in node.get("Plans", ()):
@@ -235,5 +233,5 @@ def _searched(node: Mapping[str, Any]) -> Iterator[str]:
 
 
 def known_ages(names: Iterable[str], values: Iterable[datetime | None]) -> dict[str, datetime]:
-    """Return the times that are known, by their columns."""
+    """Return the known times, by their columns."""
     return {name: value for name, value in zip(names, values, strict=True) if value is not None}

@@ -1,10 +1,10 @@
-"""The database that a client asks: by a URL, or on a connection of the caller's.
+"""Gives a client its connections: from a URL, or the caller's own.
 
-By a URL each call opens a connection of its own and closes it. A connection that is kept would need a lock, behind which
-a quick question waits for a slow count; it would have to be found broken after each failover; and it would keep a
-backend for a page that is looked at once an hour. Opening one costs a few milliseconds.
+With a URL each call opens its own connection and closes it. A kept connection would need a lock, behind which
+a quick query waits for a slow count; after each failover it would first fail; and it would occupy a
+backend for a page that is viewed once an hour. Opening one costs a few milliseconds.
 
-A connection of the caller's is asked by one thread at a time. What it was set up with is put back after each call.
+The caller's connection is used by one thread at a time. Its settings are restored after each call.
 """
 
 from __future__ import annotations
@@ -57,10 +57,10 @@ class Database:
 
         Args:
             migrated: poller's own schema must be there.
-            alone: the call commits as it goes, so that it cannot be part of a transaction of the caller's.
+            alone: the call commits as it goes, so it cannot be part of the caller's transaction.
 
         Raises:
-            ConfigurationError: it is to be alone, and the caller's connection is in a transaction.
+            ConfigurationError: the call must be alone, and the caller's connection is in a transaction.
             DatabaseError: the database cannot be reached or will not do.
         """
         with self._opened(alone=alone) as connection:
@@ -70,7 +70,7 @@ class Database:
 
     @contextlib.contextmanager
     def order(self, *, migrated: bool = True) -> Iterator[psycopg.Connection[Any]]:
-        """Give a connection in a transaction: an order and what is written down of it are there together.
+        """Give a connection in a transaction, which commits an order and its log entry together.
 
         Args:
             migrated: poller's own schema must be there.
@@ -84,7 +84,7 @@ class Database:
     @contextlib.contextmanager
     def _opened(self, *, alone: bool) -> Iterator[psycopg.Connection[Any]]:
         if self._place is not None:
-            # Counting a large table takes what it takes; the caller may stop it.
+            # Counting a large table may take long; the caller may stop it.
             with contextlib.closing(reachable(self._place, self._name, statement_timeout="0")) as own:
                 yield own
         elif self._connection is not None:
@@ -94,7 +94,7 @@ class Database:
 
 @contextlib.contextmanager
 def _lent(connection: psycopg.Connection[Any], *, alone: bool) -> Iterator[psycopg.Connection[Any]]:
-    """Set a caller's connection up for poller's statements, and put back what it had."""
+    """Set a caller's connection up for poller's statements, and restore its settings afterwards."""
     if isinstance(connection, OwnConnection):
         yield connection
         return

@@ -1,4 +1,4 @@
-"""Has a worker, or those of a host, stop claiming and end once they hold nothing."""
+"""Drains a worker, or a host's: they stop claiming, and end once they hold nothing."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Draining:
 
 
 def drain(connection: psycopg.Connection[Any], name: str) -> tuple[Draining, ...]:
-    """Have workers drain: the one of this number, or all of this host.
+    """Drain workers: the one with this number, or all on the host of this name.
 
     Raises:
-        NothingSelectedError: there is no such worker that lives.
+        NothingSelectedError: no such worker is alive.
     """
     rows = connection.execute(statement("drain_workers"), {"name": name}).fetchall()
     if not rows:

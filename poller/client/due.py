@@ -1,4 +1,4 @@
-"""What is due of a handler, and for how long: rows that wait for nothing but a worker."""
+"""Counts a handler's due rows, and tells since when they are due: rows that wait only for a worker."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
     from poller.store.binding import Binding
 
-LOOKED = 5000  # rows of a status that are looked at; of more there is an estimate
-CREATED = "created_at"  # the column that tells the age of a row whose handler has no `due`
+LOOKED = 5000  # rows of a status that are examined; for more there is an estimate
+CREATED = "created_at"  # the column with the age of a row whose handler has no `due`
 TIMESTAMPS = ("timestamp with time zone", "timestamp without time zone", "date")
 _NOBODY_KNOWS = sql.SQL("null")
-# Frozen rows of a cluster that was upgraded have no transaction of their own.
+# Frozen rows of an upgraded cluster have no transaction of their own.
 _WRITTEN = sql.SQL("""case when t."~xmin"::text::bigint > 2 then pg_xact_commit_timestamp(t."~xmin") end""")
 
 
@@ -31,7 +31,7 @@ class Due:
 
     Attributes:
         rows: how many.
-        exact: they were counted; else `rows` is made of the planner's estimate.
+        exact: they were counted; else `rows` is based on the planner's estimate.
         oldest: since when the first of them is due; of more than are looked at, the first in the order of the claims.
     """
 
@@ -48,14 +48,14 @@ def due(
     Args:
         connection: in autocommit mode.
         binding: the handler, with its number.
-        in_trouble: how many rows show the status and are parked, or wait.
+        in_trouble: how many rows show the status and are parked, or waiting.
         neighbours: the numbers of the handlers of its table, whose moves tell when rows were written that have no time.
     """
     try:
         with along_indexes(connection):
             counted = _counted(connection, binding, neighbours)
     except (psycopg.DataError, psycopg.ProgrammingError, psycopg.InternalError):
-        counted = Due(0, exact=False, oldest=None)  # the handler's own condition fails for a row
+        counted = Due(0, exact=False, oldest=None)  # the handler's own condition raises an error for a row
     if counted.exact:
         return counted
     question = statement("rows_of_status", **_named(binding), shows=binding.due)
@@ -64,10 +64,10 @@ def due(
 
 
 def _counted(connection: psycopg.Connection[Any], binding: Binding, neighbours: Sequence[int]) -> Due:
-    """Return what is due of the first rows: exactly, if those are all.
+    """Return which of the first rows are due: exact, if those are all rows.
 
     Raises:
-        psycopg.Error: a condition of the user's fails for one of them.
+        psycopg.Error: a condition of the user's raises an error for one of them.
     """
     status = StatusColumn(binding.table, binding.handler.column)
     age, asked = _age(connection, binding), {"most": LOOKED + 1}
@@ -85,7 +85,7 @@ def _counted(connection: psycopg.Connection[Any], binding: Binding, neighbours: 
 
 
 def _firsts(binding: Binding) -> Iterator[tuple[sql.Composed, bool]]:
-    """Yield questions for the first rows of the status, the best first; the last is for those of the whole table."""
+    """Yield queries for the first rows of the status, the best first; the last one is for the whole table."""
     shows, ordered = binding.shows_status, sql.SQL("order by {}").format(binding.order)
     for condition, order, is_whole in (
         (shows, ordered, False),
@@ -120,10 +120,10 @@ def _age(connection: psycopg.Connection[Any], binding: Binding) -> sql.Composabl
 
 
 def _written(connection: psycopg.Connection[Any], handlers: Sequence[int], ago: int) -> datetime | None:
-    """Return when, at the latest, a transaction wrote that was so many transactions ago; None if no move came after it.
+    """Return the latest time at which the transaction of that age can have written; None without a later move.
 
-    What poller moves is recorded in the order in which it was written, with the time. So the first move that is no
-    older tells; if it is the one that wrote the row, to the moment. Ages are those of one transaction, the caller's.
+    Poller records its moves in the order in which they were written, with the time. So the first move that is not
+    older gives the time; the exact one, if it wrote the row. Ages are counted from one transaction, the caller's.
     """
     ends = connection.execute(statement("move_ends"), {"handlers": array(handlers)}).fetchall()
     found = [

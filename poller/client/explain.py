@@ -1,7 +1,7 @@
-"""Why a row is not being worked on: each reason by itself, with the fact that proves it; and what a claim asks.
+"""Explains why a row is not being worked on: each reason, with the facts that prove it; and how a handler claims.
 
-What may be trusted: an answer is true for the moment in which it was read, part by part. The conditions are the claim's
-own (`Binding`), not a second spelling of them. Nothing is changed; the row is locked for a moment, to see whether a
+What may be trusted: each part of an answer is true for the moment at which it was read. The conditions are the claim's
+own (`Binding`), not a copy of them. Nothing is changed; the row is locked for a moment, to see whether a
 claim could.
 """
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from poller.client.handlers import Source
     from poller.store.binding import Binding
 
-SHOWN = 20  # rows that go before one
+SHOWN = 20  # rows ahead of the row that are listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,8 @@ class Reason:
     Attributes:
         reason: gone, status, leased, waiting, snoozed, parked, paused, where, due, per_key, limit, rate, locked or
             no_worker.
-        detail: in a line, for people.
-        facts: what proves it, by name.
+        detail: one line, for people.
+        facts: the evidence, by name.
     """
 
     reason: str
@@ -73,7 +73,7 @@ class ClaimExplained:
     Attributes:
         statement: the claim, as it is sent.
         plan: Postgres' plan for it on this database, a line each.
-        lacks: what keeps it from working, or from working well.
+        lacks: what keeps the claim from working, or from working well.
         handler: as `table:status`.
         unchecked: options of the handler that need its code, which is not here.
     """
@@ -145,7 +145,7 @@ class Row:
         self._key = key
 
     def reasons(self) -> Iterator[Reason]:
-        """Yield each, in the order in which they would have to be removed.
+        """Yield each reason, in the order in which they would have to be removed.
 
         Raises:
             ConfigurationError: the key cannot be one of the table's.
@@ -292,7 +292,7 @@ def _leased(lease: Any) -> Iterator[Reason]:
 
 
 def _put_off(attempt: Any) -> Iterator[Reason]:
-    """Yield why a row is left alone for now, or for ever, by what is remembered of it."""
+    """Yield why a row is left alone for now, or for ever, because of its earlier attempts."""
     if attempt is None or (attempt.state != "parked" and not attempt.is_later):
         return
     facts = {"attempt": attempt.attempt, "error": attempt.error}

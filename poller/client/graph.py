@@ -1,7 +1,7 @@
-"""The state machines that handlers make: which statuses there are, and which moves lead from one to another.
+"""Builds the state machines of handlers: their statuses, and the moves that lead from one to another.
 
-What handlers declare comes from their code where the client has it, and from what a worker has written down of them
-where it has not. What the history shows beside that is `seen`: an older version of the code moved rows so, or a person.
+Declared moves come from the handlers' code where the client has it, else from the definitions that a worker has
+registered. Further moves in the history are `seen`: an older version of the code made them, or a person.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ class Node:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Edge:
-    """A way from one status to another.
+    """A move, declared or seen, from one status to another.
 
     Attributes:
-        from_: the status that a row has before.
-        to: the one that it has then.
+        from_: the status before.
+        to: the status after.
         kind: `move`: a handler returns; `failure`: its rows are out of attempts; `retry`: an attempt failed, and the row
             is tried again; `seen`: the history shows it, and no handler declares it.
     """
@@ -81,7 +81,7 @@ class Graph:
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """A handler, and the name that its table has in the database; its binding, if it fits the table that is there."""
+    """A handler, the name of its table in the database, and its binding, if it fits that table."""
 
     table: str
     handler: Handler
@@ -90,7 +90,7 @@ class Declared:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A move that the history shows."""
+    """A move in the history."""
 
     table: str
     column: str
@@ -99,7 +99,7 @@ class Move:
 
 
 def declared(connection: psycopg.Connection[Any], handlers: Iterable[Handler]) -> list[Declared]:
-    """Return handlers, and those that the database knows beside them: their code is elsewhere, or gone."""
+    """Return the client's handlers, and further ones that the database knows: their code is elsewhere, or gone."""
     ours = [_declared(connection, str(each.table), each) for each in handlers]
     named = {(each.table, each.handler.column, each.handler.status) for each in ours}
     rows = connection.execute(statement("definitions")).fetchall()
@@ -114,13 +114,13 @@ def declared(connection: psycopg.Connection[Any], handlers: Iterable[Handler]) -
 def _declared(connection: psycopg.Connection[Any], table: str, handler: Handler) -> Declared:
     try:
         binding = bind(connection, handler)
-    except ConfigurationError:  # its table is not there yet, or not any more, or is another one
+    except ConfigurationError:  # its table does not exist yet, or no longer, or is a different one
         return Declared(table, handler)
     return Declared(str(binding.table), handler, binding)
 
 
 def seen(connection: psycopg.Connection[Any]) -> list[Move]:
-    """Return the moves that the counts of handlers show."""
+    """Return the moves that the handlers' counts show."""
     return all_rows(connection, statement("seen_moves"), {}, Move)
 
 
@@ -129,7 +129,7 @@ def of_table(name: str, handlers: Sequence[Declared]) -> list[Declared]:
 
     Raises:
         NothingSelectedError: there are none.
-        ConfigurationError: the table is no name.
+        ConfigurationError: the table's name is not valid.
     """
     wanted = table_name(name)
     found = [each for each in handlers if is_named(each.table, wanted) or each.table == str(wanted)]
@@ -143,7 +143,7 @@ def of_table(name: str, handlers: Sequence[Declared]) -> list[Declared]:
 
 
 def graph(handlers: Iterable[Declared], history: Iterable[Move] = ()) -> Graph:
-    """Return the machines that handlers make, with the moves that the history shows beside them."""
+    """Return the handlers' machines, with further moves that the history shows."""
     edges: dict[tuple[str, str], list[Edge]] = {}
     for each in handlers:
         edges.setdefault((each.table, each.handler.column), []).extend(_edges(each.handler))
@@ -157,7 +157,7 @@ def graph(handlers: Iterable[Declared], history: Iterable[Move] = ()) -> Graph:
 
 
 def counted(connection: psycopg.Connection[Any], handlers: Iterable[Declared], found: Graph) -> Graph:
-    """Return a graph with the numbers of rows laid upon it, where they can be told."""
+    """Return a graph with the numbers of rows added, where they are known."""
     rows = rows_of(connection, [each.binding for each in handlers if each.binding is not None])
     return Graph(tuple(_with_rows(each, rows) for each in found.machines))
 

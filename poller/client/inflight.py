@@ -1,4 +1,4 @@
-"""What is in flight: each row that a worker has in its hands."""
+"""Lists the rows in flight: those that a worker holds."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Held:
 
     Attributes:
         worker: the worker's number.
-        since: when that has claimed it.
+        since: when the worker claimed it.
     """
 
     table: str

@@ -1,7 +1,7 @@
-"""What people ask of `poller.job` and `poller.run`: one method, one statement of `sql/`.
+"""The client's statements on `poller.job` and `poller.run`: each method executes one statement of `sql/`.
 
-Beside the engine, whose half is `job_store`. What is read here is for people to look at, and locks nothing; what is
-ordered is one statement that looks for itself. psycopg's errors are raised as such.
+The engine has its own in `job_store`. Queries here are for people, and lock nothing; each
+order is one statement that checks the state itself. psycopg's errors are raised as such.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from poller.jobs.options import Overlap
 
 
-# No statement goes through more than 12,000 runs, however many there are.
+# No statement reads more than 12,000 runs, however many there are.
 JOBS = 100  # that one statement lists
 FEW_RUNS = 40  # of each of them that it looks at
 RUNS = 5000  # that one statement lists
@@ -48,7 +48,7 @@ class JobRow:
         exhausted: there are no more slots.
         pending: how many of its runs wait; 10,000 of both are counted.
         running: how many of its runs run.
-        last_status: of the last run that was started or cancelled.
+        last_status: the status of the last run that was started or cancelled.
         last_at: when that ended, or started if it has not ended.
         recent: how many runs were looked at for those two.
         now: the time, by the one clock.
@@ -118,7 +118,7 @@ class Timetable:
     # --- listings ---------------------------------------------------------------------------------
 
     def jobs(self, limit: int | None = None, after: str | None = None) -> list[JobRow]:
-        """Return the jobs in the order of their names: all behind a name, or so many."""
+        """Return the jobs in the order of their names, from after a name on: all, or up to a limit."""
         found: list[JobRow] = []
         while limit is None or len(found) < limit:
             wanted = JOBS if limit is None else min(JOBS, limit - len(found))
@@ -133,13 +133,13 @@ class Timetable:
         return next(iter(self._jobs(name, 1)), None)
 
     def names(self) -> list[str]:
-        """Return the names of jobs, a thousand at the most: to tell what may have been meant."""
+        """Return the names of jobs, a thousand at most, to suggest what may have been meant."""
         return list(self._row("job_names", all=True)[0])
 
     def runs(
         self, job: str | None = None, limit: int | None = None, after: Sequence[Any] | None = None
     ) -> list[RunLine]:
-        """Return the newest runs, of one job or of all; those behind one with this planned time and number."""
+        """Return the newest runs, of one job or of all; if given, only those after this planned time and number."""
         found: list[RunLine] = []
         place: Sequence[Any] = after or _NEWEST
         while limit is None or len(found) < limit:
@@ -163,19 +163,19 @@ class Timetable:
     # --- orders -----------------------------------------------------------------------------------
 
     def trigger(self, job: str, args: str | None) -> int:
-        """Enter a run of a job for now, with its own arguments or those given as JSON; return its number."""
+        """Insert a run of a job for now, with its own arguments or those given as JSON; return its number."""
         return int(self._row("trigger_run", job=job, args=args)[0])
 
     def pause(self, name: str, seconds: float | None = None) -> bool:
-        """Hold a job, for so long or until it is resumed; tell whether that has changed anything."""
+        """Pause a job, for a time or until it is resumed; tell whether that has changed anything."""
         return self._row("pause_job", name=name, seconds=seconds) is not None
 
     def resume(self, name: str) -> bool:
-        """Let a job go on; tell whether it was held."""
+        """Resume a job; tell whether it was paused."""
         return self._row("resume_job", name=name) is not None
 
     def cancel(self, number: int) -> tuple[str, str] | None:
-        """Cancel a run that waits, ask one that runs to stop; return its job, and its status now.
+        """Cancel a waiting run, ask a running one to stop; return its job, and its status now.
 
         None if it has ended, or there is none.
         """
@@ -183,11 +183,11 @@ class Timetable:
         return row
 
     def remove(self, name: str, *, forsaken: bool) -> bool:
-        """Remove a schedule made at run time, or a job that is said to be declared no more; tell if there was one."""
+        """Remove a schedule made at run time, or a job that the caller calls forsaken; tell if there was one."""
         return self._row("remove_job", name=name, forsaken=forsaken) is not None
 
     def cancel_pending(self, name: str) -> int:
-        """Cancel the runs of a job that wait; return how many."""
+        """Cancel a job's waiting runs; return how many."""
         return self.connection.execute(statement("cancel_pending"), {"name": name}).rowcount
 
     def wake(self) -> None:
@@ -203,7 +203,7 @@ class Timetable:
         return [self._whole(row) for row in found]
 
     def _whole(self, row: JobRow) -> JobRow:
-        """Return a job with what more than a few of its runs say, where those have not said it all."""
+        """Return a job, read again with more of its runs where the few newest did not suffice."""
         asked: dict[str, Any] = {"job": row.name, "most": MANY_RUNS}
         if row.pending + row.running == FEW_RUNS:
             pending, running = self._along("unfinished_runs", **asked)
@@ -214,7 +214,7 @@ class Timetable:
         return row
 
     def _along(self, name: str, /, **asked: Any) -> Any:
-        """Return the row of a question that goes along its index, whatever statistics say: it stops at its limit."""
+        """Return the row of a query that goes along its index, whatever the statistics say: it stops at its limit."""
         with along_indexes(self.connection):
             return self._row(name, **asked)
 
@@ -224,7 +224,7 @@ class Timetable:
 
 
 def _runs_of(job: str | None) -> Statement:
-    """Return the question for runs: a job's are those of its name and those of its function."""
+    """Return the query for runs: a job's are those with its name and those with its function."""
     whole, planned = "r.planned_at desc, r.id desc", "r.planned_at desc"
     conditions = (
         {"true": whole} if job is None else {"r.job = %(job)s": planned, "r.function = %(job)s": whole}

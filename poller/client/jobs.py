@@ -1,7 +1,7 @@
-"""An operator's view of jobs and runs, and the orders for them: trigger, pause, resume, cancel, remove.
+"""Lists jobs and runs for an operator, and carries out the orders: trigger, pause, resume, cancel, remove.
 
-What may be trusted: nothing that was read before; each order is one statement that looks for itself, and says
-what it found. What is known of a program's own jobs comes from its package, if that can be imported here; the
+What may be trusted: nothing that was read before; each order is one statement that checks the state itself, and tells
+what it found. A program's own jobs are known from its package, if that can be imported here; the
 database has the last word, since a deploy may be rolling.
 """
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from poller.schedules.slots import Schedule
 
 
-RECENT = 1000  # runs among which the last one that has begun is looked for
+RECENT = 1000  # runs among which the last one that has begun is searched
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class JobLine:
 
     Attributes:
         job: the declared job whose function its runs call.
-        next_at: the next slot, or one that is due already; None if none is in sight.
+        next_at: the next slot, or one that is due already; None if none is known.
         last_at: when the last run ended, or started if it has not ended.
         state: active, paused, not registered here, over (there are no more slots), or unreadable here (its schedule,
             or its time zone).
@@ -75,7 +75,7 @@ class Logs:
 
 @dataclass(frozen=True, slots=True)
 class Triggered:
-    """A run that was entered, and whether its job is held."""
+    """A run that was inserted, and whether its job is paused."""
 
     run: int
     job: str
@@ -84,13 +84,13 @@ class Triggered:
 
 @dataclass(frozen=True, slots=True)
 class Paused:
-    """A job that is held.
+    """A paused job.
 
     Attributes:
         name: the job's.
-        changed: it was not held before, or had another end.
-        running: how many of its runs go on, and will finish.
-        until: when it goes on by itself; None if it does not.
+        changed: it was not paused before, or had another end.
+        running: how many of its runs are still running; they will finish.
+        until: when the pause ends by itself; None if it does not.
     """
 
     name: str
@@ -101,14 +101,14 @@ class Paused:
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """A job that goes on.
+    """A resumed job.
 
     Attributes:
         name: the job's.
-        changed: it was held before.
+        changed: it was paused before.
         waiting: how many of its runs are due.
         running: how many of its runs go on.
-        next_at: its next slot; None if none is in sight.
+        next_at: its next slot; None if none is known.
         after: the jobs that it runs after.
         schedule: as the database has it; None if it runs by hand, or after others.
         as_of: when this was read, by the database's clock.
@@ -126,7 +126,7 @@ class Resumed:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """A run that was cancelled, or, since it runs, was asked to stop."""
+    """A run that was cancelled, or, if running, was asked to stop."""
 
     run: int
     job: str
@@ -135,7 +135,7 @@ class Cancelled:
 
 @dataclass(frozen=True, slots=True)
 class Scheduled:
-    """A schedule that was made or edited, and when it runs, in words."""
+    """A schedule that was created or edited, and when it runs, in words."""
 
     name: str
     job: str
@@ -144,7 +144,7 @@ class Scheduled:
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """A schedule that was removed, and what became of its runs: cancelled, since they waited; and still running."""
+    """A schedule that was removed, and its runs: those that waited, cancelled; and those still running."""
 
     name: str
     cancelled: int
@@ -160,13 +160,13 @@ def lines(
     limit: int | None = None,
     after: str | None = None,
 ) -> list[JobLine]:
-    """Return a line for each job, or for so many, in the order of their names.
+    """Return a line for each job, up to a limit, in the order of their names.
 
     Args:
         connection: in autocommit mode.
         here: the jobs that the program at hand defines; None if that is not known.
         limit: how many.
-        after: the name behind which they begin.
+        after: the name after which they begin.
     """
     return [_line(row, here) for row in Timetable(connection).jobs(limit, after)]
 
@@ -191,7 +191,7 @@ def _line(row: JobRow, here: Collection[str] | None) -> JobLine:
 
 
 def _arguments(row: JobRow) -> Any:
-    """Return a job's arguments; their text, where they are nested deeper than Python reads."""
+    """Return a job's arguments; their text, where they are nested too deeply for Python."""
     try:
         return json.loads(row.args)
     except (ValueError, RecursionError):
@@ -217,7 +217,7 @@ def _parsed(row: JobRow) -> Schedule | None:
 
 
 def next_slot(row: JobRow) -> datetime | None:
-    """Return the next slot of a job: the planner's, or what it will find when it looks."""
+    """Return the next slot of a job: the planner's, or the one that it will find."""
     if row.paused_at is not None or row.exhausted or row.schedule is None:
         return None
     if row.next_at is not None:
@@ -238,7 +238,7 @@ def _following(row: JobRow, schedule: Schedule) -> datetime | None:
 
 
 def words(schedule: str | None, tz: str = "UTC", after: Collection[str] = ()) -> str:
-    """Return a schedule as people read it."""
+    """Return a schedule in words."""
     if after:
         return f"after {', '.join(after)}"
     if schedule is None:
@@ -262,10 +262,10 @@ def runs(
     limit: int | None,
     after: Sequence[Any] | None = None,
 ) -> list[RunLine]:
-    """Return the newest runs, of one job or of all; those behind one with this planned time and number.
+    """Return the newest runs, of one job or of all; if given, only those after this planned time and number.
 
     Raises:
-        NothingSelectedError: there is no such job, nor a run of it from when there was.
+        NothingSelectedError: there is no such job, nor a run left of an earlier one.
     """
     timetable = Timetable(connection)
     found = timetable.runs(job, limit, after)
@@ -309,7 +309,7 @@ def trigger(
     args: Mapping[str, Any] | None,
     here: Mapping[str, Job] | None,
 ) -> Triggered:
-    """Enter a run of a job for now; a job that nobody has declared yet is declared.
+    """Insert a run of a job for now; declare the job if no worker has declared it yet.
 
     Args:
         connection: in autocommit mode.
@@ -334,7 +334,7 @@ def trigger(
     with connection.transaction():
         if row is None and function is not None:
             job_store.declare(connection, [function])
-        held = _known(timetable, name)  # unless somebody has removed it just now
+        held = _known(timetable, name)  # unless another session has just removed it
         if held.overlap == "replace":
             job_store.supersede(connection, [name])
         number = timetable.trigger(held.name, given)
@@ -343,7 +343,7 @@ def trigger(
 
 
 def pause(timetable: Timetable, name: str, seconds: float | None = None) -> Paused:
-    """Hold a job: nothing is planned, and what waits does not start; what runs goes on.
+    """Pause a job: nothing is planned, and waiting runs do not start; running ones go on.
 
     Args:
         timetable: in autocommit mode, or in a transaction.
@@ -359,7 +359,7 @@ def pause(timetable: Timetable, name: str, seconds: float | None = None) -> Paus
 
 
 def resume(timetable: Timetable, name: str) -> Resumed:
-    """Let a job go on from now; what it missed meanwhile is not made up for.
+    """Resume a job from now; missed slots are not made up for.
 
     Raises:
         NothingSelectedError: there is no such job.
@@ -382,7 +382,7 @@ def resume(timetable: Timetable, name: str) -> Resumed:
 
 
 def cancel(connection: psycopg.Connection[Any], number: int) -> Cancelled:
-    """Cancel a run that waits, ask one that runs to stop.
+    """Cancel a waiting run, ask a running one to stop.
 
     Raises:
         NothingSelectedError: it has ended, or there is none.
@@ -400,7 +400,7 @@ def cancel(connection: psycopg.Connection[Any], number: int) -> Cancelled:
 
 
 def remove(connection: psycopg.Connection[Any], name: str, here: Collection[str] | None = None) -> Removed:
-    """Remove a schedule made at run time, or a job that was renamed, with its runs that wait; what runs goes on.
+    """Remove a schedule made at run time, or a renamed job, with its waiting runs; running ones go on.
 
     Args:
         connection: in autocommit mode.

@@ -1,6 +1,6 @@
-"""Handlers that can be asked about: by their code, where it is here; else by what was written down when they ran.
+"""Finds the handler that a question names: by its code, where that is here; else by its registered definition.
 
-Of the latter nothing of `where` and `order_by` is known that would be run: see `model.definition`.
+The `where` and `order_by` of the latter are never executed: see `model.definition`.
 """
 
 from __future__ import annotations

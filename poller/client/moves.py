@@ -1,8 +1,8 @@
-"""Moves rows to another status by a person's hand: compare-and-set, a thousand at a time.
+"""Moves rows to another status on a person's order: compare-and-set, a thousand at a time.
 
 What may be trusted: a row is moved only if it shows, under its lock, the status that it is moved from. What is in
-flight is not stopped: its outcome finds another status, and is superseded. Each batch is committed by itself, with what
-is written down of it; so a move that was stopped, or killed, has moved what the list of orders says.
+flight is not stopped: its outcome finds another status, and is superseded. Each batch is committed by itself, with its
+entry in the log of orders; so a move that was stopped, or killed, has moved what the log says.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ if TYPE_CHECKING:
     Progress = Callable[[int], object]
 
 BATCH = 1000  # rows
-PASSES = 8  # looks from the top, for rows that another transaction had locked for a moment
+PASSES = 8  # passes from the top, for rows that another transaction had locked for a moment
 
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """What a person's order to move rows has done.
+    """The result of a person's order to move rows.
 
     Attributes:
         table: the table, with its schema.
         status: the status that the rows have now.
         rows: how many were moved.
-        locked: how many were left since another transaction has them locked; 1,000 stands for as many or more.
-        stopped: it was told to stop, and has left the rest.
+        locked: how many were left because another transaction has them locked; 1,000 means as many or more.
+        stopped: it was told to stop, and left the rest.
     """
 
     table: str
@@ -74,10 +74,10 @@ class Machine(NamedTuple):
 
 
 class Move(NamedTuple):
-    """Which rows are to be moved, and where.
+    """Which rows to move, and to which status.
 
     Attributes:
-        froms: the statuses that they may show; none: any.
+        froms: the statuses that they may show; empty: any.
         keys: theirs; None for all that show such a status.
     """
 
@@ -177,7 +177,7 @@ def _read(connection: psycopg.Connection[Any], order: Order) -> Move:
 
 
 def _statuses(table: Table, machines: Sequence[Machine]) -> set[str]:
-    """Return the statuses that rows of a table may be named by: those of its handlers, and of their columns' enums."""
+    """Return the statuses by which an order may name rows of a table: its handlers', and their columns' enums'."""
     columns = {each.column for each in machines} & table.columns.keys()
     labels = {label for name in columns for label in table.columns[name].labels or ()}
     return labels.union(*(each.statuses for each in machines))
@@ -186,7 +186,7 @@ def _statuses(table: Table, machines: Sequence[Machine]) -> set[str]:
 def _shown(
     connection: psycopg.Connection[Any], table: Table, machines: Sequence[Machine], rest: str
 ) -> list[str]:
-    """Return what of a text is a status that no handler names and a row shows: what stands before a colon, or all."""
+    """Return the part of a text that is a status no handler names but a row shows: that before a colon, or all."""
     parts = rest.split(":")
     heads = [":".join(parts[:length]) for length in range(1, len(parts) + 1) if rest]
     columns = {each.column for each in machines} & table.columns.keys()
@@ -201,15 +201,15 @@ def _shows(connection: psycopg.Connection[Any], table: Table, column: Column, st
     try:
         with connection.transaction():
             return connection.execute(question, {}).rowcount > 0
-    except psycopg.DataError:  # no value of its type
+    except psycopg.DataError:  # not a value of its type
         return False
 
 
 def _column(machines: Sequence[Machine], status: str | None, to: str) -> str:
-    """Return the status column that is meant, where a table has several.
+    """Return the status column that the order means, where a table has several.
 
     Raises:
-        ConfigurationError: it may be one as well as another.
+        ConfigurationError: it is ambiguous.
     """
     columns = list(dict.fromkeys(each.column for each in machines))
     for wanted in (status, to):
@@ -228,7 +228,7 @@ def _column(machines: Sequence[Machine], status: str | None, to: str) -> str:
 def _batches(
     connection: psycopg.Connection[Any], asked: Move, batches: Batches
 ) -> Iterator[Callable[[], int]]:
-    """Yield what moves one batch each, and returns how many rows that were."""
+    """Yield functions that each move one batch, and return its number of rows."""
     if asked.keys is not None:
         for at in range(0, len(asked.keys), BATCH):
             part = array(asked.keys[at : at + BATCH])

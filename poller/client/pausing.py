@@ -1,8 +1,8 @@
-"""Pauses: of a job, or of the handlers of a table, over the whole fleet, until they are resumed or a time has passed.
+"""Pauses a job, or the handlers of a table, across the whole fleet, until it is resumed or a time has passed.
 
 What may be trusted: once a pause of handlers is committed no claim that begins takes any of their rows, since the claim
-itself asks (`poller.take`). What a worker had claimed before and not begun is given back as soon as it hears of the
-pause, at the latest with its next look; what runs ends normally. A job's pause with an end is ended by a planner.
+itself checks (`poller.take`). Rows that a worker has claimed before and not begun are given back once it learns of
+the pause, at the latest when it next looks; running ones end normally. A planner ends a job's pause whose time is over.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from poller.client.row_queries import Known
     from poller.duration import Duration
 
-LONGEST = 36525 * 86400.0  # seconds: what a timestamp of Postgres takes, and Python's calendar
+LONGEST = 36525 * 86400.0  # seconds: the range of Postgres' timestamps, and of Python's calendar
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class HandlersPaused:
         name: the table, or table and status, as they were named.
         handlers: each as `table:status`.
         changed: one of them was not paused before, or had another end.
-        in_flight: how many of their rows are in hand of workers; those that have begun will end.
+        in_flight: how many of their rows workers hold; those that have begun will end.
         until: when the pause ends by itself; None if it does not.
     """
 
@@ -72,7 +72,7 @@ def pause(
 
     Raises:
         NothingSelectedError: neither a job nor a handler has the name.
-        ConfigurationError: the duration is none.
+        ConfigurationError: the duration is not valid.
     """
     given = _checked(duration)
     timetable = Timetable(connection)
@@ -91,7 +91,7 @@ def pause(
 
 
 def resume(connection: psycopg.Connection[Any], name: str) -> tuple[Resumed | HandlersResumed, int]:
-    """Let a job or handlers go on; return the answer, and how many were paused.
+    """Resume a job or handlers; return the answer, and how many were paused.
 
     Raises:
         NothingSelectedError: neither a job nor a handler has the name.
@@ -109,7 +109,7 @@ def resume(connection: psycopg.Connection[Any], name: str) -> tuple[Resumed | Ha
 
 
 def pauses(connection: psycopg.Connection[Any], handlers: Iterable[int]) -> dict[int, Pause]:
-    """Return the pause of each handler, by its number, that is paused now."""
+    """Return the pause of each handler that is paused now, by its number."""
     found = all_rows(connection, statement("paused"), {"handlers": array(handlers)}, Pause)
     return {each.handler_id: each for each in found}
 
@@ -131,7 +131,7 @@ def _checked(duration: Duration | float | None) -> float | None:
 
 
 def _handlers(timetable: Timetable, name: str) -> list[Known]:
-    """Return the handlers of a table, or of a table and a status; those that run jobs are not meant.
+    """Return the handlers of a table, or of a table and a status; never those that run jobs.
 
     Raises:
         NothingSelectedError: there is none, or there is more than one table of that name.

@@ -1,4 +1,4 @@
-"""One purge now, by the rule that is given or the one that the handlers declare."""
+"""Runs one purge now, by the given rule or the one that the handlers declare."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ class PurgeOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """What a purge would do now.
+    """The forecast of a purge.
 
     Attributes:
         table: the table, with its schema.
         rows: how many it would delete.
         partitions: those that it would drop, with all their rows.
-        kept: how many it would leave since a foreign key needs them, by its name.
+        kept: how many it would leave because a foreign key needs them, by its name.
     """
 
     table: str
@@ -72,18 +72,18 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class Purged:
-    """What a purge has done.
+    """The result of a purge.
 
     Attributes:
         table: the table, with its schema.
         rows: how many were deleted.
-        locked: how many were left since somebody else had them, or what goes with them, locked.
-        held: how many were left since handlers have them in hand.
-        kept: how many were left since a foreign key needs them, by its name.
-        refused: how many were left since a trigger or a constraint refused them, by what it said.
+        locked: how many were left because another session had them, or dependent rows, locked.
+        held: how many were left because handlers hold them.
+        kept: how many were left because a foreign key needs them, by its name.
+        refused: how many were left because a trigger or a constraint refused them, by its message.
         untried: how many were left beside others that were refused, after too many of those.
         partitions: the partitions that were dropped.
-        notes: what else there is to say, a line each.
+        notes: further remarks, a line each.
         stopped: it was told to stop, and the next purge does the rest.
         line: all of it in one line.
     """
@@ -102,7 +102,7 @@ class Purged:
 
 
 def rule_of(table: str, options: PurgeOptions, source: Source) -> Rule:
-    """Return the rule that options make, alone or in the place of what a declared purge has.
+    """Return the rule that the options make, alone or on top of a declared purge's.
 
     Args:
         table: with or without its schema.
@@ -110,7 +110,7 @@ def rule_of(table: str, options: PurgeOptions, source: Source) -> Rule:
         source: the handlers and jobs, among which a purge may be declared.
 
     Raises:
-        ConfigurationError: they do not make one.
+        ConfigurationError: they do not make a rule.
     """
     named, given = table_name(table), _given(options)
     if {"column", "older_than"} <= given.keys():
@@ -179,7 +179,7 @@ def _declared(table: TableName, column: str | None, source: Source) -> Rule:
     """Return the rule of the one purge of a table, and column if given, that is declared.
 
     Raises:
-        ConfigurationError: there is none, or more than one.
+        ConfigurationError: there is no declared purge, or more than one.
     """
     jobs = [each for each in _purges(source) if _same(each.function.rule.table, table)]
     found = [each for each in jobs if column in (None, each.function.rule.column)]
@@ -209,7 +209,7 @@ def _same(declared: TableName, asked: TableName) -> bool:
 
 
 class _Run:
-    """What the rule takes for a run: the call's connection, and those who look on."""
+    """Stands in for a job's run: gives the rule the call's connection, and passes its progress on."""
 
     def __init__(
         self, connection: psycopg.Connection[Any], progress: Progress | None, stop: threading.Event | None
@@ -217,7 +217,7 @@ class _Run:
         self.cancelled = _Cancelled(stop or threading.Event())
         self.logger = logging.getLogger("poller.purge")
         self.logger.addHandler(logging.NullHandler())
-        self.logger.propagate = False  # the answer says it
+        self.logger.propagate = False  # the answer has it
         self._progress = progress
         self._connection = connection
 
@@ -235,7 +235,7 @@ class _Run:
 
 
 class _Cancelled:
-    """An event, as a rule looks at it."""
+    """The caller's event, in the form that a rule checks."""
 
     def __init__(self, event: threading.Event) -> None:
         self._event = event

@@ -1,4 +1,4 @@
-"""Why a question or an order was refused: a line for people, and its parts for the face that shows it.
+"""Errors for refused questions and orders: one line for people, and its parts for the face that shows it.
 
 A face may add what to do in its own words: the command line names a command, a page a button.
 """
@@ -9,7 +9,7 @@ from poller.errors import ConfigurationError, PollerError
 
 
 class NothingSelectedError(PollerError):
-    """What was asked for is not there: the face's own negative answer."""
+    """The selected row, run, job or table does not exist: a negative answer, not a fault."""
 
     exit_status = 1
 

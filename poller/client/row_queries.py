@@ -1,6 +1,6 @@
-"""What people ask of handlers, rows and workers: one method, one statement of `sql/`.
+"""The client's statements on handlers, rows and workers: each method executes one statement of `sql/`.
 
-Beside the engine, never in its way: what is read here is for people to look at, and locks nothing. Only
+They never block the engine: queries here are for people, and lock nothing. Only
 `retry`, `release` and `restore_status` write, on an operator's order. psycopg's errors are raised as such.
 """
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 COUNTED = 10_000  # rows in trouble that one statement counts
-MOVES = 10_000  # of which one statement reads the keys
+MOVES = 10_000  # moves whose keys one statement reads
 STATES = ("waiting", "snoozed", "parked")
 
 
@@ -41,7 +41,7 @@ class Known(NamedTuple):
 
 
 class Pulse(NamedTuple):
-    """What a handler has in hand; `done_per_minute` counts moved rows, `failed_per_minute` failed attempts."""
+    """A handler's activity; `done_per_minute` counts moved rows, `failed_per_minute` failed attempts."""
 
     in_flight: int = 0
     waiting: int = 0
@@ -51,20 +51,20 @@ class Pulse(NamedTuple):
 
 
 class Pace(NamedTuple):
-    """Within how many seconds half of a handler's attempts ended, and 95 in 100 of them; None where there were none."""
+    """The seconds within which half of a handler's attempts, and 95 in 100, ended; None without attempts."""
 
     p50: float | None = None
     p95: float | None = None
 
 
 class PutBack(NamedTuple):
-    """What a batch of rows in trouble has come to.
+    """The result of a batch of retried rows.
 
     Attributes:
         looked: how many were looked at.
         last: the last one's digest.
         rows: how many were put back.
-        skipped: how many were not, since others have locked them.
+        skipped: how many were not, because other sessions have locked them.
     """
 
     looked: int
@@ -104,7 +104,7 @@ class Event:
 
 
 class Health(NamedTuple):
-    """What the catalogue says about a table, beyond what a handler is bound to."""
+    """The catalogue's facts on a table, beyond those that a handler is bound to."""
 
     is_partitioned: bool
     hides_rows: bool
@@ -113,7 +113,7 @@ class Health(NamedTuple):
 
 
 class Locks(NamedTuple):
-    """How many one statement takes, and the server's table of them: so many each for so many sessions."""
+    """How many locks one statement takes, and the size of the server's lock table: locks per session, and sessions."""
 
     taken: int
     each: int
@@ -121,7 +121,7 @@ class Locks(NamedTuple):
 
 
 class Index(NamedTuple):
-    """An index that works: its first column (None for an expression), and the predicate of a partial one."""
+    """A valid index: its first column (None for an expression), and the predicate of a partial one."""
 
     name: str
     leads: str | None
@@ -141,7 +141,7 @@ class Operators:
         return all_rows(self.connection, statement("known_handlers"), {}, Known)
 
     def pulse(self, handlers: Iterable[int]) -> dict[int, Pulse]:
-        """Return what each handler, by its number, has in hand; 0 stands for one that is not known."""
+        """Return each handler's activity, by its number; 0 stands for an unknown one."""
         numbers = sorted({each for each in handlers if each})
         most = 1 + COUNTED // max(1, len(numbers) * len(STATES))
         rows = self._along("pulse", handlers=array(numbers), most=most)
@@ -213,8 +213,8 @@ class Operators:
         Args:
             handlers: the numbers of its handlers.
             keys: the forms that its key may be stored in.
-            since: what was before is not looked for.
-            before: a time up to which they are returned, and how many of that very time are left out.
+            since: earlier events are not searched.
+            before: a time up to which they are returned, and how many of exactly that time are left out.
             limit: how many at the most.
         """
         at, left_out = before or (None, 0)
@@ -230,7 +230,7 @@ class Operators:
         return kept if limit is None else kept[-limit:]
 
     def _moves_with(self, handler: int, keys: Sequence[str], since: datetime) -> list[int]:
-        """Return the numbers of a handler's moves that have one of these keys; some thousands are read a statement."""
+        """Return the numbers of a handler's moves with one of these keys; a statement reads some thousands."""
         found: list[int] = []
         asked: dict[str, Any] = {"handler": handler, "keys": array(keys), "most": MOVES, "before": 2**63 - 1}
         while True:
@@ -243,7 +243,7 @@ class Operators:
     # --- orders -----------------------------------------------------------------------------------
 
     def retry(self, is_meant: sql.SQL, **asked: Any) -> PutBack:
-        """Put the next rows in trouble of a handler back.
+        """Retry the next rows in trouble of a handler.
 
         Args:
             is_meant: the condition on a row `a` of `poller.attempt`.
@@ -265,11 +265,11 @@ class Operators:
         return self.connection.execute(statement("in_flight", is_meant=is_meant), asked).fetchall()
 
     def release(self, handlers: Iterable[int], keys: Sequence[str] | None) -> list[tuple[int, str]]:
-        """Take rows away from whoever holds them; return the handler's number and the key of each."""
+        """Take rows away from the workers that hold them; return the handler's number and the key of each."""
         return self._rows("release", handlers=array(handlers), keys=_array(keys))
 
     def restore_status(self, binding: Binding, keys: Sequence[str]) -> None:
-        """Give rows that show the handler's `during` their status back."""
+        """Restore the status of rows that show the handler's `during`."""
         self.connection.execute(
             statement(
                 "restore_status",
@@ -295,12 +295,12 @@ class Operators:
         return cast("datetime", row[0])
 
     def has_autovacuum(self) -> bool:
-        """Tell whether the server vacuums tables by itself."""
+        """Tell whether autovacuum is on."""
         row = self.connection.execute(statement("autovacuum"), {}).fetchone()
         return bool(row and row[0])
 
     def health(self, table: Table) -> Health:
-        """Return what the catalogue says about a table."""
+        """Return the catalogue's facts on a table."""
         return only_row(self.connection, statement("table_health"), {"table": table.oid}, Health)
 
     def locks(self, table: Table) -> Locks:
@@ -315,7 +315,7 @@ class Operators:
         """Tell whether a partial index holds every row that has the status.
 
         Raises:
-            psycopg.errors.UndefinedColumn: the predicate names further columns, so it cannot be told.
+            psycopg.errors.UndefinedColumn: the predicate names further columns, so the question cannot be decided.
         """
         question = statement(
             "index_covers",
@@ -340,7 +340,7 @@ class Operators:
         return made.as_string(self.connection).replace("%%", "%").strip() + ";"
 
     def orphans(self, binding: Binding) -> int:
-        """Count the rows that show the handler's `during` though nobody holds them."""
+        """Count the rows that show the handler's `during` though no worker holds them."""
         question = statement(
             "orphans",
             table=binding.table.identifier,
@@ -354,14 +354,14 @@ class Operators:
         return row[0] if row else 0
 
     def missing_grants(self) -> list[tuple[str, str]]:
-        """Return poller's own tables that the role may not use as a worker must, and what it may not do."""
+        """Return poller's own tables on which the role lacks a worker's rights, and the missing rights."""
         return self._rows("missing_grants")
 
     def _rows(self, name: str, **asked: Any) -> list[Any]:
         return self.connection.execute(statement(name), asked).fetchall()
 
     def _along(self, name: str, **asked: Any) -> list[Any]:
-        """Return the rows of a question that goes along its index, whatever statistics say: it stops at its limit."""
+        """Return the rows of a query that goes along its index, whatever the statistics say: it stops at its limit."""
         with along_indexes(self.connection):
             return self._rows(name, **asked)
 

@@ -1,11 +1,11 @@
-"""An operator's orders for rows in trouble: put them back, or take them away from the workers that hold them.
+"""Carries out an operator's orders for rows: retry those in trouble, or release those that workers hold.
 
-What may be trusted: nothing that was read before; each batch is one statement that looks for itself. It may cross a
-worker at any moment: rows that are being settled are left to their settling, and a lease that was taken away is found
-gone by its holder's fence. Orders beside each other put a row back once.
+What may be trusted: nothing that was read before; each batch is one statement that checks the state itself. It may
+race a worker at any moment: rows that are being settled are left alone, and the holder of a released lease finds it
+gone by its fence. Concurrent orders retry a row once.
 
-An order is carried out in batches of 1,000 rows at the most, each in a transaction of its own, with what it has reached
-so far written down; so it may be stopped between two of them.
+An order is carried out in batches of at most 1,000 rows, each in its own transaction, which also logs what it has
+reached so far; so it may be stopped between two of them.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from poller.client.selector import Selection
     from poller.model.handler import Handler
 
-BATCH = 1000  # rows that one statement puts back, or takes away
-PASSES = 100  # over rows that others have locked; one who holds locks for longer has them left
+BATCH = 1000  # rows that one statement retries, or releases
+PASSES = 100  # over rows that others have locked; rows that stay locked for longer are left
 
 # Which rows are in trouble, and not due already with all their attempts. Those that are named are put back anyway.
 _IN_TROUBLE = (
@@ -43,7 +43,7 @@ _IN_TROUBLE = (
 )
 _NOT_SNOOZED = "a.state <> 'snoozed'"
 _KIND = r"coalesce(a.kind, substring(a.error from '^\w+(?=: )'))"
-_ERRORS = (  # the class, or the place, or both as the groups show them; if no row has those, a part of the text
+_ERRORS = (  # the class, the place, or both as the groups show them; if no row has those, a part of the text
     f"({_KIND} = %(error)s or a.place = %(error)s or {_KIND} || ' ' || a.place = %(error)s)",
     "strpos(a.error, %(error)s) > 0",
 )
@@ -51,12 +51,12 @@ _ERRORS = (  # the class, or the place, or both as the groups show them; if no r
 
 @dataclass(frozen=True, slots=True)
 class Retried:
-    """How many rows were put back.
+    """How many rows were retried.
 
     Attributes:
         rows: how many.
         stopped: the order was stopped before its end.
-        locked: how many rows were left, since another transaction holds their locks.
+        locked: how many rows were left because another transaction holds their locks.
     """
 
     rows: int
@@ -70,7 +70,7 @@ class Released:
 
     Attributes:
         rows: how many.
-        unknown: the handlers of such rows, as `table:status`, that the client does not know: if one has a `during`, the
+        unknown: their handlers, as `table:status`, that the client does not know: if one has a `during`, the
             row still shows it.
         stopped: the order was stopped before its end.
     """
@@ -87,7 +87,7 @@ def retry(
     error: str | None,
     batches: Batches,
 ) -> Retried:
-    """Put rows that are parked or wait for another attempt back: due at once, with all their attempts.
+    """Retry rows that are parked or wait for another attempt: due at once, their attempts counted from the start.
 
     Args:
         connection: in autocommit mode, or in a transaction.
@@ -113,14 +113,14 @@ def retry(
 
 
 def _meanings(chosen: Selection, error: str | None) -> Iterator[sql.SQL]:
-    """Yield the condition on a row to be meant; a looser one after it, for the case that no row is."""
+    """Yield the condition that selects rows; then a looser one, in case it selects none."""
     conditions = ["true"] if chosen.keys else [_IN_TROUBLE, _NOT_SNOOZED]
     for each in ("true",) if error is None else _ERRORS:
         yield sql.SQL(" and ".join([*conditions, each]))
 
 
 class _Retry:
-    """An order to put rows back: those with some keys, or all that are meant."""
+    """An order to retry rows: those with some keys, or all that are selected."""
 
     def __init__(
         self, operators: Operators, keys: Sequence[str] | None, error: str | None, batches: Batches
@@ -131,7 +131,7 @@ class _Retry:
         self._batches = batches
 
     def put_back(self, handler: int, is_meant: sql.SQL) -> int:
-        """Put the rows of one handler back; return how many are left, since others hold their locks."""
+        """Retry the rows of one handler; return how many are left because others hold their locks."""
         for _ in range(PASSES):
             skipped = sum(self._pass(handler, is_meant))
             if not skipped or self._batches.is_stopped:
@@ -140,7 +140,7 @@ class _Retry:
         return skipped
 
     def _pass(self, handler: int, is_meant: sql.SQL) -> Iterator[int]:
-        """Put rows back, a batch at a time; yield of each how many rows could not be locked."""
+        """Retry rows, a batch at a time; yield for each how many rows could not be locked."""
         if self._keys:
             for chunk in _chunks(self._keys):
                 yield self._batch(handler, is_meant, keys=array(chunk)).skipped
@@ -180,8 +180,8 @@ def release(  # noqa: PLR0913, PLR0917 - the parts of one order
         connection: in autocommit mode, or in a transaction.
         selector: which rows, as `selector.select` reads it.
         keys: further keys.
-        error: only those that an attempt before has failed at with this error, as for `retry`.
-        source: the handlers, asked only which status a `during` has replaced.
+        error: only those whose earlier attempt failed with this error, as for `retry`.
+        source: the handlers, needed only for the status that a `during` has replaced.
         batches: carries the order out.
 
     Raises:
@@ -221,7 +221,7 @@ def release(  # noqa: PLR0913, PLR0917 - the parts of one order
 
 
 def _held(error: str | None) -> Iterator[tuple[sql.SQL, str | None]]:
-    """Yield the condition on a row in flight to be meant, and the error; a looser one after it."""
+    """Yield the condition that selects rows in flight, and the error; then a looser one."""
     if error is None:
         yield sql.SQL("true"), None
         return
@@ -234,7 +234,7 @@ def _held(error: str | None) -> Iterator[tuple[sql.SQL, str | None]]:
 
 
 def _handlers(source: Source, chosen: Sequence[Known]) -> dict[int, Handler]:
-    """Return those of the handlers that are among the chosen, by number; none if they are not known."""
+    """Return those handlers that are among the selected, by number; empty if handlers are not known."""
     loaded = known_here.found(source)
     return {
         each.id: handler

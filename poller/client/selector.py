@@ -1,4 +1,4 @@
-"""Selectors: how an operator names rows. `TABLE[:STATUS][:KEY]`, or `all`.
+"""Selectors, by which an operator names rows: `TABLE[:STATUS][:KEY]`, or `all`.
 
 What follows the table is a status if the database knows a handler for it, and a key if not. Keys of any form
 may be given apart from the selector, as arguments of their own.
@@ -44,7 +44,7 @@ def select(selector: str, keys: Sequence[str], known: Sequence[Known]) -> Select
 
     Raises:
         NothingSelectedError: no handler is known for the table.
-        ConfigurationError: the table is no name.
+        ConfigurationError: the table's name is not valid.
     """
     text = " ".join([selector, *keys])
     if selector == ALL:
@@ -77,12 +77,12 @@ def of_table(name: str, known: Sequence[Known]) -> list[Known]:
 
 
 def is_named(table: str, wanted: TableName) -> bool:
-    """Tell whether a table, as the database knows it, is meant by a name with or without a schema."""
+    """Tell whether a name, with or without a schema, means a table of the database."""
     return table == str(wanted) if wanted.schema else table.endswith(f".{wanted.name}")
 
 
 def same_key(key: str) -> tuple[str, ...]:
-    """Return the forms that a key may be stored in: its own, and that of Postgres if it is a JSON array."""
+    """Return the forms in which a key may be stored: as given, and as Postgres writes it if it is a JSON array."""
     try:
         parts = json.loads(key)
     except ValueError:

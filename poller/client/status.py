@@ -1,6 +1,6 @@
-"""What the fleet looks like: a line for each status, and one for each handler.
+"""Reads the state of the fleet: a line for each status, and one for each handler.
 
-A look, not a promise: its parts are read one after the other, and may differ by what moved in between.
+It is not one snapshot: the parts are read one after the other, and rows may move in between.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from poller.store.binding import Binding
     from poller.store.counts import Paused
 
-MINUTES = 10  # of which it is said how long attempts took
+MINUTES = 10  # for which the attempts' durations are shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +64,8 @@ class HandlerLine:
     """A handler, and how it fares.
 
     Attributes:
-        paused: nothing of it is claimed; `paused_by` says who wants that, and `paused_until` for how long, if it ends.
-        due: rows that wait for nothing but a worker: neither parked, nor for another attempt that is to come.
+        paused: none of its rows is claimed; `paused_by` says who did that, and `paused_until` when it ends, if it does.
+        due: rows that wait only for a worker: not parked, nor waiting for a later attempt.
         oldest_due: since when the first of them is: its `due`, else its `created_at`, or when its next attempt was due.
             Where rows have neither, when it was written: by the server, if that tracks commits; else, at the latest, by
             the first rows that poller has moved since, if it has.

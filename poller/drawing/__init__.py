@@ -1,1 +1,1 @@
-"""Pictures of state machines: where statuses and moves stand, and the same in the words of other programs."""
+"""Draws state machines: as SVG with a layout of our own, and as text for Graphviz and Mermaid."""

@@ -1,12 +1,12 @@
-"""Where the statuses and moves of a machine stand in a picture: from left to right, as rows move.
+"""Lays out the statuses and moves of a machine in a picture: from left to right, as rows move.
 
 The model (Sugiyama, Tagawa and Toda 1981, in its plainest form). Moves that lead back to where the search came from are
-turned round, so that none goes in a circle. Each status stands in the column after the last one that leads to it. A move
-over several columns gets a bend in each of those between, which takes a place there as a status does. Within a column
-what belongs together is brought together: each place goes to the mean of its neighbours', some times from left to right
+reversed, so that there is no cycle. Each status stands in the column after the last one that leads to it. A move
+across several columns gets a bend in each column between, which takes a place there as a status does. Within a column
+connected places are brought together: each place moves to the mean of its neighbours', a few times from left to right
 and back.
 
-What comes of it is the same for the same machine, always: statuses stay where people have seen them.
+The same machine always gets the same layout: statuses stay where people have seen them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ HEIGHT = 44.0
 LEAST_WIDTH = 72.0
 ACROSS, DOWN = 64.0, 26.0  # between columns, and between the places of one
 MARGIN = 24.0
-LOOP = 26.0  # what a loop stands out above its status
+LOOP = 26.0  # how far a loop rises above its status
 MOST_APART = 12.0  # between two lines at one side of a status
 SWEEPS = 4
 
@@ -47,7 +47,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A move in the picture: through these points, the last of which has the arrow's head."""
+    """A move in the picture: the points that it goes through; the arrow's head is at the last."""
 
     edge: Edge
     points: tuple[tuple[float, float], ...]
@@ -76,7 +76,7 @@ class _Place:
 
 
 def texts(node: Node) -> list[str]:
-    """Return the lines that stand in a status's box: its name, and the number of its rows if that is known."""
+    """Return the lines of text in a status's box: its name, and the number of its rows if known."""
     name = one_line(node.status)
     return [name] if node.rows is None else [name, f"{'' if node.exact else '≈ '}{node.rows:,}"]
 
@@ -87,7 +87,7 @@ def columns_of(text: str) -> int:
 
 
 def lay_out(machine: Machine) -> Picture:
-    """Return where everything of a machine stands."""
+    """Return a machine's picture, with the positions of its statuses and moves."""
     columns = _columns(machine)
     places = {
         status: _Place(column, node)
@@ -99,7 +99,7 @@ def lay_out(machine: Machine) -> Picture:
 
 
 def _columns(machine: Machine) -> dict[str, int]:
-    """Return the column of each status: the length of the longest way to it, without the moves that lead back."""
+    """Return the column of each status: the length of the longest path to it, without the moves that lead back."""
     after: dict[str, list[str]] = {each.status: [] for each in machine.statuses}
     for edge in machine.edges:
         if edge.from_ != edge.to:
@@ -115,11 +115,13 @@ def _columns(machine: Machine) -> dict[str, int]:
 
 
 def _order(after: dict[str, list[str]]) -> list[str]:
-    """Return the statuses so that each move leads forward, but for those of circles: a search in depth, backwards."""
+    """Return the statuses in topological order, except within cycles: a depth-first search, reversed."""
     entered = {status for following in after.values() for status in following}
     seen: set[str] = set()
     done: list[str] = []
-    for first in sorted(after, key=lambda each: each in entered):  # stable: what nothing leads to comes first
+    for first in sorted(
+        after, key=lambda each: each in entered
+    ):  # stable: statuses that no move leads to come first
         path = [] if first in seen else [(first, iter(after[first][::-1]))]
         seen.add(first)
         while path:
@@ -145,7 +147,7 @@ def _way(edge: Edge, places: dict[str, _Place]) -> list[_Place]:
 
 
 def _grid(places: Sequence[_Place]) -> list[list[_Place]]:
-    """Return the places of each column from above, with those that belong together brought together."""
+    """Return the places of each column from top to bottom, with connected ones brought together."""
     grid: list[list[_Place]] = [[] for _ in range(max(each.column for each in places) + 1)]
     for place in places:
         grid[place.column].append(place)
@@ -195,7 +197,7 @@ def _picture(
     ports = _ports([way for _, way in ways])
 
     def points(way: Sequence[_Place], number: int) -> list[tuple[float, float]]:
-        """Return the points of a way: it leaves each place at its right, and enters the next at its left."""
+        """Return the points of a path: it leaves each place at its right, and enters the next at its left."""
         bends = [(x, middle + each.row * step) for each in way[1:-1] for x in sides(each)]
         begin = sides(way[0])[1], middle + way[0].row * step + ports[number, 0]
         end = sides(way[-1])[0], middle + way[-1].row * step + ports[number, -1]
@@ -215,7 +217,7 @@ def _picture(
 
 
 def _ports(ways: Sequence[Sequence[_Place]]) -> dict[tuple[int, int], float]:
-    """Return how far from the middle of its status each way begins (0) and ends (-1): none lies upon another."""
+    """Return how far from the middle of its status each path begins (0) and ends (-1), so that none overlaps another."""
     sides: dict[tuple[_Place, int], list[int]] = {}
     for number, way in enumerate(ways):
         for end in (0, -1):

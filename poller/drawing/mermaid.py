@@ -1,4 +1,4 @@
-"""Machines as a flowchart of Mermaid, which GitHub and most wikis draw: its state diagrams know no dashed lines."""
+"""Machines as a Mermaid flowchart, which GitHub and most wikis draw: its state diagrams have no dashed lines."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from poller.telemetry.printable import one_line
 if TYPE_CHECKING:
     from poller.client.graph import Edge, Graph, Node
 
-PLAIN = frozenset(string.ascii_letters + string.digits + " _-.,()")  # what needs no code in a quoted label
+PLAIN = frozenset(
+    string.ascii_letters + string.digits + " _-.,()"
+)  # characters that need no code in a quoted label
 ARROWS = {
     "move": "-->",
     "failure": '-- "out of attempts" -->',
@@ -34,7 +36,7 @@ def mermaid(graph: Graph) -> str:
 
 
 def quoted(text: str) -> str:
-    """Return a text for a quoted label: what could end it, or be read as HTML, is the code of its character."""
+    """Return a text for a quoted label: characters that could end it, or be read as HTML, become codes."""
     return "".join(each if each in PLAIN else f"#{ord(each)};" for each in text)
 
 

@@ -1,4 +1,4 @@
-"""Machines as SVG, without script, style or font of their own: they stand in any page, and take its colours."""
+"""Machines as SVG, without script, style or font of their own: it fits any page, and takes its colours."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from poller.drawing.layout import Box, Line, Picture
 
 HEAD = 30.0  # pixels for the name of each machine
-FAILURE = "#c4402f"  # to be told from either background
+FAILURE = "#c4402f"  # visible on a light and on a dark background
 HEADS = "<defs>{}</defs>".format(
     "".join(
         f'<marker id="{name}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'

@@ -1,6 +1,6 @@
-"""Schedules made while the system runs: `schedule(connection, job, …)`, in the user's own transaction.
+"""Creates schedules at run time: `schedule(connection, job, …)`, in the user's own transaction.
 
-A schedule made so is a row of `poller.job` that names a declared job, whose function its runs call, and their
+Such a schedule is a row of `poller.job` that names a declared job, whose function its runs call, and their
 arguments. It is there if the user's transaction commits, and a planner sees it within a second of that. It can
 run only what some program declares, so that nothing but names and JSON is stored.
 """
@@ -90,7 +90,7 @@ def schedule(  # noqa: PLR0913 - the contract's options
     name: str | None = None,
     tz: str = "UTC",
 ) -> str | Awaitable[str]:
-    """Make a schedule of a declared job, or bring the one of that name up to date; nothing is committed.
+    """Create a schedule of a declared job, or update the one of that name; nothing is committed.
 
     Args:
         connection: of psycopg 3, or SQLAlchemy's (a session, too) or Django's on it. With one that is awaited, such
@@ -133,7 +133,7 @@ def schedule(  # noqa: PLR0913 - the contract's options
 
 
 def refuse_haste(plan: Schedule) -> None:
-    """Refuse a schedule made at run time that asks for more than a run a second: whoever may make one is no operator.
+    """Refuse a schedule made at run time with more than a run a second: its creator need not be an operator.
 
     Raises:
         ConfigurationError: it does.
@@ -145,10 +145,10 @@ def refuse_haste(plan: Schedule) -> None:
 
 
 def as_json(value: Any, what: str) -> str:
-    """Return a value as JSON that Postgres takes.
+    """Return a value as JSON that Postgres accepts.
 
     Raises:
-        ConfigurationError: it is no such value; the text begins with `what`.
+        ConfigurationError: the value has no such JSON; the text begins with `what`.
     """
     try:
         text = json.dumps(value, allow_nan=False, ensure_ascii=False)
@@ -163,7 +163,7 @@ def as_json(value: Any, what: str) -> str:
 
 
 def no_such_job(name: str, known: Iterable[str]) -> str:
-    """Say that there is no job of a name, and what may have been meant."""
+    """Return the error for an unknown job's name, with the names that may have been meant."""
     names = sorted(known)
     near = difflib.get_close_matches(name, names, 3, _ALIKE)
     if near:
@@ -239,7 +239,7 @@ def _taken(name: str) -> str:
 def _entering(
     asked: Mapping[str, Any], job: Job | str, when: When | str | None, plan: Schedule
 ) -> Script[str]:
-    """Enter a schedule, on whatever connection this script is followed; return its name."""
+    """Insert or update a schedule, as a script for any kind of connection; return its name."""
     rules = yield from _rules(job, when, plan)
     name: str = asked["name"]
     if (yield from _row("enter_schedule", {**asked, **rules._asdict()})) is None:
@@ -248,7 +248,7 @@ def _entering(
 
 
 def _rules(job: Job | str, when: When | str | None, plan: Schedule) -> Script[_Rules]:
-    """Return the rules of the `When`, else of the job, as they fit the schedule."""
+    """Return the rules of the `When`, else of the job, as far as they apply to the schedule."""
     found = _Rules.of(job.options) if isinstance(job, Job) else (yield from _rules_in_database(job))
     if isinstance(when, When):
         _refuse_foreign(when.options)
@@ -264,7 +264,7 @@ def _rules(job: Job | str, when: When | str | None, plan: Schedule) -> Script[_R
 
 
 def _refuse_foreign(options: CheckedOptions) -> None:
-    """Refuse options that say how the function runs: they are its job's, and would be lost here."""
+    """Refuse options on how the function runs: they belong to its job, and would be ignored here."""
     given = {
         "after": bool(options.after),
         "on": bool(options.on),

@@ -47,7 +47,7 @@ class When:
         return make_job(function, self)
 
     def but(self, name: str | None, given: RunOptions) -> When:
-        """Return this with a job's own name and options in the place of these."""
+        """Return a copy with a job's own name and options in place of these."""
         changed = options(**given)
         mine = {key: getattr(changed, key) for key in given}
         if mine.keys() & {"attempts", "stop"}:  # one is short for the other
@@ -60,8 +60,8 @@ class Job(Named, Generic[P, R]):
     """A function with a schedule. It is still callable as the plain function, so that a test calls it.
 
     `P` is what that function takes, and `R` what it returns.
-    `patience` is how many seconds its function may take to end once its timeout has passed: one that ends what it has
-    started then, and reports it itself.
+    `patience` is how many seconds its function may take to end after its timeout: for functions that end what they
+    have started, and report the timeout themselves.
 
     >>> @cron("0 3 * * *")
     ... def clean(size=1):
@@ -104,7 +104,7 @@ class Job(Named, Generic[P, R]):
         return self.options.on.issubset(labels)
 
     def check_arguments(self, arguments: Mapping[str, Any]) -> None:
-        """Hold a run's arguments against the function's signature.
+        """Check a run's arguments against the function's signature.
 
         Raises:
             ConfigurationError: it does not take them, or needs others.
@@ -134,7 +134,7 @@ def make_job(
         default_attempts: how many attempts a run has if the options do not say.
 
     Raises:
-        ConfigurationError: the name is none, or the schedule contradicts the options.
+        ConfigurationError: the name is not valid, or the schedule contradicts the options.
     """
     where = place or place_of(function)
     if isinstance(function, Job | Handler):
@@ -187,12 +187,12 @@ def _check_function(function: Callable[..., Any], when: When) -> None:
     check_executor(when.options.executor, function)
     signature.refuse_generator(function, "a job")
     run = signature.run_parameter(function)
-    if when.schedule is not None or when.options.after:  # else its arguments come with each run
+    if when.schedule is not None or when.options.after:  # else each run brings its own arguments
         signature.refuse_needs(function, run)
 
 
 def refuse_namesakes(jobs: Iterable[Job]) -> None:
-    """Refuse two jobs of one name.
+    """Refuse two jobs with the same name.
 
     Raises:
         ConfigurationError: naming both places.
@@ -214,7 +214,7 @@ def cron(expression: str, *, tz: str = "UTC", **given: Unpack[JobOptions]) -> Wh
         **given: see `JobOptions`.
 
     Raises:
-        ConfigurationError: it never fires, or is misleading, or is no expression; names the place of the call.
+        ConfigurationError: it never fires, is misleading, or is not an expression; names the place of the call.
 
     >>> @cron("0 0 10 * * *", tz="Asia/Shanghai")
     ... def clean(): ...
@@ -234,7 +234,7 @@ def fixed_delay(delay: Duration, **given: Unpack[JobOptions]) -> When:
         **given: see `JobOptions`.
 
     Raises:
-        ConfigurationError: the delay is none; names the place of the call.
+        ConfigurationError: the delay is not valid; names the place of the call.
 
     >>> @fixed_delay("5m")
     ... def sync(): ...
@@ -253,7 +253,7 @@ def fixed_rate(period: Duration, **given: Unpack[JobOptions]) -> When:
         **given: see `JobOptions`.
 
     Raises:
-        ConfigurationError: the period is none; names the place of the call.
+        ConfigurationError: the period is not valid; names the place of the call.
 
     >>> @fixed_rate("5m", overlap="skip")
     ... def sample(): ...
@@ -284,7 +284,7 @@ def job(**given: Unpack[JobOptions]) -> When:
 
 @contextlib.contextmanager
 def _placed() -> Iterator[None]:
-    """Have an error name the place of the call that it is about."""
+    """Add the place of the faulty call to an error."""
     try:
         yield
     except (ConfigurationError, TypeError) as error:

@@ -1,7 +1,7 @@
-"""What the engine asks of `poller.job` and `poller.run`: one method, one statement of `sql/`.
+"""The engine's statements on `poller.job` and `poller.run`: each method executes one statement of `sql/`.
 
-Here is what declares jobs, plans their slots and reports on runs. What takes runs and ends them is the engine
-itself: a run is a row like any other.
+These declare jobs, plan their slots and report on runs. Claiming and settling runs is the engine's work
+as for any row: a run is one.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class DueJob:
     Attributes:
         name: the job's name.
         function: of which declared job the function runs.
-        version: of the row: another one has been changed.
+        version: of the row: it differs once the row has been changed.
         anchor: where the slots of a fixed rate count from.
         planned_to: every slot up to here has been decided.
         next_at: the slot that is due, if one is known.
@@ -68,7 +68,7 @@ class Look(NamedTuple):
 
     Attributes:
         wait: the seconds until there is something to plan, negative if it is overdue; None if nothing is in sight.
-        leader: the supervisor that planned last for those who know the same jobs, if any has.
+        leader: the supervisor that planned last among those that know the same jobs, if any has.
         now: the time by the one clock, in seconds.
     """
 
@@ -85,7 +85,7 @@ class Unfinished(NamedTuple):
 
 
 class PlannedRun(NamedTuple):
-    """A run that is to be entered: its slot, by how many seconds it starts later, and its status."""
+    """A run to insert: its slot, its start's delay in seconds, and its status."""
 
     slot: datetime
     delay: float
@@ -93,7 +93,7 @@ class PlannedRun(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What was decided of a job: the runs to enter, and its next slot, or that there is none."""
+    """The decision on a job: the runs to insert, and its next slot, if there is one."""
 
     job: DueJob
     runs: Sequence[PlannedRun]
@@ -111,12 +111,12 @@ class Report(NamedTuple):
 
 
 def declare(connection: psycopg.Connection[Any], jobs: Iterable[Job]) -> None:
-    """Enter jobs that a program declares, or bring their rows up to date.
+    """Insert the jobs that a program declares, or update their rows.
 
     A row that is as declared is not locked. One that another session holds (a planner that was stopped in the
     middle, say) is waited for, as long as such a session may last.
 
-    Where that changes what another program that runs now has declared, it is told: it may be an older version of this
+    If that overwrites the declaration of another running program, a warning says so: it may be an older version of this
     one, or one that has a job of that name by chance.
 
     Raises:
@@ -146,7 +146,7 @@ def declare(connection: psycopg.Connection[Any], jobs: Iterable[Job]) -> None:
 
 
 def _declare(connection: psycopg.Connection[Any], name: str, asked: Mapping[str, Any]) -> bool:
-    """Enter a job, or bring its row up to date; tell whether that has changed anything."""
+    """Insert a job, or update its row; tell whether that has changed anything."""
     for left in reversed(range(MOST_TRIES)):
         try:
             with connection.transaction():
@@ -166,18 +166,18 @@ def unknown_jobs(connection: psycopg.Connection[Any], names: Iterable[str]) -> s
 
 
 def orphan_runs(connection: psycopg.Connection[Any], known: Iterable[str]) -> list[tuple[str, int]]:
-    """Return jobs with runs that wait for a function which neither is known nor a living worker has; and how many."""
+    """Return jobs whose runs wait for a function unknown here and to living workers, with their number."""
     return connection.execute(statement("orphan_runs"), {"known": array(known)}).fetchall()
 
 
 def ahead(connection: psycopg.Connection[Any]) -> tuple[int, int, int]:
-    """Return how many jobs, rows and runs a clock that ran ahead has planned, or put off, beyond now."""
+    """Return how many jobs, rows and runs were planned or put off beyond now by a clock that ran ahead."""
     row = connection.execute(statement("ahead")).fetchone()
     return (0, 0, 0) if row is None else (row[0], row[1], row[2])
 
 
 def check(connection: psycopg.Connection[Any], jobs: Sequence[Job]) -> None:
-    """Make sure that the jobs which others are to run `after` are there.
+    """Make sure that all jobs named in `after` exist.
 
     Raises:
         ConfigurationError: one is not; the text begins with the place of the job that names it.
@@ -191,7 +191,7 @@ def check(connection: psycopg.Connection[Any], jobs: Sequence[Job]) -> None:
 
 
 def look(connection: psycopg.Connection[Any], known: str, aside: str, digest: str) -> Look:
-    """Look whether there is something to plan for the known functions.
+    """Find out when there is something to plan for the known functions.
 
     Args:
         connection: in autocommit mode.
@@ -213,12 +213,12 @@ def due_jobs(connection: psycopg.Connection[Any], known: str, aside: str, most: 
 
 
 def end_pauses(connection: psycopg.Connection[Any], known: str) -> int:
-    """Let jobs of the known functions go on whose pause has ended by now; return how many there were."""
+    """Resume jobs of the known functions whose pause has ended; return how many there were."""
     return connection.execute(statement("end_pauses"), {"known": known}).rowcount
 
 
 def unfinished(connection: psycopg.Connection[Any], jobs: Iterable[str]) -> dict[str, Unfinished]:
-    """Return how many runs of jobs, whose rows are locked, are unfinished; those that have any."""
+    """Return the number of unfinished runs of each job that has any; the jobs' rows must be locked."""
     return dict(all_rows(connection, statement("unfinished"), {"jobs": array(jobs)}, _unfinished_of))
 
 
@@ -241,7 +241,7 @@ def enter_runs(connection: psycopg.Connection[Any], plans: Sequence[Plan]) -> di
 
 
 def planned(connection: psycopg.Connection[Any], plans: Sequence[Plan]) -> None:
-    """Say that jobs' slots are decided up to now, and when the next ones are."""
+    """Record that jobs' slots are decided up to now, and when the next ones are."""
     asked = {
         "jobs": array(plan.job.name for plan in plans),
         "planned_to": array(plan.job.now.isoformat() for plan in plans),
@@ -252,17 +252,17 @@ def planned(connection: psycopg.Connection[Any], plans: Sequence[Plan]) -> None:
 
 
 def supersede(connection: psycopg.Connection[Any], jobs: Iterable[str]) -> None:
-    """Cancel what waits of jobs, and ask what runs to stop."""
+    """Cancel jobs' waiting runs, and ask the running ones to stop."""
     connection.execute(statement("supersede_runs"), {"jobs": array(jobs)})
 
 
 def lead(connection: psycopg.Connection[Any], digest: str, supervisor: UUID) -> None:
-    """Be the supervisor that plans for those who know the same functions."""
+    """Take the lead: this supervisor plans for all that know the same functions."""
     connection.execute(statement("lead"), {"digest": digest, "supervisor": supervisor})
 
 
 def set_back(connection: psycopg.Connection[Any]) -> list[str]:
-    """Bring back what a clock that ran ahead has planned or put off; return the jobs that are planned anew."""
+    """Undo the plans and delays of a clock that ran ahead; return the jobs that are planned anew."""
     with connection.transaction():
         connection.execute(statement("set_back_rows"))
         return [name for (name,) in connection.execute(statement("set_back_jobs"))]
@@ -271,7 +271,7 @@ def set_back(connection: psycopg.Connection[Any]) -> list[str]:
 def report(
     connection: psycopg.Connection[Any], running: Iterable[int], changed: Mapping[int, Report]
 ) -> set[int]:
-    """Write how far runs have come, by their ids, and return those of the running ones that are to stop."""
+    """Write the progress of runs, by their ids; return those of the running ones that must stop."""
     reports, encoding = changed.values(), encoding_of(connection)
     asked = {
         "running": array(running),

@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 LONGEST = (
     36_525 * 86400.0
 )  # seconds of grace, jitter and keep; as for schedules, more would leave the calendar
-LEAST_GRACE = 1.0  # seconds: a planner may be so late where nothing is wrong
+LEAST_GRACE = 1.0  # seconds: a planner may be this late without any fault
 
 Overlap = Literal["allow", "skip", "queue", "replace"]
 Misfire = Literal["latest", "all", "skip"]
 
 
 class Named:
-    """What other jobs may run after: a `Job`, by its name."""
+    """An object that other jobs may run after: a `Job`, by its name."""
 
     name: str
 
@@ -113,7 +113,7 @@ def _names(after: Any) -> tuple[str, ...]:
     return tuple(each if isinstance(each, str) else each.name for each in _many(after))
 
 
-# How an option is kept that is not kept as it is given.
+# Conversions of the options that are not stored as given.
 _KEPT: dict[str, Callable[[Any], Any]] = {
     "grace": seconds,
     "jitter": seconds,
@@ -160,7 +160,7 @@ def _check(made: CheckedOptions) -> None:
 
 
 def _check_kinds(name: object, on: object, after: object) -> None:
-    """Refuse what is no name, label or job.
+    """Refuse values that are not a name, label or job.
 
     Raises:
         ConfigurationError: with the option.

@@ -1,10 +1,10 @@
-"""What a run prints and logs, kept with it: bounded, and apart from what other runs print at the same time.
+"""Captures what a run prints and logs: bounded, and separate from the output of runs beside it.
 
 Standard output and error are replaced once in a worker by writers that look, for each write, whether a run is
 going on in this thread or coroutine (a context variable). If so the text goes to that run's sink, else where it
-went before. What is logged is heard in the same way, where every record passes that a logger lets through: a handler
-of ours could be taken away by a user's package, which may configure logging as it likes. A run that has ended takes
-nothing any more: what a task prints that it has left behind goes where it went before, too.
+went before. Log records are captured likewise, where every record passes that a logger lets through: a handler of
+ours could be removed by a user's package, which may configure logging as it likes. A run that has ended takes no
+more output: what its leftover tasks print goes where it went before, too.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ current: contextvars.ContextVar[Sink | None] = contextvars.ContextVar("sink", de
 
 
 class Sink:
-    """The text of one run: its beginning and its end, with a word of what is left out between."""
+    """The output of one run: its beginning and its end, with a note of what is left out between."""
 
     def __init__(self) -> None:
         self.has_ended = False
@@ -37,7 +37,7 @@ class Sink:
         self._dropped = 0
 
     def write(self, text: str) -> None:
-        """Take text; what there is no room for is dropped from the middle."""
+        """Add text; what exceeds the room is dropped from the middle."""
         text = storable(text)
         with self._lock:
             self._head.append(text[: self._room])
@@ -78,13 +78,13 @@ class Sink:
 
 
 def _open_sink() -> Sink | None:
-    """Return the sink of the run that is going on here, if one is."""
+    """Return the sink of the run in progress in this thread or coroutine, if there is one."""
     sink = current.get()
     return None if sink is None or sink.has_ended else sink
 
 
 class _Writer(io.TextIOBase):
-    """Stands in the place of standard output or error."""
+    """Replaces standard output or error."""
 
     def __init__(self, before: TextIO) -> None:
         self._before = before
@@ -118,7 +118,7 @@ class _Listener(logging.Handler):
 
 
 def install() -> None:
-    """Begin to capture in this process; once is enough, and again does nothing."""
+    """Begin to capture in this process; a second call does nothing."""
     if isinstance(sys.stdout, _Writer):
         return
     sys.stdout = _Writer(sys.stdout)

@@ -1,4 +1,4 @@
-"""A run: what a job's function is given, and how a job becomes a handler of the table `poller.run`.
+"""A run, as a job's function is given it, and the handler of the table `poller.run` that a job becomes.
 
 A run is a row with a status. Its handler takes it from `pending` over `running` to `succeeded`, or to `failed`
 once it is out of attempts; leases, retries, timeouts, crashes and drains are the engine's, written once.
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 Connect = Callable[[], "AbstractContextManager[psycopg.Connection[Any]]"]
 
 TABLE = TableName("poller", "run")
-_ERROR = ("error", "kind", "place")  # columns of a run that say what went wrong
+_ERROR = ("error", "kind", "place")  # columns of a run that tell its error
 # What `sql/claim/peek_runs.sql` asks of all jobs at once is the same.
 _IN_TURN = (
     " and not exists (select from poller.run as earlier where earlier.job = t.job"
@@ -46,13 +46,13 @@ _IN_TURN = (
 
 @dataclass(slots=True)
 class Notes:
-    """What a run leaves behind besides its status; written now and then, and with the outcome.
+    """A run's output and progress; written from time to time, and with the outcome.
 
     Attributes:
         sink: what it has printed and logged.
         done: how far it has come.
         total: of how much.
-        cancelled: somebody asked for it to stop, and it was told so.
+        cancelled: an operator cancelled it, and it was told so.
     """
 
     sink: Sink
@@ -61,7 +61,7 @@ class Notes:
     cancelled: bool = False
 
     def take(self, said: dict[str, Any]) -> None:
-        """Take over what the same run says of itself in another process: its `columns`."""
+        """Take over the `columns` of the same run in another process."""
         self.sink.replace(said["output"])
         self.done, self.total = said["done"], said["total"]
 
@@ -88,7 +88,7 @@ class Run:
         key: an idempotency key: the same for all attempts at this run.
         token: the same as a UUID: safe in headers, addresses, file names and columns of any length.
         deadline: when this attempt times out.
-        cancelled: set at the timeout, at shutdown, when somebody cancels, and when the lease is lost.
+        cancelled: set at the timeout, at shutdown, when an operator cancels, and when the lease is lost.
         logger: a logger whose lines are kept with the run.
 
     >>> from poller.testing import run
@@ -177,7 +177,7 @@ def handler_of(job: Job, connect: Connect) -> Handler:
 def _where(job: Job) -> str:
     """Return the condition under which a pending run may start.
 
-    A run of a job that may not overlap waits for every earlier one, whoever planned or triggered it.
+    A run of a job that may not overlap waits for every earlier one, whether planned or triggered.
     """
     quoted = job.name.replace("'", "''")
     condition = (
@@ -198,7 +198,7 @@ def _plain(job: Job, connect: Connect) -> Callable[[Row, Context], Transition]:
 def perform(
     function: Callable[..., Any], run_parameter: str | None, row: Row, context: Context, connect: Connect
 ) -> Transition:
-    """Call a job's function for a run, wherever this is, and keep what it prints and logs with the run."""
+    """Call a job's function for a run, in any process, and keep what it prints and logs with the run."""
     call = _prepare(function, run_parameter, row, context, connect)
     with _kept(context.notes):
         refuse_not_begun(call(), "the job")
@@ -207,7 +207,7 @@ def perform(
 
 @contextlib.contextmanager
 def _kept(notes: Notes) -> Iterator[None]:
-    """Keep what is printed and logged meanwhile, in this thread or coroutine, and the traceback of what ends it."""
+    """Keep what is printed and logged in this thread or coroutine meanwhile, and the traceback of an error."""
     output.current.set(notes.sink)  # each attempt has a context of its own: there is nothing to put back
     try:
         yield
@@ -232,7 +232,7 @@ def _coroutine(job: Job, connect: Connect) -> Callable[[Row, Context], Any]:
 def _prepare(
     function: Callable[..., Any], run_parameter: str | None, row: Row, context: Context, connect: Connect
 ) -> Callable[[], Any]:
-    """Return the call of a job's function with what it takes."""
+    """Return the call of a job's function with its arguments."""
     output.install()
     context.notes = Notes(Sink())
     arguments = dict(row["args"])
@@ -243,7 +243,7 @@ def _prepare(
 
 
 def _amend(outcome: Outcome, context: Context | None, encoding: str) -> Outcome:
-    """Write with a run's status what it leaves behind; one that was asked to stop, and did, is cancelled."""
+    """Add a run's output and progress to its outcome; one that stopped because it was asked to is cancelled."""
     if outcome.to is None:
         return outcome
     columns: dict[str, Any] = {name: getattr(outcome, name) for name in ("attempt", *_ERROR)}

@@ -1,10 +1,10 @@
-"""A cron line in wall-clock time: reads it, refuses what cannot have been meant, finds its times of day.
+"""Reads a cron line in wall-clock time, refuses lines that cannot be meant, finds the times that it names.
 
-Nothing here knows of zones: a time is a naive `datetime`, as a clock on the wall shows it. `wallclock` maps
+Nothing here knows of zones: a time is a naive `datetime`, as a clock on the wall shows it. `wall_clock` maps
 such times to instants. The language is that of crontab(5) of cronie 1.7, with a field for seconds in front
 if there are six, `L`, `L-3`, `LW`, `15W` and `#` as in Quartz, `5/15` for `5-59/15`, ranges that wrap around
 (`22-6`, `NOV-MAR`), and `?` for `*` in the two fields of days. Stricter than cronie: a step that never comes
-round is refused, and so is a line that never fires. What other programs write is told apart by `dialects`.
+round is refused, and so is a line that never fires. `cron_dialects` recognises the lines of other programs.
 
 A line is searched by its own sets of values: which days of a month it names is worked out once for each month,
 and times of day are found by bisection, so that a search costs microseconds however rare the line.
@@ -75,9 +75,9 @@ class _Field(NamedTuple):
     name: str
     low: int
     high: int
-    values: str  # how the values are told to the user
+    values: str  # how the values are shown to the user
     names: tuple[str, ...] = ()
-    unit: str = ""  # of a duration, where one can say what a step too large may have meant
+    unit: str = ""  # units of a duration, to suggest what too large a step may have meant
 
 
 _FIELDS = (
@@ -112,10 +112,10 @@ class DayRule(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CronLine:
-    """A line that was read, and found to fire.
+    """A valid cron line that fires.
 
     Args:
-        text: the line in one way of writing: upper case, single spaces, macros replaced.
+        text: the line in canonical form: upper case, single spaces, macros replaced.
         follows_clock: whether the minute or the hour begins with `*`: how cronie tells jobs that recur by
             the clock from those that have their time of day (`MIN_STAR | HR_STAR` in entry.c).
         months: those it names, in order.
@@ -128,7 +128,9 @@ class CronLine:
     months: tuple[int, ...]
     rule: DayRule
     times: Times
-    _back: Times = field(init=False)  # the same seen from behind: a search backwards is one forwards there
+    _back: Times = field(
+        init=False
+    )  # the same with all signs reversed: a search backwards is a search forwards there
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_back", tuple(_mirrored(values) for values in self.times))
@@ -228,7 +230,7 @@ def read(text: str) -> CronLine:
     """Read a cron line of five or six fields, or a macro such as `@daily`.
 
     Raises:
-        ConfigurationError: it is no cron line, never fires, or means something else than it says.
+        ConfigurationError: it is not a cron line, never fires, or is misleading.
     """
     canonical = " ".join(text.upper().split())
     canonical = _MACROS.get(canonical, canonical)
@@ -241,7 +243,7 @@ def read(text: str) -> CronLine:
 
 
 def _reads(text: str) -> bool:
-    """Tell whether a line could be written: what is advised must not be refused in turn."""
+    """Tell whether a line is valid: a suggested line must not be refused in turn."""
     canonical = " ".join(text.upper().split())
     try:
         _read(_MACROS.get(canonical, canonical))
@@ -297,7 +299,7 @@ def _numbers(written: str, field: _Field, line: list[str]) -> tuple[int, ...]:
 
 
 def _values(written: str, field: _Field, line: list[str]) -> set[Value]:
-    """Return what a field allows."""
+    """Return the values that a field allows."""
     return set().union(*(_item(item, field, line) for item in written.split(",")))
 
 
@@ -317,7 +319,7 @@ def _item(item: str, field: _Field, line: list[str]) -> set[Value]:
 
 
 def _special(item: str, field: _Field) -> Value | None:
-    """Return what is more than numbers: `L`, `L-3`, `15W`, `5#3`, `5L`."""
+    """Return the value of an item that is not a plain number: `L`, `L-3`, `15W`, `5#3`, `5L`."""
     if field is _DAY and (end := _FROM_THE_END.fullmatch(item)):
         return FromTheEnd(_within(end[1] or "0", item, field, 0, 30))
     if field is _DAY and (near := _NEAR_DAY.fullmatch(item)):

@@ -1,8 +1,8 @@
-"""What other programs take for a cron line: told apart, and answered with the line to write instead.
+"""Recognises the cron lines of other programs, and suggests the line to write instead.
 
 Quartz and AWS count weekdays from 1 for Sunday and may name a year; Jenkins writes `H` for a value of its own
-choosing, OpenBSD and cronie `~`; crontabs hold commands and comments, YAML files quotes. A line that means
-something else here than where it comes from is refused, never guessed. Pure: texts in, texts out.
+choosing, OpenBSD and cronie `~`; crontabs hold commands and comments, YAML files quotes. A line whose meaning
+here differs from that in its own program is refused, never guessed. Pure: texts in, texts out.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _TIME = re.compile(r"(\d{1,2}):(\d\d)(?::(\d\d))?")
 _EVERY = re.compile(r"(?:@?EVERY )?(\d+|A|AN|ONE)? ?(SECOND|SEC|MINUTE|MIN|HOUR|HR|DAY|WEEK|S|M|H|D|W)S?")
 _NAME = "SUN|MON|TUE|WED|THU|FRI|SAT|JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC"
 _CRON_FIELD = re.compile(rf"(?:[0-9*?/,#LW~-]|{_NAME})+")
-_CHOSEN = ("17", "3", "1", "1", "1")  # what a hash may be written as, by field
+_CHOSEN = ("17", "3", "1", "1", "1")  # replacements for a hash, by field
 _FULL_NAME = re.compile(
     r"(?<![A-Z])(?:(SUN|MON|TUE|WED|THU|FRI|SAT)(?:S|SDAY|NESDAY|URDAY|RSDAY|R|RS|DAY)"
     r"|(JAN|FEB|MAR|APR|JUN|JUL|AUG|SEP|OCT|NOV|DEC)(?:UARY|RUARY|CH|IL|E|Y|UST|T|TEMBER|OBER|EMBER))(?![A-Z])"
@@ -51,7 +51,7 @@ _FIELDS, _WITH_SECONDS, _WITH_YEAR = 5, 6, 7
 
 
 def advice(text: str, reads: Callable[[str], bool]) -> str | None:
-    """Return whose line this is and what to write instead; None if it is nobody's that is known here.
+    """Return which program's line this is and what to write instead; None if it is not recognised.
 
     Args:
         text: a line that was refused, as it was given.
@@ -65,7 +65,7 @@ def advice(text: str, reads: Callable[[str], bool]) -> str | None:
 
 
 def _readings(line: str, text: str) -> Iterator[tuple[str, str]]:
-    """Yield what a line may have been meant as: whose it is, and the line to write."""
+    """Yield what a line may mean: the program that it comes from, and the line to write."""
     yield from _wrapped(line, text)
     if (call := _CALL.fullmatch(line)) is not None:
         yield from _of_aws(call[1], call[2].strip())
@@ -78,7 +78,7 @@ def _readings(line: str, text: str) -> Iterator[tuple[str, str]]:
 
 
 def _wrapped(line: str, text: str) -> Iterator[tuple[str, str]]:
-    """Lines with something around them: a comment, quotes, the key of a YAML file."""
+    """Yield readings of lines with extra text: a comment, quotes, the key of a YAML file."""
     if (commented := _COMMENT.fullmatch(line)) is not None:
         yield "a comment is no part of the schedule", _lowered(commented[1])
     bare = _KEY.sub("", line, count=1)
@@ -107,7 +107,7 @@ def _of_aws(kind: str, inner: str) -> Iterator[tuple[str, str]]:
 
 
 def _of_fields(fields: list[str]) -> Iterator[tuple[str, str]]:
-    """Lines of fields with one too many, or with values that only their own program knows."""
+    """Yield readings of lines with a field too many, or with values that only their own program knows."""
     named = fields[5:] and not all(_CRON_FIELD.fullmatch(each) for each in fields[5:])
     if named:
         yield "a schedule names no user and no command", " ".join(fields[:5])
@@ -167,7 +167,7 @@ def _without_a_line(line: str) -> str | None:
 
 
 def refuse_quartz_weekdays(fields: list[str]) -> None:
-    """Refuse a `?` beside weekdays by number: who writes `?` counts from 1 for Sunday, or from 0.
+    """Refuse a `?` beside weekdays by number: programs with `?` count from 1 for Sunday, or from 0.
 
     Args:
         fields: five or six, in upper case.
@@ -182,10 +182,10 @@ def refuse_quartz_weekdays(fields: list[str]) -> None:
 
 
 def both_days(item: str, line: list[str]) -> str:
-    """Say what to write for `*/100,1-7 * MON`, or `1-7 * */7`: a star that is there to have both fields of days hold.
+    """Return what to write for `*/100,1-7 * MON`, or `1-7 * */7`, whose star makes both fields of days count.
 
     Args:
-        item: the item with the star, whose step leaves its range.
+        item: the item with the star, whose step exceeds its range.
         line: six fields.
     """
     why = f"the step of {item!r} leaves its range; it is there so that day and weekday must both hold"

@@ -1,8 +1,8 @@
 """When a job is due: cron, fixed rate, fixed delay. Instants in, instants out; no clock is read here.
 
 Every schedule answers the same questions, so that a planner needs nothing but the database's clock: what
-comes after an instant, what came last, which slots lie between two instants. An answer costs by the slots
-it holds, never by how long nobody asked. What cron does when clocks are changed stands in `wallclock`.
+comes after an instant, what came last, which slots lie between two instants. The cost of an answer depends on the
+slots in it, never on how long ago the last question was. `wall_clock` says what cron does when clocks change.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 _WITH_ZONE = re.compile(r"\s*(?:CRON_)?TZ=(\S*)(.*)", re.DOTALL | re.IGNORECASE)
 _AT = re.compile(r"\s*@at\b(.*)", re.DOTALL | re.IGNORECASE)
 _BY_DURATION = re.compile(r"\s*@(every|after)\b(.*)", re.DOTALL | re.IGNORECASE)
-_UNITS = (  # no weeks: programs of older versions have Postgres read these texts, which makes nothing of 1w2d
+_UNITS = (  # no weeks: programs of older versions let Postgres read these texts, which cannot read 1w2d
     ("d", 86_400_000_000),
     ("h", 3_600_000_000),
     ("m", 60_000_000),
     ("s", 1_000_000),
 )
-_LONGEST = 36_525 * 86_400.0  # a hundred years: anything longer is a slip, and would leave the calendar
+_LONGEST = 36_525 * 86_400.0  # a hundred years: anything longer is a mistake, and would leave the calendar
 _SECOND = timedelta(seconds=1)
 _MOMENT = timedelta.resolution
 
 
 class _Slots(ABC):
-    """What a planner asks of any schedule. Instants are aware; those returned are in UTC."""
+    """The questions that a planner asks of any schedule. Instants are aware; those returned are in UTC."""
 
     __slots__ = ()
 
@@ -52,10 +52,10 @@ class _Slots(ABC):
         """Return the newest slots after one instant and up to another, oldest first.
 
         Args:
-            after: the instant that is no longer among them.
-            until: the last instant that may be among them.
+            after: the instant after which they begin, exclusive.
+            until: the instant up to which they go, inclusive.
             anchor: where the slots are counted from, as for `next_after`.
-            limit: how many at most; that many are looked for, however many there were.
+            limit: how many at most; the search stops there.
         """
         slots: list[datetime] = []
         after = _utc(after)
@@ -87,7 +87,7 @@ class Cron(_Slots):
             tz: the name of an IANA time zone.
 
         Raises:
-            ConfigurationError: the line cannot be read, never fires, or means something else than it says;
+            ConfigurationError: the line cannot be read, never fires, or is misleading;
                 or there is no such zone.
         """
         made = parse(expression, tz)
@@ -224,14 +224,14 @@ Schedule = Cron | Every | FixedDelay | At
 def parse(text: str, tz: str = "UTC") -> Schedule:
     """Read a schedule: a cron line, `@every 5m` (fixed rate), `@after 5m` (fixed delay) or `@at <ISO time>`.
 
-    What `str()` makes of a schedule is read back as its equal.
+    A schedule's `str()` is read back as an equal schedule.
 
     Args:
         text: the schedule; a leading `CRON_TZ=Zone` or `TZ=Zone` goes before `tz`.
-        tz: the name of an IANA time zone; to rates and delays it makes no difference.
+        tz: the name of an IANA time zone; rates and delays ignore it.
 
     Raises:
-        ConfigurationError: the text is no schedule, never fires, or means something else than it says;
+        ConfigurationError: the text is not a schedule, never fires, or is misleading;
             or there is no such zone.
     """
     if not isinstance(text, str):
@@ -242,7 +242,7 @@ def parse(text: str, tz: str = "UTC") -> Schedule:
 
 @functools.lru_cache(
     maxsize=16384
-)  # a planner reads the same texts again and again; what is refused is not kept
+)  # a planner reads the same texts again and again; refused ones are not cached
 def _parse(text: str, tz: str) -> Schedule:
     if with_zone := _WITH_ZONE.fullmatch(text):
         tz, text = with_zone[1], with_zone[2]

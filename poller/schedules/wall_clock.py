@@ -1,21 +1,21 @@
-"""Clocks on the wall: the zones they show, and what a cron line does when they are changed.
+"""Time zones, and what a cron line does when clocks change.
 
 The rules are those of cronie 1.7 (crond(8), "Daylight Saving Time and other time changes"; `main()` and
 `find_jobs()` in cron.c), worked out on the offsets of the zone:
 
 - A line whose minute or hour begins with `*` follows real time. It fires whenever the clock shows a matching
   time: twice in an hour that comes twice, never in one that is left out.
-- Any other line has its times of day. It follows a virtual clock, which nobody ever sets. If clocks go
+- Any other line has its times of day. It follows a virtual clock, which is never set. If clocks go
   forward, the virtual one catches up at once: times left out fire at the first instant after the gap, as one
   slot, together with one that is due at that instant anyway. If clocks go back, it waits: a time that comes
   twice fires at the first.
 - That holds for changes up to three hours. Larger ones (the date line moved, say) are corrections of the
-  calendar, and the new time holds as it is: what was left out is lost, what comes again fires again.
-- The field of seconds, which cronie has not, plays no part: `*/10 30 2 * * *` has its time of day.
+  calendar, and the new time counts as it is: times left out are lost, times that come again fire again.
+- The field of seconds, which cronie lacks, does not matter here: `*/10 30 2 * * *` has its time of day.
 
 Zones come from `zoneinfo`, so hosts that plan together should have the same tzdata. A zone is taken as
-stretches of one offset; a slot is looked for in the stretch at hand and its neighbours, since far from a
-change nothing can happen that the line does not show. Instants here are aware, in UTC, and whole seconds.
+stretches of one offset; a slot is searched in the current stretch and its neighbours, since far from a
+change the line alone decides. Instants here are aware, in UTC, and whole seconds.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from poller.errors import ConfigurationError
 if TYPE_CHECKING:
     from poller.schedules.cron import CronLine
 
-_LOCAL = re.compile(r"(posix|right)/.*|localtime|posixrules|Factory")  # not one thing on every host
+_LOCAL = re.compile(r"(posix|right)/.*|localtime|posixrules|Factory")  # names that differ between hosts
 _OFFSET = re.compile(r"(?:(?:Etc/)?(?:GMT|UTC))?\s*([+-])\s*(\d{1,2})(?::?(\d\d))?", re.IGNORECASE)
 _MOST_HOURS = 12  # that have a name on either side of UTC
 _ALIKE = 0.8  # how near a zone's name must come to be offered, from 0 to 1
@@ -39,17 +39,17 @@ _SECOND = timedelta(seconds=1)
 _LARGE = timedelta(hours=3)
 _NEAR = timedelta(
     days=2
-)  # more than any two offsets differ, and less than any two changes lie apart (4 days, 1939)
+)  # longer than any two offsets differ, and shorter than any two changes lie apart (4 days, 1939)
 _ASIDE = timedelta(
     days=1
-)  # how far from a slot another look is taken: so that a change by the slot is seen from there
+)  # how far from a slot to look a second time, so that a change near the slot is seen from there
 
 
 def zone(name: str) -> tzinfo:
     """Return the IANA time zone of a name.
 
     Raises:
-        ConfigurationError: there is none, or it is not the same on every host; with names that are near it.
+        ConfigurationError: there is none, or it differs between hosts; with similar names.
     """
     try:
         if name == "UTC":
@@ -57,7 +57,7 @@ def zone(name: str) -> tzinfo:
         if not _LOCAL.fullmatch(name):
             return zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError, TypeError):
-        pass  # not there, not a path within, a folder, not a text
+        pass  # missing, not a path within, a folder, not a text
     near = _near(str(name))
     advice = _by_offset(str(name)) or (
         f"is it {' or '.join(near)}?" if near else "write it like 'Europe/Berlin'"
@@ -67,7 +67,7 @@ def zone(name: str) -> tzinfo:
 
 
 def _by_offset(name: str) -> str | None:
-    """Return what to write for an offset: IANA's names for those count the other way round (POSIX)."""
+    """Return the name to write for an offset: IANA's names have the sign reversed (POSIX)."""
     found = _OFFSET.fullmatch(name.strip())
     if found is None:
         return None
@@ -80,7 +80,7 @@ def _by_offset(name: str) -> str | None:
 
 
 def _near(name: str) -> list[str]:
-    """Return what may have been meant: a zone of that city, or of nearly the same letters."""
+    """Return the names that may have been meant: a zone of that city, or one spelt similarly."""
     names = sorted(zoneinfo.available_timezones())
     known = {zone.lower(): zone for zone in names if not _LOCAL.fullmatch(zone)}
     wanted = name.lower().replace(" ", "_")
@@ -125,9 +125,9 @@ def slot_up_to(line: CronLine, zone: tzinfo, instant: datetime) -> datetime | No
 
 
 class _Stretch(NamedTuple):
-    """A time of one offset, around some instant. Where no change is near, it ends where the looking did.
+    """A stretch with one offset, around some instant. Where no change is near, it ends where the search did.
 
-    It begins some hours later than that: a change just before the looking would have times come again until then.
+    It begins some hours later than the search: a change just before that would repeat times until then.
     """
 
     start: datetime
@@ -137,7 +137,7 @@ class _Stretch(NamedTuple):
     after: timedelta
 
     def begins(self, line: CronLine) -> datetime:
-        """Return the first time in it that is the line's: what the clock shows, or the virtual one."""
+        """Return the first time in it that counts for the line: by the real clock, or by the virtual one."""
         is_set = line.follows_clock or abs(self.offset - self.before) > _LARGE
         return _wall(self.start, self.offset if is_set else self.before)
 
@@ -151,7 +151,7 @@ def _stretch(zone: tzinfo, instant: datetime) -> _Stretch:
 
 
 def _change(zone: tzinfo, early: datetime, late: datetime) -> datetime:
-    """Return the second from which on the later offset holds; there is one change between the two."""
+    """Return the first second of the later offset; there is one change between the two."""
     old = _offset(zone, early)
     while (between := (late - early) // _SECOND) > 1:
         middle = early + between // 2 * _SECOND
