@@ -1,4 +1,4 @@
--- Purpose  Tell whether Citus spreads a table over several servers. One that it keeps whole on this one is as any
+-- Purpose  Tell whether Citus spreads a table over several servers. One kept whole on this server is like any
 --          other: partmethod n (none) and repmodel s (streaming, as Citus calls its local tables).
 -- Locks    none.  Fence  none.
 -- Index    Citus' own.

@@ -1,6 +1,6 @@
--- Purpose  Name who holds the lock of migration_lock.sql: another process that migrates, or anybody who may connect.
+-- Purpose  Find the session that holds the lock of migration_lock.sql: another migration, or any role that may connect.
 -- Locks    none.  Fence  none: a hint.
--- Index    none: Postgres' own views. A key of 64 bits stands there in two halves.
+-- Index    none: Postgres' own views. They show a key of 64 bits in two halves.
 with key as (select pg_catalog.hashtextextended('poller migrations', 0) as bits)
 select a.pid, a.usename::pg_catalog.text as role
   from pg_catalog.pg_locks as l

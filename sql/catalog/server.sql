@@ -1,6 +1,6 @@
--- Purpose  Ask a server what decides whether poller can work with it.
+-- Purpose  Read the facts that decide whether poller can work with a server.
 -- Locks    none.  Fence  none.  Index  none.
--- Aurora DSQL is known by a table of its own: it says that it is Postgres.
+-- Aurora DSQL is recognised by a table of its own, since it calls itself Postgres.
 select pg_catalog.version() as product,
        pg_catalog.to_regclass('sys.iam_pg_role_mappings') is not null as is_dsql,
        pg_catalog.current_setting('server_version_num')::pg_catalog.int4 as version,

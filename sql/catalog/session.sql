@@ -1,7 +1,7 @@
--- Purpose  Settle what a session of poller's relies on, whatever the role's or the database's defaults are.
+-- Purpose  Set what a session of poller's relies on, whatever the defaults of the role or the database.
 -- Locks    none.  Fence  none.  Index  none.
 -- A key's text must be the same in every session, hence the output formats (Postgres docs, 20.11.2).
--- What a server does not know is left out: transaction_timeout came with Postgres 17.
+-- Settings that a server does not know are left out: transaction_timeout came with Postgres 17.
 -- READ COMMITTED: under REPEATABLE READ, SKIP LOCKED raises 40001 for a row that changed since the snapshot.
 select set_config('timezone', 'UTC', false),
        set_config('datestyle', 'ISO, YMD', false),

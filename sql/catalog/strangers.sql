@@ -1,11 +1,11 @@
--- Purpose  Find what in the schema poller is another role's, who would have it run with the rights of the role that
---          asks. Trusted are that role itself and the roles it was made a member of, superusers and the owner of the
+-- Purpose  Find objects in the schema poller of an untrusted role, which would run with the rights of the current
+--          role. Trusted are that role itself and the roles it was made a member of, superusers and the owner of the
 --          database; and for an ordinary role that does not migrate the schema's owner, who has given it the grants. A
 --          superuser seems to be a member of every role, so the list of members is asked for it.
 -- Locks    none.
 -- Fence    none: it is asked before anything in the schema is read or called.
 -- Index    the catalogue's own.
--- pg_has_role says of a superuser that it is a member of all roles: pg_auth_members tells which it is.
+-- pg_has_role reports a superuser as a member of all roles: pg_auth_members has the true memberships.
 with me as (
     select r.oid, r.rolsuper from pg_catalog.pg_roles as r where r.rolname = current_user
 ), home as (

@@ -1,4 +1,4 @@
--- Purpose  Describe a user's table as its catalogue has it: what a handler is held against at start-up.
+-- Purpose  Describe a user's table from the catalogue: handlers are checked against this at start-up.
 -- Locks    none.  Fence  none.
 -- Index    the catalogue's own.
 -- How a type outside of pg_catalog is compared: by the operators of its default class, which only a superuser makes.

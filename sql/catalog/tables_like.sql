@@ -1,4 +1,4 @@
--- Purpose  Name the tables, for the error about one that is not there: which of them may have been meant.
+-- Purpose  List the tables, so that the error about a missing one can suggest which was meant.
 -- Locks    none.  Fence  none.  Index  none: the catalogue is small.
 select n.nspname || '.' || c.relname
   from pg_class as c

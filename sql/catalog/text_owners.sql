@@ -1,6 +1,6 @@
 -- Purpose  Find a function, operator, type or relation that a view uses and that belongs to a role which is not trusted:
---          trusted are this role and those it is a member of, superusers, the owners of the database and of the table, and
---          what came with an extension.
+--          trusted are this role and those it is a member of, superusers, the owners of the database and of the table,
+--          and what came with an extension.
 -- Locks    none.  Fence  none.
 -- Index    the catalogue's own.
 -- As strangers.sql: a superuser seems to be a member of every role.

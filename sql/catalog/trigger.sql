@@ -1,4 +1,4 @@
--- Purpose  Have a user's table wake the workers when its rows or their status change. Opt-in.
+-- Purpose  Add a trigger to a user's table that wakes the workers when rows or their status change. Opt-in.
 -- Locks    the table, SHARE ROW EXCLUSIVE, for a moment: it waits for writers, and they for it.
 -- Fence    none: a notification is a hint.
 -- Index    none.

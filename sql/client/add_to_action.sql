@@ -1,5 +1,5 @@
--- Purpose  Add what a further batch has reached to an order that is written down, in that batch's transaction.
+-- Purpose  Add the rows that a further batch has reached to a logged order, in that batch's transaction.
 -- Locks    poller.action: its row.
--- Fence    none: nobody else changes it.
+-- Fence    none: no other session changes it.
 -- Index    action's primary key.
 update poller.action set affected = affected + %(affected)s where id = %(id)s

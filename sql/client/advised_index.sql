@@ -1,4 +1,4 @@
--- Purpose  Spell out the index that serves a handler's claims, for the user to make. Never executed by poller.
+-- Purpose  Write the index that serves a handler's claims, for the user to create. Never executed by poller.
 -- Locks    the table, SHARE UPDATE EXCLUSIVE (SHARE without `concurrently`, which partitioned tables refuse).
 -- Fence    none.
 -- Index    this is it.

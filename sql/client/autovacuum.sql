@@ -1,4 +1,4 @@
--- Purpose  Tell whether the server's autovacuum is on at all.
+-- Purpose  Tell whether the server's autovacuum is on.
 -- Locks    none.
 -- Fence    none: advice.
 -- Index    none.

@@ -1,4 +1,4 @@
--- Purpose  Cancel the runs of a job that wait.
+-- Purpose  Cancel a job's waiting runs.
 -- Locks    poller.run: those rows.
 -- Fence    compare and set: the status.
 -- Index    run_unfinished.

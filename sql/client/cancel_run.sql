@@ -1,4 +1,4 @@
--- Purpose  Stop a run: one that waits is cancelled, one that runs is asked to stop. No row: it has ended, or
+-- Purpose  Stop a run: a waiting one is cancelled, a running one is asked to stop. No row: it has ended, or
 --          there is none.
 -- Locks    poller.run: the run's row; poller.job: its job's, if that has a fixed delay.
 -- Fence    compare and set: the status.

@@ -1,4 +1,4 @@
--- Purpose  Read the one clock, also where poller's own schema is not there yet (see poller.now()).
+-- Purpose  Read the one clock, also where poller's own schema does not exist yet (see poller.now()).
 -- Locks    none.
 -- Fence    none.
 -- Index    none.

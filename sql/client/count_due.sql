@@ -1,4 +1,4 @@
--- Purpose  Count the rows that are due and not parked: how much a drain has before it.
+-- Purpose  Count the rows that are due and not parked: those that a drain will work on.
 -- Locks    none.  Fence  none.
 -- Index    on the user's table: (key columns) where status = …; attempt_key.
 select count(*)

@@ -1,5 +1,5 @@
 -- Purpose  Count the rows of a user's table that have a status, up to so many.
 -- Locks    none.
--- Fence    none: to be looked at only; asked only if it goes along an index (along_indexes.sql).
+-- Fence    none: read-only; executed only if its plan uses an index (along_indexes.sql).
 -- Index    on the user's table: whichever finds the rows of one status.
 select count(*) from (select from {table} as t where {users} and {shows} limit %(most)s) as s

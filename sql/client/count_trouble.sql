@@ -1,7 +1,7 @@
--- Purpose  Count the next so many rows in trouble of a handler that are in one state, and say where they end. Asked again and
---          again, it counts them all: no statement goes through more.
+-- Purpose  Count the next so many rows in trouble of a handler that are in one state, and say where they end. Asked
+--          again and again, it counts them all: no statement goes through more.
 -- Locks    none.
--- Fence    none: to be looked at only.
+-- Fence    none: read-only.
 -- Index    attempt_latest.
 with looked as materialized (
     select a.changed_at, poller.digest(a.key) as digest

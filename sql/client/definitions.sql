@@ -1,6 +1,6 @@
--- Purpose  List the handlers with what their code says of them, as it was when a worker registered them last.
+-- Purpose  List the handlers with their definitions, as their code was when a worker last registered them.
 -- Locks    none.
--- Fence    none: to be looked at.
+-- Fence    none: read-only.
 -- Index    none: one row a handler.
 select h.table_name, h.status_column, h.status, h.definition
   from poller.handler as h

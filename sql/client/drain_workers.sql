@@ -1,5 +1,6 @@
--- Purpose  Have living workers end once they hold nothing: one by its number, or those of a host. They claim nothing more from this
---          commit on, and learn of it by the notification, or by their next beat. Returns each that was not told before.
+-- Purpose  Make living workers end once they hold nothing: one by its number, or those of a host. They claim nothing
+--          more from this commit on, and learn of it by the notification, or by their next heartbeat. Returns each that
+--          was not draining yet.
 -- Locks    poller.worker: those rows, in the order of their numbers.
 -- Fence    the claims' own: poller.take and retake.sql see it.
 -- Index    none: one row a worker.

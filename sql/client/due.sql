@@ -1,10 +1,10 @@
--- Purpose  Of the first so many rows that show a handler's status, count those that are due and in nobody's hands, and find since
---          when the first of them is. One that is parked, or whose next attempt is to come, waits for nothing now.
+-- Purpose  Of the first so many rows that show a handler's status, count those that are due and not in flight, and find
+--          since when the first of them is. Parked rows, and rows whose next attempt is later, do not count.
 -- Locks    none.
--- Fence    none: to be looked at only.
+-- Fence    none: read-only.
 -- Index    as first_of_status.sql; attempt_key, a probe for each of them.
 -- `written` is how many transactions ago the first of them was.
--- ~ begins no name that a handler's `where` could mean.
+-- Names begin with ~, so that a handler's `where` cannot mean them.
 with "~first" as materialized (
     {first}
 ), "~due" as (

@@ -1,6 +1,7 @@
--- Purpose  Count the rows that handlers have moved in the last sixty seconds, by the status that they moved to; as pulse.sql does.
+-- Purpose  Count the rows that handlers have moved in the last sixty seconds, by the status that they moved to; as
+--          pulse.sql does.
 -- Locks    none.
--- Fence    none: to be looked at only.
+-- Fence    none: read-only.
 -- Index    tally's primary key.
 select y.handler_id, e.key as to_status,
        sum(e.value::bigint * case when y.minute = date_trunc('minute', poller.now()) then 1

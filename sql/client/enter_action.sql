@@ -1,4 +1,4 @@
--- Purpose  Write down an order that was carried out, in its own transaction.
+-- Purpose  Log an order, in the transaction that carries it out.
 -- Locks    none.
 -- Fence    none: it is written once, and never changed.
 -- Index    none.

@@ -1,5 +1,5 @@
--- Purpose  Say what a handler remembers of a row: why and until when it is left alone.
--- Locks    none.  Fence  none: to be looked at only.
+-- Purpose  Read the stored attempt of a handler at a row: why and until when the row is left alone.
+-- Locks    none.  Fence  none: read-only.
 -- Index    attempt_key.
 select a.state, a.attempt, a.error, a.next_at, a.next_at > poller.now() as is_later, a.changed_at as since
   from poller.attempt as a

@@ -1,5 +1,5 @@
--- Purpose  Say which workers have how many rows of a handler in their hands.
--- Locks    none.  Fence  none: to be looked at only.
+-- Purpose  Count the rows of a handler that each worker holds.
+-- Locks    none.  Fence  none: read-only.
 -- Index    claim_handler.
 select c.worker_id as worker, sum(cardinality(c.keys))::integer as rows
   from poller.claim as c

@@ -1,5 +1,5 @@
--- Purpose  Say which worker has a row in its hand, and since when.
--- Locks    none.  Fence  none: to be looked at only.
+-- Purpose  Find the worker that holds a row, and since when.
+-- Locks    none.  Fence  none: read-only.
 -- Index    claim_handler: what is in flight.
 select w.id as worker, w.host, w.pid, c.claimed_at as since,
        w.died_at is not null or w.heartbeat_at + w.lease < poller.now() as is_dead

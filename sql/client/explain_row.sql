@@ -1,6 +1,6 @@
--- Purpose  Say of one row what a claim of its handler would ask of it, each condition by itself. No row: there is none with the key.
+-- Purpose  Evaluate each condition of the handler's claim on one row, separately. No row: there is none with the key.
 -- Locks    none.
--- Fence    none: to be looked at only.
+-- Fence    none: read-only.
 -- Index    the primary key of the user's table.
 select {key} as key, t.{status}::text as status, {shows_status} as shows, coalesce(({where}), false) as "where",
        coalesce({is_time}, false) as is_time, {due_at} as due_at, {group} as "group"

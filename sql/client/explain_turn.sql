@@ -1,8 +1,9 @@
--- Purpose  List the rows that go before one with the same `per_key`, the first so many: such as are in flight; in backoff, if they
+-- Purpose  List the first so many rows ahead of one with the same `per_key`: those in flight; in backoff, if they
 --          hold back their successors; and due before it, if the row is fresh.
 -- Locks    none.
--- Fence    none: to be looked at only.
--- Index    as look_keyed.sql: what is in flight and in backoff by the primary key; of what is due, the first `look` of the key.
+-- Fence    none: read-only.
+-- Index    as look_keyed.sql: what is in flight and in backoff by the primary key; of what is due, the first `look` of
+--          the key.
 with "~busy" as materialized (
     select b."~key", b."~why", {group} as "~group"
       from (select unnest(c.keys) as "~key", 'in flight' as "~why" from poller.claim as c where c.handler_id = %(handler)s

@@ -1,5 +1,6 @@
--- Purpose  Count the workers that live, those of them that know a handler, and of these such as end soon and claim nothing.
--- Locks    none.  Fence  none: to be looked at only.
+-- Purpose  Count the living workers, those of them that know a handler, and those of these that are about to end and
+--          claim nothing.
+-- Locks    none.  Fence  none: read-only.
 -- Index    none: one row a worker.
 select count(*) as living,
        count(*) filter (where w.handlers @> array[%(handler)s::integer]) as knowing,

@@ -1,8 +1,8 @@
--- Purpose  The rows of one handler that have failed for good and went to its `on_failure`, the newest first: a branch of
+-- Purpose  List the rows of one handler that failed for good and went to its `on_failure`, the newest first: a branch of
 --          failures.sql.
 -- Locks    none.
--- Fence    none: to be looked at only.
--- Index    event_failed, from its end.
+-- Fence    none: read-only.
+-- Index    event_failed, backwards.
 (select {handler}::integer as handler_id, e.key, e.attempt, e.error, 'failed' as state, null::timestamptz as next_at,
         e.at, poller.digest(e.key) as digest, {rank} as rank, e.to_status, e.kind, e.place, {traceback} as traceback
    from poller.event as e

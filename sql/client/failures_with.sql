@@ -1,6 +1,6 @@
--- Purpose  As failures.sql, of the rows with one of some keys: all of them.
+-- Purpose  As failures.sql, for all rows with one of some keys.
 -- Locks    none.
--- Fence    none: to be looked at only.
+-- Fence    none: read-only.
 -- Index    attempt_key; event's primary key, as last_failed.sql.
 with asked as materialized (
     select k.key, poller.digest(k.key) as digest, hashtextextended(k.key, 0) as hash from unnest(%(keys)s::text[]) as k (key)

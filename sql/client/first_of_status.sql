@@ -1,5 +1,5 @@
--- Purpose  The first so many rows that show a handler's status, in the order of its claims: a part of due.sql.
+-- Purpose  Select the first so many rows that show a handler's status, in the order of its claims: a part of due.sql.
 -- Locks    none.
--- Fence    none: to be looked at only; asked only if it goes along an index (along_indexes.sql).
+-- Fence    none: read-only; executed only if its plan uses an index (along_indexes.sql).
 -- Index    on the user's table: the claim's.
 select t.*, t.xmin as "~xmin" from {table} as t where {users} and {shows} {order} limit %(most)s

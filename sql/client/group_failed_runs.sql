@@ -1,6 +1,6 @@
--- Purpose  Group the newest so many runs of a job that have failed by their cause.
+-- Purpose  Group the newest so many failed runs of a job by their cause.
 -- Locks    none.
--- Fence    none: to be looked at only.
+-- Fence    none: read-only.
 -- Index    run_failed, from its end.
 with looked as materialized (
     select r.id, r.error, r.kind, r.place, coalesce(r.started_at, r.finished_at) as started_at, r.finished_at

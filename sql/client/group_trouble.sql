@@ -1,7 +1,7 @@
--- Purpose  Group the next so many rows in trouble of one handler that are in one state by their cause, and say where they end.
---          Asked again and again, it groups them all: no statement goes through more.
+-- Purpose  Group the next so many rows in trouble of one handler that are in one state by their cause, and say where
+--          they end. Asked again and again, it groups them all: no statement goes through more.
 -- Locks    none.
--- Fence    none: to be looked at only.
+-- Fence    none: read-only.
 -- Index    attempt_latest.
 -- An older version of poller writes no class: it is what the text begins with.
 with looked as materialized (

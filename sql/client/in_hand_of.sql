@@ -1,5 +1,5 @@
 -- Purpose  Count the rows of handlers that are in flight.
--- Locks    none.  Fence  none: to be told only.
+-- Locks    none.  Fence  none: read-only.
 -- Index    claim_handler.
 select coalesce(sum(cardinality(c.keys)), 0)::bigint
   from poller.claim as c

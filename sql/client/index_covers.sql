@@ -3,6 +3,6 @@
 -- Locks    none.
 -- Fence    none: advice.
 -- Index    none.
--- Raises what Postgres raises when the predicate names further columns (42703): then it cannot be told.
+-- Raises 42703 when the predicate names further columns: then the question cannot be decided.
 select ({predicate}) is true
   from (select {value}::{type} as {column}) as t

@@ -1,4 +1,4 @@
--- Purpose  List the indexes of a user's table that work: the first column of each, and the predicate of a
+-- Purpose  List the valid indexes of a user's table: the first column of each, and the predicate of a
 --          partial one.
 -- Locks    none.
 -- Fence    none: advice.

@@ -1,7 +1,7 @@
--- Purpose  List the rows that are in flight: by which worker, and since when; those that have been so for longest first.
+-- Purpose  List the rows in flight, with their workers and since when; the longest in flight first.
 -- Locks    none.
--- Fence    none: to be looked at only.
--- Index    claim_handler: what is in flight, and no more.
+-- Fence    none: read-only.
+-- Index    claim_handler: only rows in flight.
 select h.table_name, h.status, k.key, c.worker_id, c.claimed_at, c.lease::text
   from poller.claim as c
   join poller.handler as h on h.id = c.handler_id

@@ -1,9 +1,9 @@
--- Purpose  List the jobs, or the one of a name, with their last run and what of theirs is unfinished. A slot that
---          was skipped is no run. Of a job no more than `few` runs are looked at for either; `recent` says how many.
+-- Purpose  List the jobs, or the one of a name, with their last run and their unfinished runs. A slot that
+--          was skipped is not a run. For either, no more than `few` runs of a job are read; `recent` says how many.
 -- Locks    none.
--- Fence    none: to be looked at only.
+-- Fence    none: read-only.
 -- Index    job's primary key, one row for each job listed; run's unique key, from its end; run_unfinished.
--- The arguments are a text here: a listing does not fail for what they hold.
+-- The arguments are returned as text, so that no content of theirs fails a listing.
 select j.name, j.function, j.schedule, j.tz, j.after, j.args::text as args, j.overlap, j.declared, j.starts_at, j.ends_at,
        j.anchor, j.planned_to, j.next_at, j.exhausted, j.paused_at, j.paused_until, u.pending, u.running,
        case when l.is_run then l.status end as last_status,

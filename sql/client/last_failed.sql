@@ -1,7 +1,8 @@
--- Purpose  Say when rows have failed for good the last time.
+-- Purpose  Find when rows last failed for good.
 -- Locks    none.
--- Fence    none: to be looked at only.
--- Index    event's primary key: the verdict is looked at afterwards, or the index of all that have failed would seem to serve.
+-- Fence    none: read-only.
+-- Index    event's primary key: the verdict is filtered afterwards, else the planner would prefer the index of all
+--          failures.
 with told as materialized (
     select e.key, e.at, e.verdict
       from poller.event as e

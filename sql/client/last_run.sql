@@ -1,6 +1,6 @@
 -- Purpose  Find the last run of a job that was started or cancelled, among its newest so many.
 -- Locks    none.
--- Fence    none: to be looked at only.
+-- Fence    none: read-only.
 -- Index    run's unique key, from its end.
 select r.status, coalesce(r.finished_at, r.started_at) as at
   from (select r.status, r.started_at, r.finished_at, r.planned_at

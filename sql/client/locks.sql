@@ -1,4 +1,4 @@
--- Purpose  Count what one statement on a partitioned table locks, and what the server has room for.
+-- Purpose  Count the locks that one statement on a partitioned table takes, and those that the server has room for.
 -- Locks    none.  Fence  none: advice. A plan that leaves partitions out locks fewer.
 -- Index    the catalogue's own.
 with part as (

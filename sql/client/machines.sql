@@ -1,5 +1,5 @@
--- Purpose  List the handlers of a table with all the statuses that they take, show or lead to, as far as that was written down.
--- Locks    none.  Fence  none: to be looked at only.
+-- Purpose  List the handlers of a table with all the statuses that they take, show or lead to, as far as registered.
+-- Locks    none.  Fence  none: read-only.
 -- Index    handler's unique key.
 select h.id, h.status_column, h.status, h.definition ->> 'during' as during,
        array_remove(array[h.status, h.definition ->> 'during', h.definition ->> 'on_failure']

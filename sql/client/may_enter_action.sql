@@ -1,6 +1,6 @@
--- Purpose  Tell whether there is a table of orders, in which the role may write.
+-- Purpose  Tell whether the table of orders exists and the role may write to it.
 -- Locks    none.
--- Fence    none: to be looked at only.
+-- Fence    none: read-only.
 -- Index    none.
 select exists (
     select

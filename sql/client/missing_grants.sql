@@ -1,4 +1,4 @@
--- Purpose  List what the role that asks is not allowed on poller's own tables, though a worker needs it.
+-- Purpose  List the rights on poller's own tables that a worker needs and the current role lacks.
 -- Locks    none.
 -- Fence    none: advice.
 -- Index    none.

@@ -1,5 +1,5 @@
--- Purpose  Give rows another status on a person's order, as many as move_look.sql or move_keys.sql finds; end what handlers
---          remember of them; record it. Returns how many there were, and the last key looked at.
+-- Purpose  Give rows another status on a person's order: those that move_look.sql or move_keys.sql finds; forget what
+--          handlers remember of them; record it. Returns how many there were, and the last key looked at.
 -- Locks    1. the user's rows, SKIP LOCKED: one that another transaction has is left; 2. attempts. No claim is touched.
 -- Fence    what is in flight keeps its lease, and its outcome finds another status: superseded.
 -- CAS      the row still shows the status that it is moved from, under its lock.

@@ -1,7 +1,7 @@
--- Purpose  Find a handler's first move from a number on, and how many transactions ago it was written: a step of the search for the
+-- Purpose  Find a handler's first move from a number on, and its age in transactions: a step of the search for the
 --          time at which some other transaction was.
 -- Locks    none.
--- Fence    none: to be looked at only.
+-- Fence    none: read-only.
 -- Index    move's primary key.
 select m.id, age(m.xmin) as age, m.at
   from poller.move as m

@@ -1,5 +1,6 @@
--- Purpose  Count the rows that a person's order has left, a thousand at the most: another transaction has them locked.
--- Locks    none.  Fence  none: to be told only.
+-- Purpose  Count the rows that a person's order has left because another transaction has them locked, a thousand at
+--          most.
+-- Locks    none.  Fence  none: read-only.
 -- Index    as move_look.sql and move_keys.sql.
 select count(*)
   from (select from {table} as t

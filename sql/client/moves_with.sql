@@ -1,7 +1,8 @@
--- Purpose  Look for one row among the next so many moves of a handler, from the latest on. No index knows the keys of a move.
+-- Purpose  Search one row among the next so many moves of a handler, from the latest on. Moves have no index on their
+--          keys.
 -- Locks    none.
--- Fence    none: to be looked at only.
--- Index    move's primary key, from its end.
+-- Fence    none: read-only.
+-- Index    move's primary key, backwards.
 -- Returns  how many moves were looked at, the last of them and its time, and those with the row.
 with looked as materialized (
     select m.id, m.at, m.keys && %(keys)s::text[] as has_row

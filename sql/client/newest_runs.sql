@@ -1,5 +1,5 @@
--- Purpose  The newest runs that have something in common: a part of runs.sql, joined by UNION, since a run of a schedule may
---          be found by either name.
+-- Purpose  Select the newest runs by job or by function: a part of runs.sql, joined by UNION, since a run of a schedule
+--          may be found by either name.
 -- Locks    none.  Fence  none.
 -- Index    as runs.sql. A job's runs have one planned time each, so that they need no other order.
 (select r.id, r.job, r.planned_at, r.started_at, r.finished_at, r.status, r.attempt, r.error, r.done, r.total

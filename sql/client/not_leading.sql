@@ -1,7 +1,7 @@
--- Purpose  Find an index of some names, of a user's table or its partitions, that does not begin with a column: a condition on that
---          column is then looked at for each of its entries, which no plan counts.
+-- Purpose  Find one of some indexes, of a user's table or its partitions, that does not begin with a column: a condition
+--          on that column is then checked for each index entry, which no plan counts.
 -- Locks    none.
--- Fence    none: to be looked at only.
+-- Fence    none: read-only.
 -- Index    the catalogue's own.
 select 1
   from pg_index as i

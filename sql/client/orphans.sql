@@ -1,4 +1,4 @@
--- Purpose  Count the rows that show a handler's `during` though nobody holds them: no handler would take them.
+-- Purpose  Count the rows that show a handler's `during` though no worker holds them: no handler would take them.
 -- Locks    none.
 -- Fence    one statement, one snapshot: a claim and its `during` are committed together.
 -- Index    none needed: rows in `during` are few; without an index on the status it reads the table.

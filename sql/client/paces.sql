@@ -1,6 +1,6 @@
--- Purpose  Say within how many seconds half of the attempts ended, and 95 in 100 of them, of those of the last minutes; by a sample.
+-- Purpose  Read the seconds within which half of the last minutes' attempts ended, and 95 in 100 of them; from a sample.
 -- Locks    none.
--- Fence    none: to be looked at only.
+-- Fence    none: read-only.
 -- Index    tally's primary key.
 select y.handler_id,
        percentile_disc(0.5) within group (order by s.seconds)::float8 as p50,

@@ -1,7 +1,7 @@
--- Purpose  Pause handlers: nothing of theirs is claimed any more. Those that are paused already have the new end. Returns the
+-- Purpose  Pause handlers: none of their rows is claimed any more. Those paused already get the new end. Returns the
 --          number of each that was changed.
--- Locks    poller.handler: those rows, FOR NO KEY UPDATE, in the order of their numbers. A claim of a handler with limits that is
---          under way is waited for.
+-- Locks    poller.handler: those rows, FOR NO KEY UPDATE, in the order of their numbers. It waits for a claim of a
+--          handler with limits that is under way.
 -- Fence    the claims' own: poller.take and retake.sql see the pause once it is committed.
 -- Index    handler's primary key.
 with chosen as materialized (

@@ -1,7 +1,7 @@
--- Purpose  Hold a job: nothing is planned, and what waits does not start; for so many seconds, or until it is resumed. One that is
---          held already has the new end. No row: nothing has changed.
+-- Purpose  Pause a job for some seconds, or until it is resumed: nothing is planned, and waiting runs do not start. One
+--          that is paused already gets the new end. No row: nothing has changed.
 -- Locks    poller.job: the job's row.
--- Fence    compare and set: it is not held, or has or gets an end.
+-- Fence    compare and set: it is not paused, or has or gets an end.
 -- Index    job's primary key.
 update poller.job
    set paused_at = coalesce(paused_at, poller.now()),

@@ -1,9 +1,9 @@
--- Purpose  Say of each handler how many of its rows are in flight and in trouble, up to so many of each kind (`most`), and what
---          it has done in the last sixty seconds: of the minute before this one, the share that is not over yet.
+-- Purpose  Count each handler's rows in flight and in trouble, up to so many of each kind (`most`), and those that it
+--          has done in the last sixty seconds: of the previous minute, the share within them.
 -- Locks    none.
--- Fence    none: to be looked at only.
+-- Fence    none: read-only.
 -- Index    claim_handler; attempt_latest; attempt_key, a probe for each row in flight; tally's primary key.
--- Rows in flight that are remembered from an earlier attempt are counted apart: they wait for nothing.
+-- Rows in flight that have an earlier attempt are counted separately: they are not waiting.
 with held as materialized (
     select c.handler_id, c.keys
       from poller.claim as c

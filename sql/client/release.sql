@@ -1,4 +1,4 @@
--- Purpose  Give up leases by force: take keys out of the claims that hold them, count their attempts, and have
+-- Purpose  Give up leases by force: take keys out of the claims that hold them, count their attempts, and make
 --          them due at once. Returns the rows that were in flight.
 -- Locks    1. the claims, in the order of their ids, as in settle.sql; 2. attempts.
 -- Fence    what it takes away is the holder's own fence: a claim that no longer holds the key lets it write

@@ -1,7 +1,7 @@
--- Purpose  Remove a schedule made at run time; or a job that no program declares any more. No row: there is none, or it is
---          declared still.
+-- Purpose  Remove a schedule made at run time; or a job that no program declares any more. No row: there is none, or it
+--          is still declared.
 -- Locks    poller.job: its row.
--- Fence    declared: what a program declares is left as it is, unless it is said to be forsaken and no living worker has it.
+-- Fence    declared: a declared job is left as it is, unless the caller calls it forsaken and no living worker has it.
 -- Index    job's primary key; handler's unique key; one row a worker.
 delete from poller.job as j
  where j.name = %(name)s

@@ -1,6 +1,6 @@
--- Purpose  Give rows whose lease was taken away the status back that a handler's `during` had replaced.
+-- Purpose  Restore the status that a handler's `during` had replaced, on rows whose lease was taken away.
 -- Locks    the user's rows.
--- Fence    release.sql, before it in the same transaction: nobody else writes these rows for poller.
+-- Fence    release.sql, earlier in the same transaction: no other session writes these rows for poller.
 -- CAS      only a row that still shows `during` is changed.
 -- Index    the primary key of the user's table.
 -- The path is the users' before the UPDATE begins, whose triggers before the statement would otherwise come first.

@@ -1,4 +1,4 @@
--- Purpose  Let handlers be claimed for again that are paused. Returns the number of each that was.
+-- Purpose  Resume paused handlers. Returns the number of each that was paused.
 -- Locks    poller.handler: those rows, FOR NO KEY UPDATE, in the order of their numbers.
 -- Fence    compare and set: it is paused.
 -- Index    handler's primary key.

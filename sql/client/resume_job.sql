@@ -1,7 +1,7 @@
--- Purpose  Let a job go on from now: slots that came while it was held are not made up for; a fixed delay is due.
---          No row: it is not held.
+-- Purpose  Resume a job from now: slots missed while it was paused are not made up for; a fixed delay is due.
+--          No row: it is not paused.
 -- Locks    poller.job: the job's row.
--- Fence    compare and set: it is held.
+-- Fence    compare and set: it is paused.
 -- Index    job's primary key.
 update poller.job
    set paused_at = null, paused_until = null, planned_to = poller.now(), next_at = null, exhausted = false

@@ -1,11 +1,12 @@
--- Purpose  Put the next rows in trouble of a handler back, of so many that are looked at: due at once, none of their attempts
---          counted. What must stay the same over attempts stays: visit, the idempotency key. It is an event of each row's history.
--- Locks    poller.attempt: those rows, SKIP LOCKED: one that is being settled now is not in need of it; what another order has
---          locked is put back by that, or is `skipped`, to be looked at again.
--- Fence    rows in flight are left out: their own settling decides. What is due already, with all its attempts, is left as it
---          is unless it is named, and that is looked at under the row's lock: two orders beside each other put a row back once.
--- Index    attempt_key: from the digest `after` on, itself included (the first may be the empty text); or those of the keys.
--- Returns  how many were looked at, the last digest, how many were put back, and how many could not be locked.
+-- Purpose  Retry the next rows in trouble of a handler, out of so many examined: due at once, their attempts counted
+--          from the start. The visit, and so the idempotency key, stays the same. Each row's history gets an event.
+-- Locks    poller.attempt: those rows, SKIP LOCKED: a row being settled now needs no retry; one that another order has
+--          locked is retried by that, or is `skipped`, to be examined again.
+-- Fence    rows in flight are left out: their own settling decides. A row that is due with no attempt counted is left
+--          unless it is named, and that is checked under the row's lock: two concurrent orders retry a row once.
+-- Index    attempt_key: from the digest `after` on, itself included (the first may be the empty text); or those of the
+--          keys.
+-- Returns  how many were examined, the last digest, how many were retried, and how many could not be locked.
 with looked as materialized (
     {looked}
 ), held as materialized (

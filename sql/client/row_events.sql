@@ -1,6 +1,6 @@
--- Purpose  Tell what happened to one row by itself since some time, the last so many events, the latest first.
+-- Purpose  List the last so many events of one row alone since some time, the latest first.
 -- Locks    none.
--- Fence    none: to be looked at only.
+-- Fence    none: read-only.
 -- Index    event's primary key: the events of that row alone.
 select e.at, e.from_status as status, e.verdict, e.to_status as "to", e.attempt,
        round(e.seconds::numeric, 6)::float8 as seconds, e.error, e.worker_id as worker, e.traceback

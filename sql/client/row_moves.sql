@@ -1,6 +1,6 @@
--- Purpose  Tell when one row moved together with others.
+-- Purpose  List the moves of one row together with others.
 -- Locks    none.
--- Fence    none: to be looked at only.
+-- Fence    none: read-only.
 -- Index    move's primary key.
 select m.at, m.from_status as status, 'moved' as verdict, m.to_status as "to", 1 as attempt,
        round(m.seconds[array_position(m.keys, k.key)]::numeric, 6)::float8 as seconds, null as error, m.worker_id as worker,

@@ -1,6 +1,6 @@
--- Purpose  Fetch one run, with what it has printed.
+-- Purpose  Fetch one run, with its output.
 -- Locks    none.
--- Fence    none: to be looked at only.
+-- Fence    none: read-only.
 -- Index    run's primary key.
 select r.job, r.status, r.output
   from poller.run as r

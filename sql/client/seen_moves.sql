@@ -1,7 +1,7 @@
--- Purpose  List the ways that handlers have moved rows: from which status to which, as the counts have it. Those of minutes that are
---          purged are in the totals; of the others the newest 10,000 counts are looked at.
+-- Purpose  List the moves of handlers, from which status to which, as the counts show. Those of purged minutes
+--          are in the totals; of the others the newest 10,000 counts are read.
 -- Locks    none.
--- Fence    none: to be looked at only.
+-- Fence    none: read-only.
 -- Index    tally's primary key, from its end; one row a handler of the totals.
 with counted as (
     select t.handler_id, t.to_statuses from poller.total as t

@@ -1,3 +1,3 @@
--- Purpose  Say whether the transaction may read tables through, where it could go along an index.
+-- Purpose  Set whether the transaction may use sequential scans where it could use an index.
 -- Locks    none.  Fence  none.  Index  none.
 select set_config('enable_seqscan', %(seqscan)s, true), set_config('enable_bitmapscan', %(bitmapscan)s, true)

@@ -1,7 +1,7 @@
--- Purpose  Read what the statistics of a user's table know: the values of a column that are frequent, and when all of its parts
---          had been analysed last; null if one never was.
+-- Purpose  Read the statistics of a user's table: the frequent values of a column, and the last analysis of the part
+--          that was analysed longest ago; null if one never was.
 -- Locks    none.
--- Fence    none: to be looked at only.
+-- Fence    none: read-only.
 -- Index    the catalogue's own.
 with part as materialized (
     select p.relid::oid as oid from pg_partition_tree(%(table)s::oid::regclass) as p where p.isleaf

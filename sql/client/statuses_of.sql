@@ -1,6 +1,6 @@
--- Purpose  Read which status rows show, by their keys.
+-- Purpose  Read the statuses of rows, by their keys.
 -- Locks    none.
--- Fence    none: to be looked at only.
+-- Fence    none: read-only.
 -- Index    the primary key of the user's table.
 select o.poller_key, t.{status}::text
   from unnest(%(keys)s::text[]) as o (poller_key)

@@ -1,4 +1,4 @@
--- Purpose  Read from the catalogue what may keep a user's table from being worked on well.
+-- Purpose  Read from the catalogue what may slow down or hide work on a user's table.
 -- Locks    none.
 -- Fence    none: advice.
 -- Index    the catalogue's own.

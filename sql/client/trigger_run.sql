@@ -1,4 +1,4 @@
--- Purpose  Enter a run of a job for now, with its own arguments or those given. No row: there is no such job.
+-- Purpose  Insert a run of a job for now, with its own arguments or those given. No row: there is no such job.
 -- Locks    poller.run: a new row.
 -- Fence    the unique key (job, planned_at).
 -- Index    job's primary key.

@@ -1,7 +1,7 @@
--- Purpose  The newest rows in trouble of one handler that are in one state: a branch of failures.sql. Without an error, a row was
---          given back after its handler ran, and only its visit is remembered.
+-- Purpose  List the newest rows in trouble of one handler in one state: a branch of failures.sql. A row without an error
+--          was given back after its handler ran, and only its visit is stored.
 -- Locks    none.
--- Fence    none: to be looked at only.
+-- Fence    none: read-only.
 -- Index    attempt_latest, from its end.
 (select {handler}::integer as handler_id, a.key, a.attempt, a.error, a.state, case when a.state = 'waiting' then a.next_at end as next_at,
         a.changed_at as at, poller.digest(a.key) as digest, {rank} as rank, null::text as to_status, a.kind, a.place,

@@ -1,6 +1,7 @@
--- Purpose  Say which handlers have rows in trouble, and in which states: a probe for each, so that the others are not asked.
+-- Purpose  Find which handlers have rows in trouble, and in which states: one probe each, so that the others are not
+--          queried.
 -- Locks    none.
--- Fence    none: to be looked at only.
+-- Fence    none: read-only.
 -- Index    attempt_latest; event_failed.
 select h.id, s.state
   from unnest(%(handlers)s::integer[]) as h (id)

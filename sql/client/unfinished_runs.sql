@@ -1,6 +1,6 @@
--- Purpose  Count the runs of a job that wait and that run, up to so many in all.
+-- Purpose  Count a job's waiting and running runs, up to so many in all.
 -- Locks    none.
--- Fence    none: to be looked at only.
+-- Fence    none: read-only.
 -- Index    run_unfinished.
 select count(*) filter (where r.status = 'pending') as pending, count(*) filter (where r.status = 'running') as running
   from (select r.status

@@ -1,7 +1,7 @@
 -- Purpose  List the workers, with what they hold. One whose heartbeat has lapsed is shown as dead, though
---          nobody may have declared it so: where no supervisor runs, nobody does.
+--          it may not have been declared so: only a running supervisor does that.
 -- Locks    none.
--- Fence    none: to be looked at only.
+-- Fence    none: read-only.
 -- Index    none: one row a worker.
 select w.id, w.host, w.pid,
        case when w.died_at is not null or w.heartbeat_at + w.lease < poller.now() then 'dead'

@@ -1,6 +1,6 @@
--- Purpose  Count what a clock that ran ahead has left behind: jobs that are planned beyond now, rows and runs put off.
+-- Purpose  Count the effects of a clock that ran ahead: jobs planned beyond now, rows and runs put off.
 -- Locks    none.
--- Fence    none: to be looked at only.
+-- Fence    none: read-only.
 -- Index    none: one row a job, attempt and unfinished run.
 with clock as materialized (
     select poller.now() as now, poller.now() + interval '1 minute' as ahead

@@ -1,7 +1,7 @@
--- Purpose  Enter a job that a program declares, or bring its row up to date. What was planned stays; a schedule
---          that was edited begins anew from now. A fixed rate has its first slot when it is entered first.
+-- Purpose  Insert a job that a program declares, or update its row. Planned slots stay; an edited schedule
+--          begins anew from now. A fixed rate has its first slot when it is first inserted.
 -- Locks    poller.job: the job's own row, unless it is as declared.
--- Fence    none: the last program to start has its say.
+-- Fence    none: the last program to start wins.
 -- Index    job's primary key.
 with given as (
     select %(name)s::text as name, %(schedule)s::text as schedule, %(tz)s::text as tz,

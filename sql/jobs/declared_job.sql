@@ -1,4 +1,4 @@
--- Purpose  Fetch a job by its name, with what a schedule made of it at run time takes over.
+-- Purpose  Fetch a job by its name, with the options that a schedule made of it at run time takes over.
 -- Locks    none.
 -- Fence    none: the job may be declared anew at any time; its schedules keep what they took.
 -- Index    job's primary key.

@@ -1,6 +1,6 @@
--- Purpose  Let jobs go on whose pause has an end that has passed, as resume_job.sql does: from now.
--- Locks    poller.job: those rows, SKIP LOCKED: what another planner has in hand is left to it.
--- Fence    the rows' locks; a job that was paused anew meanwhile is looked at again under its own.
+-- Purpose  Resume jobs whose pause is over, from now, as resume_job.sql does.
+-- Locks    poller.job: those rows, SKIP LOCKED: jobs that another planner holds are left to it.
+-- Fence    the rows' locks; a job that was paused anew meanwhile is checked again under its own.
 -- Index    job_paused.
 with over as materialized (
     select j.name

@@ -1,9 +1,9 @@
--- Purpose  Enter a schedule made at run time, or bring the one of its name up to date. What was planned stays; one
---          that was edited begins anew from now. A one-off whose time has passed is due. No row: the name is a
+-- Purpose  Insert a schedule made at run time, or update the one of its name. Planned slots stay; an edited
+--          schedule begins anew from now. A one-off whose time has passed is due. No row: the name is a
 --          declared job's.
 -- Locks    poller.job: the schedule's own row, as long as the user's transaction lasts.
--- Fence    declared: what a program declares is left as it is. Asked twice: a policy that hides declared jobs from an
---          UPDATE would make an error of the conflict.
+-- Fence    declared: a declared job is left as it is. Checked twice: a policy that hides declared jobs from an
+--          UPDATE would turn the conflict into an error.
 -- Index    job's primary key; run_unfinished, and run's unique key, for a fixed delay that was edited.
 with clock as materialized (select poller.now() as now)
 insert into poller.job as j

@@ -1,9 +1,9 @@
 -- Purpose  Fetch jobs that have something to plan.
--- Locks    poller.job: those rows, FOR NO KEY UPDATE SKIP LOCKED: what another planner has in hand is left to it, also if
---          that was stopped in the middle.
--- Fence    the rows' locks: what is counted after them (unfinished.sql) sees the runs that the planner before has entered.
+-- Locks    poller.job: those rows, FOR NO KEY UPDATE SKIP LOCKED: jobs that another planner holds are left to it, even
+--          if it was stopped midway.
+-- Fence    the rows' locks: a count after them (unfinished.sql) sees the runs that the previous planner inserted.
 -- Index    job_next; run_unfinished for fixed delays that wait for a finish.
--- A job whose function no program here declares is left to a program that does. A fixed delay without a next
+-- A job whose function this program does not declare is left to a program that does. A fixed delay without a next
 -- slot waits for the finish of its run (the trigger run_moves sets it); if there is none, it is due. A job that could
 -- not be planned here is put aside for a while, unless its row has changed.
 with clock as materialized (select poller.now() as now)

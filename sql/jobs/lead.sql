@@ -1,6 +1,6 @@
--- Purpose  Be the supervisor that plans the jobs of some functions; the others look only for what it leaves.
+-- Purpose  Take the lead: this supervisor plans the jobs of some functions; the others plan only what is overdue.
 -- Locks    poller.planner: one row.
--- Fence    none: it saves work, and whoever finds something overdue takes the lead.
+-- Fence    none: it saves work, and a supervisor that finds something overdue takes the lead.
 -- Index    planner's primary key.
 insert into poller.planner as p (functions, supervisor)
 values (%(digest)s, %(supervisor)s)

@@ -1,9 +1,9 @@
--- Purpose  Ask in how many seconds there is something to plan or a pause ends, null if nothing is in sight; who leads; what time
---          it is.
+-- Purpose  Read the seconds until there is something to plan or a pause ends, null if neither is known; the leader; the
+--          time.
 -- Locks    none.
 -- Fence    none: a hint; jobs_due.sql and end_pauses.sql decide.
 -- Index    job_next, one row a known function; job_paused; run_unfinished for fixed delays that wait for a finish.
--- A job without a next slot is due since it was changed.
+-- A job without a next slot has been due since its last change.
 with clock as materialized (select poller.now() as now)
 select extract(epoch from least(
            (select min(j.paused_until) from poller.job as j

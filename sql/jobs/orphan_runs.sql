@@ -1,7 +1,7 @@
--- Purpose  List the jobs with runs that wait for a function which neither the program at hand nor a living worker has: a job
---          that was renamed, say.
+-- Purpose  List the jobs whose runs wait for a function that neither this program nor a living worker has: a renamed
+--          job, say.
 -- Locks    none.
--- Fence    none: to be looked at only.
+-- Fence    none: read-only.
 -- Index    run_pending; handler's unique key; one row a worker.
 select r.job, count(*) as runs
   from poller.run as r

@@ -1,4 +1,4 @@
--- Purpose  Say up to when the slots of some jobs are decided, and when the next one is: never again, if exhausted.
+-- Purpose  Record up to when the slots of some jobs are decided, and when the next one is: none, if exhausted.
 -- Locks    poller.job: the jobs' rows, locked before in this transaction.
 -- Fence    the lock.
 -- Index    job's primary key.

@@ -1,5 +1,5 @@
--- Purpose  Write what running runs have printed and how far they have come, of those where that has changed;
---          learn which of all of them are to stop.
+-- Purpose  Write the output and progress of running runs where these have changed;
+--          return which of all of them must stop.
 -- Locks    poller.run: the rows that are written.
 -- Fence    the attempt's number and the status: a worker that lost its run writes nothing.
 -- Index    run's primary key.

@@ -1,7 +1,7 @@
--- Purpose  Name for each job one living worker that knows it already: what its program declares is about to be
+-- Purpose  Name for each job one living worker that knows it already: its program's declaration is about to be
 --          overwritten, if ours differs.
 -- Locks    none.
--- Fence    none: to be told only. A program that starts at the same time is not seen; it sees ours.
+-- Fence    none: read-only. A program that starts at the same time is not seen; it sees ours.
 -- Index    handler's unique key; one row a worker.
 select distinct on (h.status) h.status as job, w.host, w.pid
   from poller.handler as h

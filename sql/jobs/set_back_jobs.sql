@@ -1,8 +1,9 @@
--- Purpose  Plan anew from now what a clock that ran ahead has planned: nothing is decided up to a time that has not come.
+-- Purpose  Plan jobs anew from now that a clock which ran ahead has planned: slots are never decided up to a future
+--          time.
 -- Locks    poller.job: those rows.
--- Fence    the unique key of poller.run: a slot that has had its run has no other.
+-- Fence    the unique key of poller.run: a slot never has a second run.
 -- Index    none: read at a start, and when the clock was set back.
--- A next slot that is far away is only a schedule's; a fixed delay's is never further than the delay.
+-- A schedule's next slot may be far away; a fixed delay's is never further than the delay.
 with clock as materialized (select poller.now() as now)
 update poller.job as j
    set planned_to = least(j.planned_to, clock.now),

@@ -1,7 +1,7 @@
--- Purpose  Bring back what a clock that ran ahead has put off: retries, snoozes, runs that wait, beats, and beginnings that
---          count for a rate. How long each was to wait stays as it was.
+-- Purpose  Correct times that a clock which ran ahead has written: retries, snoozes, waiting runs, heartbeats, and
+--          starts that count for a rate. Each keeps the length of its wait.
 -- Locks    poller.attempt, run, start and worker: those rows.
--- Fence    none: what was written by the clock as it is now is left alone.
+-- Fence    none: times written by the corrected clock are left alone.
 -- Index    none: read at a start, and when the clock was set back.
 with clock as materialized (
     select poller.now() as now, poller.now() + interval '1 minute' as ahead

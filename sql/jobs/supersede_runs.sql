@@ -1,4 +1,4 @@
--- Purpose  Make way for new runs (overlap "replace"): cancel what waits, ask what runs to stop.
+-- Purpose  Make way for new runs (overlap "replace"): cancel waiting runs, ask running ones to stop.
 -- Locks    poller.run: the jobs' unfinished rows.
 -- Fence    compare and set: the status.
 -- Index    run_unfinished.

@@ -1,4 +1,4 @@
--- Purpose  List the sessions of this database that have written what they have not committed, for a hint in tests.
+-- Purpose  List the sessions of this database with uncommitted writes, for a hint in tests.
 -- Locks    none.
 -- Fence    none: advice.
 -- Index    none.

@@ -1,6 +1,6 @@
 -- Purpose  Count the unfinished runs of some jobs.
 -- Locks    none.
--- Fence    the locks of the jobs' rows, taken by the statement before: who planned them last has committed.
+-- Fence    the locks of the jobs' rows, taken by the previous statement: the planner before has committed.
 -- Index    run_unfinished.
 select r.job,
        count(*) filter (where r.status = 'pending') as pending,

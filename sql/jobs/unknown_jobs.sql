@@ -1,4 +1,4 @@
--- Purpose  Find which of some names no job has.
+-- Purpose  Return those of some names that no job has.
 -- Locks    none.
 -- Fence    none: read once at start-up.
 -- Index    job's primary key.

@@ -1,4 +1,4 @@
--- Purpose  Spell out the index that saves a purge from reading the whole table, for the user to make. Never executed
+-- Purpose  Write the index that saves a purge from reading the whole table, for the user to create. Never executed
 --          by poller.
 -- Locks    the table, SHARE UPDATE EXCLUSIVE (SHARE without `concurrently`, which partitioned tables refuse).
 -- Fence    none.

@@ -1,8 +1,8 @@
--- Purpose  Give some rows another status, if they are still old, still have the one that ages, nobody holds them and no
---          handler has them in hand.
+-- Purpose  Give some rows another status, if they are still old, still have the ageing status, no session has them
+--          locked and no handler holds them.
 -- Locks    the user's rows, FOR NO KEY UPDATE SKIP LOCKED: never waits for a row. Triggers may wait, up to
 --          lock_timeout.
--- Fence    the whole condition is looked at again under the row's lock; and who has it in hand by poller.in_hand, whose
+-- Fence    the whole condition is checked again under the row's lock; handlers' holds by poller.in_hand, whose
 --          snapshot is newer than the lock.
 -- CAS      only a row that still has the status is changed.
 -- Visits   what handlers of the two statuses knew of a row ends with its move (forget_moved.sql).

@@ -1,5 +1,5 @@
--- Purpose  Empty a partition that lies wholly before the cut-off, and mark it as one that is to be dropped. Whatever
---          ends the purge after this, no row is left in a table that nobody knows.
+-- Purpose  Empty a partition that lies wholly before the cut-off, and mark it as one to drop. Wherever the
+--          purge ends after this, no row is left in an unknown table.
 -- Locks    the partition, ACCESS EXCLUSIVE, for a moment. Not the partitioned table.
 -- Fence    the partition's bound.
 -- Index    none.

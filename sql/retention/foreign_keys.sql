@@ -1,4 +1,4 @@
--- Purpose  List the foreign keys that forbid to delete a row of a table which they still need.
+-- Purpose  List the foreign keys that forbid deleting rows of a table that other rows still reference.
 -- Locks    none.
 -- Fence    none: Postgres enforces them itself; knowing them saves failures.
 -- Index    the catalogue's own.

@@ -1,4 +1,5 @@
--- Purpose  Forget what handlers knew of rows that a job has just moved from or to their statuses, in its column: a part of age_out_batch.sql.
+-- Purpose  Forget what handlers knew of rows that a job has just moved from or to their statuses, in its column: a part
+--          of age_out_batch.sql.
 -- Locks    poller.attempt: those rows, after the user's rows, as settle.sql.
 -- Fence    the locks of the user's rows, which a claim of a retry would need.
 -- Index    handler's unique key; attempt_key.

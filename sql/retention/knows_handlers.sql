@@ -1,5 +1,5 @@
--- Purpose  Ask whether poller's own schema is there and tells this role which rows handlers have in hand, and whether the role
---          may also have handlers forget rows. A purge by hand needs neither.
+-- Purpose  Tell whether poller's own schema exists and shows this role which rows handlers hold, and whether the role
+--          may also make handlers forget rows. A purge by hand needs neither.
 -- Locks    none.  Fence  none.
 -- Index    the catalogue's own.
 select exists (select from pg_proc as p

@@ -1,4 +1,4 @@
--- Purpose  List the tables that a purge has emptied and detached, but not dropped, since it was ended in between.
+-- Purpose  List the tables that a purge has emptied and detached, but not dropped, because it ended in between.
 -- Locks    none.
 -- Fence    none: only one that is still empty under its lock is dropped.
 -- Index    the catalogue's own.

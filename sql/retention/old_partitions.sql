@@ -1,9 +1,9 @@
 -- Purpose  List the partitions that lie wholly before the cut-off, oldest first, where a table is partitioned by ranges
---          of the column alone; and what speaks against dropping them.
+--          of the column alone; and what prevents dropping them.
 -- Locks    none.
 -- Fence    a partition's bound cannot change while it is attached: truncating and dropping look at nothing else.
 -- Index    the catalogue's own.
--- One whose detaching somebody else has begun is theirs.
+-- A partition that another session has begun to detach is left to it.
 with part as (
     select c.oid, n.nspname::text as schema, c.relname::text as name, i.inhdetachpending as is_pending,
            substring(pg_get_expr(c.relpartbound, c.oid) from 'TO \(''([^'']*)''\)$')::{type} as until,

@@ -1,6 +1,7 @@
--- Purpose  Ask whether a partition has rows in hand of handlers, under its lock, before all of it is dropped.
--- Locks    none: the partition is locked before, by a statement of its own, so that this one sees every claim of its rows.
--- Fence    that lock: nobody can lock a row of the partition for a claim any more.
+-- Purpose  Tell whether handlers hold rows of a partition, under its lock, before all of it is dropped.
+-- Locks    none: the partition is locked before, by a statement of its own, so that this one sees every claim of its
+--          rows.
+-- Fence    that lock: no claim can lock a row of the partition any more.
 -- Index    the partition's primary key.
 select exists (
     select from poller.handler as h

@@ -1,8 +1,8 @@
--- Purpose  Delete some rows, if they are still old, nobody holds them, no handler has them in hand, and no foreign key
---          needs them.
--- Locks    the user's rows, FOR UPDATE SKIP LOCKED: never waits for a row. What the DELETE brings along (cascades,
+-- Purpose  Delete some rows, if they are still old, no session has them locked, no handler holds them, and no foreign
+--          key needs them.
+-- Locks    the user's rows, FOR UPDATE SKIP LOCKED: never waits for a row. What the DELETE causes (cascades,
 --          triggers) may wait, up to lock_timeout.
--- Fence    the whole condition is looked at again under the row's lock; and who has it in hand by poller.in_hand, whose
+-- Fence    the whole condition is checked again under the row's lock; handlers' holds by poller.in_hand, whose
 --          snapshot is newer than the lock.
 -- Index    the primary key of the user's table; on a table that refers to it, the referring columns.
 with "~listed" as materialized (

@@ -1,5 +1,4 @@
--- Purpose  Read the server's clock, to hold a host's against it; that a test has moved on purpose (testing.move_clock) is as
---          it was.
+-- Purpose  Read the server's clock, to compare a host's with it; without the offset of a test (testing.move_clock).
 -- Locks    none.
 -- Fence    none.
 -- Index    none.

@@ -1,5 +1,5 @@
--- Purpose  Find where a stretch ends that begins after a value of the column and holds some number of rows, and
---          all that have the last one's value besides.
+-- Purpose  Find the end of a stretch that begins after a value of the column and holds some number of rows, plus
+--          all with the last one's value.
 -- Locks    none.  Fence  none.
 -- Index    one that begins with the column and serves the whole condition; `drives.sql` has found that there is one.
 select t.{column}::text

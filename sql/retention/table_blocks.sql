@@ -1,6 +1,6 @@
 -- Purpose  Tell how many blocks a table has, or the largest of its partitions.
 -- Locks    access share, for the size.
--- Fence    none: what is added later is the next run's.
+-- Fence    none: blocks added later are left to the next run.
 -- Index    the catalogue's own.
 with recursive part (oid) as (
     select %(table)s::oid
