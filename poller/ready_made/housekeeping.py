@@ -1,7 +1,7 @@
-"""poller's own housekeeping: what it has recorded is purged as any table is, by a job that every fleet has.
+"""poller's own housekeeping: a job that every fleet has purges poller's records, as any purge does.
 
-How long: what happened to rows, and the counts by minute, for 30 days; runs as long as their job says (`keep`);
-workers for a day after their death; what people have ordered for 90 days.
+Rows' history and the counts by minute are kept for 30 days; runs as long as their job says (`keep`);
+workers for a day after their death; people's orders for 90 days.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ RETENTIONS = _retentions()
 
 @cron("17 3 * * *", name="poller housekeeping", timeout="1h", attempts=3)
 def housekeeping(run: Run) -> None:
-    """Purge what poller has recorded, and forget one-off schedules once their runs are gone."""
+    """Purge poller's records, and forget one-off schedules once their runs are gone."""
     for each in RETENTIONS:
         each(run)
     with run.connect() as connection, own_names(connection):
@@ -52,10 +52,10 @@ def housekeeping(run: Run) -> None:
 
 
 def jobs_of_site(jobs: Iterable[Job], *, is_first: bool) -> list[Job]:
-    """Return the jobs that belong to a database, one of several: the first has them all.
+    """Return the jobs to run on one of several databases: the first runs all of them.
 
-    The others have what is about tables: purges, `age_out`, and poller's own housekeeping. Anything else is to
-    run once over all of them.
+    The others run the jobs about tables: purges, `age_out`, and poller's own housekeeping. Any other job runs
+    once for all databases.
     """
     own = [job for job in jobs if is_first or isinstance(job.function, AboutATable)]
     return [*own, housekeeping]

@@ -1,4 +1,4 @@
-"""A rule bound to its real table: the instant before which rows are old, and every statement about them."""
+"""Binds a rule to its table: fixes the instant before which rows are old, and composes every statement about them."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class Stale:
         table: its table.
         cut_off: the instant before which rows are old, as text of the column's type.
         foreign_keys: those that may need rows of the table, as `foreign_keys.sql` returns them.
-        knows_handlers: poller's own schema is there, and tells which rows handlers have in hand.
+        knows_handlers: poller's own schema exists, and shows which rows handlers hold.
         where: the rule's, as it stands in statements.
-        may_forget: the role may also have handlers forget rows.
+        may_forget: the role may also make handlers forget rows.
     """
 
     rule: Rule
@@ -49,7 +49,7 @@ class Stale:
 
     @cached_property
     def due(self) -> sql.Composed:
-        """The condition on a row `t` that is old, and all the rule asks for besides."""
+        """The condition on a row `t` to be old, with the rule's other conditions."""
         return every(self.old, *self._status, *self._where)
 
     @cached_property
@@ -83,7 +83,7 @@ class Stale:
         )
 
     def is_in_hand(self, partition: sql.Identifier) -> sql.Composed:
-        """Return the question whether a partition has rows that handlers have in hand."""
+        """Return the query whether handlers hold rows of a partition."""
         return statement(
             "partition_in_hand",
             handled=sql.Literal(str(self.table)),
@@ -98,7 +98,7 @@ class Stale:
 
     @cached_property
     def estimate(self) -> sql.Composed:
-        """The question to the planner how many rows are old."""
+        """The query for the planner's estimate of old rows."""
         return self._statement("estimate_stale", due=self.due)
 
     @property
@@ -116,16 +116,16 @@ class Stale:
         yield every(self.old)
 
     def drives(self, driving: sql.Composable) -> sql.Composed:
-        """Return the question whether an index gives the rows under a condition, in the column's order."""
+        """Return the query whether an index gives the rows under a condition, in the column's order."""
         return self._statement("drives", driving=driving, column=sql.Identifier(self.rule.column))
 
     def stretch_end(self, driving: sql.Composable, after: sql.Composable) -> sql.Composed:
-        """Return the question where a range of the column ends that begins after another."""
+        """Return the query for the end of the range of the column that begins after another."""
         column = sql.Identifier(self.rule.column)
         return self._statement("stretch_end", users=self._users, driving=driving, after=after, column=column)
 
     def listing(self, stretch: sql.Composable) -> sql.Composed:
-        """Return the list of the keys of the old rows in a stretch."""
+        """Return the query for the keys of the old rows in a stretch."""
         return self._statement(
             "stale", users=self._users, key=self.table.key_text(), stretch=stretch, due=self.due
         )
@@ -155,17 +155,17 @@ class Stale:
 
     @property
     def _users(self) -> sql.SQL:
-        """What a query begins with: if it may run functions of the users', these go by their path."""
+        """The start of a query: if it may run users' functions, these use the users' path."""
         return AS_USERS if self.rule.where or self.foreign_keys else self.table.users
 
     @property
     def _where(self) -> list[sql.Composed]:
-        # The new line: a comment at its end is not to swallow what follows.
+        # The new line: a comment at its end must not swallow what follows.
         return [sql.SQL("({}\n)").format(trusted(self.where))] if self.where else []
 
     @property
     def _in_hand(self) -> sql.Composable:
-        """Those of the keys `a."~keys"` that handlers have in hand."""
+        """Those of the keys `a."~keys"` that handlers hold."""
         if not self.knows_handlers:
             return sql.SQL("array[]::text[]")
         return sql.SQL("""poller.in_hand({}, coalesce(a."~keys", array[]::text[]))""").format(
@@ -191,7 +191,7 @@ class Stale:
 
     @property
     def _other(self) -> sql.Composed:
-        """The condition on a row `c` of the same table to be another: a row that needs itself may go."""
+        """The condition that a row `c` of the same table is a different one: a row that references itself may go."""
         return sql.SQL("not ({})").format(every(*(self._equal(name, name) for name in self.table.key)))
 
     def _equal(self, child: str, parent: str) -> sql.Composed:
@@ -210,7 +210,7 @@ def bind(connection: psycopg.Connection[Any], rule: Rule) -> Stale:
     """Bind a rule to its table, and fix the instant before which rows are old.
 
     Raises:
-        ConfigurationError: they do not fit, or the role may not do what it takes.
+        ConfigurationError: they do not fit, or the role lacks a right.
     """
     table = tables.describe(connection, rule.table)
     column = _check_columns(connection, rule, table)
@@ -259,7 +259,7 @@ def _cut_off(connection: psycopg.Connection[Any], rule: Rule, table: Table, colu
 
 
 def _check_plan(connection: psycopg.Connection[Any], made: Stale) -> None:
-    """Have Postgres plan a batch: it looks at the condition, the grants and the rules of the table."""
+    """Let Postgres plan a batch: that checks the condition, the grants and the rules of the table."""
     try:
         connection.execute(sql.SQL("explain {}").format(made.batch), {"keys": "{}"})
         connection.execute(sql.SQL("explain {}").format(made.listing(_TRUE)), {})
@@ -271,6 +271,6 @@ def _check_plan(connection: psycopg.Connection[Any], made: Stale) -> None:
 
 
 def rows(connection: psycopg.Connection[Any], name: str, asked: dict[str, Any]) -> list[Any]:
-    """Return the rows that a question about a table is answered with."""
+    """Return the rows of a query on a table."""
     with connection.cursor(row_factory=namedtuple_row) as cursor:
         return list(cursor.execute(statement(name), asked).fetchall())

@@ -1,14 +1,14 @@
 """Drops whole partitions that lie before the cut-off, where a table is partitioned by ranges of the column.
 
-What is done with one, so that a purge may end at any instant and no row be left in a table that nobody knows:
-it is emptied and marked (its comment) in one transaction, detached without blocking anybody, and dropped.
-Whatever is left of an earlier purge, detached or not, is marked and empty, and is dropped by the next one.
+A purge may end at any instant and leaves no row in an unknown table, since a partition
+is emptied and marked (its comment) in one transaction, detached without blocking any session, and dropped.
+A partition left by an earlier purge, detached or not, is marked and empty, and the next one drops it.
 Beside a default partition, Postgres cannot detach without blocking: then it is dropped in one step, if the
 table's lock can be had quickly.
 
-Whatever cannot be done so is said, and the rows are purged one by one: where foreign keys may need them,
-where a trigger wants to see each row deleted, where row level security may hide some, where the role is not the
-owner. A partition with rows that handlers have in hand is left to a later run.
+Where that cannot be done the run says so, and purges row by row: where foreign keys may need them,
+where a trigger fires for each deleted row, where row level security may hide some, where the role is not the
+owner. A partition with rows that handlers hold is left to a later run.
 """
 
 from __future__ import annotations
@@ -32,14 +32,16 @@ if TYPE_CHECKING:
     from poller.ready_made.report import Report
 
 MARK = "emptied by a poller purge of {}, to be dropped"
-BRIEFLY = "1500ms"  # others wait behind us meanwhile; autovacuum gives way after 1 s (deadlock_timeout)
-PATIENTLY = "10s"  # nobody waits meanwhile
+BRIEFLY = (
+    "1500ms"  # other sessions queue behind us meanwhile; autovacuum gives way after 1 s (deadlock_timeout)
+)
+PATIENTLY = "10s"  # no session waits meanwhile
 BREATH = 1.0  # seconds between two tries
 REFUSED = (
     psycopg.IntegrityError,
     psycopg.NotSupportedError,
     psycopg.InternalError,  # something depends on it
-    psycopg.errors.ObjectNotInPrerequisiteState,  # somebody else detaches a partition
+    psycopg.errors.ObjectNotInPrerequisiteState,  # another session is detaching a partition
     psycopg.errors.ObjectInUse,
 )
 
@@ -81,7 +83,7 @@ def drop_old(
     Args:
         connection: in autocommit mode.
         made: the rule and its table.
-        done: where to say what was done.
+        done: called with what was done.
         pause: waits for some seconds, and raises if the run is cancelled.
     """
     if made.rule.move is not None:
@@ -104,7 +106,7 @@ def drop_old(
 def _tried(
     step: Callable[[], None], partition: Any, done: Report, pause: Callable[[float], None], tries: int = 3
 ) -> bool:
-    """Take a step, again if locks are not to be had; return whether it was taken, and note why not."""
+    """Take a step, retrying while locks are not available; return whether it was taken, and note why not."""
     for left in reversed(range(tries)):
         try:
             step()
@@ -129,7 +131,7 @@ def _drop_attached(connection: psycopg.Connection[Any], made: Stale, partition: 
 
 def _empty(connection: psycopg.Connection[Any], made: Stale, partition: Any) -> None:
     if partition.is_pending:
-        return  # an earlier purge has done it
+        return  # an earlier purge has done this
     name, mark = _identifier(partition), sql.Literal(_mark(made))
     with _waiting(connection, BRIEFLY):
         _check_in_hand(connection, made, partition)
@@ -139,7 +141,7 @@ def _empty(connection: psycopg.Connection[Any], made: Stale, partition: Any) -> 
 
 
 def _check_in_hand(connection: psycopg.Connection[Any], made: Stale, partition: Any) -> None:
-    """Lock a partition, and leave it if handlers have rows of it in hand.
+    """Lock a partition, and leave it if handlers hold rows of it.
 
     Raises:
         psycopg.errors.ObjectInUse: they do.
@@ -164,7 +166,7 @@ def _detach(connection: psycopg.Connection[Any], made: Stale, partition: Any) ->
 
 
 def _drop_left(connection: psycopg.Connection[Any], made: Stale, done: Report) -> None:
-    """Drop what is emptied and detached; nobody sees it any more, so that nobody waits while this does."""
+    """Drop emptied and detached partitions; no session sees them any more, so none waits for this."""
     with connection.cursor(row_factory=namedtuple_row) as cursor:
         left = cursor.execute(statement("left_partitions"), {"mark": _mark(made)}).fetchall()
     for each in left:
@@ -184,7 +186,7 @@ def _drop_empty(connection: psycopg.Connection[Any], partition: Any) -> None:
 
 @contextlib.contextmanager
 def _waiting(connection: psycopg.Connection[Any], patience: str) -> Iterator[None]:
-    """Open a transaction that waits so long for each of its locks."""
+    """Open a transaction with this timeout for each of its locks."""
     with connection.transaction():
         connection.execute(sql.SQL("set local lock_timeout = {}").format(sql.Literal(patience)))
         yield

@@ -1,4 +1,4 @@
-"""What a ready-made job may be besides a function: about a table, of which it can tell something before it runs."""
+"""The protocol of ready-made jobs about a table, which can check it before they run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class AboutATable(Protocol):
     """The function of a job that works on a table: it runs once for each database, and `poller check` asks it."""
 
     def check(self, connection: psycopg.Connection[Any]) -> None:
-        """Hold it against its table, as each run does before it changes anything.
+        """Check it against its table, as each run does before it changes anything.
 
         Raises:
             ConfigurationError: it does not fit; one line says why.

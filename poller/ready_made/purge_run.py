@@ -1,12 +1,12 @@
-"""Works on the old rows of a table, batch by batch, beside whoever else uses it.
+"""Deletes or moves the old rows of a table, batch by batch, while other sessions use it.
 
-A batch is one statement and one transaction. It waits for no row: what others have locked is left to the next
-run. What its triggers and cascades wait for is bounded by `lock_timeout`; a batch that took long makes the
+A batch is one statement and one transaction. It never waits for a row: rows that others have locked are left to the next
+run. `lock_timeout` bounds the waits of its triggers and cascades; a batch that took long makes the
 next ones smaller. Between two batches it pauses, and ends there at once if the run is cancelled.
 
 A batch that Postgres or a trigger refuses is undone as a whole, and tried again in halves until the rows that
-are refused stand alone. That is dear, so after `MOST_ALONE` such rows a batch is left as it is: what there is
-to learn has been learnt. Anything else that goes wrong (the database goes away, the table is dropped) ends
+are refused stand alone. That is expensive, so after `MOST_ALONE` such rows a refused batch is left: the causes
+are known by then. Any other error (the database goes away, the table is dropped) ends
 the run; what is done stays done, and the next run does the rest. Since a batch that was lost is done again,
 none waits for the disk.
 """
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 
 LONG = 0.5  # seconds; a batch that took longer makes the next ones smaller
 LOCK_TIMEOUT = "500ms"
-MOST_OFF = timedelta(days=1)  # that the database's clock may differ from this host's
-# Locks that were not had in time, deadlocks, rows that were moved to another partition meanwhile.
+MOST_OFF = timedelta(days=1)  # seconds by which the database's clock may differ from this host's
+# Lock timeouts, deadlocks, rows that were moved to another partition meanwhile.
 _HELD = {"55P03", "40P01", "40001"}
-# What is wrong with the statement, the role, the server or the connection: no other rows would fare better.
+# Errors of the statement, the role, the server or the connection: other rows would fail as well.
 _FATAL = ("08", "0A", "25", "26", "28", "42", "53", "57", "58", "XX")
 
 
@@ -49,7 +49,7 @@ class Purging:
     """One run of a rule.
 
     Args:
-        connection: in autocommit mode, and nobody else's.
+        connection: in autocommit mode, used by this run alone.
         rule: the rule.
         run: tells of progress, and when to stop.
     """
@@ -64,7 +64,7 @@ class Purging:
         self._done = Report(str(rule.table), "deleted" if rule.move is None else "moved")
 
     def all(self) -> Report:
-        """Work on all rows that are old by now, and log what was done.
+        """Delete or move all rows that are old by now, and log the result.
 
         Raises:
             ConfigurationError: the rule does not fit its table; nothing was changed.
@@ -112,7 +112,7 @@ class Purging:
                         break
 
     def _try(self, made: Stale, keys: Sequence[str]) -> None:
-        """Work on some rows, or on those of them that are not refused."""
+        """Delete or move some rows, without those that are refused."""
         try:
             row = self._connection.execute(made.batch, {"keys": array(keys)}, prepare=False).fetchone()
         except psycopg.Error as error:
@@ -170,7 +170,7 @@ class Purging:
 
 
 def _check_clock(connection: psycopg.Connection[Any]) -> None:
-    """Refuse to delete by a clock that is a day off: by one that runs ahead, young rows are old.
+    """Refuse to delete by a clock that is a day off: if it runs ahead, young rows count as old.
 
     Raises:
         ConfigurationError: it differs by more than a day from this host's.
@@ -185,6 +185,6 @@ def _check_clock(connection: psycopg.Connection[Any]) -> None:
 
 
 def _set_up(connection: psycopg.Connection[Any]) -> None:
-    # A cascade may take what it takes; the batches after it are smaller.
+    # A cascade may take long; the batches after it are smaller.
     connection.execute(statement("session"), {"lock_timeout": LOCK_TIMEOUT, "statement_timeout": "0"})
     connection.execute("set synchronous_commit = off")

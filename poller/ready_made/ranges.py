@@ -1,4 +1,4 @@
-"""How the old rows of a table are found without a plan that can be bad.
+"""Finds the old rows of a table without relying on a plan that can be bad.
 
 The table is walked in stretches, each of a bounded size and looked through once:
 
@@ -32,7 +32,7 @@ STRETCH = 100_000  # rows of a range of the column
 BLOCKS = 1_000  # of a range of blocks: 8 MB
 CURSOR = "poller_stale"
 _TRUE = sql.SQL("true")
-# What a plan must not have if an index alone is to give the rows in their order, one after the other.
+# Nodes that a plan must not have if an index alone gives the rows in order, one after the other.
 _NO_INDEX = {"Seq Scan", "Sort", "Incremental Sort", "Bitmap Heap Scan"}
 
 
@@ -43,12 +43,12 @@ def count(connection: psycopg.Connection[Any], made: Stale) -> tuple[int, dict[s
 
 
 def estimate(connection: psycopg.Connection[Any], made: Stale) -> int:
-    """Return about how many rows are old, without looking at them."""
+    """Return an estimate of the old rows, without reading them."""
     return int(_plan(connection, made.estimate)["Plan Rows"])
 
 
 def advice(connection: psycopg.Connection[Any], made: Stale) -> str | None:
-    """Return the index that a rule lacks, as the statement that makes it; None if it lacks none."""
+    """Return the statement that creates the index which a rule lacks; None if it lacks none."""
     if _driving(connection, made) is not None:
         return None
     names = [made.rule.column] if made.rule.move is None else [made.rule.move.column, made.rule.column]

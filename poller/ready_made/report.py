@@ -1,4 +1,4 @@
-"""What a run of a rule needs of the run that it is, and what it reports in the end."""
+"""The interface between a rule and its run: what the rule needs of the run, and its report."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOST_ALONE = 100  # rows that are tried alone in a run
 
 
 class Cancelled(Protocol):
-    """What tells that a run is to stop."""
+    """An event that tells a run to stop."""
 
     def __bool__(self) -> bool: ...
 
@@ -27,7 +27,7 @@ class Cancelled(Protocol):
 
 
 class Working(Protocol):
-    """What a rule needs of a `Run`; the command line brings its own."""
+    """The part of a `Run` that a rule needs; the client has its own."""
 
     @property
     def cancelled(self) -> Cancelled:
@@ -36,19 +36,19 @@ class Working(Protocol):
 
     @property
     def logger(self) -> logging.Logger | logging.LoggerAdapter[logging.Logger]:
-        """Where to say what went wrong."""
+        """A logger for errors."""
         ...
 
     def tell(self, line: str) -> None:
-        """Say what was done: it is kept with the run, whatever the log's level."""
+        """Report what was done: it is kept with the run, whatever the log's level."""
         ...
 
     def progress(self, done: float, total: float | None = None) -> None:
-        """Say how far it has come, in rows; the total is an estimate."""
+        """Report its progress in rows; the total is an estimate."""
         ...
 
     def connect(self) -> AbstractContextManager[psycopg.Connection[Any]]:
-        """Open a connection in autocommit mode, which is the rule's alone."""
+        """Open a connection in autocommit mode, for the rule alone."""
         ...
 
 
@@ -72,13 +72,13 @@ class Report:
         table: the table, with its schema.
         verb: what became of old rows: `deleted`, or `moved`.
         rows: how many.
-        locked: how many were left since somebody else had them, or what goes with them, locked.
-        held: how many were left since handlers have them in hand.
-        kept: how many were left since a foreign key needs them, by its name.
-        refused: how many were left since a trigger or a constraint refused them, by what it said.
+        locked: how many were left because another session had them, or dependent rows, locked.
+        held: how many were left because handlers hold them.
+        kept: how many were left because a foreign key needs them, by its name.
+        refused: how many were left because a trigger or a constraint refused them, by its message.
         untried: how many were left beside others that were refused, after too many of those.
         partitions: the partitions that were dropped.
-        notes: what else there is to say, a line each.
+        notes: further remarks, a line each.
     """
 
     table: str

@@ -1,7 +1,7 @@
-"""The ready-made jobs that keep tables small and true: `purge` deletes old rows, `age_out` moves them on.
+"""The ready-made jobs for old rows: `purge` deletes them, `age_out` gives them another status.
 
-Both run a `Retention`: a `Rule`, applied to its table. `purge_run` does the work. Nothing is remembered between runs,
-since what is done is seen in the table: a run that was ended, whatever ended it, is taken up by the next.
+Both run a `Retention`: a `Rule`, applied to its table. `purge_run` does the work. Nothing is stored between runs,
+since the table shows what is done: the next run continues one that ended early, for any reason.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ if TYPE_CHECKING:
     from poller.model.options import Expression, Status
     from poller.ready_made import old_rows, purge_run, ranges
     from poller.ready_made.report import Report, Working
-else:  # who imports a handlers package does not wait for the driver
+else:  # importing a handlers package does not wait for the driver
     mapped = lazy("poller.model.mapped")
     old_rows = lazy("poller.ready_made.old_rows")
     purge_run = lazy("poller.ready_made.purge_run")
     ranges = lazy("poller.ready_made.ranges")
 
-ATTEMPTS = 3  # of a run, unless the options say otherwise: it goes on where it stopped
+ATTEMPTS = 3  # attempts of a run, unless the options say otherwise: it goes on where it stopped
 
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """What a purge runs: a rule, applied to its table."""
+    """The function of a purge or `age_out`: a rule, applied to its table."""
 
     rule: Rule
 
     def __call__(self, run: Working) -> Report:
-        """Do it once, and log what was done.
+        """Apply the rule once, and log the result.
 
         Raises:
             ConfigurationError: the rule does not fit its table; nothing was changed.
@@ -60,7 +60,7 @@ class Retention:
         return str(self.rule)
 
     def check(self, connection: psycopg.Connection[Any]) -> None:
-        """Hold the rule against its table, as each run does before it changes anything.
+        """Check the rule against its table, as each run does before it changes anything.
 
         Raises:
             ConfigurationError: there is no such table or column, it has no primary key, the column tells no
@@ -98,9 +98,9 @@ def purge(  # noqa: PLR0913 - the contract's options
     pause: Duration = "50ms",
     **options: Unpack[RunOptions],
 ) -> Job[[Working], Report]:
-    """Make a job that deletes old rows, in small batches, without holding up anybody else.
+    """Make a job that deletes old rows, in small batches, without blocking other sessions.
 
-    Rows that others have locked, or handlers have in hand, are left for the next run; rows that foreign keys
+    Rows that others have locked, or handlers hold, are left for the next run; rows that foreign keys
     need are kept and reported.
     If the table is partitioned by ranges of the column, whole partitions are dropped.
 

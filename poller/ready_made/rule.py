@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from poller.model.handler import TableName
 
 LARGEST_BATCH = 100_000  # rows
-OLDEST = 36_525 * 86_400.0  # seconds: a hundred years, as for schedules; anything older is a slip
+OLDEST = 36_525 * 86_400.0  # seconds: a hundred years, as for schedules; anything older is a mistake
 
 
 class Move(NamedTuple):

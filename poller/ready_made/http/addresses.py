@@ -1,8 +1,8 @@
-"""Which addresses are public: anybody's to reach; and which are inside: this host's, this network's.
+"""Tells which addresses are public, and which are inside: this host's, or a private network's.
 
-The lists are IANA's special-purpose registries, as `ipaddress` knows them, and what its older versions do
-not know of them. An IPv6 address that carries an IPv4 address, so that a gateway sends it on there, is as
-public as the one it carries. What is neither public nor inside is nobody's, or a cloud's metadata.
+The lists are IANA's special-purpose registries, as `ipaddress` knows them, with the entries that its older versions
+lack. An IPv6 address that carries an IPv4 address, so that a gateway sends it on there, is as
+public as the one it carries. An address that is neither public nor inside is unassigned, or a cloud's metadata.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052
 
 
 def refusal(address: str) -> str | None:
-    """Return what keeps an address from being public, such as `a loopback address`; None if it is public.
+    """Return why an address is not public, such as `a loopback address`; None if it is public.
 
     Args:
         address: IPv4 or IPv6, as `getaddrinfo` gives it.
@@ -51,7 +51,7 @@ def refusal(address: str) -> str | None:
 
 
 def is_inside(address: str) -> bool:
-    """Say whether an address is this host's or a private network's, and may not hold a cloud's metadata.
+    """Tell whether an address is this host's or a private network's, and cannot serve a cloud's metadata.
 
     Raises:
         ValueError: it is no address.
@@ -61,7 +61,7 @@ def is_inside(address: str) -> bool:
 
 
 def is_plain(host: str) -> bool:
-    """Say whether a host is an address as people write it, rather than `0x7f.1` or one within another."""
+    """Tell whether a host is an address in its usual form, not `0x7f.1` or one within another."""
     try:
         ip = ip_address(host)
     except ValueError:

@@ -1,8 +1,8 @@
-"""One HTTP request with its redirects: the part of `http` that needs httpx2, which is imported with it.
+"""Sends one HTTP request and follows its redirects: the part of `http` that imports httpx2.
 
-What is refused and how. Unless the order says otherwise, the name is resolved here, once. If any address that
-it resolves to is not public (or inside, for a host of which the order says so) the request is refused; and
-the connection is made to one of the addresses that were looked at, while the Host header, SNI and the check
+What is refused. Unless the order says otherwise, the name is resolved here, once. If any address that
+it resolves to is not public (or inside, where the order allows that for the host) the request is refused; and
+the connection is made to one of the checked addresses, while the Host header, SNI and the check
 of the certificate keep the name. So a name that resolves to something else a moment later (DNS rebinding)
 changes nothing. Each redirect passes the same gate.
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 BODY_BYTES = 2**20  # read of a body; the rest is left unread
 CONNECT_SECONDS = 10.0  # for each address
-LOOK = 0.1  # seconds between two looks whether the request must end
+LOOK = 0.1  # seconds between two checks whether the request must end
 CLOSING = 1.0  # seconds for closing its connection then
 MOST_REDIRECTS = 10
 
@@ -58,7 +58,7 @@ class Answer:
     """What came back.
 
     Attributes:
-        origin: scheme, host and port of who answered.
+        origin: scheme, host and port of the server that answered.
         status: of the last answer.
         body: its beginning, decoded, up to `BODY_BYTES`.
         more: there was more of it.
@@ -73,7 +73,7 @@ class Answer:
 
 
 def complete(order: Order, timeout: float, why: Callable[[], Exception | None]) -> Answer:
-    """Do `fetch` on a loop of its own, until it is done or there is a reason to end it, which is raised.
+    """Run `fetch` on its own event loop, until it is done or there is a reason to end it, which is raised.
 
     Not by `asyncio.run`, which would wait for the thread that resolves a name.
     """
@@ -98,7 +98,7 @@ async def _watched(order: Order, timeout: float, why: Callable[[], Exception | N
 
 
 async def _let_others_end() -> None:
-    """Wait for what closes in the background: generators within generators that a body was read by."""
+    """Wait for the nested generators that read a body and now close in the background."""
     await asyncio.sleep(0)  # some of them are only about to begin
     others = asyncio.all_tasks() - {asyncio.current_task()}
     if others:
@@ -145,7 +145,7 @@ def _transport() -> httpx2.AsyncHTTPTransport:
 
 @functools.cache
 def _trust() -> ssl.SSLContext:
-    """Return whom to trust: SSL_CERT_FILE or SSL_CERT_DIR, else the system's list. It takes long to load."""
+    """Return the trusted certificates: SSL_CERT_FILE or SSL_CERT_DIR, else the system's. Loading them is slow."""
     return httpx2.create_ssl_context()
 
 
@@ -167,7 +167,7 @@ def _request(order: Order, cookies: httpx2.Cookies, timeout: float) -> httpx2.Re
 async def _send(
     transport: httpx2.AsyncHTTPTransport, request: httpx2.Request, order: Order
 ) -> httpx2.Response:
-    """Send a request to an address that was looked at; to the next one if there is no connection."""
+    """Send a request to a checked address; to the next one if there is no connection."""
     if order.private:
         return await transport.handle_async_request(request)
     failure: Exception | None = None
@@ -192,7 +192,7 @@ def _pinned(request: httpx2.Request, address: str) -> httpx2.Request:
 
 
 async def _addresses(url: httpx2.URL, inside: str | None) -> list[str]:
-    """Resolve a name, once; refuse it if the job may not go to any one of its addresses."""
+    """Resolve a name, once; refuse it if the job may not go to even one of its addresses."""
     addresses = await _resolve(url.raw_host.decode("ascii"), url.port)
     for address in addresses:
         if url.host == inside and is_inside(address):
@@ -249,7 +249,7 @@ def _port(url: httpx2.URL) -> int:
 
 
 def _origin(url: httpx2.URL) -> str:
-    """Return what may be shown of a URL: paths and queries can hold secrets."""
+    """Return the part of a URL that may be shown: paths and queries can hold secrets."""
     return f"{url.scheme}://{url.netloc.decode('ascii')}"
 
 
@@ -257,7 +257,7 @@ def _origin(url: httpx2.URL) -> str:
 
 
 async def _read(response: httpx2.Response) -> tuple[str, bool]:
-    """Read a bounded part of the body as it comes: to unpack it would be to trust its size."""
+    """Read a bounded part of the body as it comes: unpacking all of it would mean trusting its size."""
     body = bytearray()
     async with contextlib.aclosing(response.aiter_raw()) as chunks:
         async for chunk in chunks:

@@ -1,8 +1,8 @@
-"""HTTP jobs: a request with a schedule, and what its answer must be.
+"""HTTP jobs: a request with a schedule, and conditions on its answer.
 
 `request` checks what can be checked when the job is made; `fetch` sends it, and refuses what leads to
-addresses that it may not go to. What comes out of a run, its output and its errors, names the server and
-nothing else of the URL; the secrets of the request are taken out of it wherever they appear, in a body that
+addresses that it may not go to. A run's output and errors name the server and
+nothing else of the URL; the request's secrets are masked wherever they appear, in a body that
 echoes them, say.
 """
 
@@ -112,14 +112,14 @@ def http(  # noqa: PLR0913 - the contract's options
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """A job's request, the text that its answer must hold, and what must not be seen of it."""
+    """A job's request, the text that its answer must hold, and its secrets."""
 
     order: Order
     wanted: str | re.Pattern[str] | None
     secrets: tuple[str, ...]
 
     def run(self, run: Run | None, timeout: float) -> None:
-        """Send it, and print what came of it.
+        """Send it, and print the result.
 
         Raises:
             RequestFailed: there was no answer, or not the expected one.
@@ -158,7 +158,7 @@ class _Request:
         return f"{self.order.method} {answer.origin}: {answer.status} in {words(answer.seconds)}"
 
     def _printable(self, text: str) -> str:
-        """Take secrets out, and what could play with a terminal."""
+        """Mask secrets, and replace characters that could affect a terminal."""
         text = self._masked(text)
         return "".join(each if each.isprintable() or each in "\n\t" else "\ufffd" for each in text)
 

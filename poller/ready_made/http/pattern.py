@@ -1,7 +1,7 @@
-"""Looks for a user's pattern in a stranger's text, where it can be stopped.
+"""Matches a user's pattern against an untrusted text, in a process that can be stopped.
 
-A text can be made for a regular expression to take ages on it, and meanwhile it holds the interpreter: no other thread
-runs, none that could end it, and none that keeps the worker's leases. So it is matched by a process of its own.
+A malicious text can make a regular expression run for ages, and it holds the interpreter meanwhile: no other thread
+runs, neither one that could end it nor the one that keeps the worker's leases. So its own process matches it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-LOOK = 0.1  # seconds between two looks whether it must end
+LOOK = 0.1  # seconds between two checks whether it must end
 FOUND, MISSING = 10, 11  # exit statuses
 
 _PROGRAM = f"""
@@ -37,8 +37,8 @@ def is_found(
     Args:
         pattern: as `re.compile` has made it.
         text: where to look.
-        seconds: after which it is given up by all means.
-        why: gives a reason to end it before, which is raised.
+        seconds: after which it is given up in any case.
+        why: gives a reason to end it earlier, which is raised.
 
     Raises:
         RuntimeError: it could not be matched: it took too much memory, say.

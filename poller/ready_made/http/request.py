@@ -1,4 +1,4 @@
-"""An HTTP request as a job gives it: all of it that can be checked without a network."""
+"""Builds a job's HTTP request, and checks all that needs no network."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 Redirects = Literal["same-host", "any"]
 
-SHORTEST_SECRET = 6  # characters; what is shorter also stands in texts by chance
+SHORTEST_SECRET = 6  # characters; shorter secrets also occur in texts by chance
 
-# Headers that say nothing of who sends them.
+# Headers that do not identify the sender.
 PLAIN = {"accept", "accept-encoding", "content-type", "user-agent"}
 
 _DEFAULTS = {"User-Agent": "poller", "Accept": "*/*", "Accept-Encoding": "identity"}
-# Names that nobody has in public: RFC 6761, 6762, 8375; ICANN's .internal; of one label; and by custom.
+# Names that do not exist in public: RFC 6761, 6762, 8375; ICANN's .internal; of one label; and by custom.
 _THIS_HOST = re.compile(r"(.+\.)?localhost\.?")
 _INSIDE = re.compile(
     rf"{_THIS_HOST.pattern}|[^.]+|.+\.(internal|local|lan|home\.arpa|intranet|corp|private|test|svc)\.?"
@@ -72,7 +72,7 @@ def order(  # noqa: PLR0913 - as `http` takes them
     redirects: Any,
     private: Any,
 ) -> tuple[Order, tuple[str, ...]]:
-    """Return a request, and its secrets, the longest first. Nothing of the network is asked.
+    """Return a request, and its secrets, the longest first. The network is not used.
 
     Raises:
         ConfigurationError: an option that cannot work. The text shows no secret.
@@ -99,7 +99,7 @@ def order(  # noqa: PLR0913 - as `http` takes them
 
 
 def _merged(*many: Mapping[str, str]) -> dict[str, str]:
-    """Return headers of which the last of a name counts, however it is written."""
+    """Return merged headers: the last of a name counts, in any case."""
     last = {name.lower(): (name, value) for headers in many for name, value in headers.items()}
     return dict(last.values())
 
@@ -130,7 +130,7 @@ def _inside(host: str, private: Any) -> str | None:
     """Return the host if it may be inside, as its own name says; names are resolved when the job runs.
 
     Raises:
-        ConfigurationError: it is known, without asking anybody, to be where the job may not go.
+        ConfigurationError: the host is known, without resolving it, to be one that the job may not reach.
     """
     if private is not None and not isinstance(private, bool):
         msg = f"private must be True, False or None, got {private!r}"
@@ -209,9 +209,9 @@ def _content(json: Any, data: Any) -> tuple[bytes | None, dict[str, str]]:
 
 
 def _secrets(parts: SplitResult, headers: Mapping[str, str], body: Any) -> tuple[str, ...]:
-    """Return what must not be seen in an output, whole or in parts: `Bearer x` is two words.
+    """Return the texts to mask in an output, whole or in parts: `Bearer x` is two words.
 
-    Each also as JSON and forms have it, since servers repeat what they got in their own way.
+    Each also in the encodings of JSON and forms, since servers may echo it so.
     """
     found = {parts.query, parts.username or "", parts.password or "", unquote(parts.password or "")}
     for name, value in headers.items():
@@ -224,7 +224,7 @@ def _secrets(parts: SplitResult, headers: Mapping[str, str], body: Any) -> tuple
 
 
 def _leaves(body: Any) -> Iterator[str]:
-    """Return the texts and numbers of a body, without the names that they have in it."""
+    """Return the texts and numbers in a body, without their names."""
     if isinstance(body, Mapping):
         body = list(body.values())
     if isinstance(body, bytes):

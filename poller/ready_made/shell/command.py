@@ -1,6 +1,6 @@
-"""Runs one command under a warden (see `warden`), and hands its output on while it runs.
+"""Runs one command under a warden (see `warden`), and passes its output on while it runs.
 
-One thread does it all, the one that calls `run`: it reads both outputs and the warden's report, and looks
+One thread does it all, the one that calls `run`: it reads both outputs and the warden's report, and checks
 between two reads whether the command must end. So a command that floods its output is never kept waiting, nor
 keeps a cancel waiting, and no more of the output is held than one line of each.
 """
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 PROGRAM = Path(__file__).with_name("warden.py")
 
 GRACE = 3.0  # seconds between SIGTERM and SIGKILL; a worker's patience with a job that was cut short is 5
-KILLING = 1.0  # seconds after SIGKILL; what is left then cannot be ended (it waits for a disk, say)
-LOOK = 0.1  # seconds between two looks whether the command must end
+KILLING = 1.0  # seconds after SIGKILL; processes left then cannot be ended (they wait for a disk, say)
+LOOK = 0.1  # seconds between two checks whether the command must end
 LONGEST_END = (
     GRACE + KILLING + 2.0
 )  # seconds from the moment that a command must end until `run` returns, on a busy machine
@@ -42,11 +42,11 @@ class Ended:
     """How a command ended.
 
     Attributes:
-        status: as `os.waitstatus_to_exitcode` gives it: negative for a signal; None if nobody knows.
+        status: as `os.waitstatus_to_exitcode` gives it: negative for a signal; None if unknown.
         error: why it could not be started, or None.
         last: the last line of its standard error that was not blank.
         left: it left processes behind in the background, which were ended.
-        stopped: it was ended because it had to.
+        stopped: it was ended because `must_end` said so.
     """
 
     status: int | None
@@ -109,7 +109,7 @@ class _Process:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Let go of everything; the warden ends what still runs."""
+        """Close everything; the warden ends what still runs."""
         self._link.close()
         self._selector.close()
         for output in self._outputs:

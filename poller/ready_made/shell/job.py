@@ -1,7 +1,7 @@
 """Shell jobs: a command with a schedule.
 
 The command runs as written; nothing is ever put into its line. What a run is given goes into its environment.
-How it is ended with all its children, whatever happens to the worker, is told in `warden`.
+`warden` describes how it is ended with all its children, whatever happens to the worker.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ Who ends what:
   it: SIGTERM to everything that the command has started, and SIGKILL some seconds later. On Linux that means
   everything: the warden reaps the command's orphans (PR_SET_CHILD_SUBREAPER), so that what has left the group
   turns up among its children as soon as its parent is gone. Elsewhere it means the process group.
-- Somebody kills the warden: the worker sees the socket close, and kills the group. If the worker is killed
+- The warden is killed: the worker sees the socket close, and kills the group. If the worker is killed
   with it, the kernel kills the command's first process (PR_SET_PDEATHSIG), and nothing ends its children.
 """
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 LINK = 0  # the socket to the worker
 LINGER = 2.0  # seconds for what a command that has ended left in the background
-LOOK = 0.5  # seconds between two looks whether the worker lives, should the socket not tell
+LOOK = 0.5  # seconds between two checks whether the worker lives, should the socket not tell
 TICK = 0.02
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
@@ -54,7 +54,7 @@ class Warden:
         self._wake = _wake_on_signals()
         self._status: int | None = None
         _control(PR_SET_CHILD_SUBREAPER, 1)
-        # Kept: a Popen that is dropped would reap the command, and nobody would know its status.
+        # Kept: a dropped Popen would reap the command, and its status would be lost.
         self._process = subprocess.Popen(  # noqa: S603 - to run it is the purpose
             orders["argv"],
             env=orders["env"],
@@ -115,7 +115,7 @@ class Warden:
     # --- ending ------------------------------------------------------------------------------------
 
     def _end(self, *, everyone: bool) -> bool:
-        """End the group, or everyone; return whether anybody was left."""
+        """End the group, or all processes; return whether any was left."""
         found = False
         for number, seconds in ((signal.SIGTERM, "grace"), (signal.SIGKILL, "killing")):
             told: set[int] = set()
@@ -135,9 +135,9 @@ class Warden:
         return _exists(-self.pid) or (everyone and has_children)
 
     def _targets(self, *, everyone: bool) -> set[int]:
-        """Return whom to signal: the group, as a negative number, and who is a child of ours outside it.
+        """Return the targets of a signal: the group, as a negative number, and our children outside it.
 
-        A child's number is taken by nobody else before we have reaped it.
+        A child's number is not reused before we have reaped it.
         """
         targets = {-self.pid} if _exists(-self.pid) else set()
         if everyone:
@@ -205,7 +205,7 @@ def _control(option: int, value: int) -> None:
 
 
 def _children() -> set[int]:
-    """Return our children, on Linux; elsewhere nobody."""
+    """Return our children on Linux; elsewhere an empty set."""
     me = os.getpid()
     try:
         return {int(pid) for pid in Path(f"/proc/{me}/task/{me}/children").read_text().split()}
@@ -231,7 +231,7 @@ def _exists(target: int) -> bool:
 
 
 def _signal(target: int, number: int) -> None:
-    """Send a signal, and let who is stopped go on to receive it; another user's process is not ours."""
+    """Send a signal, and continue stopped processes so that they receive it; another user's process is not ours."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.kill(target, number)
         os.kill(target, signal.SIGCONT)
