@@ -11,7 +11,7 @@ from poller.fleet.signals import requests
 
 
 def main() -> None:
-    """Run `poller` with this process's arguments, and exit with a status as the contract has it."""
+    """Run `poller` with this process's arguments, and exit with a status of the contract."""
     requests.listen()
     _open_standard_files()
     if hidden := _leave_folder_to_registry():
@@ -24,7 +24,7 @@ def main() -> None:
 
 
 def _open_standard_files() -> None:
-    """Open what was closed (`poller run >&-`): else the next file or socket to be opened would be standard output."""
+    """Open closed standard files (`poller run >&-`): else the next file or socket opened would be standard output."""
     for number in range(3):
         with contextlib.suppress(OSError):
             os.fstat(number)
@@ -36,7 +36,7 @@ def _open_standard_files() -> None:
 
 
 def _leave_folder_to_registry() -> str | None:
-    """Take out of the path what `python -m` puts first: no module there is to hide what is imported from here on.
+    """Remove the folder that `python -m` puts first in the path: its modules must not hide later imports.
 
     Returns:
         what to tell of one that has been imported before we were asked, in the place of one of Python's own.

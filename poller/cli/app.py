@@ -44,7 +44,7 @@ def run(session: Session) -> int:
 
 
 def _command() -> Any:
-    """Return the commands, with what holds for each of them: variables, and `--debug` after its name too."""
+    """Return the commands, each with its variables, and with `--debug` after its name too."""
     command: Any = typer.main.get_command(app)
     [debug] = [each for each in command.params if each.name == "debug"]
 

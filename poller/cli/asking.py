@@ -1,4 +1,4 @@
-"""From the options of a command to the client that it asks."""
+"""Builds a command's client from its options."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ VISIBLE = (
     "every user of this host can see the password in --database in the list of processes; "
     "give it by POLLER_DATABASE_URL, PGPASSWORD or ~/.pgpass"
 )
-VIA = "cli"  # the face, as orders are written down with it
+VIA = "cli"  # the face, as orders are logged with it
 
 
 def place(database: str | None, *, starts: bool = False) -> Place:
-    """Return the database to use, the first if there are several, and say so if nobody named one.
+    """Return the database to use, the first of several, and say so if none was named.
 
     Args:
         database: as it was given.
-        starts: start the embedded server of this folder if that is needed and it does not run.
+        starts: start the embedded server of this folder if that is needed and not running.
 
     Raises:
         PollerError: the URL is not valid, or the embedded server cannot be started.
@@ -61,9 +61,9 @@ def place(database: str | None, *, starts: bool = False) -> Place:
 
 
 def _tell_of_strange_host(url: str) -> None:
-    """Name the host of a URL that stands in a settings file, if it is about to get the environment's password.
+    """Name the host of a URL from a settings file, if it is about to get the environment's password.
 
-    The folder may be somebody else's, who would like to have it.
+    The folder's owner may have set a trap to get it.
     """
     given = os.environ.get("POLLER_DATABASE_URL") or os.environ.get("DATABASE_URL")
     if given or "PGPASSWORD" not in os.environ or any(each.startswith("--database") for each in sys.argv):
@@ -74,16 +74,16 @@ def _tell_of_strange_host(url: str) -> None:
 
 
 def _hide_password(url: str) -> None:
-    """Take a password that was given on the command line out of what others see of this process, or warn of it."""
+    """Hide a password given on the command line from other users' view of this process, or warn of it."""
     if conninfo.conninfo_to_dict(url).get("password") and not title.hide_urls():
         typer.echo(VISIBLE, err=True)
 
 
 def places(given: Sequence[str] | None) -> list[Place]:
-    """Return the databases to use, the embedded one started, and say so if nobody named one.
+    """Return the databases to use, the embedded one started, and say so if none was named.
 
     Raises:
-        PollerError: a URL is none, two have one name, or the embedded server cannot be started.
+        PollerError: a URL is not valid, two have the same name, or the embedded server cannot be started.
     """
     if not given:
         return [place(None, starts=True)]
@@ -97,7 +97,7 @@ def places(given: Sequence[str] | None) -> list[Place]:
 
 
 def _whole(given: Sequence[str]) -> list[str]:
-    """Put libpq's `key=value` form together again, which Typer takes apart if it comes from the environment."""
+    """Rejoin libpq's `key=value` form, which Typer splits if it comes from the environment."""
     pairs = [each for each in given if "://" not in each and " " not in each]
     keys = [each.partition("=")[0] for each in pairs]
     if len(keys) > len(set(keys)):
@@ -112,11 +112,11 @@ def client(
     needs_handlers: bool = False,
     actor: str | None = None,
 ) -> Client:
-    """Return the client that a command asks.
+    """Return a command's client.
 
     Args:
         database: as it was given.
-        handlers: the package that the handlers are in; None for a command that has nothing to do with them.
+        handlers: the package of the handlers; None for a command that does not need them.
         needs_handlers: the package is imported first, and a command ends where that fails.
         actor: who orders; None for the user of the operating system.
 
@@ -128,12 +128,12 @@ def client(
 
 
 def client_of(found: Place, handlers: Source, actor: str | None = None) -> Client:
-    """Return the client of a database, whose orders are written down as this command line's."""
+    """Return the client of a database, whose orders are logged as the command line's."""
     return poller.Client(found, handlers, via=VIA, person=actor or person())
 
 
 def person() -> str:
-    """Return who gives the orders of this command line: the user of the operating system, and the host."""
+    """Return the author of this command line's orders: the operating system's user, and the host."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a user without a name, in a container say

@@ -1,6 +1,6 @@
-"""The commands by name, the module of each, and the line that the help shows; a module is imported when it runs.
+"""The commands by name, with the module and the help line of each; a module is imported when its command runs.
 
-So `poller --help` waits for none of them, and each imports at its top what it needs.
+So `poller --help` imports none of them, and each module imports at its top what it needs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Entry(NamedTuple):
     Attributes:
         module: where it is, within `poller.cli`.
         name: of its function there, or of its `typer.Typer` if other commands stand below it.
-        line: the first sentence of what its function says of itself.
+        line: the first sentence of its function's docstring.
     """
 
     module: str
@@ -73,7 +73,7 @@ class CommandTable(TyperGroup):
         self.commands = self._loaded
 
     def prepare_each(self, prepare: Callable[[Any], None]) -> None:
-        """Have a function called with each command once it is loaded."""
+        """Let a function be called with each command once it is loaded."""
         self._loaded.prepare = prepare
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - as Typer has it

@@ -1,4 +1,4 @@
-"""Turns whatever ends a command into an exit status, and what the user can mend into one line that says how.
+"""Turns the end of a command into an exit status, and an error that the user can fix into one line that says how.
 
 0 done; 1 the command's own negative answer; 2 usage or configuration. Anything else is a bug: it shows its
 traceback, and exits with 70. psycopg is not imported here, since `--help` is not to wait for it.
@@ -28,7 +28,7 @@ BUG = 70  # EX_SOFTWARE of sysexits.h
 
 @dataclass
 class Session:
-    """What holds for the whole command line; Typer's contexts carry it as their `obj`.
+    """The state of the whole command line; Typer's contexts carry it as their `obj`.
 
     Attributes:
         debug: show the traceback of an error as well.
@@ -40,14 +40,14 @@ class Session:
 
 
 class Answer(NamedTuple):
-    """What to tell the user, and the status to exit with."""
+    """The message for the user, and the exit status."""
 
     line: str
     status: int
 
 
 def status_of(run: Callable[[Session], int]) -> int:
-    """Run a command line and return its exit status, having told on standard error what went wrong."""
+    """Run a command line, print its error on standard error, and return its exit status."""
     session = Session()
     try:
         status = run(session)
@@ -72,7 +72,7 @@ def _tell(error: Exception, session: Session) -> int:
 
 
 def answer(error: Exception, session: Session) -> Answer | None:
-    """Return what to tell of an error that the user can mend, or None if it is a bug."""
+    """Return the message for an error that the user can fix, or None for a bug."""
     if isinstance(error, PollerError):
         return Answer(_one_line(hints.with_hint(error)), error.exit_status)
     if isinstance(error, typer.TyperException):
@@ -84,7 +84,7 @@ def answer(error: Exception, session: Session) -> Answer | None:
 
 
 def _usage(error: Any, session: Session) -> str:
-    """Say what is wrong with an option or argument, and where it came from."""
+    """Return what is wrong with an option or argument, and where it came from."""
     context: Any = getattr(error, "ctx", None)
     parameter: Any = getattr(error, "param", None)
     if type(error).__name__ == "NoArgsIsHelpError":
@@ -103,7 +103,7 @@ def _usage(error: Any, session: Session) -> str:
 
 
 def _reason(error: Any) -> str:
-    """Return why a value was refused, without what the library that checks it puts before."""
+    """Return why a value was refused, without the prefix of the library that checks it."""
     return _one_line(error.message).removeprefix("Value error, ").rstrip(".")
 
 
@@ -114,7 +114,7 @@ def _variable(parameter: Any) -> str:
 
 
 def _database(error: Any) -> str:
-    """Say what Postgres refused, in its own words."""
+    """Return Postgres' refusal, in its own words."""
     text = _one_line(error.diag.message_primary or error)
     if error.sqlstate == "42501":
         return f"{text}; grant the role what the README lists under 'Least privilege'"
@@ -131,6 +131,6 @@ def _one_line(text: object) -> str:
 
 
 def _leave_pipe() -> int:
-    """Whoever read our output is gone: end quietly, and let nothing be flushed into the pipe at exit."""
+    """End quietly when the reader of our output is gone, and let nothing be flushed into the pipe at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 1

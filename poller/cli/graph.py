@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Format(StrEnum):
-    """What a picture is written in."""
+    """The format of a picture."""
 
     MERMAID = "mermaid"
     DOT = "dot"

@@ -1,4 +1,4 @@
-"""What to do about a client's refusal, in the words of the command line: the client itself knows none of them."""
+"""Remedies for a client's refusals, in terms of commands and options, which the client itself does not know."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _TODOS = {
 
 
 def with_hint(error: PollerError) -> str:
-    """Return an error's text, and what to do about it where a command or an option does."""
+    """Return an error's text, with the command or option that remedies it, if there is one."""
     if error.reason == "several_purges":
         return _several_purges(**error.data)
     hint = _HINTS.get(error.reason)
@@ -43,7 +43,7 @@ def with_hint(error: PollerError) -> str:
 
 
 def todo_of(finding: Finding) -> str:
-    """Return what to do about a finding: by a command, where there is one."""
+    """Return the remedy for a finding: a command, where there is one."""
     todo = _TODOS.get(finding.reason)
     return finding.todo if todo is None else todo.format(where=shlex.quote(finding.where))
 

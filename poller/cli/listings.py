@@ -187,7 +187,7 @@ def _handlers(now: datetime) -> tuple[render.Column, ...]:
 
 
 def _edge(line: HandlerLine, to: str) -> str:
-    """Return a status that a handler moves to; where there are several, with how many rows a minute."""
+    """Return a status that a handler moves to; if there are several, with its rows a minute."""
     return f"{to} {line.done_to[to]:g}" if len(line.to) > 1 and to in line.done_to else to
 
 

@@ -36,7 +36,7 @@ From = Annotated[
 
 
 class NoSlotError(PollerError):
-    """A schedule that is over: the command's own negative answer."""
+    """The schedule is over: the command's negative answer."""
 
     exit_status = 1
 
@@ -68,7 +68,7 @@ def _print(schedule: Schedule, start: datetime, zone: tzinfo, count: int) -> Non
 
 
 def _slots(schedule: Schedule, start: datetime, zone: tzinfo) -> Iterator[datetime]:
-    """Go through the slots after a time, from which those of a fixed rate are counted."""
+    """Yield the slots after a time; those of a fixed rate are counted from it."""
     with contextlib.suppress(OverflowError):  # the calendar ends
         slot = schedule.next_after(start, start)
         while slot is not None:
@@ -97,7 +97,7 @@ def instant(text: str, tz: str, option: str) -> datetime:
 
 
 def plan(cron: str | None, every: str | None, delay: str | None, at: str | None, tz: str) -> str:
-    """Return the one schedule that was given by options, as a text.
+    """Return the one schedule given by options, as text.
 
     Raises:
         TyperException: there is none, or more than one.

@@ -1,4 +1,4 @@
-"""The options that several commands share, and what is made of them."""
+"""The options that several commands share, and their conversions."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def duration(text: str | float) -> float:
     """Return a duration given as an option, in seconds.
 
     Raises:
-        ValueError: it is none; Typer names the option.
+        ValueError: it is not a duration; Typer names the option.
     """
     if isinstance(text, float):  # the option's own default
         return text
@@ -96,7 +96,7 @@ def most(limit: int | None, *, as_json: bool) -> int | None:
 
 
 def say_if_cut(page: Page[Any], *, as_json: bool) -> None:
-    """Tell people, and programs in a line of its own, that there is more than they see, and how to go on."""
+    """Tell people, and programs in a separate line, that the listing goes on, and how to see the rest."""
     if page.next is not None:
         after = f"--after {page.next}"
         people = f"only {len(page.items)} are shown; there are more: --limit N, or {after}"
@@ -104,7 +104,7 @@ def say_if_cut(page: Page[Any], *, as_json: bool) -> None:
 
 
 def refuse_options_before(context: typer.Context) -> None:
-    """Refuse options that stand before the name of the command they are for: they would be lost."""
+    """Refuse options before the name of the command that they are for: they would be ignored."""
     for parameter in context.command.params:
         source = context.get_parameter_source(parameter.name or "")
         if source is not None and source.name == "COMMANDLINE":

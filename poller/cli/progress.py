@@ -1,4 +1,4 @@
-"""How a long order looks: a bar on a terminal, and Ctrl-C between two batches."""
+"""Shows the progress of a long order: a bar on a terminal, and Ctrl-C between two batches."""
 
 from __future__ import annotations
 

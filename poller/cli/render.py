@@ -1,4 +1,4 @@
-"""How listings look: a table that fits the screen, aligned text where nobody looks on, or JSON."""
+"""Prints listings: a table that fits the screen, aligned text where no terminal is attached, or JSON."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Column:
 
     Attributes:
         title: its head.
-        value: what of a line stands in it.
+        value: gives its text for a line.
         right: it holds numbers.
-        roomy: it is cut off before others are, where the screen is narrow.
+        roomy: on a narrow screen, it is cut off before others are.
     """
 
     title: str
@@ -43,9 +43,9 @@ def listing(lines: Sequence[Any], columns: Sequence[Column], *, as_json: bool, e
 
     Args:
         lines: the client's answers.
-        columns: what people see of them.
+        columns: the columns that people see.
         as_json: print them as an array of objects instead.
-        empty: what to say to people if there are none.
+        empty: the message for people if there are none.
     """
     if as_json:
         typer.echo(as_array(lines, indent=2))
@@ -81,11 +81,11 @@ def text(lines: Iterable[Any], columns: Sequence[Column]) -> str:
 
 
 def table(lines: Sequence[Any], columns: Sequence[Column]) -> Table:
-    """Return lines as a table that fits the screen: no column that is empty, and cut off where it must be."""
+    """Return lines as a table that fits the screen: without empty columns, and cut off where necessary."""
     filled = [each for each in columns if any(_cell(each, line) for line in lines)]
     made = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for each in filled:
-        # What may not wrap keeps its width for as long as there is something that may.
+        # Columns that may not wrap keep their width as long as others may wrap.
         made.add_column(each.title, justify="right" if each.right else "left", no_wrap=not each.roomy)
     for line in lines:
         made.add_row(*(Text(_cell(each, line), no_wrap=True, overflow="ellipsis") for each in filled))
@@ -93,7 +93,7 @@ def table(lines: Sequence[Any], columns: Sequence[Column]) -> Table:
 
 
 def since(at: datetime | None, now: datetime) -> str:
-    """Return how long ago a time is, or in how long it will be; nothing for None."""
+    """Return how long ago a time is, or how far ahead; "" for None."""
     if at is None:
         return ""
     age = (now - at).total_seconds()
@@ -101,12 +101,12 @@ def since(at: datetime | None, now: datetime) -> str:
 
 
 def clock(at: datetime) -> str:
-    """Return a time as people read it, where they are."""
+    """Return a time in words, in the local time zone."""
     return at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def near(text: str) -> str:
-    """Return a text that names files, as seen from the working directory."""
+    """Return a text with its files' names relative to the working directory."""
     return text.replace(f"{Path.cwd()}/", "")
 
 

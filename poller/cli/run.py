@@ -135,7 +135,7 @@ def run(  # noqa: PLR0913 - the contract's options
 
 
 def _leave_early(*, drain: bool) -> None:
-    """End before anything was begun; what a drain was to do is left, then."""
+    """End before anything was begun; a drain's work is then left."""
     emit(FleetNotBegun())
     stderr.drain()
     os._exit(int(drain))

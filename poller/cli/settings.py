@@ -1,4 +1,4 @@
-"""Where options come from beside the command line: the environment, and the settings file of the folder.
+"""Reads options from the environment, and from the settings file of the folder.
 
 Done once for all commands, by walking their options: `--log-format` is also `POLLER_LOG_FORMAT`, and the key
 `log-format` (or `log_format`) of ./poller.toml or of [tool.poller] in ./pyproject.toml. The command line
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 OWN_FILE = "poller.toml"
 SHARED_FILE = "pyproject.toml"
 
-# Kubernetes' for a service called poller, those that shell jobs are given, and the project's own tests'.
+# Kubernetes' for a service called poller, those of shell jobs, and of the project's own tests.
 _OTHERS = (
     *("POLLER_SERVICE_", "POLLER_PORT", "POLLER_ARG_", "POLLER_TEST_"),
     *("POLLER_JOB", "POLLER_RUN_ID", "POLLER_PLANNED_AT", "POLLER_ATTEMPT"),
@@ -54,7 +54,7 @@ def name_own_variables(command: Any) -> None:
 
 
 def strange_variables(command: Any, environment: Iterable[str], invoked: str = "") -> Iterator[str]:
-    """Yield a line for each POLLER_… variable that no option reads.
+    """Yield a message for each POLLER_… variable that no option reads.
 
     Args:
         command: the group of commands.
@@ -97,10 +97,10 @@ def defaults(command: Any, settings: Settings) -> dict[str, Any]:
     """Return the settings as Typer takes them: by command, and there by parameter.
 
     Raises:
-        ConfigurationError: a key is no command's option, or its value is of the wrong type.
+        ConfigurationError: a key is not an option of any command, or its value has the wrong type.
     """
     known: dict[str, TyperOption] = {}
-    for option in _options(command):  # the one that takes most stands for its namesakes
+    for option in _options(command):  # the option that accepts most stands for those of the same name
         if option.multiple or _key(option) not in known:
             known[_key(option)] = option
     for key, value in settings.values.items():
@@ -124,7 +124,7 @@ def _by_command(command: Any, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_type(file: str, key: str, option: TyperOption, value: object) -> None:
-    """Refuse what no text on the command line could have meant; the rest is the option's own to check.
+    """Refuse values that no text on the command line could mean; the option itself checks the rest.
 
     Raises:
         ConfigurationError: naming the file and the key.
@@ -144,7 +144,7 @@ def _check_type(file: str, key: str, option: TyperOption, value: object) -> None
 
 
 def _listed(option: TyperOption, value: Any) -> Any:
-    """Return a value as an option takes it: one that takes a single text gets the first of several."""
+    """Return a value as an option accepts it: a single-valued one gets the first of several."""
     if option.multiple:
         return [value] if isinstance(value, str) else value
     return value[0] if isinstance(value, list) and value else value
@@ -175,7 +175,7 @@ def _options(command: Any) -> Iterator[TyperOption]:
 
 
 def _own_options(command: Any) -> Iterator[TyperOption]:
-    """Return a command's options; the eager ones (`--version` and its like) are no settings."""
+    """Return a command's options; the eager ones (such as `--version`) are not settings."""
     return (each for each in command.params if isinstance(each, TyperOption) and not each.is_eager)
 
 

@@ -29,7 +29,7 @@ Exact = Annotated[bool, typer.Option("--exact", help="Count every row: the table
 
 
 class Look(NamedTuple):
-    """What was seen: the lines and when, or why there is nothing to see."""
+    """The result of one look: the lines and their time, or the error."""
 
     lines: tuple[StatusLine, ...]
     at: datetime | None
@@ -88,7 +88,7 @@ def _live(look: Callable[[], Look]) -> None:
 
 
 def _print_on(seen: Look, *, as_json: bool) -> None:
-    """Print a look where nobody looks on: an array a line, or a table and an empty line."""
+    """Print a look where no terminal is attached: an array a line, or a table and an empty line."""
     if seen.fault is not None:
         render.say(seen.fault, err=True)
     elif as_json:
@@ -99,7 +99,7 @@ def _print_on(seen: Look, *, as_json: bool) -> None:
 
 
 def _looks(look: Callable[[], Look]) -> Iterator[Look]:
-    """Look again and again; a database that goes away is waited for."""
+    """Look again and again; wait for a database that goes away."""
     yield look()
     while True:
         began = time.monotonic()
@@ -128,7 +128,7 @@ def _columns(now: datetime | None) -> tuple[render.Column, ...]:
 
 
 def _statistics(line: StatusLine, now: datetime | None) -> str:
-    """Return how old the statistics are that an estimate was made by."""
+    """Return the age of the statistics behind an estimate."""
     if line.exact or now is None:
         return ""
     return "never analyzed" if line.statistics_at is None else render.since(line.statistics_at, now)

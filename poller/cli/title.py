@@ -1,4 +1,4 @@
-"""What `ps` shows of this process, without the password of a `--database` on its command line."""
+"""Hides the password of a `--database` on the command line from `ps`."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _SECRET = re.compile(rb"(?<=://)[^\0]+|(?<=password=)[^\0]+", re.IGNORECASE)
 
 
 def hide_urls() -> bool:
-    """Overwrite in this process's own arguments what may be a password; tell whether that is possible.
+    """Overwrite possible passwords in this process's own arguments; tell whether that worked.
 
-    Python has copied its arguments long ago; what others see is read from the memory that held them at first. Anybody
-    who looked before this has seen it, so that is no reason to write passwords on command lines.
+    Python has long copied its arguments; other users see the memory that held them at first. A user
+    who looked before this has seen them, so passwords still do not belong on command lines.
     """
     try:
         fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()

@@ -1,1 +1,1 @@
-"""What a handler is, what it is given, and what it answers: pure, no database."""
+"""Handlers, their arguments and their answers: pure, no database."""

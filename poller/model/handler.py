@@ -142,12 +142,12 @@ class Handler(Generic[P, R]):
 
     @property
     def label(self) -> str:
-        """What tells it from the other handlers of its table: its status, or its name."""
+        """Its name among the handlers of its table: its status, or a job's name."""
         return self.name or self.status
 
     @property
     def is_job(self) -> bool:
-        """Whether it runs a job: its rows are poller's own."""
+        """Whether it runs a job, so that its rows are poller's own."""
         return self.name is not None
 
     @property
@@ -162,7 +162,7 @@ class Handler(Generic[P, R]):
 
     @functools.cached_property
     def moved(self) -> Outcome | None:
-        """The outcome of a handler that returns None; there is none if `to` leaves a choice."""
+        """The outcome of a handler that returns None; None if `to` leaves a choice."""
         return Outcome(Became.MOVED, to=self.to[0]) if len(self.to) == 1 else None
 
     @property
@@ -243,7 +243,7 @@ def handler(
             `Table`, or a mapped class, of which the function then gets instances.
         status: the value that makes a row due: a text, int, bool or `Enum` member.
         to: the next status, or the statuses the handler may return.
-        **options: see `HandlerOptions`; what is not given is as `Handler` has it.
+        **options: see `HandlerOptions`; `Handler` has the defaults.
 
     Raises:
         ConfigurationError: an option that cannot work; the text names the function's place, or that of the call.
@@ -261,7 +261,7 @@ def handler(
     return Registration(table, status, to, options)
 
 
-# How an option is kept that is not kept as it is given.
+# Conversions of the options that are not stored as given.
 _KEPT: dict[str, Callable[[Source, Any], Any]] = {
     "column": lambda source, value: source.column("column", value),
     "due": lambda source, value: None if value is None else source.column("due", value),
@@ -284,7 +284,7 @@ def table_name(table: object) -> TableName:
     """Return the name of a table given as text, as a SQLAlchemy `Table` or as a mapped class.
 
     Raises:
-        ConfigurationError: it is neither, or the text is no name.
+        ConfigurationError: it is none of these, or the text is not a name.
     """
     if isinstance(table, str):
         parts = _split(table)
@@ -300,7 +300,7 @@ def table_name(table: object) -> TableName:
 
 
 def split_off_table(text: str) -> tuple[str, str]:
-    """Return the name of a table that a text begins with, and what follows its colon; one in quotes is the name's."""
+    """Return the table's name that begins a text, and the rest after its colon; one in quotes belongs to the name."""
     quoted = _QUOTED.match(text)
     end = text.find(":", quoted.end() if quoted else 0)
     return (text, "") if end < 0 else (text[:end], text[end + 1 :])
@@ -328,7 +328,7 @@ def refuse_collisions(handlers: Iterable[tuple[str, Handler]]) -> None:
 
 
 def _taken(one: Handler) -> Iterator[tuple[str, ...]]:
-    """Yield what no other handler of the table may have: its name in commands, and the statuses its rows show."""
+    """Yield what no other handler of the table may share: its name in commands, and the statuses that its rows show."""
     yield (one.label,)
     if not one.is_job:
         yield from ((one.column, status) for status in (one.status, one.during) if status is not None)
@@ -400,7 +400,7 @@ def _check(made: Handler) -> None:
 
 
 def _check_limits(made: Handler) -> None:
-    """Refuse numbers that cannot be, and options that mean nothing without another."""
+    """Refuse impossible numbers, and options that mean nothing without another."""
     _check_number("batch", made.batch, LARGEST_BATCH)
     _check_number("limit", 1 if made.limit is None else made.limit, MOST)
     _check_number("per_key_limit", made.per_key_limit, MOST)
@@ -416,7 +416,7 @@ def _check_limits(made: Handler) -> None:
 
 
 def check_executor(executor: object, function: Callable[..., Any]) -> None:
-    """Refuse what is no executor, or cannot run a function.
+    """Refuse an executor that is not valid, or cannot run the function.
 
     Raises:
         ConfigurationError: with the reason.

@@ -1,8 +1,8 @@
-"""SQLAlchemy's mapped classes as tables: their instances in the place of rows, and their types at each border.
+"""Supports SQLAlchemy's mapped classes as tables: builds their instances from rows, and converts their types.
 
-A class knows its columns by other names than the database may, and its values as other types (an `Enum` is stored
-by the names of its members, a `TypeDecorator` as it says). So what a handler is registered with and what it answers
-is translated by the column's type, and what it is given is an instance, as a query would have made it.
+A class may have other names for its columns than the database, and other types for its values (an `Enum` is stored
+by the names of its members, a `TypeDecorator` as it says). So a handler's options and answers are
+converted by the column's type, and it is given an instance, as a query would have made it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Mapped:
         status: the attribute, or column, that holds the status.
 
     Raises:
-        ConfigurationError: it is mapped to something else than one table, or has no such attribute.
+        ConfigurationError: it is not mapped to exactly one table, or has no such attribute.
     """
 
     def __init__(self, entity: Any, status: str) -> None:
@@ -53,7 +53,7 @@ class Mapped:
         return self._status
 
     def column(self, name: str) -> str:
-        """Return the name of the column behind an attribute; a name that is none is taken for the column's."""
+        """Return the name of the column behind an attribute; any other name is taken for a column's."""
         found = self._attributes.get(name)
         return name if found is None else str(found.name)
 
@@ -72,7 +72,7 @@ class Mapped:
             return status_text(status)  # as a text that the database has
 
     def translated(self, answer: Transition) -> Transition:
-        """Return what a handler answered, in the database's names and values."""
+        """Return a handler's answer with the database's names and values."""
         columns = {}
         for name, value in answer.columns.items():
             column = self._attributes.get(name)
@@ -80,7 +80,7 @@ class Mapped:
         return Transition(self.text(answer.given), **columns)
 
     def reader(self, codes: Mapping[str, int]) -> Reader:
-        """Return what makes instances of a table's rows.
+        """Return the reader that makes instances of a table's rows.
 
         Args:
             codes: for each column the number of the type that the driver makes its values of.
@@ -93,14 +93,14 @@ class Mapped:
 
     @property
     def criterion(self) -> Any:
-        """What the rows of a class have that shares its table with others, as an expression; None of any other."""
+        """The condition that selects the class's rows where classes share a table, as an expression; else None."""
         if not self._mapper.single or self._kind is None:
             return None
         kinds = [each.polymorphic_identity for each in self._mapper.self_and_descendants]
         return self._own[self._kind.name].in_([each for each in kinds if each is not None])
 
     def refuse_moved(self, instances: list[Any], session: Session) -> None:
-        """Refuse that a handler has set the status itself: it would be taken for somebody else's edit.
+        """Refuse an instance whose status the handler has set: that would be taken for another session's edit.
 
         Raises:
             PollerError: it has.
@@ -189,7 +189,7 @@ class Reader:
         """Return an instance as a query would have loaded it, detached from any session.
 
         Raises:
-            LookupError: no class is known for what the row says that it is.
+            LookupError: no class is known for the row's kind.
         """
         mapper = self._mapper_of(row)
         made = mapper.class_manager.new_instance()

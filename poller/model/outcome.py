@@ -1,4 +1,4 @@
-"""What became of an attempt, as data: made in one place (`store.outcomes`), written in one place (`settle.sql`).
+"""The outcome of an attempt, as data: made in one place (`store.outcomes`), written in one place (`settle.sql`).
 
 Nothing between the two interprets it.
 """
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Became(StrEnum):
     """What becomes of an attempt's row; the text is what `poller history` shows.
 
-    An outcome asks for one of the first six. What a settle made of it is that, or one of the others.
+    An outcome asks for one of the first six. A settle results in that, or in one of the others.
     """
 
     MOVED = "moved"  # on to the next status
@@ -25,11 +25,11 @@ class Became(StrEnum):
     FAILED = "failed"  # out of attempts; moved to on_failure
     PARKED = "parked"  # out of attempts; the status is left alone
     RELEASED = "released"  # given back before it started: as if never claimed
-    SUPERSEDED = "superseded"  # somebody else had changed the status, which stands
+    SUPERSEDED = "superseded"  # another session had changed the status, which stands
     GONE = "gone"  # the row was deleted meanwhile
     REFUSED = "refused"  # a trigger or rule swallowed the UPDATE: nothing was written
     LATE = "late"  # the lease had ended: nothing was written
-    LOCKED = "locked"  # others hold the row's lock, which was not waited for: nothing was written
+    LOCKED = "locked"  # another session holds the row's lock, which the settle does not wait for: nothing was written
     LEFT = "left"  # it could not simply be moved: nothing was written
 
 
@@ -48,7 +48,7 @@ class Outcome:
         place: the last frame in the user's own code: `file.py:12`.
         traceback: where it was raised, if it was, in lines.
         crashed: the attempt ended with its worker, so that this row may be what killed it.
-        company: how many rows may have done that; the next lease of such holds at most half of them.
+        company: how many rows may have done that; the next lease of these holds at most half of them.
         begun: the handler was called though the row is given back: the visit must be remembered.
     """
 

@@ -1,4 +1,4 @@
-"""What a user has given that is SQLAlchemy's, told without importing it: who has an object of it has done that."""
+"""Recognises SQLAlchemy's objects without importing it: a program that has one has imported it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def is_mapped(table: object) -> bool:
 
 
 def is_expression(value: object) -> bool:
-    """Tell whether it is an attribute of a mapped class, a column, or what is made of them."""
+    """Tell whether it is an attribute of a mapped class, a column, or an expression of them."""
     sqlalchemy: Any = sys.modules.get("sqlalchemy")
     return sqlalchemy is not None and (
         isinstance(value, sqlalchemy.ClauseElement) or hasattr(value, "__clause_element__")

@@ -1,4 +1,4 @@
-"""What a function takes, and what it returned: is it one that can be called with a row and a context, or a run?
+"""Inspects a function: whether it can be called with a row and a context, or a run; and what it returned.
 
 A parameter is meant for the context (or the run) if it is annotated so; else by its name, unless it is annotated
 otherwise; else the context is the second one without a default. So a default such as `dry_run=False` is never
@@ -31,7 +31,7 @@ _EMPTY = inspect.Parameter.empty
 _BY_PLACE = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _REST = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
-# What is returned in place of the work by a function that has done none of it.
+# Types of return values that mean that the function has not done its work.
 _NOT_BEGUN: tuple[tuple[tuple[type, ...], str], ...] = (
     (
         (types.GeneratorType, types.AsyncGeneratorType),
@@ -69,12 +69,12 @@ class Parameter:
 
     @property
     def by_place(self) -> bool:
-        """Whether it can be given by its place."""
+        """Whether it can be passed by position."""
         return self.kind in _BY_PLACE
 
     @property
     def by_name(self) -> bool:
-        """Whether it can be given by its name."""
+        """Whether it can be passed by name."""
         return self.kind is not inspect.Parameter.POSITIONAL_ONLY
 
 
@@ -90,7 +90,7 @@ class Call:
 
 
 def is_coroutine(function: Function) -> bool:
-    """Tell whether what a call returns must be awaited."""
+    """Tell whether the result of a call must be awaited."""
     return any(map(inspect.iscoroutinefunction, _called(function)))
 
 
@@ -107,7 +107,7 @@ def refuse_generator(function: Function, what: str) -> None:
 
 
 def not_begun(answer: object) -> str | None:
-    """Say what was returned in place of the work, if it is such a thing; a coroutine is closed."""
+    """Return the kind of an answer that stands in place of the work, if it is one; close a coroutine."""
     if inspect.isawaitable(answer):
         if inspect.iscoroutine(answer):
             with contextlib.suppress(Exception):  # of one that has begun, whatever it does then
@@ -117,7 +117,7 @@ def not_begun(answer: object) -> str | None:
 
 
 def _called(function: Function) -> tuple[Function, ...]:
-    """Return what a call calls, of a partial or of an object that can be called, too."""
+    """Return the function that a call runs, also for a partial or a callable object."""
     return (function, plain_function(function))
 
 
@@ -128,7 +128,7 @@ def parameters(function: Function) -> list[Parameter]:
     """Return the parameters of a function.
 
     Raises:
-        ConfigurationError: it does not tell.
+        ConfigurationError: its signature cannot be read.
     """
     try:
         signature, source = _visible(function)
@@ -171,7 +171,7 @@ def run_parameter(function: Function) -> str | None:
 
 
 def refuse_needs(function: Function, run: str | None) -> None:
-    """Refuse a job's function that no slot could call: one that needs arguments.
+    """Refuse a job's function that needs arguments, since a slot passes none.
 
     Raises:
         ConfigurationError: naming the parameter.
@@ -188,7 +188,7 @@ def refuse_needs(function: Function, run: str | None) -> None:
 
 
 def bind(function: Function, arguments: dict[str, Any]) -> None:
-    """Hold arguments against a function's parameters.
+    """Check arguments against a function's parameters.
 
     Raises:
         TypeError: it does not take them, or needs others.

@@ -1,4 +1,4 @@
-"""Where a handler's rows are: a table as the user gave it, by name, from SQLAlchemy or as a mapped class.
+"""The source of a handler's rows: a table as the user gave it, by name, from SQLAlchemy or as a mapped class.
 
 What is given as text needs no SQLAlchemy; `expressions` and `mapped` read the rest, and are imported for it alone.
 """
@@ -28,7 +28,7 @@ else:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A table, and what reads the options that are about its columns.
+    """A table, with the readers of options about its columns.
 
     Attributes:
         given: as the user gave it.
@@ -51,12 +51,12 @@ class Source:
 
     @property
     def table(self) -> object:
-        """What names the table."""
+        """The table's name."""
         return self.entity.table if self.entity else self.given
 
     @property
     def text(self) -> Callable[[object], str]:
-        """Tell how a status is written, as Postgres prints it."""
+        """Return a status as Postgres prints it."""
         return self.entity.text if self.entity else status_text
 
     def column(self, option: str, value: Any) -> str:
@@ -93,7 +93,7 @@ def column_of(option: str, value: Any, core: Table | None, named: Callable[[str]
     """Return the name of a column, given by that of an attribute or column, or as one of these itself.
 
     Raises:
-        ConfigurationError: it is none of this table's.
+        ConfigurationError: it is not a column of this table.
     """
     if isinstance(value, str):
         return named(value)
