@@ -35,7 +35,7 @@ def stopped_by_interrupt() -> Iterator[threading.Event]:
 def bar(what: str) -> Iterator[Any]:
     """Give a function that shows progress: on a terminal only."""
     if not sys.stderr.isatty():
-        yield lambda done, total=None: None  # noqa: ARG005 - nobody looks on
+        yield lambda done, total=None: None  # noqa: ARG005 - no terminal
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as shown:

@@ -117,7 +117,7 @@ def not_begun(answer: object) -> str | None:
 
 
 def _called(function: Function) -> tuple[Function, ...]:
-    """Return the function that a call runs, also for a partial or a callable object."""
+    """Return the function, and the one beneath it if it is a partial or a callable object."""
     return (function, plain_function(function))
 
 

@@ -1,5 +1,5 @@
--- Keeps the sum of counts that are deleted, in the statement that deletes them: no total goes backwards, whoever purges. Of the
--- role that made the schema, since an older version's role may not write there.
+-- Keeps the sum of counts that are deleted, in the statement that deletes them: no total goes backwards, whichever job
+-- purges. Runs with the rights of the role that made the schema, since an older version's role may not write there.
 create or replace function poller.fold_tally() returns trigger
     language plpgsql security definer
     set search_path = pg_catalog, pg_temp

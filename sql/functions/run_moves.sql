@@ -1,4 +1,4 @@
--- The times of a run are the database's, and are taken here, whoever moves it. A fixed delay counts from the
+-- The times of a run are the database's, and are set here, for every writer. A fixed delay counts from the
 -- finish, also of a run that failed or whose worker died.
 create or replace function poller.run_moves() returns trigger
     language plpgsql
