@@ -486,7 +486,7 @@ class Client:
 
         Raises:
             NothingSelectedError: no job and no handler has this name.
-            ConfigurationError: the duration is none.
+            ConfigurationError: the duration is not valid.
         """
         with self._database.order() as connection:
             done, changed = pausing.pause(connection, name, duration, self._author.person)
@@ -554,7 +554,7 @@ class Client:
         Its runs that wait are cancelled, those in progress finish.
 
         Raises:
-            NothingSelectedError: there is none, nor a run of it that waits.
+            NothingSelectedError: there is no such job, nor a waiting run of it.
             ConfigurationError: a program declares it.
         """
         here = known_here.defined(self._handlers)
@@ -643,7 +643,7 @@ def _age(name: str, given: Age) -> float:
     """Return a time span in seconds.
 
     Raises:
-        ConfigurationError: it is none.
+        ConfigurationError: it is not valid.
     """
     age = float(given) if isinstance(given, int | float) else seconds(given)
     if not age > 0:

@@ -135,7 +135,7 @@ def _written(connection: psycopg.Connection[Any], handlers: Sequence[int], ago: 
 def _first_since(
     connection: psycopg.Connection[Any], handler: int, low: int, high: int, ago: int
 ) -> datetime | None:
-    """Return the time of a handler's first move, of those with numbers in a range, that is no older than so much."""
+    """Return the time of a handler's first move, among numbers in a range, that is not older than an age."""
     found: datetime | None = None
     while low <= high:
         middle = (low + high) // 2

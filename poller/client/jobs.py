@@ -278,7 +278,7 @@ def last_run(connection: psycopg.Connection[Any], job: str) -> int:
     """Return the number of the last run of a job that has begun.
 
     Raises:
-        NothingSelectedError: there is none, or no such job.
+        NothingSelectedError: there is no such run or job.
     """
     begun = (line.id for line in runs(connection, job, RECENT) if line.started_at is not None)
     found = next(begun, None)
@@ -385,7 +385,7 @@ def cancel(connection: psycopg.Connection[Any], number: int) -> Cancelled:
     """Cancel a waiting run, ask a running one to stop.
 
     Raises:
-        NothingSelectedError: it has ended, or there is none.
+        NothingSelectedError: it has ended, or there is no such run.
     """
     timetable = Timetable(connection)
     done = timetable.cancel(number)
@@ -408,7 +408,7 @@ def remove(connection: psycopg.Connection[Any], name: str, here: Collection[str]
         here: the jobs that the program at hand defines; None if that is not known.
 
     Raises:
-        NothingSelectedError: there is none, nor a run of it that waits.
+        NothingSelectedError: there is no such job, nor a waiting run of it.
         ConfigurationError: a program declares it.
     """
     timetable = Timetable(connection)

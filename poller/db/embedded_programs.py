@@ -148,7 +148,7 @@ def give(path: Path, account: Account, *, inside: bool = False) -> None:
     """Give a folder to the account if it is root's, and with `inside` all that is in it.
 
     Raises:
-        OSError: it is no folder, or cannot be given away.
+        OSError: it is not a folder, or cannot be given away.
     """
     folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:

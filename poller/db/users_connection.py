@@ -156,7 +156,7 @@ async def _beneath_awaited(connection: Any, what: str) -> psycopg.AsyncConnectio
     """Return the psycopg connection beneath an async one.
 
     Raises:
-        ConfigurationError: there is none.
+        ConfigurationError: there is no psycopg connection.
     """
     if isinstance(connection, psycopg.AsyncConnection):
         return connection
@@ -177,7 +177,7 @@ def _beneath(connection: Any, what: str) -> psycopg.Connection[Any] | psycopg.As
     """Return the psycopg connection beneath a user's connection or session.
 
     Raises:
-        ConfigurationError: there is none.
+        ConfigurationError: there is no psycopg connection.
     """
     got = type(connection).__name__
     if callable(getattr(connection, "ensure_connection", None)):  # Django's

@@ -115,7 +115,7 @@ class Run:
         """Say how far the run has come; `poller runs` shows it.
 
         Raises:
-            TypeError, ValueError: it is no number.
+            TypeError, ValueError: it is not a number.
         """
         self._notes.done, self._notes.total = _number(done), None if total is None else _number(total)
 

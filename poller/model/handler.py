@@ -444,7 +444,7 @@ def _rate(text: object) -> Rate | None:
     """Return a rate written as `100/1m`.
 
     Raises:
-        ConfigurationError: it is none.
+        ConfigurationError: it is not a rate.
     """
     if text is None:
         return None

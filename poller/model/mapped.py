@@ -61,7 +61,7 @@ class Mapped:
         """Return a status as the database has it.
 
         Raises:
-            TypeError: it is none.
+            TypeError: it is not a status.
         """
         column = self.table.columns.get(self._status)
         if column is None:

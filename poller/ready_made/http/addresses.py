@@ -35,7 +35,7 @@ def refusal(address: str) -> str | None:
         address: IPv4 or IPv6, as `getaddrinfo` gives it.
 
     Raises:
-        ValueError: it is no address.
+        ValueError: it is not an address.
     """
     ip = ip_address(address.partition("%")[0])
     if isinstance(ip, IPv6Address) and (carried := _carried(ip)) is not None:
@@ -54,7 +54,7 @@ def is_inside(address: str) -> bool:
     """Tell whether an address is this host's or a private network's, and cannot serve a cloud's metadata.
 
     Raises:
-        ValueError: it is no address.
+        ValueError: it is not an address.
     """
     ip = ip_address(address.partition("%")[0])
     return ip not in _METADATA and any(ip in network for network in _INSIDE)

@@ -39,7 +39,7 @@ LOOK = 0.1  # seconds between two checks whether the request must end
 CLOSING = 1.0  # seconds for closing its connection then
 MOST_REDIRECTS = 10
 
-# The server names the charset, and Python knows some that take for ever (idna) or are none (zip).
+# The server names the charset, and Python has some that take for ever (idna) or are not charsets (zip).
 _CHARSET = re.compile(
     r"utf-(8|16|32)|us-ascii|iso-8859-\d+|latin-?1|windows-\d+|koi8-[ru]|shift_jis|euc-(jp|kr)|gb\w+|big5",
     re.IGNORECASE,
