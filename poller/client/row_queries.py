@@ -371,6 +371,6 @@ def _array(values: Sequence[str] | None) -> str | None:
 
 
 def _earliest(column: str) -> sql.Composed:
-    """Return the earliest value of a timestamp column; None if it is infinite."""
+    """Return the earliest finite value of a timestamp column."""
     name = sql.Identifier("t", column)
     return sql.SQL("(min({0}) filter (where isfinite({0})))::timestamptz").format(name)
