@@ -22,7 +22,7 @@ from poller.errors import ConfigurationError
 from poller.jobs.run import TABLE as RUNS
 from poller.model.handler import split_off_table, table_name
 from poller.model.spelling import nearest
-from poller.store.counts import Paused as Pause
+from poller.store.drain_counts import Paused as Pause
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from poller.db.tables import Table
     from poller.model.handler import Handler
     from poller.store.binding import Binding
-    from poller.store.counts import Paused
+    from poller.store.drain_counts import Paused
 
 MINUTES = 10  # for which the attempts' durations are shown
 

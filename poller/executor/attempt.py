@@ -151,7 +151,7 @@ def arguments(call: Call) -> tuple[Any, ...]:
 
 
 def of_return(call: Call, answer: object) -> list[Outcome]:
-    """Return the outcome of each task of a handler that returned."""
+    """Return the outcome of each task of a call whose handler has returned."""
     if call.context is not None and call.context.settled is not None:
         # If that transaction was committed, the lease no longer holds the row, and this changes nothing.
         done = "committed" if call.context.has_asked else "awaited"

@@ -27,7 +27,7 @@ AGAIN_SECONDS = 0.01  # until the next check for a free slot, or for leases that
 
 
 class Coroutines:
-    """Begins coroutines, and reports their answers.
+    """Calls coroutine handlers on the event loop, and reports what they return.
 
     Args:
         slots: how many handlers run at a time.

@@ -168,7 +168,7 @@ class WorkerProcess:
         return False
 
     def _close(self) -> None:
-        """Close the pipes of the process before."""
+        """Close our ends of the pipes to the previous process."""
         if self._signs >= 0:
             os.close(self._signs)
         if self._process is not None and self._process.stdin is not None:

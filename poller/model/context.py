@@ -335,7 +335,7 @@ class BatchContext(Context):
         Raises:
             PollerError: always.
         """
-        msg = "a batch is moved by what its handler returns; make it transactional=True instead of ctx.settle"
+        msg = "ctx.settle does not work with batches: answer for each row, or make the handler transactional=True"
         raise PollerError(msg)
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.sql import coercions, roles, visitors
 from sqlalchemy.sql.util import ClauseAdapter
 
 from poller.errors import ConfigurationError
-from poller.model.recognised import is_expression
+from poller.model.sqlalchemy_objects import is_expression
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -16,10 +16,10 @@ from poller.duration import seconds, words
 from poller.errors import ConfigurationError
 from poller.model.options import HandlerOptions, History, refuse_unknown
 from poller.model.outcome import Became, Outcome
-from poller.model.recognised import is_mapped
 from poller.model.retry_policy import POLICY, Policy, policy
 from poller.model.signature import call_of, is_coroutine, plain_function, refuse_generator
 from poller.model.source import Source, order_of, where_of
+from poller.model.sqlalchemy_objects import is_mapped
 from poller.model.typevars import P, R
 
 if TYPE_CHECKING:

@@ -180,7 +180,10 @@ def refuse_needs(function: Function, run: str | None) -> None:
         if each.kind in _REST or not each.required:
             continue
         if not each.by_name:
-            msg = f"{_name(function)} takes {each.name!r} by its place only, and jobs are called by names"
+            msg = (
+                f"{_name(function)} takes {each.name!r} as positional-only, but a job's arguments are passed by "
+                "keyword; remove the /"
+            )
             raise ConfigurationError(msg)
         if each.name != run:
             msg = f"{_name(function)} needs {each.name!r}, which no slot gives; give it a default"
@@ -309,7 +312,7 @@ def _invoke(
         return lambda given, context: function(context, given)
     if row is first and context.by_name:
         return lambda given, context: function(given, **{name: context})
-    msg = f"{_name(function)} must take the row first, and the context after it, or by its name"
+    msg = f"{_name(function)} must take the row as its first parameter, and the context as its second or as a keyword"
     raise ConfigurationError(msg)
 
 

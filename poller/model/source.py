@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 from poller.errors import ConfigurationError
 from poller.lazy import lazy
 from poller.model.answers import status_text
-from poller.model.recognised import is_expression, is_mapped
+from poller.model.sqlalchemy_objects import is_expression, is_mapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,7 +20,7 @@ from poller.errors import ConfigurationError
 from poller.lazy import lazy
 from poller.services.forgetter import Forgetter
 from poller.store.claims import Claims
-from poller.store.counts import Counts, Fleet, Paused
+from poller.store.drain_counts import Counts, Fleet, Paused
 from poller.telemetry.bus import emit
 from poller.telemetry.events import (
     DrainLeftAlone,

@@ -8,7 +8,7 @@ from rich import progress
 from rich.console import Console
 
 if TYPE_CHECKING:
-    from poller.store.counts import Fleet
+    from poller.store.drain_counts import Fleet
 
 
 class Bar:

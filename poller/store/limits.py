@@ -84,7 +84,7 @@ class Limits:
         return sent + slack
 
     def give_more_slack(self, binding: Binding) -> float:
-        """Give rows of a handler with a rate more time to begin after their claim; return that time in seconds."""
+        """Double the time in which rows of a handler with a rate must begin after their claim; return it in seconds."""
         rate = binding.handler.rate
         least = 0.0 if rate is None else rate.slack
         slack = min(LONGEST_SLACK_SECONDS, 2 * max(least, self._slack.get(binding, 0.0)))

@@ -104,7 +104,7 @@ SENTENCES: dict[type[e.Event], Sentence] = {
             "and holds back vacuum; move slow work to a handler that is not transactional"
         ),
     ),
-    e.TransactionLost: Sentence(WARNING, "{error}"),
+    e.TransactionLost: Sentence(WARNING, "{error}; its rows were given back"),
     e.TransactionUnwritable: Sentence(
         WARNING, "{handler}: no outcome can be written: {error}; trying again in {retry_seconds:.0f}s"
     ),
@@ -128,14 +128,14 @@ SENTENCES: dict[type[e.Event], Sentence] = {
     e.JobUnplannable: Sentence(WARNING, "job {job} cannot be planned here: {error}"),
     e.JobRedeclared: Sentence(
         WARNING,
-        "job {job} is declared differently by another program; the declaration here replaces that one, and either"
-        " program may run the job: unless that is an older version of this program, rename the job",
+        "job {job} is declared differently by another program; the declaration here replaces the other, and"
+        " either program may run the job. Rename it, unless the other program is an older version of this one",
         ("here", "there"),
     ),
     e.JobLocked: Sentence(WARNING, "job {job}: another session has locked its row; trying again"),
     e.ClockSetBack: Sentence(
         WARNING,
-        "the database's clock went back by {seconds:.0f}s; planning anew what lay beyond",
+        "the database's clock went back by {seconds:.0f}s; planning again the runs that now lie too far ahead",
         ("jobs",),
     ),
     e.WorkerStarted: Sentence(INFO, "worker {worker} is ready", ("slots",)),

@@ -403,7 +403,7 @@ def needs_a_place(days: int, /) -> None: ...
     [
         (needs_days, "needs 'days', which no slot gives"),
         (needs_days_and_run, "needs 'days', which no slot gives"),
-        (needs_a_place, "takes 'days' by its place only"),
+        (needs_a_place, "takes 'days' as positional-only"),
         (stepwise, "take its yield out"),
         (stepwise_later, "take its yield out"),
     ],

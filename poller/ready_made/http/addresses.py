@@ -61,7 +61,7 @@ def is_inside(address: str) -> bool:
 
 
 def is_plain(host: str) -> bool:
-    """Tell whether a host is an address in its usual form, not `0x7f.1` or one within another."""
+    """Tell whether a host is an IP address in its usual form: neither `0x7f.1`, nor an IPv6 that carries an IPv4."""
     try:
         ip = ip_address(host)
     except ValueError:

@@ -21,8 +21,8 @@ from poller.errors import ConfigurationError
 from poller.jobs.job import ready_made
 from poller.lazy import lazy
 from poller.model.answers import Fail, Interrupted, TimedOut, Unexpected
-from poller.ready_made.http.pattern import is_found
 from poller.ready_made.http.request import order
+from poller.ready_made.http.stoppable_match import is_found
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
