@@ -35,7 +35,7 @@ def test_init_writes_an_example_that_works(project: Project, db: psycopg.Connect
 def test_init_overwrites_nothing(project: Project) -> None:
     """One file that is there already is enough: then none is written."""
     (project.folder / "poller.toml").write_text("workers = 2\n")
-    assert "poller.toml exist" in the_line(project.run("init"))
+    assert "poller.toml already exist" in the_line(project.run("init"))
     assert [path.name for path in project.folder.iterdir()] == ["poller.toml"]
 
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.faults.catalogue import PAGE, marked, rows, written
+
+# CPython 3.11 cannot parse two files at the same time, and a thread that a test has left may print a traceback.
+pytestmark = pytest.mark.alone
 
 FAULTS = [f"F{number}" for number in range(1, 75)]
 GUARANTEES = [f"G{number}" for number in range(1, 13)]

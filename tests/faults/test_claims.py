@@ -146,7 +146,7 @@ def test_after_a_claim_that_was_too_much_rows_are_claimed_one_by_one(
     monkeypatch.setattr(Claims, "claim", claim)
     assert len(run(url, moves("thing"))) == 40
     assert limits[1:4] == [1, 2, 4]
-    assert "one by one" in caplog.text
+    assert "one at a time" in caplog.text
 
 
 # --- F51: what cannot be read -------------------------------------------------------------------------

@@ -249,7 +249,7 @@ def test_behind_pgbouncer_check_and_run_say_what_is_lost_and_rows_are_done_once(
         os.kill(workers_of(db)[0][1], signal.SIGKILL)
         wait_until_done(db)
         audit(project, db)
-        assert "no notifications, no instant recovery" in running.log
+        assert "notifications and instant crash detection are off" in running.log
 
 
 @pytest.mark.fault("F68")

@@ -361,7 +361,7 @@ def work(row):
     wait_until("the others have moved", lambda: count(db, "normal") == 19, 60)
     parked = "select error from poller.attempt where state = 'parked' and key = '1'"
     assert "died" in wait_until("it is parked", lambda: db.execute(parked).fetchone())[0]
-    assert "hangs" in fleet.log
+    assert "does not respond" in fleet.log
 
 
 # --- a worker that cannot begin -------------------------------------------------------------------------

@@ -30,7 +30,7 @@ def test_a_job_that_another_program_declares_otherwise_is_told_with_both_places(
     [(_, pid)] = workers_of(db)
     same = project.start("run")
     wait_until("it is there", lambda: len(workers_of(db)) == 2)
-    assert "declared otherwise" not in same.log
+    assert "declared differently" not in same.log
 
     folder = tmp_path / "other"
     folder.mkdir()
@@ -39,7 +39,7 @@ def test_a_job_that_another_program_declares_otherwise_is_told_with_both_places(
         said = other.start("run")
         said.wait_for_log("warning: job report is declared differently by another program")
         said.wait_for_log("is ready")
-        [line] = [each for each in said.log.splitlines() if "declared otherwise" in each]
+        [line] = [each for each in said.log.splitlines() if "declared differently" in each]
 
     assert f"{other.folder}/handlers/__init__.py:5" in line
     assert f"there={socket.gethostname()}/" in line

@@ -222,7 +222,7 @@ class Yields:
         (needs_only_context, "must take \\(row\\)"),
         (needs_two_contexts, "both annotated as Context"),
         (takes_anything, "must take \\(row\\)"),
-        (late_context, "the row first, and the context after it"),
+        (late_context, "the row as its first parameter, and the context as its second"),
         (Callables.method, "a method without its instance"),
         (yields, "take its yield out"),
         (yields_later, "take its yield out"),
@@ -301,9 +301,9 @@ IDLE = pytest.mark.parametrize(
         (plainly(stepwise), "returned a generator, which is never iterated"),
         (plainly(stepwise_later), "returned a generator, which is never iterated"),
         (coroutinely(stepwise), "returned a generator, which is never iterated"),
-        (plainly(managed), "returned a context manager, which nobody enters"),
+        (plainly(managed), "returned a context manager, which is never entered"),
         (plainly(lazily), "returned a map or a filter, which is never iterated"),
-        (plainly(forgetful), "returned a function, which nobody calls"),
+        (plainly(forgetful), "returned a function, which is never called"),
     ],
 )
 

@@ -545,7 +545,7 @@ def test_g11_a_table_that_cannot_be_looked_at_stops_no_other(
             "public.locked",
             "public.revoked",
         ]
-    said = [each.getMessage() for each in caplog.records if "cannot be seen" in each.getMessage()]
+    said = [each.getMessage() for each in caplog.records if "cannot check which" in each.getMessage()]
     assert len(said) == 3
     link.connection.execute("reset role")
     forgetter._left_out.clear()
