@@ -289,6 +289,7 @@ class Engine:
         self._offset += seconds(duration)
         for link in self._links:
             link.offset = self._offset
+        self._transactions.renew()  # its sessions have the clock that they were opened with
 
     def _hint(self) -> None:
         """Say in the log that others have not committed: what a test's own transaction has written is not seen here."""

@@ -371,3 +371,16 @@ def test_a_row_that_is_not_committed_is_told_of(url: str, caplog: pytest.LogCapt
 def test_all_of_it_is_public() -> None:
     """And nothing else."""
     assert testing.__all__ == ["Done", "Engine", "context", "row", "run"]
+
+
+def test_the_clock_of_transactions_is_moved_too(url: str, db: psycopg.Connection[Any]) -> None:
+    """Also of sessions that were open before: a row that is snoozed after that is not due at once."""
+
+    def later(row: Row) -> None:
+        raise Snooze("10m")
+
+    with Engine(url, moves("task", later, transactional=True)) as engine:
+        assert [each.became for each in engine.run_due()] == ["snoozed"] * 3
+        engine.advance("1h")
+        assert [each.became for each in engine.run_due()] == ["snoozed"] * 3
+        assert engine.run_due() == []

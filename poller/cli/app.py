@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,9 +13,10 @@ from poller.cli import settings
 from poller.cli.command_table import CommandTable
 from poller.fleet.signals import requests
 from poller.lazy import lazy
+from poller.telemetry.printable import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from importlib import metadata
 
     from poller.cli.exit_status import Session
@@ -38,9 +40,22 @@ app = typer.Typer(
 
 def run(session: Session) -> int:
     """Parse this process's arguments and run the command they name; return its exit status."""
+    _refuse_bytes(sys.argv[1:])
     command = _command()
     result = command.main(prog_name="poller", standalone_mode=False, obj=session)
     return result if isinstance(result, int) else 0
+
+
+def _refuse_bytes(arguments: Iterable[str]) -> None:
+    """Refuse arguments that Python could not read as text: no database could, either.
+
+    Raises:
+        BadParameter: there is one.
+    """
+    for each in arguments:
+        if any("\ud800" <= character <= "\udfff" for character in each):
+            msg = f"the argument {one_line(each)} is not UTF-8"
+            raise typer.BadParameter(msg)
 
 
 def _command() -> Any:

@@ -143,9 +143,7 @@ class Client:
         """
         known = known_here.found(self._handlers)
         with self._database.session() as connection:
-            handlers = graphs.declared(connection, known.handlers if known else ())
-            if table is not None:
-                handlers = graphs.of_table(table, handlers)
+            handlers = graphs.of_table(table, graphs.declared(connection, known.handlers if known else ()))
             found = graphs.graph(handlers, graphs.seen(connection))
             return graphs.counted(connection, handlers, found) if counts else found
 

@@ -7,7 +7,8 @@ claim could.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import contextlib
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -25,6 +26,8 @@ from poller.store.binding import explain as plan_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from psycopg import sql
 
     from poller.client.checks import Finding
     from poller.client.handlers import Source
@@ -124,6 +127,7 @@ class Seen:
         is_time: its time has come.
         due_at: that time, if the handler has a `due`.
         group: what it has in common with others of the same `per_key`, as text.
+        error: why the handler's conditions could not be evaluated at it.
     """
 
     key: str
@@ -133,6 +137,7 @@ class Seen:
     is_time: bool
     due_at: Any
     group: str | None
+    error: str | None = None
 
 
 class Row:
@@ -165,7 +170,7 @@ class Row:
         yield from self._paused()
         yield from self._conditions(row)
         if lease is None:
-            yield from self._turn(row, is_fresh=attempt is None)
+            yield from self._turn(row, is_fresh=attempt is None and row.where and row.is_time)
             yield from self._limits()
             yield from self._locked()
         yield from self._workers()
@@ -180,13 +185,20 @@ class Row:
 
     def _row(self) -> Seen | None:
         """Return the row, as a claim would see it; None if there is none."""
-        with self._connection.cursor(row_factory=class_row(Seen)) as cursor:
-            try:
-                return cursor.execute(self._binding.explain_row, {"key": self._key}).fetchone()
-            except psycopg.DataError as error:
-                reason = error.diag.message_primary or error
-                msg = f"{self._key!r} cannot be a key of {self._binding.table}: {reason}"
-                raise RefusedError(msg, "no_key") from None
+        try:
+            return self._seen(self._binding.explain_row)
+        except psycopg.Error as error:
+            why = str(error.diag.message_primary or error)
+        try:  # without what the handler asks of it, which may be what has failed
+            bare = self._seen(self._binding.explain_row_bare)
+        except psycopg.DataError:
+            msg = f"{self._key!r} cannot be a key of {self._binding.table}: {why}"
+            raise RefusedError(msg, "no_key") from None
+        return bare and replace(bare, error=why)
+
+    def _seen(self, question: sql.Composed) -> Seen | None:
+        with self._connection.transaction(), self._connection.cursor(row_factory=class_row(Seen)) as cursor:
+            return cursor.execute(question, {"key": self._key}).fetchone()
 
     def _status(self, row: Seen, lease: Any) -> Iterator[Reason]:
         if row.shows or (lease is not None and row.status == self._handler.during):
@@ -204,8 +216,11 @@ class Row:
             yield Reason("paused", detail, {"by": pause.by, "since": pause.since, "until": pause.until})
 
     def _conditions(self, row: Seen) -> Iterator[Reason]:
-        if not row.where:
-            where = self._handler.where
+        where = self._handler.where
+        if row.error is not None:
+            detail = f"its handler's condition fails at it: {row.error}"
+            yield Reason("where", detail, {"where": where, "error": row.error})
+        elif not row.where:
             yield Reason("where", f"its handler's condition is not true of it: {where}", {"where": where})
         if not row.is_time:
             due = self._handler.due
@@ -252,7 +267,10 @@ class Row:
 
     def _locked(self) -> Iterator[Reason]:
         """See whether a claim could lock the row: by doing so, and undoing it at once."""
-        with self._connection.transaction(force_rollback=True):
+        with (
+            contextlib.suppress(psycopg.errors.LockNotAvailable),  # of the whole table
+            self._connection.transaction(force_rollback=True),
+        ):
             if self._connection.execute(self._binding.explain_lock, {"key": self._key}).rowcount:
                 return
         with self._connection.cursor(row_factory=namedtuple_row) as cursor:

@@ -1,7 +1,7 @@
 """Builds the state machines of handlers: their statuses, and the moves that lead from one to another.
 
 Declared moves come from the handlers' code where the client has it, else from the definitions that a worker has
-registered. Further moves in the history are `seen`: an older version of the code made them, or a person.
+registered. Further moves in the history are `seen`: an older version of the code made them.
 """
 
 from __future__ import annotations
@@ -113,7 +113,8 @@ def declared(connection: psycopg.Connection[Any], handlers: Iterable[Handler]) -
 
 def _declared(connection: psycopg.Connection[Any], table: str, handler: Handler) -> Declared:
     try:
-        binding = bind(connection, handler)
+        with connection.transaction():  # in the caller's, what Postgres refuses would end that
+            binding = bind(connection, handler)
     except ConfigurationError:  # its table does not exist yet, or no longer, or is a different one
         return Declared(table, handler)
     return Declared(str(binding.table), handler, binding)
@@ -124,13 +125,18 @@ def seen(connection: psycopg.Connection[Any]) -> list[Move]:
     return all_rows(connection, statement("seen_moves"), {}, Move)
 
 
-def of_table(name: str, handlers: Sequence[Declared]) -> list[Declared]:
-    """Return the handlers of a table.
+def of_table(name: str | None, handlers: Sequence[Declared]) -> Sequence[Declared]:
+    """Return the handlers of a table; all of them without one.
 
     Raises:
         NothingSelectedError: there are none.
         ConfigurationError: the table's name is not valid.
     """
+    if name is None:
+        if not handlers:
+            msg = "no handler is known"
+            raise NothingSelectedError(msg)
+        return handlers
     wanted = table_name(name)
     found = [each for each in handlers if is_named(each.table, wanted) or each.table == str(wanted)]
     if not found:

@@ -187,6 +187,8 @@ def _shown(
     connection: psycopg.Connection[Any], table: Table, machines: Sequence[Machine], rest: str
 ) -> list[str]:
     """Return the part of a text that is a status no handler names but a row shows: that before a colon, or all."""
+    if rest and _has(connection, table, table.is_key("%(key)s"), rest):
+        return []  # it is a key, and no status need be looked for
     parts = rest.split(":")
     heads = [":".join(parts[:length]) for length in range(1, len(parts) + 1) if rest]
     columns = {each.column for each in machines} & table.columns.keys()
@@ -197,10 +199,16 @@ def _shown(
 
 def _shows(connection: psycopg.Connection[Any], table: Table, column: Column, status: str) -> bool:
     is_shown = column.equal(sql.Identifier("t", column.name), sql.Literal(status))
-    question = statement("shows_status", table=table.identifier, users=table.users, is_shown=is_shown)
+    return _has(connection, table, is_shown)
+
+
+def _has(
+    connection: psycopg.Connection[Any], table: Table, condition: sql.Composable, key: str | None = None
+) -> bool:
+    question = statement("shows_status", table=table.identifier, users=table.users, is_shown=condition)
     try:
         with connection.transaction():
-            return connection.execute(question, {}).rowcount > 0
+            return connection.execute(question, {"key": key}).rowcount > 0
     except psycopg.DataError:  # not a value of its type
         return False
 
@@ -268,7 +276,7 @@ def _moved(
     question = statement("move", **parts, look=look)
     try:
         row = connection.execute(question, {"keys": keys, "after": after, "limit": BATCH}).fetchone()
-    except psycopg.errors.InvalidTextRepresentation as error:
+    except psycopg.DataError as error:
         if keys is None:
             raise
         reason = error.diag.message_primary or error

@@ -78,7 +78,7 @@ def of_table(name: str, known: Sequence[Known]) -> list[Known]:
 
 def is_named(table: str, wanted: TableName) -> bool:
     """Tell whether a name, with or without a schema, means a table of the database."""
-    return table == str(wanted) if wanted.schema else table.endswith(f".{wanted.name}")
+    return table == str(wanted) if wanted.schema else table.endswith(f".{wanted}")
 
 
 def same_key(key: str) -> tuple[str, ...]:

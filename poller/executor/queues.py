@@ -62,11 +62,11 @@ class Queues:
         """Give back the tasks of these handlers that wait; `unless_paused` handles those that come later."""
         self._paused = frozenset(bindings)
         for queue in (self.plain, self.awaited) if self._paused else ():
-            waiting: list[Task] = []
-            with contextlib.suppress(IndexError):  # threads take from it, too
-                while True:
-                    waiting.append(queue.popleft())
-            queue.extendleft(reversed(list(self.unless_paused(waiting))))
+            # One by one: what stays is never out of its queue, where leases may be lost, or a drain begin, meanwhile.
+            for task in [each for each in list(queue) if each.lease.binding in self._paused]:
+                with contextlib.suppress(ValueError):  # a thread has taken it
+                    queue.remove(task)
+                    self._endings.release([task])
 
     def unless_paused(self, tasks: Iterable[Task]) -> Iterable[Task]:
         """Return the tasks whose handlers are not paused; the others are given back."""

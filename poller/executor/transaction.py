@@ -112,6 +112,10 @@ class Transactions:
                 if self._sessions[driver].ends_connection:
                     connection.detach()  # closes the connection instead of keeping it
 
+    def renew(self) -> None:
+        """Close the sessions that are idle; those of later transactions are opened anew."""
+        self._engine.dispose()
+
     @property
     def shut_until(self) -> float:
         """When a transaction can begin again (monotonic); a time in the past if one can now."""

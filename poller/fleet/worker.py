@@ -229,16 +229,20 @@ class Worker:
         within(max(FAREWELL_SECONDS, until - monotonic()), lambda: self._leave(until))
 
     def _wait_for_handlers(self, *, patient: bool) -> None:
-        """Let running handlers finish; in a worker that is retired or drains they have until their own timeouts."""
-        grace_ends = monotonic() + self._options.grace
-        wind_up = grace_ends - min(WIND_UP_SECONDS, self._options.grace / 2)
+        """Let running handlers finish; in a worker that is retired or drains they have until their own timeouts.
+
+        The grace time begins with the request to stop, also where that comes later than the drain.
+        """
+        grace = self._options.grace
+        ends = monotonic() + grace
         while self._executor.handling and self._stops < AT_ONCE:
+            if patient and self._stops:
+                patient, ends = False, monotonic() + grace
             if not patient:
                 self._executor.cancel(runs=False)
-            if self._stops or not patient:
-                if monotonic() >= grace_ends:
+                if monotonic() >= ends:
                     break
-                if monotonic() >= wind_up:
+                if monotonic() >= ends - min(WIND_UP_SECONDS, grace / 2):
                     self._executor.cancel()
             self._executor.watchdog.expire()
             sleep(TICK_SECONDS / 10)

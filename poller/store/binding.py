@@ -56,6 +56,7 @@ _SMALL = frozenset(  # types whose values are all of one small size
 )
 
 _TRUE = sql.SQL("true")
+_NULL = sql.SQL("null")
 _KEPT = ("handler", "table", "id", "database", "encoding")  # when a handler is bound anew
 
 # How a settle treats the locks of other transactions: it waits for them.
@@ -322,16 +323,26 @@ class Binding:
     def explain_row(self) -> sql.Composed:
         """The query that tests each condition of a claim on the row with the key `%(key)s` separately."""
         due = self.handler.due
+        return self._explain_row(
+            where=self._meets_where or _TRUE,
+            is_time=self._is_time or _TRUE,
+            due_at=_NULL if due is None else sql.Identifier("t", due),
+            group=self.group if self.handler.per_key else _NULL,
+        )
+
+    @cached_property
+    def explain_row_bare(self) -> sql.Composed:
+        """The same without the handler's own conditions, for a row at which one of them fails."""
+        return self._explain_row(where=_TRUE, is_time=_TRUE, due_at=_NULL, group=_NULL)
+
+    def _explain_row(self, **conditions: sql.Composable) -> sql.Composed:
         return statement(
             "explain_row",
             **self._names(),
             key=self.table.key_text(),
             shows_status=self._shows(self.handler.status),
-            where=self._meets_where or _TRUE,
-            is_time=self._is_time or _TRUE,
-            due_at=sql.SQL("null") if due is None else sql.Identifier("t", due),
-            group=self.group if self.handler.per_key else sql.SQL("null"),
             is_own=self.table.is_key("%(key)s"),
+            **conditions,
         )
 
     @cached_property

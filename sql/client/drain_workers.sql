@@ -7,7 +7,7 @@
 with chosen as materialized (
     select w.id
       from poller.worker as w
-     where w.died_at is null and (w.host = %(name)s or w.id::text = %(name)s)
+     where w.died_at is null and w.heartbeat_at + w.lease >= poller.now() and (w.host = %(name)s or w.id::text = %(name)s)
      order by w.id
        for no key update
 ), told as (

@@ -29,6 +29,6 @@ select "~key", "~why"
   from (select b."~key", b."~why", 0 as "~place" from "~busy" as b where b."~group" = %(group)s and b."~key" <> %(key)s
          union all
         select d."~key", 'due before it', d."~place" from "~due" as d
-         where d."~place" < (select own."~place" from "~due" as own where own."~key" = %(key)s)) as every
+         where d."~place" < coalesce((select own."~place" from "~due" as own where own."~key" = %(key)s), %(look)s + 1)) as every
  order by "~place", "~key"
  limit %(limit)s

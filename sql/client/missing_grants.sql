@@ -3,7 +3,7 @@
 -- Fence    none: advice.
 -- Index    none.
 select n.table_name, string_agg(n.privilege, ', ' order by n.place) as privileges
-  from (values ('handler', 'select', 1), ('handler', 'insert', 2), ('handler', 'update', 3), ('history', 'select', 1), ('counted', 'select', 1)
+  from (values ('handler', 'select', 1), ('handler', 'insert', 2), ('handler', 'update', 3), ('history', 'select', 1), ('counted', 'select', 1), ('total', 'select', 1)
          union all
         select t.table_name, p.*
           from unnest(array['worker', 'session', 'claim', 'attempt', 'event', 'move', 'tally', 'job', 'run', 'start', 'planner', 'action'])

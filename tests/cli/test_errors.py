@@ -190,3 +190,12 @@ def test_an_error_of_several_lines_is_told_in_one(capsys: pytest.CaptureFixture[
 
     assert exit_status.status_of(fail) == 2
     assert capsys.readouterr().err == "one two\n"
+
+
+def test_an_argument_that_is_not_text_is_refused_in_one_line(project: Project) -> None:
+    """Python reads it as half of a pair of surrogates, which no database takes."""
+    for arguments in (("explain", "thing:new:\udcff"), ("pause", "\udcff"), ("history", "thing", "\udcff")):
+        refused = project.run(*arguments)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert "is not UTF-8" in refused.stderr
+        assert len(refused.stderr.splitlines()) == 1

@@ -104,3 +104,25 @@ def test_what_the_history_shows_and_nobody_declares(project: Project, db: psycop
         "new": 0, "paid": 0, "packing": 0, "sent": 0, "refused": 0, "stuck": 0, "free": 2,
     }  # fmt: skip
     assert "-. " in project.run("graph").stdout
+
+
+def test_without_any_handler_there_is_no_picture(project: Project, db: psycopg.Connection[Any]) -> None:
+    """The exit status is 1, as for a table that no handler has."""
+    assert project.run("migrate").returncode == 0
+    nothing = project.run("graph", "--handlers", "not_here")
+    assert (nothing.returncode, nothing.stdout) == (1, "")
+    assert nothing.stderr.startswith("no handler is known")
+
+
+def test_a_quoted_name_is_found_without_its_schema(project: Project, db: psycopg.Connection[Any]) -> None:
+    """As the database quotes it."""
+    db.execute('create table "my.table" (id int primary key, status text)')
+    project.handlers(
+        """
+@handler('"my.table"', status="new", to="done")
+def work(row): ...
+"""
+    )
+    assert project.run("run", "--drain").returncode == 0
+    assert [each["table"] for each in machines(project, '"my.table"')] == ['public."my.table"']
+    assert project.run("pause", '"my.table"').returncode == 0

@@ -227,6 +227,35 @@ def test_per_key(able: Any, url: str) -> None:
     assert reasons(url, one, "1") == []
 
 
+def test_per_key_of_a_row_far_back(able: Any, url: str, db: psycopg.Connection[Any]) -> None:
+    """Behind more rows than are looked at: some of them go before it all the same."""
+    db.execute(
+        "insert into thing (id, status, site) select i, 'pending', 9 from generate_series(1001, 4000) i"
+    )
+    one = made(per_key="site")
+    able(one)
+    found = only(url, one, "3999")
+    assert (found.reason, found.facts["behind"][0]["key"]) == ("per_key", "1001")
+
+
+def test_a_condition_that_fails_at_the_row(able: Any, url: str) -> None:
+    """The claim fails at it, too: that is what keeps the row, and the key is sound."""
+    one = made(where="10 / (id - 1) > 1")
+    able(one)
+    found = only(url, one, "1")
+    assert (found.reason, found.facts["error"]) == ("where", "division by zero")
+
+
+def test_a_table_that_is_locked(able: Any, url: str) -> None:
+    """As a row that is: with the session that has it."""
+    one = made()
+    able(one)
+    with psycopg.connect(url) as other:
+        other.execute("lock table thing in exclusive mode")
+        found = only(url, one, "1")
+        assert (found.reason, found.facts["pid"]) == ("locked", other.info.backend_pid)
+
+
 def test_limit(able: Any, url: str) -> None:
     """With those who hold what it allows."""
     one = made(limit=2)

@@ -174,7 +174,11 @@ def test_the_other_commands_work_as_such_a_role_too(
     project.handlers(CODE.replace('on_failure="failed", ', ""))
     project.run("run", "--drain")
 
-    looks = ("check", "handlers", "workers", "status", "failures", "history tenants 3", "retry all")
+    looks = (
+        *("check", "handlers", "workers", "status", "failures", "history tenants 3", "retry all"),
+        *("failures --group", "inflight", "actions", "graph --counts", "explain tenants:pending"),
+        *("pause tenants", "resume tenants", "jobs", "runs"),
+    )
     for command in looks:
         ended = project.run(*command.split())
         assert ended.returncode == 0, f"{command}: {ended.stdout}{ended.stderr}"

@@ -294,6 +294,32 @@ def work(row):
     assert (line.action, line.target, line.affected) == ("drain", str(number), 1)
 
 
+def test_a_worker_that_drains_has_its_grace_when_it_is_stopped(
+    project: Project, db: psycopg.Connection[Any]
+) -> None:
+    """From the request to stop on, not from the drain: its handlers are told, and may end."""
+    make_rows(db, 1)
+    project.handlers(
+        NOTE
+        + """
+@handler("thing", status="pending", to="normal", attempts=1)
+def work(row, ctx):
+    note(row)
+    ctx.cancelled.wait(60)
+    time.sleep(1)
+"""
+    )
+    fleet = project.start("run", "--grace", "4s")
+    wait_until("it works", lambda: len(ran(project)) == 1)
+    assert project.run("workers", "drain", str(workers_of(db)[0][0])).returncode == 0
+    fleet.wait_for_log("drains")
+    time.sleep(4.5)  # the grace time, counted from the drain
+    assert statuses(db) == {"pending": 1}
+    fleet.popen.send_signal(signal.SIGTERM)
+    assert fleet.popen.wait(30) == 0
+    assert statuses(db) == {"normal": 1}
+
+
 def test_a_host_that_drains_ends_with_all_its_workers(project: Project, db: psycopg.Connection[Any]) -> None:
     """Its supervisor, too: there is nothing left for it to do."""
     make_rows(db, 0)
