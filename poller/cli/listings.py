@@ -66,6 +66,12 @@ def failures(  # noqa: PLR0913 - the options of a listing
         causes = asked.failure_groups(selector)
         shown = causes.items[: most(limit, as_json=as_json)]
         render.listing(shown, _groups(causes.as_of), as_json=as_json, empty=NO_TROUBLE)
+        if len(shown) < len(causes.items):
+            typer.echo(f"only {len(shown)} of {len(causes.items)} causes are shown: --limit N", err=True)
+        if not causes.exact:
+            typer.echo(
+                "of rows that went to an on_failure, the newest 10,000 of each handler are counted", err=True
+            )
         return
     page = asked.failures(selector, traceback=traceback, after=after, limit=most(limit, as_json=as_json))
     if traceback and not as_json:

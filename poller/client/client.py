@@ -143,7 +143,12 @@ class Client:
         """
         known = known_here.found(self._handlers)
         with self._database.session() as connection:
-            handlers = graphs.of_table(table, graphs.declared(connection, known.handlers if known else ()))
+            handlers = graphs.declared(connection, known.handlers if known else ())
+            if not handlers:
+                msg = "no handler is known"
+                raise NothingSelectedError(msg)
+            if table is not None:
+                handlers = of_table(table, handlers)
             found = graphs.graph(handlers, graphs.seen(connection))
             return graphs.counted(connection, handlers, found) if counts else found
 

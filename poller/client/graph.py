@@ -9,14 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from poller.client.refusals import NothingSelectedError
-from poller.client.selector import is_named
 from poller.client.status import rows_of
 from poller.db.rows import all_rows
 from poller.db.statements import statement
 from poller.errors import ConfigurationError
 from poller.model.definition import rebuilt
-from poller.model.handler import table_name
 from poller.store.binding import bind
 
 if TYPE_CHECKING:
@@ -123,29 +120,6 @@ def _declared(connection: psycopg.Connection[Any], table: str, handler: Handler)
 def seen(connection: psycopg.Connection[Any]) -> list[Move]:
     """Return the moves that the handlers' counts show."""
     return all_rows(connection, statement("seen_moves"), {}, Move)
-
-
-def of_table(name: str | None, handlers: Sequence[Declared]) -> Sequence[Declared]:
-    """Return the handlers of a table; all of them without one.
-
-    Raises:
-        NothingSelectedError: there are none.
-        ConfigurationError: the table's name is not valid.
-    """
-    if name is None:
-        if not handlers:
-            msg = "no handler is known"
-            raise NothingSelectedError(msg)
-        return handlers
-    wanted = table_name(name)
-    found = [each for each in handlers if is_named(each.table, wanted) or each.table == str(wanted)]
-    if not found:
-        known = ", ".join(sorted({each.table for each in handlers}))
-        msg = f"no handler is known for table {name}; " + (
-            f"known: {known}" if known else "there are none at all"
-        )
-        raise NothingSelectedError(msg)
-    return found
 
 
 def graph(handlers: Iterable[Declared], history: Iterable[Move] = ()) -> Graph:

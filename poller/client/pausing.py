@@ -8,6 +8,7 @@ the pause, at the latest when it next looks; running ones end normally. A planne
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from poller.client import jobs
@@ -17,7 +18,7 @@ from poller.client.row_queries import Operators
 from poller.client.selector import is_named, of_table
 from poller.db.rows import all_rows
 from poller.db.statements import array, statement
-from poller.duration import seconds, words
+from poller.duration import seconds
 from poller.errors import ConfigurationError
 from poller.jobs.run import TABLE as RUNS
 from poller.model.handler import split_off_table, table_name
@@ -115,9 +116,9 @@ def pauses(connection: psycopg.Connection[Any], handlers: Iterable[int]) -> dict
 
 
 def lasting(duration: Duration | float | None) -> str | None:
-    """Return how long a pause lasts, in words; None if it has no end."""
+    """Return how long a pause lasts, to the second: it is written down; None if it has no end."""
     given = _checked(duration)
-    return None if given is None else f"for {words(given)}"
+    return None if given is None else f"for {timedelta(seconds=round(given))}"
 
 
 def _checked(duration: Duration | float | None) -> float | None:

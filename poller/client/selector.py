@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from poller.client.refusals import NothingSelectedError
 from poller.model.handler import split_off_table, table_name
@@ -56,7 +56,18 @@ def select(selector: str, keys: Sequence[str], known: Sequence[Known]) -> Select
     return Selection(text, chosen, _keys([key, *keys] if key else keys))
 
 
-def of_table(name: str, known: Sequence[Known]) -> list[Known]:
+class OfTable(Protocol):
+    """Anything that belongs to a table, named as the database names it."""
+
+    @property
+    def table(self) -> str:
+        """The table."""
+
+
+T = TypeVar("T", bound=OfTable)
+
+
+def of_table(name: str, known: Sequence[T]) -> list[T]:
     """Return the handlers of a table.
 
     Raises:
@@ -78,7 +89,7 @@ def of_table(name: str, known: Sequence[Known]) -> list[Known]:
 
 def is_named(table: str, wanted: TableName) -> bool:
     """Tell whether a name, with or without a schema, means a table of the database."""
-    return table == str(wanted) if wanted.schema else table.endswith(f".{wanted}")
+    return table == str(wanted) or (not wanted.schema and table.endswith(f".{wanted}"))
 
 
 def same_key(key: str) -> tuple[str, ...]:

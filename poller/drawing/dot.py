@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from poller.drawing.layout import texts
-from poller.telemetry.printable import one_line
+from poller.drawing.layout import numbered, texts, title
 
 if TYPE_CHECKING:
     from poller.client.graph import Edge, Graph, Node
@@ -22,9 +21,8 @@ def dot(graph: Graph) -> str:
     """Return a digraph with a cluster for each machine."""
     lines = ["digraph poller {", "  rankdir=LR;", '  node [shape=box, style=rounded, fontname="sans-serif"];']
     for number, machine in enumerate(graph.machines):
-        names = {each.status: f"m{number}s{at}" for at, each in enumerate(machine.statuses)}
-        title = machine.table if machine.column == "status" else f"{machine.table} ({machine.column})"
-        lines += [f"  subgraph cluster_{number} {{", f"    label={quoted(title)};"]
+        names = numbered(number, machine)
+        lines += [f"  subgraph cluster_{number} {{", f"    label={quoted(title(machine))};"]
         lines += [f"    {names[each.status]} [label={_label(each)}];" for each in machine.statuses]
         lines += [f"    {_arrow(each, names)};" for each in machine.edges]
         lines.append("  }")
@@ -33,7 +31,7 @@ def dot(graph: Graph) -> str:
 
 def quoted(text: str) -> str:
     """Return a text as a quoted string: a backslash would begin an escape, and a quote end it."""
-    escaped = one_line(text).replace("\\", "\\\\").replace('"', '\\"')
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
 

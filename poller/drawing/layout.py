@@ -81,6 +81,17 @@ def texts(node: Node) -> list[str]:
     return [name] if node.rows is None else [name, f"{'' if node.exact else '≈ '}{node.rows:,}"]
 
 
+def title(machine: Machine) -> str:
+    """Return what stands above a machine: its table, and its column if that has another name than most."""
+    name = one_line(machine.table)
+    return name if machine.column == "status" else f"{name} ({one_line(machine.column)})"
+
+
+def numbered(number: int, machine: Machine) -> dict[str, str]:
+    """Return a name for each status that any language takes: of the machine's number and its own."""
+    return {each.status: f"m{number}s{at}" for at, each in enumerate(machine.statuses)}
+
+
 def columns_of(text: str) -> int:
     """Return how many columns of a fixed-width font a text takes."""
     return sum(2 if east_asian_width(each) in "WF" else 1 for each in text)

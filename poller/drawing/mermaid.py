@@ -5,8 +5,7 @@ from __future__ import annotations
 import string
 from typing import TYPE_CHECKING
 
-from poller.drawing.layout import texts
-from poller.telemetry.printable import one_line
+from poller.drawing.layout import numbered, texts, title
 
 if TYPE_CHECKING:
     from poller.client.graph import Edge, Graph, Node
@@ -26,9 +25,8 @@ def mermaid(graph: Graph) -> str:
     """Return a flowchart with a box for each machine."""
     lines = ["flowchart LR"]
     for number, machine in enumerate(graph.machines):
-        names = {each.status: f"m{number}s{at}" for at, each in enumerate(machine.statuses)}
-        title = machine.table if machine.column == "status" else f"{machine.table} ({machine.column})"
-        lines.append(f'  subgraph m{number}["{quoted(one_line(title))}"]')
+        names = numbered(number, machine)
+        lines.append(f'  subgraph m{number}["{quoted(title(machine))}"]')
         lines += [f'    {names[each.status]}(["{_label(each)}"])' for each in machine.statuses]
         lines += [f"    {_arrow(each, names)}" for each in machine.edges]
         lines.append("  end")

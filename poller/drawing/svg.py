@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape, quoteattr
 
-from poller.drawing.layout import lay_out, texts
+from poller.drawing.layout import lay_out, texts, title
 from poller.telemetry.printable import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from poller.client.graph import Edge, Graph, Machine
+    from poller.client.graph import Edge, Graph
     from poller.drawing.layout import Box, Line, Picture
 
 HEAD = 30.0  # pixels for the name of each machine
@@ -39,7 +39,7 @@ def svg(graph: Graph) -> str:
     for each in pictures:
         groups.append(_group(each, top))
         top += HEAD + each.height
-    name = quoteattr("State machines of " + ", ".join(_name(each.machine) for each in pictures))
+    name = quoteattr("State machines of " + ", ".join(title(each.machine) for each in pictures))
     size = f'viewBox="0 0 {width:.0f} {top:.0f}" width="{width:.0f}" height="{top:.0f}"'
     font = 'font-family="ui-sans-serif, system-ui, sans-serif" font-size="13"'
     head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-label={name} {font}>'
@@ -47,10 +47,10 @@ def svg(graph: Graph) -> str:
 
 
 def _group(picture: Picture, top: float) -> str:
-    name = escape(_name(picture.machine))
-    title = f'<text x="24" y="20" font-weight="600" fill="currentColor">{name}</text>'
+    name = escape(title(picture.machine))
+    head = f'<text x="24" y="20" font-weight="600" fill="currentColor">{name}</text>'
     body = "\n".join((*map(_line, picture.lines), *map(_box, picture.boxes)))
-    return f'<g transform="translate(0 {top:.0f})">\n{title}\n<g transform="translate(0 {HEAD:.0f})">\n{body}\n</g></g>'
+    return f'<g transform="translate(0 {top:.0f})">\n{head}\n<g transform="translate(0 {HEAD:.0f})">\n{body}\n</g></g>'
 
 
 def _box(box: Box) -> str:
@@ -62,9 +62,9 @@ def _box(box: Box) -> str:
         f'<text x="{x:.1f}" y="{first + 16 * number:.1f}" font-weight="{weight}" {anchor}>{escape(text)}</text>'
         for number, (text, weight) in enumerate(zip(shown, (600, 400), strict=False))
     )
-    title = f"<title>{escape(one_line(box.node.status))}</title>"
+    tooltip = f"<title>{escape(one_line(box.node.status))}</title>"
     frame = f'<rect x="{box.x:.1f}" y="{box.y:.1f}" width="{box.width:.1f}" height="{box.height:.1f}" rx="9"'
-    return f'<g>{title}{frame} fill="none" stroke="currentColor"/>{lines}</g>'
+    return f'<g>{tooltip}{frame} fill="none" stroke="currentColor"/>{lines}</g>'
 
 
 def _line(line: Line) -> str:
@@ -73,8 +73,8 @@ def _line(line: Line) -> str:
     dashes = ' stroke-dasharray="5 4"' if kind == "seen" else ""
     path = _loop(line.points) if line.edge.from_ == line.edge.to else _curve(line.points)
     stroke = f'fill="none" stroke="{colour}" stroke-opacity="0.75" stroke-width="1.4"{dashes}'
-    title = f"<title>{escape(_said(line.edge))}</title>"
-    return f'<path d="{path}" {stroke} marker-end="url(#{head})">{title}</path>'
+    tooltip = f"<title>{escape(_said(line.edge))}</title>"
+    return f'<path d="{path}" {stroke} marker-end="url(#{head})">{tooltip}</path>'
 
 
 def _curve(points: Sequence[tuple[float, float]]) -> str:
@@ -95,8 +95,3 @@ def _loop(points: Iterable[tuple[float, float]]) -> str:
 
 def _said(edge: Edge) -> str:
     return SAID[edge.kind].format(from_=one_line(edge.from_), to=one_line(edge.to))
-
-
-def _name(machine: Machine) -> str:
-    name = one_line(machine.table)
-    return name if machine.column == "status" else f"{name} ({one_line(machine.column)})"

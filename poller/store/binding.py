@@ -314,10 +314,21 @@ class Binding:
         """The condition on a row `t` that its time has come, if the handler has a `due`."""
         if self.handler.due is None:
             return None
-        has_zone = self.table.columns[self.handler.due].type == "timestamp with time zone"
+        has_zone = self._has_zone(self.handler.due)
         local = sql.SQL("(poller.now() at time zone {})").format(sql.Literal(self.table.zone))
         now = sql.SQL("poller.now()") if has_zone else local
         return sql.SQL("{} <= {}").format(sql.Identifier("t", self.handler.due), now)
+
+    def _has_zone(self, column: str) -> bool:
+        return self.table.columns[column].type == "timestamp with time zone"
+
+    def _instant(self, column: str) -> sql.Composable:
+        """Return a time of a row `t` as an instant: one without a zone is read in the database's."""
+        name = sql.Identifier("t", column)
+        if self._has_zone(column):
+            return name
+        zone = sql.Literal(self.table.zone)
+        return sql.SQL("(({}::timestamp) at time zone {})").format(name, zone)
 
     @cached_property
     def explain_row(self) -> sql.Composed:
@@ -326,7 +337,7 @@ class Binding:
         return self._explain_row(
             where=self._meets_where or _TRUE,
             is_time=self._is_time or _TRUE,
-            due_at=_NULL if due is None else sql.Identifier("t", due),
+            due_at=_NULL if due is None else self._instant(due),
             group=self.group if self.handler.per_key else _NULL,
         )
 

@@ -77,7 +77,7 @@ def test_one_table(project: Project, db: psycopg.Connection[Any]) -> None:
     assert len(machines(project, "orders")) == 2
     refused = project.run("graph", "parcels")
     assert (refused.returncode, refused.stdout) == (1, "")
-    assert refused.stderr == "no handler is known for table parcels; known: public.orders\n"
+    assert refused.stderr == "no handler is known for table parcels; there are handlers for public.orders\n"
 
 
 def test_pictures(project: Project, db: psycopg.Connection[Any]) -> None:

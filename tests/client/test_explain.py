@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -210,6 +211,30 @@ def test_due(able: Any, url: str, db: psycopg.Connection[Any], at: str | None, d
     found = only(url, one)
     assert (found.reason, found.facts["column"]) == ("due", "at")
     assert detail in found.detail
+
+
+@pytest.mark.parametrize(
+    ("kind", "at", "due_at"),
+    [
+        ("timestamp", "2999-01-01 12:00", "2999-01-01T17:00:00+00:00"),
+        ("date", "2999-01-01", "2999-01-01T05:00:00+00:00"),
+        ("date", "infinity", "9999-12-31"),
+        ("timestamptz", "infinity", "9999-12-31"),
+    ],
+)
+def test_a_due_of_any_type_is_an_instant(  # noqa: PLR0913, PLR0917 - its fixtures
+    able: Any, url: str, db: psycopg.Connection[Any], kind: str, at: str, due_at: str
+) -> None:
+    """A time without a zone is read in the database's; what has no end is the last that Python knows."""
+    db.execute(f"alter table thing drop column at, add column at {kind}")  # type: ignore[call-overload]
+    db.execute("update thing set at = %s where id = 1", [at])
+    name = db.info.dbname
+    db.execute(f"alter database {name} set timezone = 'America/New_York'")  # type: ignore[call-overload]
+    one = made(due="at")
+    able(one)
+    found = only(url, one)
+    assert found.reason == "due"
+    assert found.facts["due_at"].astimezone(UTC).isoformat().startswith(due_at)
 
 
 def test_per_key(able: Any, url: str) -> None:
