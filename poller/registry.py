@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from poller.errors import ConfigurationError, PollerError
-from poller.executor import remote
+from poller.executor import remote_call
 from poller.executor.around import Around, in_order
 from poller.jobs.job import Job, refuse_namesakes
 from poller.model.handler import Handler, refuse_collisions
@@ -68,7 +68,7 @@ def middleware(package: str) -> tuple[Around, ...]:
 
 def _check_remote(registered: Handler | Job) -> None:
     try:
-        remote.check(registered)
+        remote_call.check(registered)
     except ConfigurationError as error:
         msg = f"{registered.place}: {error}"
         raise ConfigurationError(msg) from None

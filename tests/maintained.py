@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import psycopg
 
     from poller.jobs.job import Job
-    from poller.ready_made.report import Report
     from poller.ready_made.retention import Retention
+    from poller.ready_made.retention_report import RetentionReport
 
 
 class Run:
@@ -46,9 +46,9 @@ class Run:
             yield connection
 
 
-def run(job: Job, url: str) -> Report:
+def run(job: Job, url: str) -> RetentionReport:
     """Run a job once, without an engine."""
-    return cast("Report", job(Run(url)))
+    return cast("RetentionReport", job(Run(url)))
 
 
 def retention(job: Job) -> Retention:

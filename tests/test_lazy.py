@@ -38,7 +38,7 @@ LATE = {  # each with what it would bring along
     "poller.executor.transaction",  # SQLAlchemy
     "poller.model.expressions",
     "poller.model.mapped",
-    "poller.ready_made.http.fetch",  # httpx2
+    "poller.ready_made.http.send_request",  # httpx2
     "poller.ready_made.old_rows",  # psycopg
     "poller.ready_made.purge_run",
     "poller.ready_made.ranges",

@@ -15,9 +15,9 @@ from poller.duration import seconds
 from poller.model.handler import table_name
 from poller.model.options import refuse_unknown
 from poller.ready_made import old_rows, partitions, ranges
-from poller.ready_made.report import StoppedError
 from poller.ready_made.retention import Retention
-from poller.ready_made.rule import Rule, check_options
+from poller.ready_made.retention_report import StoppedError
+from poller.ready_made.retention_rule import RetentionRule, check_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from poller.client.handlers import Source
     from poller.model.handler import TableName
-    from poller.ready_made.report import Report
+    from poller.ready_made.retention_report import RetentionReport
 
     Age = str | float | timedelta
     Progress = Callable[[float, float | None], None]
@@ -101,7 +101,7 @@ class Purged:
     line: str = aside()
 
 
-def rule_of(table: str, options: PurgeOptions, source: Source) -> Rule:
+def rule_of(table: str, options: PurgeOptions, source: Source) -> RetentionRule:
     """Return the rule that the options make, alone or on top of a declared purge's.
 
     Args:
@@ -114,7 +114,7 @@ def rule_of(table: str, options: PurgeOptions, source: Source) -> Rule:
     """
     named, given = table_name(table), _given(options)
     if {"column", "older_than"} <= given.keys():
-        rule = Rule(table=named, move=None, **{**DEFAULTS, **given})
+        rule = RetentionRule(table=named, move=None, **{**DEFAULTS, **given})
     else:
         rule = replace(_declared(named, given.get("column"), source), **given)
     check_options(rule)
@@ -131,7 +131,7 @@ def _given(options: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def count(connection: psycopg.Connection[Any], rule: Rule) -> Counted:
+def count(connection: psycopg.Connection[Any], rule: RetentionRule) -> Counted:
     """Count what a purge would do, and change nothing."""
     made = old_rows.bind(connection, rule)
     rows, kept = ranges.count(connection, made)
@@ -140,7 +140,7 @@ def count(connection: psycopg.Connection[Any], rule: Rule) -> Counted:
 
 def purge(
     connection: psycopg.Connection[Any],
-    rule: Rule,
+    rule: RetentionRule,
     progress: Progress | None = None,
     stop: threading.Event | None = None,
 ) -> Purged:
@@ -159,7 +159,7 @@ def purge(
     return _purged(done, stopped=stopped)
 
 
-def _purged(done: Report, *, stopped: bool) -> Purged:
+def _purged(done: RetentionReport, *, stopped: bool) -> Purged:
     return Purged(
         table=done.table,
         rows=done.rows,
@@ -175,7 +175,7 @@ def _purged(done: Report, *, stopped: bool) -> Purged:
     )
 
 
-def _declared(table: TableName, column: str | None, source: Source) -> Rule:
+def _declared(table: TableName, column: str | None, source: Source) -> RetentionRule:
     """Return the rule of the one purge of a table, and column if given, that is declared.
 
     Raises:
@@ -192,7 +192,7 @@ def _declared(table: TableName, column: str | None, source: Source) -> Rule:
         shown = ", ".join(f"{name!r} (by {column})" for name, column in names)
         msg = f"several purges of {table} are declared in {where}: {shown}"
         raise RefusedError(msg, "several_purges", table=str(table), where=where, purges=names)
-    rule: Rule = found[0].function.rule
+    rule: RetentionRule = found[0].function.rule
     return rule
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from poller.executor.attempt import Call
-    from poller.executor.endings import Endings
+    from poller.executor.call_reporter import CallReporter
     from poller.executor.in_flight import InFlight
     from poller.executor.threads import Threads
     from poller.store.lease import Task
@@ -36,7 +36,7 @@ class Coroutines:
         trusted_until: returns until when (monotonic) leases may be trusted without asking the database.
         next_task: takes the next task from the queue, if one may begin.
         begin_batch: begins a call for a task and those that share it.
-        endings: reports how calls end.
+        reporter: reports how calls end.
         threads: the threads, which take slots, too.
 
     Attributes:
@@ -52,7 +52,7 @@ class Coroutines:
         trusted_until: Callable[[], float],
         next_task: Callable[[deque[Task]], Task | None],
         begin_batch: Callable[[deque[Task], Task], Call],
-        endings: Endings,
+        reporter: CallReporter,
         threads: Threads,
     ) -> None:
         self.loop: EventLoop | None = None
@@ -62,7 +62,7 @@ class Coroutines:
         self._trusted_until = trusted_until
         self._next_task = next_task
         self._begin_batch = begin_batch
-        self._endings = endings
+        self._reporter = reporter
         self._threads = threads
 
     def begin_soon(self) -> None:
@@ -111,15 +111,15 @@ class Coroutines:
             call.coroutine = loop.begin(call, coroutine)
         except BaseException as error:  # noqa: BLE001 - a task factory of the user's
             coroutine.close()
-            self._endings.fail(call, error)
+            self._reporter.fail(call, error)
 
     async def _attempt(self, call: Call) -> None:
         try:
             answer = await call.handler.invoke(*attempt.arguments(call))
         except BaseException as error:  # noqa: BLE001 - cancellation, too, is this attempt's end
-            is_ours = self._endings.fail(call, error)
+            is_ours = self._reporter.fail(call, error)
         else:
-            is_ours = self._endings.finish(call, attempt.of_return(call, answer))
+            is_ours = self._reporter.finish(call, attempt.of_return(call, answer))
         if is_ours:  # else the watchdog cancels it
             call.coroutine = (
                 None  # its context refers to the call: the cycle would wait for the garbage collector

@@ -9,7 +9,7 @@ steps, each in its own module:
                 transaction (`shared_transactions`)
     ended       by its handler, or by the watchdog when its time is up (`watchdog`); `in_flight` decides which one of
                 them reports
-    reported    as a result, given back, or queued again in halves: `endings`
+    reported    as a result, given back, or queued again in halves: `call_reporter`
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 from poller.executor import attempt
 from poller.executor.batching import Batching
+from poller.executor.call_reporter import CallReporter
 from poller.executor.coroutines import Coroutines
-from poller.executor.endings import Endings
 from poller.executor.in_flight import InFlight, SharedTransaction
 from poller.executor.processes import ProcessPool
 from poller.executor.queues import Queues, put
@@ -79,8 +79,8 @@ class Executor:
         self._in_flight = InFlight()
         self._batching = Batching()
         self._processes = ProcessPool()
-        self._endings = Endings(self._in_flight, self._batching, report, self._queue_again)
-        self._queues = Queues(self._endings)
+        self._reporter = CallReporter(self._in_flight, self._batching, report, self._queue_again)
+        self._queues = Queues(self._reporter)
         self._threads = Threads(
             slots=slots,
             queue=self._queues.plain,
@@ -96,7 +96,7 @@ class Executor:
             trusted_until=trusted_until,
             next_task=self._queues.next,
             begin_batch=self._begin_batch,
-            endings=self._endings,
+            reporter=self._reporter,
             threads=self._threads,
         )
         self._shared: SharedTransactions | None = None
@@ -105,7 +105,7 @@ class Executor:
                 transactions=transactions,
                 in_flight=self._in_flight,
                 batching=self._batching,
-                endings=self._endings,
+                reporter=self._reporter,
                 settled=report_settled,
                 queue=self._queue_again,
             )
@@ -114,7 +114,7 @@ class Executor:
             in_flight=self._in_flight,
             threads=self._threads,
             coroutines=self._coroutines,
-            endings=self._endings,
+            reporter=self._reporter,
             shared=self._shared,
         )
 
@@ -265,10 +265,10 @@ class Executor:
         try:
             answer = contextvars.Context().run(self._answer, call)
         except attempt.NotBegun:
-            return self._endings.take_back(call)
+            return self._reporter.take_back(call)
         except BaseException as error:  # noqa: BLE001 - SystemExit in a handler is its failure, not ours
-            return self._endings.fail(call, error)
-        return self._endings.finish(call, attempt.of_return(call, answer))
+            return self._reporter.fail(call, error)
+        return self._reporter.finish(call, attempt.of_return(call, answer))
 
     def _attempt_shared(self, task: Task) -> bool:
         """Run handlers in a transaction, that of this task first."""

@@ -32,7 +32,7 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 from poller.errors import ConfigurationError
-from poller.executor import around, attempt, remote
+from poller.executor import around, attempt, remote_call
 from poller.jobs.output import Sink
 from poller.jobs.run import Notes
 from poller.model.answers import Unexpected
@@ -79,7 +79,7 @@ class ProcessPool:
             NotBegun: no process or executor is available now.
             BaseException: what the handler raises; `Unexpected` if its process died.
         """
-        request = remote.packed(call.handler, attempt.arguments(call)[0], call.context, call.about)
+        request = remote_call.packed(call.handler, attempt.arguments(call)[0], call.context, call.about)
         if call.handler.is_job and call.context is not None:
             call.context.notes = Notes(Sink())
         if call.handler.executor == "process":
@@ -87,11 +87,11 @@ class ProcessPool:
                 for module in (call.handler.function.__module__, *around.modules(call.handler)):
                     lent.child.load(module)
                 call.begin_at(lent)
-                return remote.unpacked(lent.child.call(request, call.context), call.context)
+                return remote_call.unpacked(lent.child.call(request, call.context), call.context)
         submitted = Submitted(self._executor(call.handler.executor))
         call.begin_at(submitted)
         try:
-            return remote.unpacked(submitted.call(request), call.context)
+            return remote_call.unpacked(submitted.call(request), call.context)
         except BrokenExecutor as error:
             self._executors.pop(call.handler.executor, None)
             msg = f"the executor broke: {error}"
@@ -188,7 +188,7 @@ def _service(place: str) -> str:
 
 
 def _make_executor(name: str) -> Executor:
-    made = remote.find_factory(name)()
+    made = remote_call.find_factory(name)()
     if not isinstance(made, Executor):
         msg = f"executor={name!r} gives {type(made).__name__}; it must give a concurrent.futures.Executor"
         raise ConfigurationError(msg)
@@ -211,7 +211,7 @@ class Submitted:
             BrokenExecutor: the executor no longer takes calls.
         """
         try:
-            self._future = self._executor.submit(remote.run, request)
+            self._future = self._executor.submit(remote_call.run, request)
         except Exception as error:
             raise BrokenExecutor(str(error)) from error
         self._future.add_done_callback(lambda _: self._done.set())
@@ -330,7 +330,7 @@ class Child:
             BaseException: what the import raises.
         """
         if module not in self._loaded:
-            remote.unpacked(self.call(remote.import_of(module), None), None)
+            remote_call.unpacked(self.call(remote_call.import_of(module), None), None)
             self._loaded.add(module)
 
     def call(self, request: bytes, context: Context | None) -> bytes:
@@ -400,7 +400,7 @@ def _serve(pipe: Connection, settings: dict[str, Any]) -> None:
     threading.Thread(target=_tell, args=(pipe, sending, running), daemon=True).start()
     pipe.send_bytes(REPLY)
     while True:
-        reply = remote.run(requests.get(), lambda context: running.__setitem__(0, context))
+        reply = remote_call.run(requests.get(), lambda context: running.__setitem__(0, context))
         log.hear_others()  # the user's package is imported by now, and may have configured logging
         with sending:
             running[0] = None
@@ -425,7 +425,7 @@ def _tell(pipe: Connection, sending: threading.Lock, running: list[Context | Non
     while True:
         sleep(TELLING)
         with sending, contextlib.suppress(OSError):
-            said = remote.said(running[0])
+            said = remote_call.said(running[0])
             if said is not None and said != told:
                 pipe.send_bytes(SAID + pickle.dumps(said))
             told = said

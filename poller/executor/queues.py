@@ -15,7 +15,7 @@ from poller.store.outcomes import BEGAN_LATE
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from poller.executor.endings import Endings
+    from poller.executor.call_reporter import CallReporter
     from poller.store.binding import Binding
     from poller.store.lease import Task
 
@@ -29,12 +29,12 @@ class Queues:
         is_draining: whether tasks have stopped beginning.
     """
 
-    def __init__(self, endings: Endings) -> None:
+    def __init__(self, reporter: CallReporter) -> None:
         self.plain: deque[Task] = deque()
         self.awaited: deque[Task] = deque()
         self.is_draining = False
         self._paused: frozenset[Binding] = frozenset()
-        self._endings = endings
+        self._reporter = reporter
 
     def tasks(self) -> list[Task]:
         """Return all tasks that wait."""
@@ -47,7 +47,7 @@ class Queues:
         except IndexError:  # another thread was quicker
             return None
         if self.is_draining:
-            self._endings.release([task])
+            self._reporter.release([task])
             return None
         return None if self._is_late(task) else task
 
@@ -56,7 +56,7 @@ class Queues:
         for queue in (self.plain, self.awaited):
             with contextlib.suppress(IndexError):
                 while True:
-                    self._endings.release([queue.popleft()])
+                    self._reporter.release([queue.popleft()])
 
     def pause(self, bindings: Iterable[Binding]) -> None:
         """Give back the tasks of these handlers that wait; `unless_paused` handles those that come later."""
@@ -66,7 +66,7 @@ class Queues:
             for task in [each for each in list(queue) if each.lease.binding in self._paused]:
                 with contextlib.suppress(ValueError):  # a thread has taken it
                     queue.remove(task)
-                    self._endings.release([task])
+                    self._reporter.release([task])
 
     def unless_paused(self, tasks: Iterable[Task]) -> Iterable[Task]:
         """Return the tasks whose handlers are not paused; the others are given back."""
@@ -75,7 +75,7 @@ class Queues:
         parts: tuple[list[Task], list[Task]] = ([], [])
         for task in tasks:
             parts[task.lease.binding in self._paused].append(task)
-        self._endings.release(parts[True])
+        self._reporter.release(parts[True])
         return parts[False]
 
     def clear(self) -> None:
@@ -87,7 +87,7 @@ class Queues:
         """Give back a task that could not begin in time; return whether it was."""
         if monotonic() <= task.lease.begin_by:
             return False
-        self._endings.release([task], BEGAN_LATE)
+        self._reporter.release([task], BEGAN_LATE)
         return True
 
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from poller.executor.attempt import Call
     from poller.executor.batching import Batching
-    from poller.executor.endings import Endings
+    from poller.executor.call_reporter import CallReporter
     from poller.executor.in_flight import InFlight, SharedTransaction
     from poller.executor.transaction import Transaction, Transactions
     from poller.store.binding import Binding
@@ -62,7 +62,7 @@ class SharedTransactions:
         transactions: where they come from.
         in_flight: decides who reports.
         batching: how many tasks share one.
-        endings: ends tasks whose results are not settled in a transaction.
+        reporter: ends tasks whose results are not settled in a transaction.
         settled: called with results that are already written, and what became of their rows.
         queue: called with tasks to attempt in another transaction, ahead of those that wait already.
     """
@@ -73,14 +73,14 @@ class SharedTransactions:
         transactions: Transactions,
         in_flight: InFlight,
         batching: Batching,
-        endings: Endings,
+        reporter: CallReporter,
         settled: Callable[[Settled], None],
         queue: Callable[[list[Task]], None],
     ) -> None:
         self._transactions = transactions
         self._in_flight = in_flight
         self._batching = batching
-        self._endings = endings
+        self._reporter = reporter
         self._settled = settled
         self._queue = queue
         self._told_slow: dict[Binding, float] = {}
@@ -140,7 +140,7 @@ class SharedTransactions:
             return
         self._in_flight.shared.discard(shared)
         self._transactions.end(shared.pid, lambda: None)
-        self._endings.release(others)
+        self._reporter.release(others)
 
     # --- the handlers -------------------------------------------------------------------------------
 
@@ -199,10 +199,10 @@ class SharedTransactions:
             is_alive: whether its connection lives.
         """
         if not shared.pid:  # no transaction has begun
-            self._endings.release(shared.tasks)
+            self._reporter.release(shared.tasks)
         elif isinstance(error, LeaseLostError):
             emit(TransactionLost(error=str(error)))
-            self._endings.release(shared.tasks)  # some of them may be ours still
+            self._reporter.release(shared.tasks)  # some of them may be ours still
         elif len(shared.tasks) > 1:
             if is_conflict(error):
                 self._batching.keep_apart(shared.tasks[0].binding)
@@ -219,22 +219,22 @@ class SharedTransactions:
         ended = next((each for each in shared.results if each.task is task), None)
         binding = task.binding
         if ended is None or ended.outcome.verdict is Became.RELEASED:
-            self._endings.release([task])
+            self._reporter.release([task])
         elif not is_alive and task not in self._broke:
             self._broke.add(task)
             shared.left.append(task)
         elif ended.outcome.verdict is not Became.MOVED:
-            self._endings.report([ended])
+            self._reporter.report([ended])
         elif is_alive and (fault := self._fault_of_all(binding, tuple(ended.outcome.columns))) is not None:
             emit(TransactionUnwritable(**binding.named, error=reason(fault), retry_seconds=PUT_OFF_SECONDS))
             put_off = Outcome(
                 Became.SNOOZED, to=binding.handler.restored, delay=PUT_OFF_SECONDS, attempt=task.attempt - 1
             )
-            self._endings.report([Result(task, put_off, ended.seconds)])
+            self._reporter.report([Result(task, put_off, ended.seconds)])
         else:
             refused = RuntimeError(f"the transaction was rolled back: {reason(error)}")
             outcome = of_error(binding.handler, refused, task.attempt, task.age)
-            self._endings.report([Result(task, outcome, ended.seconds)])
+            self._reporter.report([Result(task, outcome, ended.seconds)])
 
     def _fault_of_all(self, binding: Binding, columns: tuple[str, ...]) -> BaseException | None:
         """Return the error if no outcome of a handler can be written now, so that no row is at fault; else None."""

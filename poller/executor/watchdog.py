@@ -18,8 +18,8 @@ from poller.model.answers import Interrupted, TimedOut
 
 if TYPE_CHECKING:
     from poller.executor.attempt import Call
+    from poller.executor.call_reporter import CallReporter
     from poller.executor.coroutines import Coroutines
-    from poller.executor.endings import Endings
     from poller.executor.in_flight import InFlight
     from poller.executor.processes import ProcessPool
     from poller.executor.shared_transactions import SharedTransactions
@@ -37,14 +37,14 @@ class Watchdog:
         in_flight: InFlight,
         threads: Threads,
         coroutines: Coroutines,
-        endings: Endings,
+        reporter: CallReporter,
         shared: SharedTransactions | None,
         processes: ProcessPool,
     ) -> None:
         self._in_flight = in_flight
         self._threads = threads
         self._coroutines = coroutines
-        self._endings = endings
+        self._reporter = reporter
         self._shared = shared
         self._processes = processes
 
@@ -101,6 +101,6 @@ class Watchdog:
             assert self._shared is not None  # noqa: S101 - it has begun the transaction
             self._shared.end(call.shared, besides=call.tasks, again=isinstance(why, TimedOut))
         if why is None:
-            self._endings.release(call.tasks)
+            self._reporter.release(call.tasks)
         else:
-            self._endings.report(call.results(attempt.failed(call, why)))
+            self._reporter.report(call.results(attempt.failed(call, why)))

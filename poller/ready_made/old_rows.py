@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from poller.db.tables import Column, Table
-    from poller.ready_made.rule import Rule
+    from poller.ready_made.retention_rule import RetentionRule
 
 _TRUE = sql.SQL("true")
 
@@ -39,7 +39,7 @@ class Stale:
         may_forget: the role may also make handlers forget rows.
     """
 
-    rule: Rule
+    rule: RetentionRule
     table: Table
     cut_off: str
     foreign_keys: Sequence[Any] = ()
@@ -206,7 +206,7 @@ def every(*conditions: sql.Composable) -> sql.Composed:
     return sql.SQL(" and ").join(conditions)
 
 
-def bind(connection: psycopg.Connection[Any], rule: Rule) -> Stale:
+def bind(connection: psycopg.Connection[Any], rule: RetentionRule) -> Stale:
     """Bind a rule to its table, and fix the instant before which rows are old.
 
     Raises:
@@ -225,7 +225,7 @@ def bind(connection: psycopg.Connection[Any], rule: Rule) -> Stale:
     return made
 
 
-def _check_columns(connection: psycopg.Connection[Any], rule: Rule, table: Table) -> Column:
+def _check_columns(connection: psycopg.Connection[Any], rule: RetentionRule, table: Table) -> Column:
     column = _existing(table, rule.column)
     if column.type not in tables.TIMESTAMPS:
         msg = (
@@ -250,7 +250,7 @@ def _existing(table: Table, name: str) -> Column:
         raise ConfigurationError(msg) from None
 
 
-def _cut_off(connection: psycopg.Connection[Any], rule: Rule, table: Table, column: Column) -> str:
+def _cut_off(connection: psycopg.Connection[Any], rule: RetentionRule, table: Table, column: Column) -> str:
     has_zone = column.type == "timestamp with time zone"
     local = sql.SQL(" at time zone {}").format(sql.Literal(table.zone))
     question = statement("cut_off", type=trusted(column.type), zone=sql.SQL("") if has_zone else local)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from poller.ready_made.old_rows import Stale
-    from poller.ready_made.report import Report
+    from poller.ready_made.retention_report import RetentionReport
 
 MARK = "emptied by a poller purge of {}, to be dropped"
 BRIEFLY = (
@@ -76,7 +76,7 @@ def droppable(connection: psycopg.Connection[Any], made: Stale) -> list[str]:
 
 
 def drop_old(
-    connection: psycopg.Connection[Any], made: Stale, done: Report, pause: Callable[[float], None]
+    connection: psycopg.Connection[Any], made: Stale, done: RetentionReport, pause: Callable[[float], None]
 ) -> None:
     """Drop the partitions that are wholly old, and what earlier purges have left.
 
@@ -104,7 +104,11 @@ def drop_old(
 
 
 def _tried(
-    step: Callable[[], None], partition: Any, done: Report, pause: Callable[[float], None], tries: int = 3
+    step: Callable[[], None],
+    partition: Any,
+    done: RetentionReport,
+    pause: Callable[[float], None],
+    tries: int = 3,
 ) -> bool:
     """Take a step, retrying while locks are not available; return whether it was taken, and note why not."""
     for left in reversed(range(tries)):
@@ -165,7 +169,7 @@ def _detach(connection: psycopg.Connection[Any], made: Stale, partition: Any) ->
         connection.execute(sql.SQL("set lock_timeout = {}").format(sql.Literal(BRIEFLY)))
 
 
-def _drop_left(connection: psycopg.Connection[Any], made: Stale, done: Report) -> None:
+def _drop_left(connection: psycopg.Connection[Any], made: Stale, done: RetentionReport) -> None:
     """Drop emptied and detached partitions; no session sees them any more, so none waits for this."""
     with connection.cursor(row_factory=namedtuple_row) as cursor:
         left = cursor.execute(statement("left_partitions"), {"mark": _mark(made)}).fetchall()
@@ -192,7 +196,7 @@ def _waiting(connection: psycopg.Connection[Any], patience: str) -> Iterator[Non
         yield
 
 
-def _note(done: Report, note: str) -> None:
+def _note(done: RetentionReport, note: str) -> None:
     if note not in done.notes:
         done.notes.append(note)
 

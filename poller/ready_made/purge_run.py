@@ -23,14 +23,14 @@ from poller.db.search_path import own_names
 from poller.db.statements import array, statement
 from poller.errors import ConfigurationError
 from poller.ready_made import old_rows, partitions, ranges
-from poller.ready_made.report import MOST_ALONE, Report, StoppedError
+from poller.ready_made.retention_report import MOST_ALONE, RetentionReport, StoppedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from poller.ready_made.old_rows import Stale
-    from poller.ready_made.report import Working
-    from poller.ready_made.rule import Rule
+    from poller.ready_made.retention_report import Working
+    from poller.ready_made.retention_rule import RetentionRule
 
 LONG = 0.5  # seconds; a batch that took longer makes the next ones smaller
 LOCK_TIMEOUT = "500ms"
@@ -54,16 +54,16 @@ class Purging:
         run: tells of progress, and when to stop.
     """
 
-    def __init__(self, connection: psycopg.Connection[Any], rule: Rule, run: Working) -> None:
+    def __init__(self, connection: psycopg.Connection[Any], rule: RetentionRule, run: Working) -> None:
         self._connection = connection
         self._rule = rule
         self._run = run
         self._size = rule.batch
         self._alone = 0
         self._total = 0
-        self._done = Report(str(rule.table), "deleted" if rule.move is None else "moved")
+        self._done = RetentionReport(str(rule.table), "deleted" if rule.move is None else "moved")
 
-    def all(self) -> Report:
+    def all(self) -> RetentionReport:
         """Delete or move all rows that are old by now, and log the result.
 
         Raises:
@@ -74,7 +74,7 @@ class Purging:
         with own_names(self._connection):
             return self._all()
 
-    def _all(self) -> Report:
+    def _all(self) -> RetentionReport:
         _set_up(self._connection)
         _check_clock(self._connection)
         made = old_rows.bind(self._connection, self._rule)

@@ -1,7 +1,7 @@
 """The ready-made jobs for old rows: `purge` deletes them, `age_out` gives them another status.
 
-Both run a `Retention`: a `Rule`, applied to its table. `purge_run` does the work. Nothing is stored between runs,
-since the table shows what is done: the next run continues one that ended early, for any reason.
+Both run a `Retention`: a `RetentionRule`, applied to its table. `purge_run` does the work. Nothing is stored between
+runs, since the table shows what is done: the next run continues one that ended early, for any reason.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from poller.model.answers import status_text
 from poller.model.handler import calling_place, table_name
 from poller.model.source import column_of, core_of, where_of
 from poller.model.sqlalchemy_objects import is_mapped
-from poller.ready_made.rule import Move, Rule, check_options
+from poller.ready_made.retention_rule import RetentionRule, StatusChange, check_options
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from poller.model import mapped
     from poller.model.options import Expression, Status
     from poller.ready_made import old_rows, purge_run, ranges
-    from poller.ready_made.report import Report, Working
+    from poller.ready_made.retention_report import RetentionReport, Working
 else:  # importing a handlers package does not wait for the driver
     mapped = lazy("poller.model.mapped")
     old_rows = lazy("poller.ready_made.old_rows")
@@ -43,9 +43,9 @@ ATTEMPTS = 3  # attempts of a run, unless the options say otherwise: it goes on 
 class Retention:
     """The function of a purge or `age_out`: a rule, applied to its table."""
 
-    rule: Rule
+    rule: RetentionRule
 
-    def __call__(self, run: Working) -> Report:
+    def __call__(self, run: Working) -> RetentionReport:
         """Apply the rule once, and log the result.
 
         Raises:
@@ -97,7 +97,7 @@ def purge(  # noqa: PLR0913 - the contract's options
     batch: int = 1000,
     pause: Duration = "50ms",
     **options: Unpack[RunOptions],
-) -> Job[[Working], Report]:
+) -> Job[[Working], RetentionReport]:
     """Make a job that deletes old rows, in small batches, without blocking other sessions.
 
     Rows that others have locked, or handlers hold, are left for the next run; rows that foreign keys
@@ -144,7 +144,7 @@ def age_out(  # noqa: PLR0913 - the contract's options
     batch: int = 1000,
     pause: Duration = "50ms",
     **options: Unpack[RunOptions],
-) -> Job[[Working], Report]:
+) -> Job[[Working], RetentionReport]:
     """Make a job that gives old rows another status, in small batches.
 
     Args:
@@ -182,7 +182,7 @@ def _rule(  # noqa: PLR0913, PLR0917 - what both jobs have
     move: tuple[str, object, object] | None,
     batch: int,
     pause: Duration,
-) -> Rule:
+) -> RetentionRule:
     """Make a rule for the module that called our caller.
 
     Raises:
@@ -192,12 +192,12 @@ def _rule(  # noqa: PLR0913, PLR0917 - what both jobs have
         core = core_of(table)
         shared = is_mapped(table) and core is not None and cast("Any", table).__mapper__.single
         entity = mapped.Mapped(table, "") if shared else None
-        made = Rule(
+        made = RetentionRule(
             table=table_name(table),
             column=column_of("column", column, core, str),
             older_than=seconds(older_than),
             where=where_of(where, entity, core),
-            move=None if move is None else Move(move[0], status_text(move[1]), status_text(move[2])),
+            move=None if move is None else StatusChange(move[0], status_text(move[1]), status_text(move[2])),
             batch=batch,
             pause=seconds(pause),
         )

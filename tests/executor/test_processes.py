@@ -24,7 +24,7 @@ from tenacity import retry_if_exception_type, wait_fixed
 from poller import Context, Fail, PollerError, Retry, Row, Run, Snooze, Transition, fixed_rate, handler, shell
 from poller.errors import ConfigurationError
 from poller.executor import processes as elsewhere
-from poller.executor import remote
+from poller.executor import remote_call
 from poller.executor.executor import Executor
 from poller.model.context import token_of
 from poller.registry import load
@@ -570,7 +570,7 @@ def test_a_factory_whose_module_fails_is_refused_at_start(
     with pytest.raises(
         ConfigurationError, match=r"cannot be imported: OSError: no cluster here \(no_cluster\.py:1\)"
     ):
-        remote.check(made(do_nothing, executor="no_cluster:executor"))
+        remote_call.check(made(do_nothing, executor="no_cluster:executor"))
 
 
 def test_a_process_that_never_gets_ready_does_not_keep_its_slot(
@@ -599,7 +599,7 @@ def test_a_process_that_never_gets_ready_does_not_keep_its_slot(
 def test_answers_can_be_sent() -> None:
     """The classes that are answers can be sent as they are."""
     for each in (Retry("5s", "why"), Snooze("5s"), Fail("no"), Transition("x", a=1)):
-        again = remote.unpacked(pickle.dumps((True, each, None, {})), None)
+        again = remote_call.unpacked(pickle.dumps((True, each, None, {})), None)
         assert str(again) == str(each)
         assert getattr(again, "delay", None) == getattr(each, "delay", None)
         assert getattr(again, "columns", None) == getattr(each, "columns", None)

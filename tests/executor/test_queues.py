@@ -8,7 +8,7 @@ import pytest
 
 from poller import handler
 from poller.executor.batching import Batching
-from poller.executor.endings import Endings
+from poller.executor.call_reporter import CallReporter
 from poller.executor.in_flight import InFlight
 from poller.executor.queues import Queues
 from poller.store.binding import Binding
@@ -30,7 +30,7 @@ def tasks_of(status: str, count: int) -> list[Task]:
 
 def queues_of(report: Callable[[Sequence[Result]], None]) -> Queues:
     """Make queues that report what is given back."""
-    return Queues(Endings(InFlight(), Batching(), report, lambda _: None))
+    return Queues(CallReporter(InFlight(), Batching(), report, lambda _: None))
 
 
 def test_what_is_paused_is_given_back_and_the_rest_keeps_its_order() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from poller.errors import ConfigurationError
 from poller.model.answers import Fail
-from poller.ready_made.http import fetch
+from poller.ready_made.http import send_request
 from poller.ready_made.http.addresses import is_inside, refusal
 from poller.ready_made.http.job import RequestFailed, http
 from tests.website import serving
@@ -277,7 +277,7 @@ def test_the_connection_goes_to_the_address_that_was_looked_at(
     real = socket.getaddrinfo
     job = http("ping", f"http://rebound.example:{site.port}/")
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
-    monkeypatch.setattr(fetch, "refusal", {"127.0.0.1": None, "127.0.0.2": "evil"}.get)
+    monkeypatch.setattr(send_request, "refusal", {"127.0.0.1": None, "127.0.0.2": "evil"}.get)
     job()
     assert asked == ["rebound.example"]
     assert site.received[0].headers["host"] == f"rebound.example:{site.port}"
@@ -293,7 +293,7 @@ def test_an_address_that_does_not_answer_is_passed_over(
     monkeypatch.setattr(
         socket, "getaddrinfo", lambda host, *a, **k: (both if host == "two.example" else real)(host, *a, **k)
     )
-    monkeypatch.setattr(fetch, "refusal", lambda _: None)
+    monkeypatch.setattr(send_request, "refusal", lambda _: None)
     job()
     assert site.received
 
@@ -316,7 +316,7 @@ def test_a_redirect_passes_the_same_gate(site: Server, monkeypatch: pytest.Monke
     }
     jobs = [http("ping", f"http://{host}:{site.port}{path}", redirects="any") for path in targets]
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
-    monkeypatch.setattr(fetch, "refusal", lambda each: None if each == "127.0.0.1" else refusal(each))
+    monkeypatch.setattr(send_request, "refusal", lambda each: None if each == "127.0.0.1" else refusal(each))
     for path, job in zip(targets, jobs, strict=True):
         site.redirect(path, targets[path])
         with pytest.raises(Fail, match=r"refused: .*private=True"):
@@ -342,14 +342,16 @@ def test_certificates_are_checked_for_the_name(
     """Though the connection goes to an address: SNI is the name's, and another name fails."""
     names: list[str | None] = []
     certificate.sni_callback = lambda _socket, name, _context: names.append(name)
-    monkeypatch.setattr(fetch, "refusal", lambda _: None)
+    monkeypatch.setattr(send_request, "refusal", lambda _: None)
     with serving(certificate) as site:
         pinned = http("ping", f"https://pinned.example:{site.port}/")
         other = http("ping", f"https://other.example:{site.port}/")
         monkeypatch.setattr(socket, "getaddrinfo", resolving(["127.0.0.1"]))
         trusted = tmp_path / "cert.pem"
         for job, trust, works in ((pinned, None, False), (pinned, trusted, True), (other, trusted, False)):
-            monkeypatch.setattr(fetch, "_trust", lambda trust=trust: ssl.create_default_context(cafile=trust))
+            monkeypatch.setattr(
+                send_request, "_trust", lambda trust=trust: ssl.create_default_context(cafile=trust)
+            )
             if works:
                 job()
             else:

@@ -8,7 +8,7 @@ import httpx2
 import pytest
 
 from poller.model.answers import Fail
-from poller.ready_made.http import fetch
+from poller.ready_made.http import send_request
 from poller.ready_made.http.job import RequestFailed, http
 from tests.website import serving
 
@@ -83,7 +83,7 @@ def test_a_redirect_to_another_host_is_not_followed_unless_asked(site: Server, s
 )
 def test_the_same_host_is_the_same_server(here: str, there: str, *, same: bool) -> None:
     """From http to https it may go, and never back."""
-    assert fetch._is_same_host(httpx2.URL(here), httpx2.URL(there)) is same
+    assert send_request._is_same_host(httpx2.URL(here), httpx2.URL(there)) is same
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from psycopg import sql
 from poller import PollerError
 from poller.db.connection import connect
 from poller.ready_made import old_rows, purge_run, ranges
-from poller.ready_made.report import StoppedError
+from poller.ready_made.retention_report import StoppedError
 from tests.command_line import value
 from tests.harness import wait_until
 from tests.maintained import (

@@ -12,7 +12,7 @@ from poller.db import tables
 from poller.db.connection import connect
 from poller.model.handler import TableName
 from poller.ready_made import old_rows, partitions, ranges
-from poller.ready_made.report import StoppedError
+from poller.ready_made.retention_report import StoppedError
 from tests.command_line import value
 from tests.maintained import Run, a_role, keys, purge_audit, retention, run
 

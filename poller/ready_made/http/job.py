@@ -1,6 +1,6 @@
 """HTTP jobs: a request with a schedule, and conditions on its answer.
 
-`request` checks what can be checked when the job is made; `fetch` sends it, and refuses what leads to
+`request` checks what can be checked when the job is made; `send_request` sends it, and refuses what leads to
 addresses that it may not go to. A run's output and errors name the server and
 nothing else of the URL; the request's secrets are masked wherever they appear, in a body that
 echoes them, say.
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from poller.jobs.job import Job, When
     from poller.jobs.options import RunOptions
     from poller.jobs.run import Run
-    from poller.ready_made.http import fetch
-    from poller.ready_made.http.fetch import Answer
-    from poller.ready_made.http.request import Order, Redirects
+    from poller.ready_made.http import send_request
+    from poller.ready_made.http.request import HttpRequest, Redirects
+    from poller.ready_made.http.send_request import HttpResponse
 else:  # it needs httpx2, which is slow to import, and an extra
-    fetch = lazy("poller.ready_made.http.fetch")
+    send_request = lazy("poller.ready_made.http.send_request")
 
 SHOWN_CHARACTERS = 2000  # of the body, in the run's output
 
@@ -114,7 +114,7 @@ def http(  # noqa: PLR0913 - the contract's options
 class _Request:
     """A job's request, the text that its answer must hold, and its secrets."""
 
-    order: Order
+    order: HttpRequest
     wanted: str | re.Pattern[str] | None
     secrets: tuple[str, ...]
 
@@ -127,7 +127,7 @@ class _Request:
             Fail: it was refused.
         """
         until = monotonic() + timeout
-        answer = self._fetch(timeout, lambda: _reason_to_end(run, until, timeout))
+        answer = self._send(timeout, lambda: _reason_to_end(run, until, timeout))
         # Masked before it is cut, or half a secret would be left.
         masked = replace(answer, body=self._masked(answer.body))
         sys.stdout.write(self._printable(f"{self._head(answer)}\n{_shown(masked)}"))
@@ -146,15 +146,15 @@ class _Request:
             return is_found(self.wanted, body, seconds, why)
         return self.wanted is None or self.wanted in body
 
-    def _fetch(self, timeout: float, why: Callable[[], Exception | None]) -> Answer:
+    def _send(self, timeout: float, why: Callable[[], Exception | None]) -> HttpResponse:
         try:
-            return fetch.complete(self.order, timeout, why)
-        except fetch.NoAnswer as error:
+            return send_request.send_stoppably(self.order, timeout, why)
+        except send_request.NoAnswer as error:
             raise RequestFailed(self._printable(f"{self.order.method} {error}")) from None
         except Fail as error:
             raise Fail(self._printable(str(error))) from None
 
-    def _head(self, answer: Answer) -> str:
+    def _head(self, answer: HttpResponse) -> str:
         return f"{self.order.method} {answer.origin}: {answer.status} in {words(answer.seconds)}"
 
     def _printable(self, text: str) -> str:
@@ -176,7 +176,7 @@ def _reason_to_end(run: Run | None, until: float, timeout: float) -> Exception |
     return None
 
 
-def _shown(answer: Answer) -> str:
+def _shown(answer: HttpResponse) -> str:
     """Return the beginning of the body, for the run's output."""
     if "\0" in answer.body:
         return "(no text)\n"
@@ -196,7 +196,7 @@ def _text(wanted: str | re.Pattern[str]) -> str:
     return wanted if isinstance(wanted, str) else wanted.pattern
 
 
-def _wanted(expect_body: Any, request: Order) -> str | re.Pattern[str] | None:
+def _wanted(expect_body: Any, request: HttpRequest) -> str | re.Pattern[str] | None:
     if expect_body is None:
         return None
     if request.method == "HEAD":

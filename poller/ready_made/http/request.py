@@ -37,7 +37,7 @@ _VALUE = re.compile(r"[\t\x20-\x7e]*")
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class HttpRequest:
     """A request, checked.
 
     Attributes:
@@ -71,7 +71,7 @@ def order(  # noqa: PLR0913 - as `http` takes them
     expect: Any,
     redirects: Any,
     private: Any,
-) -> tuple[Order, tuple[str, ...]]:
+) -> tuple[HttpRequest, tuple[str, ...]]:
     """Return a request, and its secrets, the longest first. The network is not used.
 
     Raises:
@@ -85,7 +85,7 @@ def order(  # noqa: PLR0913 - as `http` takes them
     if redirects not in get_args(Redirects):
         msg = f"redirects must be one of {', '.join(get_args(Redirects))}, got {redirects!r}"
         raise ConfigurationError(msg)
-    made = Order(
+    made = HttpRequest(
         method=_method(method),
         url=parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment="").geturl(),
         headers=every,

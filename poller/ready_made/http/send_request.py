@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
-    from poller.ready_made.http.request import Order
+    from poller.ready_made.http.request import HttpRequest
 
 BODY_BYTES = 2**20  # read of a body; the rest is left unread
 CONNECT_SECONDS = 10.0  # for each address
@@ -54,7 +54,7 @@ class NoAnswer(Exception):  # noqa: N818 - what happened to the request
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpResponse:
     """What came back.
 
     Attributes:
@@ -72,8 +72,8 @@ class Answer:
     seconds: float
 
 
-def complete(order: Order, timeout: float, why: Callable[[], Exception | None]) -> Answer:
-    """Run `fetch` on its own event loop, until it is done or there is a reason to end it, which is raised.
+def send_stoppably(order: HttpRequest, timeout: float, why: Callable[[], Exception | None]) -> HttpResponse:
+    """Run `send` on its own event loop, until it is done or there is a reason to end it, which is raised.
 
     Not by `asyncio.run`, which would wait for the thread that resolves a name.
     """
@@ -86,8 +86,8 @@ def complete(order: Order, timeout: float, why: Callable[[], Exception | None]) 
         loop.close()
 
 
-async def _watched(order: Order, timeout: float, why: Callable[[], Exception | None]) -> Answer:  # noqa: ASYNC109
-    task = asyncio.ensure_future(fetch(order, timeout))
+async def _watched(order: HttpRequest, timeout: float, why: Callable[[], Exception | None]) -> HttpResponse:  # noqa: ASYNC109
+    task = asyncio.ensure_future(send(order, timeout))
     while not task.done():
         await asyncio.wait({task}, timeout=LOOK)
         if not task.done() and (reason := why()) is not None:
@@ -105,7 +105,7 @@ async def _let_others_end() -> None:
         await asyncio.wait(others, timeout=CLOSING)
 
 
-async def fetch(order: Order, timeout: float) -> Answer:  # noqa: ASYNC109 - for each step, not for this call
+async def send(order: HttpRequest, timeout: float) -> HttpResponse:  # noqa: ASYNC109 - for each step, not for this call
     """Send a request, follow its redirects, and read the answer.
 
     Args:
@@ -128,7 +128,7 @@ async def fetch(order: Order, timeout: float) -> Answer:  # noqa: ASYNC109 - for
                     response.request = request
                     if not response.has_redirect_location or response.status_code in order.expected:
                         body, more = await _read(response)
-                        return Answer(origin, response.status_code, body, more, monotonic() - started)
+                        return HttpResponse(origin, response.status_code, body, more, monotonic() - started)
                     cookies.extract_cookies(response)
                     order = _redirected(order, response)
     except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:
@@ -149,7 +149,7 @@ def _trust() -> ssl.SSLContext:
     return httpx2.create_ssl_context()
 
 
-def _request(order: Order, cookies: httpx2.Cookies, timeout: float) -> httpx2.Request:
+def _request(order: HttpRequest, cookies: httpx2.Cookies, timeout: float) -> httpx2.Request:
     limits = httpx2.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS))
     return httpx2.Request(
         order.method,
@@ -165,7 +165,7 @@ def _request(order: Order, cookies: httpx2.Cookies, timeout: float) -> httpx2.Re
 
 
 async def _send(
-    transport: httpx2.AsyncHTTPTransport, request: httpx2.Request, order: Order
+    transport: httpx2.AsyncHTTPTransport, request: httpx2.Request, order: HttpRequest
 ) -> httpx2.Response:
     """Send a request to a checked address; to the next one if there is no connection."""
     if order.private:
@@ -212,7 +212,7 @@ async def _resolve(host: str, port: int | None) -> list[str]:
 # --- redirects -----------------------------------------------------------------------------------------
 
 
-def _redirected(order: Order, response: httpx2.Response) -> Order:
+def _redirected(order: HttpRequest, response: httpx2.Response) -> HttpRequest:
     """Return the request that a redirect asks for; the job's own headers go to its own host only."""
     here = httpx2.URL(order.url)
     there = here.join(response.headers["location"])

@@ -1,4 +1,4 @@
-"""How calls end: their results are reported, or they are attempted again in halves, or their rows are given back.
+"""Reports how a call of a handler ended: by its results; or gives its rows back, or queues them again in halves.
 
 Threads. Any; each first asks whether it is the one to report the call (`InFlight.take`).
 """
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from poller.store.lease import Task
 
 
-class Endings:
-    """Ends calls, and gives back tasks that are not called.
+class CallReporter:
+    """Reports how calls ended, and gives back tasks whose handlers are not called.
 
     Args:
         in_flight: decides which thread reports.

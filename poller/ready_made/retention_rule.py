@@ -1,4 +1,4 @@
-"""A rule: which rows of a table are old, and what becomes of them. Data only; `retention` makes jobs of it."""
+"""The fixed part of `purge` and `age_out`: which rows of a table are old, and what becomes of them. Data only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LARGEST_BATCH = 100_000  # rows
 OLDEST = 36_525 * 86_400.0  # seconds: a hundred years, as for schedules; anything older is a mistake
 
 
-class Move(NamedTuple):
+class StatusChange(NamedTuple):
     """From which status to which a row goes once it is old."""
 
     column: str
@@ -24,7 +24,7 @@ class Move(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class RetentionRule:
     """Which rows of a table are old, and what becomes of them. Durations are seconds.
 
     Attributes:
@@ -41,7 +41,7 @@ class Rule:
     column: str
     older_than: float
     where: str | None
-    move: Move | None
+    move: StatusChange | None
     batch: int
     pause: float
 
@@ -52,7 +52,7 @@ class Rule:
         return f"{what} of {self.table} whose {self.column} is older than {words(self.older_than)}{to}"
 
 
-def check_options(rule: Rule) -> None:
+def check_options(rule: RetentionRule) -> None:
     """Refuse what cannot work, whatever the database says.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The interface between a rule and its run: what the rule needs of the run, and its report."""
+"""What a retention job needs of its run, and its report: how many rows went, and which were left, for which reason."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 MOST_ALONE = 100  # rows that are tried alone in a run
 
 
-class Cancelled(Protocol):
+class StopSignal(Protocol):
     """An event that tells a run to stop."""
 
     def __bool__(self) -> bool: ...
@@ -30,7 +30,7 @@ class Working(Protocol):
     """The part of a `Run` that a rule needs; the client has its own."""
 
     @property
-    def cancelled(self) -> Cancelled:
+    def cancelled(self) -> StopSignal:
         """Whether to stop."""
         ...
 
@@ -59,13 +59,13 @@ class StoppedError(Interrupted):
         done: what was done until then.
     """
 
-    def __init__(self, done: Report) -> None:
+    def __init__(self, done: RetentionReport) -> None:
         super().__init__(f"stopped; {done.line()}")
         self.done = done
 
 
 @dataclass
-class Report:
+class RetentionReport:
     """What a run has done.
 
     Attributes:

@@ -36,7 +36,7 @@ JOB = "job"  # in the place of a handler's name
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class RemoteCall:
     """A handler's call.
 
     Attributes:
@@ -77,7 +77,7 @@ def packed(handler: Handler, given: Any, context: Context | None, about: Attempt
     told = None if context is None else context.told
     name = JOB if handler.is_job else str(handler)
     is_mapped = handler.entity is not None
-    call = Call(
+    call = RemoteCall(
         function.__module__,
         function.__qualname__,
         name,
@@ -93,7 +93,7 @@ def packed(handler: Handler, given: Any, context: Context | None, about: Attempt
 
 def import_of(module: str) -> bytes:
     """Return the request that only imports a module."""
-    return pickle.dumps(Call(__name__, _load.__qualname__, "", module, None))
+    return pickle.dumps(RemoteCall(__name__, _load.__qualname__, "", module, None))
 
 
 def _load(module: str) -> None:
@@ -113,7 +113,7 @@ def run(call: bytes, started: Callable[[Context | None], None] = lambda _: None)
 def _run(call: bytes, started: Callable[[Context | None], None]) -> bytes:
     context: Context | None = None
     try:
-        made: Call = pickle.loads(call)  # noqa: S301 - pickled by our own process, a moment ago
+        made: RemoteCall = pickle.loads(call)  # noqa: S301 - pickled by our own process, a moment ago
         function = _find(made)
         context = None if made.context is None else _context(made.context)
         variable.set(made.about)
@@ -129,7 +129,7 @@ def _run(call: bytes, started: Callable[[Context | None], None]) -> bytes:
         return _packed_error(error, context)
 
 
-def _call(made: Call, function: Callable[..., Any], context: Context | None) -> Callable[[], Any]:
+def _call(made: RemoteCall, function: Callable[..., Any], context: Context | None) -> Callable[[], Any]:
     """Return a function that calls the handler, or performs the run."""
     if made.is_job and context is not None:
         return partial(perform, function, made.run_parameter, made.given, context, _refuse_connection)
@@ -194,7 +194,7 @@ def check(registered: Handler | Job) -> None:
         find_factory(executor)
     function = registered.function
     try:
-        found = _find(Call(function.__module__, function.__qualname__, str(registered), None, None))
+        found = _find(RemoteCall(function.__module__, function.__qualname__, str(registered), None, None))
     except (ImportError, AttributeError):
         found = None
     if found is not function:
@@ -215,7 +215,7 @@ def _packed_error(error: BaseException, context: Context | None) -> bytes:
     return reply
 
 
-def _find(call: Call) -> Callable[..., Any]:
+def _find(call: RemoteCall) -> Callable[..., Any]:
     found: Any = importlib.import_module(call.module)
     for part in call.name.split("."):
         found = getattr(found, part)
