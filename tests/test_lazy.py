@@ -29,7 +29,7 @@ LATE = {  # each with what it would bring along
     "importlib.metadata",
     "poller.client.database",  # psycopg
     "poller.client.explain",
-    "poller.client.handlers",
+    "poller.client.known_handlers",
     "poller.client.jobs",
     "poller.db.connection",
     "poller.db.schema",

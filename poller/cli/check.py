@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from poller.cli import hints, render
-from poller.cli.asking import client
+from poller.cli.command_client import client
 from poller.cli.options import AsJson, Database, Handlers
 from poller.telemetry.printable import one_line
 

@@ -48,8 +48,8 @@ COMMANDS = {
         "explain", "explain", "Say why a row is not being worked on, or how a handler's rows are claimed."
     ),
     "actions": Entry("listings", "actions", "Show what people have ordered, the newest first."),
-    "retry": Entry("rows", "retry", "Put rows in trouble back, due at once."),
-    "release": Entry("rows", "release", "Give up leases by force."),
+    "retry": Entry("retry_release", "retry", "Put rows in trouble back, due at once."),
+    "release": Entry("retry_release", "release", "Give up leases by force."),
     "move": Entry("move", "move", "Move rows to another status by hand, a thousand at a time."),
     "runs": Entry("runs", "runs", "Show runs of jobs, the newest first."),
     "logs": Entry("runs", "logs", "Print what a run has printed and logged, as far as it has come."),

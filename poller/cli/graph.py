@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from poller.cli import render
-from poller.cli.asking import client
+from poller.cli.command_client import client
 from poller.cli.options import Database, Handlers
 from poller.client.answers import as_object
 from poller.drawing.dot import dot

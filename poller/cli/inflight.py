@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from poller.cli import render
-from poller.cli.asking import client
+from poller.cli.command_client import client
 from poller.cli.options import After, AsJson, Database, Limit, Selector, most, say_if_cut
 
 if TYPE_CHECKING:

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from poller.cli import render
-from poller.cli.asking import client_of, place
+from poller.cli.command_client import client_of, place
 from poller.cli.options import Database, Handlers
 from poller.lazy import lazy
 
 if TYPE_CHECKING:
-    from poller.client import handlers as registered
+    from poller.client import known_handlers as registered
     from poller.db import connection, migration, schema
 else:  # the help does not wait for them
-    registered = lazy("poller.client.handlers")
+    registered = lazy("poller.client.known_handlers")
     connection = lazy("poller.db.connection")
     migration = lazy("poller.db.migration")
     schema = lazy("poller.db.schema")

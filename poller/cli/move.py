@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from poller.cli import render
-from poller.cli.asking import client
+from poller.cli.command_client import client
 from poller.cli.exit_status import INTERRUPTED
 from poller.cli.options import Actor, Database, Keys
 from poller.cli.progress import bar, stopped_by_interrupt

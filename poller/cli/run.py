@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from poller.cli.asking import places
+from poller.cli.command_client import places
 from poller.cli.options import Databases, Handlers, duration
 from poller.fleet.options import RunOptions
 from poller.fleet.signals import requests

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from poller.cli import render
-from poller.cli.asking import client
+from poller.cli.command_client import client
 from poller.cli.options import Actor, After, AsJson, Database, Limit, most, say_if_cut
 from poller.duration import words
 from poller.telemetry.printable import lines

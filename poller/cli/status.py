@@ -10,7 +10,7 @@ import typer
 from rich.live import Live
 
 from poller.cli import render
-from poller.cli.asking import client
+from poller.cli.command_client import client
 from poller.cli.options import AsJson, Database, Handlers
 from poller.errors import DatabaseError
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from poller.cli import render
-from poller.cli.asking import client
+from poller.cli.command_client import client
 from poller.cli.options import Actor, AsJson, Database, refuse_options_before
 
 if TYPE_CHECKING:

@@ -11,11 +11,22 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from poller.client import actions, checks, draining, jobs, moves, pausing, purge, rows, triggers
+from poller.client import (
+    actions,
+    checks,
+    draining,
+    jobs,
+    moves,
+    pausing,
+    purge,
+    releasing,
+    retrying,
+    triggers,
+)
 from poller.client import explain as explaining
 from poller.client import graph as graphs
-from poller.client import handlers as known_here
 from poller.client import inflight as held
+from poller.client import known_handlers as known_here
 from poller.client import status as overview
 from poller.client.actions import Author, Batches
 from poller.client.answers import Page, cut, decoded, encoded, one_more
@@ -43,15 +54,16 @@ if TYPE_CHECKING:
     from poller.client.draining import Draining
     from poller.client.explain import ClaimExplained, RowExplained
     from poller.client.graph import Graph
-    from poller.client.handlers import Source
     from poller.client.inflight import Held
     from poller.client.job_queries import RunLine
     from poller.client.jobs import Cancelled, JobLine, Logs, Paused, Removed, Resumed, Triggered
+    from poller.client.known_handlers import Source
     from poller.client.moves import Moved
     from poller.client.pausing import HandlersPaused, HandlersResumed
     from poller.client.purge import Counted, Progress, Purged, PurgeOptions
+    from poller.client.releasing import Released
+    from poller.client.retrying import Retried
     from poller.client.row_queries import Event, WorkerLine
-    from poller.client.rows import Released, Retried
     from poller.client.status import HandlerLine, StatusLine
     from poller.client.trouble import Failure, Group
     from poller.jobs.job import When
@@ -374,7 +386,9 @@ class Client:
         with self._database.session() as connection:
             target = _target(selector, error)
             enter = partial(self._enter_rows, connection, "retry", target, keys)
-            return rows.retry(connection, selector, keys, error, Batches(connection, enter, progress, stop))
+            return retrying.retry(
+                connection, selector, keys, error, Batches(connection, enter, progress, stop)
+            )
 
     def release(
         self,
@@ -404,7 +418,7 @@ class Client:
             target = _target(selector, error)
             enter = partial(self._enter_rows, connection, "release", target, keys)
             batches = Batches(connection, enter, progress, stop)
-            return rows.release(connection, selector, keys, error, self._handlers, batches)
+            return releasing.release(connection, selector, keys, error, self._handlers, batches)
 
     def _enter_rows(
         self,

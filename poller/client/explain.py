@@ -16,7 +16,7 @@ from psycopg.rows import class_row, namedtuple_row
 
 from poller.client import checks
 from poller.client.answers import aside
-from poller.client.known import named
+from poller.client.handler_lookup import named
 from poller.client.pausing import pauses
 from poller.client.refusals import RefusedError
 from poller.client.selector import same_key
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from psycopg import sql
 
     from poller.client.checks import Finding
-    from poller.client.handlers import Source
+    from poller.client.known_handlers import Source
     from poller.store.binding import Binding
 
 SHOWN = 20  # rows ahead of the row that are listed

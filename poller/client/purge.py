@@ -8,7 +8,7 @@ import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from poller.client import handlers as known_here
+from poller.client import known_handlers as known_here
 from poller.client.answers import aside
 from poller.client.refusals import RefusedError
 from poller.duration import seconds
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from poller.client.handlers import Source
+    from poller.client.known_handlers import Source
     from poller.model.handler import TableName
     from poller.ready_made.retention_report import RetentionReport
 

@@ -240,14 +240,14 @@ CONTROLS = (
     ),
     Control(
         "of two orders beside each other one puts a row back",
-        "poller/client/rows.py",
+        "poller/client/retrying.py",
         'conditions = ["true"] if chosen.keys else [_IN_TROUBLE, _NOT_SNOOZED]',
         'conditions = ["true"] if chosen.keys else [_NOT_SNOOZED]',
         ("tests/client/test_trouble.py",),
     ),
     Control(
         "what an order has not locked is looked at again",
-        "poller/client/rows.py",
+        "poller/client/retrying.py",
         "if not skipped or self._batches.is_stopped:",
         "if True:",
         ("tests/client/test_trouble.py",),

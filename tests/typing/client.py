@@ -16,9 +16,10 @@ from poller.client.job_queries import RunLine
 from poller.client.jobs import Cancelled, JobLine, Logs, Paused, Removed, Resumed, Scheduled, Triggered
 from poller.client.pausing import HandlersPaused, HandlersResumed
 from poller.client.purge import Counted, Purged
+from poller.client.releasing import Released
+from poller.client.retrying import Retried
 from poller.client.row_queries import Event as Past
 from poller.client.row_queries import WorkerLine
-from poller.client.rows import Released, Retried
 from poller.client.status import HandlerLine, StatusLine
 from poller.client.trouble import Failure
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 import poller
-from poller.cli import title
+from poller.cli import process_title
 from poller.errors import ConfigurationError
 from poller.lazy import lazy
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from psycopg import conninfo
 
     from poller.client import database as databases
-    from poller.client import handlers as registered
+    from poller.client import known_handlers as registered
     from poller.client.client import Client
     from poller.client.database import Place
-    from poller.client.handlers import Source
+    from poller.client.known_handlers import Source
 else:  # the help of a command does not wait for the driver
     conninfo = lazy("psycopg.conninfo")
     databases = lazy("poller.client.database")
-    registered = lazy("poller.client.handlers")
+    registered = lazy("poller.client.known_handlers")
 
 EMBEDDED = "no --database given: using the embedded Postgres of this folder, .poller/"
 VISIBLE = (
@@ -75,7 +75,7 @@ def _tell_of_strange_host(url: str) -> None:
 
 def _hide_password(url: str) -> None:
     """Hide a password given on the command line from other users' view of this process, or warn of it."""
-    if conninfo.conninfo_to_dict(url).get("password") and not title.hide_urls():
+    if conninfo.conninfo_to_dict(url).get("password") and not process_title.hide_urls():
         typer.echo(VISIBLE, err=True)
 
 

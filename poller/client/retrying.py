@@ -1,8 +1,7 @@
-"""Carries out an operator's orders for rows: retry those in trouble, or release those that workers hold.
+"""Retries rows in trouble, on an operator's order.
 
 What may be trusted: nothing that was read before; each batch is one statement that checks the state itself. It may
-race a worker at any moment: rows that are being settled are left alone, and the holder of a released lease finds it
-gone by its fence. Concurrent orders retry a row once.
+race a worker at any moment: rows that are being settled are left alone. Concurrent orders retry a row once.
 
 An order is carried out in batches of at most 1,000 rows, each in its own transaction, which also logs what it has
 reached so far; so it may be stopped between two of them.
@@ -11,17 +10,14 @@ reached so far; so it may be stopped between two of them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
 
-from poller.client import handlers as known_here
 from poller.client.refusals import NothingSelectedError
 from poller.client.row_queries import Operators, PutBack
-from poller.client.selector import is_named, select
+from poller.client.selector import select
 from poller.db.statements import array
-from poller.store.binding import bind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,12 +25,9 @@ if TYPE_CHECKING:
     import psycopg
 
     from poller.client.actions import Batches
-    from poller.client.handlers import Source
-    from poller.client.row_queries import Known
     from poller.client.selector import Selection
-    from poller.model.handler import Handler
 
-BATCH = 1000  # rows that one statement retries, or releases
+BATCH = 1000  # rows that one statement retries, or releases (`releasing`)
 PASSES = 100  # over rows that others have locked; rows that stay locked for longer are left
 
 # Which rows are in trouble, and not due already with all their attempts. Those that are named are put back anyway.
@@ -43,7 +36,7 @@ _IN_TROUBLE = (
 )
 _NOT_SNOOZED = "a.state <> 'snoozed'"
 _KIND = r"coalesce(a.kind, substring(a.error from '^\w+(?=: )'))"
-_ERRORS = (  # the class, the place, or both as the groups show them; if no row has those, a part of the text
+WITH_ERROR = (  # the class, the place, or both as the groups show them; if no row has those, a part of the text
     f"({_KIND} = %(error)s or a.place = %(error)s or {_KIND} || ' ' || a.place = %(error)s)",
     "strpos(a.error, %(error)s) > 0",
 )
@@ -62,22 +55,6 @@ class Retried:
     rows: int
     stopped: bool = False
     locked: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Released:
-    """How many rows were taken from their workers.
-
-    Attributes:
-        rows: how many.
-        unknown: their handlers, as `table:status`, that the client does not know: if one has a `during`, the
-            row still shows it.
-        stopped: the order was stopped before its end.
-    """
-
-    rows: int
-    unknown: tuple[str, ...] = ()
-    stopped: bool = False
 
 
 def retry(
@@ -115,7 +92,7 @@ def retry(
 def _meanings(chosen: Selection, error: str | None) -> Iterator[sql.SQL]:
     """Yield the condition that selects rows; then a looser one, in case it selects none."""
     conditions = ["true"] if chosen.keys else [_IN_TROUBLE, _NOT_SNOOZED]
-    for each in ("true",) if error is None else _ERRORS:
+    for each in ("true",) if error is None else WITH_ERROR:
         yield sql.SQL(" and ".join([*conditions, each]))
 
 
@@ -142,7 +119,7 @@ class _Retry:
     def _pass(self, handler: int, is_meant: sql.SQL) -> Iterator[int]:
         """Retry rows, a batch at a time; yield for each how many rows could not be locked."""
         if self._keys:
-            for chunk in _chunks(self._keys):
+            for chunk in chunks(self._keys):
                 yield self._batch(handler, is_meant, keys=array(chunk)).skipped
             return
         looked, after = BATCH, ""
@@ -162,84 +139,6 @@ class _Retry:
         return done
 
 
-def _chunks(keys: Sequence[str]) -> Iterator[Sequence[str]]:
+def chunks(keys: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Yield keys, as many at a time as one statement takes."""
     return (keys[at : at + BATCH] for at in range(0, len(keys), BATCH))
-
-
-def release(  # noqa: PLR0913, PLR0917 - the parts of one order
-    connection: psycopg.Connection[Any],
-    selector: str,
-    keys: Sequence[str],
-    error: str | None,
-    source: Source,
-    batches: Batches,
-) -> Released:
-    """Take rows away from the workers that hold them: the attempt counts, and the rows are due at once.
-
-    Args:
-        connection: in autocommit mode, or in a transaction.
-        selector: which rows, as `selector.select` reads it.
-        keys: further keys.
-        error: only those whose earlier attempt failed with this error, as for `retry`.
-        source: the handlers, needed only for the status that a `during` has replaced.
-        batches: carries the order out.
-
-    Raises:
-        NothingSelectedError: no worker holds such a row.
-        ConfigurationError: a handler with `during` does not fit its table.
-    """
-    operators = Operators(connection)
-    known = operators.known_handlers()
-    chosen = select(selector, keys, known)
-    handlers = _handlers(source, [each for each in known if each.id in chosen.handlers])
-    replaced = {
-        number: bind(connection, handler)
-        for number, handler in handlers.items()
-        if handler.during is not None
-    }
-    asked = (operators.in_flight(chosen.handlers, chosen.keys, *each) for each in _held(error))
-    held = next(filter(None, asked), [])
-    released: set[int] = set()
-    for number, those in groupby(held, lambda each: each[0]):
-        for chunk in _chunks([key for _, key in those]):
-            if batches.is_stopped:
-                break
-            with batches.next():
-                rows = operators.release([number], chunk)
-                if number in replaced:
-                    operators.restore_status(replaced[number], [key for _, key in rows])
-                batches.reached(len(rows))
-                if rows:
-                    operators.wake()
-                    released.add(number)
-    if not (batches.rows or batches.is_stopped):
-        about = f" after {error!r}" if error is not None else ""
-        msg = f"nothing to release: no row of {chosen} is in flight{about}"
-        raise NothingSelectedError(msg)
-    names = (f"{each.table}:{each.status}" for each in known if each.id in released.difference(handlers))
-    return Released(batches.rows, tuple(dict.fromkeys(names)), batches.is_stopped)
-
-
-def _held(error: str | None) -> Iterator[tuple[sql.SQL, str | None]]:
-    """Yield the condition that selects rows in flight, and the error; then a looser one."""
-    if error is None:
-        yield sql.SQL("true"), None
-        return
-    remembered = (
-        "exists (select from poller.attempt as a where a.handler_id = c.handler_id"
-        " and poller.digest(a.key) = poller.digest(k.key) and {})"
-    )
-    for each in _ERRORS:
-        yield sql.SQL(remembered.replace("{}", each)), error
-
-
-def _handlers(source: Source, chosen: Sequence[Known]) -> dict[int, Handler]:
-    """Return those handlers that are among the selected, by number; empty if handlers are not known."""
-    loaded = known_here.found(source)
-    return {
-        each.id: handler
-        for handler in (loaded.handlers if loaded is not None else ())
-        for each in chosen
-        if (each.status, each.column) == (handler.status, handler.column)
-        and is_named(each.table, handler.table)
-    }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from poller.client import handlers as known_here
+from poller.client import known_handlers as known_here
 from poller.client.refusals import NothingSelectedError, RefusedError
 from poller.client.row_queries import Operators
 from poller.client.selector import is_named, of_table, split
@@ -21,7 +21,7 @@ from poller.store.binding import bind
 if TYPE_CHECKING:
     import psycopg
 
-    from poller.client.handlers import Source
+    from poller.client.known_handlers import Source
     from poller.client.row_queries import Known
     from poller.store.binding import Binding
 

@@ -1,0 +1,126 @@
+"""Releases rows in flight, on an operator's order: takes them away from the workers that hold them.
+
+What may be trusted: nothing that was read before; each batch is one statement that checks the state itself, in its own
+transaction, which also logs what the order has reached so far. Rows that are being settled are left alone, and the
+holder of a released lease finds it gone by its fence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from psycopg import sql
+
+from poller.client import known_handlers as known_here
+from poller.client.refusals import NothingSelectedError
+from poller.client.retrying import WITH_ERROR, chunks
+from poller.client.row_queries import Operators
+from poller.client.selector import is_named, select
+from poller.store.binding import bind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import psycopg
+
+    from poller.client.actions import Batches
+    from poller.client.known_handlers import Source
+    from poller.client.row_queries import Known
+    from poller.model.handler import Handler
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """How many rows were taken from their workers.
+
+    Attributes:
+        rows: how many.
+        unknown: their handlers, as `table:status`, that the client does not know: if one has a `during`, the
+            row still shows it.
+        stopped: the order was stopped before its end.
+    """
+
+    rows: int
+    unknown: tuple[str, ...] = ()
+    stopped: bool = False
+
+
+def release(  # noqa: PLR0913, PLR0917 - the parts of one order
+    connection: psycopg.Connection[Any],
+    selector: str,
+    keys: Sequence[str],
+    error: str | None,
+    source: Source,
+    batches: Batches,
+) -> Released:
+    """Take rows away from the workers that hold them: the attempt counts, and the rows are due at once.
+
+    Args:
+        connection: in autocommit mode, or in a transaction.
+        selector: which rows, as `selector.select` reads it.
+        keys: further keys.
+        error: only those whose earlier attempt failed with this error, as for `retry`.
+        source: the handlers, needed only for the status that a `during` has replaced.
+        batches: carries the order out.
+
+    Raises:
+        NothingSelectedError: no worker holds such a row.
+        ConfigurationError: a handler with `during` does not fit its table.
+    """
+    operators = Operators(connection)
+    known = operators.known_handlers()
+    chosen = select(selector, keys, known)
+    handlers = _handlers(source, [each for each in known if each.id in chosen.handlers])
+    replaced = {
+        number: bind(connection, handler)
+        for number, handler in handlers.items()
+        if handler.during is not None
+    }
+    asked = (operators.in_flight(chosen.handlers, chosen.keys, *each) for each in _held(error))
+    held = next(filter(None, asked), [])
+    released: set[int] = set()
+    for number, those in groupby(held, lambda each: each[0]):
+        for chunk in chunks([key for _, key in those]):
+            if batches.is_stopped:
+                break
+            with batches.next():
+                rows = operators.release([number], chunk)
+                if number in replaced:
+                    operators.restore_status(replaced[number], [key for _, key in rows])
+                batches.reached(len(rows))
+                if rows:
+                    operators.wake()
+                    released.add(number)
+    if not (batches.rows or batches.is_stopped):
+        about = f" after {error!r}" if error is not None else ""
+        msg = f"nothing to release: no row of {chosen} is in flight{about}"
+        raise NothingSelectedError(msg)
+    names = (f"{each.table}:{each.status}" for each in known if each.id in released.difference(handlers))
+    return Released(batches.rows, tuple(dict.fromkeys(names)), batches.is_stopped)
+
+
+def _held(error: str | None) -> Iterator[tuple[sql.SQL, str | None]]:
+    """Yield the condition that selects rows in flight, and the error; then a looser one."""
+    if error is None:
+        yield sql.SQL("true"), None
+        return
+    remembered = (
+        "exists (select from poller.attempt as a where a.handler_id = c.handler_id"
+        " and poller.digest(a.key) = poller.digest(k.key) and {})"
+    )
+    for each in WITH_ERROR:
+        yield sql.SQL(remembered.replace("{}", each)), error
+
+
+def _handlers(source: Source, chosen: Sequence[Known]) -> dict[int, Handler]:
+    """Return those handlers that are among the selected, by number; empty if handlers are not known."""
+    loaded = known_here.found(source)
+    return {
+        each.id: handler
+        for handler in (loaded.handlers if loaded is not None else ())
+        for each in chosen
+        if (each.status, each.column) == (handler.status, handler.column)
+        and is_named(each.table, handler.table)
+    }
