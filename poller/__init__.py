@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from poller.duration import Duration
     from poller.errors import ConfigurationError, DatabaseError, LeaseLostError, PollerError, SettleError
     from poller.executor.around import around
-    from poller.jobs.dynamic import schedule
     from poller.jobs.job import Job, When, cron, fixed_delay, fixed_rate, job
     from poller.jobs.options import JobOptions, Misfire, Overlap
     from poller.jobs.run import Run
+    from poller.jobs.runtime_schedules import schedule
     from poller.model.answers import Fail, Retry, Snooze, Transition
     from poller.model.context import Context, Row
     from poller.model.handler import Handler, handler
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from poller.ready_made.retention import age_out, purge
     from poller.ready_made.shell.job import shell
     from poller.telemetry.bus import subscribe
-    from poller.telemetry.context import Attempt, LogContext, current
+    from poller.telemetry.current_attempt import Attempt, LogContext, current
 
 __all__ = [
     "Attempt",
@@ -68,7 +68,7 @@ __all__ = [
 ]
 
 _MODULES = {
-    "Attempt": "poller.telemetry.context",
+    "Attempt": "poller.telemetry.current_attempt",
     "Client": "poller.client.client",
     "ConfigurationError": "poller.errors",
     "Context": "poller.model.context",
@@ -81,7 +81,7 @@ _MODULES = {
     "Job": "poller.jobs.job",
     "JobOptions": "poller.jobs.options",
     "LeaseLostError": "poller.errors",
-    "LogContext": "poller.telemetry.context",
+    "LogContext": "poller.telemetry.current_attempt",
     "Misfire": "poller.jobs.options",
     "Overlap": "poller.jobs.options",
     "PollerError": "poller.errors",
@@ -96,14 +96,14 @@ _MODULES = {
     "age_out": "poller.ready_made.retention",
     "around": "poller.executor.around",
     "cron": "poller.jobs.job",
-    "current": "poller.telemetry.context",
+    "current": "poller.telemetry.current_attempt",
     "fixed_delay": "poller.jobs.job",
     "fixed_rate": "poller.jobs.job",
     "handler": "poller.model.handler",
     "http": "poller.ready_made.http.job",
     "job": "poller.jobs.job",
     "purge": "poller.ready_made.retention",
-    "schedule": "poller.jobs.dynamic",
+    "schedule": "poller.jobs.runtime_schedules",
     "shell": "poller.ready_made.shell.job",
     "subscribe": "poller.telemetry.bus",
 }

@@ -39,7 +39,7 @@ from poller.client.selector import of_table, same_key, select
 from poller.client.trouble import Troubles
 from poller.duration import seconds, words
 from poller.errors import ConfigurationError
-from poller.jobs import dynamic
+from poller.jobs import runtime_schedules
 
 if TYPE_CHECKING:
     import threading
@@ -560,7 +560,7 @@ class Client:
         """
         known = (known_here.defined(self._handlers) or {}).get(job, job)
         with self._database.order() as connection:
-            dynamic.schedule(connection, known, when=when, at=at, args=args, name=name, tz=tz)
+            runtime_schedules.schedule(connection, known, when=when, at=at, args=args, name=name, tz=tz)
             row = Timetable(connection).job(name)
             self._author.enter(connection, "add_job", name, 1)
         return Scheduled(name, job, jobs.words(row.schedule, row.tz) if row is not None else "")

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from poller.client.status import rows_of
-from poller.db.rows import all_rows
 from poller.db.statements import statement
+from poller.db.typed_rows import all_rows
 from poller.errors import ConfigurationError
 from poller.model.definition import rebuilt
 from poller.store.binding import bind

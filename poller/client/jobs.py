@@ -17,7 +17,7 @@ from poller.client.job_queries import Timetable
 from poller.client.refusals import NothingSelectedError, RefusedError
 from poller.errors import ConfigurationError
 from poller.jobs import job_store
-from poller.jobs.dynamic import as_json, no_such_job
+from poller.jobs.runtime_schedules import as_json, no_such_job
 from poller.schedules import slots
 
 if TYPE_CHECKING:

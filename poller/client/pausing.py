@@ -16,8 +16,8 @@ from poller.client.job_queries import Timetable
 from poller.client.refusals import NothingSelectedError
 from poller.client.row_queries import Operators
 from poller.client.selector import is_named, of_table
-from poller.db.rows import all_rows
 from poller.db.statements import array, statement
+from poller.db.typed_rows import all_rows
 from poller.duration import seconds
 from poller.errors import ConfigurationError
 from poller.jobs.run import TABLE as RUNS

@@ -13,8 +13,8 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from poller.client.counts import Count, along_indexes, known_ages, writing_along_indexes
-from poller.db.rows import all_rows, only_row
 from poller.db.statements import array, statement, trusted
+from poller.db.typed_rows import all_rows, only_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

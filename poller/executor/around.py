@@ -18,13 +18,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from poller.errors import ConfigurationError
-from poller.telemetry.context import current
+from poller.telemetry.current_attempt import current
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
     from poller.model.handler import Handler
-    from poller.telemetry.context import Attempt
+    from poller.telemetry.current_attempt import Attempt
 
     Middleware = Callable[[Attempt], Iterator[None]] | Callable[[Attempt, list[Any]], Iterator[None]]
     Running = Generator[None, Any, object]

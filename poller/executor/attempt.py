@@ -23,13 +23,13 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 from poller.db.values import text_for
-from poller.model.altered import Altered, changes, lost
+from poller.model.altered_instances import Altered, changes, lost
 from poller.model.answers import Fail, Retry, Snooze
 from poller.model.context import BatchContext, Context, Row
 from poller.store.lease import Result, Task
 from poller.store.outcomes import of_answer, of_error
 from poller.store.settlements import settle_within
-from poller.telemetry.context import Attempt
+from poller.telemetry.current_attempt import Attempt
 from poller.telemetry.log import trace
 
 if TYPE_CHECKING:

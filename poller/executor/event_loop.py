@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from poller.errors_in_words import guarded
 from poller.model.answers import describe
 from poller.telemetry.bus import emit
-from poller.telemetry.context import variable
+from poller.telemetry.current_attempt import variable
 from poller.telemetry.events import EventLoopBlocked, EventLoopInterrupted
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ from poller.executor.queues import Queues, put
 from poller.executor.shared_transactions import SharedTransactions
 from poller.executor.threads import Threads
 from poller.executor.watchdog import Watchdog
-from poller.telemetry.context import variable
+from poller.telemetry.current_attempt import variable
 
 if TYPE_CHECKING:
     from collections import deque

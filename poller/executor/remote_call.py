@@ -19,17 +19,17 @@ from poller.errors_in_words import guarded, kind_of, place_of, traceback_of
 from poller.executor import around
 from poller.jobs.job import Job
 from poller.jobs.run import perform
-from poller.model.altered import Altered, changes
+from poller.model.altered_instances import Altered, changes
 from poller.model.answers import Unexpected, describe, refuse_not_begun
 from poller.model.context import BatchContext, Context
 from poller.model.handler import Handler
 from poller.model.signature import call_of
-from poller.telemetry.context import variable
+from poller.telemetry.current_attempt import variable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from poller.telemetry.context import Attempt
+    from poller.telemetry.current_attempt import Attempt
 
 
 JOB = "job"  # in the place of a handler's name

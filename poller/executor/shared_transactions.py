@@ -28,7 +28,7 @@ from poller.runtime.failpoints import reach
 from poller.store.lease import Result, Settled
 from poller.store.outcomes import BEGAN_LATE, of_error, released
 from poller.telemetry.bus import emit
-from poller.telemetry.context import variable
+from poller.telemetry.current_attempt import variable
 from poller.telemetry.events import TransactionLost, TransactionSlow, TransactionUnwritable
 
 if TYPE_CHECKING:

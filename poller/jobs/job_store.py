@@ -14,8 +14,8 @@ import psycopg
 from psycopg.rows import class_row
 
 from poller.db.clamped_times import clamp_times
-from poller.db.rows import all_rows, only_row
 from poller.db.statements import array, statement
+from poller.db.typed_rows import all_rows, only_row
 from poller.errors import ConfigurationError
 from poller.errors_in_words import encoding_of, storable
 from poller.telemetry.bus import emit

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, overload
 
 from poller.errors import PollerError
 from poller.model.answers import Transition
-from poller.telemetry.context import current
+from poller.telemetry.current_attempt import current
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping

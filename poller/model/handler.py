@@ -18,8 +18,8 @@ from poller.model.options import HandlerOptions, History, refuse_unknown
 from poller.model.outcome import Became, Outcome
 from poller.model.retry_policy import POLICY, Policy, policy
 from poller.model.signature import call_of, is_coroutine, plain_function, refuse_generator
-from poller.model.source import Source, order_of, where_of
 from poller.model.sqlalchemy_objects import is_mapped
+from poller.model.table_source import TableSource, order_of, where_of
 from poller.model.typevars import P, R
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ class Registration:
             "where": None,
             **self.options,
         }  # a class may add to both
-        source = Source.of(self.table, given["column"])
+        source = TableSource.of(self.table, given["column"])
         refuse_generator(function, "a handler")
         call = call_of(function)
         return Handler(
@@ -262,7 +262,7 @@ def handler(
 
 
 # Conversions of the options that are not stored as given.
-_KEPT: dict[str, Callable[[Source, Any], Any]] = {
+_KEPT: dict[str, Callable[[TableSource, Any], Any]] = {
     "column": lambda source, value: source.column("column", value),
     "due": lambda source, value: None if value is None else source.column("due", value),
     "per_key": lambda source, value: source.columns("per_key", value),
@@ -275,7 +275,7 @@ _KEPT: dict[str, Callable[[Source, Any], Any]] = {
 }
 
 
-def _kept(source: Source, option: str, value: Any) -> Any:
+def _kept(source: TableSource, option: str, value: Any) -> Any:
     keep = _KEPT.get(option)
     return value if keep is None else keep(source, value)
 
@@ -357,7 +357,7 @@ def _split(text: str) -> list[str]:
     return parts
 
 
-def _statuses(value: object, source: Source) -> tuple[str, ...]:
+def _statuses(value: object, source: TableSource) -> tuple[str, ...]:
     statuses = source.statuses(value)
     if not statuses:
         msg = "to is empty; name the next status, or the statuses the handler may return"

@@ -11,9 +11,9 @@ from psycopg import sql
 from psycopg.rows import namedtuple_row
 
 from poller.db import tables
-from poller.db.conditions import Texts, resolved
 from poller.db.search_path import AS_USERS
 from poller.db.statements import statement, trusted
+from poller.db.users_sql import Texts, resolved
 from poller.errors import ConfigurationError
 
 if TYPE_CHECKING:

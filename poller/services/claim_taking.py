@@ -24,9 +24,9 @@ from poller.telemetry.events import ClaimFailed, RowsClaimed
 
 if TYPE_CHECKING:
     from poller.executor.executor import Executor
-    from poller.services.claim_doubt import Doubt
     from poller.services.claim_handover import HandOver
     from poller.services.claim_looks import Looks
+    from poller.services.claim_reconciler import ClaimReconciler
     from poller.services.claim_size import Sizes
     from poller.services.suspects import Trial
     from poller.store.binding import Binding
@@ -47,7 +47,7 @@ class Taker:
         looks: Looks,
         sizes: Sizes,
         trial: Trial,
-        doubt: Doubt,
+        reconciler: ClaimReconciler,
         handover: HandOver,
         executor: Executor,
     ) -> None:
@@ -55,7 +55,7 @@ class Taker:
         self._looks = looks
         self._sizes = sizes
         self._trial = trial
-        self._doubt = doubt
+        self._reconciler = reconciler
         self._handover = handover
         self._executor = executor
 
@@ -87,7 +87,7 @@ class Taker:
 
     def _note_trouble(self, binding: Binding, error: Exception) -> None:
         """Claim rows one by one after an error that one of them may have caused; otherwise put the handler aside."""
-        self._doubt.arises()  # the error may have come after the COMMIT
+        self._reconciler.note_fault()  # the error may have come after the COMMIT
         size = self._sizes.of[binding]
         if size.careful or (getattr(error, "sqlstate", None) or "").startswith(_ABOUT_TABLES):
             self._looks.put_aside(binding, error, at_claim=True)

@@ -26,8 +26,8 @@ paused handlers; a claim sent before the worker knows of a pause brings nothing 
 The connection listens while the claimer sleeps; if the connection is cut meanwhile, the next look notices.
 
 On failure: a claim whose COMMIT was answered by an error may have been committed, so after every fault the worker asks
-what it holds (`claim_doubt`). Trouble with one handler holds up no other (`claim_taking`). If a worker is declared dead,
-or told to drain, while its claim is under way, the claim brings nothing (`claim_handover`).
+what it holds (`claim_reconciler`). Trouble with one handler holds up no other (`claim_taking`). If a worker is declared
+dead, or told to drain, while its claim is under way, the claim brings nothing (`claim_handover`).
 
 Threads. `run_once`, `sleep` and `recover` run on the claimer's; threads that write results also call `look` and
 `written`; the heartbeat's thread also calls `notice` and `forget`.
@@ -42,9 +42,9 @@ import psycopg
 
 from poller.db.connection import heard
 from poller.model.outcome import Became
-from poller.services.claim_doubt import Doubt
 from poller.services.claim_handover import HandOver, Registration
 from poller.services.claim_looks import Expected, Looks
+from poller.services.claim_reconciler import ClaimReconciler
 from poller.services.claim_size import Sizes
 from poller.services.claim_taking import Taker
 from poller.services.poll_turns import Turn
@@ -119,7 +119,7 @@ class Claimer:
         self._looks = Looks(link, claims, bindings, executor, turn, poll)  # any thread: `ask`, cursors
         self._expected = Expected(bindings, self._looks)  # any thread: arrivals
         self._trial = Trial()  # any thread: results that are written, leases that are lost
-        self._doubt = Doubt(claims, bindings, held, give_back)
+        self._reconciler = ClaimReconciler(claims, bindings, held, give_back)
         self._session: psycopg.Connection[Any] | None = None  # the connection that listens
         self._is_new = True  # the session is new: retries may be due that no notification announced
         self.sizes = Sizes(  # any thread: whether the claimer is hungry
@@ -136,7 +136,7 @@ class Claimer:
             looks=self._looks,
             sizes=self.sizes,
             trial=self._trial,
-            doubt=self._doubt,
+            reconciler=self._reconciler,
             handover=self._handover,
             executor=executor,
         )
@@ -171,7 +171,7 @@ class Claimer:
         self._listen()
         looks = self._looks
         self.sizes.line_up(looks.able(looks.more))
-        self._doubt.resolve(worker)
+        self._reconciler.resolve(worker)
         if on_trial := self._trial.seconds_left:
             return on_trial
         has_expected = self._claim_expected(worker)
@@ -202,7 +202,9 @@ class Claimer:
 
     def _until_next(self) -> float:
         on_trial = self._trial.seconds_left
-        return self._looks.until_next([*self._doubt.ends, *([monotonic() + on_trial] if on_trial else ())])
+        return self._looks.until_next(
+            [*self._reconciler.ends, *([monotonic() + on_trial] if on_trial else ())]
+        )
 
     def sleep(self, seconds: float, bell: Bell) -> None:
         """Sleep for so many seconds, or until the bell rings or a notification of new rows arrives."""
@@ -231,7 +233,7 @@ class Claimer:
         self._link.close()
         self._looks.more.clear()
         self.look()
-        self._doubt.arises()
+        self._reconciler.note_fault()
 
     # --- from any thread ----------------------------------------------------------------------------
 

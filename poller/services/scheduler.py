@@ -32,8 +32,8 @@ import psycopg
 from poller.db.statements import array, statement
 from poller.errors_in_words import reason
 from poller.jobs import job_store
-from poller.jobs.dynamic import refuse_haste
 from poller.jobs.job_store import Plan, PlannedRun, Unfinished
+from poller.jobs.runtime_schedules import refuse_haste
 from poller.runtime.failpoints import reach
 from poller.schedules import slots
 from poller.telemetry.bus import emit

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import sql
 
-from poller.db import conditions, tables
-from poller.db.conditions import Texts
+from poller.db import tables, users_sql
 from poller.db.search_path import AS_USERS
 from poller.db.statements import statement, trusted
+from poller.db.users_sql import Texts
 from poller.errors import ConfigurationError
 from poller.errors_in_words import encoding_of
 from poller.model.context import Row, RowShape
@@ -633,7 +633,7 @@ def bind(connection: psycopg.Connection[Any], handler: Handler) -> Binding:
 
 def _texts(connection: psycopg.Connection[Any], handler: Handler, table: Table) -> Texts:
     texts = Texts(handler.where, handler.order_by)
-    return texts if handler.is_job else conditions.resolved(connection, table, texts)
+    return texts if handler.is_job else users_sql.resolved(connection, table, texts)
 
 
 def bind_all(connection: psycopg.Connection[Any], handlers: Iterable[Handler]) -> list[Binding]:

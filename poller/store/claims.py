@@ -17,9 +17,9 @@ from psycopg import sql
 from poller.db.statements import Statement, array, statement
 from poller.db.values import fetch
 from poller.runtime.failpoints import reach
+from poller.store.claimed_rows import read
 from poller.store.lease import Lease, Task
 from poller.store.limits import Limits
-from poller.store.reading import read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

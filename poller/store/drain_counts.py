@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from poller.db.rows import all_rows, only_row
 from poller.db.statements import array, statement
+from poller.db.typed_rows import all_rows, only_row
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

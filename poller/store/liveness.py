@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from poller.db.connection import is_pooled, session_tag
-from poller.db.rows import all_rows, only_row
 from poller.db.statements import array, numbers, statement
+from poller.db.typed_rows import all_rows, only_row
 from poller.model.definition import define
 
 if TYPE_CHECKING:

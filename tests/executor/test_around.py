@@ -13,7 +13,7 @@ import pytest
 import poller
 from poller import Row
 from poller.executor.around import Around, call, in_order, surround
-from poller.telemetry.context import Attempt, LogContext, variable
+from poller.telemetry.current_attempt import Attempt, LogContext, variable
 from poller.testing import Engine
 from tests import around_handlers as given
 from tests.engines import moves

@@ -726,7 +726,7 @@ CONTROLS = (
     ),
     Control(
         "what a worker has forgotten is given back",
-        "poller/services/claim_doubt.py",
+        "poller/services/claim_reconciler.py",
         "        if self._in_doubt and monotonic() >= self._look_again_at:\n",
         "        if False:\n",
         (

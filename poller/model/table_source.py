@@ -1,6 +1,6 @@
-"""The source of a handler's rows: a table as the user gave it, by name, from SQLAlchemy or as a mapped class.
+"""Where a handler's rows come from: a table as the user gave it, by name, from SQLAlchemy or as a mapped class.
 
-What is given as text needs no SQLAlchemy; `expressions` and `mapped` read the rest, and are imported for it alone.
+A text needs no SQLAlchemy; `sqlalchemy_expressions` and `mapped` read the rest, and are imported for it alone.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Table
 
-    from poller.model import expressions, mapped
+    from poller.model import mapped, sqlalchemy_expressions
     from poller.model.mapped import Mapped
 else:
-    expressions = lazy("poller.model.expressions")
+    sqlalchemy_expressions = lazy("poller.model.sqlalchemy_expressions")
     mapped = lazy("poller.model.mapped")
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class TableSource:
     """A table, with the readers of options about its columns.
 
     Attributes:
@@ -100,7 +100,7 @@ def column_of(option: str, value: Any, core: Table | None, named: Callable[[str]
     if not is_expression(value):
         msg = f"{option} must be the name of a column, or several, got {value!r}"
         raise ConfigurationError(msg)
-    return expressions.column(option, value, core)
+    return sqlalchemy_expressions.column(option, value, core)
 
 
 def order_of(value: Any, core: Table | None) -> str | None:
@@ -115,7 +115,9 @@ def order_of(value: Any, core: Table | None) -> str | None:
     if not parts:
         msg = "order_by is empty; leave it out"
         raise ConfigurationError(msg)
-    return ", ".join(each if isinstance(each, str) else expressions.order(each, core) for each in parts)
+    return ", ".join(
+        each if isinstance(each, str) else sqlalchemy_expressions.order(each, core) for each in parts
+    )
 
 
 def where_of(given: Any, entity: Mapped | None, core: Table | None) -> str | None:
@@ -126,7 +128,7 @@ def where_of(given: Any, entity: Mapped | None, core: Table | None) -> str | Non
     """
     asked = [None if entity is None else entity.criterion, given]
     texts = [
-        each if isinstance(each, str) else expressions.condition(each, core)
+        each if isinstance(each, str) else sqlalchemy_expressions.condition(each, core)
         for each in asked
         if each is not None
     ]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 SECOND_LOOK_SECONDS = 0.3  # until unknown rows are checked again
 
 
-class Doubt:
+class ClaimReconciler:
     """Tracks whether the worker may hold rows that it does not know of.
 
     Args:
@@ -50,7 +50,7 @@ class Doubt:
         self._unknown: set[tuple[str, int, str]] = set()  # at the last look: lease, handler, key
         self._look_again_at = 0.0  # (monotonic)
 
-    def arises(self) -> None:
+    def note_fault(self) -> None:
         """Note a fault."""
         self._in_doubt = True
 
