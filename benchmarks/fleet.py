@@ -12,8 +12,8 @@ import sys
 import threading
 from typing import Any
 
-from poller.db.connection import Place
-from poller.fleet.options import RunOptions
+from poller.db.connection import DatabaseLocation
+from poller.fleet.options import FleetOptions
 from poller.fleet.supervisor import Supervisor
 from poller.telemetry import log
 
@@ -24,7 +24,7 @@ def main() -> int:
     url = given.pop("url")
     threading.Thread(target=_end_with_input, daemon=True).start()
     log.setup("text", "WARNING")
-    return Supervisor([Place(url)], RunOptions(**given, log_level="WARNING")).run()
+    return Supervisor([DatabaseLocation(url)], FleetOptions(**given, log_level="WARNING")).run()
 
 
 def _end_with_input() -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from poller.model.context import Cancelled
+from poller.model.context import CancelEvent
 
 if TYPE_CHECKING:
     from poller.jobs.job import Job
@@ -23,7 +23,7 @@ class Run:
     job: str = "backup"
     planned_at: datetime = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
     attempt: int = 2
-    cancelled: Cancelled = field(default_factory=Cancelled)
+    cancelled: CancelEvent = field(default_factory=CancelEvent)
 
 
 class Background:

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, cast
 
 from poller.db.connection import connect
-from poller.model.context import Cancelled
+from poller.model.context import CancelEvent
 from poller.ready_made.retention import purge
 from tests.harness import wait_until
 
@@ -28,7 +28,7 @@ class Run:
 
     def __init__(self, url: str, look: Callable[[Run, float], object] = lambda *_: None) -> None:
         self.url = url
-        self.cancelled = Cancelled()
+        self.cancelled = CancelEvent()
         self.logger = logging.getLogger("test.maintenance")
         self.told: list[tuple[float, float | None]] = []
         self._look = look

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from poller.client import database as databases
     from poller.client import known_handlers as registered
     from poller.client.client import Client
-    from poller.client.database import Place
+    from poller.client.database import DatabaseLocation
     from poller.client.known_handlers import Source
 else:  # the help of a command does not wait for the driver
     conninfo = lazy("psycopg.conninfo")
@@ -38,7 +38,7 @@ VISIBLE = (
 VIA = "cli"  # the face, as orders are logged with it
 
 
-def place(database: str | None, *, starts: bool = False) -> Place:
+def location(database: str | None, *, starts: bool = False) -> DatabaseLocation:
     """Return the database to use, the first of several, and say so if none was named.
 
     Args:
@@ -79,15 +79,15 @@ def _hide_password(url: str) -> None:
         typer.echo(VISIBLE, err=True)
 
 
-def places(given: Sequence[str] | None) -> list[Place]:
+def locations(given: Sequence[str] | None) -> list[DatabaseLocation]:
     """Return the databases to use, the embedded one started, and say so if none was named.
 
     Raises:
         PollerError: a URL is not valid, two have the same name, or the embedded server cannot be started.
     """
     if not given:
-        return [place(None, starts=True)]
-    found = [place(each, starts=True) for each in _whole(given)]
+        return [location(None, starts=True)]
+    found = [location(each, starts=True) for each in _whole(given)]
     names = [each.name for each in found]
     for name in names:
         if names.count(name) > 1:
@@ -124,10 +124,10 @@ def client(
         PollerError: the URL is not valid, the embedded server does not run, or the package cannot be imported.
     """
     known = registered.required(handlers) if needs_handlers else handlers
-    return client_of(place(database), known, actor)
+    return client_of(location(database), known, actor)
 
 
-def client_of(found: Place, handlers: Source, actor: str | None = None) -> Client:
+def client_of(found: DatabaseLocation, handlers: Source, actor: str | None = None) -> Client:
     """Return the client of a database, whose orders are logged as the command line's."""
     return poller.Client(found, handlers, via=VIA, person=actor or person())
 

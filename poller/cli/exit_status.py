@@ -39,7 +39,7 @@ class Session:
     file: str | None = None
 
 
-class Answer(NamedTuple):
+class ExitMessage(NamedTuple):
     """The message for the user, and the exit status."""
 
     line: str
@@ -71,15 +71,15 @@ def _tell(error: Exception, session: Session) -> int:
     return known.status
 
 
-def answer(error: Exception, session: Session) -> Answer | None:
+def answer(error: Exception, session: Session) -> ExitMessage | None:
     """Return the message for an error that the user can fix, or None for a bug."""
     if isinstance(error, PollerError):
-        return Answer(_one_line(hints.with_hint(error)), error.exit_status)
+        return ExitMessage(_one_line(hints.with_hint(error)), error.exit_status)
     if isinstance(error, typer.TyperException):
-        return Answer(_usage(error, session), USAGE)
+        return ExitMessage(_usage(error, session), USAGE)
     psycopg = sys.modules.get("psycopg")
     if psycopg is not None and isinstance(error, psycopg.Error):
-        return Answer(_database(error), USAGE)
+        return ExitMessage(_database(error), USAGE)
     return None
 
 

@@ -30,11 +30,11 @@ def inflight(
     say_if_cut(page, as_json=as_json)
 
 
-def _columns(now: datetime) -> tuple[render.Column, ...]:
+def _columns(now: datetime) -> tuple[render.ListingColumn, ...]:
     return (
-        render.Column("table", lambda line: line.table, roomy=True),
-        render.Column("status", lambda line: line.status),
-        render.Column("key", lambda line: line.key, roomy=True),
-        render.Column("worker", lambda line: str(line.worker), right=True),
-        render.Column("since", lambda line: render.since(line.since, now)),
+        render.ListingColumn("table", lambda line: line.table, roomy=True),
+        render.ListingColumn("status", lambda line: line.status),
+        render.ListingColumn("key", lambda line: line.key, roomy=True),
+        render.ListingColumn("worker", lambda line: str(line.worker), right=True),
+        render.ListingColumn("since", lambda line: render.since(line.since, now)),
     )

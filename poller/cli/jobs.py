@@ -182,14 +182,14 @@ def _name(line: JobLine) -> str:
     return line.name if line.name == line.job else f"{line.name} ({line.job})"
 
 
-def _jobs(now: datetime) -> tuple[render.Column, ...]:
+def _jobs(now: datetime) -> tuple[render.ListingColumn, ...]:
     return (
-        render.Column("job", _name, roomy=True),
-        render.Column("schedule", lambda line: line.when, roomy=True),
-        render.Column("next", lambda line: _due(line.next_at, now)),
-        render.Column("last", lambda line: line.last_status),
-        render.Column("when", lambda line: render.since(line.last_at, now)),
-        render.Column("running", lambda line: line.running, right=True),
-        render.Column("waiting", lambda line: line.waiting, right=True),
-        render.Column("state", lambda line: line.state),
+        render.ListingColumn("job", _name, roomy=True),
+        render.ListingColumn("schedule", lambda line: line.when, roomy=True),
+        render.ListingColumn("next", lambda line: _due(line.next_at, now)),
+        render.ListingColumn("last", lambda line: line.last_status),
+        render.ListingColumn("when", lambda line: render.since(line.last_at, now)),
+        render.ListingColumn("running", lambda line: line.running, right=True),
+        render.ListingColumn("waiting", lambda line: line.waiting, right=True),
+        render.ListingColumn("state", lambda line: line.state),
     )

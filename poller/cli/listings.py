@@ -131,25 +131,25 @@ def _target(line: Action) -> str:
 
 
 _ACTIONS = (
-    render.Column("at", lambda line: render.clock(line.at)),
-    render.Column("actor", lambda line: line.actor, roomy=True),
-    render.Column("via", lambda line: line.via),
-    render.Column("action", lambda line: line.action),
-    render.Column("target", _target, roomy=True),
-    render.Column("affected", lambda line: line.affected, right=True),
+    render.ListingColumn("at", lambda line: render.clock(line.at)),
+    render.ListingColumn("actor", lambda line: line.actor, roomy=True),
+    render.ListingColumn("via", lambda line: line.via),
+    render.ListingColumn("action", lambda line: line.action),
+    render.ListingColumn("target", _target, roomy=True),
+    render.ListingColumn("affected", lambda line: line.affected, right=True),
 )
 
 _HISTORY = (
-    render.Column("at", lambda line: render.clock(line.at)),
-    render.Column("status", lambda line: line.status),
-    render.Column("verdict", lambda line: line.verdict),
-    render.Column("to", lambda line: line.to),
-    render.Column("attempt", lambda line: line.attempt, right=True),
-    render.Column(
+    render.ListingColumn("at", lambda line: render.clock(line.at)),
+    render.ListingColumn("status", lambda line: line.status),
+    render.ListingColumn("verdict", lambda line: line.verdict),
+    render.ListingColumn("to", lambda line: line.to),
+    render.ListingColumn("attempt", lambda line: line.attempt, right=True),
+    render.ListingColumn(
         "seconds", lambda line: None if line.seconds is None else f"{line.seconds:.3f}", right=True
     ),
-    render.Column("worker", lambda line: line.worker, right=True),
-    render.Column("error", lambda line: line.error, roomy=True),
+    render.ListingColumn("worker", lambda line: line.worker, right=True),
+    render.ListingColumn("error", lambda line: line.error, roomy=True),
 )
 
 
@@ -160,35 +160,39 @@ def _paused(line: HandlerLine, now: datetime) -> str:
     return f"by {line.paused_by}{ends}"
 
 
-def _failures(now: datetime) -> tuple[render.Column, ...]:
+def _failures(now: datetime) -> tuple[render.ListingColumn, ...]:
     return (
-        render.Column("table", lambda line: line.table, roomy=True),
-        render.Column("status", lambda line: line.status),
-        render.Column("key", lambda line: line.key, roomy=True),
-        render.Column("attempt", lambda line: line.attempt, right=True),
-        render.Column("next", lambda line: _next(line, now)),
-        render.Column("error", lambda line: line.error, roomy=True),
+        render.ListingColumn("table", lambda line: line.table, roomy=True),
+        render.ListingColumn("status", lambda line: line.status),
+        render.ListingColumn("key", lambda line: line.key, roomy=True),
+        render.ListingColumn("attempt", lambda line: line.attempt, right=True),
+        render.ListingColumn("next", lambda line: _next(line, now)),
+        render.ListingColumn("error", lambda line: line.error, roomy=True),
     )
 
 
-def _handlers(now: datetime) -> tuple[render.Column, ...]:
+def _handlers(now: datetime) -> tuple[render.ListingColumn, ...]:
     return (
-        render.Column("table", lambda line: line.table, roomy=True),
-        render.Column("status", lambda line: line.status),
-        render.Column("to", lambda line: " | ".join(_edge(line, each) for each in line.to), roomy=True),
-        render.Column("in flight", lambda line: line.in_flight, right=True),
-        render.Column("due", lambda line: line.due if line.due_exact else f"≈ {line.due:,}", right=True),
-        render.Column("since", lambda line: render.since(line.oldest_due, now)),
-        render.Column("done/min", lambda line: line.done_per_minute, right=True),
-        render.Column("failed/min", lambda line: line.failed_per_minute, right=True),
-        render.Column("p50", lambda line: _seconds(line.p50), right=True),
-        render.Column("p95", lambda line: _seconds(line.p95), right=True),
-        render.Column("paused", lambda line: _paused(line, now), roomy=True),
-        render.Column("during", lambda line: line.during),
-        render.Column("on failure", lambda line: line.on_failure),
-        render.Column("attempts", lambda line: line.attempts, right=True),
-        render.Column("timeout", lambda line: f"{line.timeout:g}s", right=True),
-        render.Column("function", lambda line: render.near(line.place), roomy=True),
+        render.ListingColumn("table", lambda line: line.table, roomy=True),
+        render.ListingColumn("status", lambda line: line.status),
+        render.ListingColumn(
+            "to", lambda line: " | ".join(_edge(line, each) for each in line.to), roomy=True
+        ),
+        render.ListingColumn("in flight", lambda line: line.in_flight, right=True),
+        render.ListingColumn(
+            "due", lambda line: line.due if line.due_exact else f"≈ {line.due:,}", right=True
+        ),
+        render.ListingColumn("since", lambda line: render.since(line.oldest_due, now)),
+        render.ListingColumn("done/min", lambda line: line.done_per_minute, right=True),
+        render.ListingColumn("failed/min", lambda line: line.failed_per_minute, right=True),
+        render.ListingColumn("p50", lambda line: _seconds(line.p50), right=True),
+        render.ListingColumn("p95", lambda line: _seconds(line.p95), right=True),
+        render.ListingColumn("paused", lambda line: _paused(line, now), roomy=True),
+        render.ListingColumn("during", lambda line: line.during),
+        render.ListingColumn("on failure", lambda line: line.on_failure),
+        render.ListingColumn("attempts", lambda line: line.attempts, right=True),
+        render.ListingColumn("timeout", lambda line: f"{line.timeout:g}s", right=True),
+        render.ListingColumn("function", lambda line: render.near(line.place), roomy=True),
     )
 
 
@@ -210,19 +214,19 @@ def _seconds(value: float | None) -> str | None:
     )
 
 
-def _groups(now: datetime) -> tuple[render.Column, ...]:
+def _groups(now: datetime) -> tuple[render.ListingColumn, ...]:
     return (
-        render.Column("table", lambda line: line.table, roomy=True),
-        render.Column("status", lambda line: line.status),
-        render.Column("error", lambda line: line.error),
-        render.Column("place", lambda line: line.place),
-        render.Column("rows", lambda line: line.rows, right=True),
-        render.Column("waiting", lambda line: line.waiting, right=True),
-        render.Column("parked", lambda line: line.parked, right=True),
-        render.Column("first", lambda line: render.since(line.first_at, now)),
-        render.Column("last", lambda line: render.since(line.last_at, now)),
-        render.Column("e.g.", lambda line: line.example_key, roomy=True),
-        render.Column("its error", lambda line: line.example, roomy=True),
+        render.ListingColumn("table", lambda line: line.table, roomy=True),
+        render.ListingColumn("status", lambda line: line.status),
+        render.ListingColumn("error", lambda line: line.error),
+        render.ListingColumn("place", lambda line: line.place),
+        render.ListingColumn("rows", lambda line: line.rows, right=True),
+        render.ListingColumn("waiting", lambda line: line.waiting, right=True),
+        render.ListingColumn("parked", lambda line: line.parked, right=True),
+        render.ListingColumn("first", lambda line: render.since(line.first_at, now)),
+        render.ListingColumn("last", lambda line: render.since(line.last_at, now)),
+        render.ListingColumn("e.g.", lambda line: line.example_key, roomy=True),
+        render.ListingColumn("its error", lambda line: line.example, roomy=True),
     )
 
 

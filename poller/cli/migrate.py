@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from poller.cli import render
-from poller.cli.command_client import client_of, place
+from poller.cli.command_client import client_of, location
 from poller.cli.options import Database, Handlers
 from poller.lazy import lazy
 
@@ -44,7 +44,7 @@ def migrate(
         migration.print_sql(to)
         return
     known = registered.required(handlers) if triggers else None
-    where = place(database, starts=True)
+    where = location(database, starts=True)
     with contextlib.closing(connection.reachable(where, statement_timeout="0")) as opened:
         before = migration.migrate(where.url, to)
         after = schema.version(opened)

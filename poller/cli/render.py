@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class ListingColumn:
     """A column of a listing for people.
 
     Attributes:
@@ -38,7 +38,7 @@ class Column:
     roomy: bool = False
 
 
-def listing(lines: Sequence[Any], columns: Sequence[Column], *, as_json: bool, empty: str) -> None:
+def listing(lines: Sequence[Any], columns: Sequence[ListingColumn], *, as_json: bool, empty: str) -> None:
     """Print lines on standard output.
 
     Args:
@@ -67,7 +67,7 @@ def as_one(answer: Mapping[str, Any]) -> str:
     return printable.as_json(answer, default=_plain, indent=2)
 
 
-def text(lines: Iterable[Any], columns: Sequence[Column]) -> str:
+def text(lines: Iterable[Any], columns: Sequence[ListingColumn]) -> str:
     """Return lines as aligned columns, nothing cut off."""
     rows = [[each.title for each in columns], *([_cell(each, line) for each in columns] for line in lines)]
     widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
@@ -80,7 +80,7 @@ def text(lines: Iterable[Any], columns: Sequence[Column]) -> str:
     )
 
 
-def table(lines: Sequence[Any], columns: Sequence[Column]) -> Table:
+def table(lines: Sequence[Any], columns: Sequence[ListingColumn]) -> Table:
     """Return lines as a table that fits the screen: without empty columns, and cut off where necessary."""
     filled = [each for each in columns if any(_cell(each, line) for line in lines)]
     made = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
@@ -120,7 +120,7 @@ def say(text: str, *, err: bool = False) -> None:
     typer.echo(printable.lines(text), err=err)
 
 
-def _cell(column: Column, line: Any) -> str:
+def _cell(column: ListingColumn, line: Any) -> str:
     value = column.value(line)
     if value is None:
         return ""

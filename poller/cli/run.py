@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from poller.cli.command_client import places
+from poller.cli.command_client import locations
 from poller.cli.options import Databases, Handlers, duration
-from poller.fleet.options import RunOptions
+from poller.fleet.options import FleetOptions
 from poller.fleet.signals import requests
 from poller.telemetry import log, stderr
 from poller.telemetry.bus import emit
@@ -116,7 +116,7 @@ def run(  # noqa: PLR0913 - the contract's options
 
     from poller.fleet.supervisor import supervise  # noqa: PLC0415 - a request to stop ends the process while it imports
 
-    options = RunOptions(
+    options = FleetOptions(
         workers=workers,
         concurrency=concurrency,
         handlers=handlers,
@@ -131,7 +131,7 @@ def run(  # noqa: PLR0913 - the contract's options
         log_format=log_format,
         log_level=log_level,
     )
-    supervise(places(database), options)
+    supervise(locations(database), options)
 
 
 def _leave_early(*, drain: bool) -> None:

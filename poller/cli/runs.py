@@ -78,12 +78,12 @@ def _duration(line: RunLine) -> str | None:
 
 
 _RUNS = (
-    render.Column("id", lambda line: str(line.id), right=True),
-    render.Column("job", lambda line: line.job, roomy=True),
-    render.Column("planned", lambda line: render.clock(line.planned_at)),
-    render.Column("status", lambda line: line.status),
-    render.Column("attempt", lambda line: line.attempt, right=True),
-    render.Column("progress", _progress, right=True),
-    render.Column("took", _duration, right=True),
-    render.Column("error", lambda line: line.error, roomy=True),
+    render.ListingColumn("id", lambda line: str(line.id), right=True),
+    render.ListingColumn("job", lambda line: line.job, roomy=True),
+    render.ListingColumn("planned", lambda line: render.clock(line.planned_at)),
+    render.ListingColumn("status", lambda line: line.status),
+    render.ListingColumn("attempt", lambda line: line.attempt, right=True),
+    render.ListingColumn("progress", _progress, right=True),
+    render.ListingColumn("took", _duration, right=True),
+    render.ListingColumn("error", lambda line: line.error, roomy=True),
 )

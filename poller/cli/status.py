@@ -28,7 +28,7 @@ Watch = Annotated[bool, typer.Option("--watch", help="Go on showing it until Ctr
 Exact = Annotated[bool, typer.Option("--exact", help="Count every row: the tables are read through.")]
 
 
-class Look(NamedTuple):
+class StatusLook(NamedTuple):
     """The result of one look: the lines and their time, or the error."""
 
     lines: tuple[StatusLine, ...]
@@ -52,9 +52,9 @@ def status(
     """
     fleet = client(database, handlers, needs_handlers=True)
 
-    def look() -> Look:
+    def look() -> StatusLook:
         page = fleet.status(exact=exact, progress=_say_counting)
-        return Look(page.items, page.as_of)
+        return StatusLook(page.items, page.as_of)
 
     if watch:
         _watch(look, as_json=as_json)
@@ -66,11 +66,11 @@ def _say_counting(table: str, rows: int) -> None:
     render.say(f"counting {table}: ≈ {render.rows(rows)}", err=True)
 
 
-def _print(seen: Look, *, as_json: bool) -> None:
+def _print(seen: StatusLook, *, as_json: bool) -> None:
     render.listing(seen.lines, _columns(seen.at), as_json=as_json, empty=NO_HANDLERS)
 
 
-def _watch(look: Callable[[], Look], *, as_json: bool) -> None:
+def _watch(look: Callable[[], StatusLook], *, as_json: bool) -> None:
     """Show one look after another, until Ctrl-C."""
     try:
         if sys.stdout.isatty() and not as_json:
@@ -81,13 +81,13 @@ def _watch(look: Callable[[], Look], *, as_json: bool) -> None:
         return
 
 
-def _live(look: Callable[[], Look]) -> None:
+def _live(look: Callable[[], StatusLook]) -> None:
     with Live(auto_refresh=False) as live:
         for seen in _looks(look):
             live.update(seen.fault or render.table(seen.lines, _columns(seen.at)), refresh=True)
 
 
-def _print_on(seen: Look, *, as_json: bool) -> None:
+def _print_on(seen: StatusLook, *, as_json: bool) -> None:
     """Print a look where no terminal is attached: an array a line, or a table and an empty line."""
     if seen.fault is not None:
         render.say(seen.fault, err=True)
@@ -98,7 +98,7 @@ def _print_on(seen: Look, *, as_json: bool) -> None:
     sys.stdout.flush()
 
 
-def _looks(look: Callable[[], Look]) -> Iterator[Look]:
+def _looks(look: Callable[[], StatusLook]) -> Iterator[StatusLook]:
     """Look again and again; wait for a database that goes away."""
     yield look()
     while True:
@@ -107,23 +107,25 @@ def _looks(look: Callable[[], Look]) -> Iterator[Look]:
         try:
             seen = look()
         except DatabaseError as error:
-            seen = Look((), None, str(error))
+            seen = StatusLook((), None, str(error))
         yield seen
         time.sleep((time.monotonic() - began - EVERY) * PATIENCE)
 
 
-def _columns(now: datetime | None) -> tuple[render.Column, ...]:
+def _columns(now: datetime | None) -> tuple[render.ListingColumn, ...]:
     return (
-        render.Column("table", lambda line: line.table, roomy=True),
-        render.Column("status", lambda line: line.status),
-        render.Column("rows", lambda line: line.rows if line.exact else f"≈ {line.rows:,}", right=True),
-        render.Column("statistics", lambda line: _statistics(line, now)),
-        render.Column("oldest", lambda line: render.since(line.oldest, now) if now else ""),
-        render.Column("in flight", lambda line: line.in_flight, right=True),
-        render.Column("waiting", lambda line: line.waiting, right=True),
-        render.Column("parked", lambda line: line.parked, right=True),
-        render.Column("done/min", lambda line: line.done_per_minute, right=True),
-        render.Column("", lambda line: "paused" if line.paused else None),
+        render.ListingColumn("table", lambda line: line.table, roomy=True),
+        render.ListingColumn("status", lambda line: line.status),
+        render.ListingColumn(
+            "rows", lambda line: line.rows if line.exact else f"≈ {line.rows:,}", right=True
+        ),
+        render.ListingColumn("statistics", lambda line: _statistics(line, now)),
+        render.ListingColumn("oldest", lambda line: render.since(line.oldest, now) if now else ""),
+        render.ListingColumn("in flight", lambda line: line.in_flight, right=True),
+        render.ListingColumn("waiting", lambda line: line.waiting, right=True),
+        render.ListingColumn("parked", lambda line: line.parked, right=True),
+        render.ListingColumn("done/min", lambda line: line.done_per_minute, right=True),
+        render.ListingColumn("", lambda line: "paused" if line.paused else None),
     )
 
 

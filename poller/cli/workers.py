@@ -52,14 +52,14 @@ def drain(
         render.say(f"draining worker {each.worker} ({each.host}, pid {each.pid}): {holds}")
 
 
-def _workers(now: datetime) -> tuple[render.Column, ...]:
+def _workers(now: datetime) -> tuple[render.ListingColumn, ...]:
     return (
-        render.Column("id", lambda line: str(line.id), right=True),
-        render.Column("host", lambda line: line.host, roomy=True),
-        render.Column("pid", lambda line: str(line.pid), right=True),
-        render.Column("state", lambda line: line.state),
-        render.Column("slots", lambda line: line.slots, right=True),
-        render.Column("in flight", lambda line: line.in_flight, right=True),
-        render.Column("heartbeat", lambda line: render.since(line.heartbeat_at, now)),
-        render.Column("started", lambda line: render.clock(line.started_at)),
+        render.ListingColumn("id", lambda line: str(line.id), right=True),
+        render.ListingColumn("host", lambda line: line.host, roomy=True),
+        render.ListingColumn("pid", lambda line: str(line.pid), right=True),
+        render.ListingColumn("state", lambda line: line.state),
+        render.ListingColumn("slots", lambda line: line.slots, right=True),
+        render.ListingColumn("in flight", lambda line: line.in_flight, right=True),
+        render.ListingColumn("heartbeat", lambda line: render.since(line.heartbeat_at, now)),
+        render.ListingColumn("started", lambda line: render.clock(line.started_at)),
     )

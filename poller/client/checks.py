@@ -17,7 +17,7 @@ from psycopg import sql
 
 from poller.client import status
 from poller.client.answers import aside
-from poller.client.row_queries import Operators
+from poller.client.row_queries import RowQueries
 from poller.db import schema, tables
 from poller.db.connection import is_pooled, role_of
 from poller.db.statements import trusted
@@ -77,7 +77,7 @@ class Checks:
 
     def __init__(self, connection: psycopg.Connection[Any], registered: Registered) -> None:
         self._connection = connection
-        self._operators = Operators(connection)
+        self._queries = RowQueries(connection)
         self._handlers, self._jobs = registered
         self._bindings: list[Binding] = []
         self._migrated = False
@@ -109,7 +109,7 @@ class Checks:
         yield from self._grants(role)
 
     def _grants(self, role: str) -> Findings:
-        for table, privileges in self._operators.missing_grants():
+        for table, privileges in self._queries.missing_grants():
             what = f"the role {role} may not {privileges} in poller.{table}, as a worker must"
             yield Finding("error", "database", what, f"grant {privileges} on poller.{table} to {role}")
 
@@ -120,7 +120,7 @@ class Checks:
 
     def _clock(self) -> Findings:
         before = datetime.now(UTC)
-        there = self._operators.now()
+        there = self._queries.now()
         here = before + (datetime.now(UTC) - before) / 2
         skew = (here - there).total_seconds()
         if abs(skew) > SKEW:
@@ -143,7 +143,7 @@ class Checks:
             )
 
     def _autovacuum(self) -> Findings:
-        if not self._operators.has_autovacuum():
+        if not self._queries.has_autovacuum():
             what = "autovacuum is off on the whole server, though each move leaves a dead row version behind"
             yield Finding("warning", "database", what, "set autovacuum = on in postgresql.conf")
 
@@ -192,11 +192,11 @@ class Checks:
             )
 
     def _index(self, binding: Binding) -> Findings:
-        indexes = self._operators.indexes(binding.table)
+        indexes = self._queries.indexes(binding.table)
         if any(self._serves(binding, each) for each in indexes):
             return
-        concurrently = not self._operators.health(binding.table).is_partitioned
-        todo = self._operators.advised_index(binding, _plain_order(binding), concurrently=concurrently)
+        concurrently = not self._queries.health(binding.table).is_partitioned
+        todo = self._queries.advised_index(binding, _plain_order(binding), concurrently=concurrently)
         what = "no index serves its claims, so that each reads the rows that are done as well"
         yield Finding("warning", str(binding), what, todo)
 
@@ -206,14 +206,14 @@ class Checks:
             return index.leads == binding.handler.column
         column = binding.table.columns[binding.handler.column]
         try:
-            return self._operators.index_covers(column, binding.handler.status, index.predicate)
+            return self._queries.index_covers(column, binding.handler.status, index.predicate)
         except psycopg.ProgrammingError:
             return binding.handler.where is not None
 
     def _orphans(self, binding: Binding) -> Findings:
         if binding.handler.during is None or not self._migrated:
             return
-        rows = self._operators.orphans(binding)
+        rows = self._queries.orphans(binding)
         if rows:
             what = f"{rows} rows show {binding.handler.during!r}, though no worker holds them or will"
             todo = f"see why, and set their {binding.handler.column} to {binding.handler.status!r}"
@@ -236,7 +236,7 @@ class Checks:
 
     def _hidden_rows(self, group: list[Binding]) -> Findings:
         table = group[0].table
-        health = self._operators.health(table)
+        health = self._queries.health(table)
         if not health.hides_rows:
             return
         role = role_of(self._connection)
@@ -250,16 +250,16 @@ class Checks:
 
     def _unvacuumed(self, group: list[Binding]) -> Findings:
         table = group[0].table
-        for name in self._operators.health(table).without_autovacuum or ():
+        for name in self._queries.health(table).without_autovacuum or ():
             what = f"autovacuum is off for {name}, though each move leaves a dead row version behind"
             yield Finding("warning", str(table), what, f"alter table {name} reset (autovacuum_enabled)")
 
     def _locked(self, group: list[Binding]) -> Findings:
         """Find partitions too many to lock: a statement locks each with its indexes, in the server's one lock table."""
         table = group[0].table
-        if not self._operators.health(table).is_partitioned:
+        if not self._queries.health(table).is_partitioned:
             return
-        taken, each, sessions = self._operators.locks(table)
+        taken, each, sessions = self._queries.locks(table)
         if taken * SIDE_BY_SIDE > each * sessions:
             what = (
                 f"a statement locks up to {taken:,} partitions and indexes, and the server has room for"
@@ -277,7 +277,7 @@ class Checks:
         """Find rows with a status that no handler takes, leads to or gives back: they wait for nothing."""
         known = {None, *status.graph(group)}
         column = group[0].handler.column
-        counts = self._operators.status_counts(group[0].table, column, [])
+        counts = self._queries.status_counts(group[0].table, column, [])
         strange = {name: each.rows for name, each in counts.items() if name not in known}
         if strange and len(strange) <= FEW:
             named = ", ".join(f"{name!r} ({rows} rows)" for name, rows in strange.items())

@@ -31,10 +31,10 @@ from poller.client import status as overview
 from poller.client.actions import Author, Batches
 from poller.client.answers import Page, cut, decoded, encoded, one_more
 from poller.client.database import Database
-from poller.client.job_queries import Timetable
+from poller.client.job_queries import JobQueries
 from poller.client.jobs import Scheduled
 from poller.client.refusals import NothingSelectedError
-from poller.client.row_queries import Operators
+from poller.client.row_queries import RowQueries
 from poller.client.selector import of_table, same_key, select
 from poller.client.trouble import Troubles
 from poller.duration import seconds, words
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
     from poller.client.actions import Action
     from poller.client.checks import Finding
-    from poller.client.database import Place
+    from poller.client.database import DatabaseLocation
     from poller.client.draining import Draining
     from poller.client.explain import ClaimExplained, RowExplained
     from poller.client.graph import Graph
@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     from poller.client.purge import Counted, Progress, Purged, PurgeOptions
     from poller.client.releasing import Released
     from poller.client.retrying import Retried
-    from poller.client.row_queries import Event, WorkerLine
+    from poller.client.row_queries import HistoryEvent, WorkerLine
     from poller.client.status import HandlerLine, StatusLine
     from poller.client.trouble import Failure, Group
     from poller.jobs.job import When
@@ -101,7 +101,7 @@ class Client:
 
     def __init__(
         self,
-        database: str | Place | psycopg.Connection[Any],
+        database: str | DatabaseLocation | psycopg.Connection[Any],
         handlers: Source = None,
         *,
         via: str = "python",
@@ -128,7 +128,7 @@ class Client:
         known = known_here.required(self._handlers).handlers
         with self._database.session() as connection:
             lines = overview.status(connection, known, exact=exact, progress=progress)
-            now = Operators(connection).now()
+            now = RowQueries(connection).now()
         return Page(tuple(lines), None, now, exact=all(each.exact for each in lines))
 
     def handlers(self) -> Page[HandlerLine]:
@@ -167,7 +167,7 @@ class Client:
     def workers(self) -> Page[WorkerLine]:
         """Return the worker processes of the whole fleet; those that died are listed for a day."""
         with self._database.session() as connection:
-            return _all(connection, Operators(connection).workers())
+            return _all(connection, RowQueries(connection).workers())
 
     def failures(
         self,
@@ -191,11 +191,11 @@ class Client:
         """
         place, _ = decoded(after, datetime, str, int), one_more(limit)
         with self._database.session() as connection:
-            operators = Operators(connection)
-            known = operators.known_handlers()
+            queries = RowQueries(connection)
+            known = queries.known_handlers()
             chosen = select(selector, (), known)
             found, ends = Troubles(connection, known).failures(chosen, place, limit, traceback=traceback)
-            return Page(tuple(found), None if ends is None else encoded(ends), operators.now())
+            return Page(tuple(found), None if ends is None else encoded(ends), queries.now())
 
     def failure_groups(self, selector: str = "all") -> Page[Group]:
         """Return the causes of the trouble, the newest first: of rows, and of runs of jobs that have failed.
@@ -210,10 +210,10 @@ class Client:
             ConfigurationError: the selector is not valid.
         """
         with self._database.session() as connection:
-            operators = Operators(connection)
-            known = operators.known_handlers()
+            queries = RowQueries(connection)
+            known = queries.known_handlers()
             found, is_all = Troubles(connection, known).groups(select(selector, (), known))
-            return Page(tuple(found), None, operators.now(), exact=is_all)
+            return Page(tuple(found), None, queries.now(), exact=is_all)
 
     def inflight(
         self, selector: str = "all", *, after: str | None = None, limit: int | None = None
@@ -231,15 +231,15 @@ class Client:
         """
         place, most = decoded(after, datetime, str, str), one_more(limit)
         with self._database.session() as connection:
-            operators = Operators(connection)
-            chosen = select(selector, (), operators.known_handlers())
+            queries = RowQueries(connection)
+            chosen = select(selector, (), queries.known_handlers())
             found = held.inflight(connection, chosen, place, most)
-            page = cut(found, limit, operators.now(), lambda each: each[1])
+            page = cut(found, limit, queries.now(), lambda each: each[1])
         return Page(tuple(line for line, _ in page.items), page.next, page.as_of)
 
     def history(
         self, table: str, key: str, *, back: Age = DAY, after: str | None = None, limit: int | None = None
-    ) -> Page[Event]:
+    ) -> Page[HistoryEvent]:
         """Return what happened to a row, the latest event last; a page that follows another has what was before.
 
         Args:
@@ -257,10 +257,10 @@ class Client:
         before, most = decoded(after, datetime, int), one_more(limit)
         age = _age("back", back)
         with self._database.session() as connection:
-            operators = Operators(connection)
-            numbers = [each.id for each in of_table(table, operators.known_handlers())]
-            now = operators.now()
-            found = operators.history(numbers, same_key(key), _ago(now, age), before, most)
+            queries = RowQueries(connection)
+            numbers = [each.id for each in of_table(table, queries.known_handlers())]
+            now = queries.now()
+            found = queries.history(numbers, same_key(key), _ago(now, age), before, most)
         if not found and before is None:
             msg = f"nothing is recorded of row {key} of {table} in the last {words(age)}"
             raise NothingSelectedError(msg, "nothing_recorded")
@@ -282,7 +282,7 @@ class Client:
         here = known_here.defined(self._handlers)
         with self._database.session() as connection:
             found = jobs.lines(connection, here, most, place[0] if place else None)
-            return cut(found, limit, Operators(connection).now(), lambda each: [each.name])
+            return cut(found, limit, RowQueries(connection).now(), lambda each: [each.name])
 
     def runs(
         self, job: str | None = None, *, after: str | None = None, limit: int | None = None
@@ -301,7 +301,7 @@ class Client:
         place, most = decoded(after, datetime, int), one_more(limit)
         with self._database.session() as connection:
             found = jobs.runs(connection, job, most, place)
-            return cut(found, limit, Operators(connection).now(), lambda each: [each.planned_at, each.id])
+            return cut(found, limit, RowQueries(connection).now(), lambda each: [each.planned_at, each.id])
 
     def logs(self, run: int | str) -> Logs:
         """Return a run's output so far: what it printed and logged.
@@ -354,7 +354,7 @@ class Client:
         place, most = decoded(after, int), one_more(limit)
         with self._database.session() as connection:
             found = actions.actions(connection, place[0] if place else None, most)
-            return cut(found, limit, Operators(connection).now(), lambda each: [each.id])
+            return cut(found, limit, RowQueries(connection).now(), lambda each: [each.id])
 
     # --- orders for rows --------------------------------------------------------------------------
 
@@ -456,7 +456,7 @@ class Client:
             ConfigurationError: neither a status nor keys are named, or the column cannot have the status.
         """
         with self._database.session() as connection:
-            order = moves.Order(selector, status, keys)
+            order = moves.MoveOrder(selector, status, keys)
             return moves.move(connection, self._author, order, progress, stop)
 
     # --- orders for workers -----------------------------------------------------------------------
@@ -561,7 +561,7 @@ class Client:
         known = (known_here.defined(self._handlers) or {}).get(job, job)
         with self._database.order() as connection:
             runtime_schedules.schedule(connection, known, when=when, at=at, args=args, name=name, tz=tz)
-            row = Timetable(connection).job(name)
+            row = JobQueries(connection).job(name)
             self._author.enter(connection, "add_job", name, 1)
         return Scheduled(name, job, jobs.words(row.schedule, row.tz) if row is not None else "")
 
@@ -640,10 +640,10 @@ class Client:
 
 
 def _all(connection: psycopg.Connection[Any], found: Sequence[Any]) -> Page[Any]:
-    return Page(tuple(found), None, Operators(connection).now())
+    return Page(tuple(found), None, RowQueries(connection).now())
 
 
-def _before(shown: Sequence[Event], before: Sequence[Any] | None) -> list[Any]:
+def _before(shown: Sequence[HistoryEvent], before: Sequence[Any] | None) -> list[Any]:
     """Return where the previous page ends: the time of the first event, and how many of that time are known."""
     first = shown[0].at
     known = sum(each.at == first for each in shown)

@@ -63,7 +63,7 @@ class Statistics:
     at: datetime | None
 
 
-class Counts:
+class StatusCounter:
     """Counts the rows of one table by one status column, on a connection in autocommit mode."""
 
     def __init__(self, connection: psycopg.Connection[Any], table: Table, column: str) -> None:

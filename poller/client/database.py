@@ -20,7 +20,7 @@ from psycopg.rows import tuple_row
 
 from poller.db import schema
 from poller.db.clamped_times import clamp_times
-from poller.db.connection import OwnConnection, Place, locate, reachable
+from poller.db.connection import DatabaseLocation, OwnConnection, locate, reachable
 from poller.db.search_path import SET_OWN, own_names
 from poller.db.statements import has_users_part
 from poller.errors import ConfigurationError
@@ -29,20 +29,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Self
 
-__all__ = ["Database", "Place", "locate"]
+__all__ = ["Database", "DatabaseLocation", "locate"]
 
 
 class Database:
     """Gives a connection for each call."""
 
-    def __init__(self, database: str | Place | psycopg.Connection[Any], name: str = "client") -> None:
+    def __init__(
+        self, database: str | DatabaseLocation | psycopg.Connection[Any], name: str = "client"
+    ) -> None:
         self._name = name  # as `pg_stat_activity` shows it
         self._lock = threading.RLock()
         self._connection: psycopg.Connection[Any] | None = None
-        self._place: Place | None = None
+        self._place: DatabaseLocation | None = None
         if isinstance(database, psycopg.Connection):
             self._connection = database
-        elif isinstance(database, Place):
+        elif isinstance(database, DatabaseLocation):
             self._place = database
         elif isinstance(database, str) and database.strip():
             self._place = locate(database, starts=False)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from poller.client.refusals import NothingSelectedError
-from poller.client.row_queries import Operators
+from poller.client.row_queries import RowQueries
 from poller.db.statements import statement
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def drain(connection: psycopg.Connection[Any], name: str) -> tuple[Draining, ...
     """
     rows = connection.execute(statement("drain_workers"), {"name": name}).fetchall()
     if not rows:
-        living = [each for each in Operators(connection).workers() if each.state != "dead"]
+        living = [each for each in RowQueries(connection).workers() if each.state != "dead"]
         hosts = ", ".join(sorted({each.host for each in living}))
         hint = f"workers live on {hosts}" if hosts else "no worker lives"
         msg = f"no living worker is {name}, or on a host {name}; {hint}"

@@ -26,7 +26,7 @@ _WRITTEN = sql.SQL("""case when t."~xmin"::text::bigint > 2 then pg_xact_commit_
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class DueRows:
     """What is due of a handler.
 
     Attributes:
@@ -42,7 +42,7 @@ class Due:
 
 def due(
     connection: psycopg.Connection[Any], binding: Binding, in_trouble: int, neighbours: Sequence[int] = ()
-) -> Due:
+) -> DueRows:
     """Return what is due of a handler, at a cost that does not grow with its table.
 
     Args:
@@ -55,7 +55,9 @@ def due(
         with along_indexes(connection):
             counted = _counted(connection, binding, neighbours)
     except (psycopg.DataError, psycopg.ProgrammingError, psycopg.InternalError):
-        counted = Due(0, exact=False, oldest=None)  # the handler's own condition raises an error for a row
+        counted = DueRows(
+            0, exact=False, oldest=None
+        )  # the handler's own condition raises an error for a row
     if counted.exact:
         return counted
     question = statement("rows_of_status", **_named(binding), shows=binding.due)
@@ -63,7 +65,7 @@ def due(
     return replace(counted, rows=max(counted.rows, estimate - in_trouble))
 
 
-def _counted(connection: psycopg.Connection[Any], binding: Binding, neighbours: Sequence[int]) -> Due:
+def _counted(connection: psycopg.Connection[Any], binding: Binding, neighbours: Sequence[int]) -> DueRows:
     """Return which of the first rows are due: exact, if those are all rows.
 
     Raises:
@@ -80,8 +82,8 @@ def _counted(connection: psycopg.Connection[Any], binding: Binding, neighbours: 
         if age is _NOBODY_KNOWS and written is not None:
             oldest = min(filter(None, (oldest, _written(connection, neighbours, written))), default=None)
         if looked <= LOOKED or not is_whole:
-            return Due(rows, exact=looked <= LOOKED, oldest=oldest)
-    return Due(0, exact=False, oldest=None)
+            return DueRows(rows, exact=looked <= LOOKED, oldest=oldest)
+    return DueRows(0, exact=False, oldest=None)
 
 
 def _firsts(binding: Binding) -> Iterator[tuple[sql.Composed, bool]]:

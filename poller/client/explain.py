@@ -101,7 +101,7 @@ def explain(
     unchecked = () if is_here else ("where", "order_by")
     if not key:
         return _claim(connection, binding, unchecked)
-    reasons = tuple(Row(connection, binding, key).reasons())
+    reasons = tuple(RowReasons(connection, binding, key).reasons())
     return RowExplained(not reasons, reasons, f"{binding}:{key}", unchecked)
 
 
@@ -140,7 +140,7 @@ class Seen:
     error: str | None = None
 
 
-class Row:
+class RowReasons:
     """The reasons that keep one row from being claimed."""
 
     def __init__(self, connection: psycopg.Connection[Any], binding: Binding, key: str) -> None:

@@ -86,7 +86,7 @@ class Declared:
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class SeenMove:
     """A move in the history."""
 
     table: str
@@ -117,12 +117,12 @@ def _declared(connection: psycopg.Connection[Any], table: str, handler: Handler)
     return Declared(str(binding.table), handler, binding)
 
 
-def seen(connection: psycopg.Connection[Any]) -> list[Move]:
+def seen(connection: psycopg.Connection[Any]) -> list[SeenMove]:
     """Return the moves that the handlers' counts show."""
-    return all_rows(connection, statement("seen_moves"), {}, Move)
+    return all_rows(connection, statement("seen_moves"), {}, SeenMove)
 
 
-def graph(handlers: Iterable[Declared], history: Iterable[Move] = ()) -> Graph:
+def graph(handlers: Iterable[Declared], history: Iterable[SeenMove] = ()) -> Graph:
     """Return the handlers' machines, with further moves that the history shows."""
     edges: dict[tuple[str, str], list[Edge]] = {}
     for each in handlers:

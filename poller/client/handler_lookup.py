@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from poller.client import known_handlers as known_here
 from poller.client.refusals import NothingSelectedError, RefusedError
-from poller.client.row_queries import Operators
+from poller.client.row_queries import RowQueries
 from poller.client.selector import is_named, of_table, split
 from poller.client.status import numbered
 from poller.db.statements import statement
@@ -35,7 +35,7 @@ def named(connection: psycopg.Connection[Any], selector: str, source: Source) ->
     """
     table, rest = split_off_table(selector)
     here = _of_code(connection, table, source)
-    known = [each for each in Operators(connection).known_handlers() if each.table != str(RUNS)]
+    known = [each for each in RowQueries(connection).known_handlers() if each.table != str(RUNS)]
     there = of_table(table, known) if not here or _is_known(table, known) else []
     statuses = [each.handler.status for each in here] + [each.status for each in there]
     status, key = split(rest, statuses)

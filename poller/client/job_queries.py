@@ -109,7 +109,7 @@ class Printed(NamedTuple):
     output: str | None
 
 
-class Timetable:
+class JobQueries:
     """The statements, on one connection in autocommit mode."""
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from poller.client.answers import aside
-from poller.client.job_queries import Timetable
+from poller.client.job_queries import JobQueries
 from poller.client.refusals import NothingSelectedError, RefusedError
 from poller.errors import ConfigurationError
 from poller.jobs import job_store
@@ -168,7 +168,7 @@ def lines(
         limit: how many.
         after: the name after which they begin.
     """
-    return [_line(row, here) for row in Timetable(connection).jobs(limit, after)]
+    return [_line(row, here) for row in JobQueries(connection).jobs(limit, after)]
 
 
 def _line(row: JobRow, here: Collection[str] | None) -> JobLine:
@@ -267,10 +267,10 @@ def runs(
     Raises:
         NothingSelectedError: there is no such job, nor a run left of an earlier one.
     """
-    timetable = Timetable(connection)
-    found = timetable.runs(job, limit, after)
+    queries = JobQueries(connection)
+    found = queries.runs(job, limit, after)
     if job is not None and not found and after is None:
-        _known(timetable, job)
+        _known(queries, job)
     return found
 
 
@@ -294,7 +294,7 @@ def logs(connection: psycopg.Connection[Any], number: int) -> Logs:
     Raises:
         NothingSelectedError: there is no such run.
     """
-    found = Timetable(connection).run(number)
+    found = JobQueries(connection).run(number)
     if found is None:
         raise _no_such_run(number)
     return Logs(number, found.job, found.status, found.output)
@@ -321,11 +321,11 @@ def trigger(
         NothingSelectedError: there is no such job.
         ConfigurationError: the function does not take these arguments.
     """
-    timetable = Timetable(connection)
-    row = timetable.job(name)
+    queries = JobQueries(connection)
+    row = queries.job(name)
     function = (here or {}).get(name if row is None else row.function)
     if row is None and function is None:
-        raise NothingSelectedError(no_such_job(name, {*(here or ()), *_names(timetable)}))
+        raise NothingSelectedError(no_such_job(name, {*(here or ()), *_names(queries)}))
     if function is not None:
         known = args if args is not None else _arguments(row) if row is not None else {}
         if isinstance(known, dict):
@@ -334,41 +334,41 @@ def trigger(
     with connection.transaction():
         if row is None and function is not None:
             job_store.declare(connection, [function])
-        held = _known(timetable, name)  # unless another session has just removed it
+        held = _known(queries, name)  # unless another session has just removed it
         if held.overlap == "replace":
             job_store.supersede(connection, [name])
-        number = timetable.trigger(held.name, given)
-        timetable.wake()
+        number = queries.trigger(held.name, given)
+        queries.wake()
     return Triggered(number, held.name, is_paused=held.paused_at is not None)
 
 
-def pause(timetable: Timetable, name: str, seconds: float | None = None) -> Paused:
+def pause(queries: JobQueries, name: str, seconds: float | None = None) -> Paused:
     """Pause a job: nothing is planned, and waiting runs do not start; running ones go on.
 
     Args:
-        timetable: in autocommit mode, or in a transaction.
+        queries: in autocommit mode, or in a transaction.
         name: the job's.
         seconds: for how long; None until it is resumed.
 
     Raises:
         NothingSelectedError: there is no such job.
     """
-    running = _known(timetable, name).running
-    changed = timetable.pause(name, seconds)
-    return Paused(name, changed, running, _known(timetable, name).paused_until)
+    running = _known(queries, name).running
+    changed = queries.pause(name, seconds)
+    return Paused(name, changed, running, _known(queries, name).paused_until)
 
 
-def resume(timetable: Timetable, name: str) -> Resumed:
+def resume(queries: JobQueries, name: str) -> Resumed:
     """Resume a job from now; missed slots are not made up for.
 
     Raises:
         NothingSelectedError: there is no such job.
     """
-    _known(timetable, name)
-    changed = timetable.resume(name)
+    _known(queries, name)
+    changed = queries.resume(name)
     if changed:
-        timetable.wake()
-    row = _known(timetable, name)
+        queries.wake()
+    row = _known(queries, name)
     return Resumed(
         name=name,
         changed=changed,
@@ -387,10 +387,10 @@ def cancel(connection: psycopg.Connection[Any], number: int) -> Cancelled:
     Raises:
         NothingSelectedError: it has ended, or there is no such run.
     """
-    timetable = Timetable(connection)
-    done = timetable.cancel(number)
+    queries = JobQueries(connection)
+    done = queries.cancel(number)
     if done is None:
-        run = timetable.run(number)
+        run = queries.run(number)
         if run is None:
             raise _no_such_run(number)
         msg = f"run {number} of {run.job} has ended already: {run.status}"
@@ -411,30 +411,30 @@ def remove(connection: psycopg.Connection[Any], name: str, here: Collection[str]
         NothingSelectedError: there is no such job, nor a waiting run of it.
         ConfigurationError: a program declares it.
     """
-    timetable = Timetable(connection)
-    row = timetable.job(name)
+    queries = JobQueries(connection)
+    row = queries.job(name)
     forsaken = here is not None and name not in here
     with connection.transaction():
         if row is None:
-            cancelled = timetable.cancel_pending(name) if forsaken else 0
+            cancelled = queries.cancel_pending(name) if forsaken else 0
             if not cancelled:
-                raise NothingSelectedError(no_such_job(name, _names(timetable)))
+                raise NothingSelectedError(no_such_job(name, _names(queries)))
             return Removed(name, cancelled, 0)
-        if not timetable.remove(name, forsaken=forsaken):
+        if not queries.remove(name, forsaken=forsaken):
             msg = f"{name} is declared by a program"
             raise RefusedError(msg, "declared", name=name)
-        return Removed(name, timetable.cancel_pending(name), row.running)
+        return Removed(name, queries.cancel_pending(name), row.running)
 
 
-def _known(timetable: Timetable, name: str) -> JobRow:
-    row = timetable.job(name)
+def _known(queries: JobQueries, name: str) -> JobRow:
+    row = queries.job(name)
     if row is None:
-        raise NothingSelectedError(no_such_job(name, _names(timetable)))
+        raise NothingSelectedError(no_such_job(name, _names(queries)))
     return row
 
 
-def _names(timetable: Timetable) -> list[str]:
-    return timetable.names()
+def _names(queries: JobQueries) -> list[str]:
+    return queries.names()
 
 
 def _no_such_run(number: int) -> NothingSelectedError:

@@ -16,7 +16,7 @@ from psycopg import sql
 from poller.client.actions import Batches
 from poller.client.answers import aside
 from poller.client.refusals import NothingSelectedError, RefusedError
-from poller.client.row_queries import Operators
+from poller.client.row_queries import RowQueries
 from poller.client.selector import ALL, of_table, same_key, split
 from poller.db import tables
 from poller.db.statements import array, statement, trusted
@@ -55,7 +55,7 @@ class Moved:
     stopped: bool = aside()
 
 
-class Order(NamedTuple):
+class MoveOrder(NamedTuple):
     """An order as it is given: `TABLE:STATUS[:KEY]` or `TABLE:KEY`, the status to move to, and further keys."""
 
     selector: str
@@ -63,7 +63,7 @@ class Order(NamedTuple):
     keys: Sequence[str] = ()
 
 
-class Machine(NamedTuple):
+class HandlerStatuses(NamedTuple):
     """A handler of a table, and all the statuses that it takes, shows or leads to."""
 
     id: int
@@ -73,7 +73,7 @@ class Machine(NamedTuple):
     statuses: list[str]
 
 
-class Move(NamedTuple):
+class MovePlan(NamedTuple):
     """Which rows to move, and to which status.
 
     Attributes:
@@ -91,7 +91,7 @@ class Move(NamedTuple):
 def move(
     connection: psycopg.Connection[Any],
     author: Author,
-    order: Order,
+    order: MoveOrder,
     progress: Progress | None = None,
     stop: threading.Event | None = None,
 ) -> Moved:
@@ -129,7 +129,7 @@ def move(
     return Moved(str(asked.table), order.to, moved, locked, stopped=False)
 
 
-def _nothing(order: Order, asked: Move, locked: int) -> str:
+def _nothing(order: MoveOrder, asked: MovePlan, locked: int) -> str:
     named = " ".join([order.selector, *order.keys])
     if locked:
         return f"nothing was moved: another transaction has the rows of {named} locked"
@@ -144,16 +144,16 @@ def _nothing(order: Order, asked: Move, locked: int) -> str:
 # --- what is meant ------------------------------------------------------------------------------------
 
 
-def _read(connection: psycopg.Connection[Any], order: Order) -> Move:
+def _read(connection: psycopg.Connection[Any], order: MoveOrder) -> MovePlan:
     selector, to, keys = order
     name, rest = split_off_table(selector)
     if selector == ALL:
         msg = "name a table, and a status or keys: not all rows of all tables are moved at once"
         raise RefusedError(msg, "all_rows")
-    known = [each for each in Operators(connection).known_handlers() if each.table != str(RUNS)]
+    known = [each for each in RowQueries(connection).known_handlers() if each.table != str(RUNS)]
     full = of_table(name, known)[0].table
     rows = connection.execute(statement("machines"), {"table": full}).fetchall()
-    machines = [Machine(*row) for row in rows]
+    machines = [HandlerStatuses(*row) for row in rows]
     table = tables.describe(connection, table_name(full))
     status, key = split(rest, _statuses(table, machines))
     if status is None:
@@ -173,10 +173,10 @@ def _read(connection: psycopg.Connection[Any], order: Order) -> Move:
     if to == status:
         msg = f"{name}:{status} has the status {to!r} already"
         raise RefusedError(msg, "same_status")
-    return Move(table, column, tuple(each for each in froms if each != to), to, named)
+    return MovePlan(table, column, tuple(each for each in froms if each != to), to, named)
 
 
-def _statuses(table: Table, machines: Sequence[Machine]) -> set[str]:
+def _statuses(table: Table, machines: Sequence[HandlerStatuses]) -> set[str]:
     """Return the statuses by which an order may name rows of a table: its handlers', and their columns' enums'."""
     columns = {each.column for each in machines} & table.columns.keys()
     labels = {label for name in columns for label in table.columns[name].labels or ()}
@@ -184,7 +184,7 @@ def _statuses(table: Table, machines: Sequence[Machine]) -> set[str]:
 
 
 def _shown(
-    connection: psycopg.Connection[Any], table: Table, machines: Sequence[Machine], rest: str
+    connection: psycopg.Connection[Any], table: Table, machines: Sequence[HandlerStatuses], rest: str
 ) -> list[str]:
     """Return the part of a text that is a status no handler names but a row shows: that before a colon, or all."""
     if rest and _has(connection, table, table.is_key("%(key)s"), rest):
@@ -213,7 +213,7 @@ def _has(
         return False
 
 
-def _column(machines: Sequence[Machine], status: str | None, to: str) -> str:
+def _column(machines: Sequence[HandlerStatuses], status: str | None, to: str) -> str:
     """Return the status column that the order means, where a table has several.
 
     Raises:
@@ -234,7 +234,7 @@ def _column(machines: Sequence[Machine], status: str | None, to: str) -> str:
 
 
 def _batches(
-    connection: psycopg.Connection[Any], asked: Move, batches: Batches
+    connection: psycopg.Connection[Any], asked: MovePlan, batches: Batches
 ) -> Iterator[Callable[[], int]]:
     """Yield functions that each move one batch, and return its number of rows."""
     if asked.keys is not None:
@@ -250,7 +250,7 @@ def _batches(
         yield from _pass(connection, asked)
 
 
-def _pass(connection: psycopg.Connection[Any], asked: Move) -> Iterator[Callable[[], int]]:
+def _pass(connection: psycopg.Connection[Any], asked: MovePlan) -> Iterator[Callable[[], int]]:
     """Yield the batches from the top to the end, in the order of the key."""
     after: str | None = None
     is_over = False
@@ -266,7 +266,7 @@ def _pass(connection: psycopg.Connection[Any], asked: Move) -> Iterator[Callable
 
 
 def _moved(
-    connection: psycopg.Connection[Any], asked: Move, *, keys: str | None = None, after: str | None = None
+    connection: psycopg.Connection[Any], asked: MovePlan, *, keys: str | None = None, after: str | None = None
 ) -> tuple[int, str | None]:
     parts = _parts(asked)
     is_after = sql.SQL("true") if after is None else asked.table.is_after("%(after)s")
@@ -285,14 +285,14 @@ def _moved(
     return row or (0, None)
 
 
-def _left(connection: psycopg.Connection[Any], asked: Move) -> int:
+def _left(connection: psycopg.Connection[Any], asked: MovePlan) -> int:
     row = connection.execute(
         statement("move_left", **_parts(asked)), {"keys": None if asked.keys is None else array(asked.keys)}
     ).fetchone()
     return row[0] if row else 0
 
 
-def _parts(asked: Move) -> dict[str, sql.Composable]:
+def _parts(asked: MovePlan) -> dict[str, sql.Composable]:
     table, column = asked.table, asked.column
     shown, to = sql.Identifier("t", column.name), sql.Literal(asked.to)
     others = column.differs(shown, sql.SQL("{}::{}").format(to, trusted(column.full_type)))

@@ -12,9 +12,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from poller.client import jobs
-from poller.client.job_queries import Timetable
+from poller.client.job_queries import JobQueries
 from poller.client.refusals import NothingSelectedError
-from poller.client.row_queries import Operators
+from poller.client.row_queries import RowQueries
 from poller.client.selector import is_named, of_table
 from poller.db.statements import array, statement
 from poller.db.typed_rows import all_rows
@@ -23,7 +23,7 @@ from poller.errors import ConfigurationError
 from poller.jobs.run import TABLE as RUNS
 from poller.model.handler import split_off_table, table_name
 from poller.model.spelling import nearest
-from poller.store.drain_counts import Paused as Pause
+from poller.store.drain_counts import PausedHandler as Pause
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -76,15 +76,15 @@ def pause(
         ConfigurationError: the duration is not valid.
     """
     given = _checked(duration)
-    timetable = Timetable(connection)
-    if timetable.job(name) is not None:
-        done = jobs.pause(timetable, name, given)
+    queries = JobQueries(connection)
+    if queries.job(name) is not None:
+        done = jobs.pause(queries, name, given)
         return done, int(done.changed)
-    chosen = _handlers(timetable, name)
+    chosen = _handlers(queries, name)
     asked = {"handlers": array(each.id for each in chosen), "seconds": given, "person": person}
     changed = connection.execute(statement("pause_handlers"), asked).rowcount
     if changed:
-        timetable.wake()
+        queries.wake()
     row = connection.execute(statement("in_hand_of"), asked).fetchone()
     ends = [each.until for each in pauses(connection, (each.id for each in chosen)).values()]
     until = None if None in ends else max((each for each in ends if each is not None), default=None)
@@ -97,15 +97,15 @@ def resume(connection: psycopg.Connection[Any], name: str) -> tuple[Resumed | Ha
     Raises:
         NothingSelectedError: neither a job nor a handler has the name.
     """
-    timetable = Timetable(connection)
-    if timetable.job(name) is not None:
-        done = jobs.resume(timetable, name)
+    queries = JobQueries(connection)
+    if queries.job(name) is not None:
+        done = jobs.resume(queries, name)
         return done, int(done.changed)
-    chosen = _handlers(timetable, name)
+    chosen = _handlers(queries, name)
     asked = {"handlers": array(each.id for each in chosen)}
     changed = connection.execute(statement("resume_handlers"), asked).rowcount
     if changed:
-        timetable.wake()
+        queries.wake()
     return HandlersResumed(name, _names(chosen), changed > 0), changed
 
 
@@ -131,20 +131,20 @@ def _checked(duration: Duration | float | None) -> float | None:
     return given
 
 
-def _handlers(timetable: Timetable, name: str) -> list[Known]:
+def _handlers(queries: JobQueries, name: str) -> list[Known]:
     """Return the handlers of a table, or of a table and a status; never those that run jobs.
 
     Raises:
         NothingSelectedError: there is none, or there is more than one table of that name.
     """
-    every = Operators(timetable.connection).known_handlers()
+    every = RowQueries(queries.connection).known_handlers()
     known = [each for each in every if each.table != str(RUNS)]
     table, status = split_off_table(name)
     handlers = of_table(table, known) if _is_one(table, known) else []
     chosen = [each for each in handlers if status in ("", each.status)]
     if chosen:
         return chosen
-    raise NothingSelectedError(_no_such(name, [*timetable.names(), *_names(known)]))
+    raise NothingSelectedError(_no_such(name, [*queries.names(), *_names(known)]))
 
 
 def _is_one(table: str, known: Sequence[Known]) -> bool:

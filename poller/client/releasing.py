@@ -16,7 +16,7 @@ from psycopg import sql
 from poller.client import known_handlers as known_here
 from poller.client.refusals import NothingSelectedError
 from poller.client.retrying import WITH_ERROR, chunks
-from poller.client.row_queries import Operators
+from poller.client.row_queries import RowQueries
 from poller.client.selector import is_named, select
 from poller.store.binding import bind
 
@@ -69,8 +69,8 @@ def release(  # noqa: PLR0913, PLR0917 - the parts of one order
         NothingSelectedError: no worker holds such a row.
         ConfigurationError: a handler with `during` does not fit its table.
     """
-    operators = Operators(connection)
-    known = operators.known_handlers()
+    queries = RowQueries(connection)
+    known = queries.known_handlers()
     chosen = select(selector, keys, known)
     handlers = _handlers(source, [each for each in known if each.id in chosen.handlers])
     replaced = {
@@ -78,7 +78,7 @@ def release(  # noqa: PLR0913, PLR0917 - the parts of one order
         for number, handler in handlers.items()
         if handler.during is not None
     }
-    asked = (operators.in_flight(chosen.handlers, chosen.keys, *each) for each in _held(error))
+    asked = (queries.in_flight(chosen.handlers, chosen.keys, *each) for each in _held(error))
     held = next(filter(None, asked), [])
     released: set[int] = set()
     for number, those in groupby(held, lambda each: each[0]):
@@ -86,12 +86,12 @@ def release(  # noqa: PLR0913, PLR0917 - the parts of one order
             if batches.is_stopped:
                 break
             with batches.next():
-                rows = operators.release([number], chunk)
+                rows = queries.release([number], chunk)
                 if number in replaced:
-                    operators.restore_status(replaced[number], [key for _, key in rows])
+                    queries.restore_status(replaced[number], [key for _, key in rows])
                 batches.reached(len(rows))
                 if rows:
-                    operators.wake()
+                    queries.wake()
                     released.add(number)
     if not (batches.rows or batches.is_stopped):
         about = f" after {error!r}" if error is not None else ""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from psycopg import sql
 
 from poller.client.refusals import NothingSelectedError
-from poller.client.row_queries import Operators, PutBack
+from poller.client.row_queries import PutBack, RowQueries
 from poller.client.selector import select
 from poller.db.statements import array
 
@@ -76,9 +76,9 @@ def retry(
     Raises:
         NothingSelectedError: there is no such row.
     """
-    operators = Operators(connection)
-    chosen = select(selector, keys, operators.known_handlers())
-    order = _Retry(operators, chosen.keys, error, batches)
+    queries = RowQueries(connection)
+    chosen = select(selector, keys, queries.known_handlers())
+    order = _Retry(queries, chosen.keys, error, batches)
     locked = 0
     for is_meant in _meanings(chosen, error):
         locked = sum(order.put_back(each, is_meant) for each in chosen.handlers)
@@ -100,9 +100,9 @@ class _Retry:
     """An order to retry rows: those with some keys, or all that are selected."""
 
     def __init__(
-        self, operators: Operators, keys: Sequence[str] | None, error: str | None, batches: Batches
+        self, queries: RowQueries, keys: Sequence[str] | None, error: str | None, batches: Batches
     ) -> None:
-        self._operators = operators
+        self._queries = queries
         self._keys = keys
         self._error = error
         self._batches = batches
@@ -132,10 +132,10 @@ class _Retry:
         if self._batches.is_stopped:
             return PutBack(0, "", 0, 0)
         with self._batches.next():
-            done = self._operators.retry(is_meant, handler=handler, error=self._error, **asked)
+            done = self._queries.retry(is_meant, handler=handler, error=self._error, **asked)
             self._batches.reached(done.rows)
             if done.rows:
-                self._operators.wake()
+                self._queries.wake()
         return done
 
 

@@ -89,7 +89,7 @@ class WorkerLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class HistoryEvent:
     """Something that happened to a row; `seconds` is how long the attempt took, `traceback` where it has failed."""
 
     at: datetime
@@ -128,8 +128,8 @@ class Index(NamedTuple):
     predicate: str | None
 
 
-class Operators:
-    """The statements behind the listings, on one connection in autocommit mode."""
+class RowQueries:
+    """The statements on handlers, rows and workers, on one connection in autocommit mode."""
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self.connection = connection
@@ -207,7 +207,7 @@ class Operators:
         since: datetime,
         before: Sequence[Any] | None = None,
         limit: int | None = None,
-    ) -> list[Event]:
+    ) -> list[HistoryEvent]:
         """Return the last `limit` events of the row with one of these keys, the oldest first.
 
         Args:
@@ -220,7 +220,7 @@ class Operators:
         at, left_out = before or (None, 0)
         numbers, most = list(handlers), None if limit is None else limit + left_out
         asked = {"handlers": array(numbers), "keys": array(keys), "since": since, "at": at}
-        with self.connection.cursor(row_factory=class_row(Event)) as cursor:
+        with self.connection.cursor(row_factory=class_row(HistoryEvent)) as cursor:
             found = cursor.execute(statement("row_events"), {**asked, "limit": most}).fetchall()
             for each in numbers:
                 among = {**asked, "handler": each, "moves": array(self._moves_with(each, keys, since))}

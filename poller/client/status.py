@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from psycopg import sql
 
 from poller.client.answers import aside
-from poller.client.counts import Count, Counts, Statistics
-from poller.client.due import CREATED, TIMESTAMPS, Due, due
+from poller.client.counts import Count, Statistics, StatusCounter
+from poller.client.due import CREATED, TIMESTAMPS, DueRows, due
 from poller.client.pausing import pauses
-from poller.client.row_queries import Operators, Pace, Pulse
+from poller.client.row_queries import Pace, Pulse, RowQueries
 from poller.store.binding import bind_all
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from poller.db.tables import Table
     from poller.model.handler import Handler
     from poller.store.binding import Binding
-    from poller.store.drain_counts import Paused
+    from poller.store.drain_counts import PausedHandler
 
 MINUTES = 10  # for which the attempts' durations are shown
 
@@ -106,10 +106,10 @@ class Fares(NamedTuple):
     """How a handler fares: what it has in hand, what is due, how long attempts take, where rows go, and its pause."""
 
     pulse: Pulse
-    due: Due
+    due: DueRows
     pace: Pace
     edges: Mapping[str, float]
-    pause: Paused | None
+    pause: PausedHandler | None
 
 
 def bound(connection: psycopg.Connection[Any], handlers: Iterable[Handler]) -> list[Binding]:
@@ -123,7 +123,7 @@ def bound(connection: psycopg.Connection[Any], handlers: Iterable[Handler]) -> l
 
 def numbered(connection: psycopg.Connection[Any], bindings: list[Binding]) -> list[Binding]:
     """Give bindings their numbers; one that no worker has registered yet keeps 0."""
-    known = Operators(connection).known_handlers()
+    known = RowQueries(connection).known_handlers()
     numbers = {(each.table, each.column, each.status): each.id for each in known}
     for each in bindings:
         each.id = numbers.get((str(each.table), each.handler.column, each.handler.status), 0)
@@ -152,7 +152,7 @@ def status(
         ConfigurationError: a handler does not fit its table.
     """
     bindings = bound(connection, handlers)
-    pulses = Operators(connection).pulse(each.id for each in bindings)
+    pulses = RowQueries(connection).pulse(each.id for each in bindings)
     paused = pauses(connection, [each.id for each in bindings])
     machines = [_Machine(connection, group, paused) for group in by_column(bindings)]
     return [line for each in machines for line in each.lines(pulses, exact=exact, progress=progress)]
@@ -176,10 +176,10 @@ def handlers(connection: psycopg.Connection[Any], found: Sequence[Handler]) -> l
         ConfigurationError: one does not fit its table.
     """
     bindings = bound(connection, found)
-    operators = Operators(connection)
-    pulses = operators.pulse(each.id for each in bindings)
+    queries = RowQueries(connection)
+    pulses = queries.pulse(each.id for each in bindings)
     paused = pauses(connection, [each.id for each in bindings])
-    paces, edges = operators.paces(MINUTES), operators.edges()
+    paces, edges = queries.paces(MINUTES), queries.edges()
     lines = []
     for each in bindings:
         pulse = pulses.get(each.id, Pulse())
@@ -250,11 +250,11 @@ class _Machine:
         self, connection: psycopg.Connection[Any], group: list[Binding], paused: Container[int]
     ) -> None:
         self._paused = paused
-        self._operators = Operators(connection)
+        self._queries = RowQueries(connection)
         self._group = group
         self._table = group[0].table
         self._column = group[0].handler.column
-        self._counts = Counts(connection, self._table, self._column)
+        self._counts = StatusCounter(connection, self._table, self._column)
         self._taken = {each.handler.status: each for each in group}
 
     def lines(
@@ -292,7 +292,7 @@ class _Machine:
     def _read_through(self, progress: Progress | None) -> dict[str | None, Count]:
         if progress is not None:
             progress(str(self._table), self._counts.estimate())
-        return self._operators.status_counts(self._table, self._column, ages(self._group))
+        return self._queries.status_counts(self._table, self._column, ages(self._group))
 
     def _count(self, status: str) -> Count:
         binding = self._taken.get(status)

@@ -156,7 +156,7 @@ def users_adapters(connection: psycopg.Connection[Any]) -> Adapters:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class DatabaseLocation:
     """A database: its libpq URL, whether it is this folder's embedded one, and its name for handlers."""
 
     url: str
@@ -164,7 +164,7 @@ class Place:
     name: str = ""
 
 
-def locate(url: str | None, folder: Path | None = None, *, starts: bool = True) -> Place:
+def locate(url: str | None, folder: Path | None = None, *, starts: bool = True) -> DatabaseLocation:
     """Return the database to use: the URL given, else the environment's, else the embedded one.
 
     Args:
@@ -183,13 +183,15 @@ def locate(url: str | None, folder: Path | None = None, *, starts: bool = True) 
     if given:
         named = _NAMED.fullmatch(given)
         checked = checked_url(named[2] if named else given)
-        return Place(checked, name=named[1] if named else str(conninfo_to_dict(checked).get("dbname", "")))
+        return DatabaseLocation(
+            checked, name=named[1] if named else str(conninfo_to_dict(checked).get("dbname", ""))
+        )
     home = folder or Path.cwd()
     running = embedded.start(home) if starts else embedded.running(home)
     if running is None:
         msg = "no database was given, and the embedded Postgres of this folder does not run"
         raise ConfigurationError(msg, "no_database")
-    return Place(running, embedded=True)
+    return DatabaseLocation(running, embedded=True)
 
 
 def checked_url(url: str) -> str:
@@ -323,20 +325,22 @@ def _notified(connection: psycopg.Connection[Any]) -> frozenset[str]:
     return frozenset(each.payload for each in connection.notifies(timeout=0))  # all of them
 
 
-def reachable(place: Place, name: str = "cli", *, statement_timeout: str = "60s") -> psycopg.Connection[Any]:
+def reachable(
+    location: DatabaseLocation, name: str = "cli", *, statement_timeout: str = "60s"
+) -> psycopg.Connection[Any]:
     """Open a connection for a command, and check that poller can work with the server.
 
     Raises:
         DatabaseError: it is unreachable or unsuitable (`server.check_server`); one line says why.
     """
     try:
-        connection = connect(place.url, name, statement_timeout=statement_timeout, kind=OwnConnection)
+        connection = connect(location.url, name, statement_timeout=statement_timeout, kind=OwnConnection)
     except psycopg.Error as error:
         msg = f"cannot connect to the database: {_first_line(error)}"
         raise DatabaseError(msg, "unreachable") from None
     clamp_times(connection)  # a command's output does not fail for a time that Python's calendar cannot hold
     try:
-        check_server(connection, place.url)
+        check_server(connection, location.url)
     except BaseException:
         connection.close()
         raise

@@ -49,7 +49,7 @@ Fetched = tuple[Any, ...]  # a row as it is fetched: the key as text, then the c
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class QueryResult:
     """The rows that a query returned, and its further columns.
 
     Attributes:
@@ -80,7 +80,7 @@ def fetch(
     asked: Mapping[str, Any],
     *,
     users: bool = True,
-) -> Answer:
+) -> QueryResult:
     """Return the rows of a query whose first column is a key.
 
     Args:
@@ -104,7 +104,7 @@ def fetch(
         rows = _read_one_by_one(adapters, result)
     if not _reads_text_plainly(adapters):
         rows = [(_text(result.get_value(at, 0)), *row[1:]) for at, row in enumerate(rows)]
-    return Answer(rows, connection, result)
+    return QueryResult(rows, connection, result)
 
 
 def _reader(adapters: Adapters, result: PGresult) -> Any:

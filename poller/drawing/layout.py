@@ -46,7 +46,7 @@ class Box:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class Arrow:
     """A move in the picture: the points that it goes through; the arrow's head is at the last."""
 
     edge: Edge
@@ -59,7 +59,7 @@ class Picture:
 
     machine: Machine
     boxes: tuple[Box, ...]
-    lines: tuple[Line, ...]
+    lines: tuple[Arrow, ...]
     width: float
     height: float
 
@@ -218,10 +218,10 @@ def _picture(
         return lefts[place.column], lefts[place.column] + widths[place.column]
 
     lines = [
-        Line(edge, tuple(points(way, number)[:: 1 if way[0] is places[edge.from_] else -1]))
+        Arrow(edge, tuple(points(way, number)[:: 1 if way[0] is places[edge.from_] else -1]))
         for number, (edge, way) in enumerate(ways)
     ]
-    loops = [Line(edge, _loop(boxes[edge.from_])) for edge in machine.edges if edge.from_ == edge.to]
+    loops = [Arrow(edge, _loop(boxes[edge.from_])) for edge in machine.edges if edge.from_ == edge.to]
     width = lefts[-1] + widths[-1] + MARGIN
     height = 2 * middle - LOOP
     return Picture(machine, tuple(boxes.values()), (*lines, *loops), width, height)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from poller.client.graph import Edge, Graph
-    from poller.drawing.layout import Box, Line, Picture
+    from poller.drawing.layout import Arrow, Box, Picture
 
 HEAD = 30.0  # pixels for the name of each machine
 FAILURE = "#c4402f"  # visible on a light and on a dark background
@@ -67,7 +67,7 @@ def _box(box: Box) -> str:
     return f'<g>{tooltip}{frame} fill="none" stroke="currentColor"/>{lines}</g>'
 
 
-def _line(line: Line) -> str:
+def _line(line: Arrow) -> str:
     kind = line.edge.kind
     colour, head = (FAILURE, "failure") if kind == "failure" else ("currentColor", "head")
     dashes = ' stroke-dasharray="5 4"' if kind == "seen" else ""

@@ -44,7 +44,7 @@ class NotBegun(Exception):  # noqa: N818 - what became of a call
     """The handler was not called: its process or executor was not ready in time."""
 
 
-class Place(Protocol):
+class RemoteRunner(Protocol):
     """A process or an executor in which a handler runs, instead of a thread of the worker."""
 
     def end(self) -> None:
@@ -67,9 +67,9 @@ class Call:
     others: Sequence[Task] = ()
     coroutine: asyncio.Task[None] | None = None
     shared: Any = None  # its shared transaction, if it has one
-    place: Place | None = None  # where it runs, unless on a thread of the worker
+    runner: RemoteRunner | None = None  # where it runs, unless on a thread of the worker
     ended: bool = False  # it was ended by force
-    trusted_until: Callable[[], float] = lambda: inf  # until when (monotonic) it may begin at such a place
+    trusted_until: Callable[[], float] = lambda: inf  # until when (monotonic) it may begin in such a runner
     given: Any = None  # the row or instance that the handler was called with, or the list of them
 
     @property
@@ -93,23 +93,23 @@ class Call:
             run=int(task.key) if is_job else None,
         )
 
-    def begin_at(self, place: Place) -> None:
-        """Begin at a place that is now ready, which may have taken a while.
+    def begin_at(self, runner: RemoteRunner) -> None:
+        """Begin in a runner that is now ready, which may have taken a while.
 
         Raises:
             NotBegun: the call was ended before, or its lease can no longer be trusted.
         """
         self.started = monotonic()
         self.deadline = self.started + self.handler.timeout
-        self.place = place
+        self.runner = runner
         if self.ended or self.started >= self.trusted_until():
             raise NotBegun
 
     def end(self) -> None:
-        """End it by force, if its place allows that."""
+        """End it by force, if its runner allows that."""
         self.ended = True
-        if self.place is not None:
-            self.place.end()
+        if self.runner is not None:
+            self.runner.end()
 
     def results(self, outcomes: Sequence[Outcome]) -> list[Result]:
         """Return the results of all tasks; the time of the call is divided equally among them."""

@@ -237,7 +237,7 @@ class Executor:
         """Drop the tasks that have not started and cancel those that run: the leases are lost."""
         self._queues.clear()
         for call in self._in_flight.calls():
-            if call.place is None and call.handler.executor != "thread":
+            if call.runner is None and call.handler.executor != "thread":
                 call.ended = True  # it waits for a process to start, and must not begin there
         self.cancel()
 
@@ -287,11 +287,11 @@ class Executor:
         return call
 
     def _answer(self, call: Call) -> Any:
-        """Call a handler at the place where it must run; return its result."""
+        """Call a handler where it must run; return its result."""
         handler = call.handler
         variable.set(call)
         if handler.executor == "thread":
             return handler.invoke(*attempt.arguments(call))
         call.trusted_until = self._trusted_until
-        call.deadline += READY_SECONDS  # until its place is ready; then the clock starts anew
+        call.deadline += READY_SECONDS  # until its runner is ready; then the clock starts anew
         return self._processes.call(call)

@@ -9,7 +9,7 @@ from poller.errors import ConfigurationError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunOptions:
+class FleetOptions:
     """How the workers of this host run. Durations are seconds."""
 
     workers: int = 1

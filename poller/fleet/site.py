@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from poller.db import migration
-    from poller.db.connection import Place
-    from poller.fleet.options import RunOptions
+    from poller.db.connection import DatabaseLocation
+    from poller.fleet.options import FleetOptions
     from poller.jobs.job import Job
     from poller.model.handler import Handler
 else:
@@ -51,17 +51,19 @@ class Site:
     """One database, with the workers here that serve it, the sweeper and the planner.
 
     Args:
-        place: the database.
+        location: of the database.
         options: as given to `poller run`.
         is_first: whether jobs belong to it, except those that every database has.
         several: whether there are other databases, so that log lines name theirs.
     """
 
-    def __init__(self, place: Place, options: RunOptions, *, is_first: bool, several: bool) -> None:
-        self._place = place
+    def __init__(
+        self, location: DatabaseLocation, options: FleetOptions, *, is_first: bool, several: bool
+    ) -> None:
+        self._location = location
         self._options = options
         self._is_first = is_first
-        self._label = place.name if several else ""
+        self._label = location.name if several else ""
         self._id = uuid.uuid4()
         self._bindings: list[Binding] = []
         self._jobs: list[Job] = []
@@ -73,7 +75,7 @@ class Site:
         Raises:
             PollerError: a handler does not fit, or the database is not suitable.
         """
-        with self._named(), reachable(self._place, "start") as connection:
+        with self._named(), reachable(self._location, "start") as connection:
             schema.refuse_strangers(connection)
             self._bindings = bind_all(connection, handlers)
 
@@ -84,9 +86,9 @@ class Site:
             PollerError: a handler or job does not fit.
         """
         self._jobs = jobs_of_site(jobs, is_first=self._is_first)
-        with self._named(), reachable(self._place, "start") as connection:
+        with self._named(), reachable(self._location, "start") as connection:
             if self._options.migrate:
-                migration.migrate(self._place.url)
+                migration.migrate(self._location.url)
             schema.require(connection)
             self._bindings = bind_all(connection, handlers)
             for binding in self._bindings:
@@ -94,9 +96,9 @@ class Site:
             job_store.check(connection, self._jobs)
             job_store.declare(connection, self._jobs)
             job_store.set_back(connection)
-            opens = opener(self._place.url)
+            opens = opener(self._location.url)
             self._bindings += bind_all(connection, [handler_of(job, opens) for job in self._jobs])
-        link = Link(self._place.url, "start")
+        link = Link(self._location.url, "start")
         register_handlers(link.connection, self._bindings)
         link.close()
 
@@ -106,7 +108,7 @@ class Site:
         Args:
             on_begin: called when it is time to start the workers.
         """
-        url, drains = self._place.url, self._options.drain
+        url, drains = self._location.url, self._options.drain
         listener = Listener(Link(url, "listener"), self._look)
         self._listening = Loop("listener", listener.run_once, listener.recover, sleep=listener.sleep)
         self._sweeper = Sweeper(Link(url, "sweeper"), self._bindings, self._id, listener.hears)
@@ -196,8 +198,8 @@ class Site:
         return WorkerOrder(
             options=self._options,
             supervisor=self._id,
-            url=self._place.url,
-            database=self._place.name,
+            url=self._location.url,
+            database=self._location.name,
             is_first=self._is_first,
             logged={"database": self._label} if self._label else {},
         )

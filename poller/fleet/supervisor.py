@@ -27,8 +27,8 @@ from poller.telemetry.log import hear_others
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from poller.db.connection import Place
-    from poller.fleet.options import RunOptions
+    from poller.db.connection import DatabaseLocation
+    from poller.fleet.options import FleetOptions
 
 TICK = 0.1  # seconds between two looks at a drain, or at a worker to be replaced
 KILL_AFTER = 1.1  # seconds past the grace time: the time a worker needs for its last writes, and some more
@@ -38,27 +38,29 @@ MOST_WORDS = (
 BEYOND = 3.0  # seconds past all that after which the process exits by force
 
 
-def supervise(places: Sequence[Place], options: RunOptions) -> NoReturn:
+def supervise(locations: Sequence[DatabaseLocation], options: FleetOptions) -> NoReturn:
     """Run a fleet until it is told to stop, and end the process with its exit status.
 
     Raises:
         PollerError: it cannot start.
     """
-    leave(Supervisor(places, options).run())
+    leave(Supervisor(locations, options).run())
 
 
 class Supervisor:
     """The workers of one host, for one database or several.
 
     Args:
-        places: the databases; the first one is the jobs' own.
+        locations: of the databases; the first one is the jobs' own.
         options: as given to `poller run`.
     """
 
-    def __init__(self, places: Sequence[Place], options: RunOptions) -> None:
-        several = len(places) > 1
+    def __init__(self, locations: Sequence[DatabaseLocation], options: FleetOptions) -> None:
+        several = len(locations) > 1
         self._options = options
-        self._sites = [Site(each, options, is_first=each is places[0], several=several) for each in places]
+        self._sites = [
+            Site(each, options, is_first=each is locations[0], several=several) for each in locations
+        ]
         self._bell = Bell()
 
     def run(self) -> int:

@@ -33,7 +33,7 @@ from poller.services.heartbeat import Heartbeat
 from poller.services.loop import Loop, within
 from poller.services.pipeline import Pipeline, Wakes
 from poller.services.postponed import LOCK_SECONDS
-from poller.services.run_reporter import Reporter
+from poller.services.run_reporter import RunReporter
 from poller.telemetry.bus import emit
 from poller.telemetry.events import ResultsLeft, WorkerDrains, WorkerStopped, WorkerStuck
 
@@ -136,7 +136,7 @@ class Worker:
             "heartbeat", self._heartbeat.run_once, beating.close, sleep=self._heartbeat.sleep
         )
         reporting = Link(url, f"reporter {tag}")
-        reporter = Reporter(reporting, self._executor)
+        reporter = RunReporter(reporting, self._executor)
         self._reporting = Loop("reporter", reporter.run_once, reporting.close)
         # A count, not an event: a signal handler that sets an event can deadlock with its own thread.
         self._stops = 0

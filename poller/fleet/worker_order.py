@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
-from poller.fleet.options import RunOptions
+from poller.fleet.options import FleetOptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +30,7 @@ class WorkerOrder:
         logged: what the worker's log lines say of themselves beside what happened.
     """
 
-    options: RunOptions
+    options: FleetOptions
     supervisor: UUID
     url: str
     database: str
@@ -46,7 +46,7 @@ class WorkerOrder:
     def read(cls, order: dict[str, Any]) -> Self:
         """Return the order that a line said."""
         told = order["options"]
-        options = RunOptions(
+        options = FleetOptions(
             **{**told, **{name: tuple(told[name]) for name in ("only", "without", "labels")}}
         )
         return cls(**{**order, "options": options, "supervisor": UUID(order["supervisor"])})

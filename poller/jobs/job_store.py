@@ -63,7 +63,7 @@ class DueJob:
     now: datetime
 
 
-class Look(NamedTuple):
+class PlannerLook(NamedTuple):
     """What a planner finds when it looks.
 
     Attributes:
@@ -101,7 +101,7 @@ class Plan(NamedTuple):
     exhausted: bool
 
 
-class Report(NamedTuple):
+class RunProgress(NamedTuple):
     """How far an attempt at a run has come."""
 
     attempt: int
@@ -190,7 +190,7 @@ def check(connection: psycopg.Connection[Any], jobs: Sequence[Job]) -> None:
             raise ConfigurationError(msg)
 
 
-def look(connection: psycopg.Connection[Any], known: str, aside: str, digest: str) -> Look:
+def look(connection: psycopg.Connection[Any], known: str, aside: str, digest: str) -> PlannerLook:
     """Find out when there is something to plan for the known functions.
 
     Args:
@@ -200,7 +200,7 @@ def look(connection: psycopg.Connection[Any], known: str, aside: str, digest: st
         digest: of the functions.
     """
     asked = {"known": known, "aside": aside, "digest": digest}
-    return only_row(connection, statement("next_plan"), asked, Look)
+    return only_row(connection, statement("next_plan"), asked, PlannerLook)
 
 
 def due_jobs(connection: psycopg.Connection[Any], known: str, aside: str, most: int) -> list[DueJob]:
@@ -269,7 +269,7 @@ def set_back(connection: psycopg.Connection[Any]) -> list[str]:
 
 
 def report(
-    connection: psycopg.Connection[Any], running: Iterable[int], changed: Mapping[int, Report]
+    connection: psycopg.Connection[Any], running: Iterable[int], changed: Mapping[int, RunProgress]
 ) -> set[int]:
     """Write the progress of runs, by their ids; return those of the running ones that must stop."""
     reports, encoding = changed.values(), encoding_of(connection)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from poller.jobs.job import Job
-    from poller.model.context import Cancelled, Context, Row
+    from poller.model.context import CancelEvent, Context, Row
 
 Connect = Callable[[], "AbstractContextManager[psycopg.Connection[Any]]"]
 
@@ -106,7 +106,7 @@ class Run:
         self.key: str = f"{self.job}:{self.planned_at.isoformat()}"
         self.token: str = token_of(self.key)
         self.deadline: datetime = context.deadline
-        self.cancelled: Cancelled = context.cancelled
+        self.cancelled: CancelEvent = context.cancelled
         self.logger = context.logger
         self._notes = notes
         self._connect = connect

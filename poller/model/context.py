@@ -109,7 +109,7 @@ class Row(Mapping[str, Any]):
         return (Row, (self._shape, self._values))
 
 
-class Cancelled(threading.Event):
+class CancelEvent(threading.Event):
     """An event that is true once it is set, so that both `if ctx.cancelled` and `.wait(1)` work."""
 
     tell: Callable[[], None] = staticmethod(lambda: None)  # called whenever it is set
@@ -169,7 +169,7 @@ class Context:
         self._key = key
         self.attempt = attempt
         self.deadline = deadline
-        self.cancelled = Cancelled()
+        self.cancelled = CancelEvent()
         self.settled: Transition | None = None
         self.has_asked = False  # the database for it
         self._table = table

@@ -79,7 +79,7 @@ class Parameter:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class CallingConvention:
     """How a handler's function is called: `invoke(row)`, or `invoke(row, context)` if it takes that."""
 
     takes_context: bool
@@ -142,7 +142,7 @@ def parameters(function: Function) -> list[Parameter]:
     ]
 
 
-def call_of(function: Function, *, what: str = "a handler") -> Call:
+def call_of(function: Function, *, what: str = "a handler") -> CallingConvention:
     """Return how a handler's function is called.
 
     Raises:
@@ -157,7 +157,7 @@ def call_of(function: Function, *, what: str = "a handler") -> Call:
         needs = f"; {_name(function)} needs {left[0]!r} as well" if left else f"; {_name(function)} does not"
         msg = f"{what} must take (row) or (row, context){needs}"
         raise ConfigurationError(msg)
-    return Call(context is not None, _invoke(function, taken, row, context))
+    return CallingConvention(context is not None, _invoke(function, taken, row, context))
 
 
 def run_parameter(function: Function) -> str | None:

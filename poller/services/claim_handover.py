@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from poller.services.circling import Circling
 
 
-class Registration:
+class WorkerRegistration:
     """The worker's identity in the fleet.
 
     Args:
@@ -59,7 +59,7 @@ class HandOver:
     def __init__(
         self,
         executor: Executor,
-        registration: Registration,
+        registration: WorkerRegistration,
         give_back: Callable[[Sequence[Result]], None],
         circling: Circling | None,
     ) -> None:

@@ -43,7 +43,7 @@ TELL_AGAIN_SECONDS = 600.0  # until a condition that lasts is logged again
 
 
 @dataclass(slots=True)
-class Size:
+class ClaimSize:
     """How large a handler's claims may be.
 
     Attributes:
@@ -62,7 +62,7 @@ class Size:
         self.careful = 2 * self.careful if self.careful * 2 <= LARGEST_ROWS else 0
 
 
-class Sizes:
+class ClaimSizes:
     """How many rows a worker may claim of each handler.
 
     Attributes:
@@ -82,7 +82,7 @@ class Sizes:
         unwritten: Callable[[], int],
         postponed: Postponed,
     ) -> None:
-        self.of = {binding: Size() for binding in bindings}
+        self.of = {binding: ClaimSize() for binding in bindings}
         self.first_in_line: set[Binding] = set()
         self._limits = limits
         self._executor = executor

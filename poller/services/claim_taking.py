@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from poller.services.claim_handover import HandOver
     from poller.services.claim_looks import Looks
     from poller.services.claim_reconciler import ClaimReconciler
-    from poller.services.claim_size import Sizes
+    from poller.services.claim_size import ClaimSizes
     from poller.services.suspects import Trial
     from poller.store.binding import Binding
     from poller.store.claims import Claimed, Claims
@@ -45,7 +45,7 @@ class Taker:
         *,
         claims: Claims,
         looks: Looks,
-        sizes: Sizes,
+        sizes: ClaimSizes,
         trial: Trial,
         reconciler: ClaimReconciler,
         handover: HandOver,

@@ -42,10 +42,10 @@ import psycopg
 
 from poller.db.connection import heard
 from poller.model.outcome import Became
-from poller.services.claim_handover import HandOver, Registration
+from poller.services.claim_handover import HandOver, WorkerRegistration
 from poller.services.claim_looks import Expected, Looks
 from poller.services.claim_reconciler import ClaimReconciler
-from poller.services.claim_size import Sizes
+from poller.services.claim_size import ClaimSizes
 from poller.services.claim_taking import Taker
 from poller.services.poll_turns import Turn
 from poller.services.suspects import Trial
@@ -114,7 +114,7 @@ class Claimer:
         self._link = link
         self._executor = executor
         self._drain = drain
-        self._registration = Registration(worker, deny)
+        self._registration = WorkerRegistration(worker, deny)
         self._handover = HandOver(executor, self._registration, give_back, circling)
         self._looks = Looks(link, claims, bindings, executor, turn, poll)  # any thread: `ask`, cursors
         self._expected = Expected(bindings, self._looks)  # any thread: arrivals
@@ -122,7 +122,7 @@ class Claimer:
         self._reconciler = ClaimReconciler(claims, bindings, held, give_back)
         self._session: psycopg.Connection[Any] | None = None  # the connection that listens
         self._is_new = True  # the session is new: retries may be due that no notification announced
-        self.sizes = Sizes(  # any thread: whether the claimer is hungry
+        self.sizes = ClaimSizes(  # any thread: whether the claimer is hungry
             bindings=bindings,
             limits=claims.limits,
             executor=executor,

@@ -20,7 +20,7 @@ from poller.errors import ConfigurationError
 from poller.lazy import lazy
 from poller.services.forgetter import Forgetter
 from poller.store.claims import Claims
-from poller.store.drain_counts import Counts, Fleet, Paused
+from poller.store.drain_counts import DrainCounter, FleetCounts, PausedHandler
 from poller.telemetry.bus import emit
 from poller.telemetry.events import (
     DrainLeftAlone,
@@ -70,7 +70,7 @@ class Drain:
         on_begin: Callable[[], None] = lambda: None,
     ) -> None:
         self._link = link
-        self._counts = Counts(link)
+        self._counts = DrainCounter(link)
         self._claims = Claims(link)
         self._bindings = bindings
         # Without --drain only rows are counted: jobs recur for ever, and `poller runs` shows them.
@@ -81,10 +81,10 @@ class Drain:
         self._bar: progress_bar.Bar | None = None
         self._on_begin = on_begin
         self._is_stale = False
-        self._paused: dict[int, Paused] = {}
+        self._paused: dict[int, PausedHandler] = {}
         self._look_at = 0.0  # when the next line is due (monotonic)
         self._since: datetime | None = None
-        self._shown = self._before = Fleet(0, 0, 0, 0, 0)
+        self._shown = self._before = FleetCounts(0, 0, 0, 0, 0)
 
     @property
     def has_begun(self) -> bool:
@@ -183,7 +183,7 @@ class Drain:
                 left = DrainLeftPaused(**binding.named, rows=rows, by=pause.by, until=pause.until)
                 emit(left, **self._logged)
 
-    def _tell_left(self, now: Fleet) -> bool:
+    def _tell_left(self, now: FleetCounts) -> bool:
         """Log what a drain that was stopped has left; return whether it left anything."""
         if self.is_over or self._nothing_left(now):
             return False
@@ -191,14 +191,14 @@ class Drain:
         emit(DrainStopped(rows=due, waiting=now.waiting, in_flight=now.in_flight), **self._logged)
         return True
 
-    def _nothing_left(self, now: Fleet) -> bool:
+    def _nothing_left(self, now: FleetCounts) -> bool:
         if now.in_flight or now.waiting:
             return False
         assert self._since is not None  # noqa: S101 - it has begun
         due = self._claims.peek(self._bindings, {})
         return not (due.fresh or due.retries) and self._counts.fleet(self._counted, self._since) == now
 
-    def _show(self, now: Fleet) -> None:
+    def _show(self, now: FleetCounts) -> None:
         done = self._done(now)
         if self._bar is not None:
             self._bar.show(done, now)
@@ -214,10 +214,10 @@ class Drain:
             emit(progress, **self._logged)
         self._shown = now
 
-    def _done(self, now: Fleet) -> Fleet:
+    def _done(self, now: FleetCounts) -> FleetCounts:
         """Return the counts since the beginning."""
         before = self._before
-        return Fleet(
+        return FleetCounts(
             now.in_flight,
             now.waiting,
             now.moved - before.moved,

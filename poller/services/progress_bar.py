@@ -8,7 +8,7 @@ from rich import progress
 from rich.console import Console
 
 if TYPE_CHECKING:
-    from poller.store.drain_counts import Fleet
+    from poller.store.drain_counts import FleetCounts
 
 
 class Bar:
@@ -26,7 +26,7 @@ class Bar:
         self._task = self._progress.add_task("draining", total=total, note="")
         self._progress.start()
 
-    def show(self, done: Fleet, now: Fleet) -> None:
+    def show(self, done: FleetCounts, now: FleetCounts) -> None:
         """Move the bar; new rows, and rows with several moves ahead, lengthen it."""
         ended = done.moved + done.failed + done.parked
         total = max(self._progress.tasks[0].total or 0, ended + now.in_flight + now.waiting)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from poller.jobs import job_store
-from poller.jobs.job_store import Report
+from poller.jobs.job_store import RunProgress
 from poller.telemetry.bus import emit
 from poller.telemetry.events import RunCancelled
 
@@ -26,7 +26,7 @@ IDLE_LOOK_SECONDS = 1.0  # between two looks while nothing runs
 PATIENCE = 3.0  # seconds that a cancelled run has to end by itself
 
 
-class Reporter:
+class RunReporter:
     """Reports for one worker.
 
     Args:
@@ -37,7 +37,7 @@ class Reporter:
     def __init__(self, link: Link, executor: Executor) -> None:
         self._link = link
         self._executor = executor
-        self._told: dict[int, Report] = {}
+        self._told: dict[int, RunProgress] = {}
 
     def run_once(self) -> float:
         """Report on the runs that run now. Returns the seconds to the next round."""
@@ -63,6 +63,6 @@ class Reporter:
         self._told = now
 
 
-def _report_of(context: Context) -> Report:
+def _report_of(context: Context) -> RunProgress:
     notes: Notes = context.notes
-    return Report(context.attempt, notes.sink.text(), notes.done, notes.total)
+    return RunProgress(context.attempt, notes.sink.text(), notes.done, notes.total)

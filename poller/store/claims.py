@@ -59,7 +59,7 @@ NOBODYS_TURN = Claimed([], until_settled=True)  # due rows must wait for rows in
 PAUSED = Claimed([], paused=True)
 
 
-class Due(NamedTuple):
+class DueHandlers(NamedTuple):
     """Ids of handlers: with fresh rows due, with retries due, and paused."""
 
     fresh: set[int]
@@ -247,7 +247,7 @@ class Claims:
         bindings: Sequence[Binding],
         after: Mapping[Binding, str | None],
         watched: Sequence[Binding] = (),
-    ) -> Due:
+    ) -> DueHandlers:
         """Return which handlers have due rows, and which of them and of other watched handlers are paused."""
         places = {f"after_{each.id}": key for each in bindings if (key := after.get(each)) is not None}
         shape = (tuple(bindings), tuple(places), tuple(watched))
@@ -258,7 +258,9 @@ class Claims:
         rows = self.link.connection.execute(question, places or None).fetchall()
         paused = {handler for handler, retry in rows if retry is None}
         retries = {handler for handler, retry in rows if retry}
-        return Due({handler for handler, retry in rows if retry is False} - paused, retries - paused, paused)
+        return DueHandlers(
+            {handler for handler, retry in rows if retry is False} - paused, retries - paused, paused
+        )
 
     def forget_questions(self) -> None:
         """Drop the composed queries: a handler was bound again."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Fleet:
+class FleetCounts:
     """Counts: what the fleet holds now, and what it has done since some minute."""
 
     in_flight: int
@@ -31,7 +31,7 @@ class Fleet:
 
 
 @dataclass(frozen=True, slots=True)
-class Paused:
+class PausedHandler:
     """A handler's pause: since when, by whom, and until when; None if it has no end."""
 
     handler_id: int
@@ -40,7 +40,7 @@ class Paused:
     until: datetime | None
 
 
-class Counts:
+class DrainCounter:
     """The statements of a drain, on one link."""
 
     def __init__(self, link: Link) -> None:
@@ -52,18 +52,18 @@ class Counts:
         assert row is not None  # noqa: S101 - a select without from has one row
         return cast("datetime", row[0])
 
-    def fleet(self, bindings: Sequence[Binding], since: datetime) -> Fleet:
+    def fleet(self, bindings: Sequence[Binding], since: datetime) -> FleetCounts:
         """Return the rows in flight and waiting, and the sums of the minute counts from that of `since` on."""
         asked = {
             "handlers": array(binding.id for binding in bindings),
             "since": since.replace(second=0, microsecond=0),
         }
-        return only_row(self.link.connection, statement("fleet"), asked, Fleet)
+        return only_row(self.link.connection, statement("fleet"), asked, FleetCounts)
 
-    def paused(self, bindings: Sequence[Binding]) -> dict[int, Paused]:
+    def paused(self, bindings: Sequence[Binding]) -> dict[int, PausedHandler]:
         """Return the pause of each handler, by its id, that is paused now."""
         asked = {"handlers": array(binding.id for binding in bindings)}
-        found = all_rows(self.link.connection, statement("paused"), asked, Paused)
+        found = all_rows(self.link.connection, statement("paused"), asked, PausedHandler)
         return {each.handler_id: each for each in found}
 
     def left_alone(self, bindings: Sequence[Binding]) -> tuple[int, int]:

@@ -57,7 +57,7 @@ LISTINGS: dict[str, tuple[list[str], type, str]] = {
     ),
     "history": (
         ["history", "tenants", "1"],
-        row_queries.Event,
+        row_queries.HistoryEvent,
         "at status verdict to attempt seconds error worker traceback",
     ),
     "jobs": (

@@ -354,7 +354,7 @@ def test_a_batch_looks_at_little_more_than_it_moves(
         db.execute("analyze")
     looked = Explaining(db)
     for selector, keys, batches in (("thing:pending", (), 3), ("thing", ("41", "82"), 1)):
-        asked = moves._read(db, moves.Order(selector, "odd", keys))
+        asked = moves._read(db, moves.MoveOrder(selector, "odd", keys))
         after = None
         for _ in range(batches):
             named = array(asked.keys) if asked.keys else None

@@ -11,7 +11,7 @@ import pytest
 
 from poller import Fail, Row, Transition, fixed_delay, handler
 from poller.db import migration, schema
-from poller.db.connection import Link, Place, reachable
+from poller.db.connection import DatabaseLocation, Link, reachable
 from poller.db.statements import statement
 from poller.ready_made.housekeeping import housekeeping
 from poller.services.drain import Drain
@@ -93,7 +93,7 @@ def as_role(url: str, role: str) -> str:
 
 def work(url: str) -> None:
     """Do all that a supervisor and its workers do in the database."""
-    with reachable(Place(url)) as connection:
+    with reachable(DatabaseLocation(url)) as connection:
         migration.migrate(url)
         schema.require(connection)
         bindings = [bind(connection, initialise)]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from poller.db.connection import Place, reachable
+from poller.db.connection import DatabaseLocation, reachable
 from poller.errors import DatabaseError
 from tests.command_line import make_tenants, the_line
 
@@ -56,7 +56,7 @@ def test_g10_aurora_dsql_is_known_by_its_catalogue(db: psycopg.Connection[Any], 
     """It says that it is Postgres, and has a schema of its own."""
     db.execute("create schema sys; create table sys.iam_pg_role_mappings ()")
     with pytest.raises(DatabaseError, match="the server is Aurora DSQL"):
-        reachable(Place(url))
+        reachable(DatabaseLocation(url))
 
 
 class _Greeting(socketserver.BaseRequestHandler):
@@ -106,7 +106,7 @@ def greeting(parameters: dict[str, str]) -> Iterator[str]:
 def test_g10_a_server_is_known_by_its_greeting(parameters: dict[str, str], name: str) -> None:
     """It would refuse the settings of the session, with an error that helps nobody."""
     with greeting(parameters) as url, pytest.raises(DatabaseError, match=name):
-        reachable(Place(url))
+        reachable(DatabaseLocation(url))
 
 
 @pytest.mark.fault("F68")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from poller import job, schedule
-from poller.client.job_queries import Timetable
-from poller.client.row_queries import Operators
+from poller.client.job_queries import JobQueries
+from poller.client.row_queries import RowQueries
 from poller.db.connection import Link
 from poller.jobs import job_store
 from poller.store.binding import bind
@@ -42,12 +42,12 @@ ASKED: dict[str, tuple[str, str, Callable[[Link], Any]]] = {
     "known_handlers": (
         'id, table_name as "table", status, status_column as "column"',
         'status_column as "column", status, table_name as "table", id',
-        lambda link: Operators(link.connection).known_handlers(),
+        lambda link: RowQueries(link.connection).known_handlers(),
     ),
     "run": (
         "r.job, r.status, r.output",
         "r.output, r.status, r.job",
-        lambda link: Timetable(link.connection).run(1),
+        lambda link: JobQueries(link.connection).run(1),
     ),
     "unfinished": (
         f"{PENDING}{RUNNING}",

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from poller.db.connection import Place, reachable
+from poller.db.connection import DatabaseLocation, reachable
 from poller.errors import DatabaseError
 from tests.faults.audit import audit, began, leased, make_rows, transactional, wait_until_done
 from tests.faults.proxy import Proxy
@@ -285,4 +285,4 @@ def test_g10_a_busy_pooler_in_transaction_mode_is_refused_too(pooler: str) -> No
         for each in others:
             pool.submit(keep_busy, each)
         with pytest.raises(DatabaseError, match="transaction mode"):
-            reachable(Place(pooler))
+            reachable(DatabaseLocation(pooler))

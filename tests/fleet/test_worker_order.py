@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from uuid import uuid4
 
-from poller.fleet.options import RunOptions
+from poller.fleet.options import FleetOptions
 from poller.fleet.worker_order import WorkerOrder
 
-GIVEN = RunOptions(concurrency=3, only=("thing:pending",), labels=("gpu", "big"), lease=7.5, drain=True)
+GIVEN = FleetOptions(concurrency=3, only=("thing:pending",), labels=("gpu", "big"), lease=7.5, drain=True)
 
 
 def test_a_worker_reads_what_its_supervisor_wrote() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from psycopg import sql
 
-from poller.client.job_queries import Timetable
+from poller.client.job_queries import JobQueries
 from poller.db.connection import Link
 from poller.db.statements import array, statement
 from poller.jobs import job_store
@@ -76,7 +76,7 @@ def test_a_hundred_thousand_schedules_are_planned_in_bulk(
 
     link = Link(url, "test")
     look = milliseconds(lambda: job_store.look(link.connection, array(["plain"]), "{}", "x"))
-    page = milliseconds(lambda: Timetable(link.connection).jobs(101))
+    page = milliseconds(lambda: JobQueries(link.connection).jobs(101))
     link.close()
     many.execute("update poller.run set status = 'running' where id in (select id from poller.run limit 500)")
     began = time.perf_counter()

@@ -20,7 +20,7 @@ import pytest
 from poller.errors import ConfigurationError
 from poller.jobs.job import fixed_rate
 from poller.model.answers import Fail, Interrupted, TimedOut
-from poller.model.context import Cancelled
+from poller.model.context import CancelEvent
 from poller.ready_made.http import stoppable_match
 from poller.ready_made.http.job import RequestFailed, http
 
@@ -36,7 +36,7 @@ CANARY = "c4n4ry-s3cret"
 class Run:
     """What a request sees of a run."""
 
-    cancelled: Cancelled = field(default_factory=Cancelled)
+    cancelled: CancelEvent = field(default_factory=CancelEvent)
 
 
 # --- what is sent --------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from poller.client.pausing import HandlersPaused, HandlersResumed
 from poller.client.purge import Counted, Purged
 from poller.client.releasing import Released
 from poller.client.retrying import Retried
-from poller.client.row_queries import Event as Past
+from poller.client.row_queries import HistoryEvent as Past
 from poller.client.row_queries import WorkerLine
 from poller.client.status import HandlerLine, StatusLine
 from poller.client.trouble import Failure
