@@ -25,8 +25,8 @@ T = TypeVar("T")
 
 ERROR_CHARACTERS = 2000
 TRACEBACK_CHARACTERS = 8000
-CHAIN = 5  # exceptions of a chain that are shown
-FRAMES = 30  # frames of one exception that are shown: the last ones
+SHOWN_EXCEPTIONS = 5  # exceptions of a chain that are shown
+SHOWN_FRAMES = 30  # frames of one exception that are shown: the last ones
 
 _ABOUT_DATA = "22"  # the class of SQLSTATE whose messages quote the value, not a name
 _QUOTED = re.compile(r'".*"', re.DOTALL)
@@ -188,7 +188,7 @@ def _package(filename: str) -> str:
 def _chain(error: BaseException) -> Iterator[BaseException]:
     """Return an exception and those that it came from."""
     current: BaseException | None = error
-    for _ in range(CHAIN):
+    for _ in range(SHOWN_EXCEPTIONS):
         if current is None:
             return
         yield current
@@ -204,7 +204,7 @@ def _called(error: BaseException) -> list[tuple[FrameType, int]]:
 
 
 def _traced(error: BaseException) -> str:
-    lines = [_frame(frame, line) for frame, line in _called(error)[-FRAMES:]]
+    lines = [_frame(frame, line) for frame, line in _called(error)[-SHOWN_FRAMES:]]
     said = message(error)
     return "\n".join([*lines, f"{class_name(error)}: {said}" if said else class_name(error)])
 

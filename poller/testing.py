@@ -58,8 +58,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Done", "Engine", "context", "row", "run"]
 
-_TICK = 0.001
-_PATIENCE = 2.0  # seconds that outcomes may not be writable
+_TICK_SECONDS = 0.001
+_PATIENCE_SECONDS = 2.0  # that outcomes may not be writable
 _TRIES = 3  # to open a session, or start a process, that handlers need
 _logger = logging.getLogger(__name__)
 
@@ -325,9 +325,9 @@ class Engine:
             worked = True
             self._executor.watchdog.expire()
             self._settler.flush()
-            if trouble := self._settler.postponed.trouble(_PATIENCE):
+            if trouble := self._settler.postponed.trouble(_PATIENCE_SECONDS):
                 raise PollerError(trouble)
-            sleep(_TICK)
+            sleep(_TICK_SECONDS)
         return worked
 
     def _observe(self, result: Result, became: Became) -> None:

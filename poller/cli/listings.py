@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from poller.client.status import HandlerLine
     from poller.client.trouble import Failure
 
-DAY = 86400.0  # seconds
+DAY_SECONDS = 86400.0
 NO_TROUBLE = "no rows are in trouble"
 
 
@@ -96,7 +96,7 @@ def history(  # noqa: PLR0913 - the options of a listing
     *,
     back: Annotated[
         float, typer.Option("--back", parser=duration, metavar="TIME", help="How far to look back: 12h, 30d.")
-    ] = DAY,
+    ] = DAY_SECONDS,
     limit: Limit = None,
     after: After = None,
     as_json: AsJson = False,

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from poller.client.status import StatusLine
 
-EVERY = 1.0  # seconds between two looks
-PATIENCE = 10  # a look may take one part in so many of the time
+PERIOD_SECONDS = 1.0  # between two looks
+LOOK_SHARE = 10  # a look may take one part in so many of the time
 NO_HANDLERS = "no handlers"
 
 Watch = Annotated[bool, typer.Option("--watch", help="Go on showing it until Ctrl-C.")]
@@ -103,13 +103,13 @@ def _looks(look: Callable[[], StatusLook]) -> Iterator[StatusLook]:
     yield look()
     while True:
         began = time.monotonic()
-        time.sleep(EVERY)
+        time.sleep(PERIOD_SECONDS)
         try:
             seen = look()
         except DatabaseError as error:
             seen = StatusLook((), None, str(error))
         yield seen
-        time.sleep((time.monotonic() - began - EVERY) * PATIENCE)
+        time.sleep((time.monotonic() - began - PERIOD_SECONDS) * LOOK_SHARE)
 
 
 def _columns(now: datetime | None) -> tuple[render.ListingColumn, ...]:

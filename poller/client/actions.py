@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-PAUSE = 0.05  # seconds between two looks at rows that others have locked
+PAUSE_SECONDS = 0.05  # between two looks at rows that others have locked
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ class Batches:
 
     def pause(self) -> None:
         """Wait a moment for others to release locks, or until told to stop."""
-        self._stop.wait(PAUSE)
+        self._stop.wait(PAUSE_SECONDS)
 
 
 def actions(

@@ -40,9 +40,9 @@ if TYPE_CHECKING:
 Severity = Literal["error", "warning", "advice"]
 Findings = Iterator["Finding"]
 
-SKEW = 2.0  # seconds by which this host's clock may differ from the database's
-SIDE_BY_SIDE = 16  # statements at a time, for whose locks there should be room
-FEW = 20  # statuses that are named one by one
+SKEW_SECONDS = 2.0  # by which this host's clock may differ from the database's
+STATEMENTS_AT_A_TIME = 16  # statements at a time, for whose locks there should be room
+NAMED_STATUSES = 20  # statuses that are named one by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ class Checks:
         there = self._queries.now()
         here = before + (datetime.now(UTC) - before) / 2
         skew = (here - there).total_seconds()
-        if abs(skew) > SKEW:
+        if abs(skew) > SKEW_SECONDS:
             side = "ahead of" if skew > 0 else "behind"
             what = f"this host's clock is {abs(skew):.0f}s {side} the database's, which is what counts"
             yield Finding("warning", "database", what, "have both set their clocks by NTP")
@@ -260,12 +260,12 @@ class Checks:
         if not self._queries.health(table).is_partitioned:
             return
         taken, each, sessions = self._queries.locks(table)
-        if taken * SIDE_BY_SIDE > each * sessions:
+        if taken * STATEMENTS_AT_A_TIME > each * sessions:
             what = (
                 f"a statement locks up to {taken:,} partitions and indexes, and the server has room for"
                 f" {each * sessions:,} locks of all sessions"
             )
-            enough = -(-taken * SIDE_BY_SIDE // sessions)
+            enough = -(-taken * STATEMENTS_AT_A_TIME // sessions)
             yield Finding(
                 "warning",
                 str(table),
@@ -279,7 +279,7 @@ class Checks:
         column = group[0].handler.column
         counts = self._queries.status_counts(group[0].table, column, [])
         strange = {name: each.rows for name, each in counts.items() if name not in known}
-        if strange and len(strange) <= FEW:
+        if strange and len(strange) <= NAMED_STATUSES:
             named = ", ".join(f"{name!r} ({rows} rows)" for name, rows in strange.items())
             what = f"no handler takes or leads to the {column} {named}"
             todo = "nothing, if another program does; else write a handler, or look for a misspelling"

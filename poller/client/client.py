@@ -71,7 +71,7 @@ if TYPE_CHECKING:
     Age = str | float | timedelta
 
 
-DAY = 86400.0  # seconds
+DAY_SECONDS = 86400.0
 
 
 class Client:
@@ -238,7 +238,13 @@ class Client:
         return Page(tuple(line for line, _ in page.items), page.next, page.as_of)
 
     def history(
-        self, table: str, key: str, *, back: Age = DAY, after: str | None = None, limit: int | None = None
+        self,
+        table: str,
+        key: str,
+        *,
+        back: Age = DAY_SECONDS,
+        after: str | None = None,
+        limit: int | None = None,
     ) -> Page[HistoryEvent]:
         """Return what happened to a row, the latest event last; a page that follows another has what was before.
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from poller.db.tables import Table
 
-MOST = 10_000  # rows that are counted; for more there is an estimate
-LARGEST_SCAN = 100_000.0  # the planner's cost of reading a table; mostly dead rows cost that, too
+MOST_COUNTED_ROWS = 10_000  # rows that are counted; for more there is an estimate
+LARGEST_SCAN_COST = 100_000.0  # the planner's cost of reading a table; mostly dead rows cost that, too
 
 # A plan of these nodes alone, without a filter, returns each row that it reads.
 _STREAMS = frozenset(
@@ -79,7 +79,7 @@ class StatusCounter:
             ages: timestamp columns, of which the earliest value is returned, too.
         """
         whole = statement("rows_of_status", shows=sql.SQL("true"), **self._names())
-        if plan(self._connection, whole, {})["Total Cost"] > LARGEST_SCAN:
+        if plan(self._connection, whole, {})["Total Cost"] > LARGEST_SCAN_COST:
             return None
         named = [(sql.Identifier(f"age_{at}"), sql.Identifier("t", name)) for at, name in enumerate(ages)]
         question = statement(
@@ -92,13 +92,13 @@ class StatusCounter:
                 for name, _ in named
             ),
         )
-        asked = {"most": MOST + 1}
+        asked = {"most": MOST_COUNTED_ROWS + 1}
         with self._connection.transaction(force_rollback=True):
             self._connection.execute(statement("alone"))
             if not self._status.is_bounded(self._connection, question, asked):
                 return None
             rows = self._connection.execute(question, asked).fetchall()
-        if rows and rows[0][2] > MOST:
+        if rows and rows[0][2] > MOST_COUNTED_ROWS:
             return None
         return {row[0]: Count(row[1], exact=True, oldest=known_ages(ages, row[3:])) for row in rows}
 
@@ -116,10 +116,10 @@ class StatusCounter:
         if users is not None:
             named["users"] = users
         with along_indexes(self._connection):
-            counted = self._bounded(statement("count_status", **named), {"most": MOST + 1})
+            counted = self._bounded(statement("count_status", **named), {"most": MOST_COUNTED_ROWS + 1})
             heads = {age: self._head(age, orders, named) for age, orders in ages.items()}
         oldest = {age: at for age, at in heads.items() if at is not None}
-        if counted is not None and counted <= MOST:
+        if counted is not None and counted <= MOST_COUNTED_ROWS:
             return Count(counted, exact=True, oldest=oldest)
         return Count(max(self.estimate(status), counted or 0), exact=False, oldest=oldest)
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from poller.store.binding import Binding
 
-LOOKED = 5000  # rows of a status that are examined; for more there is an estimate
+EXAMINED_ROWS = 5000  # rows of a status that are examined; for more there is an estimate
 CREATED = "created_at"  # the column with the age of a row whose handler has no `due`
 TIMESTAMPS = ("timestamp with time zone", "timestamp without time zone", "date")
 _NOBODY_KNOWS = sql.SQL("null")
@@ -72,7 +72,7 @@ def _counted(connection: psycopg.Connection[Any], binding: Binding, neighbours: 
         psycopg.Error: a condition of the user's raises an error for one of them.
     """
     status = StatusColumn(binding.table, binding.handler.column)
-    age, asked = _age(connection, binding), {"most": LOOKED + 1}
+    age, asked = _age(connection, binding), {"most": EXAMINED_ROWS + 1}
     for first, is_whole in _firsts(binding):
         if not status.is_bounded(connection, first, asked):
             continue
@@ -81,8 +81,8 @@ def _counted(connection: psycopg.Connection[Any], binding: Binding, neighbours: 
         looked, rows, oldest, written = row
         if age is _NOBODY_KNOWS and written is not None:
             oldest = min(filter(None, (oldest, _written(connection, neighbours, written))), default=None)
-        if looked <= LOOKED or not is_whole:
-            return DueRows(rows, exact=looked <= LOOKED, oldest=oldest)
+        if looked <= EXAMINED_ROWS or not is_whole:
+            return DueRows(rows, exact=looked <= EXAMINED_ROWS, oldest=oldest)
     return DueRows(0, exact=False, oldest=None)
 
 

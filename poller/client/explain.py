@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from poller.client.known_handlers import Source
     from poller.store.binding import Binding
 
-SHOWN = 20  # rows ahead of the row that are listed
+SHOWN_ROWS = 20  # rows ahead of the row that are listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +231,7 @@ class RowReasons:
         if not self._handler.per_key or row.group is None or not row.shows:
             return
         most = self._handler.per_key_limit
-        asked = self._binding.asked(max(most, SHOWN)) | {
+        asked = self._binding.asked(max(most, SHOWN_ROWS)) | {
             "key": self._key,
             "group": row.group,
             "is_fresh": is_fresh,

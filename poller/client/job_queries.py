@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 
 # No statement reads more than 12,000 runs, however many there are.
-JOBS = 100  # that one statement lists
+LISTED_JOBS = 100  # that one statement lists
 FEW_RUNS = 40  # of each of them that it looks at
-RUNS = 5000  # that one statement lists
+LISTED_RUNS = 5000  # that one statement lists
 MANY_RUNS = 10_000  # that are counted of one job
 _NEWEST = ("infinity", 2**63 - 1)  # before the newest run
 
@@ -121,7 +121,7 @@ class JobQueries:
         """Return the jobs in the order of their names, from after a name on: all, or up to a limit."""
         found: list[JobRow] = []
         while limit is None or len(found) < limit:
-            wanted = JOBS if limit is None else min(JOBS, limit - len(found))
+            wanted = LISTED_JOBS if limit is None else min(LISTED_JOBS, limit - len(found))
             page = self._jobs(None, wanted, found[-1].name if found else after)
             found += page
             if len(page) < wanted:
@@ -143,7 +143,7 @@ class JobQueries:
         found: list[RunLine] = []
         place: Sequence[Any] = after or _NEWEST
         while limit is None or len(found) < limit:
-            wanted = RUNS if limit is None else min(RUNS, limit - len(found))
+            wanted = LISTED_RUNS if limit is None else min(LISTED_RUNS, limit - len(found))
             asked = {"job": job, "limit": wanted, "planned_at": place[0], "id": place[1]}
             cursor = self.connection.cursor(row_factory=class_row(RunLine))
             with along_indexes(self.connection), cursor:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from poller.schedules.slots import Schedule
 
 
-RECENT = 1000  # runs among which the last one that has begun is searched
+RECENT_RUNS = 1000  # runs among which the last one that has begun is searched
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,7 +280,7 @@ def last_run(connection: psycopg.Connection[Any], job: str) -> int:
     Raises:
         NothingSelectedError: there is no such run or job.
     """
-    begun = (line.id for line in runs(connection, job, RECENT) if line.started_at is not None)
+    begun = (line.id for line in runs(connection, job, RECENT_RUNS) if line.started_at is not None)
     found = next(begun, None)
     if found is None:
         msg = f"no run of {job} has begun yet"

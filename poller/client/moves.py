@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     Progress = Callable[[int], object]
 
-BATCH = 1000  # rows
-PASSES = 8  # passes from the top, for rows that another transaction had locked for a moment
+BATCH_ROWS = 1000  # rows
+MOST_PASSES = 8  # passes from the top, for rows that another transaction had locked for a moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,11 +238,11 @@ def _batches(
 ) -> Iterator[Callable[[], int]]:
     """Yield functions that each move one batch, and return its number of rows."""
     if asked.keys is not None:
-        for at in range(0, len(asked.keys), BATCH):
-            part = array(asked.keys[at : at + BATCH])
+        for at in range(0, len(asked.keys), BATCH_ROWS):
+            part = array(asked.keys[at : at + BATCH_ROWS])
             yield lambda part=part: _moved(connection, asked, keys=part)[0]  # type: ignore[misc]
         return
-    for number in range(PASSES):
+    for number in range(MOST_PASSES):
         if number:
             if not _left(connection, asked):
                 return
@@ -275,7 +275,7 @@ def _moved(
     )
     question = statement("move", **parts, look=look)
     try:
-        row = connection.execute(question, {"keys": keys, "after": after, "limit": BATCH}).fetchone()
+        row = connection.execute(question, {"keys": keys, "after": after, "limit": BATCH_ROWS}).fetchone()
     except psycopg.DataError as error:
         if keys is None:
             raise

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from poller.client.row_queries import Known
     from poller.duration import Duration
 
-LONGEST = 36525 * 86400.0  # seconds: the range of Postgres' timestamps, and of Python's calendar
+LONGEST_SECONDS = 36525 * 86400.0  # the range of Postgres' timestamps, and of Python's calendar
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +125,8 @@ def _checked(duration: Duration | float | None) -> float | None:
     if duration is None:
         return None
     given = float(duration) if isinstance(duration, int | float) else seconds(duration)
-    if not 0 < given <= LONGEST:
-        msg = f"a pause lasts more than 0s and at most {LONGEST / 86400:.0f}d"
+    if not 0 < given <= LONGEST_SECONDS:
+        msg = f"a pause lasts more than 0s and at most {LONGEST_SECONDS / 86400:.0f}d"
         raise ConfigurationError(msg)
     return given
 

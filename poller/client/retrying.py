@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from poller.client.actions import Batches
     from poller.client.selector import Selection
 
-BATCH = 1000  # rows that one statement retries, or releases (`releasing`)
-PASSES = 100  # over rows that others have locked; rows that stay locked for longer are left
+BATCH_ROWS = 1000  # rows that one statement retries, or releases (`releasing`)
+MOST_PASSES = 100  # over rows that others have locked; rows that stay locked for longer are left
 
 # Which rows are in trouble, and not due already with all their attempts. Those that are named are put back anyway.
 _IN_TROUBLE = (
@@ -109,7 +109,7 @@ class _Retry:
 
     def put_back(self, handler: int, is_meant: sql.SQL) -> int:
         """Retry the rows of one handler; return how many are left because others hold their locks."""
-        for _ in range(PASSES):
+        for _ in range(MOST_PASSES):
             skipped = sum(self._pass(handler, is_meant))
             if not skipped or self._batches.is_stopped:
                 break
@@ -122,9 +122,9 @@ class _Retry:
             for chunk in chunks(self._keys):
                 yield self._batch(handler, is_meant, keys=array(chunk)).skipped
             return
-        looked, after = BATCH, ""
-        while looked == BATCH and not self._batches.is_stopped:
-            done = self._batch(handler, is_meant, after=after, most=BATCH)
+        looked, after = BATCH_ROWS, ""
+        while looked == BATCH_ROWS and not self._batches.is_stopped:
+            done = self._batch(handler, is_meant, after=after, most=BATCH_ROWS)
             yield done.skipped
             looked, after = done.looked, done.last
 
@@ -141,4 +141,4 @@ class _Retry:
 
 def chunks(keys: Sequence[str]) -> Iterator[Sequence[str]]:
     """Yield keys, as many at a time as one statement takes."""
-    return (keys[at : at + BATCH] for at in range(0, len(keys), BATCH))
+    return (keys[at : at + BATCH_ROWS] for at in range(0, len(keys), BATCH_ROWS))

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from poller.store.binding import Binding
 
 
-COUNTED = 10_000  # rows in trouble that one statement counts
-MOVES = 10_000  # moves whose keys one statement reads
+COUNTED_ROWS = 10_000  # rows in trouble that one statement counts
+READ_MOVES = 10_000  # moves whose keys one statement reads
 STATES = ("waiting", "snoozed", "parked")
 
 
@@ -143,7 +143,7 @@ class RowQueries:
     def pulse(self, handlers: Iterable[int]) -> dict[int, Pulse]:
         """Return each handler's activity, by its number; 0 stands for an unknown one."""
         numbers = sorted({each for each in handlers if each})
-        most = 1 + COUNTED // max(1, len(numbers) * len(STATES))
+        most = 1 + COUNTED_ROWS // max(1, len(numbers) * len(STATES))
         rows = self._along("pulse", handlers=array(numbers), most=most)
         return {number: self._pulse(number, most, told) for number, *told in rows}
 
@@ -171,9 +171,9 @@ class RowQueries:
 
     def _count_trouble(self, handler: int, state: str) -> int:
         """Count the rows of a handler that are in one state, however many, some thousands a statement."""
-        asked: dict[str, Any] = {"handler": handler, "state": state, "most": COUNTED}
-        total, counted, place = 0, COUNTED, ("-infinity", "")
-        while counted == COUNTED:
+        asked: dict[str, Any] = {"handler": handler, "state": state, "most": COUNTED_ROWS}
+        total, counted, place = 0, COUNTED_ROWS, ("-infinity", "")
+        while counted == COUNTED_ROWS:
             found = self._along("count_trouble", **asked, changed_at=place[0], digest=place[1])
             counted, *ends = found[0] if found else (0,)
             total, place = total + counted, tuple(ends)
@@ -232,11 +232,16 @@ class RowQueries:
     def _moves_with(self, handler: int, keys: Sequence[str], since: datetime) -> list[int]:
         """Return the numbers of a handler's moves with one of these keys; a statement reads some thousands."""
         found: list[int] = []
-        asked: dict[str, Any] = {"handler": handler, "keys": array(keys), "most": MOVES, "before": 2**63 - 1}
+        asked: dict[str, Any] = {
+            "handler": handler,
+            "keys": array(keys),
+            "most": READ_MOVES,
+            "before": 2**63 - 1,
+        }
         while True:
             [(looked, last, at, numbers)] = self._along("moves_with", **asked)
             found += numbers
-            if looked < MOVES or at < since:
+            if looked < READ_MOVES or at < since:
                 return found
             asked["before"] = last
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from poller.store.binding import Binding
     from poller.store.drain_counts import PausedHandler
 
-MINUTES = 10  # for which the attempts' durations are shown
+PACE_MINUTES = 10  # for which the attempts' durations are shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +179,7 @@ def handlers(connection: psycopg.Connection[Any], found: Sequence[Handler]) -> l
     queries = RowQueries(connection)
     pulses = queries.pulse(each.id for each in bindings)
     paused = pauses(connection, [each.id for each in bindings])
-    paces, edges = queries.paces(MINUTES), queries.edges()
+    paces, edges = queries.paces(PACE_MINUTES), queries.edges()
     lines = []
     for each in bindings:
         pulse = pulses.get(each.id, Pulse())

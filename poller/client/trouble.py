@@ -29,9 +29,11 @@ if TYPE_CHECKING:
     from poller.client.selector import Selection
     from poller.db.statements import Statement
 
-PAGE = 5000  # rows that one statement lists
-GROUPED = 10_000  # rows that one statement groups
-FAILED = 10_000  # rows of a handler that went to its `on_failure`, and failed runs of a job, that are grouped
+PAGE_ROWS = 5000  # rows that one statement lists
+GROUPED_ROWS = 10_000  # rows that one statement groups
+FAILED_ROWS = (
+    10_000  # rows of a handler that went to its `on_failure`, and failed runs of a job, that are grouped
+)
 RUNS = "poller.run"
 _STATES = ("waiting", "parked", "failed")
 _NEWEST = ("infinity", "", 2**31 - 1)
@@ -148,7 +150,7 @@ class Troubles:
         found: list[Failure] = []
         place: Sequence[Any] | None = after
         while chosen.keys or branches:
-            wanted = PAGE if limit is None else min(PAGE, limit - len(found))
+            wanted = PAGE_ROWS if limit is None else min(PAGE_ROWS, limit - len(found))
             at, digest, rank = place or ((None, None, 0) if chosen.keys else _NEWEST)
             asked = {"at": at, "digest": digest, "rank": rank, "limit": wanted + 1}
             asked |= {"handlers": array(chosen.handlers), "keys": array(chosen.keys or ())}
@@ -243,7 +245,7 @@ class Troubles:
             failed = {number for number, state in troubled if state == "failed"}
             parts = [self._grouped(*each) for each in troubled if each[1] != "failed"]
             for number in failed:
-                lines, more = self._listed(chosen, [(number, "failed")], None, FAILED)
+                lines, more = self._listed(chosen, [(number, "failed")], None, FAILED_ROWS)
                 parts.append(map(_alone, lines))
                 is_all &= more is None
             jobs = [self._known[each] for each in chosen.handlers if self._known[each].table == RUNS]
@@ -255,9 +257,9 @@ class Troubles:
 
     def _grouped(self, number: int, state: str) -> Iterator[Group]:
         """Return the groups of a handler's rows in one state, in parts of some thousands of rows."""
-        known, looked, place = self._known[number], GROUPED, ("-infinity", "")
-        while looked == GROUPED:
-            asked = {"handler": number, "state": state, "most": GROUPED}
+        known, looked, place = self._known[number], GROUPED_ROWS, ("-infinity", "")
+        while looked == GROUPED_ROWS:
+            asked = {"handler": number, "state": state, "most": GROUPED_ROWS}
             asked |= {"changed_at": place[0], "digest": place[1]}
             with along_indexes(self._connection):
                 rows = self._connection.execute(statement("group_trouble"), asked).fetchall()
@@ -268,7 +270,7 @@ class Troubles:
                 yield Group(known.table, known.status, kind, at, count, waiting, count - waiting, *rest)
 
     def _failed_runs(self, job: Known) -> Iterator[Group]:
-        asked = {"job": job.status, "most": FAILED}
+        asked = {"job": job.status, "most": FAILED_ROWS}
         with along_indexes(self._connection):
             rows = self._connection.execute(statement("group_failed_runs"), asked).fetchall()
         for _, kind, place, count, *rest in rows:

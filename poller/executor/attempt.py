@@ -93,7 +93,7 @@ class Call:
             run=int(task.key) if is_job else None,
         )
 
-    def begin_at(self, runner: RemoteRunner) -> None:
+    def begin_in(self, runner: RemoteRunner) -> None:
         """Begin in a runner that is now ready, which may have taken a while.
 
         Raises:

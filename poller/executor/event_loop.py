@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from poller.executor.attempt import Call
 
-BLOCKED = 0.5  # seconds without an answer after which the loop counts as blocked
-SAID = 5.0  # seconds after which the log says so
+BLOCKED_SECONDS = 0.5  # without an answer after which the loop counts as blocked
+LOGGED_AFTER_SECONDS = 5.0  # after which the log says so
 
 _STEP = asyncio.Handle._run.__code__  # noqa: SLF001 - each step of a loop goes through it
 
@@ -73,7 +73,7 @@ class EventLoop:
         self.call(self._loop.stop)
 
     def blocker(self) -> Call | None:
-        """Return the call whose coroutine, task or callback has blocked the loop for longer than `BLOCKED`, if any.
+        """Return the call whose coroutine, task or callback has blocked the loop for `BLOCKED_SECONDS`, if any.
 
         Call it repeatedly: each call sends a question to the loop, unless one is still unanswered.
         """
@@ -82,10 +82,10 @@ class EventLoop:
             self.call(self._answer)
             return None
         since = monotonic() - self._asked_at
-        if since < BLOCKED:
+        if since < BLOCKED_SECONDS:
             return None
         call = self._running()
-        if since > SAID and not self._has_said:
+        if since > LOGGED_AFTER_SECONDS and not self._has_said:
             self._has_said = True
             whose = None if call is None else f"{call.task.binding}:{call.task.key}"
             emit(EventLoopBlocked(attempt=whose, seconds=since))

@@ -45,11 +45,11 @@ if TYPE_CHECKING:
     from poller.executor.attempt import Call
     from poller.model.context import Context
 
-IDLE = 10.0  # seconds after which an idle child is ended, to free its memory
-TELLING = 0.5  # seconds between two reports of a child on its run's output and progress
+IDLE_SECONDS = 10.0  # after which an idle child is ended, to free its memory
+REPORT_SECONDS = 0.5  # between two reports of a child on its run's output and progress
 REPLY, SAID = b"R", b"S"  # the first byte of a child's messages
 
-ENDING = 1.0  # seconds for the kernel to end a killed process
+ENDING_SECONDS = 1.0  # for the kernel to end a killed process
 
 _SPAWN = multiprocessing.get_context("spawn")  # a worker has threads, so that it must not fork
 
@@ -86,10 +86,10 @@ class ProcessPool:
             with self._lent() as lent:
                 for module in (call.handler.function.__module__, *around.modules(call.handler)):
                     lent.child.load(module)
-                call.begin_at(lent)
+                call.begin_in(lent)
                 return remote_call.unpacked(lent.child.call(request, call.context), call.context)
         submitted = Submitted(self._executor(call.handler.executor))
-        call.begin_at(submitted)
+        call.begin_in(submitted)
         try:
             return remote_call.unpacked(submitted.call(request), call.context)
         except BrokenExecutor as error:
@@ -98,8 +98,8 @@ class ProcessPool:
             raise Unexpected(msg) from error
 
     def trim(self) -> None:
-        """End the children that have been idle for `IDLE` seconds."""
-        self._children.trim(monotonic() - IDLE)
+        """End the children that have been idle for `IDLE_SECONDS` seconds."""
+        self._children.trim(monotonic() - IDLE_SECONDS)
 
     def close(self) -> None:
         """End all children and shut down the executors, without waiting."""
@@ -354,7 +354,7 @@ class Child:
     def end(self) -> None:
         """Kill the process."""
         self._process.kill()
-        self._process.join(ENDING)
+        self._process.join(ENDING_SECONDS)
 
     def _send(self, message: bytes) -> None:
         """Send a message; a dead child is noticed while waiting for the reply."""
@@ -365,7 +365,7 @@ class Child:
         try:
             return self._pipe.recv_bytes()
         except (EOFError, OSError):
-            self._process.join(ENDING)
+            self._process.join(ENDING_SECONDS)
             msg = f"its process died: {_how(self._process.exitcode)}"
             raise Unexpected(msg) from None
 
@@ -420,10 +420,10 @@ def _listen(pipe: Connection, requests: queue.SimpleQueue[bytes], running: list[
 
 
 def _tell(pipe: Connection, sending: threading.Lock, running: list[Context | None]) -> None:
-    """Send the worker the output and progress of a job's run, every `TELLING` seconds."""
+    """Send the worker the output and progress of a job's run, every `REPORT_SECONDS` seconds."""
     told = None
     while True:
-        sleep(TELLING)
+        sleep(REPORT_SECONDS)
         with sending, contextlib.suppress(OSError):
             said = remote_call.said(running[0])
             if said is not None and said != told:

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from poller.store.binding import Binding
     from poller.store.lease import Result, Task
 
-LOOK_AGAIN = 0.05  # seconds, at least, to wait for a session that another thread has
+LOOK_AGAIN_SECONDS = 0.05  # at least, to wait for a session that another thread has
 _UNDO = "rollback to savepoint poller_row; release savepoint poller_row"
 
 
@@ -187,7 +187,7 @@ class Transactions:
                     break
                 if not self._lent:
                     raise NotOpenedError
-                self._freed.wait(max(seconds, LOOK_AGAIN))
+                self._freed.wait(max(seconds, LOOK_AGAIN_SECONDS))
             self._lent += 1
             self._trying += 1
 

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 else:
     migration = lazy("poller.db.migration")
 
-LAST_WORDS = 0.3  # seconds for the last round of each loop
+LAST_WORDS_SECONDS = 0.3  # for the last round of each loop
 
 
 class Site:
@@ -174,7 +174,7 @@ class Site:
     def _sweep_at_last(self) -> None:
         """Rescue at once the rows that killed workers of this site still held, if the database answers."""
         self._sweeping.stop()
-        self._sweeping.join(LAST_WORDS)
+        self._sweeping.join(LAST_WORDS_SECONDS)
         for child in self.children:
             if not child.ended_well:
                 self._sweeper.child_died(child.pid)
@@ -189,7 +189,7 @@ class Site:
     def end(self) -> int:
         """Sweep once more, and log what was done; return 1 if a drain left rows parked or failed, else 0."""
         self._watching.stop()
-        self._watching.join(LAST_WORDS)
+        self._watching.join(LAST_WORDS_SECONDS)
         self._sweep_at_last()
         return self._drain.end()
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 from poller import registry
 from poller.fleet.signals import reap_orphans, requests
-from poller.fleet.site import LAST_WORDS, Site
-from poller.fleet.worker_process import LOOK, WorkerProcess
+from poller.fleet.site import LAST_WORDS_SECONDS, Site
+from poller.fleet.worker_process import LOOK_SECONDS, WorkerProcess
 from poller.jobs.job import refuse_namesakes
 from poller.ready_made.housekeeping import housekeeping
 from poller.runtime.bell import Bell
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     from poller.db.connection import DatabaseLocation
     from poller.fleet.options import FleetOptions
 
-TICK = 0.1  # seconds between two looks at a drain, or at a worker to be replaced
-KILL_AFTER = 1.1  # seconds past the grace time: the time a worker needs for its last writes, and some more
-MOST_WORDS = (
-    5.0  # seconds for the last writes, within the grace time and a little more; `LAST_WORDS` in any case
+TICK_SECONDS = 0.1  # between two looks at a drain, or at a worker to be replaced
+KILL_AFTER_SECONDS = 1.1  # past the grace time: the time a worker needs for its last writes, and some more
+MOST_WORDS_SECONDS = (
+    5.0  # for the last writes, within the grace time and a little more; `LAST_WORDS_SECONDS` in any case
 )
-BEYOND = 3.0  # seconds past all that after which the process exits by force
+BEYOND_SECONDS = 3.0  # past all that after which the process exits by force
 
 
 def supervise(locations: Sequence[DatabaseLocation], options: FleetOptions) -> NoReturn:
@@ -89,8 +89,10 @@ class Supervisor:
             for site in self._sites:
                 site.look_after_workers()
             reap_orphans([child.pid for child in self._children()])
-            self._bell.wait(TICK if any(site.is_changing for site in self._sites) else LOOK)
-        with at_most(self._options.grace + KILL_AFTER + MOST_WORDS + BEYOND, status=1):
+            self._bell.wait(TICK_SECONDS if any(site.is_changing for site in self._sites) else LOOK_SECONDS)
+        with at_most(
+            self._options.grace + KILL_AFTER_SECONDS + MOST_WORDS_SECONDS + BEYOND_SECONDS, status=1
+        ):
             return self._stop()
 
     def _children(self) -> list[WorkerProcess]:
@@ -102,7 +104,7 @@ class Supervisor:
             site.stop_planning()
         ends = monotonic() + self._options.grace + 1.4
         self._stop_children(self._children())
-        seconds = min(MOST_WORDS, max(LAST_WORDS, ends - monotonic()))
+        seconds = min(MOST_WORDS_SECONDS, max(LAST_WORDS_SECONDS, ends - monotonic()))
         statuses: list[int] = []
         if not within(seconds, lambda: statuses.extend(site.end() for site in self._sites)):
             emit(FleetSilenced(lost=False))
@@ -115,7 +117,7 @@ class Supervisor:
         for child in children:
             child.stop()
         asked = 1
-        kill_at = monotonic() + self._options.grace + KILL_AFTER
+        kill_at = monotonic() + self._options.grace + KILL_AFTER_SECONDS
         while any(not child.has_ended() for child in children):
             if requests.count > asked:
                 asked = requests.count
@@ -124,4 +126,4 @@ class Supervisor:
             if monotonic() >= kill_at:
                 for child in children:
                     child.kill()
-            sleep(TICK / 5)
+            sleep(TICK_SECONDS / 5)

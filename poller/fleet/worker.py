@@ -52,7 +52,7 @@ IDLE_LOOK_SECONDS = 2.0  # the same while there is nothing to do: new work rings
 PATIENCE_SECONDS = 5.0  # that a handler may go on after its timeout before its process is replaced
 WIND_UP_SECONDS = 2.0  # before the end of the grace time at which runs of jobs are told to stop
 LAST_WORDS_SECONDS = 0.8  # past the grace time, for writing the last results and taking leave
-FAREWELL_SECONDS = 0.3  # of these, for taking leave
+LEAVE_SECONDS = 0.3  # of these, for taking leave
 
 LOCK_TIMEOUT = f"{LOCK_SECONDS * 1000:.0f}ms"  # for a table, at a look or a claim; for a row, at a settle
 
@@ -224,9 +224,9 @@ class Worker:
         until = monotonic() + LAST_WORDS_SECONDS
         self._end_claim()
         self._executor.watchdog.interrupt()
-        while self._settler.pending and monotonic() < until - FAREWELL_SECONDS:
+        while self._settler.pending and monotonic() < until - LEAVE_SECONDS:
             sleep(TICK_SECONDS / 10)
-        within(max(FAREWELL_SECONDS, until - monotonic()), lambda: self._leave(until))
+        within(max(LEAVE_SECONDS, until - monotonic()), lambda: self._leave(until))
 
     def _wait_for_handlers(self, *, patient: bool) -> None:
         """Let running handlers finish; in a worker that is retired or drains they have until their own timeouts.

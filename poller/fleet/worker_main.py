@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from poller.store.binding import Binding
 
 ORPHAN_SECONDS = 5.0  # that an orphan may take to give its rows back
-SIGNS = 6  # in one lease time
+SIGNS_IN_A_LEASE = 6  # in one lease time
 
 FAULTY = 4  # the handlers do not fit the database (any more)
 
@@ -65,7 +65,7 @@ def main(told: dict[str, Any]) -> None:
     worker = Worker(order.url, bindings, _options(order), lambda: _tell_drain(signs))
     begun.append(worker)
     _obey(worker)
-    threading.Thread(target=_give_signs, args=(signs, options.lease / SIGNS), daemon=True).start()
+    threading.Thread(target=_give_signs, args=(signs, options.lease / SIGNS_IN_A_LEASE), daemon=True).start()
     gc.freeze()  # what has been imported stays: the collector need not look through it again and again
     gc.set_threshold(10_000, 20, 20)  # nor through the thousands of tasks in flight, which are in no cycle
     leave(worker.run())

@@ -27,8 +27,8 @@ from poller.telemetry.events import ProcessEnded, ProcessHung, ProcessNotStarted
 if TYPE_CHECKING:
     from poller.fleet.worker_order import WorkerOrder
 
-LOOK = 2.0  # seconds between two looks at workers that live: a death is told
-LONG_ENOUGH = 10.0  # seconds after which a worker's death is not held against the next one
+LOOK_SECONDS = 2.0  # between two looks at workers that live: a death is told
+LONG_ENOUGH_SECONDS = 10.0  # after which a worker's death is not held against the next one
 RESTART_FIRST, RESTART_MOST = 0.1, 30.0
 RUNS, DRAINS = b".", b"d"  # the signs of a worker: that its interpreter runs; that it was told to end
 
@@ -100,16 +100,16 @@ class WorkerProcess:
         return self._process is None or self._process.poll() is not None
 
     def end_if_it_hangs(self) -> None:
-        """Kill it if it has given no sign for longer than its lease; called at least every `LOOK` seconds."""
+        """Kill it if it has given no sign for longer than its lease; called at least every `LOOK_SECONDS` seconds."""
         now = monotonic()
         if self._has_signed():
             self._signed_at = now
         if self._signed_at is None:
             return
-        if self._is_stopped() or now - self._looked_at > 2 * LOOK:
+        if self._is_stopped() or now - self._looked_at > 2 * LOOK_SECONDS:
             self._signed_at = now
         self._looked_at = now
-        if now - self._signed_at > self._lease + LOOK:
+        if now - self._signed_at > self._lease + LOOK_SECONDS:
             emit(ProcessHung(pid=self.pid))
             self.kill()
 
@@ -126,7 +126,7 @@ class WorkerProcess:
             self.restart_at = self.noticed_at
             return
         lived = self.noticed_at - self._started_at
-        self._quick_deaths = 0 if lived > LONG_ENOUGH else self._quick_deaths + 1
+        self._quick_deaths = 0 if lived > LONG_ENOUGH_SECONDS else self._quick_deaths + 1
         delay = min(RESTART_MOST, RESTART_FIRST * 2**self._quick_deaths)
         self.restart_at = self.noticed_at + delay
         how = f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from poller.duration import Duration, seconds
 from poller.errors import ConfigurationError
-from poller.model.handler import LONGEST_TIMEOUT
+from poller.model.handler import LONGEST_TIMEOUT_SECONDS
 from poller.model.options import AttemptOptions, refuse_unknown
 from poller.model.retry_policy import POLICY, policy
 
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from tenacity.stop import StopBaseT
     from tenacity.wait import WaitBaseT
 
-LONGEST = (
+LONGEST_SECONDS = (
     36_525 * 86400.0
 )  # seconds of grace, jitter and keep; as for schedules, more would leave the calendar
-LEAST_GRACE = 1.0  # seconds: a planner may be this late without any fault
+LEAST_GRACE_SECONDS = 1.0  # a planner may be this late without any fault
 
 Overlap = Literal["allow", "skip", "queue", "replace"]
 Misfire = Literal["latest", "all", "skip"]
@@ -147,14 +147,14 @@ def _check(made: CheckedOptions) -> None:
             raise ConfigurationError(msg)
     _check_window(made.starts_at, made.ends_at)
     for option, duration in (("grace", made.grace), ("jitter", made.jitter), ("keep", made.keep)):
-        if duration > LONGEST:
-            msg = f"{option} must be at most {LONGEST / 86400:.0f}d"
+        if duration > LONGEST_SECONDS:
+            msg = f"{option} must be at most {LONGEST_SECONDS / 86400:.0f}d"
             raise ConfigurationError(msg)
-    if made.grace < LEAST_GRACE:
-        msg = f"grace must be at least {LEAST_GRACE:.0f}s: a planner may be so late where nothing is wrong"
+    if made.grace < LEAST_GRACE_SECONDS:
+        msg = f"grace must be at least {LEAST_GRACE_SECONDS:.0f}s: a planner may be so late where nothing is wrong"
         raise ConfigurationError(msg)
-    if not 0 < made.timeout <= LONGEST_TIMEOUT:
-        msg = f"timeout must be more than 0 and at most {LONGEST_TIMEOUT / 86400:.0f}d"
+    if not 0 < made.timeout <= LONGEST_TIMEOUT_SECONDS:
+        msg = f"timeout must be more than 0 and at most {LONGEST_TIMEOUT_SECONDS / 86400:.0f}d"
         raise ConfigurationError(msg)
     policy(**{name: getattr(made, name) for name in POLICY})  # refuses what cannot work
 

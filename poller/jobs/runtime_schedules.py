@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from poller.model.context import Awaited, Given
     from poller.schedules.slots import Schedule
 
-LONGEST_NAME = 200
-SHORTEST = 1.0  # seconds between two slots
-_MANY = 10  # names in one line
+LONGEST_NAME_CHARACTERS = 200
+SHORTEST_PERIOD_SECONDS = 1.0  # between two slots
+_MOST_NAMED = 10  # names in one line
 _ALIKE = 0.7  # how near a name must come to be offered, from 0 to 1
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # in JSON; Postgres' text has none
 
@@ -139,7 +139,7 @@ def refuse_haste(plan: Schedule) -> None:
         ConfigurationError: it does.
     """
     match plan:
-        case slots.Every(period) | slots.FixedDelay(period) if period < SHORTEST:
+        case slots.Every(period) | slots.FixedDelay(period) if period < SHORTEST_PERIOD_SECONDS:
             msg = f"a schedule made at run time needs a period of 1s or more, got {plan.written}"
             raise ConfigurationError(msg)
 
@@ -169,8 +169,8 @@ def no_such_job(name: str, known: Iterable[str]) -> str:
     if near:
         hint = f"did you mean {' or '.join(map(repr, near))}?"
     elif names:
-        more = f" and {len(names) - _MANY} more" if len(names) > _MANY else ""
-        hint = f"there are {', '.join(names[:_MANY])}{more}"
+        more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+        hint = f"there are {', '.join(names[:_MOST_NAMED])}{more}"
     else:
         hint = "no program that declares jobs has been started here yet"
     return f"there is no job {name!r}; {hint}"
@@ -223,9 +223,9 @@ def _name(given: str | None, function: str, plan: Schedule) -> str:
             msg = "a schedule that recurs needs name=, by which it is edited and removed"
             raise ConfigurationError(msg)
         suffix = f"-{secrets.token_hex(4)}"
-        return function[: LONGEST_NAME - len(suffix)] + suffix
-    if not isinstance(given, str) or not given.isprintable() or not 0 < len(given) <= LONGEST_NAME:
-        msg = f"name must be a printable text of up to {LONGEST_NAME} characters, got {given!r}"
+        return function[: LONGEST_NAME_CHARACTERS - len(suffix)] + suffix
+    if not isinstance(given, str) or not given.isprintable() or not 0 < len(given) <= LONGEST_NAME_CHARACTERS:
+        msg = f"name must be a printable text of up to {LONGEST_NAME_CHARACTERS} characters, got {given!r}"
         raise ConfigurationError(msg)
     if given == function:
         raise ConfigurationError(_taken(given))

@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 
     Amend = Callable[[Outcome, Context | None, str], Outcome]  # the last is the database's encoding
 
-LARGEST_BATCH = 10_000  # rows
-MOST = 2**31 - 1  # rows: an integer of Postgres
-SHORTEST_WINDOW = 0.1  # seconds of a rate
-LONGEST_TIMEOUT = 366 * 86400.0  # seconds
+LARGEST_BATCH_ROWS = 10_000  # rows
+LARGEST_INTEGER = 2**31 - 1  # rows: an integer of Postgres
+SHORTEST_WINDOW_SECONDS = 0.1  # of a rate
+LONGEST_TIMEOUT_SECONDS = 366 * 86400.0
 
 _RATE = re.compile(r"\s*(\d+)\s*/\s*(\S+)\s*")
 _FACTORY = re.compile(r"\w+(\.\w+)*:\w+(\.\w+)*")
@@ -371,8 +371,8 @@ def _check(made: Handler) -> None:
     Raises:
         ConfigurationError: with the reason.
     """
-    if not 0 < made.timeout <= LONGEST_TIMEOUT:
-        msg = f"timeout must be more than 0 and at most {LONGEST_TIMEOUT / 86400:.0f}d"
+    if not 0 < made.timeout <= LONGEST_TIMEOUT_SECONDS:
+        msg = f"timeout must be more than 0 and at most {LONGEST_TIMEOUT_SECONDS / 86400:.0f}d"
         raise ConfigurationError(msg)
     _check_limits(made)
     if made.history not in get_args(History):
@@ -401,9 +401,9 @@ def _check(made: Handler) -> None:
 
 def _check_limits(made: Handler) -> None:
     """Refuse impossible numbers, and options that mean nothing without another."""
-    _check_number("batch", made.batch, LARGEST_BATCH)
-    _check_number("limit", 1 if made.limit is None else made.limit, MOST)
-    _check_number("per_key_limit", made.per_key_limit, MOST)
+    _check_number("batch", made.batch, LARGEST_BATCH_ROWS)
+    _check_number("limit", 1 if made.limit is None else made.limit, LARGEST_INTEGER)
+    _check_number("per_key_limit", made.per_key_limit, LARGEST_INTEGER)
     if not all(isinstance(name, str) and name for name in made.per_key):
         msg = f"per_key must be the name of a column, or several, got {made.per_key!r}"
         raise ConfigurationError(msg)
@@ -454,11 +454,9 @@ def _rate(text: object) -> Rate | None:
         raise ConfigurationError(msg)
     rows, window = match.groups()
     found = Rate(int(rows), seconds(window if window[0].isdigit() else f"1{window}"))
-    _check_number("the rows of a rate", found.rows, MOST)
-    if not SHORTEST_WINDOW <= found.window <= LONGEST_TIMEOUT:
-        msg = (
-            f"the time of a rate must be at least {words(SHORTEST_WINDOW)}, and at most a year, got {text!r}"
-        )
+    _check_number("the rows of a rate", found.rows, LARGEST_INTEGER)
+    if not SHORTEST_WINDOW_SECONDS <= found.window <= LONGEST_TIMEOUT_SECONDS:
+        msg = f"the time of a rate must be at least {words(SHORTEST_WINDOW_SECONDS)}, and at most a year, got {text!r}"
         raise ConfigurationError(msg)
     return found
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tenacity.wait import WaitBaseT
 
 DEFAULT_ATTEMPTS = 5
-MANY = 1000  # attempts; a policy that allows more counts as one without a limit
+MOST_ATTEMPTS = 1000  # attempts; a policy that allows more counts as one without a limit
 POLICY = ("attempts", "wait", "stop", "retry")  # the options that a policy is made of
 
 _EXAMPLES = {
@@ -66,7 +66,7 @@ class Policy:
     @property
     def attempts(self) -> int | None:
         """How many attempts it allows; None if it sets no number."""
-        return next((number for number in range(1, MANY + 1) if self.is_last(number)), None)
+        return next((number for number in range(1, MOST_ATTEMPTS + 1) if self.is_last(number)), None)
 
     def _state(self, error: BaseException, attempt: int, age: float) -> tenacity.RetryCallState:
         call = tenacity.Retrying(stop=self.stop, wait=self.wait, retry=self.retry)

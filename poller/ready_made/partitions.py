@@ -36,7 +36,7 @@ BRIEFLY = (
     "1500ms"  # other sessions queue behind us meanwhile; autovacuum gives way after 1 s (deadlock_timeout)
 )
 PATIENTLY = "10s"  # no session waits meanwhile
-BREATH = 1.0  # seconds between two tries
+PAUSE_SECONDS = 1.0  # between two tries
 REFUSED = (
     psycopg.IntegrityError,
     psycopg.NotSupportedError,
@@ -116,7 +116,7 @@ def _tried(
             step()
         except psycopg.errors.LockNotAvailable:
             if left:
-                pause(BREATH)
+                pause(PAUSE_SECONDS)
         except REFUSED as error:
             _note(done, f"{_name(partition)} cannot be dropped: {error.diag.message_primary or error}")
             return False

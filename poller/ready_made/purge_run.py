@@ -5,7 +5,7 @@ run. `lock_timeout` bounds the waits of its triggers and cascades; a batch that 
 next ones smaller. Between two batches it pauses, and ends there at once if the run is cancelled.
 
 A batch that Postgres or a trigger refuses is undone as a whole, and tried again in halves until the rows that
-are refused stand alone. That is expensive, so after `MOST_ALONE` such rows a refused batch is left: the causes
+are refused stand alone. That is expensive, so after `MOST_ALONE_ROWS` such rows a refused batch is left: the causes
 are known by then. Any other error (the database goes away, the table is dropped) ends
 the run; what is done stays done, and the next run does the rest. Since a batch that was lost is done again,
 none waits for the disk.
@@ -23,7 +23,7 @@ from poller.db.search_path import own_names
 from poller.db.statements import array, statement
 from poller.errors import ConfigurationError
 from poller.ready_made import old_rows, partitions, ranges
-from poller.ready_made.retention_report import MOST_ALONE, RetentionReport, StoppedError
+from poller.ready_made.retention_report import MOST_ALONE_ROWS, RetentionReport, StoppedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from poller.ready_made.retention_report import Working
     from poller.ready_made.retention_rule import RetentionRule
 
-LONG = 0.5  # seconds; a batch that took longer makes the next ones smaller
+LONG_BATCH_SECONDS = 0.5  # a batch that took longer makes the next ones smaller
 LOCK_TIMEOUT = "500ms"
 MOST_OFF = timedelta(days=1)  # seconds by which the database's clock may differ from this host's
 # Lock timeouts, deadlocks, rows that were moved to another partition meanwhile.
@@ -130,7 +130,7 @@ class Purging:
                 self._done.locked += 1
             else:
                 self._refuse(error)
-        elif self._alone >= MOST_ALONE:
+        elif self._alone >= MOST_ALONE_ROWS:
             self._done.untried += len(keys)
         else:
             middle = len(keys) // 2
@@ -154,7 +154,9 @@ class Purging:
             _add(self._done.refused, "a trigger left them as they were", locked - done - held)
 
     def _resize(self, seconds: float) -> None:
-        self._size = max(1, self._size // 2) if seconds > LONG else min(self._rule.batch, self._size * 2)
+        self._size = (
+            max(1, self._size // 2) if seconds > LONG_BATCH_SECONDS else min(self._rule.batch, self._size * 2)
+        )
 
     def _tell(self) -> None:
         self._run.progress(self._done.seen, max(self._total, self._done.seen))

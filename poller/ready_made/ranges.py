@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from poller.ready_made.old_rows import Stale
 
-STRETCH = 100_000  # rows of a range of the column
-BLOCKS = 1_000  # of a range of blocks: 8 MB
+STRETCH_ROWS = 100_000  # rows of a range of the column
+STRETCH_BLOCKS = 1_000  # of a range of blocks: 8 MB
 CURSOR = "poller_stale"
 _TRUE = sql.SQL("true")
 # Nodes that a plan must not have if an index alone gives the rows in order, one after the other.
@@ -87,7 +87,7 @@ def _ranges(
     while True:
         question = made.stretch_end(driving, after)
         with _by_index(connection):
-            end = connection.execute(question, {"rows": STRETCH - 1}).fetchone()
+            end = connection.execute(question, {"rows": STRETCH_ROWS - 1}).fetchone()
         if end is None:
             yield every(driving, after)
             return
@@ -98,8 +98,8 @@ def _ranges(
 
 def _blocks(connection: psycopg.Connection[Any], made: Stale) -> Iterator[sql.Composable]:
     found = connection.execute(statement("table_blocks"), {"table": made.table.oid}).fetchone()
-    for first in range(0, int(found[0]) if found else 0, BLOCKS):
-        bounds = (sql.Literal(f"({block},0)") for block in (first, first + BLOCKS))
+    for first in range(0, int(found[0]) if found else 0, STRETCH_BLOCKS):
+        bounds = (sql.Literal(f"({block},0)") for block in (first, first + STRETCH_BLOCKS))
         block = sql.SQL("t.ctid >= {}::tid and t.ctid < {}::tid").format(*bounds)
         yield every(block, made.old)  # by its age, partitions are left out
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-MOST_ALONE = 100  # rows that are tried alone in a run
+MOST_ALONE_ROWS = 100  # rows that are tried alone in a run
 
 
 class StopSignal(Protocol):
@@ -119,7 +119,7 @@ class RetentionReport:
         parts += [f"{_rows(many)} refused: {why}" for why, many in _most(self.refused)[:5]]
         if self.untried:
             parts.append(
-                f"left {_rows(self.untried)} beside refused ones, as more than {MOST_ALONE} were refused"
+                f"left {_rows(self.untried)} beside refused ones, as more than {MOST_ALONE_ROWS} were refused"
             )
         return "; ".join([*parts, *self.notes])
 

@@ -11,8 +11,8 @@ from poller.errors import ConfigurationError
 if TYPE_CHECKING:
     from poller.model.handler import TableName
 
-LARGEST_BATCH = 100_000  # rows
-OLDEST = 36_525 * 86_400.0  # seconds: a hundred years, as for schedules; anything older is a mistake
+LARGEST_BATCH_ROWS = 100_000  # rows
+OLDEST_SECONDS = 36_525 * 86_400.0  # a hundred years, as for schedules; anything older is a mistake
 
 
 class StatusChange(NamedTuple):
@@ -68,13 +68,13 @@ def check_options(rule: RetentionRule) -> None:
         if not isinstance(text, str) or not text.strip() or "\0" in text:
             msg = f"{option} must be a text, got {text!r}"
             raise ConfigurationError(msg)
-    if not 0 < rule.older_than <= OLDEST:
+    if not 0 < rule.older_than <= OLDEST_SECONDS:
         msg = f"older_than must be more than 0s and at most 36525d, got {rule.older_than:g}s"
         raise ConfigurationError(msg)
     if (
         isinstance(rule.batch, bool)
         or not isinstance(rule.batch, int)
-        or not 1 <= rule.batch <= LARGEST_BATCH
+        or not 1 <= rule.batch <= LARGEST_BATCH_ROWS
     ):
-        msg = f"batch must be a number from 1 to {LARGEST_BATCH}, got {rule.batch!r}"
+        msg = f"batch must be a number from 1 to {LARGEST_BATCH_ROWS}, got {rule.batch!r}"
         raise ConfigurationError(msg)

@@ -30,7 +30,9 @@ _UNITS = (  # no weeks: programs of older versions let Postgres read these texts
     ("m", 60_000_000),
     ("s", 1_000_000),
 )
-_LONGEST = 36_525 * 86_400.0  # a hundred years: anything longer is a mistake, and would leave the calendar
+_LONGEST_SECONDS = (
+    36_525 * 86_400.0
+)  # a hundred years: anything longer is a mistake, and would leave the calendar
 _SECOND = timedelta(seconds=1)
 _MOMENT = timedelta.resolution
 
@@ -272,7 +274,7 @@ def _by_duration(word: str, duration: str) -> Every | FixedDelay:
 
 def _checked(value: float, what: str) -> float:
     rounded = round(float(value), 6)
-    if not 0 < rounded <= _LONGEST:
+    if not 0 < rounded <= _LONGEST_SECONDS:
         msg = f"{what} must be more than 0s and at most 36525d, got {value:g}s"
         raise ConfigurationError(msg)
     return rounded

@@ -2,14 +2,14 @@
 
 The model. A row that circles (a trigger or a program sets its status back after each move, or two handlers move it to
 and fro) would be moved thousands of times a minute, each time as a first attempt, with all its effects. So each worker
-counts how often each of its handlers moves each key. Within a minute, `MOST` moves count as normal work (`MOST_DUE`
-where the handler has a `due`, by which rows may come round on purpose). After that, the next attempt must wait for a
-delay since the last move, which doubles with each further move, up to `LONGEST`. Until then the row is snoozed: no
-attempt is counted.
+counts how often each of its handlers moves each key. Within a minute, `MOST_MOVES` moves count as normal work
+(`MOST_MOVES_WITH_DUE` where the handler has a `due`, by which rows may come round on purpose). After that, the next
+attempt must wait for a delay since the last move, which doubles with each further move, up to `LONGEST_WAIT_SECONDS`.
+Until then the row is snoozed: no attempt is counted.
 
 Memory is bounded, and a row costs next to nothing as long as nothing circles: moves are counted in `CELLS` cells by the
-key's hash; only keys whose cell has reached `FEW` get a counter of their own, `MOST_KEPT` keys at most. Cells are
-emptied each minute. If two keys share a cell, the only effect is that one may get its own counter too early.
+key's hash; only keys whose cell has reached `FEW_MOVES` get a counter of their own, `MOST_KEPT_KEYS` keys at most. Cells
+are emptied each minute. If two keys share a cell, the only effect is that one may get its own counter too early.
 
 What may be trusted: this worker's own memory. Where several workers move a row, each has its own count, and the first
 worker that has seen enough moves slows the row down.
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     from poller.store.binding import Binding
     from poller.store.lease import Settled, Task
 
-WINDOW = 60.0  # seconds in which moves are counted; a handler is logged at most once in this time
-MOST = 10  # moves of a key by one handler within that; with more, the row is circling
-MOST_DUE = 120  # the same, where a handler has a `due`
-FEW = 5  # moves in a cell before its keys get counters of their own
+WINDOW_SECONDS = 60.0  # in which moves are counted; a handler is logged at most once in this time
+MOST_MOVES = 10  # moves of a key by one handler within that; with more, the row is circling
+MOST_MOVES_WITH_DUE = 120  # the same, where a handler has a `due`
+FEW_MOVES = 5  # moves in a cell before its keys get counters of their own
 CELLS = 2**20  # a byte each
-MOST_KEPT = 20_000  # keys with a counter of their own
-SHORTEST, LONGEST = 1.0, 60.0  # seconds from the last move to the next attempt
-KEPT = 3 * LONGEST  # seconds without a move after which a key is no longer slowed down
+MOST_KEPT_KEYS = 20_000  # keys with a counter of their own
+SHORTEST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 1.0, 60.0  # seconds from the last move to the next attempt
+KEPT_SECONDS = 3 * LONGEST_WAIT_SECONDS  # without a move after which a key is no longer slowed down
 MOVES = (Became.MOVED, Became.FAILED)  # what became of rows that have another status now
 
 
@@ -74,13 +74,13 @@ class Circling:
         """Count moves of one handler's rows; the thread that has written them calls this."""
         binding = settled.binding
         now = monotonic()
-        if now - self._emptied_at > WINDOW:
+        if now - self._emptied_at > WINDOW_SECONDS:
             self._empty(now)
         cells, salt = self._cells, hash(binding)  # inlines `_cell`, to save a call for each row
         for result, became in settled:
             if became in MOVES:
                 at = (hash(result.task.key) ^ salt) % CELLS
-                if cells[at] < FEW:
+                if cells[at] < FEW_MOVES:
                     cells[at] += 1
                 else:
                     self._count(binding, result, now)
@@ -105,11 +105,13 @@ class Circling:
         """Begin another minute; forget the keys that no longer circle."""
         with self._lock:
             kept = {
-                key: each for key, each in self._circles.items() if each.delay and now - each.moved_at < KEPT
+                key: each
+                for key, each in self._circles.items()
+                if each.delay and now - each.moved_at < KEPT_SECONDS
             }
             cells = bytearray(CELLS)
             for binding, key in kept:  # their further moves must still reach a counter
-                cells[_cell(binding, key)] = FEW
+                cells[_cell(binding, key)] = FEW_MOVES
             self._circles, self._is_slowing = kept, bool(kept)
             self._cells, self._emptied_at = cells, now
 
@@ -118,15 +120,15 @@ class Circling:
             key = (binding, result.task.key)
             circle = self._circles.get(key)
             if circle is None:
-                if len(self._circles) >= MOST_KEPT:
+                if len(self._circles) >= MOST_KEPT_KEYS:
                     return
-                circle = self._circles[key] = _Circle(now, FEW, now)
+                circle = self._circles[key] = _Circle(now, FEW_MOVES, now)
             circle.moves, circle.moved_at = circle.moves + 1, now
-            if circle.moves <= (MOST if binding.handler.due is None else MOST_DUE):
+            if circle.moves <= (MOST_MOVES if binding.handler.due is None else MOST_MOVES_WITH_DUE):
                 return
-            circle.delay = min(LONGEST, max(SHORTEST, 2 * circle.delay))
+            circle.delay = min(LONGEST_WAIT_SECONDS, max(SHORTEST_WAIT_SECONDS, 2 * circle.delay))
             self._is_slowing = True
-            if now - self._told_at.get(binding, -WINDOW) < WINDOW:
+            if now - self._told_at.get(binding, -WINDOW_SECONDS) < WINDOW_SECONDS:
                 return
             self._told_at[binding] = now
             keys = sum(each is binding and circle.delay > 0 for (each, _), circle in self._circles.items())
@@ -152,6 +154,6 @@ def _tell(binding: Binding, result: Result, circle: _Circle, keys: int) -> None:
         rows=keys,
         column=binding.handler.column,
         to=result.outcome.to,
-        longest_wait_seconds=LONGEST,
+        longest_wait_seconds=LONGEST_WAIT_SECONDS,
     )
     emit(event)

@@ -28,7 +28,7 @@ from poller.services.claim_cursor import Cursor
 from poller.store.liveness import wake
 from poller.telemetry.bus import emit
 from poller.telemetry.events import HandlerPutAside, HandlerRestored
-from poller.telemetry.outage import BACKOFF_MOST
+from poller.telemetry.outage import BACKOFF_MOST_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -226,7 +226,7 @@ class Looks:
     def put_aside(self, binding: Binding, error: Exception, *, at_claim: bool) -> None:
         """Leave a handler out for a growing delay, and bind it to its table again unless the error is transient."""
         before, why = self.cursors[binding], reason(error)
-        most = BACKOFF_MOST if is_transient(error) else OUT_OF_ORDER_SECONDS
+        most = BACKOFF_MOST_SECONDS if is_transient(error) else OUT_OF_ORDER_SECONDS
         self.cursors[binding], wait = before.put_aside(why, most, at_claim=at_claim)
         if why != before.told:
             emit(HandlerPutAside(**binding.named, error=why, retry_seconds=wait))

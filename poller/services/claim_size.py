@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from poller.store.binding import BYTES
+from poller.store.binding import CLAIM_BYTES
 from poller.telemetry.bus import emit
 from poller.telemetry.events import RowsBegunLate
 
@@ -129,11 +129,11 @@ class ClaimSizes:
         """Return how many of `room` rows to claim by their size in bytes; the handler's rows held here count."""
         size = self.of[binding]
         most = min(room, size.careful or room)
-        if size.row * 4 * LARGEST_ROWS < BYTES:  # even all rows that may be held are not that large
+        if size.row * 4 * LARGEST_ROWS < CLAIM_BYTES:  # even all rows that may be held are not that large
             return most
         held = sum(task.lease.binding is binding for task in self._held())
         # At least one row for each slot, however large.
-        return min(most, max(int(BYTES / size.row), self._executor.slots) - held)
+        return min(most, max(int(CLAIM_BYTES / size.row), self._executor.slots) - held)
 
     def of_retries(self, binding: Binding) -> tuple[int, int]:
         """Return how many rows in trouble to claim, and how many suspects."""

@@ -45,8 +45,8 @@ if TYPE_CHECKING:
 else:  # only for a drain on a terminal
     progress_bar = lazy("poller.services.progress_bar")
 
-LOOK = 0.25  # seconds between two looks at the counts in a drain
-LINE = 10.0  # seconds between two progress lines of a run
+LOOK_SECONDS = 0.25  # between two looks at the counts in a drain
+PROGRESS_SECONDS = 10.0  # between two progress lines of a run
 
 
 class Drain:
@@ -120,8 +120,8 @@ class Drain:
             now = self._counts.fleet(self._counted, self._since)
             self._show(now)
             self.is_over = self._drain and self._nothing_left(now)
-        self._look_at = monotonic() + LINE
-        return LOOK if self._drain else LINE
+        self._look_at = monotonic() + PROGRESS_SECONDS
+        return LOOK_SECONDS if self._drain else PROGRESS_SECONDS
 
     def recover(self) -> None:
         """Start over on a new connection, with the tables as they are now."""
@@ -203,7 +203,7 @@ class Drain:
         if self._bar is not None:
             self._bar.show(done, now)
         elif now != self._shown and not self._drain:
-            rate = (now.moved - self._shown.moved) / LINE
+            rate = (now.moved - self._shown.moved) / PROGRESS_SECONDS
             progress = FleetProgress(
                 moved=done.moved,
                 rate=rate,

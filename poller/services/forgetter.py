@@ -6,9 +6,9 @@ within seconds. poller has no trigger for that: it looks. A row that was changed
 still at the same visit.
 
 A pass goes over the rows that each handler remembers in the order of an index, a batch at a time (`stray_attempts.sql`
-describes the races). Each handler gets one pass in `PERIOD`. Supervisors take turns by the database's clock, in the
-order of their ids, so that the fleet makes one pass; a supervisor that is stopped, or cannot see all rows, delays the
-pass by its own turn only.
+describes the races). Each handler gets one pass in `PERIOD_SECONDS`. Supervisors take turns by the database's clock, in
+the order of their ids, so that the fleet makes one pass; a supervisor that is stopped, or cannot see all rows, delays
+the pass by its own turn only.
 
 What may be trusted: nothing that was read before. A row that is forgotten wrongly only becomes new work; a row that is
 remembered wrongly would never be claimed again.
@@ -41,12 +41,12 @@ if TYPE_CHECKING:
     from poller.db.connection import Link
     from poller.store.binding import Binding
 
-PERIOD = 5.0  # seconds between two looks at the rows that a handler remembers
-BATCHES = 10  # of a thousand rows, at most, for one handler in one look; the next look continues there
+PERIOD_SECONDS = 5.0  # between two looks at the rows that a handler remembers
+MOST_BATCHES = 10  # of a thousand rows, at most, for one handler in one look; the next look continues there
 MOST_SECONDS = 0.5  # for all handlers in one round; the next round starts with the remaining ones
-LEFT_OUT = 30.0  # seconds for which a handler is left out if its table cannot be read
+LEFT_OUT_SECONDS = 30.0  # for which a handler is left out if its table cannot be read
 LOCK_TIMEOUT = "200ms"  # for a table that another session has locked
-AFTER_TURN = 0.05  # seconds to wait after a turn begins, since the clocks are read a little apart
+AFTER_TURN_SECONDS = 0.05  # to wait after a turn begins, since the clocks are read a little apart
 
 
 @dataclass(slots=True)
@@ -76,16 +76,16 @@ class Forgetter:
         self._bindings = {binding.id: binding for binding in bindings}
         self._supervisor = supervisor or uuid.uuid4()
         self._positions = {each: _Position() for each in self._bindings}
-        self._left_out = LeftOut(LEFT_OUT)
+        self._left_out = LeftOut(LEFT_OUT_SECONDS)
         self._first: int | None = None  # the first handler that the last round had no time for
 
     def run_once(self) -> float:
         """Continue the passes that are this supervisor's turn. Returns the seconds to the next turn."""
         clock, remembering = self._visits.remembering(self._bindings, self._supervisor)
-        turn = int(clock / PERIOD)
+        turn = int(clock / PERIOD_SECONDS)
         mine = [each for each, others, before in remembering if turn % (others + 1) == before]
         self._look_at(mine)
-        return PERIOD - clock % PERIOD + AFTER_TURN
+        return PERIOD_SECONDS - clock % PERIOD_SECONDS + AFTER_TURN_SECONDS
 
     def pass_once(self) -> int:
         """Make a whole pass over all handlers, regardless of turns; return how many rows were forgotten."""
@@ -109,7 +109,7 @@ class Forgetter:
             if monotonic() >= ends:
                 self._first = each
                 return
-            self._go_on(each, BATCHES)
+            self._go_on(each, MOST_BATCHES)
 
     def _go_on(self, handler: int, batches: int | None) -> int:
         """Continue a handler's pass by so many batches, or to its end; return how many rows were forgotten."""

@@ -2,8 +2,8 @@
 
 The model. Triggers of poller's own schema notify when a worker registers, a job changes (migration 0004) and a handler
 is paused or resumed (0015). The services of a supervisor may poll rarely while this connection listens, and must poll
-often while it does not: behind a pooler, or after a cut, which a query on this session finds every `CHECK` seconds. The
-payload is the name of the table, so that a changed job does not wake the sweeper.
+often while it does not: behind a pooler, or after a cut, which a query on this session finds within `CHECK_SECONDS`.
+The payload is the name of the table, so that a changed job does not wake the sweeper.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from poller.runtime.bell import Bell
 
 ALL = frozenset({"worker", "job", "handler"})
-CHECK = 10.0  # seconds between two checks that the session is alive
+CHECK_SECONDS = 10.0  # between two checks that the session is alive
 
 
 class Listener:
@@ -51,11 +51,11 @@ class Listener:
             connection.execute("listen poller_supervisor")
             self._session = connection
             self._hears = not is_pooled(connection)
-            self._check_at = monotonic() + CHECK
+            self._check_at = monotonic() + CHECK_SECONDS
             self._on_change(ALL)
         elif monotonic() >= self._check_at:
             connection.execute("select")
-            self._check_at = monotonic() + CHECK
+            self._check_at = monotonic() + CHECK_SECONDS
         return max(0.0, self._check_at - monotonic())
 
     def sleep(self, seconds: float, bell: Bell) -> None:

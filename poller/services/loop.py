@@ -20,7 +20,7 @@ import psycopg
 from poller.db.connection import is_transient
 from poller.runtime.bell import Bell
 from poller.telemetry import stderr
-from poller.telemetry.outage import BACKOFF_FIRST, Outage
+from poller.telemetry.outage import BACKOFF_FIRST_SECONDS, Outage
 from poller.telemetry.troubles import digest
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ T = TypeVar("T")
 JITTER = (
     0.1  # the part of a delay, at most of one second, that is added at random; a round never starts early
 )
-BACKOFF_TO_BEGIN = 1.0  # seconds; a short limit, since at the start a retry costs one connection only
+BACKOFF_TO_BEGIN_SECONDS = 1.0  # a short limit, since at the start a retry costs one connection only
 
 
 def within(seconds: float, work: Callable[[], None]) -> bool:
@@ -46,7 +46,7 @@ def leave(status: int) -> NoReturn:
     """End the process without waiting for threads, and only briefly for the readers of its output."""
     digest.tell_rest()
     stderr.drain()
-    within(stderr.LAST_WORDS, _flush)
+    within(stderr.LAST_WORDS_SECONDS, _flush)
     os._exit(status)
 
 
@@ -86,7 +86,7 @@ def persistently(name: str, work: Callable[[], T]) -> T:
             if not is_transient(error):
                 raise
             outage.goes_on(error)
-            sleep(random.uniform(BACKOFF_FIRST, BACKOFF_TO_BEGIN))  # noqa: S311
+            sleep(random.uniform(BACKOFF_FIRST_SECONDS, BACKOFF_TO_BEGIN_SECONDS))  # noqa: S311
         else:
             outage.is_over()
             return done

@@ -43,9 +43,9 @@ if TYPE_CHECKING:
     from poller.store.lease import Result, Settled, Task
 
 LOCK_SECONDS = 0.2  # that a settle waits for a lock before its rows are tried apart
-MOST = 1000  # rows tried together
+MOST_ROWS = 1000  # rows tried together
 IDLE_SECONDS = 60.0  # until the connection is closed, once nothing is left
-BACKOFF_FIRST, BACKOFF_MOST = 0.1, 2.0  # seconds
+BACKOFF_FIRST_SECONDS, BACKOFF_MOST_SECONDS = 0.1, 2.0
 TABLE_SECONDS = 5.0  # that a table may be away before its leases are given up
 SLOW_SECONDS = 5.0  # after which a failed statement is not tried again
 LOSSES = 2  # of the connection, with a statement for several rows, until one of the rows is suspected
@@ -201,9 +201,9 @@ class Postponed:
                 return None
             self._tried = part
             self._parts.remove(part)
-            if len(part.results) > MOST:
-                self._parts.append(replace(part, results=part.results[MOST:]))
-                part.results = part.results[:MOST]
+            if len(part.results) > MOST_ROWS:
+                self._parts.append(replace(part, results=part.results[MOST_ROWS:]))
+                part.results = part.results[:MOST_ROWS]
             return part
 
     def _put(self, *parts: Part) -> None:
@@ -330,7 +330,7 @@ class Postponed:
         self._put_off(part, _Why.LOCKED)
 
     def _put_off(self, part: Part, why: _Why) -> None:
-        delay = min(BACKOFF_MOST, BACKOFF_FIRST * 2 ** min(part.tries, 10))
+        delay = min(BACKOFF_MOST_SECONDS, BACKOFF_FIRST_SECONDS * 2 ** min(part.tries, 10))
         due_at = monotonic() + delay * random.uniform(0.8, 1.2)  # noqa: S311 - to part, not to hide
         self._put(replace(part, why=why, due_at=due_at, tries=part.tries + 1))
 
@@ -341,7 +341,7 @@ class Postponed:
             task = result.task
             self._say(task.binding, task.key, f"{task.key} cannot be settled: {reason(error)}; trying again")
             now = monotonic()
-            self._put(Part([result], _Why.LOCKED, now + BACKOFF_MOST, now, PATIENT_TRIES))
+            self._put(Part([result], _Why.LOCKED, now + BACKOFF_MOST_SECONDS, now, PATIENT_TRIES))
         else:
             now = monotonic()
             self._put(Part([replace(result, outcome=outcome)], _Why.HALVED, now, now))

@@ -1,8 +1,8 @@
 """Writes the output and progress of runs while they run, and learns which runs to cancel.
 
-One statement in each `PERIOD` covers all the runs of a worker; without runs there is none. These writes are only for
-people who watch a run; the final state is written with the outcome. When an operator has cancelled a run, its function
-is told so, and has `PATIENCE` to end by itself.
+One statement in each `PERIOD_SECONDS` covers all the runs of a worker; without runs there is none. These writes are
+only for people who watch a run; the final state is written with the outcome. When an operator has cancelled a run, its
+function is told so, and has `PATIENCE_SECONDS` to end by itself.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from poller.model.context import Context
     from poller.store.lease import Task
 
-PERIOD = 0.5  # seconds
+PERIOD_SECONDS = 0.5
 IDLE_LOOK_SECONDS = 1.0  # between two looks while nothing runs
-PATIENCE = 3.0  # seconds that a cancelled run has to end by itself
+PATIENCE_SECONDS = 3.0  # that a cancelled run has to end by itself
 
 
 class RunReporter:
@@ -49,7 +49,7 @@ class RunReporter:
         if not running:
             return IDLE_LOOK_SECONDS
         self._report(running)
-        return PERIOD
+        return PERIOD_SECONDS
 
     def _report(self, running: dict[int, tuple[Task, Context]]) -> None:
         now = {number: _report_of(context) for number, (_, context) in running.items()}
@@ -59,7 +59,7 @@ class RunReporter:
             if not context.notes.cancelled:
                 emit(RunCancelled(job=task.handler.label, run=number))
                 context.notes.cancelled = True
-                self._executor.hurry(task, PATIENCE)
+                self._executor.hurry(task, PATIENCE_SECONDS)
         self._told = now
 
 

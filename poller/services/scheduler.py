@@ -7,8 +7,8 @@ once, not the locks: those let the count see what the previous planner has commi
 locked are skipped, even if that planner was stopped in the middle.
 
 The leader. Of the supervisors that know the same jobs, the one that planned last looks at each slot's time; the others
-look once a second, and plan only slots that are overdue by `LATE`. So the cost of a slot does not grow with the number
-of supervisors. When a leader is gone, or lacks a job's time zone, another supervisor plans the slots it has left.
+look once a second, and plan only slots that are overdue by `LATE_SECONDS`. So the cost of a slot does not grow with the
+number of supervisors. When a leader is gone, or lacks a job's time zone, another supervisor plans the slots it has left.
 
 What may be trusted: only the database's clock, read in the round that uses it. A planner that was suspended finds
 several slots; the misfire policy decides which of them run, and no policy looks at more slots than it enters. A clock
@@ -56,12 +56,12 @@ CATCH_UP = {
     "all": 100,
     "skip": 0,
 }  # how many of the slots that are too late run, by misfire policy
-LONGEST_WAIT = 1.0  # seconds: a job may be added, resumed or edited meanwhile
-LONGEST_WAIT_HEARING = 10.0  # the same, while notifications announce such changes
-AGAIN = 0.1  # seconds, while another planner has locked the rows of jobs
-LATE = 0.5  # seconds that the leader has for a slot, before another supervisor plans it
-ASIDE = 60.0  # seconds until a job that could not be planned is tried again
-SET_BACK = 60.0  # seconds by which a clock must have gone back to have run ahead
+LONGEST_WAIT_SECONDS = 1.0  # a job may be added, resumed or edited meanwhile
+LONGEST_WAIT_HEARING_SECONDS = 10.0  # the same, while notifications announce such changes
+AGAIN_SECONDS = 0.1  # while another planner has locked the rows of jobs
+LATE_SECONDS = 0.5  # that the leader has for a slot, before another supervisor plans it
+ASIDE_SECONDS = 60.0  # until a job that could not be planned is tried again
+SET_BACK_SECONDS = 60.0  # by which a clock must have gone back to have run ahead
 
 
 class Scheduler:
@@ -94,13 +94,15 @@ class Scheduler:
     def run_once(self) -> float:
         """Plan what is due. Returns the seconds until something may be."""
         connection = self._link.connection
-        longest = LONGEST_WAIT_HEARING if self._hears() else LONGEST_WAIT  # asked before the look
+        longest = (
+            LONGEST_WAIT_HEARING_SECONDS if self._hears() else LONGEST_WAIT_SECONDS
+        )  # asked before the look
         look = job_store.look(connection, array(self._names), array(self._aside), self._digest)
         self._heed_clock(connection, look.now)
         self.leads = look.leader in (None, self._supervisor)
         if not self.leads:
-            longest = LONGEST_WAIT
-        wait = longest if look.wait is None else look.wait + (0.0 if self.leads else LATE)
+            longest = LONGEST_WAIT_SECONDS
+        wait = longest if look.wait is None else look.wait + (0.0 if self.leads else LATE_SECONDS)
         if wait > 0:
             return min(longest, wait)
         with connection.transaction():
@@ -112,7 +114,7 @@ class Scheduler:
                 connection.execute(statement("wake"))
             reach("plan entered")
         reach("plan committed")
-        return 0.0 if due or ended else AGAIN
+        return 0.0 if due or ended else AGAIN_SECONDS
 
     def recover(self) -> None:
         """Start over on a new connection."""
@@ -160,7 +162,7 @@ class Scheduler:
     # --- jobs that are put aside ------------------------------------------------------------------------
 
     def _lay_aside(self, job: DueJob, error: Exception) -> None:
-        self._aside[f"{job.name} {job.version}"] = self._now + ASIDE
+        self._aside[f"{job.name} {job.version}"] = self._now + ASIDE_SECONDS
         why = reason(error)
         if self._complaints.get(job.name) != why:
             self._complaints[job.name] = why
@@ -170,7 +172,7 @@ class Scheduler:
 
     def _heed_clock(self, connection: psycopg.Connection[object], now: float) -> None:
         """Plan again what was planned by a clock that ran ahead; try jobs that were put aside long enough again."""
-        if now < self._now - SET_BACK:
+        if now < self._now - SET_BACK_SECONDS:
             names = job_store.set_back(connection)
             went = self._now - now
             emit(ClockSetBack(seconds=went, jobs=len(names)))

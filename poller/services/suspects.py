@@ -2,9 +2,9 @@
 
 The model. One of the suspects may kill this worker, too; then all rows that it holds become suspects. To protect other
 rows from that, a worker that has taken a lease of suspects claims nothing else until their outcomes are written, or
-`TRIAL` has passed: a row that kills its worker mostly does so at once, and slow rows must not hold up the others. A
-suspect that has crashed alone is a single: it waits for a worker that holds no rows. If all workers are busy for
-`SINGLE_WAITS`, a worker takes it beside other rows, but never two singles at a time.
+`TRIAL_SECONDS` have passed: a row that kills its worker mostly does so at once, and slow rows must not hold up the
+others. A suspect that has crashed alone is a single: it waits for a worker that holds no rows. If all workers are busy
+for `SINGLE_WAIT_SECONDS`, a worker takes it beside other rows, but never two singles at a time.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from poller.store.lease import Task
 
-TRIAL = 1.0  # seconds for which a worker claims nothing beside suspects
-SINGLE_WAITS = 5.0  # seconds for which a single waits for a worker that holds nothing
+TRIAL_SECONDS = 1.0  # for which a worker claims nothing beside suspects
+SINGLE_WAIT_SECONDS = 5.0  # for which a single waits for a worker that holds nothing
 
 
 class Trial:
@@ -38,7 +38,7 @@ class Trial:
         suspects = {task for task in tasks if task.company}
         if suspects:
             self._suspects |= suspects
-            self._until = monotonic() + TRIAL
+            self._until = monotonic() + TRIAL_SECONDS
 
     def written(self, tasks: Iterable[Task]) -> bool:
         """Note tasks whose outcomes are written; return whether the last suspect was among them."""
@@ -55,4 +55,4 @@ class Trial:
         """Return how many seconds a single must have waited before this worker takes it; None if it takes none."""
         if any(task.company == 1 for task in list(self._suspects)):
             return None
-        return SINGLE_WAITS if holds_others else 0.0
+        return SINGLE_WAIT_SECONDS if holds_others else 0.0

@@ -38,7 +38,7 @@ from poller.store.liveness import Liveness, wake
 from poller.store.outcomes import of_error
 from poller.telemetry.bus import emit
 from poller.telemetry.events import RowsTakenBack, WorkerDied
-from poller.telemetry.outage import BACKOFF_MOST, LeftOut
+from poller.telemetry.outage import BACKOFF_MOST_SECONDS, LeftOut
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -48,15 +48,17 @@ if TYPE_CHECKING:
     from poller.store.binding import Binding
     from poller.store.liveness import DeadClaim, Deaths
 
-PERIOD = 0.7  # seconds between two looks: with SECOND_LOOK, a death is found within a second
+PERIOD_SECONDS = 0.7  # between two looks: with SECOND_LOOK_SECONDS, a death is found within a second
 IDLE_LOOK_SECONDS = 10.0  # between two looks if no worker's death could be found by looking alone
-SECOND_LOOK = 0.25
-SLOW = (
-    2.0  # seconds for an answer, or of drift between the two clocks, that mean workers could not beat either
+SECOND_LOOK_SECONDS = 0.25
+SLOW_SECONDS = (
+    2.0  # for an answer, or of drift between the two clocks, that mean workers could not beat either
 )
-PATIENCE = BACKOFF_MOST + 1.0  # seconds for workers to come back, before a lapsed heartbeat counts
-TRIED = 3.0  # seconds in which a row that is refused gets another outcome
-LEFT_OUT = 5.0  # seconds for which a handler is left out if its rows could not be settled
+PATIENCE_SECONDS = (
+    BACKOFF_MOST_SECONDS + 1.0
+)  # seconds for workers to come back, before a lapsed heartbeat counts
+TRIED_SECONDS = 3.0  # in which a row that is refused gets another outcome
+LEFT_OUT_SECONDS = 5.0  # for which a handler is left out if its rows could not be settled
 
 
 class Sweeper:
@@ -81,7 +83,7 @@ class Sweeper:
         self._supervisor = supervisor
         self._hears = hears
         self._bindings = {binding.id: binding for binding in bindings}
-        self._left_out = LeftOut(LEFT_OUT)
+        self._left_out = LeftOut(LEFT_OUT_SECONDS)
         self._connected: object = None
         self._steady_since = 0.0
         self._clocks: float | None = None
@@ -95,9 +97,9 @@ class Sweeper:
         if deaths.silent or deaths.lapsed:
             self._declare(deaths.silent, lapsed=deaths.lapsed)
         elif not deaths.claims:
-            seldom = max(PERIOD, min(IDLE_LOOK_SECONDS, deaths.lapse_in))
-            return PERIOD if deaths.strangers or not hears else seldom
-        return 0.0 if self.sweep() else PERIOD
+            seldom = max(PERIOD_SECONDS, min(IDLE_LOOK_SECONDS, deaths.lapse_in))
+            return PERIOD_SECONDS if deaths.strangers or not hears else seldom
+        return 0.0 if self.sweep() else PERIOD_SECONDS
 
     def child_died(self, pid: int) -> None:
         """Note a child that this supervisor saw end; the next round declares it dead."""
@@ -137,10 +139,10 @@ class Sweeper:
         """Settle rows of one handler; leave it out for a while if some cannot be. Returns how many were settled."""
         postponed = Settler(self._link).postponed
         postponed.add(list(amended(results)))
-        until = monotonic() + TRIED
+        until = monotonic() + TRIED_SECONDS
         pause = postponed.run_once()
         while postponed.count and monotonic() < until:
-            threading.Event().wait(min(pause, SECOND_LOOK))
+            threading.Event().wait(min(pause, SECOND_LOOK_SECONDS))
             pause = postponed.run_once()
         left = postponed.count
         if left:  # `postponed` has logged why; the next look reads these rows again
@@ -154,7 +156,7 @@ class Sweeper:
         now = monotonic()
         clocks, before = deaths.clock - now, self._clocks
         self._clocks = clocks
-        is_steady = now - began < SLOW and before is not None and abs(clocks - before) < SLOW
+        is_steady = now - began < SLOW_SECONDS and before is not None and abs(clocks - before) < SLOW_SECONDS
         if connection is not self._connected or not is_steady:
             self._connected, self._steady_since = connection, now
         return deaths
@@ -162,7 +164,7 @@ class Sweeper:
     def _declare(self, silent: list[int], *, lapsed: bool) -> None:
         """Declare dead the workers that are still silent after a moment, and those whose heartbeat has lapsed."""
         if silent:
-            threading.Event().wait(SECOND_LOOK)
+            threading.Event().wait(SECOND_LOOK_SECONDS)
         for dead in self._liveness.declare_dead(silent, lapsed=lapsed and self._believes_heartbeats()):
             how = "its heartbeat lapsed" if dead.has_lapsed else "its connection ended"
             emit(WorkerDied(worker=dead.worker, reason=how, host=dead.host, pid=dead.pid))
@@ -171,11 +173,11 @@ class Sweeper:
 
     def _believes_heartbeats(self) -> bool:
         """Return whether workers could beat: answers have been quick for a while, and a write is quick now."""
-        if monotonic() - self._steady_since <= PATIENCE:
+        if monotonic() - self._steady_since <= PATIENCE_SECONDS:
             return False
         began = monotonic()
         self._liveness.probe()
-        if monotonic() - began < SLOW:
+        if monotonic() - began < SLOW_SECONDS:
             return True
         self._steady_since = monotonic()
         return False

@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from poller.model.mapped import Reader
 
 _NOT_FOUND = (psycopg.errors.UndefinedFunction, psycopg.errors.UndefinedTable, psycopg.errors.UndefinedObject)
-LOOK = 2000  # rows to search for those whose turn it is
-BYTES = 32 * 2**20  # the most that the rows of a claim may have, unless one row alone is larger
+LOOK_ROWS = 2000  # rows to search for those whose turn it is
+CLAIM_BYTES = 32 * 2**20  # the most that the rows of a claim may have, unless one row alone is larger
 
 # The size of a value on the wire. The length of a text or bytea is known without reading it; a bytea is sent as
 # hexadecimal digits. Of other types only the stored size is known: as text they take up to three times that, compressed
 # values up to about a hundred times.
-_SIZE_OF_ROW = 40
+_ROW_BYTES = 40
 _SIZES = {
     **dict.fromkeys(("text", "character varying"), "pg_catalog.octet_length({column})"),
     "bytea": "2 * pg_catalog.octet_length({column})",
@@ -153,8 +153,8 @@ class Binding:
             "after": after,
             "worker": worker,
             "seen": seen,
-            "bytes": BYTES,
-            "look": LOOK,
+            "bytes": CLAIM_BYTES,
+            "look": LOOK_ROWS,
             "per_key_limit": self.handler.per_key_limit,
             "waiting_hold": self.handler.in_order,
             "sorted": self.goes_on,
@@ -451,7 +451,7 @@ class Binding:
 
     def _size(self) -> sql.Composed:
         """Return an estimate of a row's bytes on the wire, from the columns as `claim.sql` names them."""
-        sizes: list[sql.Composable] = [sql.Literal(_SIZE_OF_ROW + 8 * len(self.table.columns))]
+        sizes: list[sql.Composable] = [sql.Literal(_ROW_BYTES + 8 * len(self.table.columns))]
         for name, place in self.shape.index.items():
             column = self.table.columns[name]
             if column.type not in _SMALL and column.labels is None and not _SHORT.search(column.full_type):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     TextOf = Callable[[str, Any], str | None]
 
-LONGEST_DELAY = 1000 * 365.25 * 86400.0  # seconds: what is put off for longer leaves the calendar
+LONGEST_DELAY_SECONDS = 1000 * 365.25 * 86400.0  # what is put off for longer leaves the calendar
 
 
 def of_answer(
@@ -111,7 +111,7 @@ def _bounded(delay: float) -> float:
     if isnan(delay):
         msg = "a delay is a number of seconds, not nan"
         raise ValueError(msg)
-    return min(max(0.0, delay), LONGEST_DELAY)
+    return min(max(0.0, delay), LONGEST_DELAY_SECONDS)
 
 
 def released(handler: Handler, attempt: int, why: str | None = None, *, begun: bool = False) -> Outcome:

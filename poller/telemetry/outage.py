@@ -11,8 +11,8 @@ from poller.errors_in_words import reason
 from poller.telemetry.bus import emit
 from poller.telemetry.events import DatabaseBack, DatabaseLost, ServiceFailed, ServiceRestored
 
-BACKOFF_FIRST = 0.1
-BACKOFF_MOST = 5.0
+BACKOFF_FIRST_SECONDS = 0.1
+BACKOFF_MOST_SECONDS = 5.0
 MOST_REASONS = 10  # told in one outage
 
 # Of SQLSTATEs, where there is one: what is about the connection or the whole server, not about a statement.
@@ -49,8 +49,8 @@ class Outage:
 
     def pause(self) -> float:
         """Return the seconds after which to try again: at random, and more of them after each failure."""
-        most = min(BACKOFF_MOST, BACKOFF_FIRST * 2 ** min(self.failures, 10))
-        return random.uniform(BACKOFF_FIRST / 2, most)  # noqa: S311 - to part, not to hide
+        most = min(BACKOFF_MOST_SECONDS, BACKOFF_FIRST_SECONDS * 2 ** min(self.failures, 10))
+        return random.uniform(BACKOFF_FIRST_SECONDS / 2, most)  # noqa: S311 - to part, not to hide
 
     def is_over(self) -> None:
         """Tell that it is, if there was one."""

@@ -4,7 +4,8 @@ The model. A pipe without a reader is full after some 64 KiB: a thread that then
 the log, and blocks all other threads that log. So lines go into a queue, and one daemon thread writes them. Lines for
 which the queue has no room are dropped and counted; once the pipe flows again, the number is logged.
 
-What is lost: the lines in the queue when the process is killed, or when it ends and no reader reads within `LAST_WORDS`.
+What is lost: the lines in the queue when the process is killed, or when it ends and no reader reads within
+`LAST_WORDS_SECONDS`.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 
     from _typeshed import ReadableBuffer
 
-ROOM = 4000  # writes that may wait: mostly a line each
-LAST_WORDS = 0.5  # seconds that the end of a process waits for them
+MOST_WAITING_WRITES = 4000  # writes that may wait: mostly a line each
+LAST_WORDS_SECONDS = 0.5  # that the end of a process waits for them
 
 
 class Queued(io.RawIOBase):
@@ -62,7 +63,7 @@ class Queued(io.RawIOBase):
         chunk = bytes(data)
         if self._is_alone:
             self._put(chunk)
-        elif self._waiting.qsize() < ROOM:
+        elif self._waiting.qsize() < MOST_WAITING_WRITES:
             self._waiting.put(chunk)
         else:
             self._dropped += chunk.count(b"\n") or 1
@@ -87,7 +88,7 @@ class Queued(io.RawIOBase):
                 chunk.set()
                 continue
             self._put(chunk)
-            if self._dropped and self._waiting.qsize() < ROOM / 2:
+            if self._dropped and self._waiting.qsize() < MOST_WAITING_WRITES / 2:
                 dropped, self._dropped = self._dropped, 0
                 self._tell(dropped)
 
@@ -121,7 +122,7 @@ def unblock(tell: Callable[[int], None]) -> TextIO:
     return sys.stderr
 
 
-def drain(seconds: float = LAST_WORDS) -> None:
+def drain(seconds: float = LAST_WORDS_SECONDS) -> None:
     """Wait for so long until what was said is written, before the process ends."""
     if _file is not None:
         sys.stderr.flush()

@@ -1,9 +1,9 @@
 """Tells the log of rows in trouble: a line for each cause and a while, not for each row.
 
 The model. A cause is a handler, what became of its rows, and the kind of the error with its place; what differs from row
-to row, such as a number in its text, makes no other cause. The first rows are told at once. Those that follow within
-`WHILE` are counted, and told together when it has passed. Any thread may report; a thread that lives while something is
-counted tells.
+to row, such as a number in its text, makes no other cause. The first rows are logged at once. Those that follow within
+`GROUPING_SECONDS` are counted, and logged together after that. Any thread may report; a thread that lives while rows are
+counted logs them.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from poller.telemetry.log import write
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-WHILE = 10.0  # seconds in which a cause is told once
-SHOWN = 3  # keys named in a line
+GROUPING_SECONDS = 10.0  # in which a cause is told once
+SHOWN_KEYS = 3  # keys named in a line
 MOST_CAUSES = 100  # told apart in a while; the rest is one
 
 _KIND = re.compile(r"(\w+)(?:: .*?)?( \([^()]*:\d+\))?", re.DOTALL)
@@ -69,7 +69,7 @@ class _Count:
 
     def add(self, troubles: Sequence[Trouble]) -> None:
         self.rows += len(troubles)
-        self.first += troubles[: SHOWN - len(self.first)]
+        self.first += troubles[: SHOWN_KEYS - len(self.first)]
 
 
 class Digest:
@@ -80,7 +80,7 @@ class Digest:
         tell: writes a line: its text, level and fields, and the name of the `event`.
     """
 
-    def __init__(self, while_: float = WHILE, tell: Callable[..., None] = _write) -> None:
+    def __init__(self, while_: float = GROUPING_SECONDS, tell: Callable[..., None] = _write) -> None:
         self._while = while_
         self._tell = tell
         self._counts: dict[Cause, _Count] = {}
@@ -143,8 +143,8 @@ class Digest:
 
     def _say(self, table: str, first: list[Trouble], rows: int, **fields: Any) -> None:
         became, why, _, attempt, delay, event, _ = first[0]
-        keys = ", ".join(each.key for each in first[:SHOWN])
-        more = f" and {rows - SHOWN:,} more" if rows > SHOWN else ""
+        keys = ", ".join(each.key for each in first[:SHOWN_KEYS])
+        more = f" and {rows - SHOWN_KEYS:,} more" if rows > SHOWN_KEYS else ""
         again = {"again_in": f"{delay:.1f}s"} if became == "retrying" and delay is not None else {}
         level = logging.INFO if became in _INFORMATION else logging.WARNING
         self._tell(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import sql
 
-from poller.services.sweeper import PATIENCE
+from poller.services.sweeper import PATIENCE_SECONDS
 from tests.chaos import people
 from tests.harness import workers_of
 
@@ -235,7 +235,7 @@ class Chaos:
                     break
                 time.sleep(0.05)
             # A lapsed lease is believed once workers have had time to come back after a restart.
-            is_beside = kind == "stop a worker" and self._restarted_at > began - PATIENCE
+            is_beside = kind == "stop a worker" and self._restarted_at > began - PATIENCE_SECONDS
             self.recovery[f"{kind} beside a restart" if is_beside else kind].append(time.monotonic() - began)
 
         thread = threading.Thread(target=look)

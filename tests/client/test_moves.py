@@ -359,6 +359,6 @@ def test_a_batch_looks_at_little_more_than_it_moves(
         for _ in range(batches):
             named = array(asked.keys) if asked.keys else None
             rows, after = moves._moved(looked, asked, keys=named, after=after)  # type: ignore[arg-type]
-            assert rows == (len(keys) or moves.BATCH)
-        assert max(looked.visited) < 35 * moves.BATCH, looked.visited
+            assert rows == (len(keys) or moves.BATCH_ROWS)
+        assert max(looked.visited) < 35 * moves.BATCH_ROWS, looked.visited
         db.execute("update thing set status = 'pending' where status = 'odd'")

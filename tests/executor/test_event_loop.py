@@ -106,7 +106,7 @@ def test_g11_who_blocks_the_loop_times_out_and_the_others_lose_no_attempt(
     url: str, db: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """They are given back; and the worker is to be replaced at once."""
-    monkeypatch.setattr(event_loop, "SAID", 0.6)
+    monkeypatch.setattr(event_loop, "LOGGED_AFTER_SECONDS", 0.6)
     blocked: list[int] = []
 
     async def step(row: Row) -> None:

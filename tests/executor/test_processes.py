@@ -157,7 +157,7 @@ def test_an_idle_process_gives_its_memory_back(
     url: str, db: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a while without work."""
-    monkeypatch.setattr(elsewhere, "IDLE", 0.0)
+    monkeypatch.setattr(elsewhere, "IDLE_SECONDS", 0.0)
     with Engine(url, made(write_pid), concurrency=1) as engine:
         db.execute("update task set status = 'later' where id > 1")
         engine.run_due()

@@ -751,7 +751,7 @@ CONTROLS = (
     Control(
         "a supervisor that does not hear looks often",
         "poller/services/sweeper.py",
-        "PERIOD if deaths.strangers or not hears else",
+        "PERIOD_SECONDS if deaths.strangers or not hears else",
         "",
         ("tests/services/test_idle.py",),
     ),

@@ -22,7 +22,7 @@ from poller.fleet.worker import STOPPED, Worker, WorkerOptions
 from poller.services.claimer import Claimer
 from poller.services.heartbeat import Heartbeat
 from poller.services.postponed import Postponed
-from poller.store.binding import BYTES, Binding, bind, bind_all
+from poller.store.binding import CLAIM_BYTES, Binding, bind, bind_all
 from poller.store.claims import Claims, DeclaredDeadError
 from poller.store.liveness import register_handlers
 from tests.engines import column, moves, run, run_to_the_end
@@ -84,7 +84,7 @@ def test_a_claim_brings_no_more_than_so_many_bytes(
             else worker.claims.claim(worker.binding, worker.id, 1000)
         )
         bodies = [task.values[3] for task in claimed.tasks if task.values[3] is not None]
-        assert sum(map(len, bodies)) <= 2 * BYTES
+        assert sum(map(len, bodies)) <= 2 * CLAIM_BYTES
         assert claimed.full == (len(seen) + len(claimed.tasks) < 140) or len(claimed.tasks) == 1000
         assert claimed.tasks
         seen += [int(task.key) for task in claimed.tasks]

@@ -194,7 +194,7 @@ def test_a_process_that_is_slow_to_begin_gets_all_of_the_body(
     site: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has hardly been made when it is first asked whether it must end; the pipe holds a part of the body only."""
-    monkeypatch.setattr(stoppable_match, "LOOK", 0.0001)
+    monkeypatch.setattr(stoppable_match, "LOOK_SECONDS", 0.0001)
     body = "x" * 2**19 + "end"
     http("ping", site.at("/x", body=body), expect_body=re.compile("end"), timeout="10s")()
 

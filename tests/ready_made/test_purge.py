@@ -200,8 +200,8 @@ def test_each_old_row_is_looked_at_once(
     db: psycopg.Connection[Any], url: str, monkeypatch: pytest.MonkeyPatch, *, index: bool
 ) -> None:
     """However the table is cut into stretches, and however many rows share an instant."""
-    monkeypatch.setattr(ranges, "STRETCH", 7)
-    monkeypatch.setattr(ranges, "BLOCKS", 2)
+    monkeypatch.setattr(ranges, "STRETCH_ROWS", 7)
+    monkeypatch.setattr(ranges, "STRETCH_BLOCKS", 2)
     chance = random.Random(7)
     make_audit(db, old=0, index=index)
     ages = [(n, f"{chance.choice([170, 175, 181, 182, 190])} days") for n in range(2000)]
@@ -234,7 +234,7 @@ def test_batches_that_take_long_become_smaller(
     db: psycopg.Connection[Any], url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A cascade or a trigger may be slow; the locks are to be short all the same."""
-    monkeypatch.setattr(purge_run, "LONG", 0.05)
+    monkeypatch.setattr(purge_run, "LONG_BATCH_SECONDS", 0.05)
     make_audit(db, old=60)
     _log_deletes(db, "perform pg_sleep(0.01);")
 
@@ -551,7 +551,7 @@ def test_refused_rows_are_looked_for_only_so_long(
     db: psycopg.Connection[Any], url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After so many of them a batch that is refused is left as it is, and the others still go."""
-    monkeypatch.setattr(purge_run, "MOST_ALONE", 10)
+    monkeypatch.setattr(purge_run, "MOST_ALONE_ROWS", 10)
     make_audit(db, old=1000)
     _trigger(db, "if old.id <= 500 and old.id % 5 = 0 then raise 'evidence'; end if;")
 
@@ -599,7 +599,7 @@ def test_rows_of_one_instant_are_listed_once(
     db: psycopg.Connection[Any], url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Their number does not multiply the work."""
-    monkeypatch.setattr(ranges, "STRETCH", 100)
+    monkeypatch.setattr(ranges, "STRETCH_ROWS", 100)
     make_audit(db, old=0)
     db.execute(
         "insert into audit select n, 'x', date_trunc('day', now()) - (200 + n % 2) * interval '1 day'"

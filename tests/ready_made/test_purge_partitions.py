@@ -284,7 +284,7 @@ def test_a_partition_in_use_is_left_to_a_later_run(
 ) -> None:
     """Nobody is kept waiting for long; its rows are purged where that can be, and the rest goes on."""
     monkeypatch.setattr(partitions, "BRIEFLY", "50ms")
-    monkeypatch.setattr(partitions, "BREATH", 0.01)
+    monkeypatch.setattr(partitions, "PAUSE_SECONDS", 0.01)
     make_partitions(db)
     with psycopg.connect(url) as reader:
         reader.execute("select from oldest")

@@ -107,7 +107,7 @@ def test_what_ignores_sigterm_is_killed(processes: Processes) -> None:
     """After three seconds, so that a worker need not be replaced (it has five)."""
     called = Background(shell("a", f"trap '' TERM; {processes.noting('deaf')} & {processes.noting('front')}"))
     processes.pid("deaf"), processes.pid("front")
-    assert command.GRACE <= called.cancel() < 4.5
+    assert command.GRACE_SECONDS <= called.cancel() < 4.5
     assert processes.are_gone("deaf", "front")
 
 

@@ -11,7 +11,15 @@ import pytest
 from poller import handler
 from poller.model.outcome import Became, Outcome
 from poller.services import circling
-from poller.services.circling import CELLS, LONGEST, MOST, MOST_DUE, MOST_KEPT, WINDOW, Circling
+from poller.services.circling import (
+    CELLS,
+    LONGEST_WAIT_SECONDS,
+    MOST_KEPT_KEYS,
+    MOST_MOVES,
+    MOST_MOVES_WITH_DUE,
+    WINDOW_SECONDS,
+    Circling,
+)
 from poller.store.binding import Binding
 from poller.store.lease import Lease, Result, Settled, Task
 from tests.engines import column, do_nothing
@@ -71,7 +79,7 @@ def test_the_next_attempt_waits_longer_with_each_move_of_a_row_that_goes_round(
 ) -> None:
     """From one second to a minute; and once it has waited, it may begin. No attempt is counted meanwhile."""
     rounds, binding = Circling(), _binding()
-    _move(rounds, binding, MOST, became=became)
+    _move(rounds, binding, MOST_MOVES, became=became)
     assert _wait(rounds, _task(binding)) == 0
     waits = []
     for _ in range(9):
@@ -79,7 +87,7 @@ def test_the_next_attempt_waits_longer_with_each_move_of_a_row_that_goes_round(
         waits.append(_wait(rounds, _task(binding)))
         clock.now += waits[-1]
         assert _wait(rounds, _task(binding)) == 0
-    assert waits == [1, 2, 4, 8, 16, 32, LONGEST, LONGEST, LONGEST]
+    assert waits == [1, 2, 4, 8, 16, 32, LONGEST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, LONGEST_WAIT_SECONDS]
     _move(rounds, binding, 1)
     _, [put_off] = rounds.part([_task(binding, attempt=3, retaken=True)])
     assert (put_off.outcome.verdict, put_off.outcome.attempt) == (Became.SNOOZED, 2)
@@ -89,9 +97,9 @@ def test_rows_that_pass_a_few_times_are_not_slowed(clock: Clock) -> None:
     """Ten times a minute, for an hour; nor does a chain over twenty statuses, whose handlers count apart."""
     rounds, chain = Circling(), [_binding(f"s{number}") for number in range(20)]
     for _ in range(60):
-        _move(rounds, chain[0], MOST)
-        clock.now += WINDOW + 1
-    for _ in range(MOST):
+        _move(rounds, chain[0], MOST_MOVES)
+        clock.now += WINDOW_SECONDS + 1
+    for _ in range(MOST_MOVES):
         for each in chain:
             _move(rounds, each, 1)
     assert [_wait(rounds, _task(each)) for each in chain] == [0] * 20
@@ -108,7 +116,7 @@ def test_snoozes_and_failures_are_no_moves(clock: Clock) -> None:
 def test_a_handler_with_a_due_may_have_its_rows_come_round_twice_a_second(clock: Clock) -> None:
     """It sets the time itself; one that leaves it in the past is slowed down like any other."""
     rounds, binding = Circling(), _binding(due="at")
-    _move(rounds, binding, MOST_DUE)
+    _move(rounds, binding, MOST_MOVES_WITH_DUE)
     assert _wait(rounds, _task(binding)) == 0
     _move(rounds, binding, 1)
     assert _wait(rounds, _task(binding)) == 1
@@ -117,10 +125,10 @@ def test_a_handler_with_a_due_may_have_its_rows_come_round_twice_a_second(clock:
 def test_a_row_that_has_stopped_going_round_is_not_slowed_any_more(clock: Clock) -> None:
     """Three minutes after its last move; its neighbours never were."""
     rounds, binding = Circling(), _binding()
-    _move(rounds, binding, 3 * MOST)
+    _move(rounds, binding, 3 * MOST_MOVES)
     assert _wait(rounds, _task(binding, "2")) == 0
     assert _wait(rounds, _task(binding, company=4)) == 0, "a suspect is on trial"
-    clock.now += circling.KEPT + 1
+    clock.now += circling.KEPT_SECONDS + 1
     _move(rounds, binding, 1)
     assert _wait(rounds, _task(binding)) == 0
 
@@ -130,12 +138,12 @@ def test_a_handler_is_told_of_once_a_minute(clock: Clock, caplog: pytest.LogCapt
     rounds, one, other = Circling(), _binding(), _binding("other")
     for each in (one, other):
         for key in ("1", "2"):
-            _move(rounds, each, 2 * MOST, key)
+            _move(rounds, each, 2 * MOST_MOVES, key)
     assert len(caplog.records) == 2
     said = caplog.records[0].getMessage()
     assert "thing:pending: row 1 goes round: moved 11 times within" in said
     assert "a trigger, another program, a handler that moves it back" in said
-    clock.now += WINDOW
+    clock.now += WINDOW_SECONDS
     _move(rounds, one, 1)
     assert "moved 21 times within 60s, and 1 other rows" in caplog.records[2].getMessage()
 
@@ -143,11 +151,11 @@ def test_a_handler_is_told_of_once_a_minute(clock: Clock, caplog: pytest.LogCapt
 def test_g12_what_is_counted_is_bounded(clock: Clock) -> None:
     """However many rows go round, and however many pass."""
     rounds, binding = Circling(), _binding()
-    results = [Result(_task(binding, str(key)), MOVED, 0.0) for key in range(MOST_KEPT + 5000)]
+    results = [Result(_task(binding, str(key)), MOVED, 0.0) for key in range(MOST_KEPT_KEYS + 5000)]
     settled = Settled(results, [Became.MOVED] * len(results))
-    for _ in range(MOST + 2):
+    for _ in range(MOST_MOVES + 2):
         rounds.note(settled)
-    assert len(rounds._circles) == MOST_KEPT
+    assert len(rounds._circles) == MOST_KEPT_KEYS
     assert len(rounds._cells) == CELLS
 
 
@@ -197,7 +205,7 @@ def test_g11_rows_whose_status_a_trigger_sets_back_are_slowed_down_and_told_of(
         lambda: column(db, "select count(*) from poller.attempt where state = 'snoozed'") == [5],
     )
     moves = _moves(db)
-    assert moves < 5 * 2 * MOST
+    assert moves < 5 * 2 * MOST_MOVES
     time.sleep(3)  # what would be hundreds of moves
     assert _moves(db) - moves <= 5 * 2
     assert fleet.log.count("goes round") == 1
@@ -232,4 +240,4 @@ def pong(row): pass
     fleet.wait_for_log("goes round")
     wait_until("it waits", lambda: column(db, "select state from poller.attempt") == ["snoozed"])
     time.sleep(5)  # what would be thousands of moves
-    assert _moves(db) <= 2 * 2 * 2 * MOST
+    assert _moves(db) <= 2 * 2 * 2 * MOST_MOVES

@@ -15,7 +15,7 @@ from poller.db.connection import Link
 from poller.model.outcome import Became, Outcome
 from poller.ready_made import old_rows
 from poller.ready_made.retention import age_out
-from poller.services.forgetter import BATCHES, PERIOD, Forgetter
+from poller.services.forgetter import MOST_BATCHES, PERIOD_SECONDS, Forgetter
 from poller.services.sweeper import Sweeper
 from poller.store import visits
 from poller.store.binding import Binding, bind
@@ -195,7 +195,7 @@ def work(row, ctx):
     wait_until(
         "they are forgotten",
         lambda: column(db, "select count(*) from poller.attempt") == [0],
-        timeout=2 * PERIOD,
+        timeout=2 * PERIOD_SECONDS,
     )
     assert project.run("failures").stdout == "no rows are in trouble\n"
     db.execute("update thing set status = 'pending' where id = 2")
@@ -496,10 +496,10 @@ def test_one_supervisor_looks_in_each_period(
 
     def looks(turn: int) -> list[int]:
         [now] = column(db, "select extract(epoch from clock_timestamp())::float8")
-        move_clock(link.connection, turn * PERIOD + 1 - now)
+        move_clock(link.connection, turn * PERIOD_SECONDS + 1 - now)
         looked.clear()
         waits = [each.run_once() for each in forgetters]
-        assert all(3 < wait < PERIOD for wait in waits)
+        assert all(3 < wait < PERIOD_SECONDS for wait in waits)
         return [ids.index(each) for each in looked]
 
     assert looks(300) == [0, 1, 2], "none of them has a worker that the others could see"
@@ -598,7 +598,7 @@ def test_g12_a_look_takes_a_bounded_number_of_rows_and_goes_on_there(
     for _ in range(3):
         forgetter.run_once()
         left += column(db, "select count(*) from poller.attempt")
-    assert left[0] >= 25_000 - 1 - FORGET_BATCH * BATCHES
+    assert left[0] >= 25_000 - 1 - FORGET_BATCH * MOST_BATCHES
     assert left[-1] == 1, "row 1 stands"
 
 

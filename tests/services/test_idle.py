@@ -268,10 +268,10 @@ def test_the_sweeper_looks_seldom_only_while_it_would_see_every_death(
     worker(me, "4s")
     assert 3.0 < sweeping.run_once() < 4.1
     hears[0] = False
-    assert sweeping.run_once() == sweeper.PERIOD
+    assert sweeping.run_once() == sweeper.PERIOD_SECONDS
     hears[0] = True
     worker(uuid4(), "30s")
-    assert sweeping.run_once() == sweeper.PERIOD
+    assert sweeping.run_once() == sweeper.PERIOD_SECONDS
     link.close()
 
 

@@ -18,7 +18,7 @@ from poller.db.connection import Link, connect
 from poller.model.answers import Crashed
 from poller.model.outcome import Became
 from poller.services import sweeper
-from poller.services.suspects import SINGLE_WAITS
+from poller.services.suspects import SINGLE_WAIT_SECONDS
 from poller.services.sweeper import Sweeper
 from poller.store.binding import bind
 from poller.store.outcomes import of_error, released
@@ -238,11 +238,11 @@ def test_g6_a_row_that_has_crashed_alone_waits_for_a_worker_that_holds_nothing(
         " values (%s, '1', 'waiting', 2, 2, 1, gen_random_uuid())",
         [step.id],
     )
-    assert retries(worker, single_waits=SINGLE_WAITS) == []
+    assert retries(worker, single_waits=SINGLE_WAIT_SECONDS) == []
     assert retries(worker, single_waits=None) == []
     db.execute("update poller.attempt set next_at = poller.now() - interval '6 seconds'")
     assert retries(worker, single_waits=None) == []
-    assert [task.key for task in retries(worker, single_waits=SINGLE_WAITS)] == ["1"]
+    assert [task.key for task in retries(worker, single_waits=SINGLE_WAIT_SECONDS)] == ["1"]
 
 
 def test_g11_nothing_is_claimed_beside_suspects_until_their_outcomes_are_written(
@@ -388,7 +388,7 @@ def test_g8_a_clock_that_is_set_forward_makes_nobody_dead(
 ) -> None:
     """All heartbeats lie far back at once; workers are given the time to beat by the new clock."""
     link, sweeping, worker = living
-    monkeypatch.setattr(sweeper, "PATIENCE", 0.3)
+    monkeypatch.setattr(sweeper, "PATIENCE_SECONDS", 0.3)
 
     def beaten(ago: str) -> None:
         db.execute(

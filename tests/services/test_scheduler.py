@@ -22,10 +22,10 @@ from poller.jobs.job import job as unscheduled
 from poller.schedules import slots, wall_clock
 from poller.schedules.slots import FixedDelay
 from poller.services.scheduler import (
-    AGAIN,
+    AGAIN_SECONDS,
     CATCH_UP,
-    LATE,
-    LONGEST_WAIT,
+    LATE_SECONDS,
+    LONGEST_WAIT_SECONDS,
     MOST_ON_TIME,
     Scheduler,
     decide_overlap,
@@ -230,7 +230,7 @@ def test_one_that_knows_of_nothing_due_says_how_long_it_may_sleep(planner: Calla
     """Until the next slot, and never so long that a new or edited job would be late."""
     p = planner(named("cron", cron("* * * * *")))
     p.plan()
-    assert p.scheduler.run_once() == LONGEST_WAIT
+    assert p.scheduler.run_once() == LONGEST_WAIT_SECONDS
     p.set_clock(at("12:00:59.5"))
     assert 0 < p.scheduler.run_once() <= 0.5
 
@@ -453,7 +453,7 @@ def test_slots_lie_within_the_window(planner: Callable[..., Planner], kind: str)
     assert p.slots("job") == minutes("12:05", 4)
     assert p.next_at("job") is None
     assert p.row("job")["exhausted"]
-    assert p.scheduler.run_once() == LONGEST_WAIT
+    assert p.scheduler.run_once() == LONGEST_WAIT_SECONDS
 
 
 def test_a_fixed_delay_keeps_within_its_window(planner: Callable[..., Planner]) -> None:
@@ -468,7 +468,7 @@ def test_a_fixed_delay_keeps_within_its_window(planner: Callable[..., Planner]) 
     assert len(p.slots("job")) == 2
     p.plan_at(at("12:20"))
     assert len(p.slots("job")) == 2
-    assert p.scheduler.run_once() == LONGEST_WAIT
+    assert p.scheduler.run_once() == LONGEST_WAIT_SECONDS
 
 
 def test_a_window_that_is_over_has_no_run(planner: Callable[..., Planner]) -> None:
@@ -670,7 +670,7 @@ def test_g7_planners_side_by_side_enter_each_slot_once(planner: Callable[..., Pl
     def plan(number: int) -> None:
         for minute in range(1, 41):
             planners[number].set_clock(at("12:00:30") + MINUTE * minute)
-            while planners[number].scheduler.run_once() < LONGEST_WAIT / 2:
+            while planners[number].scheduler.run_once() < LONGEST_WAIT_SECONDS / 2:
                 pass
 
     assert in_threads(4, plan) == [None] * 4
@@ -690,7 +690,7 @@ def test_g7_a_planner_that_is_stopped_within_its_transaction_holds_up_only_what_
         p.declare(second)
         planner(second).plan_at(at("12:01:00"))
         assert len(p.slots("second")) == 1
-        assert p.scheduler.run_once() == AGAIN
+        assert p.scheduler.run_once() == AGAIN_SECONDS
         assert p.slots("first") == []
     p.plan()
     assert len(p.slots("first")) == 1
@@ -722,7 +722,7 @@ def test_a_job_whose_row_somebody_holds_is_waited_for_without_haste(
     with db.transaction():
         db.execute("select from poller.job where name = 'held' for update")
         assert p.scheduler.run_once() == 0
-        assert p.scheduler.run_once() == AGAIN
+        assert p.scheduler.run_once() == AGAIN_SECONDS
         assert len(p.slots("free")) == 1
         assert p.slots("held") == []
     p.plan()
@@ -843,7 +843,7 @@ def test_a_job_whose_function_is_not_known_here_is_left_alone(planner: Callable[
     p.plan()
     assert p.slots("theirs") == []
     assert p.row("theirs") == before
-    assert p.scheduler.run_once() == LONGEST_WAIT
+    assert p.scheduler.run_once() == LONGEST_WAIT_SECONDS
     other.plan()
     assert len(p.slots("theirs")) == 1
     assert len(p.slots("ours")) == 1
@@ -984,7 +984,7 @@ def test_one_supervisor_leads_and_the_others_look_once_a_second(planner: Callabl
     leader.plan_at(at("12:00:31.2"))
     for other in others:
         other.set_clock(at("12:00:32.2"))  # a slot has come 0.2 s ago
-        assert LATE - 0.2 < other.scheduler.run_once() + 0.2 <= LATE + 0.01
+        assert LATE_SECONDS - 0.2 < other.scheduler.run_once() + 0.2 <= LATE_SECONDS + 0.01
         assert not other.scheduler.leads
         other.set_clock(at("12:00:31.3"))
         assert other.scheduler.run_once() > 0.6

@@ -17,7 +17,7 @@ from poller import handler
 from poller.db.connection import Link
 from poller.db.statements import array
 from poller.model.outcome import Became, Outcome
-from poller.store.binding import LOOK, Binding, bind
+from poller.store.binding import LOOK_ROWS, Binding, bind
 from poller.store.claims import Claims
 from poller.store.lease import Result
 from poller.store.liveness import Liveness, register_handlers
@@ -286,7 +286,7 @@ def test_claims_by_key_go_through_the_rows_before_those_they_take(
     binding, worker = _joined(db, link, per_key="n", limit=4 * BATCH, rate="9999/1s")
     for mode in ("force_custom_plan", "force_generic_plan"):
         for name, counts in _cycle(link, binding, worker, mode).items():
-            assert max(counts) <= NODES * A_NODE + 8 * LOOK, (mode, name, counts)
+            assert max(counts) <= NODES * A_NODE + 8 * LOOK_ROWS, (mode, name, counts)
 
 
 @pytest.mark.parametrize("analyzed", [True, False], ids=["analyzed", "never analyzed"])

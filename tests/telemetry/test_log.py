@@ -12,7 +12,7 @@ import pytest
 
 from poller import Fail
 from poller.services.loop import Loop
-from poller.telemetry.stderr import ROOM, Queued
+from poller.telemetry.stderr import MOST_WAITING_WRITES, Queued
 from poller.telemetry.troubles import Digest, Trouble, digest
 from tests.command_line import make_tenants, value
 from tests.engines import moves, run
@@ -116,7 +116,7 @@ def test_what_nobody_reads_is_dropped_and_counted() -> None:
     lost: list[int] = []
     file = Queued(theirs, lost.append)
     line = b"x" * 99 + b"\n"
-    for _ in range(2 * ROOM):
+    for _ in range(2 * MOST_WAITING_WRITES):
         file.write(line)
     assert not file.drain(0.05), "the pipe is full"
     received = bytearray()
@@ -126,8 +126,8 @@ def test_what_nobody_reads_is_dropped_and_counted() -> None:
     wait_until("it is told", lambda: lost)
     os.close(theirs)
     reading.join()
-    assert received.count(b"\n") + sum(lost) == 2 * ROOM
-    assert 0 < sum(lost) <= ROOM
+    assert received.count(b"\n") + sum(lost) == 2 * MOST_WAITING_WRITES
+    assert 0 < sum(lost) <= MOST_WAITING_WRITES
 
 
 def read_all(number: int) -> bytes:

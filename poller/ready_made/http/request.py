@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Redirects = Literal["same-host", "any"]
 
-SHORTEST_SECRET = 6  # characters; shorter secrets also occur in texts by chance
+SHORTEST_SECRET_CHARACTERS = 6  # characters; shorter secrets also occur in texts by chance
 
 # Headers that do not identify the sender.
 PLAIN = {"accept", "accept-encoding", "content-type", "user-agent"}
@@ -219,7 +219,7 @@ def _secrets(parts: SplitResult, headers: Mapping[str, str], body: Any) -> tuple
             found |= {value, *value.split()}
     found |= {value for _, value in parse_qsl(parts.query)}
     found |= set(_leaves(body))
-    every = {form for each in found for form in _forms(each) if len(each) >= SHORTEST_SECRET}
+    every = {form for each in found for form in _forms(each) if len(each) >= SHORTEST_SECRET_CHARACTERS}
     return tuple(sorted(every, key=len, reverse=True))
 
 

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 BODY_BYTES = 2**20  # read of a body; the rest is left unread
 CONNECT_SECONDS = 10.0  # for each address
-LOOK = 0.1  # seconds between two checks whether the request must end
-CLOSING = 1.0  # seconds for closing its connection then
+LOOK_SECONDS = 0.1  # between two checks whether the request must end
+CLOSING_SECONDS = 1.0  # for closing its connection then
 MOST_REDIRECTS = 10
 
 # The server names the charset, and Python has some that take for ever (idna) or are not charsets (zip).
@@ -89,10 +89,10 @@ def send_stoppably(order: HttpRequest, timeout: float, why: Callable[[], Excepti
 async def _watched(order: HttpRequest, timeout: float, why: Callable[[], Exception | None]) -> HttpResponse:  # noqa: ASYNC109
     task = asyncio.ensure_future(send(order, timeout))
     while not task.done():
-        await asyncio.wait({task}, timeout=LOOK)
+        await asyncio.wait({task}, timeout=LOOK_SECONDS)
         if not task.done() and (reason := why()) is not None:
             task.cancel()
-            await asyncio.wait({task}, timeout=CLOSING)
+            await asyncio.wait({task}, timeout=CLOSING_SECONDS)
             raise reason
     return task.result()
 
@@ -102,7 +102,7 @@ async def _let_others_end() -> None:
     await asyncio.sleep(0)  # some of them are only about to begin
     others = asyncio.all_tasks() - {asyncio.current_task()}
     if others:
-        await asyncio.wait(others, timeout=CLOSING)
+        await asyncio.wait(others, timeout=CLOSING_SECONDS)
 
 
 async def send(order: HttpRequest, timeout: float) -> HttpResponse:  # noqa: ASYNC109 - for each step, not for this call

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-LOOK = 0.1  # seconds between two checks whether it must end
+LOOK_SECONDS = 0.1  # between two checks whether it must end
 FOUND, MISSING = 10, 11  # exit statuses
 
 _PROGRAM = f"""
@@ -70,7 +70,7 @@ def _write(process: subprocess.Popen[bytes], given: bytes) -> None:
 def _wait(process: subprocess.Popen[bytes], why: Callable[[], Exception | None]) -> None:
     while True:
         try:
-            process.wait(LOOK)
+            process.wait(LOOK_SECONDS)
         except subprocess.TimeoutExpired:
             if (reason := why()) is not None:
                 raise reason from None

@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 PROGRAM = Path(__file__).with_name("warden.py")
 
-GRACE = 3.0  # seconds between SIGTERM and SIGKILL; a worker's patience with a job that was cut short is 5
-KILLING = 1.0  # seconds after SIGKILL; processes left then cannot be ended (they wait for a disk, say)
-LOOK = 0.1  # seconds between two checks whether the command must end
-LONGEST_END = (
-    GRACE + KILLING + 2.0
+GRACE_SECONDS = 3.0  # between SIGTERM and SIGKILL; a worker's patience with a job that was cut short is 5
+KILLING_SECONDS = 1.0  # after SIGKILL; processes left then cannot be ended (they wait for a disk, say)
+LOOK_SECONDS = 0.1  # between two checks whether the command must end
+LONGEST_END_SECONDS = (
+    GRACE_SECONDS + KILLING_SECONDS + 2.0
 )  # seconds from the moment that a command must end until `run` returns, on a busy machine
-CHUNK = 65536  # bytes read at once
-LONGEST_LINE = 8192  # characters; a longer line is handed on in pieces
+CHUNK_BYTES = 65536  # bytes read at once
+LONGEST_LINE_CHARACTERS = 8192  # characters; a longer line is handed on in pieces
 LAST_BYTES = 2**20  # what is still read of an output after the command has ended; no pipe holds more
 
 
@@ -101,7 +101,7 @@ class _Process:
         self._selector.register(self._link, selectors.EVENT_READ)
         self.goes_on = True
         self._is_stopped = False
-        orders = {**order, "parent": os.getpid(), "grace": GRACE, "killing": KILLING}
+        orders = {**order, "parent": os.getpid(), "grace": GRACE_SECONDS, "killing": KILLING_SECONDS}
         with contextlib.suppress(OSError):  # the warden is gone already: `ended` says so
             self._link.sendall(json.dumps(orders).encode() + b"\n")
 
@@ -115,11 +115,11 @@ class _Process:
         for output in self._outputs:
             output.source.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._warden.wait(LOOK if self._is_stopped else GRACE + KILLING)
+            self._warden.wait(LOOK_SECONDS if self._is_stopped else GRACE_SECONDS + KILLING_SECONDS)
 
     def pump(self) -> None:
         """Hand on what has come, or wait a moment for it."""
-        for key, _ in self._selector.select(LOOK):
+        for key, _ in self._selector.select(LOOK_SECONDS):
             if key.data is None:
                 self._hear()
             elif key.data.read() == 0:
@@ -130,7 +130,7 @@ class _Process:
         self._is_stopped = True
         with contextlib.suppress(OSError):  # the warden has just ended
             self._link.shutdown(socket.SHUT_WR)
-        until = monotonic() + GRACE + KILLING + LOOK
+        until = monotonic() + GRACE_SECONDS + KILLING_SECONDS + LOOK_SECONDS
         while self.goes_on and monotonic() < until:
             self.pump()
 
@@ -156,7 +156,7 @@ class _Process:
         """Take the warden's report; its end is the warden's."""
         more = b""
         with contextlib.suppress(ConnectionResetError):
-            more = self._link.recv(CHUNK)
+            more = self._link.recv(CHUNK_BYTES)
         self._report += more
         if not more:
             self._selector.unregister(self._link)
@@ -177,7 +177,7 @@ class _Output:
     def read(self) -> int | None:
         """Hand on what has come; returns how many bytes, 0 at the end, None if there is nothing for now."""
         try:
-            more = os.read(self.source.fileno(), CHUNK)
+            more = os.read(self.source.fileno(), CHUNK_BYTES)
         except BlockingIOError:
             return None
         self._take(self._decoder.decode(more))
@@ -185,7 +185,7 @@ class _Output:
 
     def finish(self) -> None:
         """Hand on what is still in the pipe; a daemon of the command's may hold its other end for ever."""
-        for _ in range(LAST_BYTES // CHUNK):
+        for _ in range(LAST_BYTES // CHUNK_BYTES):
             if not self.read():
                 break
         self._take(self._decoder.decode(b"", final=True))
@@ -194,7 +194,7 @@ class _Output:
 
     def _take(self, text: str) -> None:
         lines, end, rest = (self._rest + text).rpartition("\n")
-        if len(rest) > LONGEST_LINE:
+        if len(rest) > LONGEST_LINE_CHARACTERS:
             lines, end, rest = lines + end + rest, "", ""
         self._rest = rest
         if lines or end:
@@ -202,7 +202,7 @@ class _Output:
 
     def _hand_on(self, text: str) -> None:
         getattr(sys, self._target).write(text)  # looked up each time: a run's output takes its place
-        tail = text[-LONGEST_LINE:].rstrip()
+        tail = text[-LONGEST_LINE_CHARACTERS:].rstrip()
         self.last = tail.rpartition("\n")[2].strip() or self.last
 
 

@@ -75,7 +75,7 @@ def shell(  # noqa: PLR0913 - the contract's options
         made.run(run, arguments, job.options.timeout)
 
     # The run is over when the command is: until then nothing may follow it, and its last words are heard.
-    job = replace(ready_made(work, name, schedule, options), patience=commands.LONGEST_END)
+    job = replace(ready_made(work, name, schedule, options), patience=commands.LONGEST_END_SECONDS)
     try:
         made = _Command(_argv(command), _env(env), _cwd(cwd), _expected(expect))
     except ConfigurationError as error:

@@ -6,7 +6,7 @@ the command in a session of its own, and reports there how the command ended.
 
 Who ends what:
 
-- The command ended by itself: what it left behind in its process group has `LINGER` seconds to finish, and is
+- The command ended by itself: what it left behind in its process group has `LINGER_SECONDS` seconds to finish, and is
   ended then. What it has detached on purpose (a daemon, by `setsid`) lives on.
 - The worker closes its end (timeout, cancel, shutdown), or dies, however it dies, so that the kernel closes
   it: SIGTERM to everything that the command has started, and SIGKILL some seconds later. On Linux that means
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 LINK = 0  # the socket to the worker
-LINGER = 2.0  # seconds for what a command that has ended left in the background
-LOOK = 0.5  # seconds between two checks whether the worker lives, should the socket not tell
-TICK = 0.02
+LINGER_SECONDS = 2.0  # for what a command that has ended left in the background
+LOOK_SECONDS = 0.5  # between two checks whether the worker lives, should the socket not tell
+TICK_SECONDS = 0.02
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 
@@ -68,7 +68,7 @@ class Warden:
     def run(self) -> dict[str, Any]:
         """Wait until the command has ended, or must; then end the rest. Returns the last report."""
         by_itself = self._wait(self._has_ended, float("inf"))
-        if by_itself and self._wait(self._is_gone, LINGER):
+        if by_itself and self._wait(self._is_gone, LINGER_SECONDS):
             return {"status": self._status, "left": False}
         found = self._end(everyone=not by_itself or not self._is_wanted())
         return {"status": self._status, "left": found}
@@ -81,7 +81,7 @@ class Warden:
         while not is_so():
             if monotonic() >= until or not self._is_wanted():
                 return False
-            select.select([LINK, self._wake], [], [], min(LOOK, max(0.0, until - monotonic())))
+            select.select([LINK, self._wake], [], [], min(LOOK_SECONDS, max(0.0, until - monotonic())))
             with contextlib.suppress(BlockingIOError):
                 os.read(self._wake, 1024)
         return True
@@ -127,7 +127,7 @@ class Warden:
                     _signal(target, number)
                 if number == signal.SIGTERM:
                     told |= targets  # once: a second SIGTERM may cut a clean-up short
-                sleep(TICK)
+                sleep(TICK_SECONDS)
         return found
 
     def _is_anybody_left(self, *, everyone: bool) -> bool:
