@@ -107,14 +107,15 @@ class Batches:
     @contextlib.contextmanager
     def next(self) -> Iterator[None]:
         """Carry out a batch and log it: both or neither."""
-        self._batch = 0
+        self._batch, number = 0, self._number
         with self._connection.transaction():
             yield
-            if self._batch and self._number is None:
-                self._number = self._enter(self._batch)
+            if self._batch and number is None:
+                number = self._enter(self._batch)
             elif self._batch:
-                more = {"id": self._number, "affected": self._batch}
+                more = {"id": number, "affected": self._batch}
                 self._connection.execute(statement("add_to_action"), more)
+        self._number = number  # a deferred constraint may refuse the batch at its commit
         self.rows += self._batch
         if self._batch and self._progress is not None:
             self._progress(self.rows)

@@ -448,7 +448,7 @@ class Client:
         """Move rows to another status by hand, a thousand at a time; each batch is committed by itself.
 
         A row is moved only if it still shows the status that it is moved from. What is in flight is not stopped, and its
-        outcome is superseded; what is remembered of its attempts is forgotten.
+        outcome is superseded; what is remembered of its attempts is forgotten. Rows that the table refuses are left.
 
         Args:
             selector: `TABLE:STATUS`, `TABLE:STATUS:KEY` or `TABLE:KEY`.
@@ -458,7 +458,7 @@ class Client:
             stop: an event; once it is set, the move ends after the batch in hand.
 
         Raises:
-            NothingSelectedError: there is no such row, or another transaction has all of them locked.
+            NothingSelectedError: there is no such row, or none could be moved: the text says why.
             ConfigurationError: neither a status nor keys are named, or the column cannot have the status.
         """
         with self._database.session() as connection:

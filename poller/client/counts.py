@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
+from psycopg.rows import dict_row
 
 from poller.db.statements import array, statement
 
@@ -171,11 +172,12 @@ def along_indexes(connection: psycopg.Connection[Any]) -> Iterator[None]:
 @contextlib.contextmanager
 def writing_along_indexes(connection: psycopg.Connection[Any]) -> Iterator[None]:
     """Let writing statements go along indexes; their writes stay, and the caller's settings are restored."""
-    row = connection.execute(statement("scans"), {}).fetchone()
-    assert row is not None  # noqa: S101 - a select without from has one row
-    connection.execute(statement("set_scans"), {"seqscan": "off", "bitmapscan": "off"})
+    with connection.cursor(row_factory=dict_row) as cursor:
+        before = cursor.execute(statement("scans"), {}).fetchone()
+    assert before is not None  # noqa: S101 - a select without from has one row
+    connection.execute(statement("set_scans"), dict.fromkeys(before, "off"))
     yield
-    connection.execute(statement("set_scans"), {"seqscan": row[0], "bitmapscan": row[1]})
+    connection.execute(statement("set_scans"), before)
 
 
 def plan(

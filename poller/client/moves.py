@@ -3,11 +3,16 @@
 What may be trusted: a row is moved only if it shows, under its lock, the status that it is moved from. What is in
 flight is not stopped: its outcome finds another status, and is superseded. Each batch is committed by itself, with its
 entry in the log of orders; so a move that was stopped, or killed, has moved what the log says.
+
+Which rows show a status is asked page by page, and no statement goes through more than some thousands of rows: along an
+index, where Postgres finds the rows of the status by one; else along the primary key, through the whole table, once. A
+row that was left because another transaction had it locked is tried again by its key. What the table refuses (a CHECK, a
+trigger) is found by halving its batch.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
@@ -15,25 +20,56 @@ from psycopg import sql
 
 from poller.client.actions import Batches
 from poller.client.answers import aside
+from poller.client.counts import StatusColumn, along_indexes, writing_along_indexes
+from poller.client.move_order import MoveOrder, MovePlan, read
 from poller.client.refusals import NothingSelectedError, RefusedError
 from poller.client.row_queries import RowQueries
-from poller.client.selector import ALL, of_table, same_key, split
-from poller.db import tables
 from poller.db.statements import array, statement, trusted
-from poller.jobs.run import TABLE as RUNS
-from poller.model.handler import split_off_table, table_name
+from poller.errors_in_words import reason as in_words
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from poller.client.actions import Author
-    from poller.db.tables import Column, Table
+    from poller.db.statements import Statement
 
     Progress = Callable[[int], object]
 
+__all__ = ["Left", "MoveOrder", "Moved", "move"]
+
 BATCH_ROWS = 1000  # rows
-MOST_PASSES = 8  # passes from the top, for rows that another transaction had locked for a moment
+PAGE_ROWS = 10_000  # rows that one look goes through
+MOST_PASSES = 8  # tries at rows that another transaction has locked for a moment
+REMEMBERED_KEYS = 10_000  # keys of rows that were left; of further ones only the number is known
+MOST_REFUSED = 20  # rows that the table refuses, after which an order ends
+
+_TRUE, _NOTHING = sql.SQL("true"), sql.SQL("")
+_REFUSALS = (
+    psycopg.IntegrityError,
+    psycopg.DataError,
+    psycopg.InternalError,
+    psycopg.ProgrammingError,
+    psycopg.NotSupportedError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Rows that a move has left, all for one reason.
+
+    Attributes:
+        reason: locked; leased, if the handler that has a row in hand has it locked; status, if it shows another than it
+            was to be moved from; gone, if there is no such row; refused, if the table does not let it have the status.
+        rows: how many.
+        key: the first one's.
+        detail: why that one was left, in a line.
+    """
+
+    reason: str
+    rows: int
+    key: str
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +80,9 @@ class Moved:
         table: the table, with its schema.
         status: the status that the rows have now.
         rows: how many were moved.
-        locked: how many were left because another transaction has them locked; 1,000 means as many or more.
+        locked: how many were left because another transaction has them locked.
         stopped: it was told to stop, and left the rest.
+        left: the rows that were left, by reason.
     """
 
     table: str
@@ -53,39 +90,7 @@ class Moved:
     rows: int
     locked: int
     stopped: bool = aside()
-
-
-class MoveOrder(NamedTuple):
-    """An order as it is given: `TABLE:STATUS[:KEY]` or `TABLE:KEY`, the status to move to, and further keys."""
-
-    selector: str
-    to: str
-    keys: Sequence[str] = ()
-
-
-class HandlerStatuses(NamedTuple):
-    """A handler of a table, and all the statuses that it takes, shows or leads to."""
-
-    id: int
-    column: str
-    status: str
-    during: str | None
-    statuses: list[str]
-
-
-class MovePlan(NamedTuple):
-    """Which rows to move, and to which status.
-
-    Attributes:
-        froms: the statuses that they may show; empty: any.
-        keys: theirs; None for all that show such a status.
-    """
-
-    table: Table
-    column: Column
-    froms: tuple[str, ...]
-    to: str
-    keys: tuple[str, ...] | None
+    left: tuple[Left, ...] = aside(())
 
 
 def move(
@@ -105,34 +110,35 @@ def move(
         stop: an event; once it is set, the batch in hand is the last.
 
     Raises:
-        NothingSelectedError: there is no such row, or another transaction has all of them locked.
+        NothingSelectedError: there is no such row, or none could be moved.
         ConfigurationError: the selector names no rows, or the column cannot have the status.
     """
-    asked = _read(connection, order)
+    asked = read(connection, order)
 
     def enter(rows: int) -> int:
         return author.enter(connection, "move", order.selector, rows, order.keys, detail=f"to {order.to}")
 
     batches = Batches(connection, enter, progress, stop)
-    for batch in _batches(connection, asked, batches):
-        with batches.next():
-            rows = batch()
-            batches.reached(rows)
-            if rows:
-                connection.execute(statement("wake"))
-        if batches.is_stopped:
-            return Moved(str(asked.table), order.to, batches.rows, 0, stopped=True)
-    moved = batches.rows
-    locked = _left(connection, asked)
-    if not moved:
-        raise NothingSelectedError(_nothing(order, asked, locked))
-    return Moved(str(asked.table), order.to, moved, locked, stopped=False)
+    left = Moving(connection, asked, batches).run()
+    if not (batches.rows or batches.is_stopped):
+        raise NothingSelectedError(_nothing(order, asked, left))
+    locked = sum(each.rows for each in left if each.reason in {"locked", "leased"})
+    return Moved(str(asked.table), order.to, batches.rows, locked, batches.is_stopped, left)
 
 
-def _nothing(order: MoveOrder, asked: MovePlan, locked: int) -> str:
+def _nothing(order: MoveOrder, asked: MovePlan, left: Sequence[Left]) -> str:
     named = " ".join([order.selector, *order.keys])
-    if locked:
+    why = {each.reason: each for each in left}
+    if "refused" in why:
+        return f"nothing was moved: {why['refused'].detail}"
+    if "locked" in why:
         return f"nothing was moved: another transaction has the rows of {named} locked"
+    if "leased" in why:
+        return f"nothing was moved: {why['leased'].detail}"
+    if asked.guessed is not None:
+        return f"nothing to move: no row of {asked.table} has the key {asked.guessed!r}, or shows it as its status"
+    if len(left) == 1 and left[0].reason == "gone":
+        return f"nothing to move: {left[0].detail}"
     shows = (
         f"shows {' or '.join(map(repr, asked.froms))}"
         if asked.froms
@@ -141,155 +147,249 @@ def _nothing(order: MoveOrder, asked: MovePlan, locked: int) -> str:
     return f"nothing to move: no row of {named} {shows}"
 
 
-# --- what is meant ------------------------------------------------------------------------------------
+class Seen(NamedTuple):
+    """What a row shows, as asked for by its key.
 
-
-def _read(connection: psycopg.Connection[Any], order: MoveOrder) -> MovePlan:
-    selector, to, keys = order
-    name, rest = split_off_table(selector)
-    if selector == ALL:
-        msg = "name a table, and a status or keys: not all rows of all tables are moved at once"
-        raise RefusedError(msg, "all_rows")
-    known = [each for each in RowQueries(connection).known_handlers() if each.table != str(RUNS)]
-    full = of_table(name, known)[0].table
-    rows = connection.execute(statement("machines"), {"table": full}).fetchall()
-    machines = [HandlerStatuses(*row) for row in rows]
-    table = tables.describe(connection, table_name(full))
-    status, key = split(rest, _statuses(table, machines))
-    if status is None:
-        status, key = split(rest, _shown(connection, table, machines, rest))
-    named = tuple(form for each in (key, *keys) if each for form in same_key(each)) or None
-    if status is None and named is None:
-        msg = f"name a status or keys ({name}:STATUS, {name}:KEY): not all rows of a table are moved at once"
-        raise RefusedError(msg, "all_rows")
-    column = tables.status_column(connection, table, _column(machines, status, to))
-    tables.check_status(connection, table, column, to)
-    shown = [each.during for each in machines if each.status == status and each.column == column.name]
-    froms = (
-        ()
-        if status is None
-        else tuple(dict.fromkeys([status, *(each for each in shown if each is not None)]))
-    )
-    if to == status:
-        msg = f"{name}:{status} has the status {to!r} already"
-        raise RefusedError(msg, "same_status")
-    return MovePlan(table, column, tuple(each for each in froms if each != to), to, named)
-
-
-def _statuses(table: Table, machines: Sequence[HandlerStatuses]) -> set[str]:
-    """Return the statuses by which an order may name rows of a table: its handlers', and their columns' enums'."""
-    columns = {each.column for each in machines} & table.columns.keys()
-    labels = {label for name in columns for label in table.columns[name].labels or ()}
-    return labels.union(*(each.statuses for each in machines))
-
-
-def _shown(
-    connection: psycopg.Connection[Any], table: Table, machines: Sequence[HandlerStatuses], rest: str
-) -> list[str]:
-    """Return the part of a text that is a status no handler names but a row shows: that before a colon, or all."""
-    if rest and _has(connection, table, table.is_key("%(key)s"), rest):
-        return []  # it is a key, and no status need be looked for
-    parts = rest.split(":")
-    heads = [":".join(parts[:length]) for length in range(1, len(parts) + 1) if rest]
-    columns = {each.column for each in machines} & table.columns.keys()
-    return [
-        head for name in columns for head in heads if _shows(connection, table, table.columns[name], head)
-    ]
-
-
-def _shows(connection: psycopg.Connection[Any], table: Table, column: Column, status: str) -> bool:
-    is_shown = column.equal(sql.Identifier("t", column.name), sql.Literal(status))
-    return _has(connection, table, is_shown)
-
-
-def _has(
-    connection: psycopg.Connection[Any], table: Table, condition: sql.Composable, key: str | None = None
-) -> bool:
-    question = statement("shows_status", table=table.identifier, users=table.users, is_shown=condition)
-    try:
-        with connection.transaction():
-            return connection.execute(question, {"key": key}).rowcount > 0
-    except psycopg.DataError:  # not a value of its type
-        return False
-
-
-def _column(machines: Sequence[HandlerStatuses], status: str | None, to: str) -> str:
-    """Return the status column that the order means, where a table has several.
-
-    Raises:
-        ConfigurationError: it is ambiguous.
+    Attributes:
+        asked: the key, as it was given.
+        key: as poller writes it; None if there is no such row.
+        status: None if it is not set.
+        shows: it is one to be moved.
+        worker: the number of the worker that holds it.
     """
-    columns = list(dict.fromkeys(each.column for each in machines))
-    for wanted in (status, to):
-        if len(columns) > 1 and wanted is not None:
-            knowing = [each.column for each in machines if wanted in each.statuses]
-            columns = [each for each in columns if each in knowing] or columns
-    if len(columns) > 1:
-        msg = f"the table has the status columns {', '.join(columns)}, and any may be meant; name a status of one"
-        raise RefusedError(msg, "several_columns")
-    return columns[0]
+
+    asked: str
+    key: str | None
+    status: str | None
+    shows: bool
+    worker: int | None
 
 
-# --- the statements -----------------------------------------------------------------------------------
+class Moving:
+    """An order that is carried out.
 
+    Args:
+        connection: as for `move`.
+        asked: which rows.
+        batches: carries each batch out in a transaction, and logs it.
+    """
 
-def _batches(
-    connection: psycopg.Connection[Any], asked: MovePlan, batches: Batches
-) -> Iterator[Callable[[], int]]:
-    """Yield functions that each move one batch, and return its number of rows."""
-    if asked.keys is not None:
-        for at in range(0, len(asked.keys), BATCH_ROWS):
-            part = array(asked.keys[at : at + BATCH_ROWS])
-            yield lambda part=part: _moved(connection, asked, keys=part)[0]  # type: ignore[misc]
-        return
-    for number in range(MOST_PASSES):
-        if number:
-            if not _left(connection, asked):
+    def __init__(self, connection: psycopg.Connection[Any], asked: MovePlan, batches: Batches) -> None:
+        self._connection = connection
+        self._asked = asked
+        self._batches = batches
+        self._column = StatusColumn(asked.table, asked.column.name)
+        self._parts = _parts(asked)
+        self._missed: list[str] = []  # keys of rows that were locked, or that show another status by then
+        self._beyond = 0  # of which the keys are not remembered
+        self._left: dict[str, Left] = {}
+        self._may_write = False
+
+    def run(self) -> tuple[Left, ...]:
+        """Move the rows; return those that are left.
+
+        Raises:
+            RefusedError: a key cannot be one of the table's; nothing was moved.
+        """
+        self._all(self._found())
+        for _ in range(MOST_PASSES - 1):
+            if not self._missed or self._is_over:
+                break
+            self._batches.pause()
+            again, self._missed = self._missed, []
+            self._all([again])
+        self._end_early()
+        for seen in self._look(self._missed):
+            self._leave(*self._why(seen))
+        if self._beyond:
+            self._leave("locked", "", "", self._beyond)
+        return tuple(self._left.values())
+
+    @property
+    def _is_over(self) -> bool:
+        refused = self._left.get("refused")
+        return self._batches.is_stopped or (refused is not None and refused.rows >= MOST_REFUSED)
+
+    # --- which rows -------------------------------------------------------------------------------
+
+    def _found(self) -> Iterator[Sequence[str]]:
+        """Yield the keys of the rows to be moved, in parts."""
+        if self._asked.keys is not None:
+            yield self._named(self._asked.keys)
+            return
+        status, *during = self._asked.froms
+        indexed = self._along_index(status)
+        if indexed is None:
+            yield from self._pages(_TRUE)
+            self._guess()
+            return
+        yield from indexed
+        if during:
+            held = RowQueries(self._connection).in_flight(self._asked.handlers, None, _TRUE, None)
+            yield [key for _, key in held]
+
+    def _named(self, keys: Sequence[str]) -> list[str]:
+        """Return those of the named rows that can be moved, each once; note why the others are left."""
+        found: dict[str, None] = {}
+        for seen in self._look(keys):
+            if seen.shows and seen.key is not None:
+                found[seen.key] = None
+            else:
+                self._leave(*self._why(seen))
+        return list(found)
+
+    def _guess(self) -> None:
+        """See whether what no row shows may be a key."""
+        if self._asked.guessed is not None and not self._batches.rows:
+            self._look([self._asked.guessed])
+
+    def _along_index(self, status: str) -> Iterator[Sequence[str]] | None:
+        """Return the pages of rows with a status that an index finds; None if none does.
+
+        If it does not give them in the order of the key, they are found at once, or if they are many, not so.
+        """
+        shows = self._shows(status)
+        if self._is_bounded(shows, self._in_order):
+            return self._pages(shows)
+        if not self._is_bounded(shows, _NOTHING):
+            return None
+        keys, more = self._page(shows, _NOTHING, None)
+        return None if more is not None else iter([keys])
+
+    def _is_bounded(self, shows: sql.Composable, order: sql.Composable) -> bool:
+        names = {"table": self._asked.table.identifier, "users": self._asked.table.users}
+        question = statement("first_of_status", **names, shows=shows, order=order)
+        with along_indexes(self._connection):
+            return self._column.is_bounded(self._connection, question, {"most": PAGE_ROWS})
+
+    def _pages(self, among: sql.Composable) -> Iterator[Sequence[str]]:
+        after: str | None = None
+        while True:
+            keys, after = self._page(among, self._in_order, after)
+            yield keys
+            if after is None:
                 return
-            batches.pause()
-        yield from _pass(connection, asked)
 
+    def _page(
+        self, among: sql.Composable, order: sql.Composable, after: str | None
+    ) -> tuple[list[str], str | None]:
+        is_after = _TRUE if after is None else self._asked.table.is_after("%(after)s")
+        question = statement("move_page", **self._parts, among=among, order=order, after=is_after)
+        with along_indexes(self._connection):
+            row = self._connection.execute(question, {"after": after, "page": PAGE_ROWS}).fetchone()
+        assert row is not None  # noqa: S101 - a select without from has one row
+        keys, last = row
+        return keys, last
 
-def _pass(connection: psycopg.Connection[Any], asked: MovePlan) -> Iterator[Callable[[], int]]:
-    """Yield the batches from the top to the end, in the order of the key."""
-    after: str | None = None
-    is_over = False
+    @property
+    def _in_order(self) -> sql.Composed:
+        names = (sql.Identifier("t", name) for name in self._asked.table.key)
+        return sql.SQL("order by {}").format(sql.SQL(", ").join(names))
 
-    def go_on() -> int:
-        nonlocal after, is_over
-        rows, last = _moved(connection, asked, after=after)
-        is_over, after = last is None, last or after
-        return rows
+    def _shows(self, status: str) -> sql.Composed:
+        column = self._asked.column
+        return column.equal(sql.Identifier("t", column.name), sql.Literal(status))
 
-    while not is_over:
-        yield go_on
+    # --- moving them ------------------------------------------------------------------------------
 
+    def _all(self, found: Iterable[Sequence[str]]) -> None:
+        for keys in found:
+            for at in range(0, len(keys), BATCH_ROWS):
+                self._move(keys[at : at + BATCH_ROWS])
+            if self._is_over:
+                return
 
-def _moved(
-    connection: psycopg.Connection[Any], asked: MovePlan, *, keys: str | None = None, after: str | None = None
-) -> tuple[int, str | None]:
-    parts = _parts(asked)
-    is_after = sql.SQL("true") if after is None else asked.table.is_after("%(after)s")
-    look = (
-        statement("move_look", **parts, after=is_after) if keys is None else statement("move_keys", **parts)
-    )
-    question = statement("move", **parts, look=look)
-    try:
-        row = connection.execute(question, {"keys": keys, "after": after, "limit": BATCH_ROWS}).fetchone()
-    except psycopg.DataError as error:
-        if keys is None:
-            raise
-        reason = error.diag.message_primary or error
-        msg = f"{asked.table} has no such status, and it cannot be a key: {reason}"
-        raise RefusedError(msg, "no_key") from None
-    return row or (0, None)
+    def _move(self, keys: Sequence[str]) -> None:
+        """Move a batch; if the table refuses it, its halves."""
+        if self._is_over:
+            return
+        try:
+            missed, swallowed = self._write(keys)
+        except _REFUSALS as error:
+            self._refuse_all(error)
+            if len(keys) == 1:
+                self._leave("refused", keys[0], f"the database refuses row {keys[0]}: {in_words(error)}")
+                return
+            half = len(keys) // 2
+            self._move(keys[:half])
+            self._move(keys[half:])
+            return
+        room = REMEMBERED_KEYS - len(self._missed)
+        self._missed += missed[:room]
+        self._beyond += len(missed[room:])
+        for key in swallowed:
+            self._leave(
+                "refused", key, f"a trigger of {self._asked.table} has skipped the change of row {key}"
+            )
 
+    def _write(self, keys: Sequence[str]) -> tuple[list[str], list[str]]:
+        """Move rows, and log it; return the keys of those that were missed, and of those that a trigger swallowed."""
+        with self._batches.next():
+            with writing_along_indexes(self._connection):
+                row = self._connection.execute(self._statement, {"keys": array(keys)}).fetchone()
+            assert row is not None  # noqa: S101 - a select without from has one row
+            rows, missed, swallowed = row
+            self._batches.reached(rows)
+            if rows:
+                self._connection.execute(statement("wake"))
+        return missed, swallowed
 
-def _left(connection: psycopg.Connection[Any], asked: MovePlan) -> int:
-    row = connection.execute(
-        statement("move_left", **_parts(asked)), {"keys": None if asked.keys is None else array(asked.keys)}
-    ).fetchone()
-    return row[0] if row else 0
+    def _refuse_all(self, error: psycopg.Error) -> None:
+        """Raise an error that concerns no row: the statement fails without any, too."""
+        if self._may_write:
+            return
+        try:
+            with self._connection.transaction(force_rollback=True):
+                self._connection.execute(self._statement, {"keys": array(())})
+        except psycopg.Error:
+            raise error from None
+        self._may_write = True
+
+    @property
+    def _statement(self) -> Statement:
+        return statement("move", **self._parts)
+
+    # --- what is left -----------------------------------------------------------------------------
+
+    def _look(self, keys: Sequence[str]) -> Iterable[Seen]:
+        """Return what the rows with some keys show.
+
+        Raises:
+            RefusedError: one cannot be a key of the table.
+        """
+        found: list[Seen] = []
+        question = statement("move_left", **self._parts)
+        for at in range(0, len(keys), BATCH_ROWS):
+            part = array(keys[at : at + BATCH_ROWS])
+            try:
+                with self._connection.transaction():
+                    rows = self._connection.execute(question, {"keys": part}).fetchall()
+            except psycopg.DataError as error:
+                msg = f"{self._asked.table} has no such status, and it cannot be a key: {in_words(error)}"
+                raise RefusedError(msg, "no_key") from None
+            found += [Seen(*row) for row in rows]
+        return found
+
+    def _why(self, seen: Seen) -> tuple[str, str, str]:
+        """Return the reason for which a row was left, its key, and the same in words."""
+        key, table = seen.key, self._asked.table
+        if key is None:
+            return "gone", seen.asked, f"{table} has no row {seen.asked}"
+        if not seen.shows:
+            return "status", key, f"row {key} shows {seen.status!r}"
+        if seen.worker is not None:
+            return "leased", key, f"a handler in worker {seen.worker} has row {key} locked"
+        return "locked", key, f"another transaction has row {key} locked"
+
+    def _end_early(self) -> None:
+        refused = self._left.get("refused")
+        if refused is not None and refused.rows >= MOST_REFUSED:
+            self._left["refused"] = replace(refused, detail=f"{refused.detail}; the order ended there")
+
+    def _leave(self, reason: str, key: str, detail: str, rows: int = 1) -> None:
+        known = self._left.get(reason)
+        made = Left(reason, rows, key, detail)
+        self._left[reason] = made if known is None else replace(known, rows=known.rows + rows)
 
 
 def _parts(asked: MovePlan) -> dict[str, sql.Composable]:
@@ -297,7 +397,6 @@ def _parts(asked: MovePlan) -> dict[str, sql.Composable]:
     shown, to = sql.Identifier("t", column.name), sql.Literal(asked.to)
     others = column.differs(shown, sql.SQL("{}::{}").format(to, trusted(column.full_type)))
     froms = [column.equal(shown, sql.Literal(each)) for each in asked.froms]
-    is_asked = sql.SQL("{} in (select {} from unnest(%(keys)s::text[]) as k (key))")
     return {
         "table": table.identifier,
         "users": table.users,
@@ -309,11 +408,6 @@ def _parts(asked: MovePlan) -> dict[str, sql.Composable]:
         "strays": others,
         "shows_from": sql.SQL(" or ").join(froms) if froms else others,
         "key": table.key_text(),
-        "key_columns": table.key_columns(),
-        "asked_columns": table.key_claimed("k.key"),
-        "key_order": sql.SQL(", ").join(sql.Identifier("t", name) for name in table.key),
+        "is_asked": table.is_key("k.key"),
         "is_own": table.is_key('o."~key"'),
-        "is_asked": sql.SQL("true")
-        if asked.keys is None
-        else is_asked.format(table.key_columns(), table.key_claimed("k.key")),
     }

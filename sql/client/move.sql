@@ -1,13 +1,24 @@
--- Purpose  Give rows another status on a person's order: those that move_look.sql or move_keys.sql finds; forget what
---          handlers remember of them; record it. Returns how many there were, and the last key looked at.
+-- Purpose  Give rows with some keys another status on a person's order, forget what handlers remember of them, and record
+--          it.
 -- Locks    1. the user's rows, SKIP LOCKED: one that another transaction has is left; 2. attempts. No claim is touched.
 -- Fence    what is in flight keeps its lease, and its outcome finds another status: superseded.
 -- CAS      the row still shows the status that it is moved from, under its lock.
--- Index    the primary key of the user's table; attempt_key.
+-- Index    the primary key of the user's table, a probe for each key; attempt_key.
+-- Returns  how many were moved; the keys whose rows could not be locked, or show another status by then; and those whose
+--          UPDATE a trigger has swallowed.
 -- Raises   what poller.refuse_status does, if a trigger of the table's gave a row another status than it was to move to.
 -- The path is the users' before the UPDATE begins, whose triggers before the statement would otherwise come first.
 with "~look" as materialized (
-    {look}
+    select k.key as "~asked", r.*
+      from unnest(%(keys)s::text[]) as k (key)
+     cross join lateral (
+           select {key} as "~key", t.{status}::text as "~from"
+             from {table} as t
+            where {users}
+              and {is_asked}
+              and ({shows_from})
+            limit 1
+              for no key update of t skip locked) as r
 ), "~moved" as (
     update {table} as t
        set {status} = {to_status}::{status_type}
@@ -34,4 +45,6 @@ with "~look" as materialized (
            gen_random_uuid()
       from "~told" as o
 )
-select (select count(*) from "~moved") as rows, (select o."~key" from "~look" as o order by o."~place" desc limit 1) as last
+select (select count(*) from "~moved")::integer as rows,
+       array(select k.key from unnest(%(keys)s::text[]) as k (key) where k.key not in (select o."~asked" from "~look" as o)) as left,
+       array(select o."~asked" from "~look" as o where o."~key" not in (select m."~key" from "~moved" as m)) as swallowed

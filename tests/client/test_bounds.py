@@ -10,7 +10,7 @@ import pytest
 from poller import Client, handler
 from poller.errors import PollerError
 from tests.client.watching import BOUND, watched
-from tests.command_line import known, objects, value
+from tests.command_line import hold, known, objects, value
 
 if TYPE_CHECKING:
     import psycopg
@@ -166,6 +166,60 @@ def test_people_see_that_a_number_is_an_estimate_and_how_old_the_statistics_are(
     shown = project.run("status").stdout
     assert "≈ " in shown
     assert "s ago" in shown
+
+
+# --- orders ------------------------------------------------------------------------------------------------
+
+
+def moving(url: str, selector: str, to: str) -> tuple[int, int, int]:
+    """Move rows; return how many, how many rows the order went through, and how many its largest statement."""
+    with watched() as watch:
+        done = Client(url).move(selector, to)
+    return done.rows, sum(rows for rows, text in watch.seen if '"thing"' in text), watch.most[0]
+
+
+@pytest.mark.parametrize("analyzed", [True, False], ids=["analyzed", "never analyzed"])
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("status", ["rare", "strange"])
+def test_g12_a_move_goes_through_a_table_once_where_no_index_finds_the_status(
+    url: str, db: psycopg.Connection[Any], form: str, analyzed: Any, status: str
+) -> None:
+    """Not once for each batch, nor to see what is left; each statement through a bounded part of it."""
+    make_things(db, form, analyzed=analyzed, rows=60_000)
+    known(db, "public.thing", "pending")
+    db.execute("update thing set status = 'rare' where id in (7, 30_000, 59_999)")
+    expected = value(db, "select count(*) from thing where status = %s", status)
+    rows, through, most = moving(url, f"thing:{status}", "normal")
+    assert (rows, rows > 0) == (expected, True)
+    assert 60_000 <= through < 60_000 + 8 * rows + 1000
+    assert most <= BOUND
+
+
+@pytest.mark.parametrize("index", ["(status)", "(status, id)", "(id) where status = 'rare'"])
+def test_g12_a_move_goes_along_an_index_that_finds_the_status(
+    url: str, db: psycopg.Connection[Any], index: str
+) -> None:
+    """In the order of the key or not."""
+    make_things(db, "no index", analyzed=True, rows=60_000)
+    known(db, "public.thing", "pending")
+    db.execute(f"create index on thing {index}")  # type: ignore[call-overload]
+    db.execute("update thing set status = 'rare' where id % 20 = 1")
+    assert moving(url, "thing:rare", "normal")[0] == 3000
+    db.execute("update thing set status = 'rare' where id in (7, 30_000, 59_999)")
+    rows, through, _ = moving(url, "thing:rare", "normal")
+    assert (rows, through < 100) == (3, True)
+
+
+def test_g12_nor_does_it_twice_for_what_a_handler_has_in_hand(url: str, db: psycopg.Connection[Any]) -> None:
+    """Of which the rows show `during`: they are found by their leases."""
+    make_things(db, "index", analyzed=True, rows=60_000)
+    number = known(db, "public.thing", "pending")
+    db.execute('update poller.handler set definition = \'{"during": "busy"}\'')
+    hold(db, number, "7", "8")
+    db.execute("update thing set status = 'busy' where id in (7, 8)")
+    rows, through, _ = moving(url, "thing:pending", "normal")
+    assert (rows, through < 12 * rows) == (60_000 // 41 + 2, True)
+    assert value(db, "select count(*) from thing where status in ('pending', 'busy')") == 0
 
 
 # --- what poller has recorded ------------------------------------------------------------------------------

@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from poller import Client, Fail, handler
+from poller import Client, Fail, Snooze, handler
 from poller.client import moves
 from poller.client.refusals import NothingSelectedError
-from poller.db.statements import array
 from poller.errors import ConfigurationError
 from poller.store.binding import bind
 from poller.testing import Engine
+from tests.client.watching import watched
 from tests.command_line import objects, the_line, value
 from tests.harness import wait_until
-from tests.store.test_plans import Explaining
 
 if TYPE_CHECKING:
     from tests.claiming import NewWorker
@@ -254,7 +253,10 @@ def test_a_trigger_that_sets_another_status_has_refused_the_move(
         " $$ begin new.status := 'changed'; return new; end $$;"
         "create trigger meddle before update on thing for each row execute function meddle()"
     )
-    with pytest.raises(psycopg.Error, match="changed the status to 'changed'"):
+    with pytest.raises(
+        NothingSelectedError,
+        match=r"nothing was moved: the database refuses row 1: .* changed the status to 'changed'",
+    ):
         Client(url).move("thing:pending", "odd")
     assert statuses(db) == {"pending": 2}
     assert value(db, "select count(*) from poller.event") == 0
@@ -334,6 +336,190 @@ def test_rows_are_moved_beside_a_fleet(project: Project, db: psycopg.Connection[
     assert value(db, "select count(*) from poller.attempt") == 0
 
 
+# --- what is left, and why ----------------------------------------------------------------------------
+
+
+def left(
+    url: str, selector: str, keys: tuple[str, ...] = (), status: str = "odd"
+) -> dict[str, tuple[int, str]]:
+    """Move rows; return how many were left for each reason, and the detail of one."""
+    done = Client(url).move(selector, status, keys)
+    return {each.reason: (each.rows, each.detail) for each in done.left}
+
+
+REFUSING = {
+    "a CHECK of several columns": (
+        "alter table thing add constraint no_two check (id <> 2 or status <> 'odd')",
+        'new row for relation "thing" violates check constraint "no_two"',
+    ),
+    "a unique index": (
+        (
+            "create unique index only_one on thing ((status = 'odd')) where id in (2, -1) and status = 'odd';"
+            "insert into thing values (-1, 'odd')"
+        ),
+        'duplicate key value violates unique constraint "only_one"',
+    ),
+    "a constraint that is checked at the commit": (
+        (
+            "create function look() returns trigger language plpgsql as"
+            " $$ begin if new.id = 2 then raise 'not this one'; end if; return null; end $$;"
+            "create constraint trigger look after update on thing initially deferred for each row"
+            " execute function look()"
+        ),
+        "not this one",
+    ),
+    "a trigger that raises": (
+        (
+            "create function look() returns trigger language plpgsql as"
+            " $$ begin if new.id = 2 then raise 'not this one'; end if; return new; end $$;"
+            "create trigger look before update on thing for each row execute function look()"
+        ),
+        "not this one",
+    ),
+}
+
+
+@pytest.mark.parametrize("by", REFUSING)
+def test_a_row_that_the_table_refuses_is_left_alone_and_told(
+    url: str, here: InProcess, db: psycopg.Connection[Any], by: str
+) -> None:
+    """Its neighbours are moved; what is written down are these."""
+    rows(db, 1500)
+    ddl, message = REFUSING[by]
+    db.execute(ddl)  # type: ignore[call-overload]
+    assert left(url, "thing:pending") == {"refused": (1, f"the database refuses row 2: {message}")}
+    assert db.execute("select id from thing where status = 'pending'").fetchall() == [(2,)]
+    [line] = Client(url).actions().items
+    assert line.affected == 1499 == value(db, "select count(*) from poller.event")
+    assert the_line(here.run("move", "thing:pending", "odd"), 1) == (
+        f"nothing was moved: the database refuses row 2: {message}"
+    )
+
+
+def test_a_row_whose_change_a_trigger_swallows_is_told(url: str, db: psycopg.Connection[Any]) -> None:
+    """It was not locked."""
+    rows(db, 3)
+    db.execute(
+        "create function swallow() returns trigger language plpgsql as"
+        " $$ begin return case when new.id <> 2 then new end; end $$;"
+        "create trigger swallow before update on thing for each row execute function swallow()"
+    )
+    expected = "a trigger of public.thing has skipped the change of row 2"
+    assert left(url, "thing:pending") == {"refused": (1, expected)}
+
+
+def test_a_table_that_refuses_all_rows_ends_the_order(here: InProcess, db: psycopg.Connection[Any]) -> None:
+    """After some: each costs a statement of its own. What concerns no row is raised at once."""
+    rows(db, 3000)
+    db.execute("alter table thing add constraint fewer check (id < 1001 or status <> 'odd')")
+    ended = here.run("move", "thing:pending", "odd")
+    assert ended.stdout == (
+        "moved 1,000 rows of public.thing to odd; 20 rows left: for one, the database refuses row 1001:"
+        ' new row for relation "thing" violates check constraint "fewer"; the order ended there\n'
+    )
+    assert ended.returncode == 0
+    db.execute(
+        "create function closed() returns trigger language plpgsql as $$ begin raise 'closed'; end $$;"
+        "create trigger closed before update on thing execute function closed()"
+    )
+    assert "the database refused: closed" in the_line(here.run("move", "thing:pending", "odd"))
+
+
+def test_named_rows_that_are_gone_or_show_another_status_are_told(
+    here: InProcess, url: str, db: psycopg.Connection[Any]
+) -> None:
+    """Each with its own reason."""
+    rows(db, 3)
+    rows(db, 1, "normal")
+    assert left(url, "thing:pending", ("1", "4", "99", "98", "01")) == {
+        "status": (1, "row 4 shows 'normal'"),
+        "gone": (2, "public.thing has no row 99"),
+    }
+    ended = here.run("move", "thing", "odd", "1", "2", "99")
+    assert ended.stdout == (
+        "moved 1 row of public.thing to odd; 1 row left: row 1 shows 'odd'; 1 row left: public.thing has no row 99\n"
+    )
+    assert the_line(here.run("move", "thing:pending:99", "odd"), 1) == (
+        "nothing to move: public.thing has no row 99"
+    )
+    assert "invalid input syntax" in the_line(here.run("move", "thing", "odd", "3", "x"))
+    assert statuses(db) == {"pending": 1, "odd": 2, "normal": 1}, (
+        "nothing is changed before all keys are read"
+    )
+
+
+def test_a_row_that_its_transactional_handler_has_locked_is_told_apart(
+    join: NewWorker, url: str, db: psycopg.Connection[Any]
+) -> None:
+    """From one that another session has."""
+    rows(db, 3)
+    worker = join(bind(db, handler("thing", status="pending", to="normal")(_work)))
+    worker.claim(1)
+    with psycopg.connect(url) as session:
+        session.execute("select from thing where id in (1, 2) for update")
+        assert left(url, "thing:pending") == {
+            "leased": (1, f"a handler in worker {worker.id} has row 1 locked"),
+            "locked": (1, "another transaction has row 2 locked"),
+        }
+
+
+def test_a_row_that_changes_after_it_was_found_is_left(
+    url: str, db: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or goes: between the look at the page and the lock."""
+    rows(db, 4)
+    find = moves.Moving._page
+
+    def change(self: moves.Moving, *asked: Any) -> Any:
+        found = find(self, *asked)
+        db.execute("delete from thing where id = 1")
+        db.execute("update thing set status = 'normal' where id = 2")
+        return found
+
+    monkeypatch.setattr(moves.Moving, "_page", change)
+    assert left(url, "thing:pending") == {
+        "gone": (1, "public.thing has no row 1"),
+        "status": (1, "row 2 shows 'normal'"),
+    }
+    assert statuses(db) == {"normal": 1, "odd": 2}
+
+
+def test_a_row_that_is_free_again_in_a_moment_is_moved(url: str, db: psycopg.Connection[Any]) -> None:
+    """It is tried again by its key."""
+    rows(db, 3)
+    with psycopg.connect(url) as session:
+        session.execute("select from thing where id = 2 for update")
+        assert left(url, "thing:pending", ("1", "2")).keys() == {"locked"}
+        timer = threading.Timer(0.1, session.rollback)
+        timer.start()
+        assert left(url, "thing:pending") == {}
+        timer.join()
+    assert statuses(db) == {"odd": 3}
+
+
+def test_a_key_means_that_row_alone(url: str, db: psycopg.Connection[Any]) -> None:
+    """Also a text that looks like a composite key in another spelling."""
+    db.execute("create table note (id text primary key, status text not null default 'pending')")
+    db.execute("""insert into note values ('["a","b"]'), ('["a", "b"]')""")
+    with Engine(
+        url, handler("note", status="pending", to=("normal", "odd"), limit=1)(lambda _: Snooze("1h"))
+    ):
+        pass
+    assert Client(url).move("note", "odd", ['["a","b"]']).rows == 1
+    assert db.execute("select id from note where status = 'odd'").fetchall() == [('["a","b"]',)]
+
+
+def test_a_status_that_only_the_rows_know(url: str, db: psycopg.Connection[Any]) -> None:
+    """With a key, with further keys, or alone; what is neither is said so."""
+    rows(db, 4, "lost: in transit")
+    asked = Client(url)
+    assert asked.move("thing:lost: in transit:1", "odd").rows == 1
+    assert asked.move("thing:lost: in transit", "odd", ["2"]).rows == 1
+    assert asked.move("thing:lost: in transit", "odd").rows == 2
+    with pytest.raises(NothingSelectedError, match="has the key '77', or shows it as its status"):
+        asked.move("thing:77", "odd")
+
+
 @pytest.mark.parametrize("analyzed", [True, False])
 def test_a_batch_looks_at_little_more_than_it_moves(
     url: str, db: psycopg.Connection[Any], *, analyzed: bool
@@ -352,13 +538,11 @@ def test_a_batch_looks_at_little_more_than_it_moves(
     )
     if analyzed:
         db.execute("analyze")
-    looked = Explaining(db)
-    for selector, keys, batches in (("thing:pending", (), 3), ("thing", ("41", "82"), 1)):
-        asked = moves._read(db, moves.MoveOrder(selector, "odd", keys))
-        after = None
-        for _ in range(batches):
-            named = array(asked.keys) if asked.keys else None
-            rows, after = moves._moved(looked, asked, keys=named, after=after)  # type: ignore[arg-type]
-            assert rows == (len(keys) or moves.BATCH_ROWS)
-        assert max(looked.visited) < 35 * moves.BATCH_ROWS, looked.visited
-        db.execute("update thing set status = 'pending' where status = 'odd'")
+    with watched() as watch:
+        assert Client(url).move("thing", "odd", ["41", "82"]).rows == 2
+    assert max(rows for rows, text in watch.seen if '"thing"' in text) < 30, watch.most
+    with watched() as watch:
+        assert Client(url).move("thing:pending", "odd").rows == 4998
+    assert watch.most[0] < 12 * moves.BATCH_ROWS, watch.most
+    assert len([text for _, text in watch.seen if "update" in text and "~moved" in text]) == 5
+    assert sum(rows for rows, text in watch.seen if "~page" in text) < 6000

@@ -1,0 +1,182 @@
+"""Reads an order to move rows: the table, the status column, the statuses and the keys that its selector means.
+
+What follows the table is a status if a handler of it names that, or its type does; else a key if a row has it; else a
+status that rows may show all the same. No status is searched for here, since that may take the whole table: the move
+goes through it anyway.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import psycopg
+from psycopg import sql
+
+from poller.client.refusals import RefusedError
+from poller.client.row_queries import RowQueries
+from poller.client.selector import ALL, of_table, split
+from poller.db import tables
+from poller.db.statements import statement
+from poller.errors import ConfigurationError
+from poller.jobs.run import TABLE as RUNS
+from poller.model.handler import split_off_table, table_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from poller.db.tables import Column, Table
+
+
+class MoveOrder(NamedTuple):
+    """An order as it is given: `TABLE:STATUS[:KEY]` or `TABLE:KEY`, the status to move to, and further keys."""
+
+    selector: str
+    to: str
+    keys: Sequence[str] = ()
+
+
+class HandlerStatuses(NamedTuple):
+    """A handler of a table, and all the statuses that it takes, shows or leads to."""
+
+    id: int
+    column: str
+    status: str
+    during: str | None
+    statuses: list[str]
+
+
+class MovePlan(NamedTuple):
+    """Which rows to move, and to which status.
+
+    Attributes:
+        froms: the statuses that they may show: the one that was named, and the `during` of its handler; empty: any.
+        keys: theirs; None for all that show such a status.
+        handlers: the numbers of the handlers whose rows in flight show `during`.
+        guessed: what may be a status or a key, if nothing told.
+    """
+
+    table: Table
+    column: Column
+    froms: tuple[str, ...]
+    to: str
+    keys: tuple[str, ...] | None
+    handlers: tuple[int, ...] = ()
+    guessed: str | None = None
+
+
+def read(connection: psycopg.Connection[Any], order: MoveOrder) -> MovePlan:
+    """Return what an order means.
+
+    Raises:
+        NothingSelectedError: no handler is known for the table.
+        ConfigurationError: the selector names no rows, or the column cannot have the status.
+    """
+    selector, to, keys = order
+    name, rest = split_off_table(selector)
+    if selector == ALL:
+        msg = "name a table, and a status or keys: not all rows of all tables are moved at once"
+        raise RefusedError(msg, "all_rows")
+    table, machines = _machines(connection, name)
+    status, key = split(rest, _statuses(table, machines))
+    if status is None and rest:
+        status, key = _of_row(connection, table, machines, rest, keys)
+    guessed: str | None = rest if rest and status is None and not key else None
+    if not (status or key or guessed or keys):
+        msg = f"name a status or keys ({name}:STATUS, {name}:KEY): not all rows of a table are moved at once"
+        raise RefusedError(msg, "all_rows")
+    column = tables.status_column(connection, table, _column(machines, status, to))
+    tables.check_status(connection, table, column, to)
+    if guessed and (
+        keys or not _may_have(connection, table, column, guessed)
+    ):  # of keys, a row would show it
+        guessed, key = None, rest
+    if to in (status, guessed):
+        msg = f"{selector} has the status {to!r} already"
+        raise RefusedError(msg, "same_status")
+    busy = [each for each in machines if each.status == status and each.column == column.name and each.during]
+    shown = [status or guessed, *(each.during for each in busy)]
+    return MovePlan(
+        table,
+        column,
+        froms=tuple(dict.fromkeys(each for each in shown if each not in (None, to))),
+        to=to,
+        keys=tuple(dict.fromkeys(each for each in (key, *keys) if each)) or None,
+        handlers=tuple(each.id for each in busy if each.during != to),
+        guessed=guessed,
+    )
+
+
+def _machines(connection: psycopg.Connection[Any], name: str) -> tuple[Table, list[HandlerStatuses]]:
+    known = [each for each in RowQueries(connection).known_handlers() if each.table != str(RUNS)]
+    full = of_table(name, known)[0].table
+    rows = connection.execute(statement("machines"), {"table": full}).fetchall()
+    return tables.describe(connection, table_name(full)), [HandlerStatuses(*row) for row in rows]
+
+
+def _statuses(table: Table, machines: Sequence[HandlerStatuses]) -> set[str]:
+    """Return the statuses by which an order may name rows of a table: its handlers', and their columns' enums'."""
+    columns = {each.column for each in machines} & table.columns.keys()
+    labels = {label for name in columns for label in table.columns[name].labels or ()}
+    return labels.union(*(each.statuses for each in machines))
+
+
+def _of_row(
+    connection: psycopg.Connection[Any],
+    table: Table,
+    machines: Sequence[HandlerStatuses],
+    rest: str,
+    keys: Sequence[str],
+) -> tuple[str | None, str]:
+    """Return the status and the key by which a text, and further keys, name a row that is there; else neither."""
+    if _has(connection, table, table.is_key("%(key)s"), rest):
+        return None, rest
+    columns = [table.columns[name] for name in {each.column for each in machines} & table.columns.keys()]
+    for status, key in (*_parted(rest), *((rest, each) for each in keys)):
+        for column in columns:
+            shows = column.equal(sql.Identifier("t", column.name), sql.Literal(status))
+            is_shown = sql.SQL("{} and {}").format(table.is_key("%(key)s"), shows)
+            if _has(connection, table, is_shown, key):
+                return status, "" if status == rest else key
+    return None, ""
+
+
+def _parted(text: str) -> Iterator[tuple[str, str]]:
+    """Yield what stands before and behind each colon, the longest beginning first."""
+    parts = text.split(":")
+    for at in range(len(parts) - 1, 0, -1):
+        yield ":".join(parts[:at]), ":".join(parts[at:])
+
+
+def _has(connection: psycopg.Connection[Any], table: Table, is_shown: sql.Composable, key: str) -> bool:
+    question = statement("shows_status", table=table.identifier, users=table.users, is_shown=is_shown)
+    try:
+        with connection.transaction():
+            return connection.execute(question, {"key": key}).rowcount > 0
+    except psycopg.DataError:  # not a value of its type
+        return False
+
+
+def _may_have(connection: psycopg.Connection[Any], table: Table, column: Column, status: str) -> bool:
+    try:
+        with connection.transaction():
+            tables.check_status(connection, table, column, status)
+    except ConfigurationError:
+        return False
+    return True
+
+
+def _column(machines: Sequence[HandlerStatuses], status: str | None, to: str) -> str:
+    """Return the status column that the order means, where a table has several.
+
+    Raises:
+        ConfigurationError: it is ambiguous.
+    """
+    columns = list(dict.fromkeys(each.column for each in machines))
+    for wanted in (status, to):
+        if len(columns) > 1 and wanted is not None:
+            knowing = [each.column for each in machines if wanted in each.statuses]
+            columns = [each for each in columns if each in knowing] or columns
+    if len(columns) > 1:
+        msg = f"the table has the status columns {', '.join(columns)}, and any may be meant; name a status of one"
+        raise RefusedError(msg, "several_columns")
+    return columns[0]
