@@ -44,6 +44,10 @@ LATE = {  # each with what it would bring along
     "poller.ready_made.ranges",
     "poller.services.progress_bar",  # rich
     "poller.testing",  # all of the engine, where pytest runs
+    "poller.tui.app",  # textual
+    "poller.tui.asking",
+    "poller.tui.frame",
+    "poller.tui.looks",
     "psycopg.conninfo",
 }
 

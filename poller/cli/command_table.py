@@ -40,6 +40,7 @@ COMMANDS = {
         "Show the worker processes of the whole fleet; have some end.",
     ),
     "status": Entry("status", "status", "Show how many rows each status has."),
+    "top": Entry("top", "top", "Show a live screen of the fleet, with orders for it."),
     "inflight": Entry("inflight", "inflight", "Show the rows in flight: by which worker, and since when."),
     "graph": Entry("graph", "graph", "Draw the state machines that the handlers make."),
     "failures": Entry("listings", "failures", "Show the rows in trouble, with their last error."),

@@ -20,6 +20,7 @@ from poller.cli.options import (
     say_if_cut,
 )
 from poller.duration import words
+from poller.telemetry.times import took
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -185,8 +186,8 @@ def _handlers(now: datetime) -> tuple[render.ListingColumn, ...]:
         render.ListingColumn("since", lambda line: render.since(line.oldest_due, now)),
         render.ListingColumn("done/min", lambda line: line.done_per_minute, right=True),
         render.ListingColumn("failed/min", lambda line: line.failed_per_minute, right=True),
-        render.ListingColumn("p50", lambda line: _seconds(line.p50), right=True),
-        render.ListingColumn("p95", lambda line: _seconds(line.p95), right=True),
+        render.ListingColumn("p50", lambda line: took(line.p50), right=True),
+        render.ListingColumn("p95", lambda line: took(line.p95), right=True),
         render.ListingColumn("paused", lambda line: _paused(line, now), roomy=True),
         render.ListingColumn("during", lambda line: line.during),
         render.ListingColumn("on failure", lambda line: line.on_failure),
@@ -199,19 +200,6 @@ def _handlers(now: datetime) -> tuple[render.ListingColumn, ...]:
 def _edge(line: HandlerLine, to: str) -> str:
     """Return a status that a handler moves to; if there are several, with its rows a minute."""
     return f"{to} {line.done_to[to]:g}" if len(line.to) > 1 and to in line.done_to else to
-
-
-def _seconds(value: float | None) -> str | None:
-    if value is None:
-        return None
-    milliseconds = value * 1000
-    return (
-        words(value)
-        if value >= 1
-        else f"{milliseconds:.0f}ms"
-        if milliseconds >= 1
-        else f"{milliseconds:.2f}ms"
-    )
 
 
 def _groups(now: datetime) -> tuple[render.ListingColumn, ...]:

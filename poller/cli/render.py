@@ -14,11 +14,25 @@ from rich.table import Table
 from rich.text import Text
 
 from poller.client.answers import as_object
-from poller.duration import words
 from poller.telemetry import printable
+from poller.telemetry.times import clock, since
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+
+__all__ = [
+    "ListingColumn",
+    "as_array",
+    "as_one",
+    "clock",
+    "listing",
+    "near",
+    "rows",
+    "say",
+    "since",
+    "table",
+    "text",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,19 +104,6 @@ def table(lines: Sequence[Any], columns: Sequence[ListingColumn]) -> Table:
     for line in lines:
         made.add_row(*(Text(_cell(each, line), no_wrap=True, overflow="ellipsis") for each in filled))
     return made
-
-
-def since(at: datetime | None, now: datetime) -> str:
-    """Return how long ago a time is, or how far ahead; "" for None."""
-    if at is None:
-        return ""
-    age = (now - at).total_seconds()
-    return f"{words(age)} ago" if age >= 0 else f"in {words(-age)}"
-
-
-def clock(at: datetime) -> str:
-    """Return a time in words, in the local time zone."""
-    return at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def near(text: str) -> str:

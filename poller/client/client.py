@@ -24,10 +24,13 @@ from poller.client import (
     triggers,
 )
 from poller.client import explain as explaining
+from poller.client import find as finding
 from poller.client import graph as graphs
 from poller.client import inflight as held
 from poller.client import known_handlers as known_here
+from poller.client import limits as limited
 from poller.client import status as overview
+from poller.client import totals as sums
 from poller.client.actions import Author, Batches
 from poller.client.answers import Page, cut, decoded, encoded, one_more
 from poller.client.database import Database
@@ -53,11 +56,13 @@ if TYPE_CHECKING:
     from poller.client.database import DatabaseLocation
     from poller.client.draining import Draining
     from poller.client.explain import ClaimExplained, RowExplained
+    from poller.client.find import Found
     from poller.client.graph import Graph
     from poller.client.inflight import Held
     from poller.client.job_queries import RunLine
     from poller.client.jobs import Cancelled, JobLine, Logs, Paused, Removed, Resumed, Triggered
     from poller.client.known_handlers import Source
+    from poller.client.limits import LimitLine
     from poller.client.moves import Moved
     from poller.client.pausing import HandlersPaused, HandlersResumed
     from poller.client.purge import Counted, Progress, Purged, PurgeOptions
@@ -65,8 +70,10 @@ if TYPE_CHECKING:
     from poller.client.retrying import Retried
     from poller.client.row_queries import HistoryEvent, WorkerLine
     from poller.client.status import HandlerLine, StatusLine
+    from poller.client.totals import Totals
     from poller.client.trouble import Failure, Group
     from poller.jobs.job import When
+    from poller.model.handler import Handler
 
     Age = str | float | timedelta
 
@@ -140,6 +147,38 @@ class Client:
         known = known_here.required(self._handlers).handlers
         with self._database.session() as connection:
             return _all(connection, overview.handlers(connection, known))
+
+    def registered(self) -> list[Handler]:
+        """Return the handlers as workers have registered them last: to be shown and counted, without their code.
+
+        Their `where` is not known: `handlers` counts rows as due that it leaves out. Those are missing that do not fit
+        their tables.
+        """
+        with self._database.session() as connection:
+            found = graphs.declared(connection, ())
+            return [each.handler for each in found if each.binding is not None]
+
+    def totals(self) -> Totals:
+        """Return what the whole fleet does now, in sums over all handlers and workers."""
+        with self._database.session() as connection:
+            return sums.totals(connection)
+
+    def limits(self) -> Page[LimitLine]:
+        """Return the handlers that have a limit, a rate or turns by key, with what the whole fleet has used of each."""
+        with self._database.session() as connection:
+            return _all(connection, limited.limits(connection))
+
+    def find(self, word: str) -> Page[Found]:
+        """Return all that a word may mean: a handler, a job, a run, or a row by its key.
+
+        Rows are looked for in each table that has handlers, by its primary key.
+
+        Args:
+            word: a key, a run's number, a job's name, a table, `TABLE:STATUS`, or `TABLE:KEY`.
+        """
+        known = known_here.found(self._handlers)
+        with self._database.session() as connection:
+            return _all(connection, finding.find(connection, word, known.handlers if known else ()))
 
     def graph(self, table: str | None = None, *, counts: bool = False) -> Graph:
         """Return the state machines that handlers make: those of the client's, and those that workers have registered.

@@ -22,14 +22,14 @@ from poller.db import schema
 from poller.db.clamped_times import clamp_times
 from poller.db.connection import DatabaseLocation, OwnConnection, locate, reachable
 from poller.db.search_path import SET_OWN, own_names
-from poller.db.statements import has_users_part
+from poller.db.statements import has_users_part, statement
 from poller.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Self
 
-__all__ = ["Database", "DatabaseLocation", "locate"]
+__all__ = ["Database", "DatabaseLocation", "LookingConnection", "locate"]
 
 
 class Database:
@@ -92,6 +92,50 @@ class Database:
         elif self._connection is not None:
             with self._lock, _lent(self._connection, alone=alone) as lent:
                 yield lent
+
+
+class LookingConnection:
+    """The connection of a face that looks again and again: it reads only, and each statement soon gives up.
+
+    It is opened when it is first used, and again after it broke. One thread uses it.
+
+    Args:
+        place: the database.
+        name: as `pg_stat_activity` shows it.
+    """
+
+    def __init__(self, place: DatabaseLocation, name: str) -> None:
+        self._place = place
+        self._name = name
+        self._connection: psycopg.Connection[Any] | None = None
+
+    def __call__(self) -> psycopg.Connection[Any]:
+        """Return it, open.
+
+        Raises:
+            DatabaseError: the database cannot be reached or will not do.
+        """
+        if self._connection is None or self._connection.closed:
+            made = reachable(self._place, self._name)
+            made.execute(statement("looking"), {})
+            self._connection = made
+        return self._connection
+
+    @property
+    def title(self) -> str:
+        """The database as people name it: `shop@db-eu`; its name alone if the server is on this host."""
+        info = self().info
+        return info.dbname if info.host.startswith("/") else f"{info.dbname}@{info.host}"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has been opened, and has not broken."""
+        return self._connection is not None and not self._connection.closed
+
+    def close(self) -> None:
+        """Close it; the next use opens another."""
+        if self._connection is not None:
+            self._connection.close()
 
 
 @contextlib.contextmanager

@@ -1,0 +1,198 @@
+"""The application behind the screens: what was seen last, and who asks for more.
+
+Threads: one looks (`Watch`), and one for each question or order of a person's asks. They hand over what they have by
+messages, and what is shown is touched by the application's own loop alone. None of them is waited for at the end: an
+order that is under way is told to stop between two batches, and what it had not committed is undone.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from datetime import UTC
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import psycopg
+from textual.app import App
+from textual.message import Message
+
+from poller.client.client import Client
+from poller.errors import PollerError
+from poller.telemetry.printable import one_line
+from poller.tui.looks import EVERY, SHARE, Asked, Away, Fault, Looks, Picture, Watch
+from poller.tui.orders import Under, number
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import tzinfo
+
+    from poller.client.answers import Page
+    from poller.client.database import DatabaseLocation
+    from poller.client.known_handlers import Source
+    from poller.tui.looks import Panel
+    from poller.tui.panels import Listing
+
+T = TypeVar("T")
+
+VIA = "top"  # the face, as orders are written down with it
+LATE = 2.0  # seconds for which a look may be missing
+RATES = 30  # looks whose rates are shown as bars
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Where the screen looks, and in whose name it orders.
+
+    Attributes:
+        place: the database.
+        title: its name, for people.
+        package: the handlers, if their code is here.
+        person: who orders.
+        said: makes an error of poller's into a line for people.
+        note: a line that is shown as long as there is nothing else to say.
+    """
+
+    place: DatabaseLocation
+    title: str
+    package: Source = None
+    person: str | None = None
+    said: Callable[[PollerError], str] = str
+    note: str = ""
+
+
+class Seen(Message):
+    """A look has ended."""
+
+    def __init__(self, seen: Picture | Away) -> None:
+        super().__init__()
+        self.seen = seen
+
+
+class Told(Message):
+    """A thread has something for the application's loop to do."""
+
+    def __init__(self, do: Callable[[], object]) -> None:
+        super().__init__()
+        self.do = do
+
+
+class AskingApp(App[None]):
+    """Asks, and keeps what was answered; its screens show it.
+
+    Args:
+        setting: where it looks, and in whose name it orders.
+        looks: what looks.
+
+    Attributes:
+        zone: in which times are told; None is the local one.
+        picture: the last look.
+        why: the database cannot be asked; empty if it can.
+        rates: of the last looks.
+        under: the order under way.
+        progress: how far that has come.
+    """
+
+    def __init__(self, setting: Setting, looks: Looks) -> None:
+        super().__init__(ansi_color="NO_COLOR" in os.environ)
+        self.animation_level = "none"
+        self.setting = setting
+        self.looking = Watch(looks, lambda seen: self.post_message(Seen(seen)))
+        self.zone: tzinfo | None = UTC
+        self.picture: Picture | None = None
+        self.why = ""
+        self.rates: deque[float] = deque(maxlen=RATES)
+        self.under: Under | None = None
+        self.progress = ""
+        self._answers: dict[str, Page[Any] | Fault] = {}
+
+    def on_unmount(self) -> None:
+        """Look no more, and let an order under way end after its batch."""
+        self.looking.stop()
+        if self.under is not None:
+            self.under.stop.set()
+
+    def show(self) -> None:
+        """Have the screens show what was seen last."""
+        raise NotImplementedError
+
+    # --- looks ------------------------------------------------------------------------------------
+
+    def want(self, *panels: Panel) -> None:
+        """Look at these panels from now on, and at once."""
+        self._answers = {each.name: self._answers[each.name] for each in panels if each.name in self._answers}
+        self.looking.want(*panels)
+
+    def answer_to(self, listing: Listing) -> Page[Any] | Fault | None:
+        """Return what was seen last of a list; None if it has not been asked for yet."""
+        return self._answers.get(listing.panel.name)
+
+    @property
+    def late(self) -> float | None:
+        """The age of the picture in seconds, if it is too old."""
+        if self.picture is None:
+            return None
+        age = time.monotonic() - self.picture.seen
+        expected = max(EVERY, SHARE * self.picture.seconds)
+        return age if self.why or age > expected + LATE else None
+
+    def on_seen(self, message: Seen) -> None:
+        """Show what was seen."""
+        seen = message.seen
+        if isinstance(seen, Away):
+            self.why = seen.why
+        else:
+            self.why, self.picture = "", seen
+            self._answers |= seen.answers
+            self.rates.append(seen.totals.done_per_minute)
+        self.show()
+
+    # --- questions and orders ---------------------------------------------------------------------
+
+    def asked(self) -> Asked:
+        """Return whom a person's question or order asks: a client that opens a connection for each call."""
+
+        def client(handlers: Source) -> Client:
+            return Client(self.setting.place, handlers, via=VIA, person=self.setting.person)
+
+        package = self.setting.package
+        return Asked(client(package), client, has_code=package is not None)
+
+    def ask(
+        self, question: Callable[[Asked], T], then: Callable[[T], object], failed: Callable[[str], object]
+    ) -> None:
+        """Ask on a thread of its own.
+
+        Args:
+            question: what is asked.
+            then: is called with the answer, by the application's loop.
+            failed: is called with the reason why there is none.
+        """
+
+        def run() -> None:
+            try:
+                answer = question(self.asked())
+            except PollerError as error:
+                why = one_line(self.setting.said(error))
+                self.post_message(Told(lambda: failed(why)))
+            except psycopg.Error as error:
+                reason = one_line(" ".join(str(error.diag.message_primary or error).split()))
+                self.post_message(Told(lambda: failed(reason)))
+            else:
+                self.post_message(Told(lambda: then(answer)))
+
+        threading.Thread(target=run, name="poller asks", daemon=True).start()
+
+    def on_told(self, message: Told) -> None:
+        """Do what a thread has asked for."""
+        message.do()
+
+    def progressed(self, rows: int) -> None:
+        """Show how many rows an order has reached; any thread calls it."""
+        self.post_message(Told(lambda: self._show_progress(f"{number(rows)} so far; Esc stops")))
+
+    def _show_progress(self, said: str) -> None:
+        self.progress = said if self.under is not None else ""
+        self.show()

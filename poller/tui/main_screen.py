@@ -1,0 +1,266 @@
+"""The screen with the lists: tabs, a list that may lead to another, and beside it what there is room for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual.binding import Binding
+from textual.containers import Horizontal, VerticalScroll
+from textual.content import Content
+from textual.widgets import Footer, Static
+
+from poller.tui import head
+from poller.tui.columns import BAD, DIM, GOOD, PLAIN, WARN, as_text, cut
+from poller.tui.detail_screen import DetailScreen, content_of
+from poller.tui.details import Detail, Part, pairs_of
+from poller.tui.lines import Lines
+from poller.tui.looks import Fault
+from poller.tui.ordering import ORDERS, Ordering
+from poller.tui.panels import ACTIONS, NEXT, STATUS, TABS, TROUBLE, Listing
+
+if TYPE_CHECKING:
+    from textual import events
+    from textual.app import ComposeResult
+    from textual.binding import BindingType
+
+    from poller.tui.orders import Order, Rows
+
+BESIDE = (TROUBLE, NEXT, ACTIONS)  # what stands below the statuses
+TALL, WIDE = (
+    36,
+    132,
+)  # from so many lines on they are shown; from so many cells on, what the chosen line holds
+STYLES = {PLAIN: "", DIM: "$text-muted", GOOD: "$text-success", WARN: "$text-warning", BAD: "$text-error"}
+
+
+class Tab(Static):
+    """The name of a list; a click chooses it."""
+
+    def __init__(self, at: int, listing: Listing) -> None:
+        title = listing.title
+        super().__init__(Content.assemble((title[0], "underline"), title[1:]), id=f"tab-{at}", markup=False)
+        self._at = at
+
+    def on_click(self) -> None:
+        """Choose the list."""
+        self.screen.action_tab(self._at)  # type: ignore[attr-defined]  # the main screen has it
+
+
+class MainScreen(Ordering):
+    """The lists."""
+
+    DEFAULT_CSS = """
+    MainScreen > #head { height: 2; padding: 0 1; }
+    MainScreen > #tabs { height: 1; background: $panel; }
+    MainScreen Tab { width: auto; padding: 0 1; color: $text-muted; }
+    MainScreen Tab:hover { background: $primary 30%; }
+    MainScreen Tab.-chosen { background: $primary; color: $text; text-style: bold; }
+    MainScreen > #path { height: 1; padding: 0 1; color: $text-muted; }
+    MainScreen #aside { display: none; width: 34%; max-width: 80; border-left: vkey $panel; padding: 0 1; }
+    MainScreen > #beside { display: none; height: 11; }
+    MainScreen #beside Lines { border-top: solid $panel; border-title-color: $text-muted; height: 1fr; }
+    MainScreen.-wide #aside { display: block; }
+    MainScreen.-tall > #beside { display: block; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "open", "Open", key_display="↵"),
+        Binding("escape,backspace", "back", "Back", key_display="Esc"),
+        *ORDERS,
+        Binding("tab,right", "turn(1)", "Next tab", show=False),
+        Binding("shift+tab,left", "turn(-1)", "Tab before", show=False),
+        *(Binding(str(at + 1), f"tab({at})", each.title, show=False) for at, each in enumerate(TABS)),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.at = 0  # the tab
+        self.path: list[Listing] = [TABS[0]]  # the list of the tab, and those opened behind its lines
+        self._goes = False  # g was pressed
+
+    def compose(self) -> ComposeResult:
+        """Make what is always there."""
+        yield Static(id="head", markup=False)
+        with Horizontal(id="tabs"):
+            yield from (Tab(at, each) for at, each in enumerate(TABS))
+        yield Static(id="path", markup=False)
+        with Horizontal(id="body"):
+            yield Lines(id="list")
+            with VerticalScroll(id="aside", can_focus=False):
+                yield Static(id="chosen", markup=False)
+        with Horizontal(id="beside"):
+            for each in BESIDE:
+                lines = Lines(id=f"beside-{each.panel.name}")
+                lines.can_focus = False
+                lines.border_title = Content(each.title)
+                yield lines
+        yield Footer(show_command_palette=False, compact=True)
+
+    def on_mount(self) -> None:
+        """Begin with the first tab."""
+        self.query_one("#list").focus()
+        self._enter()
+
+    # --- what it shows ----------------------------------------------------------------------------
+
+    @property
+    def listing(self) -> Listing:
+        """The list that is shown."""
+        return self.path[-1]
+
+    @property
+    def lines(self) -> Lines:
+        """Its widget."""
+        return self.query_one("#list", Lines)
+
+    @property
+    def _shown(self) -> tuple[Listing, ...]:
+        return (self.listing, *BESIDE) if self.has_class("-tall") else (self.listing,)
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Show what there is room for."""
+        self.set_class(event.size.width >= WIDE, "-wide")
+        self._fill(event.size.height)
+
+    def _fill(self, height: int) -> None:
+        was_tall = self.has_class("-tall")
+        self.set_class(height >= TALL and self.listing is STATUS, "-tall")
+        if self.has_class("-tall") != was_tall:
+            self._want()
+
+    def _want(self) -> None:
+        self.top.want(*(each.panel for each in self._shown))
+        self.show()
+
+    def show(self) -> None:
+        """Show the picture that there is, and how old it is."""
+        if not self.is_mounted:
+            return
+        top = self.top
+        late = top.late
+        for each in self.query(Lines):
+            each.set_class(late is not None, "-late")
+        for listing in self._shown:
+            lines = (
+                self.lines
+                if listing is self.listing
+                else self.query_one(f"#beside-{listing.panel.name}", Lines)
+            )
+            lines.show(listing, top.answer_to(listing), top.zone)
+        self.tell_age()
+
+    def tell_age(self) -> None:
+        """Show which database it is, and how old the picture."""
+        top = self.top
+        totals = top.picture.totals if top.picture is not None else None
+        rates = tuple(top.rates) if self.size.width >= WIDE else ()
+        first = head.first(top.setting.title, totals, top.zone, top.late, top.why)
+        pieces = [*first, head.Piece("\n"), *head.second(totals, rates)]
+        self.query_one("#head", Static).update(
+            Content.assemble(*((each.text, STYLES[each.tone]) for each in pieces))
+        )
+
+    def on_lines_chosen(self, event: Lines.Chosen) -> None:
+        """Tell where the cursor is, and what its line holds."""
+        event.stop()
+        self._tell_place()
+        chosen, answer = self.lines.chosen, self.lines.answer
+        parts: tuple[Part, ...] = ()
+        if chosen is not None and answer is not None and not isinstance(answer, Fault):
+            parts = (Part("", pairs_of(chosen, answer.as_of, self.top.zone)),)
+        self.query_one("#chosen", Static).update(content_of(parts))
+        self.refresh_bindings()
+
+    def _tell_place(self) -> None:
+        place = self.lines.position
+        path = " ▸ ".join(as_text(each.title) for each in self.path[1:])
+        said = self.top.progress or path or self.top.setting.note
+        width = self.size.width - 2 - len(place)
+        shown = cut(said, width - 1)
+        self.query_one("#path", Static).update(Content(f"{shown:<{width}}{place}"))
+
+    # --- where one goes ---------------------------------------------------------------------------
+
+    def on_key(self, event: events.Key) -> None:
+        """Go where `g` and a letter lead."""
+        if self._goes:
+            self._goes = False
+            at = next((at for at, each in enumerate(TABS) if each.title[0].lower() == event.character), None)
+            if at is not None:
+                self.action_tab(at)
+            event.stop()
+            event.prevent_default()
+        elif event.key == "g":
+            self._goes = True
+            event.stop()
+
+    def action_tab(self, at: int) -> None:
+        """Choose a tab."""
+        self.at, self.path = at, [TABS[at]]
+        self._enter()
+
+    def action_turn(self, by: int) -> None:
+        """Choose the tab beside."""
+        self.action_tab((self.at + by) % len(TABS))
+
+    def action_open(self) -> None:
+        """Open what stands behind the chosen line."""
+        if self.lines.chosen is not None:
+            self.open(self.listing.opens(self.lines.chosen))
+
+    def on_lines_opened(self) -> None:
+        """Open what stands behind the line that was clicked."""
+        self.action_open()
+
+    def open(self, found: Listing | Detail | None) -> None:
+        """Show a list, or a detail."""
+        if isinstance(found, Listing):
+            self.path.append(found)
+            self._enter()
+        elif found is not None:
+            self.top.want()
+            self.top.push_screen(DetailScreen(found), self._come_back)
+
+    def _come_back(self, _: Any) -> None:
+        self._want()
+
+    def action_back(self) -> None:
+        """Stop the order under way; else go back to the list before."""
+        if self.top.under is not None:
+            self.top.under.stop.set()
+        elif len(self.path) > 1:
+            self.path.pop()
+            self._enter()
+
+    def _enter(self) -> None:
+        for at, each in enumerate(self.query(Tab)):
+            each.set_class(at == self.at, "-chosen")
+        self.set_class(self.size.height >= TALL and self.listing is STATUS, "-tall")
+        self._want()
+        self.refresh_bindings()
+
+    # --- orders -----------------------------------------------------------------------------------
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Tell whether a key does something now; others are not shown."""
+        if action == "open":
+            return self.is_mounted and self.lines.chosen is not None
+        if action == "back":
+            return len(self.path) > 1 or self.top.under is not None
+        return super().check_action(action, parameters)
+
+    def order_for(self, key: str) -> Order | None:
+        """Return the order for the chosen line that a key stands for."""
+        make = self.listing.acts.get(key)
+        if make is None or not self.is_mounted or self.lines.chosen is None:
+            return None
+        return make(self.lines.chosen)
+
+    def rows_to_move(self) -> Rows | None:
+        """Return the rows of the chosen line, if they may be moved."""
+        chosen = self.lines.chosen if self.is_mounted else None
+        return None if chosen is None else self.listing.moves(chosen)
+
+    def has_changed(self) -> None:
+        """Look at once."""
+        self.top.looking.wake()
+        self.show()

@@ -1,0 +1,297 @@
+"""Orders that people give from the screen: each first says what it would do now, and to how many rows.
+
+What is proposed is true for the moment of the question; the order checks for itself. A confirmed order is carried out by
+a client of its own, which may take long, and is stopped between two batches.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from poller.telemetry.printable import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from poller.tui.looks import Asked
+
+MANY = 1000  # rows in flight that are counted one by one
+RUNS = 100  # the newest of a job, among which those in progress are counted
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What an order would do now.
+
+    Attributes:
+        question: the question, with the number of rows.
+        effect: what becomes of them.
+        yes: what the button says that carries it out; None if there is nothing to do.
+    """
+
+    question: str
+    effect: str = ""
+    yes: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Under:
+    """An order under way: it tells how many rows it has reached, and may be stopped between two batches."""
+
+    tell: Callable[[int], object]
+    stop: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An order, not given yet.
+
+    Attributes:
+        propose: asks what it would do now.
+        act: carries it out, and returns what it has done.
+    """
+
+    propose: Callable[[Asked], Proposal]
+    act: Callable[[Asked, Under], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows of a handler: all of them, one, or those that failed with one error.
+
+    Attributes:
+        table: as the database names it.
+        status: that the handler takes.
+        key: of one row.
+        error: the class and the place of the errors, as groups show them.
+    """
+
+    table: str
+    status: str
+    key: str | None = None
+    error: str | None = None
+
+    @property
+    def selector(self) -> str:
+        """The rows as the client reads them, without the error."""
+        return f"{self.handler}:{self.key}" if self.key is not None else self.handler
+
+    @property
+    def handler(self) -> str:
+        """The handler's name."""
+        return f"{self.table}:{self.status}"
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys beside the handler."""
+        return () if self.key is None else (self.key,)
+
+    def __str__(self) -> str:
+        about = f" with {self.error}" if self.error else ""
+        return one_line(f"{self.selector}{about}")
+
+
+def retry(rows: Rows) -> Order:
+    """Return the order to put rows in trouble back."""
+
+    def propose(asked: Asked) -> Proposal:
+        count = _in_trouble(asked, rows)
+        if not count:
+            return Proposal(f"No row of {rows} is parked or waits for another attempt.")
+        effect = "They become due at once, and their attempt count starts over."
+        return Proposal(f"Retry {number(count)} of {rows}?", effect, f"Retry {number(count)}")
+
+    def act(asked: Asked, under: Under) -> str:
+        done = asked.client.retry(
+            rows.handler, rows.keys, error=rows.error, progress=under.tell, stop=under.stop
+        )
+        left = (
+            f"; {number(done.locked)} left, since another transaction has them locked" if done.locked else ""
+        )
+        return f"{_stopped(done.stopped)}retrying {number(done.rows)} of {rows}{left}"
+
+    return Order(propose, act)
+
+
+def release(rows: Rows) -> Order:
+    """Return the order to take rows from the workers that hold them."""
+
+    def propose(asked: Asked) -> Proposal:
+        count = held(asked, rows)
+        if not count.rows:
+            return Proposal(f"No row of {rows} is in flight.")
+        effect = "They are due at once, and the attempt counts. Their handlers are not stopped, and may run beside it."
+        return Proposal(f"Release {count} of {rows}?", effect, f"Release {count}")
+
+    def act(asked: Asked, under: Under) -> str:
+        done = asked.client.release(rows.handler, rows.keys, progress=under.tell, stop=under.stop)
+        note = "; its during was left as it is, since its code is not here" if done.unknown else ""
+        return f"{_stopped(done.stopped)}released {number(done.rows)} of {rows}{note}"
+
+    return Order(propose, act)
+
+
+def move(rows: Rows, to: str) -> Order:
+    """Return the order to move rows to another status by hand."""
+
+    def propose(asked: Asked) -> Proposal:
+        count = _showing(asked, rows)
+        if not count.rows:
+            return Proposal(f"No row of {rows} shows this status now.")
+        effect = "Only rows that still show it are moved. What is in flight is not stopped: its outcome is superseded."
+        question = f"Move {count} of {rows} to {one_line(to)}?"
+        return Proposal(question, effect, f"Move {count}")
+
+    def act(asked: Asked, under: Under) -> str:
+        done = asked.client.move(rows.handler, to, rows.keys, progress=under.tell, stop=under.stop)
+        left = (
+            f"; {number(done.locked)} left, since another transaction has them locked" if done.locked else ""
+        )
+        return f"{_stopped(done.stopped)}moved {number(done.rows)} of {rows} to {one_line(to)}{left}"
+
+    return Order(propose, act)
+
+
+def pause(rows: Rows) -> Order:
+    """Return the order to pause a handler over the whole fleet."""
+
+    def propose(asked: Asked) -> Proposal:
+        count = held(asked, rows)
+        ends = f"{count} in flight will finish" if count.rows else "nothing of it is in flight"
+        effect = f"No worker of the fleet claims its rows until it is resumed; {ends}."
+        return Proposal(f"Pause {rows}?", effect, "Pause it")
+
+    def act(asked: Asked, _: Under) -> str:
+        asked.client.pause(rows.handler)
+        return f"paused {rows}"
+
+    return Order(propose, act)
+
+
+def resume(name: str) -> Order:
+    """Return the order to let a job or a handler go on."""
+    shown = one_line(name)
+
+    def propose(_: Asked) -> Proposal:
+        return Proposal(f"Resume {shown}?", "It goes on from now.", "Resume it")
+
+    def act(asked: Asked, _: Under) -> str:
+        done = asked.client.resume(name)
+        return f"resumed {shown}" if done.changed else f"{shown} was not paused"
+
+    return Order(propose, act)
+
+
+def pause_job(name: str) -> Order:
+    """Return the order to pause a job."""
+    shown = one_line(name)
+
+    def propose(asked: Asked) -> Proposal:
+        ends = _going_on(asked, name)
+        effect = f"Nothing of it is planned or starts until it is resumed; {ends}."
+        return Proposal(f"Pause the job {shown}?", effect, "Pause it")
+
+    def act(asked: Asked, _: Under) -> str:
+        asked.client.pause(name)
+        return f"paused {shown}"
+
+    return Order(propose, act)
+
+
+def trigger(name: str) -> Order:
+    """Return the order to run a job now."""
+    shown = one_line(name)
+
+    def propose(asked: Asked) -> Proposal:
+        effect = f"It runs beside its schedule, with its own arguments; {_going_on(asked, name)}."
+        return Proposal(f"Run the job {shown} now?", effect, "Run it")
+
+    def act(asked: Asked, _: Under) -> str:
+        done = asked.client.trigger(name)
+        waits = "; the job is paused, so it waits" if done.is_paused else ""
+        return f"entered run {done.run} of {shown}{waits}"
+
+    return Order(propose, act)
+
+
+def cancel(run: int) -> Order:
+    """Return the order to stop a run."""
+
+    def propose(asked: Asked) -> Proposal:
+        found = asked.client.logs(run)
+        if found.status not in {"pending", "running"}:
+            return Proposal(f"Run {run} of {one_line(found.job)} has ended: {found.status}.")
+        effect = "It is asked to stop." if found.status == "running" else "It has not begun, and never will."
+        return Proposal(f"Cancel run {run} of {one_line(found.job)}?", effect, "Cancel the run")
+
+    def act(asked: Asked, _: Under) -> str:
+        done = asked.client.cancel(run)
+        said = "asked run {} of {} to stop" if done.is_running else "cancelled run {} of {}"
+        return said.format(run, one_line(done.job))
+
+    return Order(propose, act)
+
+
+# --- counts --------------------------------------------------------------------------------------------
+
+
+def number(rows: int) -> str:
+    """Return a number of rows in words."""
+    return f"{rows:,} row" if rows == 1 else f"{rows:,} rows"
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """A number of rows, and what stands before it if it is not exact."""
+
+    rows: int
+    about: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.about}{number(self.rows)}"
+
+
+def held(asked: Asked, rows: Rows) -> Count:
+    """Return how many rows workers hold."""
+    page = asked.client.inflight(rows.selector, limit=MANY)
+    return Count(len(page.items), "more than " if page.next is not None else "")
+
+
+def _in_trouble(asked: Asked, rows: Rows) -> int:
+    if rows.key is not None:
+        found: Any = asked.client.failures(rows.selector).items
+        return sum(each.to is None for each in found)
+    groups = asked.client.failure_groups(rows.handler).items
+    return sum(
+        each.waiting + each.parked for each in groups if rows.error in {None, cause(each.error, each.place)}
+    )
+
+
+def cause(error: str, place: str) -> str:
+    """Return the cause of trouble as an order takes it: the class of the error, and its place if it has one."""
+    return f"{error} {place}" if place else error
+
+
+def _showing(asked: Asked, rows: Rows) -> Count:
+    """Return how many rows show the status that they are to be moved from."""
+    if rows.key is not None:
+        found = asked.client.find(f"{rows.table}:{rows.key}").items
+        shown = [each for each in found if each.kind == "row" and each.table == rows.table]
+        return Count(sum(each.status == rows.status for each in shown))
+    lines = asked.machines.status().items
+    those = [each for each in lines if (each.table, each.status) == (rows.table, rows.status)]
+    return Count(sum(each.rows for each in those), "" if all(each.exact for each in those) else "≈ ")
+
+
+def _going_on(asked: Asked, job: str) -> str:
+    found = asked.client.runs(job, limit=RUNS).items
+    running = sum(each.status == "running" for each in found)
+    if not running:
+        return "no run of it is in progress"
+    return "1 run of it is in progress" if running == 1 else f"{running} runs of it are in progress"
+
+
+def _stopped(is_stopped: bool) -> str:  # noqa: FBT001 - an answer's
+    return "stopped; " if is_stopped else ""
