@@ -43,6 +43,7 @@ LATE = {  # each with what it would bring along
     "poller.ready_made.purge_run",
     "poller.ready_made.ranges",
     "poller.services.progress_bar",  # rich
+    "poller.web.app",  # the extra ui
     "poller.testing",  # all of the engine, where pytest runs
     "poller.tui.app",  # textual
     "poller.tui.asking",

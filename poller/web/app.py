@@ -1,0 +1,69 @@
+"""Puts the desk together: doors, guard, endpoints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypedDict
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+
+from poller.client.client import Client
+from poller.errors import PollerError
+from poller.web.answers import refusal
+from poller.web.doors import Doors
+from poller.web.guard import Guard, matcher
+from poller.web.routes import ROUTES
+from poller.web.state import VIA, State
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Unpack
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from poller.client.database import DatabaseLocation
+    from poller.web.guard import Asked
+
+    Database = str | DatabaseLocation
+
+UNAVAILABLE, BROKEN = 503, 500
+Desk = Doors
+
+
+class Options(TypedDict, total=False):
+    """What a desk may be told.
+
+    Attributes:
+        allowed_hosts: names that it is asked for by, besides those of the loopback and the address that it listens at.
+    """
+
+    allowed_hosts: Sequence[str]
+
+
+def desk(database: Database, *, authorize: Asked, **options: Unpack[Options]) -> Desk:
+    """Return the desk of a database.
+
+    Args:
+        database: a `postgresql://` URL.
+        authorize: returns who looks, or None for nobody.
+        **options: see `Options`.
+
+    Raises:
+        ConfigurationError: the URL is not valid.
+    """
+    inner = Starlette(
+        routes=[matcher(each) for each in ROUTES],
+        middleware=[Middleware(Guard, routes=ROUTES, authorize=authorize)],
+        exception_handlers={PollerError: _unavailable, Exception: _broken},
+    )
+    inner.state.desk = State(database, Client(database, via=VIA))
+    return Doors(inner, options.get("allowed_hosts", ()))
+
+
+async def _unavailable(request: Request, error: Exception) -> Response:
+    return refusal(request.scope, UNAVAILABLE, str(error))
+
+
+async def _broken(request: Request, error: Exception) -> Response:  # noqa: ARG001 - the server logs it
+    return refusal(request.scope, BROKEN, "the desk has a fault, which its log tells")

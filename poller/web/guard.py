@@ -1,0 +1,104 @@
+"""The guard: finds a request's line in the table of routes, and holds the viewer's rights against it.
+
+It stands before all endpoints, so that none can forget to ask; a request without a line in the table gets no further.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.routing import Match
+from starlette.routing import Route as Matcher
+
+from poller.web.answers import refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from starlette.responses import Response
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from poller.web.rights import Right, Viewer
+    from poller.web.route import Route
+
+    Asked = Callable[[Request], Viewer | Awaitable[Viewer | None] | None]
+
+NOBODY, FORBIDDEN, NOT_FOUND, NOT_ALLOWED = 401, 403, 404, 405
+
+
+def matcher(route: Route) -> Matcher:
+    """Return a route as Starlette has it."""
+    return Matcher(route.path, route.endpoint, methods=[route.method])
+
+
+class Guard:
+    """A middleware: refuses what the table does not allow."""
+
+    def __init__(self, inner: ASGIApp, routes: Iterable[Route], authorize: Asked) -> None:
+        self._inner = inner
+        self._lines = [(matcher(each), each) for each in routes]
+        self._authorize = authorize
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request that is refused, and pass on any other."""
+        if scope["type"] == "http":
+            refused = await self._refused(scope, receive)
+            await (refused or self._inner)(scope, receive, send)
+        else:
+            await self._inner(scope, receive, send)
+
+    async def _refused(self, scope: Scope, receive: Receive) -> Response | None:
+        """Return why a request is refused, if it is; else its viewer is known from now on."""
+        found, others = self._found(scope)
+        if found is None:
+            return (
+                _not_allowed(scope, others) if others else refusal(scope, NOT_FOUND, "there is no such page")
+            )
+        if found.right is None:
+            return None
+        request = Request(scope, receive)
+        viewer = await self._viewer(request)
+        if viewer is None:
+            return refusal(scope, NOBODY, "the desk does not know who you are")
+        if not viewer.may(found.right):
+            return refusal(scope, FORBIDDEN, _lacking(found.right))
+        request.state.viewer = viewer
+        return None
+
+    def _found(self, scope: Scope) -> tuple[Route | None, list[Route]]:
+        """Return the line of the table for a request; and those of its path, for other methods."""
+        others = []
+        for made, route in self._lines:
+            match _matches(made, scope):
+                case Match.FULL:
+                    return route, []
+                case Match.PARTIAL:
+                    others.append(route)
+        return None, others
+
+    async def _viewer(self, request: Request) -> Viewer | None:
+        if inspect.iscoroutinefunction(self._authorize):
+            found: Viewer | None = await self._authorize(request)
+            return found
+        return await run_in_threadpool(self._authorize, request)  # type: ignore[arg-type] # it is no coroutine function
+
+
+def _matches(made: Matcher, scope: Scope) -> Match:
+    try:
+        return made.matches(scope)[0]
+    except ValueError:  # a number with more digits than Python reads
+        return Match.NONE
+
+
+def _not_allowed(scope: Scope, others: Iterable[Route]) -> Response:
+    allowed = ", ".join(sorted({each.method for each in others}))
+    answer = refusal(scope, NOT_ALLOWED, f"this can only be asked for with {allowed}")
+    answer.headers["Allow"] = allowed
+    return answer
+
+
+def _lacking(right: Right) -> str:
+    return f"this needs the right {str(right.name).lower()}"

@@ -1,0 +1,35 @@
+"""Serves the desk by itself, for `poller ui`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+if TYPE_CHECKING:
+    import socket
+
+    from poller.web.app import Desk
+
+GRACE = 1  # seconds for requests in progress, when it is to stop
+
+
+def serve(desk: Desk, listener: socket.socket) -> None:
+    """Serve until a signal comes.
+
+    Variables of uvicorn's and forwarded addresses have no effect: who may do what is the desk's to decide. There is
+    no access log, since queries hold keys.
+    """
+    settings = uvicorn.Config(
+        desk,
+        access_log=False,
+        date_header=True,
+        env_file=None,
+        forwarded_allow_ips="",
+        log_level="warning",
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE,
+        ws="none",
+    )
+    uvicorn.Server(settings).run(sockets=[listener])

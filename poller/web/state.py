@@ -1,0 +1,45 @@
+"""What all endpoints of a desk share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from poller.client.client import Client
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from poller.client.database import DatabaseLocation
+    from poller.web.rights import Viewer
+
+VIA = "desk"  # the face, as orders are logged with it
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a desk has.
+
+    Attributes:
+        database: which it is about.
+        client: asks it questions.
+    """
+
+    database: str | DatabaseLocation
+    client: Client
+
+    def orders_of(self, viewer: Viewer, via: str = VIA) -> Client:
+        """Return a client for a viewer's orders, which are logged with their name."""
+        return Client(self.database, via=via, person=viewer.name)
+
+
+def desk_of(request: Request) -> State:
+    """Return what the request's desk has."""
+    found: State = request.app.state.desk
+    return found
+
+
+def viewer_of(request: Request) -> Viewer:
+    """Return who asks. The guard has seen to it that there is somebody, on each route that needs a right."""
+    found: Viewer = request.state.viewer
+    return found
