@@ -43,7 +43,10 @@ LATE = {  # each with what it would bring along
     "poller.ready_made.purge_run",
     "poller.ready_made.ranges",
     "poller.services.progress_bar",  # rich
-    "poller.web.app",  # the extra ui
+    "poller.web",  # the extra ui
+    "poller.web.app",
+    "poller.web.entrances",
+    "poller.web.serve",
     "poller.testing",  # all of the engine, where pytest runs
     "poller.tui.app",  # textual
     "poller.tui.asking",

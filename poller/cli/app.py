@@ -119,5 +119,5 @@ def start(
         typer.echo(f"poller: {line}", err=True)
     found = settings.read(Path.cwd())
     if found is not None:
-        context.obj.file = found.file
+        context.obj.file, context.obj.sections = found.file, found.sections
         context.default_map = settings.defaults(context.command, found)

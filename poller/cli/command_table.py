@@ -60,6 +60,7 @@ COMMANDS = {
     "cancel": Entry("runs", "cancel", "Stop a run."),
     "next": Entry("next", "next_", "Print the next slots of an expression, in its time zone."),
     "purge": Entry("purge", "purge", "Delete the old rows of a table, once, while others use it."),
+    "ui": Entry("ui", "ui", "Serve the desk: web pages about the fleet, with acts."),
     "jobs": Entry("jobs", "app", "Show the jobs, their next and last runs; add and remove schedules."),
     "db": Entry("db", "app", "The embedded Postgres of this folder."),
 }

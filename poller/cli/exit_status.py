@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
@@ -33,10 +33,12 @@ class Session:
     Attributes:
         debug: show the traceback of an error as well.
         file: the settings file that was read, if any.
+        sections: its tables that are no options, by name.
     """
 
     debug: bool = False
     file: str | None = None
+    sections: dict[str, Any] = field(default_factory=dict)
 
 
 class ExitMessage(NamedTuple):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 OWN_FILE = "poller.toml"
 SHARED_FILE = "pyproject.toml"
+SECTIONS = frozenset({"desk"})  # tables of settings that are no options
 
 # Kubernetes' for a service called poller, those of shell jobs, and of the project's own tests.
 _OTHERS = (
@@ -32,10 +33,11 @@ _OTHERS = (
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The settings of a file; the keys have underscores."""
+    """The settings of a file; the keys have underscores. Sections are tables of settings that are no options."""
 
     file: str
     values: dict[str, Any]
+    sections: dict[str, Any]
 
 
 def name_variables(command: Any) -> None:
@@ -89,8 +91,13 @@ def read(folder: Path) -> Settings | None:
         msg = f"both {OWN_FILE} and [tool.poller] in {SHARED_FILE} have settings; keep one of them"
         raise ConfigurationError(msg)
     if own is not None:
-        return Settings(OWN_FILE, _plain(own))
-    return None if tool is None else Settings(f"[tool.poller] in {SHARED_FILE}", _plain(tool))
+        return _settings(OWN_FILE, own)
+    return None if tool is None else _settings(f"[tool.poller] in {SHARED_FILE}", tool)
+
+
+def _settings(file: str, table: dict[str, Any]) -> Settings:
+    options = {key.replace("-", "_"): value for key, value in table.items() if key not in SECTIONS}
+    return Settings(file, options, {key: table[key] for key in SECTIONS & table.keys()})
 
 
 def defaults(command: Any, settings: Settings) -> dict[str, Any]:
@@ -163,10 +170,6 @@ def _load(path: Path) -> dict[str, Any] | None:
         raise ConfigurationError(msg) from None
 
 
-def _plain(table: dict[str, Any]) -> dict[str, Any]:
-    return {key.replace("-", "_"): value for key, value in table.items()}
-
-
 def _options(command: Any) -> Iterator[TyperOption]:
     """Walk the options of a command and of those below it."""
     yield from _own_options(command)
@@ -185,4 +188,7 @@ def _variables(option: TyperOption) -> list[str]:
 
 
 def _key(option: TyperOption) -> str:
+    """Return an option's key: as it is written, or, where it has a variable of its own, as that is called."""
+    if isinstance(option.envvar, str):
+        return option.envvar.removeprefix("POLLER_").lower()
     return max(option.opts, key=len).removeprefix("--").replace("-", "_")

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from unicodedata import east_asian_width
 
 from poller.telemetry.printable import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from poller.client.graph import Edge, Machine, Node
 
@@ -34,6 +34,22 @@ MOST_APART = 12.0  # between two lines at one side of a status
 SWEEPS = 4
 
 
+class Sizes(NamedTuple):
+    """How large the parts of a picture are.
+
+    Attributes:
+        width: of a status's box.
+        height: of any box.
+        across: between columns.
+        down: between the places of one.
+    """
+
+    width: Callable[[Node], float]
+    height: float = HEIGHT
+    across: float = ACROSS
+    down: float = DOWN
+
+
 @dataclass(frozen=True, slots=True)
 class Box:
     """A status in the picture; x and y are those of its upper left corner."""
@@ -42,7 +58,7 @@ class Box:
     x: float
     y: float
     width: float
-    height: float = HEIGHT
+    height: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +113,13 @@ def columns_of(text: str) -> int:
     return sum(2 if east_asian_width(each) in "WF" else 1 for each in text)
 
 
-def lay_out(machine: Machine) -> Picture:
-    """Return a machine's picture, with the positions of its statuses and moves."""
+def lay_out(machine: Machine, sizes: Sizes | None = None) -> Picture:
+    """Return a machine's picture, with the positions of its statuses and moves.
+
+    Args:
+        machine: what to draw.
+        sizes: of its parts; None for boxes that hold `texts`.
+    """
     columns = _columns(machine)
     places = {
         status: _Place(column, node)
@@ -106,7 +127,14 @@ def lay_out(machine: Machine) -> Picture:
     }
     ways = [(each, _way(each, places)) for each in machine.edges if each.from_ != each.to]
     grid = _grid([*places.values(), *(place for _, way in ways for place in way[1:-1])])
-    return _picture(machine, places, ways, grid)
+    return _picture(machine, places, ways, grid, sizes or Sizes(_width))
+
+
+def transposed(picture: Picture) -> Picture:
+    """Return a picture that goes from top to bottom in the place of left to right."""
+    boxes = (Box(each.node, each.y, each.x, each.height, each.width) for each in picture.boxes)
+    lines = (Line(each.edge, tuple((y, x) for x, y in each.points)) for each in picture.lines)
+    return Picture(picture.machine, tuple(boxes), tuple(lines), picture.height, picture.width)
 
 
 def _columns(machine: Machine) -> dict[str, int]:
@@ -192,20 +220,26 @@ def _picture(
     places: dict[str, _Place],
     ways: Sequence[tuple[Edge, list[_Place]]],
     grid: Sequence[Sequence[_Place]],
+    sizes: Sizes,
 ) -> Picture:
-    widths = [max([LEAST_WIDTH, *(_width(each.node) for each in column if each.node)]) for column in grid]
-    lefts = [MARGIN + sum(widths[:number]) + ACROSS * number for number in range(len(grid))]
-    step = HEIGHT + DOWN
-    middle = MARGIN + LOOP + (max(map(len, grid)) - 1) / 2 * step + HEIGHT / 2
+    height = sizes.height
+    widths = [max(sizes.width(each.node) if each.node else 0.0 for each in column) for column in grid]
+    lefts = [MARGIN + sum(widths[:number]) + sizes.across * number for number in range(len(grid))]
+    step = height + sizes.down
+    middle = MARGIN + LOOP + (max(map(len, grid)) - 1) / 2 * step + height / 2
     boxes = {
         status: Box(
-            place.node, lefts[place.column], middle + place.row * step - HEIGHT / 2, widths[place.column]
+            place.node,
+            lefts[place.column],
+            middle + place.row * step - height / 2,
+            widths[place.column],
+            height,
         )
         for status, place in places.items()
         if place.node is not None
     }
 
-    ports = _ports([way for _, way in ways])
+    ports = _ports([way for _, way in ways], height)
 
     def points(way: Sequence[_Place], number: int) -> list[tuple[float, float]]:
         """Return the points of a path: it leaves each place at its right, and enters the next at its left."""
@@ -223,11 +257,10 @@ def _picture(
     ]
     loops = [Arrow(edge, _loop(boxes[edge.from_])) for edge in machine.edges if edge.from_ == edge.to]
     width = lefts[-1] + widths[-1] + MARGIN
-    height = 2 * middle - LOOP
-    return Picture(machine, tuple(boxes.values()), (*lines, *loops), width, height)
+    return Picture(machine, tuple(boxes.values()), (*lines, *loops), width, 2 * middle - LOOP)
 
 
-def _ports(ways: Sequence[Sequence[_Place]]) -> dict[tuple[int, int], float]:
+def _ports(ways: Sequence[Sequence[_Place]], height: float) -> dict[tuple[int, int], float]:
     """Return how far from the middle of its status each path begins (0) and ends (-1), so that none overlaps another."""
     sides: dict[tuple[_Place, int], list[int]] = {}
     for number, way in enumerate(ways):
@@ -237,14 +270,14 @@ def _ports(ways: Sequence[Sequence[_Place]]) -> dict[tuple[int, int], float]:
     for (_, end), numbers in sides.items():
         beside = 1 if end == 0 else -2
         numbers.sort(key=lambda number: ways[number][beside].row)  # stable: the same order at both ends
-        gap = min(MOST_APART, (HEIGHT - 16) / max(1, len(numbers) - 1))
+        gap = min(MOST_APART, (height - 16) / max(1, len(numbers) - 1))
         for at, number in enumerate(numbers):
             ports[number, end] = (at - (len(numbers) - 1) / 2) * gap
     return ports
 
 
 def _width(node: Node) -> float:
-    return max(columns_of(each) for each in texts(node)) * CHARACTER + 28
+    return max(LEAST_WIDTH, max(columns_of(each) for each in texts(node)) * CHARACTER + 28)
 
 
 def _loop(box: Box) -> tuple[tuple[float, float], ...]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from poller.errors import ConfigurationError
 from poller.lazy import lazy
-from poller.web.rights import Right, Viewer
+from poller.web.rights import USUAL, Right, Viewer, rights_of
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 else:  # it needs the extra
     app = lazy("poller.web.app")
 
-__all__ = ["Right", "Viewer", "desk"]
+__all__ = ["USUAL", "Right", "Viewer", "desk", "require", "rights_of"]
+
+EXTRA = ("jinja2", "msgspec", "starlette", "uvicorn")
 
 
 def desk(database: Database, *, authorize: Asked, **options: Unpack[Options]) -> Desk:
@@ -32,9 +35,17 @@ def desk(database: Database, *, authorize: Asked, **options: Unpack[Options]) ->
     Raises:
         ConfigurationError: the extra is not installed, or the URL is not valid.
     """
-    try:
-        made = app.desk
-    except ModuleNotFoundError as error:
-        msg = f"the desk needs {error.name}; run: pip install 'poller[ui]'"
-        raise ConfigurationError(msg) from None
-    return made(database, authorize=authorize, **options)
+    require()
+    return app.desk(database, authorize=authorize, **options)
+
+
+def require() -> None:
+    """Make sure that what the desk needs is installed.
+
+    Raises:
+        ConfigurationError: something is not.
+    """
+    missing = [each for each in EXTRA if find_spec(each) is None]
+    if missing:
+        msg = f"the desk needs {' and '.join(missing)}; run: pip install 'poller[ui]'"
+        raise ConfigurationError(msg)

@@ -1,4 +1,4 @@
-"""Answers that are not pages: JSON, and refusals in the form that the asker reads."""
+"""Answers that are no pages of the desk's: JSON, and refusals in the form that the asker reads."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 
+from poller.web.rendering import part
 from poller.web.route import API, path_of
 
 if TYPE_CHECKING:
     from starlette.types import Scope
 
 PROBLEM = "application/problem+json"  # RFC 9457
+NOBODY, FORBIDDEN, NOT_FOUND, NOT_ALLOWED, MISDIRECTED = 401, 403, 404, 405, 421
+BROKEN, UNAVAILABLE = 500, 503
 
 
 def encoded(value: Any, status: int = 200, kind: str = "application/json") -> Response:
@@ -22,10 +25,10 @@ def encoded(value: Any, status: int = 200, kind: str = "application/json") -> Re
 
 
 def refusal(scope: Scope, status: int, detail: str) -> Response:
-    """Return a refusal: a problem for programs, a line of text for people."""
+    """Return a refusal: a problem for programs, a page for people."""
+    title = HTTPStatus(status).phrase
     if path_of(scope).startswith(API):
-        title = HTTPStatus(status).phrase
-        return encoded(
-            {"type": "about:blank", "title": title, "status": status, "detail": detail}, status, PROBLEM
-        )
-    return PlainTextResponse(f"{detail}\n", status)
+        problem = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+        return encoded(problem, status, PROBLEM)
+    text = part("refusal.html", scope, status=status, title=title, detail=detail)
+    return Response(text, status, media_type="text/html")

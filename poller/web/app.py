@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, TypedDict
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from poller.client.client import Client
 from poller.errors import PollerError
-from poller.web.answers import refusal
+from poller.web.answers import BROKEN, UNAVAILABLE, refusal
 from poller.web.doors import Doors
+from poller.web.enter import invite
 from poller.web.guard import Guard, matcher
 from poller.web.routes import ROUTES
 from poller.web.state import VIA, State
@@ -27,7 +30,6 @@ if TYPE_CHECKING:
 
     Database = str | DatabaseLocation
 
-UNAVAILABLE, BROKEN = 503, 500
 Desk = Doors
 
 
@@ -54,11 +56,20 @@ def desk(database: Database, *, authorize: Asked, **options: Unpack[Options]) ->
     """
     inner = Starlette(
         routes=[matcher(each) for each in ROUTES],
-        middleware=[Middleware(Guard, routes=ROUTES, authorize=authorize)],
-        exception_handlers={PollerError: _unavailable, Exception: _broken},
+        middleware=[Middleware(Guard, routes=ROUTES, authorize=authorize, invite=partial(invite, authorize))],
+        exception_handlers={
+            HTTPException: _refused,
+            PollerError: _unavailable,
+            Exception: _broken,
+        },
     )
-    inner.state.desk = State(database, Client(database, via=VIA))
+    inner.state.desk = State(database, Client(database, via=VIA), authorize)
     return Doors(inner, options.get("allowed_hosts", ()))
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - as it is registered
+    return refusal(request.scope, error.status_code, error.detail)
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:

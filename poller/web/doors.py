@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers, MutableHeaders
 
-from poller.web.answers import refusal
+from poller.web.answers import FORBIDDEN, MISDIRECTED, refusal
 from poller.web.route import SAFE
 
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
-MISDIRECTED, FORBIDDEN = 421, 403
 _HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(\d{1,5}))?")
 
 
@@ -60,8 +59,9 @@ class Doors:
     def _refused(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
         if not self._is_known(scope, headers):
-            msg = "the desk is not known by this name; allow it with: --allowed-host"
-            return refusal(scope, MISDIRECTED, msg)
+            return refusal(
+                scope, MISDIRECTED, "the desk is not known by this name; it has to be an allowed host"
+            )
         if scope["method"] not in SAFE and not is_own(scope, headers):
             return refusal(scope, FORBIDDEN, "this request does not come from a page of the desk")
         return None

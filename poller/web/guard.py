@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.routing import Match
 from starlette.routing import Route as Matcher
 
-from poller.web.answers import refusal
+from poller.web.answers import FORBIDDEN, NOT_ALLOWED, NOT_FOUND, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -24,9 +24,8 @@ if TYPE_CHECKING:
     from poller.web.rights import Right, Viewer
     from poller.web.route import Route
 
+    Invite = Callable[[Request], Response]
     Asked = Callable[[Request], Viewer | Awaitable[Viewer | None] | None]
-
-NOBODY, FORBIDDEN, NOT_FOUND, NOT_ALLOWED = 401, 403, 404, 405
 
 
 def matcher(route: Route) -> Matcher:
@@ -37,8 +36,9 @@ def matcher(route: Route) -> Matcher:
 class Guard:
     """A middleware: refuses what the table does not allow."""
 
-    def __init__(self, inner: ASGIApp, routes: Iterable[Route], authorize: Asked) -> None:
+    def __init__(self, inner: ASGIApp, routes: Iterable[Route], authorize: Asked, invite: Invite) -> None:
         self._inner = inner
+        self._invite = invite  # answers those whom `authorize` does not know
         self._lines = [(matcher(each), each) for each in routes]
         self._authorize = authorize
 
@@ -62,7 +62,7 @@ class Guard:
         request = Request(scope, receive)
         viewer = await self._viewer(request)
         if viewer is None:
-            return refusal(scope, NOBODY, "the desk does not know who you are")
+            return self._invite(request)
         if not viewer.may(found.right):
             return refusal(scope, FORBIDDEN, _lacking(found.right))
         request.state.viewer = viewer

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 import uvicorn
 
 if TYPE_CHECKING:
     import socket
+    from types import FrameType
 
     from poller.web.app import Desk
 
@@ -32,4 +34,10 @@ def serve(desk: Desk, listener: socket.socket) -> None:
         timeout_graceful_shutdown=GRACE,
         ws="none",
     )
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _ended)  # which uvicorn calls again, once it has ended
     uvicorn.Server(settings).run(sockets=[listener])
+
+
+def _ended(number: int, frame: FrameType | None) -> None:
+    """Do nothing: that was the usual end."""

@@ -23,10 +23,12 @@ class State:
     Attributes:
         database: which it is about.
         client: asks it questions.
+        entrance: how people come in: one of `entrances`, or the host's own `authorize`.
     """
 
     database: str | DatabaseLocation
     client: Client
+    entrance: object
 
     def orders_of(self, viewer: Viewer, via: str = VIA) -> Client:
         """Return a client for a viewer's orders, which are logged with their name."""

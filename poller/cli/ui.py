@@ -1,0 +1,206 @@
+"""`poller ui`: serves the desk. All is checked before anything listens."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from poller.cli import asking
+from poller.cli.options import Database
+from poller.errors import ConfigurationError
+from poller.lazy import lazy
+
+if TYPE_CHECKING:
+    from poller import web
+    from poller.web import entrances, serve
+else:  # they need the extra
+    web = lazy("poller.web")
+    entrances = lazy("poller.web.entrances")
+    serve = lazy("poller.web.serve")
+
+TOKEN, NONE, FILE, HEADER = "token", "none", "file:", "header:"
+BACKLOG = 128
+
+Host = Annotated[
+    str,
+    typer.Option(
+        "--host",
+        metavar="ADDRESS",
+        envvar="POLLER_UI_HOST",
+        help="Where to listen; elsewhere it needs --auth.",
+    ),
+]
+Port = Annotated[
+    int, typer.Option("--port", min=0, max=65535, envvar="POLLER_UI_PORT", help="0 for any that is free.")
+]
+Auth = Annotated[
+    str | None,
+    typer.Option(
+        "--auth",
+        metavar="HOW",
+        envvar="POLLER_UI_AUTH",
+        show_default=False,
+        help=(
+            "token: by a link that is shown here, good once; none: whoever reaches it; file:PATH: users and tokens of a "
+            "file; header:NAME: as the trusted proxies say.  [default: token]"
+        ),
+    ),
+]
+Proxies = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--trusted-proxy",
+        metavar="NETWORK",
+        envvar="POLLER_UI_TRUSTED_PROXY",
+        show_default=False,
+        help="From where the header is believed: 10.0.0.7 or 10.0.0.0/8.",
+    ),
+]
+Allowed = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allowed-host",
+        metavar="NAME",
+        envvar="POLLER_UI_ALLOWED_HOST",
+        show_default=False,
+        help="A name that browsers may ask for, besides localhost and the address.",
+    ),
+]
+Allow = Annotated[
+    str | None,
+    typer.Option(
+        "--allow",
+        metavar="RIGHTS",
+        envvar="POLLER_UI_ALLOW",
+        show_default=False,
+        help="look, values, operate, move, with commas between; not for file:, which says it itself.",
+    ),
+]
+
+
+def ui(  # noqa: PLR0913 - its options
+    *,
+    host: Host = "127.0.0.1",
+    port: Port = 8765,
+    auth: Auth = None,
+    trusted_proxy: Proxies = None,
+    allowed_host: Allowed = None,
+    allow: Allow = None,
+    database: Database = None,
+) -> None:
+    """Serve the desk: web pages about the fleet, with acts.
+
+    By default it listens on this host alone, and shows a link that lets one browser in. It needs no handlers: the
+    database knows them once workers have run. It ends with Ctrl-C.
+    """
+    web.require()
+    addresses = _addresses(host)
+    if auth is None and not _is_loopback(addresses):
+        msg = f"--host {host} can be reached from other hosts: say who may come in with --auth file:PATH or header:NAME"
+        raise ConfigurationError(msg)
+    if auth == NONE and not _is_loopback(addresses):
+        msg = f"--auth none would let in everybody who reaches {host}: it needs --host 127.0.0.1"
+        raise ConfigurationError(msg)
+    shown: list[str] = []
+    entrance = _entrance(auth or TOKEN, allow, trusted_proxy or [], shown)
+    place = asking.place(database)
+    desk = web.desk(place, authorize=entrance, allowed_hosts=allowed_host or [])
+    with _listening(addresses[0], port) as listener:
+        shown.append(_address(listener))
+        if isinstance(entrance, entrances.OneTimeLink):
+            entrance.show()
+        else:
+            typer.echo(shown[0])
+        serve.serve(desk, listener)
+
+
+def _entrance(auth: str, allow: str | None, proxies: list[str], shown: list[str]) -> Any:
+    """Return the way in that was asked for.
+
+    Raises:
+        ConfigurationError: it makes no sense, or its file does not.
+    """
+    _refuse_beside(auth, allow, proxies)
+    rights = None if allow is None else web.rights_of(allow)
+    match auth.partition(":")[0], auth.partition(":")[2]:
+        case ("token", ""):
+            viewer = web.Viewer(asking.person(), web.USUAL if rights is None else rights)
+            return entrances.OneTimeLink(viewer, lambda token: typer.echo(f"{shown[0]}enter?token={token}"))
+        case ("none", ""):
+            return entrances.Open(web.Viewer("anybody", web.Right.LOOK if rights is None else rights))
+        case ("file", path) if path:
+            return entrances.accounts(Path(path))
+        case ("header", name) if name.isascii() and name.replace("-", "").isalnum():
+            return entrances.Header(
+                name, entrances.networks(proxies), web.USUAL if rights is None else rights
+            )
+    msg = f"--auth must be token, none, file:PATH or header:NAME, got {auth!r}"
+    raise ConfigurationError(msg)
+
+
+def _refuse_beside(auth: str, allow: str | None, proxies: list[str]) -> None:
+    """Refuse options that do not go with a way in.
+
+    Raises:
+        ConfigurationError: naming them.
+    """
+    msg = None
+    if auth.startswith(FILE) and allow is not None:
+        msg = "--allow is not for --auth file: the file says what each may do"
+    if auth.startswith(HEADER) and not proxies:
+        msg = "--auth header: needs --trusted-proxy: anybody else could send the header, too"
+    if proxies and not auth.startswith(HEADER):
+        msg = "--trusted-proxy goes with --auth header:NAME"
+    if msg is not None:
+        raise ConfigurationError(msg)
+
+
+def _addresses(host: str) -> list[str]:
+    """Return the addresses that a host stands for.
+
+    Raises:
+        ConfigurationError: it stands for none.
+    """
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError):
+        msg = f"--host {host} is no address, nor a name that stands for one"
+        raise ConfigurationError(msg) from None
+    return list(dict.fromkeys(str(each[4][0]) for each in found))
+
+
+def _is_loopback(addresses: list[str]) -> bool:
+    return all(ipaddress.ip_address(each.partition("%")[0]).is_loopback for each in addresses)
+
+
+def _listening(address: str, port: int) -> socket.socket:
+    """Return a socket that listens at an address.
+
+    Raises:
+        ConfigurationError: the port is taken, or may not be used.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        made.bind((address, port))
+        made.listen(BACKLOG)
+    except OSError as error:
+        made.close()
+        msg = (
+            f"the desk cannot listen at {address}, port {port}: {error.strerror}; choose another with --port"
+        )
+        raise ConfigurationError(msg) from None
+    return made
+
+
+def _address(listener: socket.socket) -> str:
+    """Return the URL of the desk."""
+    address, port = listener.getsockname()[:2]
+    return f"http://{f'[{address}]' if ':' in address else address}:{port}/"

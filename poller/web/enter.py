@@ -1,0 +1,123 @@
+"""The pages by which people come in, and leave: the one-time link, the form of name and password."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import RedirectResponse, Response
+
+from poller.web.answers import NOBODY, NOT_FOUND, refusal
+from poller.web.entrances import Accounts, OneTimeLink, address_of
+from poller.web.forms import form_of
+from poller.web.rendering import SECONDS, THEMES, ZONES, part
+from poller.web.route import API, path_of
+from poller.web.state import desk_of
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+SEE_OTHER = 303
+HOME = "/"
+KEPT = 365 * 86400  # seconds
+
+
+def invite(entrance: object, request: Request) -> Response:
+    """Return what somebody gets who is not known: the way in."""
+    if (
+        isinstance(entrance, Accounts)
+        and request.method == "GET"
+        and not path_of(request.scope).startswith(API)
+    ):
+        return _see(request, f"/login?{urlencode({'next': _target(request)})}")
+    if isinstance(entrance, OneTimeLink):
+        entrance.show()
+        return refusal(
+            request.scope,
+            NOBODY,
+            "open the link that stands in the desk's terminal; it is good once, for a minute",
+        )
+    return refusal(request.scope, NOBODY, "the desk does not know who you are")
+
+
+def enter(request: Request) -> Response:
+    """Let in who has the one-time link; the address that is shown then has no token."""
+    entrance = desk_of(request).entrance
+    if not isinstance(entrance, OneTimeLink):
+        return refusal(request.scope, NOT_FOUND, "there is no such page")
+    viewer = entrance.redeem(request.query_params.get("token", ""))
+    if viewer is None:
+        return invite(entrance, request)
+    response = _see(request, HOME)
+    entrance.sessions.begin(request, response, viewer)
+    return response
+
+
+def login(request: Request) -> Response:
+    """Show the form of name and password."""
+    if not isinstance(desk_of(request).entrance, Accounts):
+        return refusal(request.scope, NOT_FOUND, "there is no such page")
+    return _form(request, local(request.query_params.get("next", HOME)))
+
+
+async def log_in(request: Request) -> Response:
+    """Let in who has a right name and password."""
+    entrance = desk_of(request).entrance
+    if not isinstance(entrance, Accounts):
+        return refusal(request.scope, NOT_FOUND, "there is no such page")
+    form = await form_of(request)
+    given = form.get("name", ""), form.get("password", ""), address_of(request)
+    viewer = await run_in_threadpool(entrance.login, *given)
+    target = local(form.get("next", HOME))
+    if viewer is None:
+        return _form(request, target, NOBODY)
+    response = _see(request, target)
+    entrance.sessions.begin(request, response, viewer)
+    return response
+
+
+def log_out(request: Request) -> Response:
+    """End the browser's session."""
+    entrance = desk_of(request).entrance
+    response = _see(request, HOME)
+    if isinstance(entrance, Accounts | OneTimeLink):
+        entrance.sessions.end(request, response)
+    return response
+
+
+def local(target: str) -> str:
+    """Return a path of the desk that somebody is to be led to; the home page, if it may lead elsewhere.
+
+    >>> local("/rows?table=orders"), local("//evil.example/"), local("https://evil.example/")
+    ('/rows?table=orders', '/', '/')
+    """
+    is_path = target.startswith("/") and target[1:2] not in {"/", "\\"} and target.isprintable()
+    return target if is_path else HOME
+
+
+async def display(request: Request) -> Response:
+    """Keep how pages are to be in cookies of the browser; the database is not asked."""
+    form = await form_of(request)
+    response = _see(request, local(form.get("next", HOME)))
+    for name, known in (("theme", THEMES), ("zone", ZONES), ("refresh", SECONDS)):
+        if form.get(name) in known:
+            path = str(request.scope.get("root_path", "")) or HOME
+            response.set_cookie(
+                f"poller_{name}", form[name], KEPT, path=path, samesite="strict", httponly=True
+            )
+    return response
+
+
+def _form(request: Request, target: str, status: int = 200) -> Response:
+    text = part("login.html", request.scope, next=target, failed=status != 200)  # noqa: PLR2004 - HTTP's
+    return Response(text, status, media_type="text/html")
+
+
+def _target(request: Request) -> str:
+    query = request.url.query
+    return path_of(request.scope) + (f"?{query}" if query else "")
+
+
+def _see(request: Request, path: str) -> Response:
+    return RedirectResponse(str(request.scope.get("root_path", "")) + path, SEE_OTHER)

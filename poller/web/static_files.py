@@ -1,0 +1,26 @@
+"""Serves the desk's own files, each under an address that has a hash of it: browsers may keep it for good."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from starlette.responses import Response
+
+from poller.web.answers import NOT_FOUND, refusal
+from poller.web.assets import KINDS, assets
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+FOR_GOOD = "public, max-age=31536000, immutable"
+
+
+def static(request: Request) -> Response:
+    """Return a file."""
+    name = request.path_params["name"]
+    found = assets().get(name)
+    if found is None or found.digest != request.path_params["digest"]:
+        return refusal(request.scope, NOT_FOUND, "there is no such file")
+    headers = {"Cache-Control": FOR_GOOD}
+    return Response(found.data, media_type=KINDS[Path(name).suffix], headers=headers)

@@ -1,0 +1,86 @@
+"""Each route is allowed by its line in the table, and by nothing else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from starlette.testclient import TestClient
+
+from poller.errors import ConfigurationError
+from poller.web import desk
+from poller.web.rights import ALL, NONE, Right, Viewer, names, rights_of
+from poller.web.routes import ROUTES
+from tests.web.desks import BASE, OWN, SETS, browser, named, path_of
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from poller.web.route import Route
+
+REFUSED = (401, 403)
+
+
+@pytest.mark.parametrize("rights", SETS, ids=lambda rights: "+".join(names(rights)) or "none")
+@pytest.mark.parametrize("route", ROUTES, ids=named)
+def test_a_route_needs_exactly_its_right(url: str, route: Route, rights: Right) -> None:
+    """Each route with each set of rights: refused if its right is not among them, and never else."""
+    answer = browser(url, rights).request(route.method, path_of(route))
+    is_allowed = route.right is None or route.right in rights
+    assert (answer.status_code in REFUSED) is not is_allowed or (route.path, answer.status_code) == (
+        "/enter",
+        404,
+    )
+
+
+@pytest.mark.parametrize("route", [each for each in ROUTES if each.right is not None], ids=named)
+def test_whom_nobody_knows_gets_nothing(url: str, route: Route) -> None:
+    """401, and no page."""
+    client = TestClient(desk(url, authorize=lambda _: None), base_url=BASE, headers=OWN)
+    assert client.request(route.method, path_of(route)).status_code == 401
+
+
+def test_what_changes_something_needs_more_than_to_look() -> None:
+    """But for how pages look, which is kept in the browser."""
+    own = {"/display", "/login", "/logout"}
+    for each in ROUTES:
+        if not each.is_safe and each.path not in own:
+            assert each.right in {Right.OPERATE, Right.MOVE}, named(each)
+
+
+def test_only_probes_files_and_the_ways_in_are_open() -> None:
+    """A route without a right is a decision, and stands here."""
+    opened = {each.path for each in ROUTES if each.right is None}
+    assert opened == {"/healthz", "/readyz", "/static/{digest}/{name}", "/enter", "/login", "/logout"}
+
+
+def test_no_two_lines_are_for_one_route() -> None:
+    """The second would never be asked."""
+    lines = [(each.method, each.path) for each in ROUTES]
+    assert len(set(lines)) == len(lines)
+    assert {method for method, _ in lines} <= {"GET", "POST"}
+
+
+def test_authorize_may_be_a_coroutine_function(url: str) -> None:
+    """As a host that is asynchronous has it; and it gets the request."""
+
+    async def authorize(request: Request) -> Viewer | None:
+        return Viewer("ann", ALL) if request.headers.get("x-who") == "ann" else None
+
+    client = TestClient(desk(url, authorize=authorize), base_url=BASE, headers=OWN, follow_redirects=False)
+    assert client.post("/display", data={"next": "/"}).status_code == 401
+    assert client.post("/display", data={"next": "/"}, headers={"X-Who": "ann"}).status_code == 303
+
+
+def test_there_is_no_desk_without_authorize(url: str) -> None:
+    """None is open by omission."""
+    with pytest.raises(TypeError, match="authorize"):
+        desk(url)  # type: ignore[call-arg]
+
+
+def test_rights_are_read_from_their_names() -> None:
+    """And one that is misspelt is refused."""
+    assert rights_of("look,values , operate,move") == ALL
+    assert rights_of("") == NONE
+    with pytest.raises(ConfigurationError, match="no right 'admin'"):
+        rights_of("look,admin")

@@ -1,0 +1,179 @@
+"""`poller ui`: what starts, what is refused, and that nothing listens before all is checked."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx2
+import pytest
+
+from poller.cli import ui
+from poller.web import serve
+from tests.command_line import the_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.command_line import InProcess
+    from tests.harness import Project
+
+READY = 1.5  # seconds
+PROXY = "--trusted-proxy=127.0.0.1"
+
+
+@pytest.fixture
+def never(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing may listen in this test."""
+    monkeypatch.setattr(ui, "_listening", lambda *_: pytest.fail("it listens"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--host", "0.0.0.0"], "say who may come in with --auth"),
+        (["--host", "::"], "say who may come in with --auth"),
+        (["--host", "::ffff:127.0.0.1"], "say who may come in with --auth"),
+        (["--host", "192.0.2.1"], "say who may come in with --auth"),
+        (["--host", "0.0.0.0", "--auth", "none"], "--auth none would let in everybody"),
+        (["--host", "::", "--auth", "none"], "--auth none would let in everybody"),
+        (["--host", "no such host"], "is no address"),
+        (["--auth", "nobody"], "--auth must be token, none"),
+        (["--auth", "file:"], "--auth must be token, none"),
+        (["--auth", "file:nowhere.toml"], "nowhere.toml cannot be read"),
+        (["--auth", "file:nowhere.toml", "--allow", "look"], "--allow is not for --auth file"),
+        (["--auth", "header:X-User"], "needs --trusted-proxy"),
+        (["--auth", "header:X User", PROXY], "--auth must be token, none"),
+        (["--auth", "header:X-User", "--trusted-proxy", "proxy"], "trusted proxy must be an address"),
+        ([PROXY], "goes with --auth header"),
+        (["--allow", "admin"], "there is no right 'admin'"),
+        (["--database", "mysql://localhost/x"], "poller needs postgres://"),
+    ],
+    ids=" ".join,
+)
+@pytest.mark.usefixtures("never")
+def test_what_makes_no_sense_is_refused_before_anything_listens(
+    here: InProcess, arguments: list[str], said: str
+) -> None:
+    """Exit status 2, and one line that says what to do."""
+    assert said in the_line(here.run("ui", *arguments))
+
+
+@pytest.mark.usefixtures("never")
+def test_a_name_that_leads_elsewhere_is_no_loopback(here: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However innocent it sounds: each address counts."""
+    found = [(0, 0, 0, "", ("127.0.0.1", 0)), (0, 0, 0, "", ("192.0.2.1", 0))]
+    monkeypatch.setattr(ui.socket, "getaddrinfo", lambda *_, **__: found)
+    assert "say who may come in" in the_line(here.run("ui", "--host", "localhost"))
+
+
+def test_a_port_that_is_taken_is_told(here: InProcess) -> None:
+    """And another program's page is not taken for the desk."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert f"port {port}: Address already in use" in the_line(here.run("ui", "--port", port))
+
+
+def test_without_the_extra_it_says_what_to_install(here: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever part is missing."""
+    monkeypatch.setattr("poller.web.find_spec", lambda name: None if name == "uvicorn" else object())
+    assert the_line(here.run("ui")) == "the desk needs uvicorn; run: pip install 'poller[ui]'"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        ([], r"http://127\.0\.0\.1:\d+/enter\?token=[\w-]{43}\n"),
+        (["--host", "localhost", "--auth", "none"], r"http://(127\.0\.0\.1|\[::1\]):\d+/\n"),
+        (["--host", "0.0.0.0", "--auth", "header:X-User", PROXY], r"http://0\.0\.0\.0:\d+/\n"),
+        (
+            ["--host", "0.0.0.0", "--auth", "token", "--allow", "look"],
+            r"http://0\.0\.0\.0:\d+/enter\?token=[\w-]{43}\n",
+        ),
+    ],
+)
+def test_what_starts_says_where(
+    here: InProcess, monkeypatch: pytest.MonkeyPatch, arguments: list[str], shown: str
+) -> None:
+    """One line, on standard output."""
+    served: list[socket.socket] = []
+    monkeypatch.setattr(serve, "serve", lambda _, listener: served.append(listener))
+    ended = here.run("ui", "--port", "0", *arguments)
+    assert (ended.returncode, ended.stderr, len(served)) == (0, "", 1)
+    assert re.fullmatch(shown, ended.stdout)
+
+
+def test_options_are_variables_and_settings(
+    here: InProcess, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """With `ui` in their names, since others have hosts and ports, too."""
+    monkeypatch.setenv("POLLER_UI_HOST", "0.0.0.0")
+    assert "--host 0.0.0.0" in the_line(here.run("ui"))
+    monkeypatch.delenv("POLLER_UI_HOST")
+    (tmp_path / "poller.toml").write_text('ui-auth = "nobody"\n[desk.tables.orders]\nshow = ["slug"]\n')
+    assert "nobody" in the_line(here.run("ui"))
+
+
+@pytest.fixture
+def started(project: Project) -> Iterator[tuple[subprocess.Popen[str], str, float]]:
+    """A desk of its own process, its first line, and when that stood there."""
+    command = [sys.executable, "-m", "poller", "ui", "--port", "0"]
+    hostile = {
+        "FORWARDED_ALLOW_IPS": "*",
+        "UVICORN_HOST": "0.0.0.0",
+        "UVICORN_PROXY_HEADERS": "1",
+        "WEB_CONCURRENCY": "4",
+    }
+    environment = project.environment(**hostile)
+    (project.folder / "handlers").mkdir()
+    (project.folder / "handlers" / "__init__.py").write_text("raise SystemExit('imported')")
+    with subprocess.Popen(
+        command,
+        cwd=project.folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        yield process, line.strip(), _processor_time(process.pid)
+        process.kill()
+
+
+def test_a_desk_is_served_until_it_is_stopped(started: tuple[subprocess.Popen[str], str, float]) -> None:
+    """It is ready soon; lets in who has the link; logs nothing that is secret; and ends at once when told to."""
+    process, link, took = started
+    base = link.partition("/enter")[0]
+    assert httpx2.get(f"{base}/healthz").json() == {"status": "ok"}
+    with httpx2.Client(base_url=base) as browser:
+        assert browser.get("/display", headers={"X-Forwarded-For": "10.0.0.7"}).status_code == 405
+        assert browser.get(link).status_code == 303
+        assert browser.get(link).status_code == 401
+        own = {"Sec-Fetch-Site": "same-origin"}
+        assert browser.post("/display", data={"next": "/"}, headers=own).status_code == 303
+        assert httpx2.get(f"{base}/readyz").json()["status"] == "ready"
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        printed, logged = process.communicate(timeout=10)
+    assert process.returncode == 0
+    assert time.monotonic() - began < 2
+    assert logged == ""
+    assert re.fullmatch(r"http://\S+/enter\?token=\S+\n", printed), (
+        "a new link, since somebody came with the old one"
+    )
+    assert link not in printed
+    assert took < READY, "of a processor's time: other tests run beside it"
+
+
+def _processor_time(pid: int) -> float:
+    """Return the seconds of a processor's time that a process has taken."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
