@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from poller.cli import asking
+from poller.cli import command_client
 from poller.cli.options import Database
 from poller.errors import ConfigurationError
 from poller.lazy import lazy
@@ -107,7 +107,7 @@ def ui(  # noqa: PLR0913 - its options
         raise ConfigurationError(msg)
     shown: list[str] = []
     entrance = _entrance(auth or TOKEN, allow, trusted_proxy or [], shown)
-    place = asking.place(database)
+    place = command_client.location(database)
     desk = web.desk(place, authorize=entrance, allowed_hosts=allowed_host or [])
     with _listening(addresses[0], port) as listener:
         shown.append(_address(listener))
@@ -128,7 +128,7 @@ def _entrance(auth: str, allow: str | None, proxies: list[str], shown: list[str]
     rights = None if allow is None else web.rights_of(allow)
     match auth.partition(":")[0], auth.partition(":")[2]:
         case ("token", ""):
-            viewer = web.Viewer(asking.person(), web.USUAL if rights is None else rights)
+            viewer = web.Viewer(command_client.person(), web.USUAL if rights is None else rights)
             return entrances.OneTimeLink(viewer, lambda token: typer.echo(f"{shown[0]}enter?token={token}"))
         case ("none", ""):
             return entrances.Open(web.Viewer("anybody", web.Right.LOOK if rights is None else rights))

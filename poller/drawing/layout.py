@@ -133,7 +133,7 @@ def lay_out(machine: Machine, sizes: Sizes | None = None) -> Picture:
 def transposed(picture: Picture) -> Picture:
     """Return a picture that goes from top to bottom in the place of left to right."""
     boxes = (Box(each.node, each.y, each.x, each.height, each.width) for each in picture.boxes)
-    lines = (Line(each.edge, tuple((y, x) for x, y in each.points)) for each in picture.lines)
+    lines = (Arrow(each.edge, tuple((y, x) for x, y in each.points)) for each in picture.lines)
     return Picture(picture.machine, tuple(boxes), tuple(lines), picture.height, picture.width)
 
 
