@@ -58,7 +58,7 @@ select id from item
 
 
 @dataclass(frozen=True)
-class Size:
+class BacklogSize:
     """How many rounds, of so many rows each."""
 
     rounds: int = 3
@@ -75,7 +75,7 @@ class Found:
     begun_again: list[float] = field(default_factory=list)
 
 
-def measure(server: Cluster, size: Size, teller: Teller) -> Measured:
+def measure(server: Cluster, size: BacklogSize, teller: Teller) -> Measured:
     """Drain in each situation, and kill a worker, round after round."""
     found = Found()
     teller.expect(size.rounds * (len(SITUATIONS) + 1))
@@ -106,7 +106,7 @@ def _lines(found: Found) -> list[Line]:
 # --- a drain ---------------------------------------------------------------------------------------------
 
 
-class Drain:
+class DrainingFleet:
     """A fleet of one worker that drains a table, and notes what it handles.
 
     Args:
@@ -154,7 +154,7 @@ class Drain:
 
 
 @contextlib.contextmanager
-def _drain(server: Cluster, rows: int, situation: Situation) -> Iterator[Drain]:
+def _drain(server: Cluster, rows: int, situation: Situation) -> Iterator[DrainingFleet]:
     """Begin to drain so many rows."""
     with (
         fresh_database(server.url) as url,
@@ -170,7 +170,7 @@ def _drain(server: Cluster, rows: int, situation: Situation) -> Iterator[Drain]:
             crew.wait("ready", lambda: ready(db, "poller claimer") == WORKERS)
             track.open_gate(rows)
             with _locked(url) if situation.locks else contextlib.nullcontext():
-                yield Drain(db, crew, Path(folder), rows)
+                yield DrainingFleet(db, crew, Path(folder), rows)
 
 
 # --- what slows it ---------------------------------------------------------------------------------------
@@ -225,4 +225,4 @@ SITUATIONS = {
     "5 ms each way": Situation(_slow_network),
     "a row is locked": Situation(locks=True),
 }
-MEASUREMENT = Measurement(measure, Size(), Size(rounds=1, rows=50_000))
+MEASUREMENT = Measurement(measure, BacklogSize(), BacklogSize(rounds=1, rows=50_000))

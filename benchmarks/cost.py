@@ -25,14 +25,14 @@ COMPANYS_TARGET = Target("≤", 1.1)
 
 
 @dataclass(frozen=True)
-class Size:
+class CostSize:
     """How many rounds, of so many rows each."""
 
     rounds: int = 5
     rows: int = 100_000
 
 
-def measure(server: Cluster, size: Size, teller: Teller) -> Measured:
+def measure(server: Cluster, size: CostSize, teller: Teller) -> Measured:
     """Race ours with each history, and the hand-written loop, round after round."""
     contestants = {
         "by hand": hand_written(WORKERS, BATCH),
@@ -70,4 +70,4 @@ def _lines(what: str, unit: str, figures: dict[str, list[float]]) -> list[Line]:
     ]
 
 
-MEASUREMENT = Measurement(measure, Size(), Size(rounds=1, rows=20_000))
+MEASUREMENT = Measurement(measure, CostSize(), CostSize(rounds=1, rows=20_000))

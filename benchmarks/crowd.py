@@ -45,7 +45,7 @@ MOVED = Outcome(Became.MOVED, to="normal")
 
 
 @dataclass(frozen=True)
-class Size:
+class CrowdSize:
     """How many workers there are, one crowd after the other, and how many rows they claim."""
 
     crowds: tuple[int, ...] = (10, 100, 500, 1000)
@@ -60,7 +60,7 @@ class Member:
     worker: int
 
 
-def measure(server: Cluster, size: Size, teller: Teller) -> Measured:
+def measure(server: Cluster, size: CrowdSize, teller: Teller) -> Measured:
     """Let crowds of growing size beat, hear and claim."""
     teller.expect(1 + len(size.crowds))
     with teller.step("a server for so many sessions"), psycopg.connect(server.url, autocommit=True) as db:
@@ -159,4 +159,4 @@ def _work_all(members: list[Member], binding: Binding, rows: int) -> None:
             left -= sum(threads.map(claim, members))
 
 
-MEASUREMENT = Measurement(measure, Size(), Size(crowds=(10, 100), rows=10_000))
+MEASUREMENT = Measurement(measure, CrowdSize(), CrowdSize(crowds=(10, 100), rows=10_000))

@@ -26,7 +26,7 @@ TARGETS = {
 
 
 @dataclass(frozen=True)
-class Size:
+class DrainSize:
     """How often each is measured, with how many rows, with which numbers of workers, and with which histories."""
 
     rounds: int = 5
@@ -36,7 +36,7 @@ class Size:
     rows_only: bool = False
 
 
-def measure(server: Cluster, size: Size, teller: Teller) -> Measured:
+def measure(server: Cluster, size: DrainSize, teller: Teller) -> Measured:
     """Race all contestants in turn, round after round."""
     contestants = [each for workers in size.workers for each in _contestants(workers, size)]
     measured = [
@@ -51,7 +51,7 @@ def measure(server: Cluster, size: Size, teller: Teller) -> Measured:
     return Measured(_lines(measured), report.as_json(measured, size.rows), report.table(measured))
 
 
-def _contestants(workers: int, size: Size) -> list[Contestant]:
+def _contestants(workers: int, size: DrainSize) -> list[Contestant]:
     options = [{} if history == "all" else {"history": history} for history in size.history]
     by_row = [
         *(ours(workers, **each) for each in options),
@@ -75,4 +75,4 @@ def _lines(measured: Sequence[report.Series]) -> list[Line]:
     ]
 
 
-MEASUREMENT = Measurement(measure, Size(), Size(rounds=1, rows=20_000))
+MEASUREMENT = Measurement(measure, DrainSize(), DrainSize(rounds=1, rows=20_000))

@@ -20,7 +20,7 @@ SPREADS = (10, 50)  # tables
 
 
 @dataclass(frozen=True)
-class Size:
+class GrowthSize:
     """How many rounds, of so many rows each; beside how many finished rows, and how many in trouble."""
 
     rounds: int = 5
@@ -29,7 +29,7 @@ class Size:
     trouble: int = 100_000
 
 
-def measure(server: Cluster, size: Size, teller: Teller) -> Measured:
+def measure(server: Cluster, size: GrowthSize, teller: Teller) -> Measured:
     """Race the plain drain and the others in turn, round after round."""
     with contextlib.ExitStack() as stack:
         teller.expect(1 + size.rounds * (len(size.finished) + len(SPREADS) + 3))
@@ -48,7 +48,7 @@ def measure(server: Cluster, size: Size, teller: Teller) -> Measured:
 
 
 def _settings(
-    stack: contextlib.ExitStack, server_url: str, size: Size
+    stack: contextlib.ExitStack, server_url: str, size: GrowthSize
 ) -> list[tuple[Setting, Target | None]]:
     """Return the settings, the plain one first, and what is to be reached in each."""
     return [
@@ -69,4 +69,4 @@ def _race(server_url: str, rows: int, setting: Setting) -> float:
     return race(server_url, replace(contestant, environment=told), rows, setting)
 
 
-MEASUREMENT = Measurement(measure, Size(), Size(rounds=1, rows=20_000, trouble=20_000))
+MEASUREMENT = Measurement(measure, GrowthSize(), GrowthSize(rounds=1, rows=20_000, trouble=20_000))

@@ -19,14 +19,14 @@ SUBSCRIBERS_TARGET = Target("≥", 0.95)  # of the rate without
 
 
 @dataclass(frozen=True)
-class Size:
+class HooksSize:
     """How many rounds, of so many rows each."""
 
     rounds: int = 5
     rows: int = 100_000
 
 
-def measure(server: Cluster, size: Size, teller: Teller) -> Measured:
+def measure(server: Cluster, size: HooksSize, teller: Teller) -> Measured:
     """Race the fleet with each hook, and without, round after round."""
     contestants = {
         "plain": _hooked(""),
@@ -75,4 +75,4 @@ def _hooked(hook: str, **options: Any) -> Contestant:
     )
 
 
-MEASUREMENT = Measurement(measure, Size(), Size(rounds=1, rows=20_000))
+MEASUREMENT = Measurement(measure, HooksSize(), HooksSize(rounds=1, rows=20_000))

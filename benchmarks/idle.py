@@ -36,7 +36,7 @@ LOGGED = re.compile(r"^(poller \w+)[^|]*\|LOG:  (?:statement|execute [^:]*): (.*
 
 
 @dataclass(frozen=True)
-class Size:
+class IdleSize:
     """Seconds of settling in, seconds that are measured, and the rows that are drained to see what memory does."""
 
     settling: float = 20.0
@@ -53,7 +53,7 @@ class Idleness:
     memory: list[proc.Memory]
 
 
-def measure(server: Cluster, size: Size, teller: Teller) -> Measured:
+def measure(server: Cluster, size: IdleSize, teller: Teller) -> Measured:
     """Watch an idle fleet, and then a worker that is busy."""
     teller.expect(1 + PORTIONS)
     with teller.step(f"idle for {size.settling + 2 * size.seconds:.0f} s"):
@@ -65,7 +65,7 @@ def measure(server: Cluster, size: Size, teller: Teller) -> Measured:
     )
 
 
-def _lines(idle: Idleness, memory: list[proc.Memory], size: Size) -> list[Line]:
+def _lines(idle: Idleness, memory: list[proc.Memory], size: IdleSize) -> list[Line]:
     total = sum(idle.statements.values())
     largest = max(each.rss for each in idle.memory)
     before, after = memory[1].rss, memory[-1].rss
@@ -79,7 +79,7 @@ def _lines(idle: Idleness, memory: list[proc.Memory], size: Size) -> list[Line]:
     ]
 
 
-def _idle(server: Cluster, size: Size) -> Idleness:
+def _idle(server: Cluster, size: IdleSize) -> Idleness:
     log = server.folder / ".poller" / "postgres.log"
     environment = {"BENCHMARK_HOUR": str((datetime.now(UTC).hour + 12) % 24)}
     with fresh_database(server.url) as url, psycopg.connect(url, autocommit=True) as db:
@@ -159,4 +159,4 @@ class Logging:
             return Counter(f"{match[1]}: {match[2]}" for match in found if match)
 
 
-MEASUREMENT = Measurement(measure, Size(), Size(settling=10.0, seconds=15.0, memory_rows=200_000))
+MEASUREMENT = Measurement(measure, IdleSize(), IdleSize(settling=10.0, seconds=15.0, memory_rows=200_000))

@@ -44,7 +44,7 @@ INSERT = "insert into item (payload) values ('payload') returning id"
 
 
 @dataclass(frozen=True)
-class Size:
+class LatencySize:
     """How many rounds, each with so many inserts for each contestant."""
 
     rounds: int = 5
@@ -64,7 +64,7 @@ class Delays:
         self.p99.append(percentile(delays, 0.99) * 1000)
 
 
-def measure(server: Cluster, size: Size, teller: Teller) -> Measured:
+def measure(server: Cluster, size: LatencySize, teller: Teller) -> Measured:
     """Take turns: the bare loop, our fleet, our chain."""
     floor, picked_up, chained = Delays(), Delays(), Delays()
     teller.expect(3 * size.rounds)
@@ -144,4 +144,4 @@ def _delay(db: psycopg.Connection[Any], reports: Reports) -> float:
     return reports.wait(row[0]) - began
 
 
-MEASUREMENT = Measurement(measure, Size(), Size(rounds=1, inserts=100))
+MEASUREMENT = Measurement(measure, LatencySize(), LatencySize(rounds=1, inserts=100))

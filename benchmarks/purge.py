@@ -131,7 +131,7 @@ def _measure(url: str, options: argparse.Namespace) -> tuple[Windows, float, int
     return windows, sum(finished - turned for _, turned, finished in times), _gone(url, options.rows)
 
 
-class Run:
+class GatedRun:
     """A run that goes on only while the gate is open."""
 
     def __init__(self, url: str, gate: Event) -> None:
@@ -160,7 +160,7 @@ class Gate:
 def _purge(url: str, options: argparse.Namespace, gate: Event) -> None:
     """Purge once, while the gate is open."""
     job = purge("audit", column="created_at", older_than="180d", batch=options.batch, pause=options.pause)
-    job(Run(url, gate))
+    job(GatedRun(url, gate))
 
 
 def _gone(url: str, rows: int) -> int:

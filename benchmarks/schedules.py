@@ -38,7 +38,7 @@ FLEETS = (1, 8)  # supervisors
 
 
 @dataclass(frozen=True)
-class Size:
+class SchedulesSize:
     """How many schedules there are, how many of them are due; how many jobs run each second, watched for how long."""
 
     schedules: int = 100_000
@@ -61,7 +61,7 @@ def plain() -> None:
     """What all of the schedules run."""
 
 
-def measure(server: Cluster, size: Size, teller: Teller) -> Measured:
+def measure(server: Cluster, size: SchedulesSize, teller: Teller) -> Measured:
     """Plan many schedules, then watch fleets of one supervisor and of many."""
     teller.expect(1 + len(FLEETS))
     with teller.step(f"{size.schedules:,} schedules"):
@@ -82,7 +82,7 @@ def measure(server: Cluster, size: Size, teller: Teller) -> Measured:
     return Measured(lines, {"size": asdict(size), "many": asdict(many), "statements": statements})
 
 
-def _planned(server_url: str, size: Size) -> Many:
+def _planned(server_url: str, size: SchedulesSize) -> Many:
     with fresh_database(server_url) as url, psycopg.connect(url, autocommit=True) as db:
         migration.migrate(url)
         job_store.declare(db, [plain])
@@ -118,7 +118,7 @@ def _milliseconds(work: Callable[[], Any]) -> float:
     return median(took) * 1000
 
 
-def _statements(server: Cluster, supervisors: int, size: Size) -> float:
+def _statements(server: Cluster, supervisors: int, size: SchedulesSize) -> float:
     """Return how many statements a second fleets execute that run the same jobs."""
     log = server.folder / ".poller" / "postgres.log"
     with fresh_database(server.url) as url, psycopg.connect(url, autocommit=True) as db:
@@ -137,4 +137,4 @@ def _statements(server: Cluster, supervisors: int, size: Size) -> float:
     return counted.total() / seconds
 
 
-MEASUREMENT = Measurement(measure, Size(), Size(due=5_000, seconds=8.0))
+MEASUREMENT = Measurement(measure, SchedulesSize(), SchedulesSize(due=5_000, seconds=8.0))

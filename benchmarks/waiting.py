@@ -26,7 +26,7 @@ FLEETS = (1, 2, 4, 8)  # workers
 
 
 @dataclass(frozen=True)
-class Size:
+class WaitingSize:
     """How many rounds, each with so many rows for coroutines, and so many seconds of work for slow handlers."""
 
     rounds: int = 5
@@ -34,7 +34,7 @@ class Size:
     work: float = 4.0
 
 
-def measure(server: Cluster, size: Size, teller: Teller) -> Measured:
+def measure(server: Cluster, size: WaitingSize, teller: Teller) -> Measured:
     """Race coroutines and slow handlers, round after round."""
     rates: dict[str, list[float]] = {}
     contestants = {
@@ -72,4 +72,4 @@ def _lines(rates: dict[str, list[float]]) -> list[Line]:
     ]
 
 
-MEASUREMENT = Measurement(measure, Size(), Size(rounds=1, coroutine_rows=10_000, work=2.0))
+MEASUREMENT = Measurement(measure, WaitingSize(), WaitingSize(rounds=1, coroutine_rows=10_000, work=2.0))

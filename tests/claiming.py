@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from poller.store.lease import Task
 
 
-class Worker:
+class HandWorker:
     """A claiming worker's statements and id, without its threads."""
 
     def __init__(self, url: str, binding: Binding) -> None:
@@ -46,4 +46,4 @@ class Worker:
         return self.settle(tasks, retry)
 
 
-NewWorker = Callable[[Binding], Worker]
+NewWorker = Callable[[Binding], HandWorker]

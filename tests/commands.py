@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Run:
+class CommandRun:
     """What a command sees of a run."""
 
     id: int = 7
@@ -30,7 +30,7 @@ class Background:
     """A job's call on a thread of its own, as a worker makes it."""
 
     def __init__(self, job: Job) -> None:
-        self.run = Run()
+        self.run = CommandRun()
         self.error: BaseException | None = None
         self._job = job
         self._thread = threading.Thread(target=self._call)

@@ -14,7 +14,7 @@ from psycopg.sql import SQL
 from poller.db import migration, statements
 from poller.store import settlements
 from tests import gates
-from tests.claiming import Worker
+from tests.claiming import HandWorker
 from tests.command_line import InProcess
 from tests.harness import Project
 from tests.servers import fresh_database, shared_server
@@ -77,8 +77,8 @@ def join(url: str) -> Iterator[NewWorker]:
     """Makes workers that claim by hand, and closes their connections with the test."""
     with contextlib.ExitStack() as stack:
 
-        def make(binding: Binding) -> Worker:
-            worker = Worker(url, binding)
+        def make(binding: Binding) -> HandWorker:
+            worker = HandWorker(url, binding)
             stack.callback(worker.link.close)
             return worker
 

@@ -45,7 +45,7 @@ _SETTINGS = (
 )
 
 
-class Result(NamedTuple):
+class ServerResult(NamedTuple):
     """What the suite made of one server."""
 
     version: str
@@ -72,7 +72,7 @@ def main() -> int:
     return int(any(each.failed for each in results))
 
 
-def _tested(major: int, phases: Sequence[list[str]], further: list[str]) -> Result:
+def _tested(major: int, phases: Sequence[list[str]], further: list[str]) -> ServerResult:
     with server(major) as url:
         with psycopg.connect(url) as connection:
             version = str(connection.info.parameter_status("server_version"))
@@ -81,7 +81,7 @@ def _tested(major: int, phases: Sequence[list[str]], further: list[str]) -> Resu
         sum(int(report.get(name, "0")) for report in reports)
         for name in ("tests", "errors", "failures", "skipped")
     )
-    return Result(version, tests - broken - failures - skipped, broken + failures, skipped)
+    return ServerResult(version, tests - broken - failures - skipped, broken + failures, skipped)
 
 
 def _ran(major: int, url: str, arguments: list[str]) -> ET.Element:

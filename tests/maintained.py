@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from poller.ready_made.retention_report import RetentionReport
 
 
-class Run:
+class PurgeRun:
     """A run as a rule sees it. `look` is called with what it tells of its progress."""
 
-    def __init__(self, url: str, look: Callable[[Run, float], object] = lambda *_: None) -> None:
+    def __init__(self, url: str, look: Callable[[PurgeRun, float], object] = lambda *_: None) -> None:
         self.url = url
         self.cancelled = CancelEvent()
         self.logger = logging.getLogger("test.maintenance")
@@ -48,7 +48,7 @@ class Run:
 
 def run(job: Job, url: str) -> RetentionReport:
     """Run a job once, without an engine."""
-    return cast("RetentionReport", job(Run(url)))
+    return cast("RetentionReport", job(PurgeRun(url)))
 
 
 def retention(job: Job) -> Retention:

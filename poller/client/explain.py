@@ -116,7 +116,7 @@ def _claim(
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class RowAsClaimed:
     """A row as a claim of its handler would find it.
 
     Attributes:
@@ -183,7 +183,7 @@ class RowReasons:
         with self._connection.cursor(row_factory=namedtuple_row) as cursor:
             return cursor.execute(statement(name), {"handler": self._binding.id, **asked}).fetchone()
 
-    def _row(self) -> Seen | None:
+    def _row(self) -> RowAsClaimed | None:
         """Return the row, as a claim would see it; None if there is none."""
         try:
             return self._seen(self._binding.explain_row)
@@ -196,11 +196,14 @@ class RowReasons:
             raise RefusedError(msg, "no_key") from None
         return bare and replace(bare, error=why)
 
-    def _seen(self, question: sql.Composed) -> Seen | None:
-        with self._connection.transaction(), self._connection.cursor(row_factory=class_row(Seen)) as cursor:
+    def _seen(self, question: sql.Composed) -> RowAsClaimed | None:
+        with (
+            self._connection.transaction(),
+            self._connection.cursor(row_factory=class_row(RowAsClaimed)) as cursor,
+        ):
             return cursor.execute(question, {"key": self._key}).fetchone()
 
-    def _status(self, row: Seen, lease: Any) -> Iterator[Reason]:
+    def _status(self, row: RowAsClaimed, lease: Any) -> Iterator[Reason]:
         if row.shows or (lease is not None and row.status == self._handler.during):
             return
         detail = f"its {self._handler.column} is {row.status!r}, not {self._handler.status!r}"
@@ -215,7 +218,7 @@ class RowReasons:
             detail = f"{self._binding} is paused by {pause.by} since {_time(pause.since)}{ends}"
             yield Reason("paused", detail, {"by": pause.by, "since": pause.since, "until": pause.until})
 
-    def _conditions(self, row: Seen) -> Iterator[Reason]:
+    def _conditions(self, row: RowAsClaimed) -> Iterator[Reason]:
         where = self._handler.where
         if row.error is not None:
             detail = f"its handler's condition fails at it: {row.error}"
@@ -227,7 +230,7 @@ class RowReasons:
             detail = f"its {due} is not set" if row.due_at is None else f"it is due at {_time(row.due_at)}"
             yield Reason("due", detail, {"column": due, "due_at": row.due_at})
 
-    def _turn(self, row: Seen, *, is_fresh: bool) -> Iterator[Reason]:
+    def _turn(self, row: RowAsClaimed, *, is_fresh: bool) -> Iterator[Reason]:
         if not self._handler.per_key or row.group is None or not row.shows:
             return
         most = self._handler.per_key_limit

@@ -29,7 +29,7 @@ from poller.db import migration
 from tests.chaos import load
 from tests.chaos.audit import FIGURES, audit
 from tests.chaos.faults import KINDS, LEASE, WORKERS, Chaos
-from tests.chaos.watch import Watch
+from tests.chaos.watch import StateWatch
 from tests.faults.proxy import Proxy
 from tests.harness import Project, wait_until, workers_of
 from tests.servers import cluster
@@ -109,7 +109,7 @@ def soak(chaos: Chaos, url: str, seconds: float, rows: int) -> tuple[Counter[str
     chaos.start()
     with connect() as db:
         wait_until("all workers are there", lambda: len(workers_of(db)) == WORKERS, BEGUN_WITHIN)
-    with Watch(connect) as watch:
+    with StateWatch(connect) as watch:
         struck = _strike(chaos, connect, seconds, rows)
         chaos.wait()
         chaos.start()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from tests.chaos.ledger import Call, Run
+    from tests.chaos.ledger import NotedCall, NotedRun
 
 FIGURES = (
     "rows",
@@ -231,7 +231,7 @@ def _moves(db: psycopg.Connection[Any], found: Findings) -> None:
     )
 
 
-def _attempts(db: psycopg.Connection[Any], found: Findings, calls: list[Call]) -> None:
+def _attempts(db: psycopg.Connection[Any], found: Findings, calls: list[NotedCall]) -> None:
     """A row that nobody has touched was tried at attempts 1, 2, … as its history has it.
 
     A crash may cost a suspect nothing: then the number before it comes again.
@@ -255,14 +255,14 @@ def _attempts(db: psycopg.Connection[Any], found: Findings, calls: list[Call]) -
         found.unbegun += sum((*row, attempt) not in made for attempt in set(attempts))
 
 
-def _calls(db: psycopg.Connection[Any], found: Findings, calls: list[Call]) -> None:
+def _calls(db: psycopg.Connection[Any], found: Findings, calls: list[NotedCall]) -> None:
     """Each call is explained by a visit of the row, and by what ended the one before."""
     found.calls = len(calls)
     entered: Rows = Counter(
         db.execute("select tbl, key from change where now = 'pending' and app not like 'poller %'").fetchall()
     )
     moves: Rows = Counter(db.execute(f"select tbl, key from change where {_OURS}").fetchall())
-    by_row: dict[tuple[str, int], list[Call]] = defaultdict(list)
+    by_row: dict[tuple[str, int], list[NotedCall]] = defaultdict(list)
     for call in calls:
         by_row[call.table, call.key].append(call)
     found.find("unhandled", [row for row, n in moves.items() if n > len(by_row[row])])
@@ -278,10 +278,10 @@ def _calls(db: psycopg.Connection[Any], found: Findings, calls: list[Call]) -> N
         found.find("overlapped", _overlapping(made, deaths))
 
 
-def _unexplained(made: list[Call], deaths: dict[int, list[float]]) -> list[str]:
+def _unexplained(made: list[NotedCall], deaths: dict[int, list[float]]) -> list[str]:
     """Return the calls at an attempt that was made before, by a worker that nobody had declared dead."""
     made.sort(key=lambda call: call.began)
-    last: dict[int, Call] = {}
+    last: dict[int, NotedCall] = {}
     found = []
     for call in made:
         before = last.get(call.attempt)
@@ -291,7 +291,7 @@ def _unexplained(made: list[Call], deaths: dict[int, list[float]]) -> list[str]:
     return found
 
 
-def _overlapping(made: list[Call], deaths: dict[int, list[float]]) -> list[str]:
+def _overlapping(made: list[NotedCall], deaths: dict[int, list[float]]) -> list[str]:
     """Return the calls that began while the one before went on, in a worker that nobody had declared dead."""
     return [
         f"{one.table}:{one.key} in {one.pid} and {other.pid}"
@@ -300,7 +300,7 @@ def _overlapping(made: list[Call], deaths: dict[int, list[float]]) -> list[str]:
     ]
 
 
-def _has_died(one: Call, other: Call, deaths: dict[int, list[float]]) -> bool:
+def _has_died(one: NotedCall, other: NotedCall, deaths: dict[int, list[float]]) -> bool:
     """Tell whether the worker of a call had been declared dead between its beginning and that of another."""
     return any(one.began_at <= at <= other.began_at + _CLOCKS for at in deaths.get(one.pid, ()))
 
@@ -315,7 +315,7 @@ def _deaths(db: psycopg.Connection[Any]) -> dict[int, list[float]]:
     return deaths
 
 
-def _backlog(db: psycopg.Connection[Any], found: Findings, calls: list[Call]) -> None:
+def _backlog(db: psycopg.Connection[Any], found: Findings, calls: list[NotedCall]) -> None:
     """The most results of a worker that were handled and not yet written: by the ledger, and by the triggers."""
     written: dict[tuple[str, int, int], list[float]] = defaultdict(list)
     moves = db.execute(
@@ -354,13 +354,13 @@ def _backlog(db: psycopg.Connection[Any], found: Findings, calls: list[Call]) ->
     found.unwritten = int(found.backlog > MOST_UNWRITTEN)
 
 
-def _hurried(calls: list[Call], stopped: Collection[int]) -> list[str]:
+def _hurried(calls: list[NotedCall], stopped: Collection[int]) -> list[str]:
     """Return the calls with which more were begun within a second than the rate allows."""
     began = sorted(call.began for call in calls if call.table == "rated" and call.pid not in stopped)
     return [f"{began[at]:.3f}" for at in range(len(began) - RATE) if began[at + RATE] - began[at] < _HURRY]
 
 
-def _slots(db: psycopg.Connection[Any], found: Findings, runs: list[Run]) -> None:
+def _slots(db: psycopg.Connection[Any], found: Findings, runs: list[NotedRun]) -> None:
     """Each second between the first slot and the last is one run of one call an attempt; none is unfinished."""
     row = db.execute(
         "select coalesce(extract(epoch from max(planned_at) - min(planned_at))::int + 1, 0), count(*),"

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Call:
+class NotedCall:
     """One call of a handler for one row.
 
     Attributes:
@@ -40,7 +40,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class NotedRun:
     """One run of a job."""
 
     job: str
@@ -48,22 +48,22 @@ class Run:
     attempt: int
 
 
-def read(folder: Path) -> tuple[list[Call], list[Run]]:
+def read(folder: Path) -> tuple[list[NotedCall], list[NotedRun]]:
     """Return what the files in a project's folder say; a last line that a kill has cut is left out."""
-    calls: dict[str, Call] = {}
-    runs: list[Run] = []
+    calls: dict[str, NotedCall] = {}
+    runs: list[NotedRun] = []
     for path in sorted(folder.glob("ledger-*")):
         for parts in _lines(path):
             match parts:
                 case ["begin", call, table, key, visit, attempt, pid, began, at]:
-                    calls[call] = Call(
+                    calls[call] = NotedCall(
                         table, int(key), visit, int(attempt), int(pid), float(began), float(at)
                     )
                 case ["end", call, outcome, ended, at]:
                     one = calls[call]
                     one.ended, one.ended_at, one.outcome = float(ended), float(at), outcome
                 case ["run", job, slot, attempt, _, _]:
-                    runs.append(Run(job, int(slot), int(attempt)))
+                    runs.append(NotedRun(job, int(slot), int(attempt)))
     return list(calls.values()), runs
 
 

@@ -27,7 +27,7 @@ RATE = 50  # rows of `rated` begun in a second
 
 
 @dataclass(frozen=True)
-class Table:
+class LoadTable:
     """A table, and what is promised of it.
 
     Attributes:
@@ -44,18 +44,18 @@ class Table:
 
 
 TABLES = {
-    "leased": Table(37),
-    "awaited": Table(12),
-    "batched": Table(12),
-    "held": Table(12, exactly_once=True, shared=True),
-    "keyed": Table(8, exactly_once=True, shared=True, ordered=True),
-    "transfer": Table(4, exactly_once=True, shared=True),
-    "settled": Table(2, exactly_once=True),
-    "shown": Table(4),
-    "limited": Table(4),
-    "rated": Table(2),
-    "forked": Table(1),
-    "troubled": Table(2),
+    "leased": LoadTable(37),
+    "awaited": LoadTable(12),
+    "batched": LoadTable(12),
+    "held": LoadTable(12, exactly_once=True, shared=True),
+    "keyed": LoadTable(8, exactly_once=True, shared=True, ordered=True),
+    "transfer": LoadTable(4, exactly_once=True, shared=True),
+    "settled": LoadTable(2, exactly_once=True),
+    "shown": LoadTable(4),
+    "limited": LoadTable(4),
+    "rated": LoadTable(2),
+    "forked": LoadTable(1),
+    "troubled": LoadTable(2),
 }
 
 _TABLE = """

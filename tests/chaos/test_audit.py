@@ -8,7 +8,7 @@ import pytest
 
 from tests.chaos import load
 from tests.chaos.audit import MOST_UNWRITTEN, Findings, audit
-from tests.chaos.watch import BREACHES, LONG, Watch
+from tests.chaos.watch import BREACHES, LONG, StateWatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -158,7 +158,7 @@ def test_control_the_watcher_sees_what_no_command_shows(
     soaked: Callable[[], Findings], db: psycopg.Connection[Any], promise: str
 ) -> None:
     """In one look."""
-    watch = Watch(lambda: db)
+    watch = StateWatch(lambda: db)
     watch._look(db)
     assert not any(watch.breaches.values())
     for statement in BROKEN[promise]:

@@ -52,7 +52,7 @@ _OLDEST = " union all ".join(
 _NAMES = "select id, table_name from poller.handler"
 
 
-class Watch(threading.Thread):
+class StateWatch(threading.Thread):
     """Looks again and again until it is ended.
 
     Args:

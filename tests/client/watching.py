@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 BOUND = 12_000  # rows that no statement goes through
 
 
-class Watch:
+class StatementWatch:
     """What was gone through: a number of rows for each statement, with its text."""
 
     def __init__(self) -> None:
@@ -50,9 +50,9 @@ def scanned(node: Mapping[str, Any]) -> int:
 
 
 @contextlib.contextmanager
-def watched() -> Iterator[Watch]:
+def watched() -> Iterator[StatementWatch]:
     """Watch the statements of clients that are made from a URL."""
-    watch, execute = Watch(), _NamedCursor.execute
+    watch, execute = StatementWatch(), _NamedCursor.execute
 
     def explained(self: Any, query: Any, *arguments: Any, **options: Any) -> Any:
         if isinstance(self.connection, OwnConnection):

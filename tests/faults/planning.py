@@ -28,7 +28,7 @@ GUARDS = {
 Entries = tuple[tuple[int, str], ...]  # (slot, status)
 
 
-class Job(NamedTuple):
+class JobModel(NamedTuple):
     """The job's row."""
 
     planned_to: int = 0
@@ -37,22 +37,22 @@ class Job(NamedTuple):
     is_held: bool = False
 
 
-class Planner(NamedTuple):
+class PlannerModel(NamedTuple):
     """A planner within its round."""
 
     phase: str = "idle"
     unfinished: int = 0  # runs, in its last statement's snapshot
     now: int = 0
-    job: Job = Job()
+    job: JobModel = JobModel()
     entries: Entries = ()  # what it has written, and not committed yet
 
 
-class State(NamedTuple):
+class PlanningState(NamedTuple):
     """All there is, and what has happened: how often each slot was `fired`, and which need not be."""
 
-    job: Job = Job()
+    job: JobModel = JobModel()
     runs: Entries = ()
-    planners: tuple[Planner, ...] = (Planner(), Planner())
+    planners: tuple[PlannerModel, ...] = (PlannerModel(), PlannerModel())
     now: int = 0
     fired: tuple[int, ...] = (0,) * (LAST + 1)
     decided: frozenset[int] = (
@@ -76,16 +76,16 @@ class Planning:
     without: str = ""
     overlap: str = "skip"
 
-    def start(self) -> State:
+    def start(self) -> PlanningState:
         """Return the state in which all begins: a job whose first slot is to come."""
-        return State()
+        return PlanningState()
 
-    def steps(self, state: State) -> Iterator[tuple[str, State]]:
+    def steps(self, state: PlanningState) -> Iterator[tuple[str, PlanningState]]:
         """Return each step that can be taken, and what it leads to."""
         for number, planner in enumerate(state.planners):
             yield from self._plan(state, number, planner)
             if planner.phase != "idle":
-                yield f"{number} dies", _planner(state, number, Planner())
+                yield f"{number} dies", _planner(state, number, PlannerModel())
         yield from _work(state)
         yield from self._person(state)
         if state.now < LAST:
@@ -93,7 +93,7 @@ class Planning:
         if state.now > 0 and not state.is_set_back:
             yield "the clock is set back", state._replace(now=state.now - 1, is_set_back=True)
 
-    def broken(self, state: State) -> str | None:
+    def broken(self, state: PlanningState) -> str | None:
         """Return which promise a state breaks, if any."""
         unfinished = sum(status in ("pending", "running") for _, status in state.runs)
         job = state.job
@@ -113,11 +113,13 @@ class Planning:
                 return why
         return None
 
-    def _plan(self, state: State, number: int, planner: Planner) -> Iterator[tuple[str, State]]:
+    def _plan(
+        self, state: PlanningState, number: int, planner: PlannerModel
+    ) -> Iterator[tuple[str, PlanningState]]:
         others = [each for at, each in enumerate(state.planners) if at != number]
         match planner.phase:
             case "idle":
-                yield f"{number} looks", _planner(state, number, Planner("looking", _unfinished(state)))
+                yield f"{number} looks", _planner(state, number, PlannerModel("looking", _unfinished(state)))
             case "looking":
                 is_locked = self.without != "lock of the job" and any(_holds(each) for each in others)
                 yield from self._lock(state, number, planner, is_locked=is_locked)
@@ -134,18 +136,18 @@ class Planning:
                 yield f"{number} commits", self._commit(state, number, planner)
 
     def _lock(
-        self, state: State, number: int, planner: Planner, *, is_locked: bool
-    ) -> Iterator[tuple[str, State]]:
+        self, state: PlanningState, number: int, planner: PlannerModel, *, is_locked: bool
+    ) -> Iterator[tuple[str, PlanningState]]:
         ahead = number if self.without == "one clock" else 0
         holding = planner._replace(phase="locked", now=state.now + ahead, job=state.job)
         if is_locked or state.job.is_held or not _due(holding):
-            yield f"{number} finds nothing", _planner(state, number, Planner())
+            yield f"{number} finds nothing", _planner(state, number, PlannerModel())
             return
         if self.without == "one transaction":
             state = state._replace(job=_moved(holding))
         yield f"{number} locks the job", _planner(state, number, holding)
 
-    def _enter(self, state: State, number: int, planner: Planner) -> State:
+    def _enter(self, state: PlanningState, number: int, planner: PlannerModel) -> PlanningState:
         there = set() if self.without == "unique slot" else {slot for slot, _ in state.runs}
         room = len(_due(planner)) if self.overlap == "allow" else int(planner.unfinished == 0)
         entries = tuple(
@@ -155,7 +157,7 @@ class Planning:
         )
         return _planner(state, number, planner._replace(phase="entered", entries=entries))
 
-    def _commit(self, state: State, number: int, planner: Planner) -> State:
+    def _commit(self, state: PlanningState, number: int, planner: PlannerModel) -> PlanningState:
         fired = list(state.fired)
         for slot, status in planner.entries:
             fired[slot] += status == "pending"
@@ -166,14 +168,14 @@ class Planning:
         if planner.entries and state.job.is_held:
             state = state._replace(odd="a slot was planned of a job that is held")
         skipped = {slot for slot, status in planner.entries if status == "skipped"}
-        return _planner(state, number, Planner())._replace(
+        return _planner(state, number, PlannerModel())._replace(
             runs=tuple(sorted(state.runs + planner.entries)),
             job=state.job if self.without == "one transaction" else _moved(planner),
             fired=tuple(fired),
             decided=state.decided | skipped,
         )
 
-    def _person(self, state: State) -> Iterator[tuple[str, State]]:
+    def _person(self, state: PlanningState) -> Iterator[tuple[str, PlanningState]]:
         job = state.job
         if self.without != "lock of the job" and any(_holds(each) for each in state.planners):
             return  # the person's UPDATE waits
@@ -188,7 +190,7 @@ class Planning:
             yield "the job goes on", begun_anew._replace(job=resumed)
 
 
-def _work(state: State) -> Iterator[tuple[str, State]]:
+def _work(state: PlanningState) -> Iterator[tuple[str, PlanningState]]:
     """Run what is planned; a run whose worker dies waits again."""
     following = {"pending": ("running",), "running": ("pending", "done"), "done": (), "skipped": ()}
     for slot, status in state.runs:
@@ -201,28 +203,28 @@ def _work(state: State) -> Iterator[tuple[str, State]]:
             yield f"the run of {slot} is purged", state._replace(runs=others)
 
 
-def _holds(planner: Planner) -> bool:
+def _holds(planner: PlannerModel) -> bool:
     return planner.phase in ("locked", "holding", "entered")
 
 
-def _unfinished(state: State) -> int:
+def _unfinished(state: PlanningState) -> int:
     return sum(status in ("pending", "running") for _, status in state.runs)
 
 
-def _slots(job: Job, after: int, until: int) -> list[int]:
+def _slots(job: JobModel, after: int, until: int) -> list[int]:
     return [slot for slot in range(after + 1, until + 1) if slot % job.every == 0]
 
 
-def _due(planner: Planner) -> list[int]:
+def _due(planner: PlannerModel) -> list[int]:
     """Return the slots that a planner finds due in the job as it read it."""
     job = planner.job
     return _slots(job, job.planned_to if job.next_at is None else job.next_at - 1, min(planner.now, LAST))
 
 
-def _moved(planner: Planner) -> Job:
+def _moved(planner: PlannerModel) -> JobModel:
     following = _slots(planner.job, planner.now, planner.now + planner.job.every)
     return planner.job._replace(planned_to=planner.now, next_at=following[0])
 
 
-def _planner(state: State, number: int, planner: Planner) -> State:
+def _planner(state: PlanningState, number: int, planner: PlannerModel) -> PlanningState:
     return state._replace(planners=(*state.planners[:number], planner, *state.planners[number + 1 :]))

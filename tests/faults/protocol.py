@@ -52,7 +52,7 @@ GUARDS: dict[str, tuple[str, dict[str, int]]] = {
 }
 
 
-class Row(NamedTuple):
+class RowModel(NamedTuple):
     """A row, and what has happened to it: `moves` by outcomes, `starts` of handlers, `leases` granted."""
 
     status: str = "pending"
@@ -66,7 +66,7 @@ class Row(NamedTuple):
     odd: str = ""  # what was done to it that must not be
 
 
-class Lease(NamedTuple):
+class LeaseModel(NamedTuple):
     """A lease of one row: its number, the registration that it was granted to, and the row."""
 
     number: int
@@ -74,37 +74,37 @@ class Lease(NamedTuple):
     row: int
 
 
-class Worker(NamedTuple):
+class WorkerModel(NamedTuple):
     """A worker: what its claim has seen, locked and written so far, the leases it believes to hold, what it runs."""
 
     id: int  # of its registration
     alive: bool = True  # in the database's eyes
     asks: int = -1  # the registration under which its claim asks
-    seen: tuple[Lease, ...] | None = None  # the claims, in its snapshot
+    seen: tuple[LeaseModel, ...] | None = None  # the claims, in its snapshot
     locked: int | None = None
-    taken: Lease | None = None  # the claim that it has written, and not committed yet
-    brought: Lease | None = None  # what has been committed, and is on its way to the worker
-    queued: tuple[Lease, ...] = ()
-    between: tuple[Lease, ...] = ()  # out of the queue, and not yet running
-    running: tuple[Lease, ...] = ()
+    taken: LeaseModel | None = None  # the claim that it has written, and not committed yet
+    brought: LeaseModel | None = None  # what has been committed, and is on its way to the worker
+    queued: tuple[LeaseModel, ...] = ()
+    between: tuple[LeaseModel, ...] = ()  # out of the queue, and not yet running
+    running: tuple[LeaseModel, ...] = ()
     in_doubt: bool = False
     stopping: bool = False
     done: bool = False  # it has seen that nothing runs
 
     @property
-    def known(self) -> tuple[Lease, ...]:
+    def known(self) -> tuple[LeaseModel, ...]:
         """Return the leases it knows of."""
         on_its_way = () if self.brought is None else (self.brought,)
         return (*on_its_way, *self.queued, *self.between, *self.running)
 
 
-class State(NamedTuple):
+class LeaseState(NamedTuple):
     """All there is."""
 
-    rows: tuple[Row, ...]
-    workers: tuple[Worker, ...] = (Worker(0), Worker(1))
-    claims: tuple[Lease, ...] = ()
-    swept: tuple[Lease, ...] = ()  # what the sweeper has read, and not written yet
+    rows: tuple[RowModel, ...]
+    workers: tuple[WorkerModel, ...] = (WorkerModel(0), WorkerModel(1))
+    claims: tuple[LeaseModel, ...] = ()
+    swept: tuple[LeaseModel, ...] = ()  # what the sweeper has read, and not written yet
     is_refused: bool = False  # every settling statement fails just now
     locked: int | None = None  # by a person
     leases: int = 0
@@ -142,11 +142,11 @@ class Protocol:
     refusals: int = 0
     locks: int = 0
 
-    def start(self) -> State:
+    def start(self) -> LeaseState:
         """Return the state in which all begins."""
-        return State((Row(),) * self.rows)
+        return LeaseState((RowModel(),) * self.rows)
 
-    def steps(self, state: State) -> Iterator[tuple[str, State]]:
+    def steps(self, state: LeaseState) -> Iterator[tuple[str, LeaseState]]:
         """Return each step that can be taken, and what it leads to."""
         for number, worker in enumerate(state.workers):
             yield from self._claim(state, number, worker)
@@ -157,7 +157,7 @@ class Protocol:
         yield from self._sweep(state)
         yield from self._befall(state)
 
-    def broken(self, state: State) -> str | None:
+    def broken(self, state: LeaseState) -> str | None:
         """Return which promise a state breaks, if any."""
         held = [claim.row for claim in state.claims]
         if len(held) != len(set(held)):
@@ -188,7 +188,7 @@ class Protocol:
 
     # --- claiming ------------------------------------------------------------------------------------
 
-    def _claim(self, state: State, number: int, worker: Worker) -> Iterator[tuple[str, State]]:
+    def _claim(self, state: LeaseState, number: int, worker: WorkerModel) -> Iterator[tuple[str, LeaseState]]:
         """Take the steps of a claim, which a worker goes on with whatever its heartbeat has come to know."""
         if worker.seen is None and worker.brought is None and not worker.in_doubt and not worker.stopping:
             if state.leases < self.leases:
@@ -213,7 +213,7 @@ class Protocol:
                 unknown = _worker(committed, number, lost)._replace(losses=state.losses + 1)
                 yield f"the reply to {number} is lost", unknown
 
-    def _take(self, state: State, number: int, worker: Worker) -> State:
+    def _take(self, state: LeaseState, number: int, worker: WorkerModel) -> LeaseState:
         at = worker.locked
         assert at is not None
         known = worker.seen if self.without == "second look" else state.claims
@@ -222,10 +222,10 @@ class Protocol:
         is_dead = not is_living and self.without != "a claim asks for its worker"
         if any(claim.row == at for claim in known) or state.rows[at].parked or is_dead:
             return _worker(state, number, worker._replace(seen=None, locked=None))
-        taken = Lease(state.leases, worker.asks, at)
+        taken = LeaseModel(state.leases, worker.asks, at)
         return _worker(state, number, worker._replace(taken=taken))._replace(leases=state.leases + 1)
 
-    def _commit(self, state: State, number: int, worker: Worker) -> State:
+    def _commit(self, state: LeaseState, number: int, worker: WorkerModel) -> LeaseState:
         taken = worker.taken
         assert taken is not None
         after = worker._replace(seen=None, locked=None, taken=None, brought=taken, asks=-1)
@@ -234,7 +234,7 @@ class Protocol:
         state = _row(state, taken.row, row._replace(leases=row.leases + 1))
         return state._replace(claims=(*state.claims, taken))
 
-    def _bring(self, state: State, number: int, worker: Worker) -> Iterator[tuple[str, State]]:
+    def _bring(self, state: LeaseState, number: int, worker: WorkerModel) -> Iterator[tuple[str, LeaseState]]:
         """Have the worker get what a claim brings, or give back what a claim has left to it unknown."""
         brought = worker.brought
         if worker.in_doubt:
@@ -254,7 +254,7 @@ class Protocol:
 
     # --- running -------------------------------------------------------------------------------------
 
-    def _work(self, state: State, number: int, worker: Worker) -> Iterator[tuple[str, State]]:
+    def _work(self, state: LeaseState, number: int, worker: WorkerModel) -> Iterator[tuple[str, LeaseState]]:
         is_counted = self.without != "counted before it leaves the queue"
         for task in worker.queued:
             rest = worker._replace(queued=_less(worker.queued, task))
@@ -276,10 +276,10 @@ class Protocol:
             if can_settle(task):
                 yield f"{number} settles {task.row}", self._settle(ended, task)
 
-    def _can_settle(self, state: State, worker: Worker) -> Callable[[Lease], bool]:
+    def _can_settle(self, state: LeaseState, worker: WorkerModel) -> Callable[[LeaseModel], bool]:
         """Return what tells whether a result can be written now: its UPDATE does not wait, nor what comes before it."""
 
-        def can(task: Lease) -> bool:
+        def can(task: LeaseModel) -> bool:
             before = worker.running[: worker.running.index(task)]
             in_the_way = self.without == "a locked row is set apart" and any(
                 each.row == state.locked for each in before
@@ -288,7 +288,7 @@ class Protocol:
 
         return can
 
-    def _settle(self, state: State, task: Lease) -> State:
+    def _settle(self, state: LeaseState, task: LeaseModel) -> LeaseState:
         row = state.rows[task.row]
         is_held = task in state.claims
         if not is_held and self.without != "fence":
@@ -306,7 +306,9 @@ class Protocol:
 
     # --- being alive ---------------------------------------------------------------------------------
 
-    def _register(self, state: State, number: int, worker: Worker) -> Iterator[tuple[str, State]]:
+    def _register(
+        self, state: LeaseState, number: int, worker: WorkerModel
+    ) -> Iterator[tuple[str, LeaseState]]:
         """Declare a worker dead, and have it find out: it forgets what it has not begun, and gets another id."""
         if worker.alive and state.deaths < self.deaths:
             dead = _worker(state, number, worker._replace(alive=False))
@@ -315,7 +317,7 @@ class Protocol:
             anew = worker._replace(id=worker.id + len(WORKERS), alive=True, queued=(), in_doubt=False)
             yield f"{number} joins anew", _worker(state, number, anew)
 
-    def _stop(self, state: State, number: int, worker: Worker) -> Iterator[tuple[str, State]]:
+    def _stop(self, state: LeaseState, number: int, worker: WorkerModel) -> Iterator[tuple[str, LeaseState]]:
         """Tell a worker to stop: it gives back what waits, sees that nothing runs, and interrupts what does then."""
         if not worker.stopping and state.stops < self.stops:
             told = _worker(state, number, worker._replace(stopping=True, queued=()))._replace(
@@ -330,7 +332,7 @@ class Protocol:
                 interrupted = row._replace(odd="a handler was interrupted within its grace")
                 yield f"{number} interrupts {task.row}", _row(state, task.row, interrupted)
 
-    def _sweep(self, state: State) -> Iterator[tuple[str, State]]:
+    def _sweep(self, state: LeaseState) -> Iterator[tuple[str, LeaseState]]:
         living = {each.id for each in state.workers if each.alive}
         dead = tuple(claim for claim in state.claims if claim.of not in living)
         if dead and not state.swept:
@@ -348,7 +350,7 @@ class Protocol:
 
     # --- what people do ------------------------------------------------------------------------------
 
-    def _befall(self, state: State) -> Iterator[tuple[str, State]]:
+    def _befall(self, state: LeaseState) -> Iterator[tuple[str, LeaseState]]:
         for at, row in enumerate(state.rows):
             if row.status == "pending" and state.edits < self.edits and not _is_locked(state, at):
                 edited = _row(state, at, row._replace(status="edited"))
@@ -363,7 +365,7 @@ class Protocol:
             yield "it is renamed back", state._replace(is_refused=False)
 
 
-def _begin(state: State, number: int, worker: Worker, task: Lease) -> State:
+def _begin(state: LeaseState, number: int, worker: WorkerModel, task: LeaseModel) -> LeaseState:
     row = state.rows[task.row]
     is_lost = task.of != worker.id
     odd = "a worker begins a row whose lease it knows to be lost" if is_lost else row.odd
@@ -371,21 +373,21 @@ def _begin(state: State, number: int, worker: Worker, task: Lease) -> State:
     return _row(begun, task.row, row._replace(starts=row.starts + 1, odd=odd))
 
 
-def _give_back(state: State, leases: set[Lease]) -> State:
+def _give_back(state: LeaseState, leases: set[LeaseModel]) -> LeaseState:
     return state._replace(claims=tuple(claim for claim in state.claims if claim not in leases))
 
 
-def _is_locked(state: State, at: int) -> bool:
+def _is_locked(state: LeaseState, at: int) -> bool:
     return state.locked == at or any(worker.locked == at for worker in state.workers)
 
 
-def _less(leases: tuple[Lease, ...], less: Lease) -> tuple[Lease, ...]:
+def _less(leases: tuple[LeaseModel, ...], less: LeaseModel) -> tuple[LeaseModel, ...]:
     return tuple(each for each in leases if each != less)
 
 
-def _row(state: State, at: int, row: Row) -> State:
+def _row(state: LeaseState, at: int, row: RowModel) -> LeaseState:
     return state._replace(rows=(*state.rows[:at], row, *state.rows[at + 1 :]))
 
 
-def _worker(state: State, number: int, worker: Worker) -> State:
+def _worker(state: LeaseState, number: int, worker: WorkerModel) -> LeaseState:
     return state._replace(workers=(*state.workers[:number], worker, *state.workers[number + 1 :]))

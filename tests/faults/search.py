@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 State = TypeVar("State", bound=Hashable)
 
 
-class Model(Protocol[State]):
+class SearchedModel(Protocol[State]):
     """What can be searched through: its number of states is finite."""
 
     def start(self) -> State:
@@ -25,7 +25,7 @@ class Model(Protocol[State]):
         """Return which promise a state breaks, if any."""
 
 
-def search(model: Model[State]) -> tuple[int, list[str] | None]:
+def search(model: SearchedModel[State]) -> tuple[int, list[str] | None]:
     """Go through all states; return how many there are, and the shortest way to one that breaks a promise."""
     first = model.start()
     came: dict[State, tuple[State, str] | None] = {first: None}

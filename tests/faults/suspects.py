@@ -24,7 +24,7 @@ GUARDS = {
 }
 
 
-class Row(NamedTuple):
+class SuspectRow(NamedTuple):
     """A row: how many attempts it has lost, and of how many it is a suspect."""
 
     attempts: int = 0
@@ -32,10 +32,10 @@ class Row(NamedTuple):
     state: str = "due"  # or done, or parked
 
 
-class State(NamedTuple):
+class SuspectState(NamedTuple):
     """All there is; a worker's leases are tuples of rows, of which those that are done are gone."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[SuspectRow, ...]
     leases: tuple[tuple[tuple[int, ...], ...], ...]
     kills: int = 0  # by the row
     deaths: int = 0  # by a person
@@ -59,11 +59,11 @@ class Suspects:
     attempts: int = 2
     deaths: int = 0
 
-    def start(self) -> State:
+    def start(self) -> SuspectState:
         """Return the state in which all begins."""
-        return State((Row(),) * self.rows, ((),) * self.workers)
+        return SuspectState((SuspectRow(),) * self.rows, ((),) * self.workers)
 
-    def steps(self, state: State) -> Iterator[tuple[str, State]]:
+    def steps(self, state: SuspectState) -> Iterator[tuple[str, SuspectState]]:
         """Return each step that can be taken, and what it leads to."""
         for number, leases in enumerate(state.leases):
             yield from self._claim(state, number, leases)
@@ -80,7 +80,7 @@ class Suspects:
             if held and state.deaths < self.deaths:
                 yield f"a person kills {number}", self._die(state, number)._replace(deaths=state.deaths + 1)
 
-    def broken(self, state: State) -> str | None:
+    def broken(self, state: SuspectState) -> str | None:
         """Return which promise a state breaks, if any."""
         lost = 1 + state.deaths
         innocent = state.rows[1:]
@@ -102,8 +102,8 @@ class Suspects:
         return self.attempts + self.rows.bit_length() + self.deaths * self.rows.bit_length()
 
     def _claim(
-        self, state: State, number: int, leases: tuple[tuple[int, ...], ...]
-    ) -> Iterator[tuple[str, State]]:
+        self, state: SuspectState, number: int, leases: tuple[tuple[int, ...], ...]
+    ) -> Iterator[tuple[str, SuspectState]]:
         taken = {at for each in state.leases for lease in each for at in lease}
         due = [at for at, row in enumerate(state.rows) if row.state == "due" and at not in taken]
         fresh = tuple(at for at in due if not state.rows[at].company)
@@ -119,7 +119,7 @@ class Suspects:
             chosen = tuple([at for at in suspects if state.rows[at].company == largest][:most])
             yield f"{number} claims suspects {chosen}", _leases(state, number, (*leases, chosen))
 
-    def _die(self, state: State, number: int) -> State:
+    def _die(self, state: SuspectState, number: int) -> SuspectState:
         """Have the sweeper take back what a worker held."""
         leases = state.leases[number]
         held = sum(map(len, leases))
@@ -129,7 +129,7 @@ class Suspects:
                 state = _row(state, at, self._swept(state.rows[at], len(lease), held))
         return state
 
-    def _swept(self, row: Row, together: int, held: int) -> Row:
+    def _swept(self, row: SuspectRow, together: int, held: int) -> SuspectRow:
         company = together if row.company else held
         alone = company == 1
         is_last = row.attempts + 1 >= self.attempts
@@ -143,9 +143,9 @@ class Suspects:
         return row._replace(attempts=attempts, company=company if row.company else max(2, company))
 
 
-def _leases(state: State, number: int, leases: tuple[tuple[int, ...], ...]) -> State:
+def _leases(state: SuspectState, number: int, leases: tuple[tuple[int, ...], ...]) -> SuspectState:
     return state._replace(leases=(*state.leases[:number], leases, *state.leases[number + 1 :]))
 
 
-def _row(state: State, at: int, row: Row) -> State:
+def _row(state: SuspectState, at: int, row: SuspectRow) -> SuspectState:
     return state._replace(rows=(*state.rows[:at], row, *state.rows[at + 1 :]))

@@ -22,7 +22,7 @@ from poller.store import settlements
 from poller.store.binding import bind
 from poller.store.lease import Result
 from poller.store.outcomes import of_answer, of_error, released
-from tests.claiming import Worker
+from tests.claiming import HandWorker
 
 if TYPE_CHECKING:
     from poller.model.outcome import Outcome
@@ -38,7 +38,7 @@ def work(row: Any) -> None: ...
 
 
 @dataclass
-class Model:
+class ContractModel:
     """What the contract says of a row: where it is, how often it was tried, who holds it."""
 
     status: str = "pending"
@@ -73,13 +73,13 @@ class Fleet:
 
     url: str
     db: psycopg.Connection[Any]
-    rows: dict[str, Model] = field(default_factory=dict)
+    rows: dict[str, ContractModel] = field(default_factory=dict)
     given: list[tuple[int, Task]] = field(default_factory=list)
-    workers: list[Worker] = field(default_factory=list)
+    workers: list[HandWorker] = field(default_factory=list)
     number: int = 0
 
 
-class Machine(RuleBasedStateMachine):
+class ModelMachine(RuleBasedStateMachine):
     """Anybody may do anything at any time; what was given may be settled late, or twice."""
 
     url = ""
@@ -90,7 +90,7 @@ class Machine(RuleBasedStateMachine):
         db.execute("truncate thing, poller.claim, poller.attempt, poller.event, poller.move, poller.tally")
         self.fleet = Fleet(self.url, db)
         self.binding = bind(db, work)
-        self.fleet.workers = [Worker(self.url, self.binding) for _ in range(WORKERS)]
+        self.fleet.workers = [HandWorker(self.url, self.binding) for _ in range(WORKERS)]
 
     def teardown(self) -> None:
         if hasattr(self, "fleet"):
@@ -106,7 +106,7 @@ class Machine(RuleBasedStateMachine):
         for _ in range(count):
             self.fleet.number += 1
             self.fleet.db.execute("insert into thing values (%s)", [self.fleet.number])
-            self.fleet.rows[str(self.fleet.number)] = Model()
+            self.fleet.rows[str(self.fleet.number)] = ContractModel()
 
     @rule(data=st.data(), status=st.sampled_from(["pending", "held", "normal"]))
     def a_row_is_edited(self, data: st.DataObject, status: str) -> None:
@@ -213,14 +213,14 @@ class Machine(RuleBasedStateMachine):
                 row.settle(None, "")
         for row in held:
             row.lease = None
-        self.fleet.workers[number] = Worker(self.url, self.binding)
+        self.fleet.workers[number] = HandWorker(self.url, self.binding)
         worker.link.close()
 
     # --- what must hold ---
 
     def what_nobody_has_can_be_had(self) -> None:
         """Whatever has come before: each row that is neither leased nor parked nor final is claimed in the end."""
-        worker, had = Worker(self.url, self.binding), set()
+        worker, had = HandWorker(self.url, self.binding), set()
         while tasks := worker.claim(3):
             had |= {task.key for task in tasks}
         for _ in range(
@@ -306,9 +306,9 @@ def test_g1_g2_g3_g4_g6_whatever_anybody_does_in_whatever_order(
     """With either statement that settles."""
     monkeypatch.setattr(settlements, "SIMPLE_BATCH_ROWS", many)
     db.execute("create table thing (id int primary key, status text not null default 'pending')")
-    monkeypatch.setattr(Machine, "url", url)
+    monkeypatch.setattr(ModelMachine, "url", url)
     run_state_machine_as_test(
-        Machine,
+        ModelMachine,
         settings=settings(
             max_examples=EXAMPLES,
             stateful_step_count=25,

@@ -18,7 +18,7 @@ from poller.ready_made import old_rows, ranges
 from poller.ready_made.retention import age_out, purge
 from tests.command_line import value
 from tests.harness import wait_until
-from tests.maintained import Run, beside, make_slow, retention, run, wait_for_batch
+from tests.maintained import PurgeRun, beside, make_slow, retention, run, wait_for_batch
 
 if TYPE_CHECKING:
     from poller.jobs.job import Job
@@ -122,12 +122,12 @@ def test_a_status_that_somebody_changes_meanwhile_is_not_overwritten(
     """Compare and set; nor is the status of one who logs in."""
     make_users(db, old=20)
 
-    def meddle(_: Run, done: float) -> None:
+    def meddle(_: PurgeRun, done: float) -> None:
         if done == 5:
             db.execute("update users set status = 'banned' where id = 8")
             db.execute("update users set login_at = now() where id = 9")
 
-    done = disable(batch=5)(Run(url, meddle))
+    done = disable(batch=5)(PurgeRun(url, meddle))
 
     assert (done.rows, done.locked) == (18, 0)
     assert (statuses(db)[8], statuses(db)[9]) == ("banned", "active")

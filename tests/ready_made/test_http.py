@@ -33,7 +33,7 @@ CANARY = "c4n4ry-s3cret"
 
 
 @dataclass
-class Run:
+class HttpRun:
     """What a request sees of a run."""
 
     cancelled: CancelEvent = field(default_factory=CancelEvent)
@@ -44,7 +44,7 @@ class Run:
 
 def test_a_request_is_sent_as_given(site: Server, capsys: pytest.CaptureFixture[str]) -> None:
     """And the output says what came of it: status, time, and the beginning of the body."""
-    http("ping", site.url())(run=Run())
+    http("ping", site.url())(run=HttpRun())
 
     [got] = site.received
     assert (got.method, got.path, got.body) == ("GET", "/", b"")
@@ -174,7 +174,7 @@ def test_a_pattern_that_takes_for_ever_is_left_at_the_timeout(site: Server) -> N
 def test_a_pattern_that_takes_for_ever_is_left_when_it_is_cancelled(site: Server) -> None:
     """Within a moment."""
     url = site.at("/x", body="a" * 40)
-    run = Run()
+    run = HttpRun()
     threading.Timer(0.3, run.cancelled.set).start()
     with pytest.raises(Interrupted):
         http("ping", url, expect_body=GREEDY)(run=run)
@@ -324,7 +324,7 @@ def test_a_slow_server_is_left_at_the_timeout(site: Server, slow: Answering) -> 
 def test_a_cancel_breaks_a_request_off_at_once(site: Server, slow: Answering) -> None:
     """Cancelled, the lease lost, the worker stopping."""
     site.answers["/slow"] = slow
-    run = Run()
+    run = HttpRun()
     threading.Timer(0.3, run.cancelled.set).start()
     began = time.monotonic()
     with pytest.raises(Interrupted):
@@ -342,7 +342,7 @@ def test_a_cancel_does_not_wait_for_a_name_to_resolve(monkeypatch: pytest.Monkey
 
     job = http("ping", "http://slow.example/")
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
-    run = Run()
+    run = HttpRun()
     threading.Timer(0.2, run.cancelled.set).start()
     began = time.monotonic()
     with pytest.raises(Interrupted):

@@ -19,7 +19,7 @@ from poller.ready_made.retention_report import StoppedError
 from tests.command_line import value
 from tests.harness import wait_until
 from tests.maintained import (
-    Run,
+    PurgeRun,
     beside,
     keys,
     make_audit,
@@ -75,11 +75,11 @@ def test_what_grows_old_during_a_run_is_the_next_runs(db: psycopg.Connection[Any
     """The cut-off is fixed once; else a purge of what comes in quickly might never end."""
     make_audit(db, old=3, young=1)
 
-    def add(run: Run, _: float) -> None:
+    def add(run: PurgeRun, _: float) -> None:
         db.execute("update audit set created_at = now() - interval '180 days' + interval '1 s' where id = 4")
         db.execute(f"alter database {db.info.dbname} set poller.clock_offset = '1 hour'".encode())
 
-    purge_audit(batch=1)(Run(url, add))
+    purge_audit(batch=1)(PurgeRun(url, add))
 
     assert keys(db) == [4]
     assert run(purge_audit(), url).rows == 1
@@ -209,7 +209,7 @@ def test_each_old_row_is_looked_at_once(
         cursor.executemany("insert into audit values (%s, repeat('x', 100), now() - %s::interval)", ages)
     young = [n for n, age in ages if age < "18"]
 
-    told = Run(url)
+    told = PurgeRun(url)
     done = purge_audit(batch=3)(told)
 
     assert done.rows == done.seen == 2000 - len(young)
@@ -298,11 +298,11 @@ def test_a_row_that_becomes_young_meanwhile_stays(db: psycopg.Connection[Any], u
     """The condition is looked at again under the row's lock."""
     make_audit(db, old=20)
 
-    def touch(_: Run, done: float) -> None:
+    def touch(_: PurgeRun, done: float) -> None:
         if done == 5:
             db.execute("update audit set created_at = now() where id in (7, 8)")
 
-    done = purge_audit(batch=5)(Run(url, touch))
+    done = purge_audit(batch=5)(PurgeRun(url, touch))
 
     assert (done.rows, done.locked, keys(db)) == (18, 0, [7, 8])
 
@@ -345,7 +345,7 @@ def test_a_cancelled_run_stops_after_its_batch(db: psycopg.Connection[Any], url:
     make_audit(db, old=1000)
 
     with pytest.raises(StoppedError, match="stopped; deleted 300 rows") as stopped:
-        purge_audit(batch=100)(Run(url, lambda run, done: run.cancelled.set() if done >= 300 else None))
+        purge_audit(batch=100)(PurgeRun(url, lambda run, done: run.cancelled.set() if done >= 300 else None))
 
     assert stopped.value.done.rows == 300
     assert len(keys(db)) == 700
@@ -354,7 +354,7 @@ def test_a_cancelled_run_stops_after_its_batch(db: psycopg.Connection[Any], url:
 def test_a_pause_ends_at_once_when_the_run_is_cancelled(db: psycopg.Connection[Any], url: str) -> None:
     """Shutdown does not wait for it."""
     make_audit(db, old=10)
-    told = Run(url, lambda run, _: threading.Timer(0.1, run.cancelled.set).start())
+    told = PurgeRun(url, lambda run, _: threading.Timer(0.1, run.cancelled.set).start())
     began = time.monotonic()
 
     with pytest.raises(StoppedError):
@@ -367,7 +367,7 @@ def test_a_pause_ends_at_once_when_the_run_is_cancelled(db: psycopg.Connection[A
 def test_a_run_that_is_cancelled_already_does_nothing(db: psycopg.Connection[Any], url: str) -> None:
     """Not even one batch."""
     make_audit(db, old=10)
-    told = Run(url)
+    told = PurgeRun(url)
     told.cancelled.set()
 
     with pytest.raises(StoppedError):
@@ -380,7 +380,7 @@ def test_a_lost_connection_ends_the_run_and_loses_nothing(db: psycopg.Connection
     """What is done stays done; the rest is the next run's."""
     make_audit(db, old=100)
 
-    def cut(_: Run, done: float) -> None:
+    def cut(_: PurgeRun, done: float) -> None:
         if done == 30:
             db.execute(
                 "select pg_terminate_backend(pid) from pg_stat_activity"
@@ -388,7 +388,7 @@ def test_a_lost_connection_ends_the_run_and_loses_nothing(db: psycopg.Connection
             )
 
     with pytest.raises(psycopg.OperationalError):
-        purge_audit(batch=10)(Run(url, cut))
+        purge_audit(batch=10)(PurgeRun(url, cut))
 
     assert len(keys(db)) == 70
     assert run(purge_audit(), url).rows == 70
@@ -399,13 +399,13 @@ def test_a_table_that_vanishes_ends_the_run(db: psycopg.Connection[Any], url: st
     make_audit(db, old=100)
 
     with pytest.raises(psycopg.errors.UndefinedTable):
-        purge_audit(batch=10)(Run(url, lambda _, done: done and db.execute("drop table audit")))
+        purge_audit(batch=10)(PurgeRun(url, lambda _, done: done and db.execute("drop table audit")))
 
 
 def test_progress_is_told_in_rows(db: psycopg.Connection[Any], url: str) -> None:
     """Against an estimate that never falls behind, and is right at the end."""
     make_audit(db, old=50, young=5)
-    told = Run(url)
+    told = PurgeRun(url)
 
     purge_audit(batch=20)(told)
 

@@ -14,7 +14,7 @@ from poller.model.handler import TableName
 from poller.ready_made import old_rows, partitions, ranges
 from poller.ready_made.retention_report import StoppedError
 from tests.command_line import value
-from tests.maintained import Run, a_role, keys, purge_audit, retention, run
+from tests.maintained import PurgeRun, a_role, keys, purge_audit, retention, run
 
 WATCH = "create function f() returns trigger language plpgsql as 'begin return old; end';"
 DAYS = {"oldest": (400, 300), "older": (300, 200), "mixed": (200, 100), "young": (100, -100)}
@@ -316,7 +316,7 @@ def test_a_detachment_that_somebody_holds_up_is_finished_by_a_later_run(
 def test_a_cancelled_run_stops_between_partitions(db: psycopg.Connection[Any], url: str) -> None:
     """As between batches."""
     make_partitions(db)
-    told = Run(url)
+    told = PurgeRun(url)
     count = 0
 
     class Soon(type(told.cancelled)):  # type: ignore[misc]

@@ -12,7 +12,7 @@ import pytest
 from poller.errors import ConfigurationError
 from poller.jobs.job import cron
 from poller.ready_made.retention import age_out, purge
-from tests.maintained import Run, a_role, keys, make_audit, purge_audit, retention, run
+from tests.maintained import PurgeRun, a_role, keys, make_audit, purge_audit, retention, run
 
 if TYPE_CHECKING:
     import psycopg
@@ -237,7 +237,7 @@ def test_declaring_a_purge_loads_no_driver() -> None:
 
 def test_a_run_that_is_refused_opens_nothing_it_leaves_behind(db: psycopg.Connection[Any], url: str) -> None:
     """The session ends with the run."""
-    told = Run(url)
+    told = PurgeRun(url)
     with pytest.raises(ConfigurationError):
         purge_audit()(told)
     assert told.told == []

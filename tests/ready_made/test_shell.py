@@ -14,7 +14,7 @@ from poller.jobs.job import cron
 from poller.jobs.output import Sink
 from poller.model.answers import Fail, Interrupted
 from poller.ready_made.shell.job import CommandFailed, shell
-from tests.commands import Background, Run
+from tests.commands import Background, CommandRun
 from tests.harness import wait_until
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def test_the_environment_is_the_workers_and_the_jobs_and_the_runs(
     monkeypatch.setenv("PGPASSWORD", "kept")
     monkeypatch.setenv("UNWANTED", "x")
     job = shell("a", "env", env={"EXTRA": "1 2", "UNWANTED": None})
-    job(run=Run())
+    job(run=CommandRun())
 
     got = dict(line.split("=", 1) for line in capsys.readouterr().out.splitlines() if "=" in line)
     assert got["PGPASSWORD"] == "kept"
@@ -178,7 +178,7 @@ def test_arguments_are_variables_and_never_part_of_the_line(
     """A text as it is, anything else as JSON; what would be code stays text."""
     evil = f"x'; touch {tmp_path}/pwned; $(touch {tmp_path}/pwned) `touch {tmp_path}/pwned` \n\\"
     job = shell("a", 'printf "%s|" "$POLLER_ARG_WHO" "$POLLER_ARG_N" "$POLLER_ARG_MANY"')
-    job(run=Run(), who=evil, n=3, many={"ä": [True, None]})
+    job(run=CommandRun(), who=evil, n=3, many={"ä": [True, None]})
 
     assert capsys.readouterr().out.rstrip("\n") == f'{evil}|3|{{"ä": [true, null]}}|'
     assert not (tmp_path / "pwned").exists()

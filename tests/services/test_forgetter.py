@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from poller import Handler
-    from tests.claiming import NewWorker, Worker
+    from tests.claiming import HandWorker, NewWorker
     from tests.conftest import Alter
     from tests.harness import Project
 
@@ -388,7 +388,7 @@ def failed(db: psycopg.Connection[Any], join: NewWorker, table: None) -> Binding
     return binding
 
 
-def _retries(worker: Worker) -> list[tuple[str, int]]:
+def _retries(worker: HandWorker) -> list[tuple[str, int]]:
     tasks = worker.claims.claim_retries(worker.binding, worker.id, 10).tasks
     return [(task.key, task.attempt) for task in tasks]
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from poller.store.lease import Task
-    from tests.claiming import NewWorker, Worker
+    from tests.claiming import HandWorker, NewWorker
 
 BEGUN_AGAIN = 15.0  # seconds; five, and room for a loaded machine
 
@@ -41,17 +41,17 @@ def _work(row: Any) -> None: ...
 
 
 @pytest.fixture
-def killed(db: psycopg.Connection[Any], url: str, join: NewWorker) -> Callable[[Worker], None]:
+def killed(db: psycopg.Connection[Any], url: str, join: NewWorker) -> Callable[[HandWorker], None]:
     """Has a worker be dead, and what it held taken back."""
 
-    def kill(worker: Worker) -> None:
+    def kill(worker: HandWorker) -> None:
         db.execute("update poller.worker set died_at = poller.now() where id = %s", [worker.id])
         Sweeper(worker.link, [worker.binding]).sweep()
 
     return kill
 
 
-def retries(worker: Worker, most: int = 1000, single_waits: float | None = 0.0) -> list[Task]:
+def retries(worker: HandWorker, most: int = 1000, single_waits: float | None = 0.0) -> list[Task]:
     """Claim rows whose next attempt is due."""
     claimed = worker.claims.claim_retries(worker.binding, worker.id, most, single_waits=single_waits)
     return claimed.tasks
@@ -152,7 +152,7 @@ def work(rows):
 
 @pytest.mark.fault("F48", "F58")
 def test_g6_suspects_are_claimed_in_halves_and_cost_one_attempt(
-    db: psycopg.Connection[Any], join: NewWorker, killed: Callable[[Worker], None]
+    db: psycopg.Connection[Any], join: NewWorker, killed: Callable[[HandWorker], None]
 ) -> None:
     """With two attempts, the killer is narrowed down by crash after crash; the others have lost one."""
     make_rows(db, 64)
@@ -177,7 +177,7 @@ def test_g6_suspects_are_claimed_in_halves_and_cost_one_attempt(
 
 
 def test_g6_a_row_alone_in_its_worker_pays_for_each_crash(
-    db: psycopg.Connection[Any], join: NewWorker, killed: Callable[[Worker], None]
+    db: psycopg.Connection[Any], join: NewWorker, killed: Callable[[HandWorker], None]
 ) -> None:
     """Nothing else can have killed it; with one attempt it is parked at once."""
     make_rows(db, 1)
@@ -189,7 +189,7 @@ def test_g6_a_row_alone_in_its_worker_pays_for_each_crash(
 
 
 def test_g6_rows_beside_suspects_are_suspects_of_their_own(
-    db: psycopg.Connection[Any], join: NewWorker, killed: Callable[[Worker], None]
+    db: psycopg.Connection[Any], join: NewWorker, killed: Callable[[HandWorker], None]
 ) -> None:
     """Whichever of them has killed the worker: the old suspects go on in halves, the others begin to."""
     make_rows(db, 8)
@@ -209,7 +209,7 @@ def test_g6_rows_beside_suspects_are_suspects_of_their_own(
 
 
 def test_g11_a_suspect_that_a_person_has_locked_hides_no_other(
-    db: psycopg.Connection[Any], url: str, join: NewWorker, killed: Callable[[Worker], None]
+    db: psycopg.Connection[Any], url: str, join: NewWorker, killed: Callable[[HandWorker], None]
 ) -> None:
     """Nor any row whose attempt has failed otherwise."""
     make_rows(db, 3)
@@ -369,7 +369,7 @@ def work(row):
 
 
 @pytest.fixture
-def living(db: psycopg.Connection[Any], url: str, join: NewWorker) -> tuple[Link, Sweeper, Worker]:
+def living(db: psycopg.Connection[Any], url: str, join: NewWorker) -> tuple[Link, Sweeper, HandWorker]:
     """A sweeper, and a worker that has beaten just now."""
     make_rows(db, 3)
     worker = join(bind(db, handler("thing", status="pending", to="normal")(_work)))
@@ -384,7 +384,7 @@ def died(db: psycopg.Connection[Any]) -> list[Any]:
 
 @pytest.mark.fault("F17", "F56")
 def test_g8_a_clock_that_is_set_forward_makes_nobody_dead(
-    db: psycopg.Connection[Any], living: tuple[Link, Sweeper, Worker], monkeypatch: pytest.MonkeyPatch
+    db: psycopg.Connection[Any], living: tuple[Link, Sweeper, HandWorker], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All heartbeats lie far back at once; workers are given the time to beat by the new clock."""
     link, sweeping, worker = living

@@ -22,7 +22,7 @@ from tests.harness import wait_until
 if TYPE_CHECKING:
     from poller.store.claims import Claimed
     from poller.store.lease import Result
-    from tests.claiming import NewWorker, Worker
+    from tests.claiming import HandWorker, NewWorker
     from tests.conftest import Alter
 
 GATE = 4712  # an advisory lock at which a claim is made to wait
@@ -46,12 +46,12 @@ def bound(db: psycopg.Connection[Any], **options: Any) -> Binding:
     return bind(db, moves("thing", **options))
 
 
-def claim(worker: Worker, limit: int = 100) -> Claimed:
+def claim(worker: HandWorker, limit: int = 100) -> Claimed:
     """Claim fresh rows."""
     return worker.claims.claim(worker.binding, worker.id, limit)
 
 
-def retry(worker: Worker, limit: int = 100) -> Claimed:
+def retry(worker: HandWorker, limit: int = 100) -> Claimed:
     """Claim rows whose next attempt is due."""
     return worker.claims.claim_retries(worker.binding, worker.id, limit)
 

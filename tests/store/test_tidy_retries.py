@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from tests.claiming import NewWorker, Worker
+    from tests.claiming import HandWorker, NewWorker
     from tests.conftest import Alter
 
 BARRIER = 4711
@@ -41,7 +41,7 @@ def failed(db: psycopg.Connection[Any], join: NewWorker) -> Binding:
     return binding
 
 
-def _retries(worker: Worker) -> list[tuple[str, int]]:
+def _retries(worker: HandWorker) -> list[tuple[str, int]]:
     tasks = worker.claims.claim_retries(worker.binding, worker.id, 10).tasks
     return [(task.key, task.attempt) for task in tasks]
 
