@@ -95,7 +95,7 @@ class StatusCounter:
         )
         asked = {"most": MOST_COUNTED_ROWS + 1}
         with self._connection.transaction(force_rollback=True):
-            self._connection.execute(statement("alone"))
+            self._connection.execute(statement("no_parallel_plans"))
             if not self._status.is_bounded(self._connection, question, asked):
                 return None
             rows = self._connection.execute(question, asked).fetchall()
@@ -141,7 +141,7 @@ class StatusCounter:
         self, age: str, orders: Iterable[sql.Composable], named: Mapping[str, sql.Composable]
     ) -> datetime | None:
         for order in orders:
-            question = statement("head", age=sql.Identifier(age), order=order, **named)
+            question = statement("head_time", age=sql.Identifier(age), order=order, **named)
             if self._status.is_bounded(self._connection, question, {}):
                 row = self._connection.execute(question, {}).fetchone()
                 return row and row[0]
@@ -173,7 +173,7 @@ def along_indexes(connection: psycopg.Connection[Any]) -> Iterator[None]:
 def writing_along_indexes(connection: psycopg.Connection[Any]) -> Iterator[None]:
     """Let writing statements go along indexes; their writes stay, and the caller's settings are restored."""
     with connection.cursor(row_factory=dict_row) as cursor:
-        before = cursor.execute(statement("scans"), {}).fetchone()
+        before = cursor.execute(statement("scan_settings"), {}).fetchone()
     assert before is not None  # noqa: S101 - a select without from has one row
     connection.execute(statement("set_scans"), dict.fromkeys(before, "off"))
     yield

@@ -255,7 +255,9 @@ class RowReasons:
         if limit is None and rate is None:
             return
         asked = {"limit": limit, "rate": rate and rate.rows, "window": rate.window if rate else 0.0}
-        row = self._connection.execute(statement("room"), {"handler": self._binding.id, **asked}).fetchone()
+        row = self._connection.execute(
+            statement("limit_room"), {"handler": self._binding.id, **asked}
+        ).fetchone()
         by_limit, by_rate, again_in = row or (None, None, None)
         if limit is not None and by_limit is not None and by_limit <= 0:
             holders = self._connection.execute(statement("explain_holders"), {"handler": self._binding.id})

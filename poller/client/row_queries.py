@@ -144,7 +144,7 @@ class RowQueries:
         """Return each handler's activity, by its number; 0 stands for an unknown one."""
         numbers = sorted({each for each in handlers if each})
         most = 1 + COUNTED_ROWS // max(1, len(numbers) * len(STATES))
-        rows = self._along("pulse", handlers=array(numbers), most=most)
+        rows = self._along("handler_activity", handlers=array(numbers), most=most)
         return {number: self._pulse(number, most, told) for number, *told in rows}
 
     def _pulse(self, number: int, most: int, told: Sequence[Any]) -> Pulse:
@@ -160,12 +160,12 @@ class RowQueries:
 
     def paces(self, minutes: int) -> dict[int, Pace]:
         """Return how long the attempts of each handler took that ended in the last minutes."""
-        return {row[0]: Pace(*row[1:]) for row in self._along("paces", minutes=minutes)}
+        return {row[0]: Pace(*row[1:]) for row in self._along("attempt_seconds", minutes=minutes)}
 
     def edges(self) -> dict[int, dict[str, float]]:
         """Return how many rows each handler has moved to each status in the last minute."""
         found: dict[int, dict[str, float]] = {}
-        for handler, to, rows in self._along("edges"):
+        for handler, to, rows in self._along("moves_per_minute"):
             found.setdefault(handler, {})[to] = rows
         return found
 

@@ -42,7 +42,7 @@ def refuse_strangers(connection: psycopg.Connection[Any], *, migrates: bool = Fa
     Raises:
         DatabaseError: what it is, and whose.
     """
-    row = connection.execute(statement("strangers"), {"migrates": migrates}).fetchone()
+    row = connection.execute(statement("untrusted_objects"), {"migrates": migrates}).fetchone()
     if row is not None:
         msg = (
             f"{row[0]} belongs to {row[1]}, who is neither this role, the database's owner nor a superuser, and could "

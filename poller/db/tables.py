@@ -397,7 +397,7 @@ def check_status(connection: psycopg.Connection[Any], table: Table, column: Colu
     checks = [check for check in table.checks if check.column == column.name]
     asked = [sql.SQL("coalesce(({}), true)").format(trusted(each.expression)) for each in checks]
     question = statement(
-        "accepts",
+        "accepts_status",
         column=sql.Identifier(column.name),
         value=sql.Literal(status),
         type=trusted(column.full_type),

@@ -124,7 +124,9 @@ def declare(connection: psycopg.Connection[Any], jobs: Iterable[Job]) -> None:
     """
     jobs = list(jobs)
     asked_for = {"jobs": array(job.name for job in jobs)}
-    rivals = {job: (host, pid) for job, host, pid in connection.execute(statement("rivals"), asked_for)}
+    rivals = {
+        job: (host, pid) for job, host, pid in connection.execute(statement("other_declarers"), asked_for)
+    }
     for job in jobs:
         options = job.options
         asked = {
@@ -172,7 +174,7 @@ def orphan_runs(connection: psycopg.Connection[Any], known: Iterable[str]) -> li
 
 def ahead(connection: psycopg.Connection[Any]) -> tuple[int, int, int]:
     """Return how many jobs, rows and runs were planned or put off beyond now by a clock that ran ahead."""
-    row = connection.execute(statement("ahead")).fetchone()
+    row = connection.execute(statement("clock_ahead")).fetchone()
     return (0, 0, 0) if row is None else (row[0], row[1], row[2])
 
 
@@ -248,7 +250,7 @@ def planned(connection: psycopg.Connection[Any], plans: Sequence[Plan]) -> None:
         "next_at": array(None if plan.next_at is None else plan.next_at.isoformat() for plan in plans),
         "exhausted": array(plan.exhausted for plan in plans),
     }
-    connection.execute(statement("planned"), asked)
+    connection.execute(statement("record_plan"), asked)
 
 
 def supersede(connection: psycopg.Connection[Any], jobs: Iterable[str]) -> None:
@@ -258,7 +260,7 @@ def supersede(connection: psycopg.Connection[Any], jobs: Iterable[str]) -> None:
 
 def lead(connection: psycopg.Connection[Any], digest: str, supervisor: UUID) -> None:
     """Take the lead: this supervisor plans for all that know the same functions."""
-    connection.execute(statement("lead"), {"digest": digest, "supervisor": supervisor})
+    connection.execute(statement("take_lead"), {"digest": digest, "supervisor": supervisor})
 
 
 def set_back(connection: psycopg.Connection[Any]) -> list[str]:

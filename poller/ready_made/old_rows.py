@@ -117,7 +117,7 @@ class Stale:
 
     def drives(self, driving: sql.Composable) -> sql.Composed:
         """Return the query whether an index gives the rows under a condition, in the column's order."""
-        return self._statement("drives", driving=driving, column=sql.Identifier(self.rule.column))
+        return self._statement("index_drives", driving=driving, column=sql.Identifier(self.rule.column))
 
     def stretch_end(self, driving: sql.Composable, after: sql.Composable) -> sql.Composed:
         """Return the query for the end of the range of the column that begins after another."""
@@ -127,7 +127,7 @@ class Stale:
     def listing(self, stretch: sql.Composable) -> sql.Composed:
         """Return the query for the keys of the old rows in a stretch."""
         return self._statement(
-            "stale", users=self._users, key=self.table.key_text(), stretch=stretch, due=self.due
+            "old_keys", users=self._users, key=self.table.key_text(), stretch=stretch, due=self.due
         )
 
     def instant(self, text: str) -> sql.Composed:
@@ -177,7 +177,7 @@ class Stale:
         """The name of the foreign key that needs a row `t`, or null."""
         branches = [
             statement(
-                "needs",
+                "needing_foreign_key",
                 child=sql.Identifier(each.schema, each.table),
                 same=every(*(self._equal(*pair) for pair in zip(each.referring, each.referred, strict=True))),
                 other=self._other if each.of_itself else _TRUE,

@@ -199,7 +199,9 @@ class Binding:
     def _look_retries(self) -> sql.Composed:
         if self.handler.per_key:
             return self._keyed("look_retries")
-        return self._looked_for("look_due", due_retries=_due_retries("others"), is_retry=self._retry())
+        return self._looked_for(
+            "look_due_retries", due_retries=_due_retries("others"), is_retry=self._retry()
+        )
 
     @cached_property
     def count_due(self) -> sql.Composed:
@@ -414,7 +416,7 @@ class Binding:
     @cached_property
     def touch(self) -> sql.Composed:
         """The UPDATE that sets the status to itself; it is planned, never executed."""
-        return statement("touch", **self._names())
+        return statement("plan_status_write", **self._names())
 
     @cached_property
     def who_locks(self) -> sql.Composed:

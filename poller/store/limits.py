@@ -62,7 +62,7 @@ class Limits:
             "rate": handler.rate and handler.rate.rows,
             "window": handler.rate.window if handler.rate else 0.0,
         }
-        row = connection.execute(statement("room"), asked).fetchone()
+        row = connection.execute(statement("limit_room"), asked).fetchone()
         assert row is not None  # noqa: S101 - an aggregate without groups has one row
         by_limit, by_rate, again_in = row
         rows = min(each for each in (limit, by_limit, by_rate) if each is not None)

@@ -110,7 +110,7 @@ class Liveness:
 
     def probe(self) -> None:
         """Write something that changes nothing, and wait until it is committed."""
-        self.link.connection.execute(statement("probe"))
+        self.link.connection.execute(statement("write_probe"))
 
     def end_sessions(self, supervisor: UUID, pid: int) -> None:
         """End the sessions that a dead worker's process still has, to release their locks."""

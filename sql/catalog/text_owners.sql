@@ -3,7 +3,7 @@
 --          and what came with an extension.
 -- Locks    none.  Fence  none.
 -- Index    the catalogue's own.
--- As strangers.sql: a superuser seems to be a member of every role.
+-- As untrusted_objects.sql: a superuser seems to be a member of every role.
 with me as (
     select r.oid, r.rolsuper from pg_catalog.pg_roles as r where r.rolname = current_user
 ), used as (

@@ -79,7 +79,7 @@ def test_names_and_literals_mean_themselves(db: psycopg.Connection[Any], name: s
     """Percent signs, braces and quotes in them are neither parameters nor places nor the end of anything."""
     quoted = db.execute("select quote_literal(%s)", [value]).fetchone()
     question = statement(
-        "accepts",
+        "accepts_status",
         column=sql.Identifier(name),
         value=sql.Literal(value),
         type=sql.SQL("text"),

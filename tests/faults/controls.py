@@ -583,14 +583,14 @@ CONTROLS = (
     ),
     Control(
         "what is in flight counts at a limit",
-        "sql/claim/room.sql",
+        "sql/claim/limit_room.sql",
         "coalesce(sum(cardinality(c.keys)), 0)",
         "0",
         ("tests/store/test_limits.py",),
     ),
     Control(
         "what was begun counts at a rate",
-        "sql/claim/room.sql",
+        "sql/claim/limit_room.sql",
         "coalesce(sum(s.rows), 0)",
         "0",
         ("tests/store/test_limits.py",),

@@ -1,5 +1,5 @@
 -- Purpose  Count the rows that handlers have moved in the last sixty seconds, by the status that they moved to; as
---          pulse.sql does.
+--          handler_activity.sql does.
 -- Locks    none.
 -- Fence    none: read-only.
 -- Index    tally's primary key.
