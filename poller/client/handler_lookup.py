@@ -15,7 +15,7 @@ from poller.client.status import numbered
 from poller.db.statements import statement
 from poller.jobs.run import TABLE as RUNS
 from poller.model.definition import rebuilt
-from poller.model.handler import split_off_table, table_name
+from poller.model.table_name import split_off_table, table_name
 from poller.store.binding import bind
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from poller.db import tables
 from poller.db.statements import statement
 from poller.errors import ConfigurationError
 from poller.jobs.run import TABLE as RUNS
-from poller.model.handler import split_off_table, table_name
+from poller.model.table_name import split_off_table, table_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

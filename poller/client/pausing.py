@@ -21,8 +21,8 @@ from poller.db.typed_rows import all_rows
 from poller.duration import seconds
 from poller.errors import ConfigurationError
 from poller.jobs.run import TABLE as RUNS
-from poller.model.handler import split_off_table, table_name
 from poller.model.spelling import nearest
+from poller.model.table_name import split_off_table, table_name
 from poller.store.drain_counts import PausedHandler as Pause
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from poller.client import known_handlers as known_here
 from poller.client.answers import aside
 from poller.client.refusals import RefusedError
 from poller.duration import seconds
-from poller.model.handler import table_name
 from poller.model.options import refuse_unknown
+from poller.model.table_name import table_name
 from poller.ready_made import old_rows, partitions, ranges
 from poller.ready_made.retention import Retention
 from poller.ready_made.retention_report import StoppedError
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from poller.client.known_handlers import Source
-    from poller.model.handler import TableName
+    from poller.model.table_name import TableName
     from poller.ready_made.retention_report import RetentionReport
 
     Age = str | float | timedelta

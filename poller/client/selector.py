@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from poller.client.refusals import NothingSelectedError
-from poller.model.handler import split_off_table, table_name
+from poller.model.table_name import split_off_table, table_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from poller.client.row_queries import Known
-    from poller.model.handler import TableName
+    from poller.model.table_name import TableName
 
 ALL = "all"
 

@@ -19,7 +19,7 @@ from poller.client.counts import along_indexes
 from poller.db import tables
 from poller.db.statements import array, statement
 from poller.errors import ConfigurationError
-from poller.model.handler import table_name
+from poller.model.table_name import table_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -19,13 +19,14 @@ from poller.db.search_path import AS_USERS
 from poller.db.statements import statement, trusted
 from poller.errors import ConfigurationError
 from poller.errors_in_words import reason
-from poller.model.handler import dotted
 from poller.model.spelling import nearest
+from poller.model.table_name import dotted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from poller.model.handler import Handler, TableName
+    from poller.model.handler import Handler
+    from poller.model.table_name import TableName
 
 _ORDINARY = ("r", "p")
 _KINDS = {

@@ -16,7 +16,9 @@ from poller.duration import Duration, seconds
 from poller.errors import ConfigurationError
 from poller.jobs.options import CheckedOptions, JobOptions, Named, options
 from poller.model import signature
-from poller.model.handler import Handler, calling_place, check_executor, place_of
+from poller.model.code_place import calling_place, place_of
+from poller.model.handler import Handler
+from poller.model.option_checks import check_executor
 from poller.model.retry_policy import Policy, policy
 from poller.model.typevars import P, R
 from poller.schedules import slots

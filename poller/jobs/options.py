@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from poller.duration import Duration, seconds
 from poller.errors import ConfigurationError
-from poller.model.handler import LONGEST_TIMEOUT_SECONDS
+from poller.model.option_checks import LONGEST_TIMEOUT_SECONDS
 from poller.model.options import AttemptOptions, refuse_unknown
 from poller.model.retry_policy import POLICY, policy
 

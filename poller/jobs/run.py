@@ -19,9 +19,10 @@ from poller.jobs import output
 from poller.jobs.output import Sink
 from poller.model.answers import Transition, refuse_not_begun
 from poller.model.context import token_of
-from poller.model.handler import Handler, TableName
+from poller.model.handler import Handler
 from poller.model.outcome import Became, Outcome
 from poller.model.signature import bind
+from poller.model.table_name import TableName
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

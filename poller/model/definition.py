@@ -9,8 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from poller.errors_in_words import storable
-from poller.model.handler import Handler, Rate, table_name
+from poller.model.handler import Handler
+from poller.model.rate import Rate
 from poller.model.retry_policy import policy
+from poller.model.table_name import table_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,18 +7,24 @@ Nothing is registered anywhere: `registry` collects the `Handler` objects it fin
 from __future__ import annotations
 
 import functools
-import inspect
-import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, cast, get_args
+from typing import TYPE_CHECKING, Any, Generic, get_args
 
-from poller.duration import seconds, words
+from poller.duration import seconds
 from poller.errors import ConfigurationError
+from poller.model.code_place import calling_place, place_of
+from poller.model.option_checks import (
+    LARGEST_INTEGER,
+    LONGEST_TIMEOUT_SECONDS,
+    check_executor,
+    check_number,
+)
 from poller.model.options import HandlerOptions, History, refuse_unknown
 from poller.model.outcome import Became, Outcome
+from poller.model.rate import Rate, rate_of
 from poller.model.retry_policy import POLICY, Policy, policy
-from poller.model.signature import call_of, is_coroutine, plain_function, refuse_generator
-from poller.model.sqlalchemy_objects import is_mapped
+from poller.model.signature import call_of, is_coroutine, refuse_generator
+from poller.model.table_name import TableName, table_name
 from poller.model.table_source import TableSource, order_of, where_of
 from poller.model.typevars import P, R
 
@@ -35,44 +41,6 @@ if TYPE_CHECKING:
     Amend = Callable[[Outcome, Context | None, str], Outcome]  # the last is the database's encoding
 
 LARGEST_BATCH_ROWS = 10_000  # rows
-LARGEST_INTEGER = 2**31 - 1  # rows: an integer of Postgres
-SHORTEST_WINDOW_SECONDS = 0.1  # of a rate
-LONGEST_TIMEOUT_SECONDS = 366 * 86400.0
-
-_RATE = re.compile(r"\s*(\d+)\s*/\s*(\S+)\s*")
-_FACTORY = re.compile(r"\w+(\.\w+)*:\w+(\.\w+)*")
-_NAME = re.compile(r'"((?:[^"]|"")+)"|([^."]+)')
-_QUOTED = re.compile(
-    r'(?:(?:"(?:[^"]|"")+"|[^.":]+)\.)?"(?:[^"]|"")+"'
-)  # a name whose last part is in quotes, or first
-
-
-@dataclass(frozen=True, slots=True)
-class TableName:
-    """A table as the user names it; without a schema it is found along the search path."""
-
-    schema: str | None
-    name: str
-
-    def __str__(self) -> str:
-        return dotted(self.schema, self.name) if self.schema else dotted(self.name)
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """At most so many rows may be begun within any `window` seconds.
-
-    A worker cannot know when its handler begins to the microsecond, so `rows` are claimed within a window
-    that is longer by `slack`, and one that has not begun within `slack` seconds of its claim is given back.
-    """
-
-    rows: int
-    window: float
-
-    @property
-    def slack(self) -> float:
-        """How late a row may begin after its claim, in seconds."""
-        return min(self.window / 20, 0.25)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -270,7 +238,7 @@ _KEPT: dict[str, Callable[[TableSource, Any], Any]] = {
     "on_failure": lambda source, value: None if value is None else source.text(value),
     "where": lambda source, value: where_of(value, source.entity, source.core),
     "order_by": lambda source, value: order_of(value, source.core),
-    "rate": lambda _, value: _rate(value),
+    "rate": lambda _, value: rate_of(value),
     "timeout": lambda _, value: seconds(value),
 }
 
@@ -278,37 +246,6 @@ _KEPT: dict[str, Callable[[TableSource, Any], Any]] = {
 def _kept(source: TableSource, option: str, value: Any) -> Any:
     keep = _KEPT.get(option)
     return value if keep is None else keep(source, value)
-
-
-def table_name(table: object) -> TableName:
-    """Return the name of a table given as text, as a SQLAlchemy `Table` or as a mapped class.
-
-    Raises:
-        ConfigurationError: it is none of these, or the text is not a name.
-    """
-    if isinstance(table, str):
-        parts = _split(table)
-        if 0 < len(parts) <= 2 and all(parts):  # noqa: PLR2004 - schema and name
-            return TableName(parts[0] if len(parts) > 1 else None, parts[-1])
-    elif is_mapped(table):
-        return table_name(cast("Any", table).__mapper__.local_table)
-    elif hasattr(table, "name") and hasattr(table, "schema"):
-        named = cast("Any", table)
-        return TableName(named.schema, str(named.name))
-    msg = f"table must be 'name', 'schema.name', a SQLAlchemy Table or a mapped class, got {table!r}"
-    raise ConfigurationError(msg)
-
-
-def split_off_table(text: str) -> tuple[str, str]:
-    """Return the table's name that begins a text, and the rest after its colon; one in quotes belongs to the name."""
-    quoted = _QUOTED.match(text)
-    end = text.find(":", quoted.end() if quoted else 0)
-    return (text, "") if end < 0 else (text[:end], text[end + 1 :])
-
-
-def dotted(*names: str) -> str:
-    """Return names joined by dots, as `table_name` reads them: quoted where a dot or a quote is in one."""
-    return ".".join('"' + name.replace('"', '""') + '"' if {*name} & {*'."'} else name for name in names)
 
 
 def refuse_collisions(handlers: Iterable[tuple[str, Handler]]) -> None:
@@ -341,20 +278,6 @@ def _way_out(one: Handler, other: Handler) -> str:
         f"commands tell the handlers of a table apart by their status alone, so {other.column} and {one.column} "
         f"need different values: have one of them say '{one.column}_{one.status}', for example"
     )
-
-
-def _split(text: str) -> list[str]:
-    """Split at dots outside double quotes, which are doubled inside quotes, as in SQL; [] if that fails."""
-    parts: list[str] = []
-    at = -1
-    while at < len(text):
-        part = _NAME.match(text, at + 1)
-        if part is None or text[part.end() : part.end() + 1] not in {"", "."}:
-            return []
-        quoted, plain = part.groups()
-        parts.append(plain if quoted is None else quoted.replace('""', '"'))
-        at = part.end()
-    return parts
 
 
 def _statuses(value: object, source: TableSource) -> tuple[str, ...]:
@@ -401,9 +324,9 @@ def _check(made: Handler) -> None:
 
 def _check_limits(made: Handler) -> None:
     """Refuse impossible numbers, and options that mean nothing without another."""
-    _check_number("batch", made.batch, LARGEST_BATCH_ROWS)
-    _check_number("limit", 1 if made.limit is None else made.limit, LARGEST_INTEGER)
-    _check_number("per_key_limit", made.per_key_limit, LARGEST_INTEGER)
+    check_number("batch", made.batch, LARGEST_BATCH_ROWS)
+    check_number("limit", 1 if made.limit is None else made.limit, LARGEST_INTEGER)
+    check_number("per_key_limit", made.per_key_limit, LARGEST_INTEGER)
     if not all(isinstance(name, str) and name for name in made.per_key):
         msg = f"per_key must be the name of a column, or several, got {made.per_key!r}"
         raise ConfigurationError(msg)
@@ -413,73 +336,3 @@ def _check_limits(made: Handler) -> None:
     if (made.per_key_limit > 1 or not made.in_order) and not made.per_key:
         msg = "per_key_limit and in_order need a per_key; give limit= for all rows together"
         raise ConfigurationError(msg)
-
-
-def check_executor(executor: object, function: Callable[..., Any]) -> None:
-    """Refuse an executor that is not valid, or cannot run the function.
-
-    Raises:
-        ConfigurationError: with the reason.
-    """
-    if executor == "thread":
-        return
-    if executor != "process" and not (isinstance(executor, str) and _FACTORY.fullmatch(executor)):
-        msg = f"executor must be 'thread', 'process' or 'module:factory', got {executor!r}"
-        raise ConfigurationError(msg)
-    if is_coroutine(function):
-        msg = f"a coroutine function runs in its worker; leave executor={executor!r} out"
-        raise ConfigurationError(msg)
-    if "<" in _name(function) or getattr(function, "__module__", "__main__") == "__main__":
-        msg = f"executor={executor!r} looks for the function by its name; make it a function of a module"
-        raise ConfigurationError(msg)
-
-
-def _check_number(option: str, value: object, most: int) -> None:
-    if type(value) is not int or not 1 <= value <= most:
-        msg = f"{option} must be a whole number from 1 to {most}, got {value!r}"
-        raise ConfigurationError(msg)
-
-
-def _rate(text: object) -> Rate | None:
-    """Return a rate written as `100/1m`.
-
-    Raises:
-        ConfigurationError: it is not a rate.
-    """
-    if text is None:
-        return None
-    match = _RATE.fullmatch(text) if isinstance(text, str) else None
-    if match is None:
-        msg = f"rate must be rows in a time, like '100/1m' or '10/s', got {text!r}"
-        raise ConfigurationError(msg)
-    rows, window = match.groups()
-    found = Rate(int(rows), seconds(window if window[0].isdigit() else f"1{window}"))
-    _check_number("the rows of a rate", found.rows, LARGEST_INTEGER)
-    if not SHORTEST_WINDOW_SECONDS <= found.window <= LONGEST_TIMEOUT_SECONDS:
-        msg = f"the time of a rate must be at least {words(SHORTEST_WINDOW_SECONDS)}, and at most a year, got {text!r}"
-        raise ConfigurationError(msg)
-    return found
-
-
-def _name(function: Callable[..., Any]) -> str:
-    return getattr(function, "__qualname__", repr(function))
-
-
-def place_of(function: Callable[..., Any]) -> str:
-    """Return where a function stands, as `handlers/tenants.py:12 (initialise)`."""
-    plain = inspect.unwrap(plain_function(function))
-    code = getattr(plain, "__code__", None)
-    if code is None:
-        return _name(function)
-    return f"{code.co_filename}:{code.co_firstlineno} ({_name(plain)})"
-
-
-_OURS = ("poller.", "contextlib.")  # contextlib stands between where poller uses a context manager of its own
-
-
-def calling_place() -> str:
-    """Return the line that called into poller, as `handlers/maintenance.py:12`."""
-    frame = inspect.currentframe()
-    while frame is not None and f"{frame.f_globals.get('__name__')}.".startswith(_OURS):
-        frame = frame.f_back
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame is not None else "?"

@@ -23,7 +23,7 @@ from psycopg.rows import namedtuple_row
 
 from poller.db.search_path import SET_USERS
 from poller.db.statements import statement, trusted
-from poller.model.handler import dotted
+from poller.model.table_name import dotted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

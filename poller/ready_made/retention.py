@@ -14,8 +14,9 @@ from poller.errors import ConfigurationError
 from poller.jobs.job import Job, When, ready_made
 from poller.lazy import lazy
 from poller.model.answers import status_text
-from poller.model.handler import calling_place, table_name
+from poller.model.code_place import calling_place
 from poller.model.sqlalchemy_objects import is_mapped
+from poller.model.table_name import table_name
 from poller.model.table_source import column_of, core_of, where_of
 from poller.ready_made.retention_rule import RetentionRule, StatusChange, check_options
 

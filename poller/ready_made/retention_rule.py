@@ -9,7 +9,7 @@ from poller.duration import words
 from poller.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from poller.model.handler import TableName
+    from poller.model.table_name import TableName
 
 LARGEST_BATCH_ROWS = 100_000  # rows
 OLDEST_SECONDS = 36_525 * 86_400.0  # a hundred years, as for schedules; anything older is a mistake

@@ -10,8 +10,8 @@ from tenacity import stop_after_attempt, stop_after_delay, stop_never
 from poller.client.row_queries import Known
 from poller.client.selector import NothingSelectedError, select
 from poller.errors import ConfigurationError
-from poller.model.handler import split_off_table
 from poller.model.retry_policy import policy
+from poller.model.table_name import split_off_table
 from tests.command_line import the_line
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from psycopg import sql
 
 from poller.db import tables
 from poller.db.connection import connect
-from poller.model.handler import TableName
+from poller.model.table_name import TableName
 from poller.ready_made import old_rows, partitions, ranges
 from poller.ready_made.retention_report import StoppedError
 from tests.command_line import value

@@ -12,8 +12,8 @@ from poller import Row, Snooze, handler
 from poller.db import statements
 from poller.errors import ConfigurationError
 from poller.executor.executor import Executor
-from poller.model.handler import Rate
 from poller.model.outcome import Became, Outcome
+from poller.model.rate import Rate
 from poller.store.binding import Binding, bind
 from poller.testing import Engine
 from tests.engines import do_nothing, moves
