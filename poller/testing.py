@@ -42,7 +42,8 @@ from poller.services.forgetter import Forgetter
 from poller.services.heartbeat import Heartbeat
 from poller.services.pipeline import Pipeline, Wakes
 from poller.services.scheduler import Scheduler
-from poller.store.binding import bind_all, explain
+from poller.store.binding import bind_all
+from poller.store.claim_plan import plan_claim
 from poller.store.liveness import register_handlers
 
 if TYPE_CHECKING:
@@ -210,7 +211,7 @@ class Engine:
         surrounded = [surround(each, self._around) for each in (*self._handlers, *runs)]
         self._bindings = bind_all(link.connection, surrounded)
         for binding in self._bindings:
-            explain(link.connection, binding)
+            plan_claim(link.connection, binding)
         register_handlers(link.connection, self._bindings)
         self._done: list[Done] = []
         self._waits = 0  # for sessions and processes, in this `run_due`

@@ -26,7 +26,8 @@ from poller.jobs import job_store
 from poller.model.context import Row
 from poller.ready_made.housekeeping import housekeeping
 from poller.ready_made.protocol import AboutATable
-from poller.store.binding import Binding, bind, explain
+from poller.store.binding import Binding, bind
+from poller.store.claim_plan import plan_claim
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -180,7 +181,7 @@ class Checks:
         if not self._migrated:
             return
         try:
-            explain(self._connection, binding)
+            plan_claim(self._connection, binding)
         except PollerError as error:
             what = str(error).removeprefix(f"{binding.handler.place}: ")
             mend = binding.handler.where or binding.handler.order_by

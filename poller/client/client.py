@@ -7,7 +7,7 @@ that carries it out (`poller.action`); a purge, which has many, after the last.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ from poller.client import (
 from poller.client import explain as explaining
 from poller.client import find as finding
 from poller.client import graph as graphs
+from poller.client import history as histories
 from poller.client import inflight as held
 from poller.client import known_handlers as known_here
 from poller.client import limits as limited
@@ -36,17 +37,15 @@ from poller.client.answers import Page, cut, decoded, encoded, one_more
 from poller.client.database import Database
 from poller.client.job_queries import JobQueries
 from poller.client.jobs import Scheduled
-from poller.client.refusals import NothingSelectedError
 from poller.client.row_queries import RowQueries
-from poller.client.selector import of_table, same_key, select
+from poller.client.selector import select
 from poller.client.trouble import Troubles
-from poller.duration import seconds, words
-from poller.errors import ConfigurationError
 from poller.jobs import runtime_schedules
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Mapping, Sequence
+    from datetime import timedelta
     from typing import Unpack
 
     import psycopg
@@ -194,14 +193,7 @@ class Client:
         """
         known = known_here.found(self._handlers)
         with self._database.session() as connection:
-            handlers = graphs.declared(connection, known.handlers if known else ())
-            if not handlers:
-                msg = "no handler is known"
-                raise NothingSelectedError(msg)
-            if table is not None:
-                handlers = of_table(table, handlers)
-            found = graphs.graph(handlers, graphs.seen(connection))
-            return graphs.counted(connection, handlers, found) if counts else found
+            return graphs.machines(connection, known.handlers if known else (), table, counts=counts)
 
     def workers(self) -> Page[WorkerLine]:
         """Return the worker processes of the whole fleet; those that died are listed for a day."""
@@ -299,19 +291,10 @@ class Client:
             NothingSelectedError: nothing is recorded of the row since then, or no handler is known for the table.
             ConfigurationError: the table, the time, the cursor or the limit is not valid.
         """
-        before, most = decoded(after, datetime, int), one_more(limit)
-        age = _age("back", back)
+        before, _ = decoded(after, datetime, int), one_more(limit)
+        age = histories.seconds_of("back", back)
         with self._database.session() as connection:
-            queries = RowQueries(connection)
-            numbers = [each.id for each in of_table(table, queries.known_handlers())]
-            now = queries.now()
-            found = queries.history(numbers, same_key(key), _ago(now, age), before, most)
-        if not found and before is None:
-            msg = f"nothing is recorded of row {key} of {table} in the last {words(age)}"
-            raise NothingSelectedError(msg, "nothing_recorded")
-        if limit is None or len(found) <= limit:
-            return Page(tuple(found), None, now)
-        return Page(tuple(found[-limit:]), encoded(_before(found[-limit:], before)), now)
+            return histories.history(connection, table, key, age, before, limit)
 
     def jobs(self, *, after: str | None = None, limit: int | None = None) -> Page[JobLine]:
         """Return the jobs in the order of their names, with their next and last runs.
@@ -688,35 +671,6 @@ def _all(connection: psycopg.Connection[Any], found: Sequence[Any]) -> Page[Any]
     return Page(tuple(found), None, RowQueries(connection).now())
 
 
-def _before(shown: Sequence[HistoryEvent], before: Sequence[Any] | None) -> list[Any]:
-    """Return where the previous page ends: the time of the first event, and how many of that time are known."""
-    first = shown[0].at
-    known = sum(each.at == first for each in shown)
-    again = before is not None and before[0] == str(first)
-    return [first, known + (before[1] if again and before is not None else 0)]
-
-
 def _target(selector: str, error: str | None) -> str:
     """Return the target of an order, as it is logged."""
     return selector if error is None else f"{selector} with {error}"
-
-
-def _age(name: str, given: Age) -> float:
-    """Return a time span in seconds.
-
-    Raises:
-        ConfigurationError: it is not valid.
-    """
-    age = float(given) if isinstance(given, int | float) else seconds(given)
-    if not age > 0:
-        msg = f"{name} must be a time span such as 1d, got {given!r}"
-        raise ConfigurationError(msg)
-    return age
-
-
-def _ago(now: datetime, age: float) -> datetime:
-    """Return the time so many seconds ago; that at which the calendar begins, if that is later."""
-    try:
-        return now - timedelta(seconds=age)
-    except OverflowError:
-        return datetime.min.replace(tzinfo=UTC)

@@ -22,7 +22,7 @@ from poller.client.refusals import RefusedError
 from poller.client.selector import same_key
 from poller.db.statements import array, statement
 from poller.registry import Registered
-from poller.store.binding import explain as plan_of
+from poller.store.claim_plan import plan_claim
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,7 +110,7 @@ def _claim(
 ) -> ClaimExplained:
     asked = binding.asked(limit=1)
     text = psycopg.ClientCursor(connection).mogrify(binding.claim_first, asked)
-    plan = tuple(plan_of(connection, binding))
+    plan = tuple(plan_claim(connection, binding))
     lacks = checks.Checks(connection, Registered([binding.handler], [])).of_handlers()
     return ClaimExplained(text.strip(), plan, tuple(lacks), str(binding), unchecked)
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from poller.client.refusals import NothingSelectedError
+from poller.client.selector import of_table
 from poller.client.status import rows_of
 from poller.db.statements import statement
 from poller.db.typed_rows import all_rows
@@ -93,6 +95,24 @@ class SeenMove:
     column: str
     from_status: str
     to_status: str
+
+
+def machines(
+    connection: psycopg.Connection[Any], handlers: Iterable[Handler], table: str | None, *, counts: bool
+) -> Graph:
+    """Return the state machines of handlers, and of those that workers have registered; of one table only, if named.
+
+    Raises:
+        NothingSelectedError: no handler is known for the table, or none at all.
+    """
+    known = declared(connection, handlers)
+    if not known:
+        msg = "no handler is known"
+        raise NothingSelectedError(msg)
+    if table is not None:
+        known = of_table(table, known)
+    found = graph(known, seen(connection))
+    return counted(connection, known, found) if counts else found
 
 
 def declared(connection: psycopg.Connection[Any], handlers: Iterable[Handler]) -> list[Declared]:

@@ -28,7 +28,8 @@ from poller.services.listener import Listener
 from poller.services.loop import Loop
 from poller.services.scheduler import Scheduler
 from poller.services.sweeper import Sweeper
-from poller.store.binding import Binding, bind_all, explain
+from poller.store.binding import Binding, bind_all
+from poller.store.claim_plan import plan_claim
 from poller.store.liveness import register_handlers
 from poller.telemetry.bus import emit
 from poller.telemetry.events import SweepFailed
@@ -92,7 +93,7 @@ class Site:
             schema.require(connection)
             self._bindings = bind_all(connection, handlers)
             for binding in self._bindings:
-                explain(connection, binding)
+                plan_claim(connection, binding)
             job_store.check(connection, self._jobs)
             job_store.declare(connection, self._jobs)
             job_store.set_back(connection)

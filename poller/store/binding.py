@@ -6,7 +6,6 @@ a partial index `… where status = 'pending'` serves it (Postgres docs, 11.8).
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ from poller.errors import ConfigurationError
 from poller.errors_in_words import encoding_of
 from poller.model.context import Row, RowShape
 from poller.model.handler import refuse_collisions
+from poller.store.row_size import row_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -30,30 +30,8 @@ if TYPE_CHECKING:
     from poller.model.handler import Handler
     from poller.model.mapped import Reader
 
-_NOT_FOUND = (psycopg.errors.UndefinedFunction, psycopg.errors.UndefinedTable, psycopg.errors.UndefinedObject)
 LOOK_ROWS = 2000  # rows to search for those whose turn it is
 CLAIM_BYTES = 32 * 2**20  # the most that the rows of a claim may have, unless one row alone is larger
-
-# The size of a value on the wire. The length of a text or bytea is known without reading it; a bytea is sent as
-# hexadecimal digits. Of other types only the stored size is known: as text they take up to three times that, compressed
-# values up to about a hundred times.
-_ROW_BYTES = 40
-_SIZES = {
-    **dict.fromkeys(("text", "character varying"), "pg_catalog.octet_length({column})"),
-    "bytea": "2 * pg_catalog.octet_length({column})",
-}
-_SIZE = (
-    "pg_catalog.pg_column_size({column})"
-    " * case when pg_catalog.pg_column_compression({column}) is null then 3 else 64 end"
-)
-_SHORT = re.compile(r"^(character|character varying|numeric)\(\d{1,3}\b")
-_SMALL = frozenset(  # types whose values are all of one small size
-    (
-        *("smallint", "integer", "bigint", "real", "double precision", "boolean", "uuid", "oid"),
-        *("date", "interval", "timestamp with time zone", "timestamp without time zone"),
-        *("time with time zone", "time without time zone"),
-    )
-)
 
 _TRUE = sql.SQL("true")
 _NULL = sql.SQL("null")
@@ -447,19 +425,9 @@ class Binding:
             name,
             look=look,
             names=sql.SQL(", ").join(names),
-            fitting=statement("fitting", size=self._size()),
+            fitting=statement("fitting", size=row_bytes(self.table, self.shape.index)),
             shown=trusted("looked.key" if keys_only else "looked.*"),
         )
-
-    def _size(self) -> sql.Composed:
-        """Return an estimate of a row's bytes on the wire, from the columns as `claim.sql` names them."""
-        sizes: list[sql.Composable] = [sql.Literal(_ROW_BYTES + 8 * len(self.table.columns))]
-        for name, place in self.shape.index.items():
-            column = self.table.columns[name]
-            if column.type not in _SMALL and column.labels is None and not _SHORT.search(column.full_type):
-                size = trusted(f"coalesce({_SIZES.get(column.type, _SIZE)}, 0)")
-                sizes.append(size.format(column=sql.Identifier("looked", f"column_{place}")))
-        return sql.SQL(" + ").join(sizes)
 
     def _looked_for(self, name: str, **parts: sql.Composable) -> sql.Composed:
         return statement(
@@ -648,40 +616,3 @@ def bind_all(connection: psycopg.Connection[Any], handlers: Iterable[Handler]) -
     bindings = [bind(connection, handler) for handler in handlers]
     refuse_collisions((str(binding.table), binding.handler) for binding in bindings)
     return bindings
-
-
-def explain(connection: psycopg.Connection[Any], binding: Binding) -> list[str]:
-    """Return the plan of a handler's claim, a line each; poller's own schema must be there.
-
-    Raises:
-        ConfigurationError: Postgres cannot plan the claim, since `where` or `order_by` is not valid SQL for this table;
-            or it cannot plan the write of a status.
-    """
-    plan = _planned(connection, binding, "the claim", binding.claim_first, binding.asked(limit=1))
-    if not binding.handler.is_job:
-        _planned(connection, binding, "the outcome", binding.touch, {})
-    return plan
-
-
-def _planned(
-    connection: psycopg.Connection[Any],
-    binding: Binding,
-    what: str,
-    question: sql.Composed,
-    asked: Mapping[str, Any],
-) -> list[str]:
-    try:
-        rows = connection.execute(sql.SQL("explain {}").format(question), asked).fetchall()
-    except (psycopg.ProgrammingError, psycopg.DataError) as error:
-        options = {"where": binding.handler.where, "order_by": binding.handler.order_by}
-        given = ", ".join(f"{name}={value!r}" for name, value in options.items() if value)
-        reason = error.diag.message_primary or str(error)
-        place = binding.handler.place
-        if isinstance(error, _NOT_FOUND) and not given:
-            reason += (
-                "; a function of an index, a policy or a generated column looks for it by the search path: "
-                "have it look in its own (alter function … set search_path = …), or write the schema"
-            )
-        msg = f"{place}: Postgres cannot plan {what} of {binding}{given and f' ({given})'}: {reason}"
-        raise ConfigurationError(msg) from None
-    return [row[0] for row in rows]

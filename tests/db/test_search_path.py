@@ -14,7 +14,8 @@ from poller.db.connection import OwnConnection, connect
 from poller.db.search_path import AS_USERS
 from poller.db.statements import Statement, has_users_part, statement
 from poller.errors import ConfigurationError
-from poller.store.binding import bind, explain
+from poller.store.binding import bind
+from poller.store.claim_plan import plan_claim
 from poller.store.claims import _peek_of
 from poller.testing import Engine
 from tests.engines import column, do_nothing, moves, run
@@ -119,7 +120,7 @@ def test_each_statement_about_a_users_table_has_its_path_before_anything_runs(
     """The plan begins with it: what it is about is read below."""
     with connect(url, "test", kind=OwnConnection) as connection:
         binding = bind(connection, moves("task", where="id > 0"))
-        plan = explain(connection, binding)
+        plan = plan_claim(connection, binding)
 
     [first] = [at for at, line in enumerate(plan) if "One-Time Filter" in line]
     assert not any(" on task" in line for line in plan[:first]), plan
