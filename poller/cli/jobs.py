@@ -9,7 +9,7 @@ import typer
 
 from poller.cli import render
 from poller.cli.command_client import client
-from poller.cli.next import plan
+from poller.cli.next import schedule_of
 from poller.cli.options import (
     Actor,
     After,
@@ -17,6 +17,7 @@ from poller.cli.options import (
     Database,
     Handlers,
     Limit,
+    duration,
     most,
     refuse_options_before,
     say_if_cut,
@@ -62,12 +63,17 @@ Cron = Annotated[
     typer.Option("--cron", metavar="EXPR", show_default=False, help="At times of day: '0 3 * * *'."),
 ]
 Every = Annotated[
-    str | None, typer.Option("--every", metavar="TIME", show_default=False, help="At a fixed rate: 5m.")
+    float | None,
+    typer.Option("--every", parser=duration, metavar="TIME", show_default=False, help="At a fixed rate: 5m."),
 ]
 Delay = Annotated[
-    str | None,
+    float | None,
     typer.Option(
-        "--delay", metavar="TIME", show_default=False, help="So long after each run has finished: 5m."
+        "--delay",
+        parser=duration,
+        metavar="TIME",
+        show_default=False,
+        help="This long after each run has finished: 5m.",
     ),
 ]
 At = Annotated[
@@ -125,7 +131,7 @@ def add(  # noqa: PLR0913 - the contract's options
 
     The arguments are held against the function if the --handlers package can be imported.
     """
-    when = plan(cron, every, delay, at, tz)
+    when = schedule_of(cron, every, delay, at, tz)
     done = client(database, handlers, actor=actor).add_job(name, job, when=when, args=args)
     render.say(f"{done.name} runs {done.job}: {done.when}")
 

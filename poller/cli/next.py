@@ -1,4 +1,4 @@
-"""`poller next`."""
+"""`poller next`; and the schedule that the options of `poller jobs add` make."""
 
 from __future__ import annotations
 
@@ -96,18 +96,19 @@ def instant(text: str, tz: str, option: str) -> datetime:
         raise ConfigurationError(msg) from None
 
 
-def plan(cron: str | None, every: str | None, delay: str | None, at: str | None, tz: str) -> str:
+def schedule_of(cron: str | None, every: float | None, delay: float | None, at: str | None, tz: str) -> str:
     """Return the one schedule given by options, as text.
 
     Raises:
-        TyperException: there is none, or more than one.
-        ConfigurationError: it is not a schedule.
+        BadParameter: there is none, or more than one.
+        ConfigurationError: it is not a schedule, or there is no such zone.
     """
     if sum(each is not None for each in (cron, every, delay, at)) != 1:
         msg = "give one of --cron, --every, --delay and --at"
         raise typer.BadParameter(msg)
+    wall_clock.zone(tz)
     if cron is not None:
         return str(slots.Cron.parse(cron, tz))
     if at is not None:
         return str(slots.At(instant(at, tz, "--at")))
-    return str(slots.parse(f"@every {every}" if every is not None else f"@after {delay}", tz))
+    return str(slots.Every(every) if every is not None else slots.FixedDelay(delay or 0.0))

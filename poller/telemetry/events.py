@@ -1,22 +1,21 @@
-"""The events of the engine: what happened, as data. docs/events.md is made from this module.
+"""The events of the engine: what happened, as data.
 
 An event is emitted in the process in which it happened (`bus.emit`), and heard there: by the log, which turns it into a
 line (`sentences`), and by the subscribers of the user. Where many rows take part there is one event for the batch;
 only rows in trouble have one each. The names of fields carry their units; keys and errors are texts.
 
-`markdown()` gives the table of docs/events.md; a test holds the page against it.
+docs/events.md has a table of them, which `tests/telemetry/events_page.py` makes from their docstrings.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from datetime import datetime
 
 
@@ -560,33 +559,3 @@ class DrainStopped(Event):
     rows: int
     waiting: int
     in_flight: int
-
-
-# --- the table of docs/events.md -----------------------------------------------------------------------
-
-_GROUPS = (HandlerEvent, RowEvent)
-
-
-def every() -> list[type[Event]]:
-    """Return the classes of all events, in the order of this module."""
-    found = [each for each in globals().values() if isinstance(each, type) and issubclass(each, Event)]
-    return [each for each in found if each is not Event and each not in _GROUPS]
-
-
-def markdown() -> str:
-    """Return the table of all events, as docs/events.md has it."""
-    return "\n".join(["| Event | When | Fields |", "| --- | --- | --- |", *map(_line, every())])
-
-
-def _line(event: type[Event]) -> str:
-    when = " ".join(inspect.cleandoc(event.__doc__ or "").split())
-    return f"| `{event.__name__}` | {when} | {', '.join(_fields(event))} |"
-
-
-def _fields(event: type[Event]) -> Iterator[str]:
-    common = {each.name for each in dataclasses.fields(HandlerEvent)}
-    if issubclass(event, HandlerEvent):
-        yield "the handler's"
-    for each in dataclasses.fields(event):
-        if each.name not in common or not issubclass(event, HandlerEvent):
-            yield f"`{each.name}: {each.type}`".replace("|", "\\|")

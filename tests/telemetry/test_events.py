@@ -26,12 +26,11 @@ from poller.telemetry.events import (
     RowsTakenBack,
     RunFinished,
     RunPlanned,
-    every,
-    markdown,
 )
 from poller.telemetry.outage import Outage
 from poller.testing import Engine
 from tests.engines import moves, run
+from tests.telemetry.events_page import every, markdown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,7 +63,7 @@ def of(kind: type[Any], events: list[Event]) -> list[Any]:
 
 
 def test_the_page_has_the_table_of_the_module() -> None:
-    """To renew it: `python -c "from poller.telemetry.events import markdown; print(markdown())"`."""
+    """To renew it: `python -m tests.telemetry.events_page`."""
     assert (DOCS / "events.md").read_text(encoding="utf-8").endswith(f"\n\n{markdown()}\n")
 
 
