@@ -144,7 +144,7 @@ class Heartbeat:
         After a cut the old session may still hold the lock. If the table said that this worker holds it, the end of
         that session would make the worker look dead.
         """
-        locked = connection.execute(statement("lock_worker"), {"worker": self.worker}).fetchone()
+        locked = connection.execute(statement("take_liveness_lock"), {"worker": self.worker}).fetchone()
         self._locked_on = connection if locked == (True,) else None
         name = "enter_session" if self._locked_on else "leave_session"
         connection.execute(statement(name), {"worker": self.worker})

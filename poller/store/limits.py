@@ -80,7 +80,7 @@ class Limits:
         asked = {"handler": binding.id, "rows": rows, "window": rate.window, "slack": slack}
         # Before the database reads its clock: what begins within the slack of this does so of that.
         sent = monotonic()
-        self._link.connection.execute(statement("started"), asked)
+        self._link.connection.execute(statement("record_starts"), asked)
         return sent + slack
 
     def give_more_slack(self, binding: Binding) -> float:

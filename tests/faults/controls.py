@@ -222,7 +222,7 @@ CONTROLS = (
         "poller/db/values.py",
         "    except BaseException as error:\n        # The question",
         "    except ZeroDivisionError as error:\n        # The question",
-        ("tests/model/test_columns.py", "tests/db/test_reading.py"),
+        ("tests/model/test_columns.py", "tests/db/test_unreadable_values.py"),
     ),
     Control(
         "fence of an outcome",
@@ -515,7 +515,7 @@ CONTROLS = (
         "            self._liveness.end_sessions(dead.supervisor, dead.pid)\n",
         "",
         (
-            "tests/faults/test_steps.py::test_g3_workers_stopped_at_each_step_beyond_their_leases_change_nothing_afterwards",
+            "tests/faults/test_killed_at_steps.py::test_g3_workers_stopped_at_each_step_beyond_their_leases_change_nothing_afterwards",
         ),
     ),
     Control(

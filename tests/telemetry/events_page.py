@@ -1,4 +1,4 @@
-"""Makes the table of docs/events.md from the docstrings and fields of events: `python -m tests.telemetry.events_page`."""
+"""Makes the table of docs/events.md from the events' docstrings and fields: `python -m tests.telemetry.events_page`."""
 
 from __future__ import annotations
 
