@@ -15,6 +15,7 @@ from poller.client import (
     actions,
     checks,
     draining,
+    handler_lookup,
     jobs,
     moves,
     pausing,
@@ -154,7 +155,7 @@ class Client:
         their tables.
         """
         with self._database.session() as connection:
-            found = graphs.declared(connection, ())
+            found = handler_lookup.declared(connection, ())
             return [each.handler for each in found if each.binding is not None]
 
     def totals(self) -> Totals:
@@ -182,7 +183,7 @@ class Client:
     def graph(self, table: str | None = None, *, counts: bool = False) -> Graph:
         """Return the state machines that handlers make: those of the client's, and those that workers have registered.
 
-        Moves that handlers have made, as the counts show, and that none declares are `seen`.
+        Moves that handlers have made, or people by hand, as the history shows, and that no handler declares are `seen`.
 
         Args:
             table: of one table only, with or without its schema.

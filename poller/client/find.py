@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import psycopg
 
-from poller.client import graph as graphs
+from poller.client import handler_lookup
 from poller.client.job_queries import JobQueries
 from poller.client.selector import is_named, same_key
 from poller.errors import ConfigurationError
-from poller.model.handler import split_off_table, table_name
+from poller.model.table_name import split_off_table, table_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from poller.client.graph import Declared
+    from poller.client.handler_lookup import Declared
     from poller.model.handler import Handler
     from poller.store.binding import Binding
 
@@ -54,7 +54,7 @@ def find(connection: psycopg.Connection[Any], word: str, handlers: Iterable[Hand
     """
     if "\0" in word:  # Postgres has no such text
         return []
-    declared = graphs.declared(connection, handlers)
+    declared = handler_lookup.declared(connection, handlers)
     return [*_handlers(word, declared), *_jobs(connection, word), *_rows(connection, word, declared)]
 
 

@@ -1,7 +1,7 @@
 """Builds the state machines of handlers: their statuses, and the moves that lead from one to another.
 
 Declared moves come from the handlers' code where the client has it, else from the definitions that a worker has
-registered. Further moves in the history are `seen`: an older version of the code made them.
+registered. Further moves in the history are `seen`: an older version of the code made them, or a person's order.
 """
 
 from __future__ import annotations
@@ -9,14 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from poller.client.handler_lookup import declared
 from poller.client.refusals import NothingSelectedError
+from poller.client.seen import seen
 from poller.client.selector import of_table
 from poller.client.status import rows_of
-from poller.db.statements import statement
-from poller.db.typed_rows import all_rows
-from poller.errors import ConfigurationError
-from poller.model.definition import rebuilt
-from poller.store.binding import bind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -24,8 +21,9 @@ if TYPE_CHECKING:
     import psycopg
 
     from poller.client.counts import Count
+    from poller.client.handler_lookup import Declared
+    from poller.client.seen import SeenMove
     from poller.model.handler import Handler
-    from poller.store.binding import Binding
 
 Kind = Literal["move", "failure", "retry", "seen"]
 
@@ -78,25 +76,6 @@ class Graph:
     machines: tuple[Machine, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Declared:
-    """A handler, the name of its table in the database, and its binding, if it fits that table."""
-
-    table: str
-    handler: Handler
-    binding: Binding | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SeenMove:
-    """A move in the history."""
-
-    table: str
-    column: str
-    from_status: str
-    to_status: str
-
-
 def machines(
     connection: psycopg.Connection[Any], handlers: Iterable[Handler], table: str | None, *, counts: bool
 ) -> Graph:
@@ -111,35 +90,8 @@ def machines(
         raise NothingSelectedError(msg)
     if table is not None:
         known = of_table(table, known)
-    found = graph(known, seen(connection))
+    found = graph(known, seen(connection, known))
     return counted(connection, known, found) if counts else found
-
-
-def declared(connection: psycopg.Connection[Any], handlers: Iterable[Handler]) -> list[Declared]:
-    """Return the client's handlers, and further ones that the database knows: their code is elsewhere, or gone."""
-    ours = [_declared(connection, str(each.table), each) for each in handlers]
-    named = {(each.table, each.handler.column, each.handler.status) for each in ours}
-    rows = connection.execute(statement("definitions")).fetchall()
-    others = [
-        _declared(connection, table, rebuilt(table, status, column, definition))
-        for table, column, status, definition in rows
-        if definition is not None and (table, column, status) not in named
-    ]
-    return [*ours, *others]
-
-
-def _declared(connection: psycopg.Connection[Any], table: str, handler: Handler) -> Declared:
-    try:
-        with connection.transaction():  # in the caller's, what Postgres refuses would end that
-            binding = bind(connection, handler)
-    except ConfigurationError:  # its table does not exist yet, or no longer, or is a different one
-        return Declared(table, handler)
-    return Declared(str(binding.table), handler, binding)
-
-
-def seen(connection: psycopg.Connection[Any]) -> list[SeenMove]:
-    """Return the moves that the handlers' counts show."""
-    return all_rows(connection, statement("seen_moves"), {}, SeenMove)
 
 
 def graph(handlers: Iterable[Declared], history: Iterable[SeenMove] = ()) -> Graph:

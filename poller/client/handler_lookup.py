@@ -1,10 +1,11 @@
-"""Finds the handler that a question names: by its code, where that is here; else by its registered definition.
+"""Finds the handlers that are known, and the one that a question names: by code that is here, else as registered.
 
-The `where` and `order_by` of the latter are never executed: see `model.definition`.
+The `where` and `order_by` of registered definitions are never executed: see `model.definition`.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from poller.client import known_handlers as known_here
@@ -13,17 +14,30 @@ from poller.client.row_queries import RowQueries
 from poller.client.selector import is_named, of_table, split
 from poller.client.status import numbered
 from poller.db.statements import statement
+from poller.errors import ConfigurationError
 from poller.jobs.run import TABLE as RUNS
 from poller.model.definition import rebuilt
 from poller.model.table_name import split_off_table, table_name
 from poller.store.binding import bind
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import psycopg
 
     from poller.client.known_handlers import Source
     from poller.client.row_queries import Known
+    from poller.model.handler import Handler
     from poller.store.binding import Binding
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """A handler, the name of its table in the database, and its binding, if it fits that table."""
+
+    table: str
+    handler: Handler
+    binding: Binding | None = None
 
 
 def named(connection: psycopg.Connection[Any], selector: str, source: Source) -> tuple[Binding, str, bool]:
@@ -72,3 +86,25 @@ def _of_definition(connection: psycopg.Connection[Any], known: Known) -> Binding
     made = bind(connection, handler)
     made.id = known.id
     return made
+
+
+def declared(connection: psycopg.Connection[Any], handlers: Iterable[Handler]) -> list[Declared]:
+    """Return the client's handlers, and further ones that the database knows: their code is elsewhere, or gone."""
+    ours = [_declared(connection, str(each.table), each) for each in handlers]
+    named = {(each.table, each.handler.column, each.handler.status) for each in ours}
+    rows = connection.execute(statement("definitions")).fetchall()
+    others = [
+        _declared(connection, table, rebuilt(table, status, column, definition))
+        for table, column, status, definition in rows
+        if definition is not None and (table, column, status) not in named
+    ]
+    return [*ours, *others]
+
+
+def _declared(connection: psycopg.Connection[Any], table: str, handler: Handler) -> Declared:
+    try:
+        with connection.transaction():  # in the caller's, what Postgres refuses would end that
+            binding = bind(connection, handler)
+    except ConfigurationError:  # its table does not exist yet, or no longer, or is a different one
+        return Declared(table, handler)
+    return Declared(str(binding.table), handler, binding)

@@ -6,6 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
+from poller import Client
+
 if TYPE_CHECKING:
     import psycopg
 
@@ -104,6 +106,61 @@ def test_what_the_history_shows_and_nobody_declares(project: Project, db: psycop
         "new": 0, "paid": 0, "packing": 0, "sent": 0, "refused": 0, "stuck": 0, "free": 2,
     }  # fmt: skip
     assert "-. " in project.run("graph").stdout
+
+
+def seen(project: Project) -> list[tuple[str, str]]:
+    """Return the moves of the orders' machine that are seen and not declared."""
+    [orders] = [each for each in machines(project) if each["column"] == "status"]
+    return sorted((each["from"], each["to"]) for each in orders["edges"] if each["kind"] == "seen")
+
+
+def test_an_on_failure_that_was_declared_before_is_seen(
+    project: Project, db: psycopg.Connection[Any]
+) -> None:
+    """Also behind many that went where it is declared now; from `during`, as those that are declared."""
+    make_orders(db)
+    db.execute("insert into orders values (1, 'paid')")
+    failing = HANDLERS.replace("def send(row): ...", "def send(row): raise Fail('no')")
+    project.handlers(failing.replace('on_failure="stuck"', 'on_failure="lost"'))
+    project.run("run", "--drain")
+    assert db.execute("select status from orders").fetchall() == [("lost",)]
+    project.handlers(HANDLERS)
+    assert seen(project) == [("packing", "lost")]
+    db.execute(
+        "insert into poller.event (handler_id, key, verdict, from_status, to_status, attempt, lease)"
+        " select id, i::text, 'failed', 'paid', 'stuck', 1, gen_random_uuid()"
+        " from poller.handler, generate_series(10, 12000) as i where status = 'paid'"
+    )
+    assert seen(project) == [("packing", "lost")]
+
+
+def test_a_move_by_hand_is_seen(project: Project, db: psycopg.Connection[Any]) -> None:
+    """By keys, of a status, and of one that no handler knows; with the column that it was made in."""
+    make_orders(db)
+    project.handlers(HANDLERS)
+    assert project.run("run", "--drain").returncode == 0
+    db.execute("insert into orders select i, 'new', 'closed' from generate_series(1, 9) as i")
+    db.execute("update orders set status = 'odd: 1' where id > 7")
+    asked = Client(project.url)
+    for selector, to, keys in (
+        ("orders:1", "stuck", ()),
+        ("orders", "refused", ("2", "3")),
+        ("orders:new:4", "sent", ()),
+        ("orders:new", "paid", ()),
+        ("orders:stuck", "new", ()),
+        ("orders:odd: 1", "new", ()),
+        ("orders:closed:5", "open", ()),
+    ):
+        asked.move(selector, to, keys)
+    assert seen(project) == [
+        ("new", "refused"), ("new", "sent"), ("new", "stuck"), ("odd: 1", "new"), ("stuck", "new")
+    ]  # fmt: skip
+    [bills] = [each for each in machines(project) if each["column"] == "billing"]
+    assert [each for each in bills["edges"] if each["kind"] == "seen"] == [
+        {"from": "closed", "to": "open", "kind": "seen"}
+    ]
+    db.execute("truncate poller.event")
+    assert ("1", "stuck") not in seen(project), "a key is no status, though its history is purged"
 
 
 def test_without_any_handler_there_is_no_picture(project: Project, db: psycopg.Connection[Any]) -> None:

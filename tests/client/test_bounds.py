@@ -291,6 +291,27 @@ def test_a_job_says_how_many_of_its_runs_wait(url: str, db: psycopg.Connection[A
     assert (a.waiting, a.last_status, b.waiting, b.last_status) == (300, None, 0, "succeeded")
 
 
+def test_g12_a_graph_looks_at_a_bounded_part_of_the_history(url: str, db: psycopg.Connection[Any]) -> None:
+    """However much failed for good, and however much people have ordered."""
+    make_things(db, "index", analyzed=False, rows=10)
+    number = known(db, "public.thing", "pending")
+    db.execute(
+        "insert into poller.event (handler_id, key, verdict, from_status, to_status, attempt, lease, at)"
+        " select %s, i::text, 'failed', 'pending', case i when 1 then 'first' else 'later' end, 1, gen_random_uuid(),"
+        " now() + i * interval '1 s' from generate_series(1, 30000) as i",
+        [number],
+    )
+    db.execute(
+        "insert into poller.action (actor, via, action, target, affected, detail, filter)"
+        " select 'ann', 'cli', case when i % 2 = 0 then 'move' else 'retry' end, 'thing:' || i, 1, 'to odd', array['7']"
+        " from generate_series(1, 30000) as i"
+    )
+    with watched() as watch:
+        [machine] = Client(url, [work]).graph().machines
+    assert watch.most[0] <= BOUND, watch.most
+    assert {each.to for each in machine.edges if each.kind == "seen"} == {"first", "later"}
+
+
 def test_a_history_looks_back_a_day_and_further_when_asked(
     project: Project, url: str, db: psycopg.Connection[Any]
 ) -> None:
