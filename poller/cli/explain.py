@@ -31,14 +31,12 @@ def explain(
 
     Of a row: every reason, in the order in which they would have to be removed, each with the fact that proves it.
     Of a handler: the claim as it is sent, its plan on this database, and what it lacks. Without the --handlers package
-    its where and order_by are not known, and are left out.
+    its where and order_by are not evaluated: of a row, the where is shown as a reason.
     """
     found = client(database, handlers).explain(asked)
     if found.unchecked:
         names = " and ".join(found.unchecked)
-        render.say(
-            f"{handlers} has no such handler: its {names}, if it has them, are not looked at", err=True
-        )
+        render.say(f"{handlers} has no such handler: what it may have as {names} is not evaluated", err=True)
     if as_json:
         typer.echo(render.as_one(_object(found)))
     else:
@@ -60,7 +58,11 @@ def _row(found: RowExplained) -> list[str]:
     lines = [
         f"  {number}. {each.reason:<{width}}  {each.detail}" for number, each in enumerate(found.reasons, 1)
     ]
-    return [f"{found.row} is not claimed:", *lines]
+    is_open = all(each.facts.get("checked") is False for each in found.reasons)
+    return [
+        f"{found.row} is due, if this is true of it:" if is_open else f"{found.row} is not claimed:",
+        *lines,
+    ]
 
 
 def _claim(found: ClaimExplained) -> list[str]:

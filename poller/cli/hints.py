@@ -14,6 +14,8 @@ _HINTS = {
     "no_run_begun": "run it now with: poller trigger {job!r}",
     "nothing_recorded": "look further back with: --back 30d",
     "no_such_run": "those that are kept stand in: poller runs",
+    "runs": "see: poller runs JOB",
+    "is_job": "see: poller jobs, and poller runs {job!r}",
     "declared": "take it out there, or hold it: poller pause",
     "no_purge": "give --column and --older-than",
     "no_schema": _MIGRATE,

@@ -97,12 +97,11 @@ def explain(
         NothingSelectedError: no such handler is known.
         ConfigurationError: no status is named, the key cannot be one, or the handler does not fit its table.
     """
-    binding, key, is_here = named(connection, selector, source)
-    unchecked = () if is_here else ("where", "order_by")
+    binding, key, texts = named(connection, selector, source)
     if not key:
-        return _claim(connection, binding, unchecked)
-    reasons = tuple(RowReasons(connection, binding, key).reasons())
-    return RowExplained(not reasons, reasons, f"{binding}:{key}", unchecked)
+        return _claim(connection, binding, tuple(texts))
+    reasons = tuple(RowReasons(connection, binding, key, texts.get("where")).reasons())
+    return RowExplained(not reasons, reasons, f"{binding}:{key}", tuple(texts))
 
 
 def _claim(
@@ -141,9 +140,23 @@ class RowAsClaimed:
 
 
 class RowReasons:
-    """The reasons that keep one row from being claimed."""
+    """The reasons that keep one row from being claimed.
 
-    def __init__(self, connection: psycopg.Connection[Any], binding: Binding, key: str) -> None:
+    Args:
+        connection: where to ask.
+        binding: of its handler.
+        key: the row's.
+        unchecked: the handler's `where`, if that is not in the binding: it is told, and not run.
+    """
+
+    def __init__(
+        self,
+        connection: psycopg.Connection[Any],
+        binding: Binding,
+        key: str,
+        unchecked: str | None = None,
+    ) -> None:
+        self._unchecked = unchecked
         self._connection = connection
         self._binding = binding
         self._handler = binding.handler
@@ -225,6 +238,9 @@ class RowReasons:
             yield Reason("where", detail, {"where": where, "error": row.error})
         elif not row.where:
             yield Reason("where", f"its handler's condition is not true of it: {where}", {"where": where})
+        elif self._unchecked is not None:
+            detail = f"its handler's code is not here, so its condition is not evaluated: {self._unchecked}"
+            yield Reason("where", detail, {"where": self._unchecked, "checked": False})
         if not row.is_time:
             due = self._handler.due
             detail = f"its {due} is not set" if row.due_at is None else f"it is due at {_time(row.due_at)}"

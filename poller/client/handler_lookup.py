@@ -6,9 +6,10 @@ The `where` and `order_by` of registered definitions are never executed: see `mo
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from poller.client import known_handlers as known_here
+from poller.client.job_queries import JobQueries
 from poller.client.refusals import NothingSelectedError, RefusedError
 from poller.client.row_queries import RowQueries
 from poller.client.selector import is_named, of_table, split
@@ -16,7 +17,7 @@ from poller.client.status import numbered
 from poller.db.statements import statement
 from poller.errors import ConfigurationError
 from poller.jobs.run import TABLE as RUNS
-from poller.model.definition import rebuilt
+from poller.model.definition import NOT_REBUILT, rebuilt
 from poller.model.table_name import split_off_table, table_name
 from poller.store.binding import bind
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from poller.client.known_handlers import Source
     from poller.client.row_queries import Known
     from poller.model.handler import Handler
+    from poller.model.table_name import TableName
     from poller.store.binding import Binding
 
 
@@ -40,14 +42,28 @@ class Declared:
     binding: Binding | None = None
 
 
-def named(connection: psycopg.Connection[Any], selector: str, source: Source) -> tuple[Binding, str, bool]:
-    """Return the handler that `TABLE:STATUS[:KEY]` names, the key or "", and whether its code is here.
+class Named(NamedTuple):
+    """The handler that a selector names, and the key or "".
+
+    Attributes:
+        unchecked: the options that are not in the binding, since the handler's code is not here, with their texts; None
+            where an older version has registered it, so that they are not known.
+    """
+
+    binding: Binding
+    key: str
+    unchecked: dict[str, str | None]
+
+
+def named(connection: psycopg.Connection[Any], selector: str, source: Source) -> Named:
+    """Return the handler that `TABLE:STATUS[:KEY]` names.
 
     Raises:
         NothingSelectedError: there is none.
-        ConfigurationError: it names no status, or the handler does not fit its table.
+        ConfigurationError: it names no status, a table of poller's own, or a job; or the handler does not fit its table.
     """
     table, rest = split_off_table(selector)
+    _refuse_others(connection, selector, source)
     here = _of_code(connection, table, source)
     known = [each for each in RowQueries(connection).known_handlers() if each.table != str(RUNS)]
     there = of_table(table, known) if not here or _is_known(table, known) else []
@@ -62,9 +78,36 @@ def named(connection: psycopg.Connection[Any], selector: str, source: Source) ->
         raise NothingSelectedError(msg)
     ours = [each for each in here if each.handler.status == status]
     if ours:
-        return ours[0], key, True
-    found = next(each for each in there if each.status == status)
-    return _of_definition(connection, found), key, False
+        return Named(ours[0], key, {})
+    return _of_definition(connection, next(each for each in there if each.status == status), key)
+
+
+def _refuse_others(connection: psycopg.Connection[Any], selector: str, source: Source) -> None:
+    """Refuse what is no handler's: poller's own tables; and jobs, unless there is a handler for a table of that name."""
+    table, _ = split_off_table(selector)
+    wanted = _table_name(table)
+    if wanted is not None and wanted.schema == RUNS.schema:
+        is_runs = wanted == RUNS
+        what = "its rows are the runs of jobs" if is_runs else "no handler works on it"
+        msg = f"{table} is a table of poller's own: {what}"
+        raise RefusedError(msg, "runs" if is_runs else "")
+    loaded = known_here.found(source)
+    tables = [str(each.table) for each in loaded.handlers] if loaded else []
+    tables += [each.table for each in RowQueries(connection).known_handlers()]
+    if wanted is not None and any(is_named(each, wanted) for each in tables):
+        return
+    jobs = known_here.defined(source) or {}
+    for name in (selector, table):
+        if name in jobs or JobQueries(connection).job(name) is not None:
+            msg = f"{name} is a job, and not a table with handlers"
+            raise RefusedError(msg, "is_job", job=name)
+
+
+def _table_name(text: str) -> TableName | None:
+    try:
+        return table_name(text)
+    except ConfigurationError:  # a job may have any name
+        return None
 
 
 def _of_code(connection: psycopg.Connection[Any], table: str, source: Source) -> list[Binding]:
@@ -80,12 +123,15 @@ def _is_known(table: str, known: list[Known]) -> bool:
     return any(is_named(each.table, wanted) for each in known)
 
 
-def _of_definition(connection: psycopg.Connection[Any], known: Known) -> Binding:
+def _of_definition(connection: psycopg.Connection[Any], known: Known, key: str) -> Named:
     row = connection.execute(statement("definition"), {"handler": known.id}).fetchone()
-    handler = rebuilt(known.table, known.status, known.column, row[0] if row else None)
-    made = bind(connection, handler)
+    definition = row[0] if row else None
+    made = bind(connection, rebuilt(known.table, known.status, known.column, definition))
     made.id = known.id
-    return made
+    texts = {name: definition and definition.get(name) for name in NOT_REBUILT}
+    return Named(
+        made, key, {name: text for name, text in texts.items() if text is not None or definition is None}
+    )
 
 
 def declared(connection: psycopg.Connection[Any], handlers: Iterable[Handler]) -> list[Declared]:

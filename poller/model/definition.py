@@ -21,7 +21,8 @@ _AS_THEY_ARE = (
     *("column", "during", "on_failure", "where", "order_by", "due", "timeout", "limit"),
     *("per_key_limit", "in_order", "batch", "place"),
 )
-# The options that a rebuilt handler takes from a definition: neither `where` nor `order_by`.
+NOT_REBUILT = ("where", "order_by")  # texts of SQL
+# The options that a rebuilt handler takes from a definition.
 _REBUILT = ("during", "on_failure", "due", "limit", "per_key_limit", "in_order", "batch")
 
 

@@ -369,18 +369,37 @@ def test_all_that_can_be_true_together_is_told(able: Any, url: str, db: psycopg.
 def test_without_the_code_what_was_written_down_is_asked(
     able: Any, url: str, here: InProcess, db: psycopg.Connection[Any]
 ) -> None:
-    """Its `where` is not run, and that is said; all else is known."""
+    """Its `where` is not run: it is a reason, as long as nobody has looked; all else is known."""
     one = made(where="1/0 > 0", due="at", per_key="site", limit=1)
     able(one)
     db.execute("update thing set at = '2999-01-01' where id = 1")
     ended = here.run("explain", "thing:pending:1", "--json")
     found = json.loads(ended.stdout)
     assert [*found] == ["claimable", "reasons"]
-    assert [(each["reason"], each["column"]) for each in found["reasons"]] == [("due", "at")]
-    assert found["reasons"][0]["due_at"] == "2999-01-01T00:00:00+00:00"
-    assert ended.stderr == (
-        "nowhere has no such handler: its where and order_by, if it has them, are not looked at\n"
-    )
+    where, due = found["reasons"]
+    assert (where["reason"], where["where"], where["checked"]) == ("where", "1/0 > 0", False)
+    assert where["detail"] == "its handler's code is not here, so its condition is not evaluated: 1/0 > 0"
+    assert (due["reason"], due["column"]) == ("due", "at")
+    assert due["due_at"] == "2999-01-01T00:00:00+00:00"
+    note = "nowhere has no such handler: what it may have as where is not evaluated\n"
+    assert ended.stderr == note
+    db.execute("update thing set at = null where id <> 2; update thing set at = '2020-01-01' where id = 2")
+    ended = here.run("explain", "thing:pending:2")
+    assert ended.stdout.startswith("public.thing:pending:2 is due, if this is true of it:\n  1. where  its")
+    assert not json.loads(here.run("explain", "thing:pending:2", "--json").stdout)["claimable"]
+    assert here.run("explain", "thing:pending").stderr == note
+
+
+def test_without_the_code_a_handler_without_conditions_is_known_wholly(
+    able: Any, here: InProcess, db: psycopg.Connection[Any]
+) -> None:
+    """Nothing is left open; of one that an older version has registered, it is."""
+    able(made())
+    ended = here.run("explain", "thing:pending:1", "--json")
+    assert (json.loads(ended.stdout), ended.stderr) == ({"claimable": True, "reasons": []}, "")
+    db.execute("update poller.handler set definition = null")
+    ended = here.run("explain", "thing:pending:1")
+    assert "has no such handler: what it may have as where and order_by is not evaluated" in ended.stderr
 
 
 def test_people_read_a_line_for_each_reason(able: Any, here: InProcess, url: str) -> None:
@@ -468,3 +487,26 @@ def test_nothing_is_known_of_a_table_without_a_handler(url: str) -> None:
     """Neither here nor in the database."""
     with pytest.raises(NothingSelectedError):
         Client(url).explain("thing:pending:1")
+
+
+def test_what_is_no_handlers_is_said_so_in_a_line(
+    able: Any, here: InProcess, db: psycopg.Connection[Any]
+) -> None:
+    """Tables of poller's own, and jobs, whatever they are called; a table of a job's name is explained."""
+    able(made())
+    db.execute(
+        "insert into poller.job (name, function, declared)"
+        " values ('nightly: \"purge\"', 'f', true), ('backup', 'f', true), ('thing', 'f', true)"
+    )
+    runs = "poller.run is a table of poller's own: its rows are the runs of jobs; see: poller runs JOB"
+    for asked, line in {
+        "poller.run": runs,
+        "poller.run:backup:7": runs,
+        "poller.worker:x": "poller.worker is a table of poller's own: no handler works on it",
+        "backup": "backup is a job, and not a table with handlers; see: poller jobs, and poller runs 'backup'",
+        "backup:7": "backup is a job, and not a table with handlers; see: poller jobs, and poller runs 'backup'",
+        'nightly: "purge"': 'nightly: "purge" is a job, and not a table with handlers;'
+        " see: poller jobs, and poller runs 'nightly: \"purge\"'",
+    }.items():
+        assert the_line(here.run("explain", asked), 2) == line
+    assert here.run("explain", "thing:pending:1").returncode == 0
