@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
 _ROOT = Path(__file__).parents[1]
 _SECONDS_TO_END = 10.0
+_MEMORY = Path("/dev/shm")  # a file system that Linux keeps in memory
+_ROOM = 2 << 30  # bytes that must be free there: a container may have been given next to nothing
+# Nobody pulls its plug, and each test makes a database: so it waits for no disk, and writes no page twice.
+_QUICK = {"fsync": "off", "full_page_writes": "off", "max_wal_size": "128MB"}
 _GUARD = """
 import pathlib, shutil, sys
 from poller.db import embedded
@@ -42,10 +47,13 @@ class TemporaryFolder:
 
     A process of its own sees to that: a test run that is killed, by a timeout say, cleans up nothing, and its
     servers would go on for ever.
+
+    Args:
+        parent: the folder that it is made in.
     """
 
-    def __init__(self) -> None:
-        self.path = Path(tempfile.mkdtemp(prefix="poller-test-")).resolve()
+    def __init__(self, parent: Path | None = None) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="poller-test-", dir=parent)).resolve()
         # A session of its own: what is sent to end the tests is not to end it.
         self._guard = subprocess.Popen(
             [sys.executable, "-c", _GUARD, str(self.path)],
@@ -80,10 +88,13 @@ class Cluster:
     """A Postgres server of its own in a temporary folder, as the embedded one is made, with its durability.
 
     It may be stopped, killed and started again, and keeps its data and its URL until it is destroyed.
+
+    Args:
+        parent: where its folder is made.
     """
 
-    def __init__(self) -> None:
-        self._temporary = TemporaryFolder()
+    def __init__(self, parent: Path | None = None) -> None:
+        self._temporary = TemporaryFolder(parent)
         self.folder = self._temporary.path
         self._url: str | None = None
 
@@ -135,9 +146,9 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def cluster() -> Iterator[Cluster]:
+def cluster(parent: Path | None = None) -> Iterator[Cluster]:
     """Make a cluster, started, that is destroyed at the end."""
-    made = Cluster()
+    made = Cluster(parent)
     try:
         made.start()
         yield made
@@ -152,12 +163,18 @@ def shared_server() -> Iterator[str]:
     if given:
         yield given
         return
-    with cluster() as made:
-        # Nobody pulls its plug, and each test makes a database: ten times as quick without waiting for the disk.
+    with cluster(_memory()) as made:
         with psycopg.connect(made.url, autocommit=True) as connection:
-            connection.execute("alter system set fsync = off")
+            for name, value in _QUICK.items():
+                setting = sql.SQL("alter system set {} = {}")
+                connection.execute(setting.format(sql.Identifier(name), sql.Literal(value)))
             connection.execute("select pg_reload_conf()")
         yield made.url
+
+
+def _memory() -> Path | None:
+    """Return a folder in memory, where databases are copied three times as quickly as on a disk, if there is room."""
+    return _MEMORY if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM else None
 
 
 @contextlib.contextmanager
