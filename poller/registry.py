@@ -181,7 +181,7 @@ def _chosen(all_: Registered, only: Sequence[str], without: Sequence[str]) -> Re
     chosen = _named(every, only) if only else set(every)
     chosen -= _named(every, without)
     if not chosen:
-        msg = f"nothing is left to run without {', '.join(map(repr, without))}"
+        msg = f"nothing is left to run once these are left out: {', '.join(map(repr, without))}"
         raise ConfigurationError(msg)
     return Registered(
         [each for each in all_.handlers if each in chosen], [each for each in all_.jobs if each in chosen]

@@ -262,7 +262,7 @@ class Engine:
                 if not self._done:
                     self._hint()
                 return self._done
-        msg = f"rows keep becoming due; after {rounds} claims it is {self._done[-1]}"
+        msg = f"rows keep becoming due; the last one after {rounds} claims is {self._done[-1]}"
         raise PollerError(msg)
 
     def trigger(self, job: Job | str, /, **arguments: Any) -> int:

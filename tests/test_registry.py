@@ -353,5 +353,5 @@ def test_g10_except_refuses_what_is_nobodys_name_and_what_leaves_nothing() -> No
     """A misspelt name would leave running what was to stand still."""
     with pytest.raises(PollerError, match="no handler or job is named 'order'; known: "):
         left("order")
-    with pytest.raises(PollerError, match="nothing is left to run without 'orders'"):
+    with pytest.raises(PollerError, match="nothing is left to run once these are left out: 'orders'"):
         left("orders", only=("orders:paid",))

@@ -86,7 +86,8 @@ def test_an_endless_circle_is_an_error_that_names_it(url: str) -> None:
     with (
         Engine(url, there, back) as engine,
         pytest.raises(
-            PollerError, match=r"rows keep becoming due; after 20 claims .*table='public\.task', status='"
+            PollerError,
+            match=r"rows keep becoming due; the last one after 20 claims .*table='public\.task', status='",
         ),
     ):
         engine.run_due(rounds=20)

@@ -21,9 +21,9 @@ COLOURS = {"error": "red", "warning": "yellow", "advice": "blue"}
 
 
 def check(*, handlers: Handlers = "handlers", as_json: AsJson = False, database: Database = None) -> None:
-    """Hold the handlers and jobs against the database.
+    """Check the handlers and jobs against the database.
 
-    Tells all that is wrong or could be better, and what to do about it. Exits with 1 if there are errors.
+    Lists all errors and suggestions, each with what to do about it. Exits with 1 if there are errors.
     """
     found = client(database, handlers, needs_handlers=True).check().items
     findings = [replace(each, todo=hints.todo_of(each)) for each in found]
@@ -49,5 +49,5 @@ def _sum(findings: Sequence[Finding]) -> str:
     errors, warnings, advice = counts.values()
     if not findings:
         return "no problems found"
-    plural = ("" if errors == 1 else "s", "" if warnings == 1 else "s")
-    return f"{errors} error{plural[0]}, {warnings} warning{plural[1]}, {advice} for advice"
+    parts = ((errors, "error"), (warnings, "warning"), (advice, "suggestion"))
+    return ", ".join(f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in parts)

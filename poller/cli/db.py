@@ -16,7 +16,7 @@ app = typer.Typer(help="The embedded Postgres of this folder.", no_args_is_help=
 
 @app.command()
 def start() -> None:
-    """Start it if it does not run, leave it running, and print its URL."""
+    """Start it if it is not running, leave it running, and print its URL."""
     typer.echo(embedded.start(Path.cwd()))
 
 
@@ -28,10 +28,10 @@ def stop() -> None:
 
 @app.command()
 def url() -> None:
-    """Print its URL; exit with 1 if it does not run."""
+    """Print its URL; exit with 1 if it is not running."""
     found = embedded.running(Path.cwd())
     if found is None:
-        typer.echo("the embedded Postgres does not run; start it: poller db start", err=True)
+        typer.echo("the embedded Postgres is not running; start it: poller db start", err=True)
         raise typer.Exit(1)
     typer.echo(found)
 
@@ -45,7 +45,7 @@ def psql(
         list[str] | None, typer.Argument(metavar="[ARGS]...", help="Passed on to psql.")
     ] = None,
 ) -> None:
-    """Open psql on it, started if need be; all that follows is psql's."""
+    """Open psql on it, and start it if needed; all arguments go to psql."""
     address = urlsplit(embedded.start(Path.cwd()))
     host, port = (parse_qs(address.query)[name][0] for name in ("host", "port"))
     # By environment, not as an argument: a database that is named after it would be taken for a user.

@@ -29,9 +29,9 @@ def explain(
 ) -> None:
     """Say why a row is not being worked on, or how a handler's rows are claimed.
 
-    Of a row: every reason, in the order in which they would have to be removed, each with the fact that proves it.
-    Of a handler: the claim as it is sent, its plan on this database, and what it lacks. Without the --handlers package
-    its where and order_by are not evaluated: of a row, the where is shown as a reason.
+    For a row: every reason, in the order in which they would have to be removed, each with the fact that proves it. For
+    a handler: the claim statement, its plan on this database, and what it lacks. Without the --handlers package, the
+    handler's where and order_by are not evaluated: for a row, the where is shown as a reason.
     """
     found = client(database, handlers).explain(asked)
     if found.unchecked:

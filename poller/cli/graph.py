@@ -38,7 +38,9 @@ def graph(
     form: Annotated[
         Format, typer.Option("--format", help="What to print: for a README, Graphviz, a program, a page.")
     ] = Format.MERMAID,
-    counts: Annotated[bool, typer.Option("--counts", help="With how many rows show each status.")] = False,
+    counts: Annotated[
+        bool, typer.Option("--counts", help="Add the number of rows that show each status.")
+    ] = False,
     handlers: Handlers = "handlers",
     database: Database = None,
 ) -> None:

@@ -22,7 +22,7 @@ def inflight(
 ) -> None:
     """Show the rows in flight: by which worker, and since when.
 
-    Those that have been in flight for longest come first. What follows TABLE is a status if there is a handler for it,
+    Rows that have been in flight for longest come first. What follows TABLE is a status if there is a handler for it,
     else a key.
     """
     page = client(database).inflight(selector, after=after, limit=most(limit, as_json=as_json))

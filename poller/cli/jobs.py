@@ -127,9 +127,9 @@ def add(  # noqa: PLR0913 - the contract's options
     actor: Actor = None,
     database: Database = None,
 ) -> None:
-    """Make a schedule of a job, or edit the one of that name. Give one of --cron, --every, --delay, --at.
+    """Create a schedule of a job, or edit the one of that name. Give one of --cron, --every, --delay, --at.
 
-    The arguments are held against the function if the --handlers package can be imported.
+    The arguments are checked against the function if the --handlers package can be imported.
     """
     when = schedule_of(cron, every, delay, at, tz)
     done = client(database, handlers, actor=actor).add_job(name, job, when=when, args=args)
@@ -139,7 +139,7 @@ def add(  # noqa: PLR0913 - the contract's options
 @app.command()
 def remove(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="The schedule's name, or a job's that is no more.")
+        str, typer.Argument(metavar="NAME", help="The schedule's name, or that of a job no longer declared.")
     ],
     *,
     handlers: Handlers = "handlers",
@@ -148,8 +148,8 @@ def remove(
 ) -> None:
     """Remove a schedule that was made at run time, or a job that no program declares any more.
 
-    Its runs that wait are cancelled, those in progress finish. A job that the --handlers package or a running worker
-    has cannot be removed so.
+    Its waiting runs are cancelled; runs in progress finish. A job that the --handlers package or a running worker
+    declares cannot be removed.
     """
     done = client(database, handlers, actor=actor).remove_job(name)
     waited = f"; cancelled {_runs(done.cancelled)} that waited" if done.cancelled else ""
@@ -167,9 +167,9 @@ def trigger(
 ) -> None:
     """Run a job now, beside its schedule.
 
-    The run is entered, and a worker takes it at once. If runs of the job may not overlap, it waits for those
-    before it; if new ones replace old ones, it does. The arguments are held against the function if the
-    --handlers package can be imported; without --args they are the job's own.
+    A worker takes the run at once. If runs of the job may not overlap, it waits for earlier ones; if new runs replace
+    old ones, it replaces them. The arguments are checked against the function if the --handlers package can be
+    imported; without --args, they are the job's own.
     """
     done = client(database, handlers, actor=actor).trigger(job, args)
     waits = f"; {job} is paused, so it waits until: poller resume" if done.is_paused else ""

@@ -35,10 +35,11 @@ NO_TROUBLE = "no rows are in trouble"
 
 
 def handlers(*, handlers: Handlers = "handlers", as_json: AsJson = False, database: Database = None) -> None:
-    """Show the handlers, and how they fare.
+    """Show the handlers and how they perform.
 
-    In flight; due, and for how long (parked rows wait for nothing); done and failed in the last minute; and how long
-    half of the attempts of the last ten minutes took at the most (p50), and 95 in 100 of them (p95).
+    For each handler: rows in flight; rows due, and for how long (parked rows are not due); rows done and failed in the
+    last minute; and how long the attempts of the last ten minutes took, half of them at most (p50), and 95 in 100 at
+    most (p95).
     """
     page = client(database, handlers, needs_handlers=True).handlers()
     render.listing(page.items, _handlers(page.as_of), as_json=as_json, empty="no handlers")
@@ -48,9 +49,11 @@ def failures(  # noqa: PLR0913 - the options of a listing
     selector: Selector = "all",
     *,
     group: Annotated[
-        bool, typer.Option("--group", help="Show their causes, with how many rows each has.")
+        bool, typer.Option("--group", help="Group the rows by cause, and count those of each.")
     ] = False,
-    traceback: Annotated[bool, typer.Option("--traceback", help="Show where each was raised, too.")] = False,
+    traceback: Annotated[
+        bool, typer.Option("--traceback", help="Show the traceback of each error, too.")
+    ] = False,
     limit: Limit = None,
     after: After = None,
     as_json: AsJson = False,
@@ -58,9 +61,9 @@ def failures(  # noqa: PLR0913 - the options of a listing
 ) -> None:
     """Show the rows in trouble, with their last error.
 
-    The newest trouble comes first: parked rows, rows that wait for another attempt after one that failed, and rows
-    that went to their handler's on_failure. With --group: by handler, class of the error and place in your code, how
-    many there are, since when, and an example; failed runs of jobs, too.
+    The newest trouble comes first: parked rows, rows that wait for another attempt, and rows that went to their
+    handler's on_failure. With --group, rows are grouped by handler, error class and place in your code: how many there
+    are, since when, and an example. Failed runs of jobs are grouped, too.
     """
     asked = client(database)
     if group:
@@ -96,7 +99,14 @@ def history(  # noqa: PLR0913 - the options of a listing
     key: Annotated[str, typer.Argument(metavar="KEY", help="The primary key; a JSON array if composite.")],
     *,
     back: Annotated[
-        float, typer.Option("--back", parser=duration, metavar="TIME", help="How far to look back: 12h, 30d.")
+        float,
+        typer.Option(
+            "--back",
+            parser=duration,
+            metavar="TIME",
+            show_default=False,
+            help="How far to look back: 12h, 30d.  [default: 1d]",
+        ),
     ] = DAY_SECONDS,
     limit: Limit = None,
     after: After = None,
@@ -105,8 +115,8 @@ def history(  # noqa: PLR0913 - the options of a listing
 ) -> None:
     """Show what happened to one row.
 
-    The latest event comes last. It is looked for in the last day; further back takes longer where millions of rows
-    have moved. Exits with 1 if nothing is recorded.
+    The latest event comes last. The events of the last day are searched; to look further back takes longer where
+    millions of rows have moved. Exits with 1 if nothing is recorded.
     """
     page = client(database).history(table, key, back=back, after=after, limit=most(limit, as_json=as_json))
     render.listing(page.items, _HISTORY, as_json=as_json, empty="")

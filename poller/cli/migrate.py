@@ -25,9 +25,7 @@ Print = Annotated[bool, typer.Option("--sql", help="Print the statements instead
 To = Annotated[str, typer.Option("--to", metavar="REV", help="The revision to go to.")]
 Triggers = Annotated[
     bool,
-    typer.Option(
-        "--triggers", help="Also have the handlers' tables wake the workers, by a trigger on each of them."
-    ),
+    typer.Option("--triggers", help="Also add a trigger to each handler's table that wakes the workers."),
 ]
 
 

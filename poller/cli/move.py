@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from poller.client.moves import Left
 
 Selector = Annotated[str, typer.Argument(metavar="SELECTOR", help="TABLE:STATUS[:KEY], or TABLE:KEY.")]
-Status = Annotated[str, typer.Argument(metavar="STATUS", help="The status that the rows are to have.")]
+Status = Annotated[str, typer.Argument(metavar="STATUS", help="The status to move the rows to.")]
 
 
 def move(
@@ -24,10 +24,10 @@ def move(
 ) -> None:
     """Move rows to another status by hand, a thousand at a time.
 
-    Only rows that still show the status they are moved from. What is in flight is not stopped: its outcome is
-    superseded. Their attempts are forgotten. Exits with 1 if no row was moved. What is left is told with the reason.
-    Ctrl-C stops between two batches; what is moved stays so. What follows TABLE is a status if the table's machine knows
-    it, else a key, if a row has it, else a status.
+    A row is moved only if it still shows the status that it is moved from. An attempt in flight is not stopped: its
+    outcome is superseded. The rows' attempts are forgotten. Exits with 1 if no row was moved. Rows that are left are
+    listed with the reason. Ctrl-C stops between two batches; what is moved stays so. What follows TABLE is a status if
+    the table's state machine has it, else a key if a row has it, else a status.
     """
     asked = client(database, actor=actor)
     with bar(f"moving {selector}") as progress, stopped_by_interrupt() as stop:

@@ -30,7 +30,7 @@ From = Annotated[
         "--from",
         metavar="TIME",
         show_default=False,
-        help="Those after this time: 2030-01-01T03:00+01:00, or in --tz without offset.  [default: now]",
+        help="Show slots after this time: 2030-01-01T03:00+01:00, or in --tz without offset.  [default: now]",
     ),
 ]
 
@@ -42,15 +42,13 @@ class NoSlotError(PollerError):
 
 
 def next_(expression: Expression, *, tz: Zone = "UTC", count: Count = 5, from_: From = None) -> None:
-    """Print the next slots of an expression, in its time zone. No database is asked.
+    """Print the next slots of an expression, in its time zone. No database is needed.
 
     A fixed rate is counted from --from. Exits with 1 if there are none.
     """
     schedule = slots.parse(expression, tz)
     if isinstance(schedule, slots.FixedDelay):
-        msg = (
-            f"{expression!r} counts from the finish of each run, so that its slots cannot be told in advance"
-        )
+        msg = f"{expression!r} counts from the finish of each run, so its slots cannot be known in advance"
         raise ConfigurationError(msg)
     name = schedule.tz if isinstance(schedule, slots.Cron) else tz
     start = datetime.now(UTC).replace(microsecond=0) if from_ is None else instant(from_, name, "--from")

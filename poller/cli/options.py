@@ -29,7 +29,7 @@ Databases = Annotated[
         metavar="[NAME=]URL",
         envvar=["POLLER_DATABASE_URL", "DATABASE_URL"],
         show_default=False,
-        help="As for the other commands. Several, with a name for each, are served side by side.",
+        help="As for other commands. Several databases, each with a name, are served side by side.",
     ),
 ]
 Handlers = Annotated[
@@ -44,7 +44,7 @@ Limit = Annotated[
         min=1,
         metavar="N",
         show_default=False,
-        help="At most so many; without it 100, or with --json all.",
+        help="Show at most N; by default 100, or all with --json.",
     ),
 ]
 After = Annotated[
@@ -53,7 +53,7 @@ After = Annotated[
         "--after",
         metavar="CURSOR",
         show_default=False,
-        help="The page that follows another: that one has said what to write here.",
+        help="Show the next page: the page before it has printed the cursor.",
     ),
 ]
 Actor = Annotated[
@@ -70,7 +70,7 @@ Selector = Annotated[
 ]
 Keys = Annotated[
     list[str] | None,
-    typer.Argument(metavar="KEY", help="Keys of rows, whatever they contain.", show_default=False),
+    typer.Argument(metavar="KEY", help="Keys of rows, taken literally.", show_default=False),
 ]
 DEFAULT_LIMIT = 100
 
@@ -108,5 +108,5 @@ def refuse_options_before(context: typer.Context) -> None:
     for parameter in context.command.params:
         source = context.get_parameter_source(parameter.name or "")
         if source is not None and source.name == "COMMANDLINE":
-            msg = f"{parameter.opts[0]} stands before {context.invoked_subcommand}; write it after"
+            msg = f"{parameter.opts[0]} must come after {context.invoked_subcommand}, not before it"
             raise typer.BadParameter(msg)

@@ -29,25 +29,25 @@ For = Annotated[
         parser=duration,
         metavar="TIME",
         show_default=False,
-        help="How long, by the database's clock: 1h. Without it until poller resume.",
+        help="For how long, by the database's clock: 1h. By default, until poller resume.",
     ),
 ]
 
 
 def pause(name: Name, *, lasts: For = None, actor: Actor = None, database: Database = None) -> None:
-    """Pause a job, or handlers over the whole fleet.
+    """Pause a job or handlers across the whole fleet.
 
-    Of a job nothing is planned, and what waits does not start. Of a handler no worker claims a row any more, at once.
-    What runs goes on, and ends.
+    Of a job, no runs are planned, and waiting runs do not start. Of a handler, no worker claims another row. What is
+    running finishes.
     """
     done = client(database, actor=actor).pause(name, lasts)
     render.say(_paused(done) if isinstance(done, jobs.Paused) else _handlers_paused(done))
 
 
 def resume(name: Name, *, actor: Actor = None, database: Database = None) -> None:
-    """Let a job or handlers go on that were paused.
+    """Resume a paused job or paused handlers.
 
-    A job goes on from now: slots that came meanwhile are not made up for; one with a fixed delay is due.
+    A job resumes from now: slots missed during the pause are not made up for; a job with a fixed delay is due.
     """
     done = client(database, actor=actor).resume(name)
     render.say(_resumed(done) if isinstance(done, jobs.Resumed) else _handlers_resumed(done))

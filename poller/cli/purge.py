@@ -72,9 +72,9 @@ def purge(  # noqa: PLR0913 - the contract's options
 ) -> None:
     """Delete the old rows of a table, once, while others use it.
 
-    If your handlers package declares a purge of TABLE, its options hold unless given here; else --column and
-    --older-than are needed. Rows that others have locked are left, rows that foreign keys need are kept.
-    Ctrl-C stops between two batches; what is deleted stays so, and the next purge does the rest.
+    If your handlers package declares a purge of TABLE, its options are the defaults; otherwise --column and
+    --older-than are needed. Rows that other sessions have locked are left; rows that foreign keys need are kept. Ctrl-C
+    stops between two batches; what is deleted stays so, and the next purge deletes the rest.
     """
     asked = client(database, handlers, actor=actor)
     rule: PurgeOptions = {

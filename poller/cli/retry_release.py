@@ -33,20 +33,19 @@ def retry(
     actor: Actor = None,
     database: Database = None,
 ) -> None:
-    """Put rows in trouble back, due at once.
+    """Retry rows in trouble: they are due at once.
 
-    These are parked rows and rows that wait for another attempt; a snoozed row only if its key is named.
-    They have all their attempts before them. Exits with 1 if there are none. What follows TABLE is a status
-    if there is a handler for it, else a key. It is done in batches of 1,000 rows: Ctrl-C stops between two of them,
-    and what is put back stays so.
+    These are parked rows and rows that wait for another attempt; a snoozed row only if its key is named. Their attempt
+    count starts over. Exits with 1 if there are none. What follows TABLE is a status if there is a handler for it, else
+    a key. Rows are retried in batches of 1,000: Ctrl-C stops between two batches, and what is retried stays so.
     """
-    with bar("putting back") as progress, stopped_by_interrupt() as stop:
+    with bar("retrying") as progress, stopped_by_interrupt() as stop:
         asked = client(database, actor=actor)
         done = asked.retry(selector, keys or (), error=error, progress=progress, stop=stop)
     if done.locked:
         note = f"left {render.rows(done.locked)} that another transaction has locked"
         render.say(note, err=True)
-    _say(f"put back {render.rows(done.rows)}", is_stopped=done.stopped)
+    _say(f"retrying {render.rows(done.rows)}", is_stopped=done.stopped)
 
 
 def release(  # noqa: PLR0913 - the contract's options
@@ -58,19 +57,19 @@ def release(  # noqa: PLR0913 - the contract's options
     actor: Actor = None,
     database: Database = None,
 ) -> None:
-    """Give up leases by force.
+    """Release leases by force.
 
-    Rows in flight are taken from their workers, and are due at once. The attempt counts, and what its worker
-    still answers is ignored; but its handler is not stopped, and may run beside the next attempt. Exits with
-    1 if no such row is in flight. What follows TABLE is a status if there is a handler for it, else a key.
-    With --error: those that an attempt before has failed at so.
+    Rows in flight are taken from their workers and are due at once. The attempt counts, and its result is ignored; but
+    the handler is not stopped, and may run beside the next attempt. Exits with 1 if no such row is in flight. What
+    follows TABLE is a status if there is a handler for it, else a key. With --error, only rows whose previous attempt
+    failed with this error.
     """
     with bar("releasing") as progress, stopped_by_interrupt() as stop:
         asked = client(database, handlers, actor=actor)
         done = asked.release(selector, keys or (), error=error, progress=progress, stop=stop)
     if done.unknown:
         names = ", ".join(done.unknown)
-        note = f"{handlers} has no handler for {names}: if it has a during, that status was left as it is"
+        note = f"{handlers} has no handler for {names}; if the handler has a during, its rows still show that status"
         render.say(note, err=True)
     _say(f"released {render.rows(done.rows)}", is_stopped=done.stopped)
 

@@ -46,11 +46,12 @@ Labels = Annotated[
         "--labels",
         metavar="NAME",
         show_default=False,
-        help="What these workers are, for the jobs that run only `on` such. May be repeated.",
+        help="A label of these workers: a job with `on` runs only where all its labels are. May be repeated.",
     ),
 ]
 Drain = Annotated[
-    bool, typer.Option("--drain", help="Exit once nothing is due: 0, or 1 if rows ended parked or failed.")
+    bool,
+    typer.Option("--drain", help="Exit once nothing is due: with 0, or 1 if rows ended parked or failed."),
 ]
 Grace = Annotated[
     float,
@@ -59,7 +60,7 @@ Grace = Annotated[
         parser=duration,
         metavar="TIME",
         show_default=False,
-        help="How long handlers may take to finish when told to stop.  [default: 30s]",
+        help="How long handlers may take to finish after a stop.  [default: 30s]",
     ),
 ]
 Lease = Annotated[
@@ -79,7 +80,7 @@ Poll = Annotated[
         parser=duration,
         metavar="TIME",
         show_default=False,
-        help="How often an idle worker looks for rows that nothing announced.  [default: 1s]",
+        help="How often an idle worker looks for due rows without a notification.  [default: 1s]",
     ),
 ]
 Migrate = Annotated[
@@ -106,10 +107,10 @@ def run(  # noqa: PLR0913 - the contract's options
     log_level: Level = "info",
     database: Databases = None,
 ) -> None:
-    """Run the handlers on rows that are due, until told to stop.
+    """Run the handlers on due rows until told to stop.
 
-    SIGTERM or Ctrl-C, SIGQUIT or SIGHUP: no more rows are taken, handlers may finish within --grace, the rest is
-    given back. A second one stops at once.
+    At SIGTERM, Ctrl-C, SIGQUIT or SIGHUP the workers claim no more rows, handlers may finish within --grace, and the
+    rest is given back. A second signal stops at once.
     """
     log.setup(log_format, log_level)
     requests.end_at_once(lambda: _leave_early(drain=drain))

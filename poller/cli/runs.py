@@ -43,7 +43,7 @@ def logs(
     *,
     database: Database = None,
 ) -> None:
-    """Print what a run has printed and logged, as far as it has come."""
+    """Print what a run has printed and logged so far."""
     is_number = run.isascii() and run.isdigit() and int(run) < 2**63
     found = client(database).logs(int(run) if is_number else run)
     if found.output:
@@ -55,8 +55,7 @@ def logs(
 def cancel(number: Number, *, actor: Actor = None, database: Database = None) -> None:
     """Stop a run.
 
-    One that waits is cancelled; one that runs is asked to stop, and is stopped soon after. Exits with 1 if it
-    has ended.
+    A waiting run is cancelled; a running one is asked to stop, and is stopped soon after. Exits with 1 if it has ended.
     """
     done = client(database, actor=actor).cancel(number)
     if done.is_running:

@@ -24,8 +24,8 @@ PERIOD_SECONDS = 1.0  # between two looks
 LOOK_SHARE = 10  # a look may take one part in so many of the time
 NO_HANDLERS = "no handlers"
 
-Watch = Annotated[bool, typer.Option("--watch", help="Go on showing it until Ctrl-C.")]
-Exact = Annotated[bool, typer.Option("--exact", help="Count every row: the tables are read through.")]
+Watch = Annotated[bool, typer.Option("--watch", help="Refresh it until Ctrl-C.")]
+Exact = Annotated[bool, typer.Option("--exact", help="Count every row, which reads the whole tables.")]
 
 
 class StatusLook(NamedTuple):
@@ -47,8 +47,8 @@ def status(
     """Show how many rows each status has.
 
     For each status that a handler takes or leads to, and others that rows have: rows, the oldest of them, in flight,
-    waiting for another attempt, parked, and done in the last minute. Up to 10,000 rows of a status are counted. Of
-    more, or where no index finds them, the planner's estimate stands behind an ≈, with the age of its statistics.
+    waiting for another attempt, parked, and done in the last minute. Up to 10,000 rows of a status are counted. Beyond
+    that, or where no index finds them, the number is the planner's estimate, marked ≈, with the age of its statistics.
     """
     fleet = client(database, handlers, needs_handlers=True)
 

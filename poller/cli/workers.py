@@ -18,9 +18,9 @@ app = typer.Typer(invoke_without_command=True)
 
 @app.callback()
 def workers(context: typer.Context, *, as_json: AsJson = False, database: Database = None) -> None:
-    """Show the worker processes of the whole fleet; have some end.
+    """Show the worker processes of the whole fleet; drain some.
 
-    Those that died are shown for a day.
+    Workers that died are shown for a day.
     """
     if context.invoked_subcommand is not None:
         refuse_options_before(context)
@@ -40,10 +40,10 @@ def drain(
     actor: Actor = None,
     database: Database = None,
 ) -> None:
-    """Have a worker, or a host's, stop claiming, and end once they hold nothing.
+    """Drain a worker, or all workers of a host: they stop claiming, and end once they hold nothing.
 
-    What has begun ends, however long that takes; what waits is given back. No other worker is started in their place,
-    and a poller run that has none left ends with 0. Exits with 1 if no such worker lives.
+    Handlers that have begun finish, however long that takes; rows that wait are given back. No other worker replaces
+    them, and a poller run without any worker left ends with 0. Exits with 1 if no such worker is alive.
     """
     for each in client(database, actor=actor).drain(name):
         holds = (

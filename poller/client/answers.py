@@ -73,7 +73,7 @@ def one_more(limit: int | None) -> int | None:
     if limit is None:
         return None
     if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
-        msg = f"limit must be a number from 1 up, got {limit!r}"
+        msg = f"limit must be a whole number of at least 1, got {limit!r}"
         raise ConfigurationError(msg)
     return min(limit, 2**62) + 1
 
@@ -118,7 +118,7 @@ def decoded(after: str | None, *kinds: type) -> list[Any] | None:
     except (ValueError, TypeError, RecursionError):
         position = None
     if not isinstance(position, list) or not _is_made_of(position, kinds):
-        msg = f"after must be the `next` of a page of this listing, got {after!r}"
+        msg = f"after must be the `next` cursor of a page of this listing, got {after!r}"
         raise ConfigurationError(msg)
     return position
 

@@ -33,7 +33,7 @@ def drain(connection: psycopg.Connection[Any], name: str) -> tuple[Draining, ...
     if not rows:
         living = [each for each in RowQueries(connection).workers() if each.state != "dead"]
         hosts = ", ".join(sorted({each.host for each in living}))
-        hint = f"workers live on {hosts}" if hosts else "no worker lives"
-        msg = f"no living worker is {name}, or on a host {name}; {hint}"
+        hint = f"live workers run on {hosts}" if hosts else "no worker is alive"
+        msg = f"no live worker has the number {name}, or runs on a host {name}; {hint}"
         raise NothingSelectedError(msg)
     return tuple(Draining(*row[:-1]) for row in rows)

@@ -72,7 +72,7 @@ def named(connection: psycopg.Connection[Any], selector: str, source: Source) ->
     if status is None:
         names = ", ".join(f"{table}:{each}" for each in dict.fromkeys(statuses))
         if not rest:
-            msg = f"name a status of {table} too; known: {names}"
+            msg = f"name a status of {table}, too; known: {names}"
             raise RefusedError(msg, "no_status")
         msg = f"no handler is known for {selector}; known: {names}"
         raise NothingSelectedError(msg)

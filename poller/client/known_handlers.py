@@ -25,9 +25,7 @@ def required(source: Source) -> Registered:
         ConfigurationError: none were given, or the package cannot be imported or has none.
     """
     if source is None:
-        msg = (
-            "this needs the handlers: Client(…, handlers=) takes the name of their package, or a list of them"
-        )
+        msg = "this call needs the handlers; give Client(…, handlers=) the name of their package, or a list of them"
         raise ConfigurationError(msg)
     return _all(source)
 

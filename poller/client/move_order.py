@@ -74,7 +74,7 @@ def read(connection: psycopg.Connection[Any], order: MoveOrder) -> MovePlan:
     selector, to, keys = order
     name, rest = split_off_table(selector)
     if selector == ALL:
-        msg = "name a table, and a status or keys: not all rows of all tables are moved at once"
+        msg = "name a table, and a status or keys; one order cannot move all rows of all tables"
         raise RefusedError(msg, "all_rows")
     table, machines = _machines(connection, name)
     status, key = split(rest, _statuses(table, machines))
@@ -82,7 +82,7 @@ def read(connection: psycopg.Connection[Any], order: MoveOrder) -> MovePlan:
         status, key = _of_row(connection, table, machines, rest, keys)
     guessed: str | None = rest if rest and status is None and not key else None
     if not (status or key or guessed or keys):
-        msg = f"name a status or keys ({name}:STATUS, {name}:KEY): not all rows of a table are moved at once"
+        msg = f"name a status or keys ({name}:STATUS, {name}:KEY); one order cannot move all rows of a table"
         raise RefusedError(msg, "all_rows")
     column = tables.status_column(connection, table, _column(machines, status, to))
     tables.check_status(connection, table, column, to)

@@ -126,7 +126,7 @@ def _checked(duration: Duration | float | None) -> float | None:
         return None
     given = float(duration) if isinstance(duration, int | float) else seconds(duration)
     if not 0 < given <= LONGEST_SECONDS:
-        msg = f"a pause lasts more than 0s and at most {LONGEST_SECONDS / 86400:.0f}d"
+        msg = f"a pause must last more than 0s and at most {LONGEST_SECONDS / 86400:.0f}d"
         raise ConfigurationError(msg)
     return given
 

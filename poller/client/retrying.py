@@ -85,7 +85,7 @@ def retry(
         if batches.rows or locked or batches.is_stopped:
             return Retried(batches.rows, batches.is_stopped, locked)
     about = f" for {error!r}" if error is not None else ""
-    msg = f"nothing to put back: no row of {chosen} is parked or waits for another attempt{about}"
+    msg = f"nothing to retry: no row of {chosen} is parked or waits for another attempt{about}"
     raise NothingSelectedError(msg)
 
 

@@ -79,7 +79,7 @@ def of_table(name: str, known: Sequence[T]) -> list[T]:
     if len(tables) == 1:
         return found
     if tables:
-        msg = f"{name} may be {' or '.join(tables)}; name the schema too"
+        msg = f"{name} may mean {' or '.join(tables)}; name the schema, too"
         raise NothingSelectedError(msg)
     there = ", ".join(sorted({each.table for each in known}))
     hint = f"there are handlers for {there}" if there else "no handler has run on this database yet"

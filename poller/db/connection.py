@@ -189,7 +189,7 @@ def locate(url: str | None, folder: Path | None = None, *, starts: bool = True) 
     home = folder or Path.cwd()
     running = embedded.start(home) if starts else embedded.running(home)
     if running is None:
-        msg = "no database was given, and the embedded Postgres of this folder does not run"
+        msg = "no database was given, and the embedded Postgres of this folder is not running"
         raise ConfigurationError(msg, "no_database")
     return DatabaseLocation(running, embedded=True)
 

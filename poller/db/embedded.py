@@ -120,7 +120,7 @@ def stop(folder: Path, *, mode: Literal["fast", "immediate"] = "fast") -> bool:
         reason = programs.run("pg_ctl", home.data, "-s", "-m", mode, "stop")
         lock = _lock_data(home)
         if lock is None:
-            msg = f"the embedded Postgres does not stop: {reason or 'it goes on'}; see {home.log}"
+            msg = f"the embedded Postgres did not stop: {reason or 'it is still running'}; see {home.log}"
             raise DatabaseError(msg)
         os.close(lock)
         with contextlib.suppress(OSError):
@@ -185,7 +185,7 @@ def _plainly(home: _Home) -> Iterator[None]:
         yield
     except OSError as error:
         why = f"{error.strerror or error} ({error.filename or 'poller itself'})"
-        msg = f"no Postgres can be kept in {home.path}: {why}; use another folder"
+        msg = f"cannot keep a Postgres in {home.path}: {why}; use another folder"
         raise ConfigurationError(msg, "no_embedded") from error
 
 
@@ -271,7 +271,7 @@ def _create(home: _Home, programs: Programs, turn: int) -> None:
         # It inherits our lock: should we be killed, no other command may begin before it has ended.
         reason = programs.run("initdb", fresh, *_INITDB, keep=turn)
         if reason is not None:
-            msg = f"Postgres cannot make its data in {home.path}: {reason}; mend that"
+            msg = f"Postgres cannot create its data in {home.path}: {reason}; fix that"
             raise DatabaseError(msg, "no_embedded")
         fresh.rename(home.data)
         _sync(home.path)
@@ -303,7 +303,7 @@ def _ensure_server(home: _Home, programs: Programs) -> None:
     finally:
         os.close(lock)  # the server keeps it
     if reason is not None:
-        msg = f"the embedded Postgres does not start: {reason}; see {home.log}"
+        msg = f"the embedded Postgres did not start: {reason}; see {home.log}"
         raise DatabaseError(msg, "no_embedded")
 
 

@@ -257,7 +257,7 @@ def _unprivileged(*owned: Path) -> Account | None:
         with contextlib.suppress(KeyError):
             entry = pwd.getpwnam(name)
             return Account(entry.pw_uid, entry.pw_gid)
-    msg = "Postgres does not run as root: add an account 'nobody', use another than root"
+    msg = "Postgres refuses to run as root: add an account 'nobody', or run this as another user"
     raise ConfigurationError(msg, "no_embedded")
 
 

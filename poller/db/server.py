@@ -81,7 +81,9 @@ def check_server(connection: psycopg.Connection[Any], url: str) -> None:
 def _refuse(product: str) -> None:
     for mark, (name, lack) in _STRANGERS.items():
         if mark in product:
-            msg = f"the server is {name}, and poller needs Postgres: {lack}; give the URL of a Postgres"
+            msg = (
+                f"the server is {name}, and poller needs Postgres: {lack}; give the URL of a Postgres server"
+            )
             raise DatabaseError(msg)
 
 

@@ -259,12 +259,12 @@ def describe(connection: psycopg.Connection[Any], name: TableName) -> Table:
         )
         raise ConfigurationError(msg)
     if not found.key:
-        msg = f"table {name} has no primary key, by which poller tells its rows apart; add one"
+        msg = f"table {name} has no primary key, which poller needs to tell its rows apart; add one"
         raise ConfigurationError(msg)
     if found.heirs:
         msg = (
             f"table {name} is inherited by {', '.join(found.heirs)}, whose rows may have the same keys, so that "
-            "poller could not tell them apart; make it a partitioned table, or end that with no inherit"
+            "poller could not tell them apart; make it a partitioned table, or end the inheritance with no inherit"
         )
         raise ConfigurationError(msg)
     if not (found.may_select and found.may_update):
@@ -273,7 +273,7 @@ def describe(connection: psycopg.Connection[Any], name: TableName) -> Table:
     if found.rules:
         msg = (
             f"table {name} has the rule {found.rules[0]} on updates, which Postgres does not apply to "
-            "poller's statements; make it a trigger"
+            "poller's statements; replace it with a trigger"
         )
         raise ConfigurationError(msg)
     return Table(
@@ -417,12 +417,12 @@ def check_status(connection: psycopg.Connection[Any], table: Table, column: Colu
         return  # a function in a CHECK finds its names by the users' path: it is checked when the status is written
     kept, allowed = answer or (False, [])
     if not kept:
-        msg = f"{table}.{column.name} ({column.full_type}) would not keep the status {status!r} as it is"
+        msg = f"{table}.{column.name} ({column.full_type}) cannot store the status {status!r} unchanged"
         raise ConfigurationError(msg)
     for each, ok in zip(checks, allowed, strict=True):
         if not ok:
             msg = (
                 f"{table}.{column.name} cannot hold the status {status!r}: "
-                f"its CHECK {each.name} asks for {each.expression}"
+                f"its CHECK {each.name} requires {each.expression}"
             )
             raise ConfigurationError(msg)

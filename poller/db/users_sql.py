@@ -77,7 +77,7 @@ def _resolved(connection: psycopg.Connection[Any], table: Table, option: str, te
         return text
     msg = (
         f"{option}={text!r} uses {stranger[0]}, which belongs to {stranger[1]}, who could run anything with this "
-        "role's rights; write the name with its schema if it is meant, or take it away"
+        "role's rights; write the name with its schema if it is meant, or drop it"
     )
     raise ConfigurationError(msg)
 

@@ -66,7 +66,7 @@ class Around:
         try:
             next(running)
         except StopIteration:
-            msg = f"{self} does not yield, so that the handler could not be called"
+            msg = f"{self} does not yield, so the handler was not called"
             raise RuntimeError(msg) from None
         return running
 
@@ -95,7 +95,7 @@ def around(function: Middleware) -> Around:
     """
     name = getattr(function, "__qualname__", repr(function))
     if not inspect.isgeneratorfunction(function):
-        msg = f"{name} must be a plain generator function that yields once; it is run around coroutines, too"
+        msg = f"{name} must be a plain generator function that yields once; it runs around coroutines, too"
         raise ConfigurationError(msg)
     parameters = list(inspect.signature(function).parameters.values())
     plain = [each for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]

@@ -223,7 +223,7 @@ def _answers(call: Call, answer: object) -> list[Any]:
     if isinstance(answer, list | tuple):
         answers = list(answer)
         if len(answers) != len(call.tasks):
-            msg = f"the handler gave {len(answers)} answers for {len(call.tasks)} rows"
+            msg = f"the handler returned {len(answers)} answers for {len(call.tasks)} rows"
             raise ValueError(msg)
         return answers
     return [answer] * len(call.tasks)

@@ -94,7 +94,7 @@ class ProcessPool:
             return remote_call.unpacked(submitted.call(request), call.context)
         except BrokenExecutor as error:
             self._executors.pop(call.handler.executor, None)
-            msg = f"the executor broke: {error}"
+            msg = f"the executor failed: {error}"
             raise Unexpected(msg) from error
 
     def trim(self) -> None:
@@ -190,7 +190,7 @@ def _service(place: str) -> str:
 def _make_executor(name: str) -> Executor:
     made = remote_call.find_factory(name)()
     if not isinstance(made, Executor):
-        msg = f"executor={name!r} gives {type(made).__name__}; it must give a concurrent.futures.Executor"
+        msg = f"executor={name!r} returns {type(made).__name__}; it must return a concurrent.futures.Executor"
         raise ConfigurationError(msg)
     return made
 

@@ -175,7 +175,7 @@ def find_factory(name: str) -> Callable[[], Any]:
         msg = f"executor={name!r} cannot be imported: {describe(error)}"
         raise ConfigurationError(msg) from error
     if not callable(found):
-        msg = f"executor={name!r} is {type(found).__name__}; it must be a function that gives an executor"
+        msg = f"executor={name!r} is {type(found).__name__}; it must be a function that returns an executor"
         raise ConfigurationError(msg)
     factory: Callable[[], Any] = found
     return factory
@@ -234,10 +234,10 @@ def _context(told: dict[str, Any]) -> Context:
 
 
 def _refuse_connection() -> Any:
-    msg = "run.connect is of no use in another process; open a connection there, or leave executor= out"
+    msg = "run.connect does not work in another process; open a connection there, or leave executor= out"
     raise PollerError(msg)
 
 
 def _refuse(*_: Any) -> str:
-    msg = "ctx.settle is of no use in another process; return the status, or leave executor= out"
+    msg = "ctx.settle does not work in another process; return the status, or leave executor= out"
     raise PollerError(msg)

@@ -353,7 +353,7 @@ class Transaction:
         if status == TransactionStatus.IDLE:
             raise PollerError(NOT_YOURS)
         if status != TransactionStatus.INTRANS:
-            msg = "a statement of the handler failed and the handler went on: wrap the statement in begin_nested()"
+            msg = "a statement of the handler failed and the handler continued: wrap the statement in begin_nested()"
             raise PollerError(msg)
         self._has_savepoint = True
 

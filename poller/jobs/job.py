@@ -140,7 +140,7 @@ def make_job(
     """
     where = place or place_of(function)
     if isinstance(function, Job | Handler):
-        msg = f"{where}: it is {'a job' if isinstance(function, Job) else 'a handler'} already; make a second function"
+        msg = f"{where}: it is {'a job' if isinstance(function, Job) else 'a handler'} already; write a second function"
         raise ConfigurationError(msg)
     if not callable(function):
         msg = f"{where}: a job is made of a function, got {function!r}"

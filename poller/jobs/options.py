@@ -151,7 +151,7 @@ def _check(made: CheckedOptions) -> None:
             msg = f"{option} must be at most {LONGEST_SECONDS / 86400:.0f}d"
             raise ConfigurationError(msg)
     if made.grace < LEAST_GRACE_SECONDS:
-        msg = f"grace must be at least {LEAST_GRACE_SECONDS:.0f}s: a planner may be so late where nothing is wrong"
+        msg = f"grace must be at least {LEAST_GRACE_SECONDS:.0f}s: a planner may be that late although nothing is wrong"
         raise ConfigurationError(msg)
     if not 0 < made.timeout <= LONGEST_TIMEOUT_SECONDS:
         msg = f"timeout must be more than 0 and at most {LONGEST_TIMEOUT_SECONDS / 86400:.0f}d"

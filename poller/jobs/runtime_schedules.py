@@ -157,7 +157,7 @@ def as_json(value: Any, what: str) -> str:
         msg = f"{what} must be JSON: {error}"
         raise ConfigurationError(msg) from None
     if _NUL.search(text):
-        msg = f"{what} must be JSON without the character \\u0000, which Postgres does not take"
+        msg = f"{what} must be JSON without the character \\u0000, which Postgres cannot store"
         raise ConfigurationError(msg)
     return text
 
@@ -170,9 +170,9 @@ def no_such_job(name: str, known: Iterable[str]) -> str:
         hint = f"did you mean {' or '.join(map(repr, near))}?"
     elif names:
         more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-        hint = f"there are {', '.join(names[:_MOST_NAMED])}{more}"
+        hint = f"known: {', '.join(names[:_MOST_NAMED])}{more}"
     else:
-        hint = "no program that declares jobs has been started here yet"
+        hint = "no program that declares jobs has run on this database yet"
     return f"there is no job {name!r}; {hint}"
 
 
@@ -181,7 +181,7 @@ def no_such_job(name: str, known: Iterable[str]) -> str:
 
 def _plan(when: When | str | None, at: datetime | None, tz: str) -> Schedule:
     if (when is None) == (at is None):
-        msg = "schedule() takes when= or at=, one of them"
+        msg = "schedule() takes either when= or at="
         raise ConfigurationError(msg)
     if at is not None:
         if not hasattr(at, "tzinfo") or not hasattr(at, "astimezone"):
@@ -202,7 +202,7 @@ def _plan(when: When | str | None, at: datetime | None, tz: str) -> Schedule:
 
 def _function(job: Job | str) -> str:
     if not isinstance(job, Job | str):
-        msg = f"schedule() takes a job, made by @job() say, or the name of one; got {job!r}"
+        msg = f"schedule() takes a job, such as one made by @job(), or a job's name; got {job!r}"
         raise ConfigurationError(msg)
     return str(job)
 
@@ -220,7 +220,7 @@ def _arguments(job: Job | str, given: Mapping[str, Any] | None) -> str:
 def _name(given: str | None, function: str, plan: Schedule) -> str:
     if given is None:
         if not isinstance(plan, slots.At):
-            msg = "a schedule that recurs needs name=, by which it is edited and removed"
+            msg = "a recurring schedule needs name=, so that it can be edited and removed"
             raise ConfigurationError(msg)
         suffix = f"-{secrets.token_hex(4)}"
         return function[: LONGEST_NAME_CHARACTERS - len(suffix)] + suffix
@@ -273,7 +273,7 @@ def _refuse_foreign(options: CheckedOptions) -> None:
         "attempts, wait, stop and retry": any((options.attempts, options.wait, options.stop, options.retry)),
     }
     for option in (name for name, there in given.items() if there):
-        msg = f"{option} cannot be given to a schedule made at run time; the job that it runs has it"
+        msg = f"{option} cannot be given to a schedule made at run time; set it on the job that it runs"
         raise ConfigurationError(msg)
 
 

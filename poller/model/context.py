@@ -254,7 +254,7 @@ class Context:
             PollerError: the status is not in `to`, the connection is not supported, or the handler is transactional.
         """
         if self._loan is not None:
-            msg = "a transactional handler moves its row by what it returns; leave ctx.settle out"
+            msg = "a transactional handler moves its row by its return value; leave ctx.settle out"
             raise PollerError(msg)
         move = Transition(status, **columns)
         done = self._settle(connection, move)

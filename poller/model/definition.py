@@ -86,5 +86,5 @@ def _rate(text: str | None) -> Rate | None:
 
 
 def _absent(*_: object) -> None:
-    msg = "the code of this handler is not here"
+    msg = "the code of this handler is not available here"
     raise NotImplementedError(msg)

@@ -306,13 +306,13 @@ def _check(made: Handler) -> None:
         msg = f"a transactional handler runs in its worker; leave executor={made.executor!r} out"
         raise ConfigurationError(msg)
     if made.transactional and made.is_coroutine:
-        msg = "a transactional handler cannot be a coroutine function: its connection blocks; make it a plain one"
+        msg = "a transactional handler cannot be a coroutine function: its connection blocks; use a plain function"
         raise ConfigurationError(msg)
     if made.during == made.status:
         msg = f"during is {made.during!r}, the status the row already has; leave it out"
         raise ConfigurationError(msg)
     if made.on_failure in {made.status, made.during} and made.on_failure is not None:
-        msg = f"on_failure is {made.on_failure!r}, which would be taken again for ever; name another status"
+        msg = f"on_failure is {made.on_failure!r}, so a failed row would be taken again for ever; name another status"
         raise ConfigurationError(msg)
     if made.to == (made.status,) and made.due is None:
         msg = (

@@ -40,7 +40,7 @@ class Mapped:
     def __init__(self, entity: Any, status: str) -> None:
         mapper: Mapper[Any] = entity.__mapper__
         if not isinstance(mapper.persist_selectable, Table):
-            msg = f"{entity.__name__} is mapped to more than one table; name the one with the status"
+            msg = f"{entity.__name__} is mapped to more than one table; give the table that has the status"
             raise ConfigurationError(msg)
         self.entity = entity
         self.table: Table = mapper.persist_selectable
@@ -108,7 +108,7 @@ class Mapped:
         attribute = next(key for key, column in self._attributes.items() if column.name == self._status)
         for each in instances:
             if each in session and inspect(each).attrs[attribute].history.has_changes():
-                msg = f"the handler has set {self.entity.__name__}.{attribute}; return the status instead"
+                msg = f"the handler set {self.entity.__name__}.{attribute}; return the status instead"
                 raise PollerError(msg)
 
     @cached_property
@@ -149,7 +149,7 @@ class Mapped:
             made = column.type.dialect_impl(self._dialect).result_processor(self._dialect, code)
         except Exception as error:
             said = " ".join(str(error).split())
-            msg = f"{name} is mapped as {column.type!r}, which cannot read what the table has: {said}"
+            msg = f"{name} is mapped as {column.type!r}, which cannot read the table's value: {said}"
             raise ConfigurationError(msg) from error
         return Load(key, column.name, made, column.type.column_expression(column) is None)
 
@@ -212,6 +212,6 @@ class Reader:
         value = row[name] if process is None else process(row[name])
         found = self.mapper.polymorphic_map.get(value, self.mapper if value is None else None)
         if found is None or found not in self.loads:
-            msg = f"{name} is {value!r}, and {self.mapper.class_.__name__} has no such class"
+            msg = f"{name} is {value!r}, which is not an identity of {self.mapper.class_.__name__}"
             raise LookupError(msg)
         return found

@@ -102,7 +102,7 @@ def refuse_generator(function: Function, what: str) -> None:
     """
     for each in _called(function):
         if inspect.isgeneratorfunction(each) or inspect.isasyncgenfunction(each):
-            msg = f"{what} cannot be a generator function, of which a call runs nothing; take its yield out"
+            msg = f"{what} cannot be a generator function, since a call of it runs nothing; remove its yield"
             raise ConfigurationError(msg)
 
 
@@ -133,7 +133,7 @@ def parameters(function: Function) -> list[Parameter]:
     try:
         signature, source = _visible(function)
     except (TypeError, ValueError) as error:
-        msg = f"the parameters of {_name(function)} cannot be known ({error}); wrap it in a function of yours"
+        msg = f"the parameters of {_name(function)} cannot be inspected ({error}); wrap it in a function of yours"
         raise ConfigurationError(msg) from None
     names = getattr(source, "__globals__", {})
     return [
@@ -186,7 +186,7 @@ def refuse_needs(function: Function, run: str | None) -> None:
             )
             raise ConfigurationError(msg)
         if each.name != run:
-            msg = f"{_name(function)} needs {each.name!r}, which no slot gives; give it a default"
+            msg = f"{_name(function)} needs {each.name!r}, which a scheduled run does not pass; give it a default"
             raise ConfigurationError(msg)
 
 
@@ -318,7 +318,7 @@ def _invoke(
 
 def _refuse_method(function: Function, taken: Sequence[Parameter]) -> None:
     if inspect.isfunction(function) and taken and taken[0].name in ("self", "cls"):
-        msg = f"{_name(function)} is a method without its instance; make it a function"
+        msg = f"{_name(function)} is a method without its instance; use a function"
         raise ConfigurationError(msg)
 
 

@@ -41,7 +41,7 @@ def order(value: Any, table: Table | None) -> str:
     """
     clause, own = _clause("order_by", value, table)
     if any(each != own.name for each in _tables_in(clause)):
-        msg = f"order_by must be about {own.name} alone, got {_text(value)}"
+        msg = f"order_by must use columns of {own.name} only, got {_text(value)}"
         raise ConfigurationError(msg)
     # Without the table's name: an index on it is made of the same text.
     text: str = _rendered("order_by", lambda: _sql(clause, include_table=False))
@@ -77,7 +77,7 @@ def _where_of(clause: Any, table: Table) -> str:
     rows = table.alias("t")
     question: Any = select(literal_column("1")).select_from(rows).where(ClauseAdapter(rows).traverse(clause))
     if list(question.get_final_froms()) != [rows]:
-        msg = f"where must be about {table.name} alone, got {_text(clause)}"
+        msg = f"where must use columns of {table.name} only, got {_text(clause)}"
         raise ConfigurationError(msg)
     return _sql(question).partition("WHERE ")[2]
 

@@ -228,14 +228,12 @@ def bind(connection: psycopg.Connection[Any], rule: RetentionRule) -> Stale:
 def _check_columns(connection: psycopg.Connection[Any], rule: RetentionRule, table: Table) -> Column:
     column = _existing(table, rule.column)
     if column.type not in tables.TIMESTAMPS:
-        msg = (
-            f"{table}.{column.name} is {column.full_type}; the age of a row is told by a timestamp or a date"
-        )
+        msg = f"{table}.{column.name} is {column.full_type}; the age of a row needs a timestamp or a date"
         raise ConfigurationError(msg)
     if rule.move is not None:
         status = _existing(table, rule.move.column)
         if status.generated:
-            msg = f"{table}.{status.name} is a generated column, which nothing can set"
+            msg = f"{table}.{status.name} is a generated column, which cannot be set"
             raise ConfigurationError(msg)
         for each in (rule.move.status, rule.move.to):
             tables.check_status(connection, table, status, each)

@@ -155,7 +155,7 @@ def _check_in_hand(connection: psycopg.Connection[Any], made: Stale, partition: 
     name = _identifier(partition)
     connection.execute(sql.SQL("lock table {} in access exclusive mode").format(name))
     if connection.execute(made.is_in_hand(name)).fetchone() == (True,):
-        msg = "handlers have rows of it in hand"
+        msg = "handlers hold some of its rows"
         raise psycopg.errors.ObjectInUse(msg)
 
 

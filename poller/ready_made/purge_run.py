@@ -182,7 +182,7 @@ def _check_clock(connection: psycopg.Connection[Any]) -> None:
     off = row[0] - datetime.now(UTC)
     if abs(off) > MOST_OFF:
         side = "ahead of" if off > timedelta(0) else "behind"
-        msg = f"the database's clock is {abs(off).days}d {side} this host's; nothing is purged until one of them is set"
+        msg = f"the database's clock is {abs(off).days}d {side} this host's; nothing is purged until one is corrected"
         raise ConfigurationError(msg)
 
 

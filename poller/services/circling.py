@@ -141,7 +141,7 @@ def _cell(binding: Binding, key: str) -> int:
 
 def _put_off(task: Task, circle: _Circle, seconds: float) -> Outcome:
     handler = task.handler
-    why = f"put off: it goes round; this worker has moved it {circle.moves} times"
+    why = f"put off: the row circles; this worker has moved it {circle.moves} times"
     return Outcome(Became.SNOOZED, to=handler.restored, delay=seconds, attempt=task.attempt - 1, error=why)
 
 

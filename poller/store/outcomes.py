@@ -72,7 +72,7 @@ def of_error(handler: Handler, error: BaseException, attempt: int, age: float = 
     try:
         return _by_policy(handler, error, attempt, age)
     except BaseException as fault:  # noqa: BLE001 - as said above
-        reason = f"{describe(error)}; moreover the retry policy failed: {describe(fault)}"
+        reason = f"{describe(error)}; the retry policy failed, too: {describe(fault)}"
         return _failed(handler, error, attempt, None, reason=reason, crashed=issubclass(type(error), Crashed))
 
 
@@ -109,7 +109,7 @@ def _bounded(delay: float) -> float:
     """
     delay = float(delay)
     if isnan(delay):
-        msg = "a delay is a number of seconds, not nan"
+        msg = "a delay must be a number of seconds, got nan"
         raise ValueError(msg)
     return min(max(0.0, delay), LONGEST_DELAY_SECONDS)
 

@@ -81,7 +81,7 @@ def test_every_fault_of_every_handler_is_found(project: Project, db: psycopg.Con
         assert part in said
     people = project.run("check")
     assert people.returncode == 1
-    assert people.stdout.splitlines()[-1] == "6 errors, 0 warnings, 0 for advice"
+    assert people.stdout.splitlines()[-1] == "6 errors, 0 warnings, 0 suggestions"
 
 
 def test_sql_of_the_handler_that_postgres_cannot_plan_is_found(

@@ -287,7 +287,7 @@ def test_what_cannot_be_added_is_one_line(there: InProcess, arguments: list[str]
 def test_options_before_add_are_not_lost(here: InProcess) -> None:
     """They would be those of the listing."""
     line = the_line(here.run("jobs", "--database", here.url, "add", "x", "y", "--every", "5m"))
-    assert "--database stands before add; write it after" in line
+    assert "--database must come after add, not before it" in line
 
 
 def test_remove_takes_a_schedule_and_what_waits_of_it(
@@ -386,7 +386,7 @@ def test_trigger_refuses_what_cannot_run(project: Project, declared: psycopg.Con
 
 def test_on_an_empty_database_it_says_how_jobs_come_there(here: InProcess) -> None:
     """By a program that declares them."""
-    assert "no program that declares jobs has been started here yet" in the_line(
+    assert "no program that declares jobs has run on this database yet" in the_line(
         here.run("trigger", "clean"), status=1
     )
 

@@ -48,7 +48,7 @@ def test_a_parked_row_that_is_put_back_has_all_its_attempts_again(
 
     ended = project.run("retry", "tenants:pending")
 
-    assert (ended.returncode, ended.stdout) == (0, "put back 1 row\n")
+    assert (ended.returncode, ended.stdout) == (0, "retrying 1 row\n")
     assert project.run("run", "--drain").returncode == 0
     tried = [line.split() for line in (project.folder / "tried.txt").read_text().splitlines()]
     assert [number for number, _ in tried] == ["1", "2", "1"]
@@ -92,7 +92,7 @@ def test_retry_takes_keys_with_any_characters(here: InProcess, db: psycopg.Conne
     for key in strange:
         trouble(db, pending, key)
     ended = here.run("retry", "tenants", "--", *strange)
-    assert ended.stdout == "put back 6 rows\n"
+    assert ended.stdout == "retrying 6 rows\n"
     assert set(attempts(db).values()) == {("waiting", 0, True)}
 
 

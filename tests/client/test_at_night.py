@@ -108,7 +108,7 @@ def test_each_question_is_answered_by_one_command(night: Project, db: psycopg.Co
     # Put these thousand back, and no others.
     assert (
         night.run("retry", "orders", "--error", f"ConnectError {group['place']}").stdout
-        == "put back 1,000 rows\n"
+        == "retrying 1,000 rows\n"
     )
     put_back = "select count(*) from poller.attempt where attempt = 0 and kind = 'ConnectError'"
     assert (

@@ -135,14 +135,14 @@ def cursor(*position: Any) -> str:
 )
 def test_a_cursor_of_another_listing_is_refused(url: str, after: str) -> None:
     """In one line."""
-    with pytest.raises(ConfigurationError, match="after must be the `next` of a page of this listing"):
+    with pytest.raises(ConfigurationError, match="after must be the `next` cursor of a page of this listing"):
         Client(url).runs(after=after)
 
 
 @pytest.mark.parametrize("limit", [0, -1, True, "7"])
 def test_a_limit_that_is_none_is_refused(url: str, limit: Any) -> None:
     """In one line."""
-    with pytest.raises(ConfigurationError, match="limit must be a number from 1 up"):
+    with pytest.raises(ConfigurationError, match="limit must be a whole number of at least 1"):
         Client(url).failures(limit=limit)
 
 

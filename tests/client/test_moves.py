@@ -200,8 +200,8 @@ def test_two_operators_move_the_same_rows_once(url: str, db: psycopg.Connection[
 @pytest.mark.parametrize(
     ("selector", "status", "why"),
     [
-        ("thing", "odd", "not all rows of a table are moved at once"),
-        ("all", "odd", "not all rows of all tables are moved at once"),
+        ("thing", "odd", "one order cannot move all rows of a table"),
+        ("all", "odd", "one order cannot move all rows of all tables"),
         ("thing:pending", "pending", "has the status 'pending' already"),
         ("thing:x", "odd", "invalid input syntax"),
     ],
@@ -225,7 +225,7 @@ def test_what_cannot_be_meant_is_refused(
         ),
         ("alter table thing add check (status <> 'gone')", "its CHECK thing_status_check asks for"),
         ("alter table thing alter status type varchar(7)", None),
-        ("alter table thing alter status type varchar(3) using 'pen'", "would not keep the status 'gone'"),
+        ("alter table thing alter status type varchar(3) using 'pen'", "cannot store the status 'gone'"),
     ],
 )
 def test_a_status_that_the_column_cannot_have_is_refused(

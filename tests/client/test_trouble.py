@@ -307,7 +307,7 @@ def test_one_group_is_put_back_and_no_other(
         assert [key for (key,) in rows] == expected
     else:
         assert rows == expected
-    assert (ended.returncode, ended.stdout) == (0, f"put back {len(rows)} row{'s' * (len(rows) > 1)}\n")
+    assert (ended.returncode, ended.stdout) == (0, f"retrying {len(rows)} row{'s' * (len(rows) > 1)}\n")
     [action] = Client(url).actions().items
     assert (action.target, action.affected) == (f"tenants with {error}", len(rows))
 
@@ -320,7 +320,7 @@ def test_a_class_is_not_taken_for_a_part_of_another(url: str, db: psycopg.Connec
     asked = Client(url)
     assert asked.retry("all", error="Error").rows == 3
     assert asked.retry("all", error="MyError: no host 2 ").rows == 1
-    with pytest.raises(NothingSelectedError, match=r"nothing to put back: no row of all .* for 'OtherError'"):
+    with pytest.raises(NothingSelectedError, match=r"nothing to retry: no row of all .* for 'OtherError'"):
         asked.retry("all", error="OtherError")
 
 
@@ -417,7 +417,7 @@ def test_ctrl_c_stops_an_order_between_two_batches(project: Project, db: psycopg
             )
         order.signal(signal.SIGINT)
         assert order.wait() == 130
-    assert "stopped; put back 2,999 rows" in order.log
+    assert "stopped; retrying 2,999 rows" in order.log
 
 
 def test_rows_that_are_locked_are_put_back_once_they_are_free(url: str, db: psycopg.Connection[Any]) -> None:

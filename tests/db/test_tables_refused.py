@@ -51,8 +51,8 @@ def refusal(url: str, *handlers: Handler) -> str:
         ("create table task (id int primary key, status boolean)", "cannot hold the status 'pending'"),
         ("create table task (id int primary key, status text[])", "cannot hold the status 'pending'"),
         ("create table task (id int primary key, status timestamptz)", "cannot hold the status 'pending'"),
-        ("create table task (id int primary key, status varchar(6))", "would not keep the status 'pending'"),
-        ("create table task (id int primary key, status char(6))", "would not keep the status 'pending'"),
+        ("create table task (id int primary key, status varchar(6))", "cannot store the status 'pending'"),
+        ("create table task (id int primary key, status char(6))", "cannot store the status 'pending'"),
         (
             "create type s as enum ('new', 'normal'); create table task (id int primary key, status s)",
             "cannot hold the status 'pending'; it takes new, normal",

@@ -139,7 +139,7 @@ def test_an_exception_among_the_answers_is_its_rows(db: psycopg.Connection[Any],
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
-        (lambda _: ["normal"], "the handler gave 1 answers for 10 rows"),
+        (lambda _: ["normal"], "the handler returned 1 answers for 10 rows"),
         (lambda _: {77: "normal"}, "the handler answered for 77, which is not one of its 10 rows"),
         (lambda _: 3.5, "the handler returned float; it may return 'normal'"),
         (lambda rows: ["nowhere"] * len(rows), "the handler returned 'nowhere'; it may return 'normal'"),

@@ -215,7 +215,7 @@ def test_the_policy_sees_the_error_itself(url: str) -> None:
 
 
 def write_context(_: Row, ctx: Context) -> Transition:
-    with pytest.raises(PollerError, match="of no use in another process"):
+    with pytest.raises(PollerError, match="does not work in another process"):
         ctx.settle(None, "normal")
     return Transition("normal", note=f"{ctx.key} {ctx.token} {ctx.attempt} {ctx.deadline.isoformat()}")
 
@@ -303,7 +303,7 @@ def say_where(run: Run) -> None:
     sys.stdout.write(f"in {os.getpid()}\n")
     run.logger.warning("careful")
     run.progress(1, 2)
-    with pytest.raises(PollerError, match="of no use in another process"):
+    with pytest.raises(PollerError, match="does not work in another process"):
         run.connect()
 
 
@@ -405,7 +405,7 @@ def test_an_executor_that_breaks_is_made_anew(url: str, db: psycopg.Connection[A
     """What was in it has failed, and is tried again by the policy."""
     MADE.clear()
     bad = others_moved(db, run(url, made(crash, executor="tests.executor.test_processes:processes")))
-    assert str(bad.error).startswith("the executor broke: ")
+    assert str(bad.error).startswith("the executor failed: ")
     assert len(MADE) == 2
 
 
@@ -414,7 +414,7 @@ def test_an_executor_that_takes_no_calls_is_made_anew(url: str, db: psycopg.Conn
     MADE.clear()
     done = run(url, made(do_nothing, executor="tests.executor.test_processes:closed_at_first"))
     assert [each.became for each in done].count("moved") == 4
-    assert str(done[0].error).startswith("the executor broke: cannot schedule new futures")
+    assert str(done[0].error).startswith("the executor failed: cannot schedule new futures")
     assert len(MADE) == 2
 
 
@@ -436,7 +436,7 @@ def test_a_factory_that_gives_no_executor_is_the_attempts_failure(url: str) -> N
     """It may well be for want of a cluster, so it is tried again."""
     done = run(url, made(do_nothing, executor="tests.executor.test_processes:nonsense"))
     assert {each.became for each in done} == {"retrying"}
-    assert "gives str; it must give a concurrent.futures.Executor" in str(done[0].error)
+    assert "returns str; it must return a concurrent.futures.Executor" in str(done[0].error)
 
 
 def test_a_process_is_not_ended_for_a_call_that_is_over() -> None:

@@ -365,7 +365,7 @@ def test_whom_no_worker_is_there_to_drain(project: Project, db: psycopg.Connecti
     """Is answered with no, and with what there is."""
     ended = project.run("workers", "drain", "7")
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert "no living worker is 7, or on a host 7" in ended.stderr
+    assert "no live worker has the number 7, or runs on a host 7" in ended.stderr
 
 
 def test_a_run_leaves_out_what_it_is_told_to(project: Project, db: psycopg.Connection[Any]) -> None:

@@ -293,7 +293,7 @@ def test_two_schedules_make_two_jobs_of_one_function() -> None:
     one, two = cron("@daily", name="daily")(work), fixed_rate("1h", name="hourly")(work)
     assert (one.name, two.name) == ("daily", "hourly")
     assert one() == two() == "ran"
-    with pytest.raises(PollerError, match="it is a job already; make a second function"):
+    with pytest.raises(PollerError, match="it is a job already; write a second function"):
         fixed_rate("1h")(one)
 
 

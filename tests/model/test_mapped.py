@@ -227,7 +227,7 @@ def test_in_a_transaction_the_status_is_returned_and_not_set(url: str, db: psyco
 
     done = run(url, made(step, transactional=True, attempts=1))
     assert {each.became for each in done} == {"parked"}
-    assert "the handler has set Tenant.state; return the status instead" in str(done[0].error)
+    assert "the handler set Tenant.state; return the status instead" in str(done[0].error)
     assert rows(db) == [("pending", 150)] * 3
 
 
@@ -397,10 +397,10 @@ def test_options_take_a_tables_own_expressions(url: str) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"where": Note.id == 1}, "where must be about tenants alone, got notes.id = :id_1"),
+        ({"where": Note.id == 1}, "where must use columns of tenants only, got notes.id = :id_1"),
         ({"where": True}, "where must be SQL, or an expression of SQLAlchemy's, got True"),
         ({"where": Tenant.plan == object()}, "where cannot be written as SQL"),
-        ({"order_by": Note.id}, "order_by must be about tenants alone"),
+        ({"order_by": Note.id}, "order_by must use columns of tenants only"),
         ({"order_by": 3}, "order_by must be SQL"),
         ({"order_by": ()}, "order_by is empty"),
         ({"per_key": Note.id}, "per_key must name a column of tenants"),
@@ -443,7 +443,8 @@ def test_in_another_process_they_are_the_same(url: str, db: psycopg.Connection[A
 def test_what_is_mapped_to_two_tables_is_refused() -> None:
     """With what to do."""
     with pytest.raises(
-        ConfigurationError, match="Special is mapped to more than one table; name the one with the status"
+        ConfigurationError,
+        match="Special is mapped to more than one table; give the table that has the status",
     ):
         handler(Special, status=PENDING, to=NORMAL, column="state")(print)
 
@@ -466,5 +467,5 @@ def test_a_purge_takes_the_classs_own_expressions() -> None:
     """For its column and its further condition, as a handler does."""
     made = purge(Tenant, column=Tenant.credit, older_than="1d", where=Tenant.id > 3)
     assert (made.function.rule.column, made.function.rule.where) == ("credit_cents", "t.id > 3")
-    with pytest.raises(ConfigurationError, match="where must be about tenants alone"):
+    with pytest.raises(ConfigurationError, match="where must use columns of tenants only"):
         purge(Tenant, column="created_at", older_than="1d", where=Note.id > 3)

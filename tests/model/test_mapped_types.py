@@ -234,7 +234,7 @@ def test_a_number_is_read_whatever_type_the_column_is_of(
 @pytest.mark.parametrize(
     ("columns", "says"),
     [
-        ("amount text", "Loose.amount is mapped as Numeric(), which cannot read what the table has"),
+        ("amount text", "Loose.amount is mapped as Numeric(), which cannot read the table's value"),
         ("price numeric", "Loose.amount is mapped to the column 'amount', which the table lacks"),
     ],
 )
@@ -410,4 +410,4 @@ def test_a_row_of_an_unknown_class_has_failed_its_attempt(animals: str, db: psyc
     with Engine(animals, moves(Animal)) as engine:
         done = {each.key: each for each in engine.run_due()}
     assert [done[key].became for key in "123"] == ["retrying", "moved", "moved"]
-    assert "kind is 'cat', and Animal has no such class" in str(done["1"].error)
+    assert "kind is 'cat', which is not an identity of Animal" in str(done["1"].error)

@@ -235,7 +235,7 @@ def test_a_policy_that_raises_parks_the_row_and_harms_nobody_else(url: str, opti
     done = fail_after(url, "0s", **{option: fail})
 
     assert done.became == "parked"
-    assert option == "stop" or "moreover the retry policy failed: KeyError: 'code'" in (done.error or "")
+    assert option == "stop" or "the retry policy failed, too: KeyError: 'code'" in (done.error or "")
 
 
 # --- refused ------------------------------------------------------------------------------------------

@@ -224,10 +224,10 @@ class Yields:
         (takes_anything, "must take \\(row\\)"),
         (late_context, "the row as its first parameter, and the context as its second"),
         (Callables.method, "a method without its instance"),
-        (yields, "take its yield out"),
-        (yields_later, "take its yield out"),
-        (functools.partial(yields), "take its yield out"),
-        (Yields(), "take its yield out"),
+        (yields, "remove its yield"),
+        (yields_later, "remove its yield"),
+        (functools.partial(yields), "remove its yield"),
+        (Yields(), "remove its yield"),
     ],
 )
 def test_g10_what_cannot_be_called_with_a_row_is_refused_at_its_decoration(
@@ -240,7 +240,7 @@ def test_g10_what_cannot_be_called_with_a_row_is_refused_at_its_decoration(
 
 def test_g10_a_function_without_a_signature_is_refused() -> None:
     """In one line, as any other."""
-    with pytest.raises(PollerError, match=r"parameters of .* cannot be known"):
+    with pytest.raises(PollerError, match=r"parameters of .* cannot be inspected"):
         moves("task", dict)
 
 
@@ -401,11 +401,11 @@ def needs_a_place(days: int, /) -> None: ...
 @pytest.mark.parametrize(
     ("function", "says"),
     [
-        (needs_days, "needs 'days', which no slot gives"),
-        (needs_days_and_run, "needs 'days', which no slot gives"),
+        (needs_days, "needs 'days', which a scheduled run does not pass"),
+        (needs_days_and_run, "needs 'days', which a scheduled run does not pass"),
         (needs_a_place, "takes 'days' as positional-only"),
-        (stepwise, "take its yield out"),
-        (stepwise_later, "take its yield out"),
+        (stepwise, "remove its yield"),
+        (stepwise_later, "remove its yield"),
     ],
 )
 @pytest.mark.parametrize("when", [cron("* * * * *"), fixed_rate("1h"), job(after="other")])

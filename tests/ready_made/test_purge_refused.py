@@ -102,9 +102,9 @@ CASES = [
     ("create table audit (id int primary key, at timestamptz)", "has no column 'created_at'; it has id, at"),
     (
         "create table audit (id int primary key, created_at text)",
-        "created_at is text; the age of a row is told by a timestamp or a date",
+        "created_at is text; the age of a row needs a timestamp or a date",
     ),
-    ("create table audit (id int primary key, created_at time)", "the age of a row is told by a timestamp"),
+    ("create table audit (id int primary key, created_at time)", "the age of a row needs a timestamp"),
 ]
 
 

@@ -243,8 +243,8 @@ def test_the_job_is_a_job_like_any_other() -> None:
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        ({"command": "echo \0"}, "command holds a NUL"),
-        ({"command": ["echo", "a\0b"]}, "command holds a NUL"),
+        ({"command": "echo \0"}, "command contains a NUL"),
+        ({"command": ["echo", "a\0b"]}, "command contains a NUL"),
         ({"command": ""}, "command is empty"),
         ({"command": "  \n"}, "command is empty"),
         ({"command": [""]}, "command is empty"),

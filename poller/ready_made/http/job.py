@@ -200,7 +200,7 @@ def _wanted(expect_body: Any, request: HttpRequest) -> str | re.Pattern[str] | N
     if expect_body is None:
         return None
     if request.method == "HEAD":
-        msg = "expect_body: the answer to a HEAD has no body"
+        msg = "expect_body: the response to a HEAD request has no body"
         raise ConfigurationError(msg)
     if isinstance(expect_body, str):
         return expect_body

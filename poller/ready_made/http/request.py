@@ -109,7 +109,7 @@ def _merged(*many: Mapping[str, str]) -> dict[str, str]:
 
 def _parts(url: Any) -> SplitResult:
     if not isinstance(url, str) or not url.isprintable() or {*url} & {*" \\"}:
-        msg = "url must be a text like 'https://example.com/path', without blanks"
+        msg = "url must be a string like 'https://example.com/path', without spaces"
         raise ConfigurationError(msg)
     try:
         parts = urlsplit(url)
@@ -121,7 +121,7 @@ def _parts(url: Any) -> SplitResult:
         msg = f"url must begin with http:// or https://, not {parts.scheme or 'without'}:"
         raise ConfigurationError(msg)
     if not parts.hostname or port == 0:
-        msg = "url names no host, or port 0"
+        msg = "url has no host, or has port 0"
         raise ConfigurationError(msg)
     return parts
 
@@ -182,7 +182,7 @@ def _headers(headers: Any, parts: SplitResult) -> dict[str, str]:
     if parts.username is None:
         return given
     if "authorization" in map(str.lower, given):
-        msg = "the url has a user, and headers an Authorization; keep one"
+        msg = "the url has a user and headers has an Authorization; keep one of them"
         raise ConfigurationError(msg)
     pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
     return {**given, "Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
@@ -191,7 +191,7 @@ def _headers(headers: Any, parts: SplitResult) -> dict[str, str]:
 def _content(json: Any, data: Any) -> tuple[bytes | None, dict[str, str]]:
     """Return the body, and the header that describes it."""
     if json is not None and data is not None:
-        msg = "json and data are both the body; keep one"
+        msg = "json and data both set the body; keep one"
         raise ConfigurationError(msg)
     try:
         if json is not None:

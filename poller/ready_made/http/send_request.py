@@ -282,7 +282,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, socket.gaierror):
         return f"the name does not resolve: {error.strerror}"
     if isinstance(error, httpx2.InvalidURL | ValueError):
-        return "redirected to what is no address, or the name is none"
+        return "redirected to an address that is not valid, or the host name is not"
     if isinstance(error, httpx2.TimeoutException):
         return f"no answer in time ({type(error).__name__})"
     return str(error) or type(error).__name__

@@ -172,10 +172,10 @@ def _of_arguments(arguments: Mapping[str, Any]) -> dict[str, str]:
         variable = f"POLLER_ARG_{name.upper()}"
         text = value if isinstance(value, str) else dumps(value, ensure_ascii=False)
         if not _ARGUMENT.fullmatch(name) or variable in variables:
-            msg = f"the argument {name!r} makes no variable of its own; use letters, digits and _"
+            msg = f"the argument {name!r} cannot name an environment variable; use letters, digits and _"
             raise Fail(msg)
         if "\0" in text:
-            msg = f"the argument {name!r} holds a NUL, which no environment can"
+            msg = f"the argument {name!r} contains a NUL, which an environment variable cannot"
             raise Fail(msg)
         variables[variable] = text
     return variables
@@ -195,7 +195,7 @@ def _argv(command: Any) -> tuple[str, ...]:
         msg = f"command must be a shell line or a list of texts, got {command!r}"
         raise ConfigurationError(msg)
     if any("\0" in part for part in argv):
-        msg = "command holds a NUL; no command can"
+        msg = "command contains a NUL, which a command cannot"
         raise ConfigurationError(msg)
     if not (command if isinstance(command, str) else argv[0]).strip():
         msg = "command is empty"
@@ -212,7 +212,7 @@ def _env(env: Any) -> dict[str, str | None]:
             msg = f"env: {name!r} is not a variable name"
             raise ConfigurationError(msg)
         if value is not None and (not isinstance(value, str) or "\0" in value):
-            msg = f"env: {name} must be a text without NUL, or None to take it out"
+            msg = f"env: {name} must be a text without NUL, or None to remove it"
             raise ConfigurationError(msg)
     return dict(env or {})
 
