@@ -1,8 +1,8 @@
 """Errors in words, and texts that Postgres can store, whatever a user's objects do when they are touched.
 
 An exception is a user's object: its text, its class and its attributes may raise anything, `SystemExit` included, or
-return what is no text. Nothing here raises for that. A database's error is told by its primary message: what it adds
-(`DETAIL`, SQLAlchemy's parameters) holds the values of rows.
+return what is no text. Nothing here raises for that. A database's error is described by its primary message: what it
+adds (`DETAIL`, SQLAlchemy's parameters) holds the values of rows.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ class Batches:
         connection: in autocommit mode; in the caller's transaction the batches are part of that.
         enter: writes the order down with how many rows it has reached, and returns its number.
         progress: called after each batch with how many rows have been reached.
-        stop: once it is set, the order ends after the batch in hand.
+        stop: once it is set, the order ends after the current batch.
     """
 
     def __init__(

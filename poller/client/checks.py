@@ -130,7 +130,7 @@ class Checks:
             yield Finding("warning", "database", what, "have both set their clocks by NTP")
 
     def _ahead(self) -> Findings:
-        """Find what a clock that ran ahead for a while, and has been corrected since, has written."""
+        """Find times in the future that the database's clock wrote while it ran ahead, before it was corrected."""
         if not self._migrated:
             return
         jobs, rows, runs = job_store.ahead(self._connection)

@@ -93,7 +93,7 @@ class Client:
     Args:
         database: a `postgresql://` URL, or psycopg 3's connection.
         handlers: the name of the package that the handlers and jobs are in, or a list of them. `status`, `handlers`,
-            `check` and `add_triggers` need them; orders for jobs are held against them if they can be imported.
+            `check` and `add_triggers` need them; orders for jobs are checked against them if they can be imported.
         via: the face that asks: orders are written down with it.
         person: who orders, if the face knows more than the database's role.
 
@@ -139,7 +139,7 @@ class Client:
         return Page(tuple(lines), None, now, exact=all(each.exact for each in lines))
 
     def handlers(self) -> Page[HandlerLine]:
-        """Return the handlers, and how they fare.
+        """Return the handlers and how they perform.
 
         Raises:
             ConfigurationError: no handlers were given, or one does not fit its table.
@@ -407,7 +407,7 @@ class Client:
             error: only those with this error: its class, its place, both as `failure_groups` shows them with a blank
                 between; or, if there is no such row, a part of its text.
             progress: called after each batch with how many rows are done.
-            stop: an event; once it is set, the order ends after the batch in hand.
+            stop: an event; once it is set, the order ends after the current batch.
 
         Raises:
             NothingSelectedError: there is no such row.
@@ -437,7 +437,7 @@ class Client:
             keys: further keys, as text.
             error: only those that an attempt before has failed at with this error, as for `retry`.
             progress: called after each batch with how many rows are done.
-            stop: an event; once it is set, the order ends after the batch in hand.
+            stop: an event; once it is set, the order ends after the current batch.
 
         Raises:
             NothingSelectedError: no such row is in flight.
@@ -478,7 +478,7 @@ class Client:
             status: the one that the rows are to have.
             keys: further keys, as text.
             progress: called after each batch with how many rows were moved.
-            stop: an event; once it is set, the move ends after the batch in hand.
+            stop: an event; once it is set, the move ends after the current batch.
 
         Raises:
             NothingSelectedError: there is no such row, or none could be moved: the text says why.
@@ -626,7 +626,7 @@ class Client:
         Args:
             table: with or without its schema.
             progress: called after each batch with how many rows are done, and an estimate of all.
-            stop: an event; once it is set, the purge ends after the batch in hand.
+            stop: an event; once it is set, the purge ends after the current batch.
             **options: see `PurgeOptions`; one that is None is not given.
 
         Raises:

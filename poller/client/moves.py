@@ -107,7 +107,7 @@ def move(
         author: who orders.
         order: what.
         progress: called after each batch with how many rows were moved.
-        stop: an event; once it is set, the batch in hand is the last.
+        stop: an event; once it is set, the current batch is the last.
 
     Raises:
         NothingSelectedError: there is no such row, or none could be moved.

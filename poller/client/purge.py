@@ -149,8 +149,8 @@ def purge(
     Args:
         connection: in autocommit mode, and in no transaction.
         rule: which rows.
-        progress: told after each batch how many rows are done, and an estimate of all.
-        stop: the purge ends after the batch in hand once this is set.
+        progress: called after each batch with how many rows are done, and an estimate of all.
+        stop: the purge ends after the current batch once this is set.
     """
     try:
         done, stopped = Retention(rule)(_Run(connection, progress, stop)), False

@@ -61,7 +61,7 @@ class StatusLine:
 
 @dataclass(frozen=True, slots=True)
 class HandlerLine:
-    """A handler, and how it fares.
+    """A handler and how it performs.
 
     Attributes:
         paused: none of its rows is claimed; `paused_by` says who did that, and `paused_until` when it ends, if it does.
@@ -103,7 +103,7 @@ class HandlerLine:
 
 
 class Fares(NamedTuple):
-    """How a handler fares: what it has in hand, what is due, how long attempts take, where rows go, and its pause."""
+    """How a handler performs: what is in flight, what is due, how long attempts take, where rows go, and its pause."""
 
     pulse: Pulse
     due: DueRows
@@ -231,7 +231,7 @@ def _handler_line(binding: Binding, fares: Fares) -> HandlerLine:
 
 
 def _rounded(seconds: float | None) -> float | None:
-    """Return seconds of which more digits than three would be noise."""
+    """Return seconds, rounded to three digits: more would be noise."""
     return None if seconds is None else float(f"{seconds:.3g}")
 
 

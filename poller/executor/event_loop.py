@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from poller.executor.attempt import Call
 
 BLOCKED_SECONDS = 0.5  # without an answer after which the loop counts as blocked
-LOGGED_AFTER_SECONDS = 5.0  # after which the log says so
+LOGGED_AFTER_SECONDS = 5.0  # of blocking, after which it is logged
 
 _STEP = asyncio.Handle._run.__code__  # noqa: SLF001 - each step of a loop goes through it
 

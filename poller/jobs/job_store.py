@@ -38,7 +38,7 @@ class DueJob:
 
     Attributes:
         name: the job's name.
-        function: of which declared job the function runs.
+        function: the declared job whose function runs.
         version: of the row: it differs once the row has been changed.
         anchor: where the slots of a fixed rate count from.
         planned_to: every slot up to here has been decided.

@@ -127,7 +127,7 @@ class Mapped:
 
     @cached_property
     def _kind(self) -> Column[Any] | None:
-        """The column that tells of which class a row is, where classes share the table."""
+        """The column that tells the class of a row, where classes share the table."""
         kind: Any = self._mapper.polymorphic_on
         return kind if kind is not None and kind in set(self._own) else None
 
@@ -177,7 +177,7 @@ class Reader:
 
     Attributes:
         mapper: of the class.
-        kind: the column that tells of which class a row is, where classes share the table.
+        kind: the column that tells the class of a row, where classes share the table.
         loads: how the attributes are read, of the class and of those below it.
     """
 

@@ -12,7 +12,7 @@ A claim's statement bounds the bytes that it brings (`fitting.sql`); the mean si
 held here, handled or not.
 
 Threads. The claimer's thread writes every field but `_low` and `_is_crowded`: threads that report or write results ask
-whether the claimer is hungry, and one of them is told so, once. Threads that write results also note late rows.
+whether the claimer is hungry, and one of them is notified, once. Threads that write results also note late rows.
 """
 
 from __future__ import annotations

@@ -92,7 +92,7 @@ def _by_policy(handler: Handler, error: BaseException, attempt: int, age: float)
     return _failed(handler, error, attempt, delay)
 
 
-BEGAN_LATE = "since they did not begin soon enough after their claim for the rate to be kept"
+BEGAN_LATE = "since they began too late after their claim to keep the rate"
 SWALLOWED = "a trigger or rule of the table swallowed the UPDATE"
 
 

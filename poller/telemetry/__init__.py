@@ -1,1 +1,1 @@
-"""What happened, told: log lines, and what is shown to people."""
+"""Events, the log, and texts that are safe to show to people."""

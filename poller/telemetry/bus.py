@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class _Subscription:
-    """A subscriber, for as long as it subscribes; each one is told apart, though the function be the same."""
+    """A subscriber, for as long as it subscribes; two are different even if their function is the same."""
 
     def __init__(self, function: Subscriber) -> None:
         self._function = function

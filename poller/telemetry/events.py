@@ -197,7 +197,7 @@ class HandlerPaused(HandlerEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class HandlerResumed(HandlerEvent):
-    """A supervisor has seen that a handler is paused no more: an operator resumed it, or the pause has ended."""
+    """A supervisor has seen that a handler is no longer paused: an operator resumed it, or the pause has ended."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ _OF_SERVER = ("08", "28", "3D", "53", "57P")
 
 
 class Outage:
-    """What keeps a service from its work: each reason is told once, until it works again.
+    """What keeps a service from its work: each reason is logged once, until the service works again.
 
     Args:
         service: what the log calls it.

@@ -22,7 +22,7 @@ def one_line(value: object) -> str:
 
 
 def lines(value: object) -> str:
-    """Return a text with its line feeds and tabs, in which any other such character is escaped."""
+    """Return a text whose line feeds and tabs are kept, and whose other control characters are escaped."""
     text = str(value).replace("\r\n", "\n")
     if text.isprintable():
         return text

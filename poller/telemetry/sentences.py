@@ -37,10 +37,10 @@ class Sentence(NamedTuple):
     beside: tuple[str, ...] | Callable[[Any], dict[str, Any]] = ()
 
 
-# What has no line: it is told by others, or too often.
+# Events without a line: others report the same, or they are too frequent.
 SILENT: frozenset[type[e.Event]] = frozenset({e.RowsClaimed, e.RowsSettled, e.RunFinished})
 
-# What `troubles` gathers, and what it calls the row's fate; of `RowChanged` the event says it.
+# Events that `troubles` gathers, and its name for the row's fate; a `RowChanged` carries its own.
 FATES: dict[type[e.Event], str] = {
     e.AttemptFailed: "retrying",
     e.RowFailed: "failed",
@@ -54,10 +54,10 @@ FATES: dict[type[e.Event], str] = {
 def _circling(event: e.RowCircling) -> str:
     others = f", and {event.rows - 1:,} other rows" if event.rows > 1 else ""
     return (
-        f"{event.handler}: row {event.key} goes round: moved {event.moves} times within "
-        f"{words(round(event.seconds))}{others}. Look for what sets {event.column} to {event.status!r} again "
-        f"after a move to {event.to!r}: a trigger, another program, a handler that moves it back, a due time that "
-        f"stays past. Such rows now wait, up to {words(event.longest_wait_seconds)}"
+        f"{event.handler}: row {event.key} circles: it was moved {event.moves} times within "
+        f"{words(round(event.seconds))}{others}. Find what sets {event.column} back to {event.status!r} "
+        f"after a move to {event.to!r}: a trigger, another program, a handler that moves it back, or a due time that "
+        f"stays in the past. Such rows now wait, up to {words(event.longest_wait_seconds)}"
     )
 
 
@@ -72,8 +72,8 @@ SENTENCES: dict[type[e.Event], Sentence] = {
     e.RowsBegunLate: Sentence(
         WARNING,
         lambda each: (
-            f"{each.handler}: gave {each.rows} rows back, since they did not begin soon enough after their claim for "
-            f"the rate to be kept; they may now take {words(each.may_take_seconds)} for that, at the cost of the rate"
+            f"{each.handler}: gave {each.rows} rows back, since they began too late after their claim to keep the "
+            f"rate; rows may now begin up to {words(each.may_take_seconds)} late, which lowers the rate"
         ),
     ),
     e.RowsForgotten: Sentence(DEBUG, "{handler}: forgot {rows} rows that are gone or show another status"),
@@ -89,7 +89,7 @@ SENTENCES: dict[type[e.Event], Sentence] = {
     e.HandlerResumed: Sentence(INFO, "{handler}: resumed"),
     e.ClaimFailed: Sentence(WARNING, "{handler}: {error}; claiming its rows one at a time for a while"),
     e.ClaimLost: Sentence(
-        WARNING, "the lease of {rows} rows was lost while they were claimed; other workers take them"
+        WARNING, "lost the lease of {rows} rows while claiming them; other workers will take them"
     ),
     e.ResultsWait: Sentence(WARNING, "{handler}: {reason}"),
     e.ResultsWritable: Sentence(INFO, "{handler}: its outcomes can be written again"),
@@ -117,7 +117,7 @@ SENTENCES: dict[type[e.Event], Sentence] = {
     ),
     e.EventLoopInterrupted: Sentence(
         WARNING,
-        "the event loop {how}, by a coroutine handler or a task that one left behind; it was started again",
+        "the event loop {how}, by a coroutine handler or a task that it left behind; restarted the loop",
     ),
     e.RunPlanned: Sentence(
         lambda each: DEBUG if each.runs == 1 else INFO,
@@ -188,7 +188,7 @@ SENTENCES: dict[type[e.Event], Sentence] = {
         "{moved:,} moved ({rate:,.0f}/s), {in_flight:,} in flight, {waiting:,} waiting to retry, {parked:,} parked",
     ),
     e.FleetFinished: Sentence(INFO, "done: {moved} moved, {failed} failed, {parked} parked"),
-    e.FleetNotBegun: Sentence(INFO, "stopped before anything was begun"),
+    e.FleetNotBegun: Sentence(INFO, "stopped before anything began"),
     e.FleetSilenced: Sentence(
         WARNING,
         lambda each: f"the database {'is gone' if each.lost else 'does not answer'}; {_GONE}",
@@ -229,7 +229,7 @@ def write(event: e.Event, /, **beside: Any) -> None:
 
 
 def gather(events: Sequence[e.RowEvent]) -> None:
-    """Have rows in trouble told, all of one handler: see `troubles`."""
+    """Log rows in trouble, all of one handler: see `troubles`."""
     digest.report(events[0].handler, [_trouble(event) for event in events])
 
 

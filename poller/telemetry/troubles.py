@@ -1,4 +1,4 @@
-"""Tells the log of rows in trouble: a line for each cause and a while, not for each row.
+"""Logs rows in trouble: one line for each cause in a while, not one for each row.
 
 The model. A cause is a handler, what became of its rows, and the kind of the error with its place; what differs from row
 to row, such as a number in its text, makes no other cause. The first rows are logged at once. Those that follow within
@@ -61,7 +61,7 @@ def _write(text: str, level: int, /, event: str, **fields: Any) -> None:
 
 @dataclass
 class _Count:
-    """What one cause has done since it was last told."""
+    """What one cause has done since it was last logged."""
 
     until: float
     rows: int = 0
@@ -76,7 +76,7 @@ class Digest:
     """Gathers troubles by their cause, and tells of them.
 
     Args:
-        while_: seconds in which a cause is told once.
+        while_: seconds in which a cause is logged once.
         tell: writes a line: its text, level and fields, and the name of the `event`.
     """
 
@@ -88,7 +88,7 @@ class Digest:
         self._is_telling = False
 
     def report(self, table: str, troubles: Sequence[Trouble]) -> None:
-        """Tell of rows of one handler, or count them if their cause has just been told.
+        """Log rows of one handler, or count them if their cause has just been logged.
 
         Args:
             table: what the log calls the handler.
@@ -160,7 +160,7 @@ class Digest:
 
 
 def cause_of(table: str, trouble: Trouble) -> Cause:
-    """Return what troubles have in common that are told together: all but what differs from row to row."""
+    """Return what troubles have in common that are logged together: all but what differs from row to row."""
     if trouble.cause is not None:
         return table, trouble.became, trouble.cause
     kind = _KIND.fullmatch(trouble.why)

@@ -167,7 +167,7 @@ def test_a_stop_is_bounded_while_a_fleet_begins_behind_a_silent_wire(
     assert time.monotonic() - began_at < 1 + 2 + 5, "with others beside it"
     assert fleet.popen.returncode == 0
     said = (
-        "stopped before anything was begun",
+        "stopped before anything began",
         "the database does not answer",
     )  # the latter, if it swept already
     assert any(each in fleet.log for each in said), fleet.log

@@ -206,7 +206,7 @@ def work(row):
     for at, later in zip(began, began[40:], strict=False):
         assert later - at >= 1.0
     if slow == "begin":
-        assert "did not begin soon enough" in fleet.log
+        assert "began too late after their claim" in fleet.log
 
 
 def test_a_handler_that_fills_every_slot_leaves_one_to_a_rate(

@@ -228,7 +228,7 @@ def test_a_stop_is_obeyed_while_the_users_package_is_imported(
     wait_until("it imports", (project.folder / "importing").exists)
     fleet.signal(number)
     assert fleet.wait(20) == 0
-    assert "stopped before anything was begun" in fleet.log
+    assert "stopped before anything began" in fleet.log
 
 
 _AT_ONCE = """

@@ -141,7 +141,7 @@ def test_a_handler_is_told_of_once_a_minute(clock: Clock, caplog: pytest.LogCapt
             _move(rounds, each, 2 * MOST_MOVES, key)
     assert len(caplog.records) == 2
     said = caplog.records[0].getMessage()
-    assert "thing:pending: row 1 goes round: moved 11 times within" in said
+    assert "thing:pending: row 1 circles: it was moved 11 times within" in said
     assert "a trigger, another program, a handler that moves it back" in said
     clock.now += WINDOW_SECONDS
     _move(rounds, one, 1)
@@ -199,7 +199,7 @@ def test_g11_rows_whose_status_a_trigger_sets_back_are_slowed_down_and_told_of(
     function, options = WAYS[way]
     project.handlers(f'@handler("thing", status="pending", to="normal"{options})\n{function}\n')
     fleet = project.start("run", "--workers", "1", "--poll", "100ms")
-    fleet.wait_for_log("goes round: moved 11 times", timeout=60)
+    fleet.wait_for_log("circles: it was moved 11 times", timeout=60)
     wait_until(
         "each of them waits",
         lambda: column(db, "select count(*) from poller.attempt where state = 'snoozed'") == [5],
@@ -208,7 +208,7 @@ def test_g11_rows_whose_status_a_trigger_sets_back_are_slowed_down_and_told_of(
     assert moves < 5 * 2 * MOST_MOVES
     time.sleep(3)  # what would be hundreds of moves
     assert _moves(db) - moves <= 5 * 2
-    assert fleet.log.count("goes round") == 1
+    assert fleet.log.count("row 1 circles") == 1
     db.execute("drop trigger flag on thing")
     db.execute("insert into thing values (100)")
     wait_until(
@@ -237,7 +237,7 @@ def pong(row): pass
 """
     )
     fleet = project.start("run", "--workers", "2")
-    fleet.wait_for_log("goes round")
+    fleet.wait_for_log(" circles: ")
     wait_until("it waits", lambda: column(db, "select state from poller.attempt") == ["snoozed"])
     time.sleep(5)  # what would be thousands of moves
     assert _moves(db) <= 2 * 2 * 2 * MOST_MOVES
