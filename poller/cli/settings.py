@@ -140,10 +140,10 @@ def _check_type(file: str, key: str, option: TyperOption, value: object) -> None
         wanted = "true or false" if not isinstance(value, bool) else None
     elif option.multiple:
         is_list = isinstance(value, list) and all(isinstance(each, str) for each in value)
-        wanted = None if is_list or isinstance(value, str) else "a text or a list of texts"
+        wanted = None if is_list or isinstance(value, str) else "a string or a list of strings"
     else:
         is_scalar = isinstance(value, str | int | float) and not isinstance(value, bool)
-        wanted = None if is_scalar else "a text or a number"
+        wanted = None if is_scalar else "a string or a number"
     if wanted is not None:
         got = "" if key == "database" else f", got {value!r}"  # it may hold a password
         msg = f"{file}: {key} must be {wanted}{got}"

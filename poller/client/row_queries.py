@@ -148,7 +148,7 @@ class RowQueries:
         return {number: self._pulse(number, most, told) for number, *told in rows}
 
     def _pulse(self, number: int, most: int, told: Sequence[Any]) -> Pulse:
-        """Return the pulse of a handler; a state with more rows in trouble than one statement reads is counted in full."""
+        """Return the pulse of a handler; if one statement reads only a part of its rows in trouble, count them all."""
         in_flight, trouble, tried_again, done, failed = told
         rows = {
             state: (self._count_trouble(number, state) if counted == most else counted)

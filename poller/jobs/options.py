@@ -166,7 +166,7 @@ def _check_kinds(name: object, on: object, after: object) -> None:
         ConfigurationError: with the option.
     """
     for option, value, kinds, what in (
-        ("name", () if name is None else name, str, "a text"),
+        ("name", () if name is None else name, str, "a string"),
         ("on", on, str, "a label or several"),
         ("after", after, str | Named, "a job, its name, or several"),
     ):

@@ -195,7 +195,7 @@ def _plan(when: When | str | None, at: datetime | None, tz: str) -> Schedule:
         msg = "when= has no schedule; give cron(…), fixed_rate(…) or fixed_delay(…)"
         raise ConfigurationError(msg)
     if tz != "UTC":
-        msg = f"tz={tz!r} is for a when= that is a text; write cron(…, tz={tz!r})"
+        msg = f"tz={tz!r} is for a when= that is a string; write cron(…, tz={tz!r})"
         raise ConfigurationError(msg)
     return when.schedule
 
@@ -225,7 +225,7 @@ def _name(given: str | None, function: str, plan: Schedule) -> str:
         suffix = f"-{secrets.token_hex(4)}"
         return function[: LONGEST_NAME_CHARACTERS - len(suffix)] + suffix
     if not isinstance(given, str) or not given.isprintable() or not 0 < len(given) <= LONGEST_NAME_CHARACTERS:
-        msg = f"name must be a printable text of up to {LONGEST_NAME_CHARACTERS} characters, got {given!r}"
+        msg = f"name must be a printable string of up to {LONGEST_NAME_CHARACTERS} characters, got {given!r}"
         raise ConfigurationError(msg)
     if given == function:
         raise ConfigurationError(_taken(given))

@@ -22,7 +22,7 @@ def status_text(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, str | int):
         return plain(str(value))
-    msg = f"a status is a text, an int, a bool or a member of an Enum, not {value!r}"
+    msg = f"a status is a string, an int, a bool or a member of an Enum, not {value!r}"
     raise TypeError(msg)
 
 

@@ -66,7 +66,7 @@ def check_options(rule: RetentionRule) -> None:
             raise ConfigurationError(msg)
     for option, text in names.items():
         if not isinstance(text, str) or not text.strip() or "\0" in text:
-            msg = f"{option} must be a text, got {text!r}"
+            msg = f"{option} must be a string, got {text!r}"
             raise ConfigurationError(msg)
     if not 0 < rule.older_than <= OLDEST_SECONDS:
         msg = f"older_than must be more than 0s and at most 36525d, got {rule.older_than:g}s"

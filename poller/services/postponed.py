@@ -361,7 +361,7 @@ def lesser(result: Result, error: BaseException) -> Outcome | None:
         return of_error(task.handler, failure, task.attempt, task.age)
     if refused.verdict is not Became.PARKED or refused.to is not None:
         what = "on_failure" if refused.verdict is Became.FAILED else "the way back"
-        said = f"{refused.error or refused.verdict.value}; moreover {what} was refused: {reason(error)}"
+        said = f"{refused.error or refused.verdict.value}; {what} was refused, too: {reason(error)}"
         return Outcome(
             Became.PARKED, attempt=refused.attempt, error=said, kind=refused.kind, place=refused.place
         )

@@ -75,7 +75,7 @@ WRONG = {
     "a text for a number": ("limit = 'many'", "limit"),
     "a number for a flag": ("json = 1", "json must be true or false"),
     "a flag for a number": ("limit = true", "limit must be"),
-    "a number for a list": ("only = 3", "only must be a text or a list of texts"),
+    "a number for a list": ("only = 3", "only must be a string or a list of strings"),
     "a table": ("[run]\nworkers = 3", "'run'"),
     "no TOML": ("limit =", "not valid TOML"),
 }

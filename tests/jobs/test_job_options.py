@@ -194,7 +194,7 @@ OPTIONS: list[tuple[dict[str, Any], str]] = [
     ({"keep": "9" * 400 + "w"}, "keep must be at most 36525d"),
     ({"timeout": "0s"}, "timeout must be more than 0"),
     ({"timeout": timedelta(days=400)}, "timeout must be more than 0 and at most 366d"),
-    ({"name": 5}, "name must be a text, got 5"),
+    ({"name": 5}, "name must be a string, got 5"),
     ({"name": ""}, "a job needs a printable name"),
 ]
 

@@ -304,7 +304,7 @@ def test_statuses_may_be_members_of_an_enum(url: str) -> None:
         ({"history": "some"}, "history must be one of"),
         ({"during": "pending"}, "leave it out"),
         ({"on_failure": "pending"}, "taken again for ever"),
-        ({"status": 1.5}, "a status is a text, an int, a bool"),
+        ({"status": 1.5}, "a status is a string, an int, a bool"),
     ],
 )
 def test_g10_an_impossible_option_names_the_functions_place(options: dict[str, Any], says: str) -> None:

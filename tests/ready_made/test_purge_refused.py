@@ -31,13 +31,13 @@ AGED: dict[str, Any] = {
     [
         ({"table": 7}, "table must be 'name', 'schema.name', a SQLAlchemy Table or a mapped class, got 7"),
         ({"table": "a.b.c"}, "table must be 'name'"),
-        ({"column": ""}, "column must be a text, got ''"),
+        ({"column": ""}, "column must be a string, got ''"),
         ({"column": None}, "column must be the name of a column, or several, got None"),
         ({"older_than": "180"}, "'180' is not a duration"),
         ({"older_than": "0s"}, "older_than must be more than 0s and at most 36525d"),
         ({"older_than": timedelta(days=-1)}, "a duration cannot be negative"),
         ({"older_than": "99999d"}, "older_than must be more than 0s and at most 36525d"),
-        ({"where": "  "}, "where must be a text, got '  '"),
+        ({"where": "  "}, "where must be a string, got '  '"),
         ({"where": b"true"}, "where must be SQL, or an expression of SQLAlchemy's, got b'true'"),
         ({"batch": 0}, "batch must be a number from 1 to 100000, got 0"),
         ({"batch": True}, "batch must be a number"),
@@ -58,8 +58,8 @@ def test_impossible_options_are_refused_when_the_job_is_made(options: dict[str, 
     ("options", "reason"),
     [
         ({"to": "x"}, "to is 'x', the status the rows already have"),
-        ({"status": None}, "a status is a text"),
-        ({"status_column": ""}, "status_column must be a text"),
+        ({"status": None}, "a status is a string"),
+        ({"status_column": ""}, "status_column must be a string"),
     ],
 )
 def test_impossible_ageing_is_refused_when_the_job_is_made(options: dict[str, Any], reason: str) -> None:

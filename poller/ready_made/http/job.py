@@ -206,7 +206,7 @@ def _wanted(expect_body: Any, request: HttpRequest) -> str | re.Pattern[str] | N
         return expect_body
     if isinstance(expect_body, re.Pattern) and isinstance(expect_body.pattern, str):
         return expect_body
-    msg = f"expect_body must be a text or a compiled expression of text, got {expect_body!r}"
+    msg = f"expect_body must be a string or a compiled pattern of str, got {expect_body!r}"
     raise ConfigurationError(msg)
 
 

@@ -169,7 +169,7 @@ def _method(method: Any) -> str:
 def _headers(headers: Any, parts: SplitResult) -> dict[str, str]:
     """Return the headers that were given, and the one that the userinfo of the URL makes."""
     if not isinstance(headers, Mapping | None):
-        msg = f"headers must be a mapping of names to texts, got {type(headers).__name__}"
+        msg = f"headers must be a mapping of names to strings, got {type(headers).__name__}"
         raise ConfigurationError(msg)
     given = dict(headers or {})
     for name, value in given.items():
@@ -177,7 +177,7 @@ def _headers(headers: Any, parts: SplitResult) -> dict[str, str]:
             msg = f"headers: {name!r} is not a header name"
             raise ConfigurationError(msg)
         if not isinstance(value, str) or not _VALUE.fullmatch(value):
-            msg = f"headers: {name} must be a text of ASCII characters in one line"
+            msg = f"headers: {name} must be a string of ASCII characters in one line"
             raise ConfigurationError(msg)
     if parts.username is None:
         return given
@@ -203,7 +203,7 @@ def _content(json: Any, data: Any) -> tuple[bytes | None, dict[str, str]]:
         msg = f"the body cannot be sent: {error}"
         raise ConfigurationError(msg) from None
     if data is not None and not isinstance(data, str | bytes):
-        msg = f"data must be a text, bytes or a mapping, got {type(data).__name__}"
+        msg = f"data must be a string, bytes or a mapping, got {type(data).__name__}"
         raise ConfigurationError(msg)
     return (data.encode() if isinstance(data, str) else data), {}
 

@@ -192,7 +192,7 @@ def _argv(command: Any) -> tuple[str, ...]:
     else:
         argv = ()
     if not argv or not all(isinstance(part, str) for part in argv):
-        msg = f"command must be a shell line or a list of texts, got {command!r}"
+        msg = f"command must be a shell line or a list of strings, got {command!r}"
         raise ConfigurationError(msg)
     if any("\0" in part for part in argv):
         msg = "command contains a NUL, which a command cannot"
@@ -205,14 +205,14 @@ def _argv(command: Any) -> tuple[str, ...]:
 
 def _env(env: Any) -> dict[str, str | None]:
     if not isinstance(env, Mapping | None):
-        msg = f"env must be a mapping of names to texts, got {type(env).__name__}"
+        msg = f"env must be a mapping of names to strings, got {type(env).__name__}"
         raise ConfigurationError(msg)
     for name, value in (env or {}).items():
         if not isinstance(name, str) or not name or {*name} & {"=", "\0"}:
             msg = f"env: {name!r} is not a variable name"
             raise ConfigurationError(msg)
         if value is not None and (not isinstance(value, str) or "\0" in value):
-            msg = f"env: {name} must be a text without NUL, or None to remove it"
+            msg = f"env: {name} must be a string without NUL, or None to remove it"
             raise ConfigurationError(msg)
     return dict(env or {})
 
