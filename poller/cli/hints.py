@@ -13,17 +13,17 @@ _MIGRATE = "run: poller migrate"
 _HINTS = {
     "no_run_begun": "run it now with: poller trigger {job!r}",
     "nothing_recorded": "look further back with: --back 30d",
-    "no_such_run": "those that are kept stand in: poller runs",
+    "no_such_run": "list those that are kept: poller runs",
     "runs": "see: poller runs JOB",
     "is_job": "see: poller jobs, and poller runs {job!r}",
-    "declared": "take it out there, or hold it: poller pause",
+    "declared": "remove it there, or pause it: poller pause",
     "no_purge": "give --column and --older-than",
     "no_schema": _MIGRATE,
     "old_schema": _MIGRATE,
     "may_not_migrate": "run poller migrate as a role that may create schemas here",
     "no_database": "give --database URL, or start it: poller db start",
     "no_embedded": "or give --database URL",
-    "unreachable": "check --database and that it runs",
+    "unreachable": "check --database, and that the server is running",
     "no_package": "name yours with --handlers, or write a first one with: poller init",
     "nothing_registered": "write one, or run: poller init",
     "none_of_name": "give --only or --except one of these",
@@ -31,8 +31,8 @@ _HINTS = {
 _TODOS = {
     "no_schema": _MIGRATE,
     "old_schema": _MIGRATE,
-    "ran_ahead": "start poller run anew: it plans them from now",
-    "orphan_runs": "end them: poller jobs remove {where}; or have the program run that has it",
+    "ran_ahead": "restart poller run: it plans them from now",
+    "orphan_runs": "cancel them: poller jobs remove {where}; or run the program that declares the job",
 }
 
 

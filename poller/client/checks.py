@@ -126,8 +126,8 @@ class Checks:
         skew = (here - there).total_seconds()
         if abs(skew) > SKEW_SECONDS:
             side = "ahead of" if skew > 0 else "behind"
-            what = f"this host's clock is {abs(skew):.0f}s {side} the database's, which is what counts"
-            yield Finding("warning", "database", what, "have both set their clocks by NTP")
+            what = f"this host's clock is {abs(skew):.0f}s {side} the database's, which decides"
+            yield Finding("warning", "database", what, "synchronise both clocks by NTP")
 
     def _ahead(self) -> Findings:
         """Find times in the future that the database's clock wrote while it ran ahead, before it was corrected."""
@@ -136,11 +136,11 @@ class Checks:
         jobs, rows, runs = job_store.ahead(self._connection)
         if jobs or rows or runs:
             what = (
-                f"the database's clock has run ahead: {jobs} jobs are planned, {rows} rows and {runs} runs put off "
-                "beyond what their schedules and policies can give"
+                f"the database's clock ran ahead for a while: {jobs} jobs, {rows} rows and {runs} runs wait for longer "
+                "than their schedules and policies allow"
             )
             yield Finding(
-                "warning", "database", what, "start the fleet anew: it plans them from now", "ran_ahead"
+                "warning", "database", what, "restart the fleet: it plans them from now", "ran_ahead"
             )
 
     def _autovacuum(self) -> Findings:
@@ -189,7 +189,7 @@ class Checks:
                 "error",
                 _where(binding.handler),
                 what,
-                "mend where= and order_by=" if mend else "mend the table's functions",
+                "fix where= and order_by=" if mend else "fix the table's functions",
             )
 
     def _index(self, binding: Binding) -> Findings:
@@ -198,7 +198,7 @@ class Checks:
             return
         concurrently = not self._queries.health(binding.table).is_partitioned
         todo = self._queries.advised_index(binding, _plain_order(binding), concurrently=concurrently)
-        what = "no index serves its claims, so that each reads the rows that are done as well"
+        what = "no index serves its claims, so each claim also reads rows that are done"
         yield Finding("warning", str(binding), what, todo)
 
     def _serves(self, binding: Binding, index: Index) -> bool:
@@ -216,8 +216,8 @@ class Checks:
             return
         rows = self._queries.orphans(binding)
         if rows:
-            what = f"{rows} rows show {binding.handler.during!r}, though no worker holds them or will"
-            todo = f"see why, and set their {binding.handler.column} to {binding.handler.status!r}"
+            what = f"{rows} rows show {binding.handler.during!r}, but no worker holds them or will take them"
+            todo = f"find out why, and set their {binding.handler.column} to {binding.handler.status!r}"
             yield Finding("warning", str(binding), what, todo)
 
     def _without_zone(self, binding: Binding) -> Findings:
@@ -225,7 +225,9 @@ class Checks:
         if name is not None and binding.table.columns[name].type != "timestamp with time zone":
             kind, zone = binding.table.columns[name].type, binding.table.zone
             what = f"{name} is a {kind}: it is read as a time in the database's zone, {zone}"
-            yield Finding("advice", str(binding), what, "make it a timestamptz if it is written in another")
+            yield Finding(
+                "advice", str(binding), what, "make it a timestamptz if it is written in another zone"
+            )
 
     # --- each table -------------------------------------------------------------------------------
 
@@ -243,7 +245,9 @@ class Checks:
         role = role_of(self._connection)
         todo = f"alter role {role} bypassrls, or create a policy for it that shows the rows it is to work on"
         if health.policies:
-            what = f"row level security may hide rows from the role {role}, and poller never takes those"
+            what = (
+                f"row level security may hide rows from the role {role}, and poller never takes hidden rows"
+            )
             yield Finding("warning", str(table), what, todo)
         else:
             what = f"row level security hides every row from the role {role}: there is no policy"
@@ -283,7 +287,7 @@ class Checks:
         if strange and len(strange) <= NAMED_STATUSES:
             named = ", ".join(f"{name!r} ({rows} rows)" for name, rows in strange.items())
             what = f"no handler takes or leads to the {column} {named}"
-            todo = "nothing, if another program does; else write a handler, or look for a misspelling"
+            todo = "ignore this if another program does; else write a handler, or look for a misspelling"
             yield Finding("advice", str(group[0].table), what, todo)
 
     # --- each job ---------------------------------------------------------------------------------
@@ -301,7 +305,7 @@ class Checks:
         known = {*(job.name for job in self._jobs), housekeeping.name}
         for name, runs in job_store.orphan_runs(self._connection, known):
             what = f"{runs} runs wait for a function that no program here and no worker has; was the job renamed?"
-            todo = "remove the job, which ends them; or have the program run that has it"
+            todo = "remove the job, which cancels them; or run the program that declares it"
             yield Finding("warning", name, what, todo, "orphan_runs")
 
     def _after(self, job: Job) -> Findings:
@@ -309,7 +313,7 @@ class Checks:
             return
         names = {each.name for each in self._jobs}
         for name in job_store.unknown_jobs(self._connection, {*job.options.after} - names):
-            todo = "mend the name, or have the program run that declares it"
+            todo = "fix the name, or run the program that declares it"
             yield Finding(
                 "error", f"{job} ({job.place})", f"there is no job {name!r} for it to run after", todo
             )
@@ -324,7 +328,7 @@ class Checks:
             return
         if index is not None:
             yield Finding(
-                "warning", str(job), "no index gives it the old rows, so that each run reads all", index
+                "warning", str(job), "no index finds the old rows, so each run reads the whole table", index
             )
 
     def _guarded(self, where: str, look: Callable[[], Iterable[Finding]]) -> Findings:
@@ -338,8 +342,8 @@ class Checks:
         except psycopg.Error as error:
             if self._connection.closed:
                 raise
-            what = f"this could not be looked at: {error.diag.message_primary or error}"
-            yield Finding("warning", where, " ".join(what.split()), "see whether the role may read it")
+            what = f"this could not be checked: {error.diag.message_primary or error}"
+            yield Finding("warning", where, " ".join(what.split()), "check whether the role may read it")
 
 
 def _hidden_columns(handler: Handler, table: Table) -> Findings:

@@ -316,7 +316,7 @@ class RowReasons:
         elif found.living:
             detail = f"none of the {found.living} workers that live has its handler"
         else:
-            detail = "no worker lives"
+            detail = "no worker is alive"
         yield Reason("no_worker", detail, facts)
 
 

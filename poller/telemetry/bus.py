@@ -42,7 +42,7 @@ class _Subscription:
         self._has_failed = True
         name = guarded(lambda: str(self._function.__qualname__), "") or type(self._function).__name__
         why = guarded(lambda: reason(error), type(error).__name__)
-        log.problem(f"the subscriber {name} raised at {event.name}: {why}; this is not said again")
+        log.problem(f"the subscriber {name} raised at {event.name}: {why}; this is logged only once")
 
 
 _subscriptions: tuple[_Subscription, ...] = ()

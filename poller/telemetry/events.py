@@ -236,7 +236,7 @@ class ResultsGivenUp(HandlerEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class ForgettingFailed(HandlerEvent):
-    """It cannot be seen which rows in trouble have moved on; the handler is left out of that for a while."""
+    """A supervisor cannot check which rows in trouble have moved on, and leaves the handler out of that for a while."""
 
     error: str
 

@@ -347,8 +347,8 @@ def test_what_a_clock_that_ran_ahead_has_left_behind_is_named(
     )
     [(severity, where, what, todo)] = findings(project)
     assert (severity, where) == ("warning", "database")
-    assert "run ahead: 1 jobs are planned, 0 rows and 0 runs put off" in what
-    assert "start poller run anew" in todo
+    assert "ran ahead for a while: 1 jobs, 0 rows and 0 runs wait for longer" in what
+    assert "restart poller run" in todo
 
 
 def test_how_a_due_time_without_zone_is_read_is_said(project: Project, db: psycopg.Connection[Any]) -> None:

@@ -318,7 +318,7 @@ def test_locked(able: Any, url: str, db: psycopg.Connection[Any]) -> None:
 def test_no_worker(able: Any, url: str, db: psycopg.Connection[Any]) -> None:
     """None at all, none that has the handler, or none that goes on."""
     one = made()
-    assert only(url, one).detail == "no worker lives", "not even the database knows the handler yet"
+    assert only(url, one).detail == "no worker is alive", "not even the database knows the handler yet"
     worker = able(one)
     Client(url).drain(worker.id)
     assert only(url, one).detail == "all workers that have its handler are about to end: 1"
