@@ -23,7 +23,7 @@ def start() -> None:
 @app.command()
 def stop() -> None:
     """Stop it, even while it is in use; the data stay."""
-    typer.echo("stopped" if embedded.stop(Path.cwd()) else "it was not running")
+    typer.echo("stopped" if embedded.stop(Path.cwd()) else "the embedded Postgres was not running")
 
 
 @app.command()

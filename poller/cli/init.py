@@ -13,8 +13,8 @@ SKELETON = ("handlers/__init__.py", "handlers/example.py", "poller.toml")
 NEXT = """\
 wrote {written}
 next:
-  handlers/example.py   says which table it expects; make that, or name a table of yours
-  poller check          holds the handlers against the database
+  handlers/example.py   says which table it expects; create it, or name a table of yours
+  poller check          checks the handlers against the database
   poller run            runs them; in another terminal: poller status --watch"""
 
 

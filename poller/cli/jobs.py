@@ -172,8 +172,8 @@ def trigger(
     imported; without --args, they are the job's own.
     """
     done = client(database, handlers, actor=actor).trigger(job, args)
-    waits = f"; {job} is paused, so it waits until: poller resume" if done.is_paused else ""
-    render.say(f"entered run {done.run} of {job}{waits}")
+    waits = f"; {job} is paused: the run waits until poller resume" if done.is_paused else ""
+    render.say(f"triggered run {done.run} of {job}{waits}")
 
 
 def _runs(count: int) -> str:

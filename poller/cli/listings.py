@@ -122,7 +122,7 @@ def history(  # noqa: PLR0913 - the options of a listing
     render.listing(page.items, _HISTORY, as_json=as_json, empty="")
     say_if_cut(page, as_json=as_json)
     if not as_json:
-        typer.echo(f"looked back {words(back)}; for more: --back TIME", err=True)
+        typer.echo(f"looked back {words(back)}; to look further: --back TIME", err=True)
 
 
 def actions(

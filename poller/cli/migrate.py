@@ -50,4 +50,4 @@ def migrate(
     typer.echo(f"poller's schema is at {after}{was}")
     if known is not None:
         for table in client_of(where, known).add_triggers():
-            render.say(f"{table} wakes the workers")
+            render.say(f"added a trigger to {table} that wakes the workers")

@@ -55,7 +55,7 @@ def resume(name: Name, *, actor: Actor = None, database: Database = None) -> Non
 
 def _paused(done: jobs.Paused) -> str:
     if not done.changed:
-        return f"{done.name} is paused already; let it go on with: poller resume"
+        return f"{done.name} is already paused; resume it with: poller resume"
     goes_on = f"; {_are(done.running)} in progress and will finish" if done.running else ""
     return f"paused {done.name}: nothing of it starts until {_end(done.until)}{goes_on}"
 
@@ -64,9 +64,9 @@ def _handlers_paused(done: HandlersPaused) -> str:
     names = ", ".join(done.handlers)
     if not done.changed:
         are = "is" if len(done.handlers) == 1 else "are"
-        return f"{names} {are} paused already; let it go on with: poller resume"
+        return f"{names} {are} already paused; resume with: poller resume"
     ends = f"; {render.rows(done.in_flight)} in flight will end" if done.in_flight else ""
-    return f"paused {names}: no worker claims for it until {_end(done.until)}{ends}"
+    return f"paused {names}: no worker claims their rows until {_end(done.until)}{ends}"
 
 
 def _resumed(done: jobs.Resumed) -> str:

@@ -221,7 +221,7 @@ class RowReasons:
             return
         detail = f"its {self._handler.column} is {row.status!r}, not {self._handler.status!r}"
         if row.status == self._handler.during:
-            detail += ": that is shown while it is in work, and no worker has it"
+            detail += ": its handler's during, but no worker holds it"
         yield Reason("status", detail, {"status": row.status})
 
     def _paused(self) -> Iterator[Reason]:
@@ -234,12 +234,12 @@ class RowReasons:
     def _conditions(self, row: RowAsClaimed) -> Iterator[Reason]:
         where = self._handler.where
         if row.error is not None:
-            detail = f"its handler's condition fails at it: {row.error}"
+            detail = f"its handler's where fails for it: {row.error}"
             yield Reason("where", detail, {"where": where, "error": row.error})
         elif not row.where:
-            yield Reason("where", f"its handler's condition is not true of it: {where}", {"where": where})
+            yield Reason("where", f"it does not meet its handler's where: {where}", {"where": where})
         elif self._unchecked is not None:
-            detail = f"its handler's code is not here, so its condition is not evaluated: {self._unchecked}"
+            detail = f"its handler's code is not here, so its where is not evaluated: {self._unchecked}"
             yield Reason("where", detail, {"where": self._unchecked, "checked": False})
         if not row.is_time:
             due = self._handler.due
@@ -312,9 +312,9 @@ class RowReasons:
             return
         facts = {"living": found.living, "ending": found.ending}
         if found.ending:
-            detail = f"all workers that have its handler are about to end: {found.ending}"
+            detail = f"all workers that have its handler are draining or stopping: {found.ending}"
         elif found.living:
-            detail = f"none of the {found.living} workers that live has its handler"
+            detail = f"none of the {found.living} live workers has its handler"
         else:
             detail = "no worker is alive"
         yield Reason("no_worker", detail, facts)
@@ -337,14 +337,14 @@ def _put_off(attempt: Any) -> Iterator[Reason]:
     facts = {"attempt": attempt.attempt, "error": attempt.error}
     if attempt.state == "parked":
         times = "1 attempt" if attempt.attempt == 1 else f"{attempt.attempt} attempts"
-        detail = f"given up after {times}, at {_time(attempt.since)}: {attempt.error}"
+        detail = f"parked after {times}, at {_time(attempt.since)}: {attempt.error}"
         yield Reason("parked", detail, {**facts, "since": attempt.since})
     elif attempt.state == "snoozed":
-        detail = f"its handler has put it off until {_time(attempt.next_at)}"
+        detail = f"its handler snoozed it until {_time(attempt.next_at)}"
         yield Reason("snoozed", detail, {"next_at": attempt.next_at})
     else:
         detail = (
-            f"attempt {attempt.attempt} has failed, the next is at {_time(attempt.next_at)}: {attempt.error}"
+            f"attempt {attempt.attempt} failed; the next one is at {_time(attempt.next_at)}: {attempt.error}"
         )
         yield Reason("waiting", detail, {**facts, "next_at": attempt.next_at})
 

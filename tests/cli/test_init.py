@@ -84,7 +84,7 @@ def test_migrate_triggers_has_the_tables_wake_the_workers(
     project.run("migrate")
     assert value(db, triggers) == 0
     ended = project.run("migrate", "--triggers")
-    assert ended.stdout.splitlines()[1:] == ["public.tenants wakes the workers"]
+    assert ended.stdout.splitlines()[1:] == ["added a trigger to public.tenants that wakes the workers"]
     assert value(db, triggers) == 1
 
 

@@ -320,7 +320,7 @@ def test_trigger_enters_a_run_for_now(here: InProcess, declared: psycopg.Connect
     """And wakes the workers."""
     declared.execute("listen poller")
     ended = here.run("trigger", "clean")
-    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "entered run 1 of clean\n", "")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "triggered run 1 of clean\n", "")
     assert len(list(declared.notifies(timeout=5, stop_after=1))) == 1
     question = "select function, status, args, poller.now() - planned_at < '1 minute' from poller.run"
     assert declared.execute(question).fetchone() == ("clean", "pending", {}, True)
@@ -370,7 +370,7 @@ def test_a_run_of_a_paused_job_waits(here: InProcess, declared: psycopg.Connecti
     """It is entered all the same, and the answer says so."""
     here.run("pause", "greet")
     told = here.run("trigger", "greet").stdout
-    assert told == "entered run 1 of greet; greet is paused, so it waits until: poller resume\n"
+    assert told == "triggered run 1 of greet; greet is paused: the run waits until poller resume\n"
 
 
 def test_trigger_refuses_what_cannot_run(project: Project, declared: psycopg.Connection[Any]) -> None:
@@ -460,7 +460,7 @@ def test_pause_and_resume_may_be_repeated(here: InProcess, declared: psycopg.Con
     ended = here.run("pause", "clean")
     assert (ended.returncode, ended.stdout) == (
         0,
-        "clean is paused already; let it go on with: poller resume\n",
+        "clean is already paused; resume it with: poller resume\n",
     )
     assert value(declared, "select paused_at from poller.job where name = 'clean'") == before
 

@@ -125,7 +125,7 @@ def test_status(able: Any, url: str, db: psycopg.Connection[Any]) -> None:
     assert (found.reason, found.facts) == ("status", {"status": "held"})
     assert found.detail == "its status is 'held', not 'pending'"
     db.execute("update thing set status = 'busy' where id = 1")
-    assert "shown while it is in work, and no worker has it" in only(url, one).detail
+    assert "during, but no worker holds it" in only(url, one).detail
 
 
 @pytest.mark.parametrize("during", [None, "busy"])
@@ -321,9 +321,9 @@ def test_no_worker(able: Any, url: str, db: psycopg.Connection[Any]) -> None:
     assert only(url, one).detail == "no worker is alive", "not even the database knows the handler yet"
     worker = able(one)
     Client(url).drain(worker.id)
-    assert only(url, one).detail == "all workers that have its handler are about to end: 1"
+    assert only(url, one).detail == "all workers that have its handler are draining or stopping: 1"
     db.execute("update poller.worker set drain_at = null, handlers = '{}'")
-    assert only(url, one).detail == "none of the 1 workers that live has its handler"
+    assert only(url, one).detail == "none of the 1 live workers has its handler"
     db.execute("update poller.worker set heartbeat_at = now() - interval '1 day'")
     assert only(url, one).facts == {"living": 0, "ending": 0}
 
@@ -378,7 +378,7 @@ def test_without_the_code_what_was_written_down_is_asked(
     assert [*found] == ["claimable", "reasons"]
     where, due = found["reasons"]
     assert (where["reason"], where["where"], where["checked"]) == ("where", "1/0 > 0", False)
-    assert where["detail"] == "its handler's code is not here, so its condition is not evaluated: 1/0 > 0"
+    assert where["detail"] == "its handler's code is not here, so its where is not evaluated: 1/0 > 0"
     assert (due["reason"], due["column"]) == ("due", "at")
     assert due["due_at"] == "2999-01-01T00:00:00+00:00"
     note = "nowhere has no such handler: what it may have as where is not evaluated\n"

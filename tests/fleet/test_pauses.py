@@ -186,7 +186,7 @@ def test_g8_a_pause_with_an_end_is_over_by_the_database_clock(
     fleet = project.start("run")
     wait_until("the first is done", lambda: len(ran(project)) == 1)
     ended = project.run("pause", "thing:pending", "--for", "3s")
-    assert ended.stdout.startswith("paused public.thing:pending: no worker claims for it until 20")
+    assert ended.stdout.startswith("paused public.thing:pending: no worker claims their rows until 20")
     db.execute("update thing set status = 'pending'")
     row = db.execute(
         "select extract(epoch from paused_until)::float8 from poller.handler where paused_at is not null"
