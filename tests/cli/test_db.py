@@ -38,7 +38,7 @@ def test_db_start_prints_the_url_and_db_stop_stops(here: Path) -> None:
     stopped = CliRunner().invoke(db.app, ["stop"], catch_exceptions=False)
     assert (stopped.exit_code, stopped.stdout) == (0, "stopped\n")
     again = CliRunner().invoke(db.app, ["stop"], catch_exceptions=False)
-    assert (again.exit_code, again.stdout) == (0, "it was not running\n")
+    assert (again.exit_code, again.stdout) == (0, "the embedded Postgres was not running\n")
 
 
 def test_db_url_starts_nothing(here: Path) -> None:
