@@ -106,8 +106,8 @@ def reason(error: BaseException) -> str:
 
 def kind_of(error: BaseException) -> str:
     """Return the name of an exception's class, also of one that was raised in another process."""
-    told = guarded(lambda: plain(error.raised_as), None)  # type: ignore[attr-defined]
-    return one_line(told or class_name(error), 200)
+    kept = guarded(lambda: plain(error.raised_as), None)  # type: ignore[attr-defined]
+    return one_line(kept or class_name(error), 200)
 
 
 def raised_at(error: BaseException) -> str:
@@ -118,9 +118,9 @@ def raised_at(error: BaseException) -> str:
 
 def place_of(error: BaseException) -> str:
     """Return `file.py:12`, the last frame in the user's own code, or nothing if there is none."""
-    told = guarded(lambda: plain(error.raised_at), None)  # type: ignore[attr-defined]  # in another process
-    if told is not None:
-        return storable(told[:300])
+    kept = guarded(lambda: plain(error.raised_at), None)  # type: ignore[attr-defined]  # in another process
+    if kept is not None:
+        return storable(kept[:300])
     frames = [(frame.f_code.co_filename, line) for frame, line in _frames(error)]
     users = _users([filename for filename, _ in frames])
     if not users:
@@ -134,10 +134,10 @@ def traceback_of(error: BaseException) -> str:
 
     It is empty if the exception was never raised in a user's code or a library.
     """
-    told = guarded(lambda: plain(error.traced), None)  # type: ignore[attr-defined]  # in another process
-    if told is None:
-        told = "\n\n".join(reversed([_traced(each) for each in _chain(error)])) if _called(error) else ""
-    return storable(told)[-TRACEBACK_CHARACTERS:]
+    text = guarded(lambda: plain(error.traced), None)  # type: ignore[attr-defined]  # in another process
+    if text is None:
+        text = "\n\n".join(reversed([_traced(each) for each in _chain(error)])) if _called(error) else ""
+    return storable(text)[-TRACEBACK_CHARACTERS:]
 
 
 def _message(error: BaseException) -> str:
@@ -205,8 +205,8 @@ def _called(error: BaseException) -> list[tuple[FrameType, int]]:
 
 def _traced(error: BaseException) -> str:
     lines = [_frame(frame, line) for frame, line in _called(error)[-SHOWN_FRAMES:]]
-    said = message(error)
-    return "\n".join([*lines, f"{class_name(error)}: {said}" if said else class_name(error)])
+    text = message(error)
+    return "\n".join([*lines, f"{class_name(error)}: {text}" if text else class_name(error)])
 
 
 def _frame(frame: FrameType, line: int) -> str:

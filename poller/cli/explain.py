@@ -36,7 +36,7 @@ def explain(
     found = client(database, handlers).explain(asked)
     if found.unchecked:
         names = " and ".join(found.unchecked)
-        render.say(f"{handlers} has no such handler: what it may have as {names} is not evaluated", err=True)
+        render.say(f"{handlers} has no such handler; not evaluated: its {names}", err=True)
     if as_json:
         typer.echo(render.as_one(_object(found)))
     else:

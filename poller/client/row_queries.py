@@ -145,11 +145,11 @@ class RowQueries:
         numbers = sorted({each for each in handlers if each})
         most = 1 + COUNTED_ROWS // max(1, len(numbers) * len(STATES))
         rows = self._along("handler_activity", handlers=array(numbers), most=most)
-        return {number: self._pulse(number, most, told) for number, *told in rows}
+        return {number: self._pulse(number, most, counts) for number, *counts in rows}
 
-    def _pulse(self, number: int, most: int, told: Sequence[Any]) -> Pulse:
+    def _pulse(self, number: int, most: int, counts: Sequence[Any]) -> Pulse:
         """Return the pulse of a handler; if one statement reads only a part of its rows in trouble, count them all."""
-        in_flight, trouble, tried_again, done, failed = told
+        in_flight, trouble, tried_again, done, failed = counts
         rows = {
             state: (self._count_trouble(number, state) if counted == most else counted)
             - tried_again.get(state, 0)

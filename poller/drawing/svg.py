@@ -23,7 +23,7 @@ HEADS = "<defs>{}</defs>".format(
         for name, colour in (("head", "currentColor"), ("failure", FAILURE))
     )
 )
-SAID = {
+SENTENCES = {
     "move": "{from_} moves to {to}",
     "failure": "{from_} goes to {to} when it is out of attempts",
     "retry": "{from_} is tried again",
@@ -94,4 +94,4 @@ def _loop(points: Iterable[tuple[float, float]]) -> str:
 
 
 def _said(edge: Edge) -> str:
-    return SAID[edge.kind].format(from_=one_line(edge.from_), to=one_line(edge.to))
+    return SENTENCES[edge.kind].format(from_=one_line(edge.from_), to=one_line(edge.to))

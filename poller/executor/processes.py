@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 IDLE_SECONDS = 10.0  # after which an idle child is ended, to free its memory
 REPORT_SECONDS = 0.5  # between two reports of a child on its run's output and progress
-REPLY, SAID = b"R", b"S"  # the first byte of a child's messages
+REPLY, PROGRESS = b"R", b"S"  # the first byte of a child's messages
 
 ENDING_SECONDS = 1.0  # for the kernel to end a killed process
 
@@ -109,7 +109,7 @@ class ProcessPool:
                 executor.shutdown(wait=False)
 
     @contextlib.contextmanager
-    def _lent(self) -> Iterator[Lent]:
+    def _lent(self) -> Iterator[ChildLoan]:
         """Lend a child for one call.
 
         Raises:
@@ -241,7 +241,7 @@ class Children:
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
-    def one(self) -> Iterator[Lent]:
+    def one(self) -> Iterator[ChildLoan]:
         """Lend a child for one call; a child that does not survive the call is not lent again.
 
         Raises:
@@ -261,7 +261,7 @@ class Children:
         ):  # checked after adding it: either `trim` has seen the child, or this is set already
             child.end()
             raise Unexpected
-        lent = Lent(child)
+        lent = ChildLoan(child)
         try:
             yield lent
         finally:
@@ -284,7 +284,7 @@ class Children:
                 child.end()
 
 
-class Lent:
+class ChildLoan:
     """A child on loan for one call: the watchdog can kill it only until it is given back."""
 
     def __init__(self, child: Child) -> None:
@@ -343,7 +343,7 @@ class Child:
             context.cancelled.tell = lambda: self._send(b"")
         self._send(request)
         try:
-            while (message := self._receive())[:1] == SAID:
+            while (message := self._receive())[:1] == PROGRESS:
                 if context is not None:
                     context.notes.take(pickle.loads(message[1:]))  # noqa: S301 - our own process pickled it
             return message[1:]
@@ -421,14 +421,14 @@ def _listen(pipe: Connection, requests: queue.SimpleQueue[bytes], running: list[
 
 def _tell(pipe: Connection, sending: threading.Lock, running: list[Context | None]) -> None:
     """Send the worker the output and progress of a job's run, every `REPORT_SECONDS` seconds."""
-    told = None
+    sent = None
     while True:
         sleep(REPORT_SECONDS)
         with sending, contextlib.suppress(OSError):
-            said = remote_call.said(running[0])
-            if said is not None and said != told:
-                pipe.send_bytes(SAID + pickle.dumps(said))
-            told = said
+            progress = remote_call.progress(running[0])
+            if progress is not None and progress != sent:
+                pipe.send_bytes(PROGRESS + pickle.dumps(progress))
+            sent = progress
 
 
 def _die_with_parent() -> None:

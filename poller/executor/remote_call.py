@@ -74,7 +74,7 @@ def packed(handler: Handler, given: Any, context: Context | None, about: Attempt
         Exception: a value cannot be pickled.
     """
     function = handler.function
-    told = None if context is None else context.told
+    payload = None if context is None else context.payload
     name = JOB if handler.is_job else str(handler)
     is_mapped = handler.entity is not None
     call = RemoteCall(
@@ -82,7 +82,7 @@ def packed(handler: Handler, given: Any, context: Context | None, about: Attempt
         function.__qualname__,
         name,
         given,
-        told,
+        payload,
         handler.run_parameter,
         is_mapped,
         about,
@@ -124,7 +124,7 @@ def _run(call: bytes, started: Callable[[Context | None], None]) -> bytes:
             refuse_not_begun(answer, "the handler")  # pickling it would fail without saying why
             changed = changes(made.given) if made.is_mapped else []
             answer = Altered(answer, changed) if any(changed) else answer
-        return pickle.dumps((True, answer, said(context), {}))
+        return pickle.dumps((True, answer, progress(context), {}))
     except BaseException as error:  # noqa: BLE001 - SystemExit in a handler is its failure
         return _packed_error(error, context)
 
@@ -137,7 +137,7 @@ def _call(made: RemoteCall, function: Callable[..., Any], context: Context | Non
     return partial(invoke, made.given) if context is None else partial(invoke, made.given, context)
 
 
-def said(context: Context | None) -> dict[str, Any] | None:
+def progress(context: Context | None) -> dict[str, Any] | None:
     """Return what a job's run has reported so far (its output and progress); None for other calls."""
     return None if context is None or context.notes is None else context.notes.columns()
 
@@ -148,12 +148,12 @@ def unpacked(reply: bytes, context: Context | None) -> Any:
     Raises:
         BaseException: the error that the handler raised.
     """
-    is_answer, value, notes, told = pickle.loads(reply)  # noqa: S301 - pickled by a process of ours, a moment ago
+    is_answer, value, notes, facts = pickle.loads(reply)  # noqa: S301 - pickled by a process of ours, a moment ago
     if notes is not None and context is not None:
         context.notes.take(notes)
     if is_answer:
         return value
-    guarded(lambda: vars(value).update(told), None)
+    guarded(lambda: vars(value).update(facts), None)
     raise value
 
 
@@ -205,13 +205,13 @@ def check(registered: Handler | Job) -> None:
 
 def _packed_error(error: BaseException, context: Context | None) -> bytes:
     """Return an error, pickled: the error itself if it survives that, else its text."""
-    told = {"raised_as": kind_of(error), "raised_at": place_of(error), "traced": traceback_of(error)}
-    notes = said(context)
+    facts = {"raised_as": kind_of(error), "raised_at": place_of(error), "traced": traceback_of(error)}
+    notes = progress(context)
     try:
-        reply = pickle.dumps((False, error, notes, told))
+        reply = pickle.dumps((False, error, notes, facts))
         pickle.loads(reply)  # noqa: S301 - a test: many exceptions cannot be unpickled
     except BaseException:  # noqa: BLE001 - whatever pickle makes of a user's class
-        reply = pickle.dumps((False, Unexpected(describe(error)), notes, told))
+        reply = pickle.dumps((False, Unexpected(describe(error)), notes, facts))
     return reply
 
 
@@ -229,8 +229,8 @@ def _find(call: RemoteCall) -> Callable[..., Any]:
     return function
 
 
-def _context(told: dict[str, Any]) -> Context:
-    return BatchContext(**told) if "keys" in told else Context(**told, settle=_refuse)
+def _context(payload: dict[str, Any]) -> Context:
+    return BatchContext(**payload) if "keys" in payload else Context(**payload, settle=_refuse)
 
 
 def _refuse_connection() -> Any:

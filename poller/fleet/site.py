@@ -157,13 +157,13 @@ class Site:
             if monotonic() >= child.restart_at:
                 child.start(self._order())
 
-    def _look(self, told: frozenset[str]) -> None:
+    def _look(self, tables: frozenset[str]) -> None:
         """Wake the sweeper for a new worker, the planner for a changed job if it leads, the watcher for a pause."""
-        if "worker" in told:
+        if "worker" in tables:
             self._sweeping.wake()
-        if "job" in told and self._scheduler.leads:
+        if "job" in tables and self._scheduler.leads:
             self._planning.wake()
-        if "handler" in told:
+        if "handler" in tables:
             self._watching.wake()
 
     def stop_planning(self) -> None:

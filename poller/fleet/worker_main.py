@@ -44,9 +44,9 @@ SIGNS_IN_A_LEASE = 6  # in one lease time
 FAULTY = 4  # the handlers do not fit the database (any more)
 
 
-def main(told: dict[str, Any]) -> None:
+def main(given: dict[str, Any]) -> None:
     """Run a worker as the supervisor ordered it (`WorkerOrder`)."""
-    order = WorkerOrder.read(told)
+    order = WorkerOrder.read(given)
     options = order.options
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor passes on what concerns us
     for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP):

@@ -45,8 +45,8 @@ class WorkerOrder:
     @classmethod
     def read(cls, order: dict[str, Any]) -> Self:
         """Return the order that a line said."""
-        told = order["options"]
+        options = order["options"]
         options = FleetOptions(
-            **{**told, **{name: tuple(told[name]) for name in ("only", "without", "labels")}}
+            **{**options, **{name: tuple(options[name]) for name in ("only", "without", "labels")}}
         )
         return cls(**{**order, "options": options, "supervisor": UUID(order["supervisor"])})

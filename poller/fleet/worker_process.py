@@ -35,8 +35,8 @@ RUNS, DRAINS = b".", b"d"  # the signs of a worker: that its interpreter runs; t
 # -P: no module of the working directory is to hide one of Python's own, or of ours; `registry` puts the folder in its
 # place.
 _START = (
-    "import json, sys; told = json.loads(sys.stdin.readline()); sys.path[:] = told['path']; "
-    "from poller.fleet.worker_main import main; main(told['order'])"
+    "import json, sys; given = json.loads(sys.stdin.readline()); sys.path[:] = given['path']; "
+    "from poller.fleet.worker_main import main; main(given['order'])"
 )
 
 
@@ -155,9 +155,9 @@ class WorkerProcess:
 
     def _has_signed(self) -> bool:
         with contextlib.suppress(BlockingIOError):
-            said = os.read(self._signs, 65536)
-            self.drains = self.drains or DRAINS in said
-            return len(said) > 0
+            signs = os.read(self._signs, 65536)
+            self.drains = self.drains or DRAINS in signs
+            return len(signs) > 0
         return False
 
     def _is_stopped(self) -> bool:

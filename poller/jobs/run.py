@@ -61,10 +61,10 @@ class Notes:
     total: float | None = None
     cancelled: bool = False
 
-    def take(self, said: dict[str, Any]) -> None:
+    def take(self, progress: dict[str, Any]) -> None:
         """Take over the `columns` of the same run in another process."""
-        self.sink.replace(said["output"])
-        self.done, self.total = said["done"], said["total"]
+        self.sink.replace(progress["output"])
+        self.done, self.total = progress["done"], progress["total"]
 
     def columns(self) -> dict[str, Any]:
         """Return the columns of `poller.run` that hold this."""

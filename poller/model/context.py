@@ -194,7 +194,7 @@ class Context:
         return token_of(self.key)
 
     @property
-    def told(self) -> dict[str, Any]:
+    def payload(self) -> dict[str, Any]:
         """What another one is made of, in another process."""
         return {
             "database": self.database,
@@ -314,10 +314,10 @@ class BatchContext(Context):
         raise PollerError(msg)
 
     @property
-    def told(self) -> dict[str, Any]:
+    def payload(self) -> dict[str, Any]:
         """What another one is made of, in another process."""
-        told = {name: value for name, value in super().told.items() if name not in ("row_key", "key")}
-        return told | {"keys": self.keys}
+        payload = {name: value for name, value in super().payload.items() if name not in ("row_key", "key")}
+        return payload | {"keys": self.keys}
 
     @property
     def key(self) -> str:

@@ -148,8 +148,8 @@ class Mapped:
         try:
             made = column.type.dialect_impl(self._dialect).result_processor(self._dialect, code)
         except Exception as error:
-            said = " ".join(str(error).split())
-            msg = f"{name} is mapped as {column.type!r}, which cannot read the table's value: {said}"
+            reason = " ".join(str(error).split())
+            msg = f"{name} is mapped as {column.type!r}, which cannot read the table's value: {reason}"
             raise ConfigurationError(msg) from error
         return Load(key, column.name, made, column.type.column_expression(column) is None)
 

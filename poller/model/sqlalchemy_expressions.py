@@ -95,8 +95,8 @@ def _rendered(option: str, render: Callable[[], Any]) -> Any:
     except ConfigurationError:
         raise
     except Exception as error:
-        said = " ".join(str(error).split("(Background")[0].split())
-        msg = f"{option} cannot be written as SQL: {said}"
+        reason = " ".join(str(error).split("(Background")[0].split())
+        msg = f"{option} cannot be written as SQL: {reason}"
         raise ConfigurationError(msg) from error
 
 

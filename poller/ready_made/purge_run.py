@@ -138,11 +138,11 @@ class Purging:
             self._try(made, keys[middle:])
 
     def _refuse(self, error: psycopg.Error) -> None:
-        said = error.diag.message_primary or type(error).__name__
+        refusal = error.diag.message_primary or type(error).__name__
         if error.sqlstate in ("23503", "23001") and error.diag.constraint_name:
             _add(self._done.kept, error.diag.constraint_name, 1)
         else:
-            _add(self._done.refused, " ".join(said.split()), 1)
+            _add(self._done.refused, " ".join(refusal.split()), 1)
 
     def _count(self, free: int, locked: int, done: int, held: int, needed: dict[str, int]) -> None:
         self._done.rows += done

@@ -42,7 +42,7 @@ class Cursor:
         seen: the value of `came` before the last look from the top; if `came` is greater, another look is wanted.
         failures: how many looks or claims have failed in a row.
         at_claim: the last failure was a claim, so a look that works proves nothing.
-        told: the reason that was logged last.
+        logged: the reason that was logged last.
     """
 
     after: str | None = None
@@ -56,7 +56,7 @@ class Cursor:
     seen: int = 0
     failures: int = 0
     at_claim: bool = False
-    told: str = ""
+    logged: str = ""
 
     # --- on the claimer's thread --------------------------------------------------------------------
 
@@ -104,7 +104,9 @@ class Cursor:
     def put_aside(self, why: str, most_seconds: float, *, at_claim: bool) -> tuple[Cursor, float]:
         """Return a cursor that holds the handler for a growing delay, and that delay in seconds."""
         wait = min(most_seconds, FIRST_WAIT_SECONDS * 2 ** min(self.failures, 10))
-        aside = Cursor(held_until=monotonic() + wait, failures=self.failures + 1, at_claim=at_claim, told=why)
+        aside = Cursor(
+            held_until=monotonic() + wait, failures=self.failures + 1, at_claim=at_claim, logged=why
+        )
         return aside, wait
 
     def start_over(self) -> None:

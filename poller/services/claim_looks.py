@@ -228,7 +228,7 @@ class Looks:
         before, why = self.cursors[binding], reason(error)
         most = BACKOFF_MOST_SECONDS if is_transient(error) else OUT_OF_ORDER_SECONDS
         self.cursors[binding], wait = before.put_aside(why, most, at_claim=at_claim)
-        if why != before.told:
+        if why != before.logged:
             emit(HandlerPutAside(**binding.named, error=why, retry_seconds=wait))
         self.more.discard(binding)
         if not is_transient(error):
@@ -241,7 +241,7 @@ class Looks:
         cursor = self.cursors[binding]
         if cursor.failures:
             emit(HandlerRestored(**binding.named, failures=cursor.failures))
-            cursor.failures, cursor.at_claim, cursor.told = 0, False, ""
+            cursor.failures, cursor.at_claim, cursor.logged = 0, False, ""
 
 
 class Expected:

@@ -208,9 +208,9 @@ class Claimer:
 
     def sleep(self, seconds: float, bell: Bell) -> None:
         """Sleep for so many seconds, or until the bell rings or a notification of new rows arrives."""
-        if said := heard(self._link.connection, seconds, bell):
+        if payloads := heard(self._link.connection, seconds, bell):
             self.notice()
-            if DRAIN in said:
+            if DRAIN in payloads:
                 self._drain()
 
     def _listen(self) -> None:

@@ -55,11 +55,11 @@ class _Position:
 
     Attributes:
         after: the digest to continue from.
-        told: the logged reason why its table could not be read.
+        logged: the reason why its table could not be read.
     """
 
     after: str = ""
-    told: str = ""
+    logged: str = ""
 
 
 class Forgetter:
@@ -130,7 +130,7 @@ class Forgetter:
                 raise
             self._leave_out(handler, error)
         else:
-            position.told = ""
+            position.logged = ""
         if rows:
             emit(RowsForgotten(**self._bindings[handler].named, rows=rows))
         return rows
@@ -139,8 +139,8 @@ class Forgetter:
         """Leave a handler out for a while, and bind it again: its table may have been replaced."""
         position, binding = self._positions[handler], self._bindings[handler]
         self._left_out.add(handler)
-        if position.told != (said := reason(error)):
-            position.told = said
-            emit(ForgettingFailed(**binding.named, error=said))
+        if position.logged != (why := reason(error)):
+            position.logged = why
+            emit(ForgettingFailed(**binding.named, error=why))
         with contextlib.suppress(ConfigurationError, psycopg.Error):
             binding.rebind(self._visits.link.connection)

@@ -60,8 +60,8 @@ class Listener:
 
     def sleep(self, seconds: float, bell: Bell) -> None:
         """Sleep for so many seconds, or until the bell rings; report the changes that are notified meanwhile."""
-        if told := heard(self._link.connection, seconds, bell):
-            self._on_change(told)
+        if payloads := heard(self._link.connection, seconds, bell):
+            self._on_change(payloads)
 
     def recover(self) -> None:
         """Start over on a new connection; until it is open, `hears` is false."""

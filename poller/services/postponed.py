@@ -320,13 +320,13 @@ class Postponed:
                 f"{holder} holds the lock of {rows}; that row waits, others go on",
             )
         elif beneath:
-            said = (
+            condition = (
                 f"another session holds a lock that the UPDATE of {rows} needs; that row waits, others go on"
             )
-            self._say(part.binding, f"lock of {rows}", said)
+            self._say(part.binding, f"lock of {rows}", condition)
         else:
-            said = f"{rows} and others wait for a transaction that has settled a row claimed with them (ctx.settle)"
-            self._say(part.binding, "lock of a lease", said)
+            condition = f"{rows} and others wait for a transaction that has settled a row claimed with them (ctx.settle)"
+            self._say(part.binding, "lock of a lease", condition)
         self._put_off(part, _Why.LOCKED)
 
     def _put_off(self, part: Part, why: _Why) -> None:
@@ -361,9 +361,9 @@ def lesser(result: Result, error: BaseException) -> Outcome | None:
         return of_error(task.handler, failure, task.attempt, task.age)
     if refused.verdict is not Became.PARKED or refused.to is not None:
         what = "on_failure" if refused.verdict is Became.FAILED else "the way back"
-        said = f"{refused.error or refused.verdict.value}; {what} was refused, too: {reason(error)}"
+        why = f"{refused.error or refused.verdict.value}; {what} was refused, too: {reason(error)}"
         return Outcome(
-            Became.PARKED, attempt=refused.attempt, error=said, kind=refused.kind, place=refused.place
+            Became.PARKED, attempt=refused.attempt, error=why, kind=refused.kind, place=refused.place
         )
     if refused.error != UNSAID:
         return Outcome(Became.PARKED, attempt=refused.attempt, error=UNSAID)

@@ -141,8 +141,8 @@ class _PlainLines(logging.Formatter):
         fields = {**_always, **getattr(record, "poller", {})}
         words = [f"{name}={_short(value)}" for name, value in fields.items()]
         mark = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
-        said = one_line(record.getMessage()) if record.name == _log.name else lines(record.getMessage())
-        line = f"{time} {mark}{said}" + (f" · {' '.join(words)}" if words else "")
+        message = one_line(record.getMessage()) if record.name == _log.name else lines(record.getMessage())
+        line = f"{time} {mark}{message}" + (f" · {' '.join(words)}" if words else "")
         if traceback := _traceback(self, record):
             line += "\n" + lines(traceback)
         return line.replace("\n", "\n    ")  # what goes on is not taken for a line of its own
@@ -172,8 +172,8 @@ class _JsonLines(logging.Formatter):
 
 
 def _traceback(formatter: logging.Formatter, record: logging.LogRecord) -> str:
-    told: str = getattr(record, "traceback", "")
-    return formatter.formatException(record.exc_info) if record.exc_info else told
+    traceback: str = getattr(record, "traceback", "")
+    return formatter.formatException(record.exc_info) if record.exc_info else traceback
 
 
 def _short(value: object) -> str:

@@ -381,7 +381,7 @@ def test_without_the_code_what_was_written_down_is_asked(
     assert where["detail"] == "its handler's code is not here, so its where is not evaluated: 1/0 > 0"
     assert (due["reason"], due["column"]) == ("due", "at")
     assert due["due_at"] == "2999-01-01T00:00:00+00:00"
-    note = "nowhere has no such handler: what it may have as where is not evaluated\n"
+    note = "nowhere has no such handler; not evaluated: its where\n"
     assert ended.stderr == note
     db.execute("update thing set at = null where id <> 2; update thing set at = '2020-01-01' where id = 2")
     ended = here.run("explain", "thing:pending:2")
@@ -399,7 +399,7 @@ def test_without_the_code_a_handler_without_conditions_is_known_wholly(
     assert (json.loads(ended.stdout), ended.stderr) == ({"claimable": True, "reasons": []}, "")
     db.execute("update poller.handler set definition = null")
     ended = here.run("explain", "thing:pending:1")
-    assert "has no such handler: what it may have as where and order_by is not evaluated" in ended.stderr
+    assert "has no such handler; not evaluated: its where and order_by" in ended.stderr
 
 
 def test_people_read_a_line_for_each_reason(able: Any, here: InProcess, url: str) -> None:

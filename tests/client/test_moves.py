@@ -223,7 +223,7 @@ def test_what_cannot_be_meant_is_refused(
             AS_ENUM,
             "cannot hold the status 'gone'; it takes pending, normal, odd, stuck",
         ),
-        ("alter table thing add check (status <> 'gone')", "its CHECK thing_status_check asks for"),
+        ("alter table thing add check (status <> 'gone')", "its CHECK thing_status_check requires"),
         ("alter table thing alter status type varchar(7)", None),
         ("alter table thing alter status type varchar(3) using 'pen'", "cannot store the status 'gone'"),
     ],

@@ -73,11 +73,11 @@ def refusal(url: str, *handlers: Handler) -> str:
         ),
         (
             "create table task (id int primary key, status text constraint fine check (status <> 'normal'))",
-            "cannot hold the status 'normal': its CHECK fine asks for",
+            "cannot hold the status 'normal': its CHECK fine requires",
         ),
         (
             "create table task (id int primary key, status text check (status like '%nd%' and status <> '{}'))",
-            "cannot hold the status 'normal': its CHECK task_status_check asks for",
+            "cannot hold the status 'normal': its CHECK task_status_check requires",
         ),
         (
             (

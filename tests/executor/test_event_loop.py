@@ -70,7 +70,7 @@ def test_g11_a_loop_that_was_ended_goes_on(url: str, harm: Any, caplog: pytest.L
 
     assert [each.became for each in run(url, moves("task", step))] == ["moved"] * 10
     assert any(
-        "the event loop was" in line and line.endswith("it was started again") for line in caplog.messages
+        "the event loop was" in line and line.endswith("restarted the loop") for line in caplog.messages
     )
 
 

@@ -262,7 +262,7 @@ def test_g10_settle_is_not_for_transactional_handlers(url: str) -> None:
     """There is one way to move the row: what the handler returns."""
 
     def step(_: Row, ctx: Context) -> None:
-        with pytest.raises(PollerError, match="moves its row by what it returns"):
+        with pytest.raises(PollerError, match="moves its row by its return value"):
             ctx.settle(ctx.connection, "normal")
 
     assert {each.became for each in run(url, transactional(step))} == {"moved"}

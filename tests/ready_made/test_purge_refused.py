@@ -174,7 +174,7 @@ def test_a_status_that_an_enum_lacks_is_refused(
 @pytest.mark.parametrize(
     ("column", "reason"),
     [
-        ("status text check (status in ('x', 'z'))", "its CHECK audit_status_check asks for"),
+        ("status text check (status in ('x', 'z'))", "its CHECK audit_status_check requires"),
         ("status varchar(1)", None),
         ("status integer", "cannot hold the status 'x'"),
         ("status text generated always as ('x') stored", "is a generated column"),

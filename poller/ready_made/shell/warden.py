@@ -118,15 +118,15 @@ class Warden:
         """End the group, or all processes; return whether any was left."""
         found = False
         for number, seconds in ((signal.SIGTERM, "grace"), (signal.SIGKILL, "killing")):
-            told: set[int] = set()
+            signalled: set[int] = set()
             until = monotonic() + self._orders[seconds]
             while monotonic() < until and self._is_anybody_left(everyone=everyone):
                 found = True
                 targets = self._targets(everyone=everyone)
-                for target in targets - told:
+                for target in targets - signalled:
                     _signal(target, number)
                 if number == signal.SIGTERM:
-                    told |= targets  # once: a second SIGTERM may cut a clean-up short
+                    signalled |= targets  # once: a second SIGTERM may cut a clean-up short
                 sleep(TICK_SECONDS)
         return found
 
