@@ -11,7 +11,7 @@ from typing import Any
 
 
 class PollerError(Exception):
-    """Something the user can mend; the text is one line that says how.
+    """Something the user can fix; the text is one line that says how.
 
     Attributes:
         reason: a word for the reason, or "" where the text says all there is to say.

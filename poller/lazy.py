@@ -20,7 +20,7 @@ from typing import Any
 
 
 def lazy(name: str) -> ModuleType:
-    """Return what stands for a module until it is needed, and asks the module itself for each name from then on."""
+    """Return a stand-in for a module, which is imported when one of its names is first used."""
     return _Lazy(name)
 
 

@@ -121,7 +121,7 @@ class Client:
     # --- questions --------------------------------------------------------------------------------
 
     def status(self, *, exact: bool = False, progress: overview.Progress | None = None) -> Page[StatusLine]:
-        """Return how many rows each status has that a handler takes or leads to, and others that the tables show.
+        """Return how many rows show each status that a handler takes or leads to, and each other one in the tables.
 
         Its cost does not grow with the tables: up to 10,000 rows are counted, of more there is the planner's estimate.
 
@@ -181,7 +181,7 @@ class Client:
             return _all(connection, finding.find(connection, word, known.handlers if known else ()))
 
     def graph(self, table: str | None = None, *, counts: bool = False) -> Graph:
-        """Return the state machines that handlers make: those of the client's, and those that workers have registered.
+        """Return the state machines that handlers make: of the client's own, and of those that workers have registered.
 
         Moves that handlers have made, or people by hand, as the history shows, and that no handler declares are `seen`.
 
@@ -250,7 +250,7 @@ class Client:
     def inflight(
         self, selector: str = "all", *, after: str | None = None, limit: int | None = None
     ) -> Page[Held]:
-        """Return the rows in flight, with their workers, those that have been so for longest first.
+        """Return the rows in flight with their workers, the longest in flight first.
 
         Args:
             selector: `TABLE[:STATUS][:KEY]`, or `all`.
@@ -278,7 +278,7 @@ class Client:
         after: str | None = None,
         limit: int | None = None,
     ) -> Page[HistoryEvent]:
-        """Return what happened to a row, the latest event last; a page that follows another has what was before.
+        """Return what happened to a row, the latest event last; the next page has the events before.
 
         Args:
             table: with or without its schema.
@@ -396,7 +396,7 @@ class Client:
         progress: Callable[[int], object] | None = None,
         stop: threading.Event | None = None,
     ) -> Retried:
-        """Put rows in trouble back: due at once, their attempts counted from the start.
+        """Retry rows in trouble: they are due at once, and their attempts are counted from the start.
 
         It is done in batches of 1,000 rows at the most. From a URL each is committed by itself, with what was reached so
         far written down; on a connection in a transaction all are parts of that.
@@ -507,7 +507,7 @@ class Client:
     # --- orders for jobs and handlers -------------------------------------------------------------
 
     def trigger(self, job: str, args: Mapping[str, Any] | None = None) -> Triggered:
-        """Enter a run of a job for now, beside its schedule.
+        """Trigger a run of a job now, beside its schedule.
 
         Args:
             job: its name, or that of a schedule made at run time.

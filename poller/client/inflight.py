@@ -38,7 +38,7 @@ def inflight(
     after: Sequence[Any] | None = None,
     limit: int | None = None,
 ) -> list[tuple[Held, list[Any]]]:
-    """Return the rows in flight, those that have been so for longest first, each with its place in that order."""
+    """Return the rows in flight, the longest in flight first, each with its place in that order."""
     since, lease, key = after or (None, None, None)
     keys = None if chosen.keys is None else array(chosen.keys)
     asked = {"handlers": array(chosen.handlers), "keys": keys, "limit": limit}

@@ -127,7 +127,7 @@ class Troubles:
         *,
         traceback: bool = False,
     ) -> tuple[list[Failure], list[Any] | None]:
-        """Return the rows in trouble, the newest first, and the place behind which there are more, if there are.
+        """Return the rows in trouble, the newest first, and where the next page begins, if there is one.
 
         Args:
             chosen: which rows.

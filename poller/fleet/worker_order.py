@@ -38,13 +38,13 @@ class WorkerOrder:
     logged: dict[str, str]
 
     def line(self, path: Sequence[str]) -> bytes:
-        """Return the line that says it, with where the worker finds modules."""
+        """Return the order as a line of JSON, with the worker's import path."""
         order = {**asdict(self), "supervisor": str(self.supervisor)}
         return json.dumps({"path": list(path), "order": order}).encode() + b"\n"
 
     @classmethod
     def read(cls, order: dict[str, Any]) -> Self:
-        """Return the order that a line said."""
+        """Return the order from its parsed line."""
         options = order["options"]
         options = FleetOptions(
             **{**options, **{name: tuple(options[name]) for name in ("only", "without", "labels")}}

@@ -96,7 +96,7 @@ class WorkerProcess:
         self.noticed_at = None
 
     def has_ended(self) -> bool:
-        """Return whether there is no process, or not any more."""
+        """Return whether no process runs: none was started, or it has ended."""
         return self._process is None or self._process.poll() is not None
 
     def end_if_it_hangs(self) -> None:

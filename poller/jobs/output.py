@@ -56,7 +56,7 @@ class Sink:
             self._tail_length = self._dropped = 0
 
     def end(self) -> None:
-        """Take nothing any more: the run has ended."""
+        """Accept no more text: the run has ended."""
         self.has_ended = True
 
     def text(self) -> str:

@@ -195,7 +195,7 @@ class Context:
 
     @property
     def payload(self) -> dict[str, Any]:
-        """What another one is made of, in another process."""
+        """The arguments that make an equal context in another process."""
         return {
             "database": self.database,
             "table": self._table,
@@ -315,7 +315,7 @@ class BatchContext(Context):
 
     @property
     def payload(self) -> dict[str, Any]:
-        """What another one is made of, in another process."""
+        """The arguments that make an equal context in another process."""
         payload = {name: value for name, value in super().payload.items() if name not in ("row_key", "key")}
         return payload | {"keys": self.keys}
 

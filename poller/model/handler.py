@@ -152,7 +152,7 @@ class Handler(Generic[P, R]):
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """What `handler` was given: a decorator."""
+    """The decorator that `handler` returns: what it was given."""
 
     table: str | Table | type[Any]
     status: Status

@@ -142,7 +142,7 @@ class Stale:
 
     @property
     def old(self) -> sql.Composed:
-        """The condition on a row `t` that its age alone is enough."""
+        """The condition on a row `t` to be old by its age alone."""
         return sql.SQL("{} < {}").format(self.column, self.bound)
 
     @property

@@ -76,7 +76,7 @@ class Warden:
     # --- waiting -----------------------------------------------------------------------------------
 
     def _wait(self, is_so: Callable[[], bool], seconds: float) -> bool:
-        """Wait until something is so; False if the time is up, or the worker wants an end or is gone."""
+        """Wait until a condition holds; False if the time is up, or the worker wants an end or is gone."""
         until = monotonic() + seconds
         while not is_so():
             if monotonic() >= until or not self._is_wanted():
