@@ -107,6 +107,7 @@ def _gathered(url: str, binding: Binding, crowd: int) -> Iterator[list[Member]]:
                 "lease": 600.0,
                 "handlers": array([binding.id]),
                 "supervisor": "00000000-0000-0000-0000-000000000000",
+                "after": 0,
             }
             row = session.execute(statement("register_worker"), asked).fetchone()
             assert row is not None  # noqa: S101 - an insert returns its row

@@ -43,13 +43,15 @@ def drain(
     """Drain a worker, or all workers of a host: they stop claiming, and end once they hold nothing.
 
     Handlers that have begun finish, however long that takes; rows that wait are given back. No other worker replaces
-    them, and a poller run without any worker left ends with 0. Exits with 1 if no such worker is alive.
+    them, and a poller run without any worker left ends with 0. A worker that is stopped or cut off drains once it comes
+    back. A name of digits alone is a worker's number. Exits with 1 if no such worker is alive.
     """
     for each in client(database, actor=actor).drain(name):
         holds = (
             f"ends with the {render.rows(each.in_flight)} in its hand" if each.in_flight else "holds nothing"
         )
-        render.say(f"draining worker {each.worker} ({each.host}, pid {each.pid}): {holds}")
+        lapsed = "; its heartbeat has lapsed: it drains if it comes back" if each.has_lapsed else ""
+        render.say(f"draining worker {each.worker} ({each.host}, pid {each.pid}): {holds}{lapsed}")
 
 
 def _workers(now: datetime) -> tuple[render.ListingColumn, ...]:

@@ -494,7 +494,7 @@ class Client:
         """Drain a worker, or a host's: they stop claiming, end once they hold nothing, and are not replaced.
 
         Args:
-            name: the worker's number, or the host's name.
+            name: the worker's number; or the host's name, if that is not of digits alone.
 
         Raises:
             NothingSelectedError: no such worker lives.

@@ -145,7 +145,7 @@ class Site:
         if self._drain.has_begun and not self.children:
             self.children = [WorkerProcess(self._options.lease) for _ in range(self._options.workers)]
             for child in self.children:
-                child.start(self._order())
+                child.start(self._order(child))
         for child in self.children:
             if not child.has_ended():
                 child.end_if_it_hangs()
@@ -155,7 +155,7 @@ class Site:
                 self._sweeper.child_died(child.pid)
                 self._sweeping.wake()
             if monotonic() >= child.restart_at:
-                child.start(self._order())
+                child.start(self._order(child))
 
     def _look(self, tables: frozenset[str]) -> None:
         """Wake the sweeper for a new worker, the planner for a changed job if it leads, the watcher for a pause."""
@@ -194,8 +194,8 @@ class Site:
         self._sweep_at_last()
         return self._drain.end()
 
-    def _order(self) -> WorkerOrder:
-        """Return the order for a worker."""
+    def _order(self, child: WorkerProcess) -> WorkerOrder:
+        """Return the order for a worker's next process."""
         return WorkerOrder(
             options=self._options,
             supervisor=self._id,
@@ -203,6 +203,7 @@ class Site:
             database=self._location.name,
             is_first=self._is_first,
             logged={"database": self._label} if self._label else {},
+            replaces=child.pid,
         )
 
     @contextlib.contextmanager

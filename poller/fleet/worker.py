@@ -74,6 +74,7 @@ class WorkerOptions:
     lease: float
     poll: float
     grace: float
+    replaces: int = 0  # the id of the process that it was started in place of
 
 
 class Worker:
@@ -104,6 +105,7 @@ class Worker:
             on_join=self._look,
             on_lost=self._forget,
             on_drain=self._begin_to_drain,
+            replaces=options.replaces,
         )
         # A claim never waits for a row. A table that another session has locked must not hold up other handlers.
         self._claims = Link(url, f"claimer {tag}", lock_timeout=LOCK_TIMEOUT)

@@ -146,6 +146,7 @@ def _options(order: WorkerOrder) -> WorkerOptions:
         lease=given.lease,
         poll=given.poll,
         grace=given.grace,
+        replaces=order.replaces,
     )
 
 

@@ -28,6 +28,7 @@ class WorkerOrder:
         database: the name that handlers know it by, if it has one.
         is_first: it is the database that jobs belong to, but for those that every database has.
         logged: what the worker's log lines say of themselves beside what happened.
+        replaces: the id of the process that it comes after; 0 if it is the first.
     """
 
     options: FleetOptions
@@ -36,6 +37,7 @@ class WorkerOrder:
     database: str
     is_first: bool
     logged: dict[str, str]
+    replaces: int
 
     def line(self, path: Sequence[str]) -> bytes:
         """Return the order as a line of JSON, with the worker's import path."""

@@ -7,7 +7,8 @@ finds a connection that was silently cut.
 What may be trusted: leases, until `trusted_until`: the time of the last answered beat, plus the lease time, minus a
 margin, by this process's monotonic clock. After that (the process was stopped, the network cut) nothing new starts until
 a beat is answered. A beat that finds the worker declared dead ends all its leases: running handlers are cancelled, and
-the worker registers again under another id. A claim checks that, too, and may find it first (`deny`).
+the worker registers again under another id; if it was told to drain meanwhile, it drains still. A claim checks that,
+too, and may find it first (`deny`).
 
 A beat's commit does not wait for the disk or a standby: stalled commits do not mean that a worker is dead. Death is
 declared by a commit that does wait, and a registration is on the disk before any claim that names it.
@@ -54,6 +55,7 @@ class Heartbeat:
         on_join: called when the worker joins the fleet, or joins again.
         on_lost: called when the worker has been declared dead.
         on_drain: called when the worker is told to end once it holds nothing.
+        replaces: the id of the process that this one was started in place of; 0 if none.
     """
 
     def __init__(  # noqa: PLR0913 - its collaborators
@@ -67,6 +69,7 @@ class Heartbeat:
         on_join: Callable[[], None],
         on_lost: Callable[[], None],
         on_drain: Callable[[], None] = lambda: None,
+        replaces: int = 0,
     ) -> None:
         self._link = link
         self._supervisor = supervisor
@@ -76,6 +79,7 @@ class Heartbeat:
         self._on_join = on_join
         self._on_lost = on_lost
         self._on_drain = on_drain
+        self._after = replaces  # the process whose drain this one inherits: once it has registered, itself
         self._session: psycopg.Connection[object] | None = None
         self._locked_on: psycopg.Connection[object] | None = None
         self._beat_at = 0.0
@@ -157,15 +161,19 @@ class Heartbeat:
             "slots": self._slots,
             "handlers": self._handlers,
             "lease": self._lease,
+            "after": self._after,
         }
         began = monotonic()
         row = connection.execute(statement("register_worker"), asked).fetchone()
         assert isinstance(row, tuple)  # noqa: S101 - an insert returns its row
-        self.worker = row[0]
+        self.worker, drains = row
+        self._after = os.getpid()
         self._trust(began)
         if not is_pooled(connection):
             self._hold_lock(connection)
         emit(WorkerStarted(worker=row[0], slots=self._slots))
+        if drains:
+            self._on_drain()
 
     def _beat(self, connection: psycopg.Connection[object]) -> bool:
         """Beat; return False if the worker was found to have been declared dead."""

@@ -361,11 +361,52 @@ def work(row):
     assert len(tree(fleet)) == 2
 
 
+@pytest.mark.fault("F74")
+def test_a_worker_that_was_declared_dead_before_it_heard_of_its_drain_drains_when_it_is_back(
+    project: Project, db: psycopg.Connection[Any], url: str
+) -> None:
+    """It comes back under another number: the drain is the process's."""
+    make_rows(db, 0)
+    project.handlers(STEADY.replace("SECONDS", "0"))
+    fleet = project.start("run", "--workers", "2")
+    number, pid = wait_until("two workers", lambda: len(found := workers_of(db)) == 2 and found)[0]
+    os.kill(pid, signal.SIGSTOP)
+    assert [each.worker for each in Client(url).drain(number)] == [number]
+    db.execute("update poller.worker set died_at = now() where id = %s", [number])
+    os.kill(pid, signal.SIGCONT)
+    wait_until("it has ended", lambda: not is_alive(pid))
+    assert fleet.log.count("is ready") == 3, "it was back"
+    assert len(workers_of(db)) == 1
+    assert len(tree(fleet)) == 2
+
+
+@pytest.mark.fault("F74")
+def test_a_worker_that_is_killed_before_it_hears_of_its_drain_is_replaced_by_none(
+    project: Project, db: psycopg.Connection[Any]
+) -> None:
+    """The process that is started in its place ends at once; of a host, too."""
+    make_rows(db, 0)
+    project.handlers(STEADY.replace("SECONDS", "0"))
+    fleet = project.start("run", "--workers", "2")
+    [(host,)] = (
+        wait_until("two workers", lambda: len(workers_of(db)) == 2)
+        and db.execute("select distinct host from poller.worker").fetchall()
+    )
+    for _, pid in workers_of(db):
+        os.kill(pid, signal.SIGSTOP)
+    assert project.run("workers", "drain", host).returncode == 0
+    for _, pid in workers_of(db):
+        os.kill(pid, signal.SIGKILL)
+    assert fleet.wait(20) == 0
+    assert workers_of(db) == []
+
+
 def test_whom_no_worker_is_there_to_drain(project: Project, db: psycopg.Connection[Any]) -> None:
     """Is answered with no, and with what there is."""
     ended = project.run("workers", "drain", "7")
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert "no live worker has the number 7, or runs on a host 7" in ended.stderr
+    assert ended.stderr == "no live worker has the number 7; no worker is alive\n"
+    assert project.run("workers", "drain", "db").stderr == "no live worker runs on a host db; no worker is alive\n"
 
 
 def test_a_run_leaves_out_what_it_is_told_to(project: Project, db: psycopg.Connection[Any]) -> None:
