@@ -184,6 +184,11 @@ def _due(at: datetime | None, now: datetime) -> str:
     return "now" if at is not None and at <= now else render.since(at, now)
 
 
+def _state(line: JobLine, now: datetime) -> str:
+    ends = "" if line.paused_until is None else f", ends {_due(line.paused_until, now)}"
+    return f"{line.state}{ends}"
+
+
 def _name(line: JobLine) -> str:
     return line.name if line.name == line.job else f"{line.name} ({line.job})"
 
@@ -197,5 +202,5 @@ def _jobs(now: datetime) -> tuple[render.ListingColumn, ...]:
         render.ListingColumn("when", lambda line: render.since(line.last_at, now)),
         render.ListingColumn("running", lambda line: line.running, right=True),
         render.ListingColumn("waiting", lambda line: line.waiting, right=True),
-        render.ListingColumn("state", lambda line: line.state),
+        render.ListingColumn("state", lambda line: _state(line, now)),
     )

@@ -44,6 +44,7 @@ class JobLine:
         last_at: when the last run ended, or started if it has not ended.
         state: active, paused, not registered here, over (there are no more slots), or unreadable here (its schedule,
             or its time zone).
+        paused_until: when a planner ends its pause; None if it is not paused, or until it is resumed.
         when: the schedule in words.
     """
 
@@ -60,6 +61,7 @@ class JobLine:
     running: int
     waiting: int
     state: str
+    paused_until: datetime | None
     when: str = aside()
 
 
@@ -186,6 +188,7 @@ def _line(row: JobRow, here: Collection[str] | None) -> JobLine:
         running=row.running,
         waiting=row.pending,
         state=_state(row, here),
+        paused_until=row.paused_until if row.paused_at is not None else None,
         when=words(row.schedule, row.tz, row.after),
     )
 

@@ -394,6 +394,25 @@ def test_on_an_empty_database_it_says_how_jobs_come_there(here: InProcess) -> No
 # --- pause and resume ---------------------------------------------------------------------------------
 
 
+def test_the_listing_says_when_a_pause_ends(here: InProcess, declared: psycopg.Connection[Any]) -> None:
+    """To people and programs; of one that is resumed by hand it says nothing, nor of a job that is not paused."""
+    here.run("pause", "greet", "--for", "1h")
+    here.run("pause", "report")
+    shown = here.run("jobs").stdout.splitlines()
+    assert [line for line in shown if line.endswith(("paused, ends in 60m", "paused, ends in 59m"))]
+    assert [line for line in shown if line.endswith("  paused")]
+    until = {each["name"]: each["paused_until"] for each in objects(here.run("jobs", "--json"))}
+    assert (
+        until["greet"]
+        == value(declared, "select paused_until from poller.job where name = 'greet'")
+        .astimezone(UTC)
+        .isoformat()
+    )
+    assert until["report"] is None
+    here.run("resume", "greet")
+    assert not any(each["paused_until"] for each in objects(here.run("jobs", "--json")))
+
+
 def test_a_paused_job_goes_on_from_where_it_is_resumed(
     here: InProcess, declared: psycopg.Connection[Any]
 ) -> None:

@@ -63,7 +63,7 @@ LISTINGS: dict[str, tuple[list[str], type, str]] = {
     "jobs": (
         ["jobs"],
         jobs.JobLine,
-        "name job schedule tz after args declared next_at last_status last_at running waiting state",
+        "name job schedule tz after args declared next_at last_status last_at running waiting state paused_until",
     ),
     "runs": (
         ["runs"],
