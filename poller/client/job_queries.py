@@ -225,10 +225,12 @@ class JobQueries:
 
 def _runs_of(job: str | None) -> Statement:
     """Return the query for runs: a job's are those with its name and those with its function."""
-    whole, planned = "r.planned_at desc, r.id desc", "r.planned_at desc"
-    conditions = (
-        {"true": whole} if job is None else {"r.job = %(job)s": planned, "r.function = %(job)s": whole}
-    )
+    conditions = {
+        "r.job = any (array[%(job)s])": "r.job desc, r.planned_at desc",
+        "r.function = any (array[%(job)s])": "r.function desc, r.planned_at desc, r.id desc",
+    }
+    if job is None:
+        conditions = {"true": "r.planned_at desc, r.id desc"}
     newest = [
         statement("newest_runs", condition=sql.SQL(condition), order=sql.SQL(order))
         for condition, order in conditions.items()

@@ -252,7 +252,8 @@ def in_trouble(db: psycopg.Connection[Any], handler: int, rows: int, state: str 
 def test_g12_listings_of_jobs_and_runs_are_bounded(
     url: str, db: psycopg.Connection[Any], status: str
 ) -> None:
-    """Beside 100,000 runs, whatever became of them; each is listed once."""
+    """Beside 100,000 runs, whatever became of them and whatever Postgres knows of them; each is listed once."""
+    db.execute("alter table poller.run set (autovacuum_enabled = false)")
     db.execute(
         "insert into poller.job (name, function, declared)"
         " select 'job ' || i, 'job ' || i, true from generate_series(0, 120) as i"
@@ -268,14 +269,16 @@ def test_g12_listings_of_jobs_and_runs_are_bounded(
         " values ('job 1', 'job 1', 'running'), ('mine', 'job 1', 'failed')"
     )
     asked = Client(url)
-    with watched() as watch:
-        assert asked.jobs().items[0].name == "job 0"
-        asked.jobs(limit=1)
-        assert len(asked.runs(limit=100).items) == 100
-        assert {each.job for each in asked.runs("job 1", limit=100).items} <= {"job 1", "mine"}
-        assert [each.job for each in asked.runs("mine").items] == ["mine"]
-        assert len({each.id for each in asked.runs("job 1").items}) == 20_002
-    assert watch.most[0] <= BOUND, watch.most
+    for known_of_them in ("", "analyze poller.run"):
+        db.execute(known_of_them.encode())
+        with watched() as watch:
+            assert asked.jobs().items[0].name == "job 0"
+            asked.jobs(limit=1)
+            assert len(asked.runs(limit=100).items) == 100
+            assert {each.job for each in asked.runs("job 1", limit=100).items} <= {"job 1", "mine"}
+            assert [each.job for each in asked.runs("mine").items] == ["mine"]
+            assert len({each.id for each in asked.runs("job 1").items}) == 20_002
+        assert watch.most[0] <= BOUND, (known_of_them, watch.most)
 
 
 def test_a_job_says_how_many_of_its_runs_wait(url: str, db: psycopg.Connection[Any]) -> None:
