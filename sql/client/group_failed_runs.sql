@@ -1,12 +1,12 @@
 -- Purpose  Group the newest so many failed runs of a job by their cause.
 -- Locks    none.
 -- Fence    none: read-only.
--- Index    run_failed, from its end.
+-- Index    run_failed, from its end. The name is asked for as in newest_runs.sql.
 with looked as materialized (
     select r.id, r.error, r.kind, r.place, coalesce(r.started_at, r.finished_at) as started_at, r.finished_at
       from poller.run as r
-     where r.function = %(job)s and r.status = 'failed'
-     order by r.finished_at desc, r.id desc
+     where r.function = any (array[%(job)s]) and r.status = 'failed'
+     order by r.function desc, r.finished_at desc, r.id desc
      limit %(most)s
 )
 select (select count(*) from looked) as looked,

@@ -2,7 +2,8 @@
 --          was skipped is not a run. For either, no more than `few` runs of a job are read; `recent` says how many.
 -- Locks    none.
 -- Fence    none: read-only.
--- Index    job's primary key, one row for each job listed; run's unique key, from its end; run_unfinished.
+-- Index    job's primary key, one row for each job listed; run's unique key, from its end; run_unfinished. The name is
+--          asked for as in newest_runs.sql.
 -- The arguments are returned as text, so that no content of theirs fails a listing.
 select j.name, j.function, j.schedule, j.tz, j.after, j.args::text as args, j.overlap, j.declared, j.starts_at, j.ends_at,
        j.anchor, j.planned_to, j.next_at, j.exhausted, j.paused_at, j.paused_until, u.pending, u.running,
@@ -14,16 +15,16 @@ select j.name, j.function, j.schedule, j.tz, j.after, j.args::text as args, j.ov
        select count(*) filter (where r.status = 'pending') as pending, count(*) filter (where r.status = 'running') as running
          from (select r.status
                  from poller.run as r
-                where r.job = j.name and r.status in ('pending', 'running')
-                order by r.id
+                where r.job = any (array[j.name]) and r.status in ('pending', 'running')
+                order by r.job, r.id
                 limit %(few)s) as r) as u
   left join lateral (
        select r.status, r.started_at, r.finished_at, r.status not in ('pending', 'skipped') as is_run,
               (count(*) over ())::integer as recent
          from (select r.status, r.started_at, r.finished_at, r.planned_at
                  from poller.run as r
-                where r.job = j.name
-                order by r.planned_at desc
+                where r.job = any (array[j.name])
+                order by r.job desc, r.planned_at desc
                 limit %(few)s) as r
         order by r.status in ('pending', 'skipped'), r.planned_at desc
         limit 1) as l on true
