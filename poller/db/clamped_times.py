@@ -1,4 +1,8 @@
-"""Shows people times that Postgres can hold and Python's calendar cannot: years before 1, after 9999, infinity."""
+"""How poller's own statements read times.
+
+Instants come in UTC, whatever the zone of the session, which is the database's. For people, times that Postgres can
+hold and Python's calendar cannot (years before 1, after 9999, infinity) are clamped.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +23,28 @@ _ENDS = {
     "timestamptz": (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)),
     "timestamp": (datetime.min, datetime.max),  # noqa: DTZ901 - it has no zone
 }
+
+
+def read_in_utc(context: AdaptContext) -> None:
+    """Read instants in UTC: an adapter that knows no session takes that to be its zone.
+
+    Args:
+        context: what reads them from now on.
+    """
+    number = postgres.types["timestamptz"].oid
+    found: Callable[..., Any] | None = context.adapters.get_loader(number, Format.TEXT)
+    assert found is not None  # noqa: S101 - psycopg has one
+    strict = found
+
+    class InUtc(Loader):
+        def __init__(self, oid: int, context: AdaptContext | None = None) -> None:
+            super().__init__(oid, context)
+            self._strict = strict(oid, None)
+
+        def load(self, data: Buffer) -> Any:
+            return self._strict.load(data)
+
+    context.adapters.register_loader(number, InUtc)
 
 
 def clamp_times(context: AdaptContext) -> None:

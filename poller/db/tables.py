@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from psycopg import sql
+from psycopg import postgres, sql
 from psycopg.rows import namedtuple_row
 
 from poller.db.connection import role_of
@@ -44,6 +44,10 @@ _PLAIN_IN_JSON = frozenset(
         *("date", "timestamp with time zone", "timestamp without time zone"),
     )
 )
+# The same texts as in a session whose zone is UTC.
+_INSTANT = "regexp_replace(({} at time zone 'UTC')::text, '^([^ ]+ [^ ]+)', '\\1+00')"
+_INSTANT_IN_JSON = "regexp_replace(to_jsonb({} at time zone 'UTC') #>> '{{}}', '(T[^ ]+)', '\\1+00:00')"
+_TIMESTAMPTZ = postgres.types["timestamptz"].oid
 TIMESTAMPS = ("timestamp with time zone", "timestamp without time zone", "date")
 
 
@@ -149,12 +153,23 @@ class Table:
         """Return the key of a row `t` as text: its own form, or a JSON array if it is composite."""
         columns = self._key_columns()
         if len(columns) == 1:
-            return sql.SQL("{}::text").format(columns[0])
+            return self._text_of(self.key[0], columns[0])
         parts = [
-            column if self.columns[name].type in _PLAIN_IN_JSON else sql.SQL("{}::text").format(column)
+            self._in_json(name, column)
+            if self.columns[name].type in _PLAIN_IN_JSON
+            else self._text_of(name, column)
             for name, column in zip(self.key, columns, strict=True)
         ]
         return sql.SQL("jsonb_build_array({})::text").format(sql.SQL(", ").join(parts))
+
+    def _text_of(self, name: str, column: sql.Composable) -> sql.Composed:
+        """Return a column of the key as text: an instant in UTC, whatever the zone of the session."""
+        form = _INSTANT if self.columns[name].code == _TIMESTAMPTZ else "{}::text"
+        return sql.SQL(form).format(column)
+
+    def _in_json(self, name: str, column: sql.Composable) -> sql.Composable:
+        is_instant = self.columns[name].code == _TIMESTAMPTZ
+        return sql.SQL(_INSTANT_IN_JSON).format(column) if is_instant else column
 
     def key_columns(self) -> sql.Composable:
         """Return the key's columns of a row `t`, to be found among what `key_claimed` selects."""

@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime
 from enum import Enum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import psycopg
 from psycopg import postgres
@@ -21,6 +22,7 @@ from psycopg.pq import Format
 from psycopg.types.json import Json, Jsonb
 
 from poller.db.connection import Adapters, OwnConnection, users_adapters
+from poller.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from psycopg import sql
     from psycopg.abc import AdaptContext, Buffer
     from psycopg.pq.abc import PGresult
+
+    from poller.db.tables import Table
 
 # The types with values that Python's cannot hold, and what stands for their infinite ones.
 _UNSURE: dict[str, dict[str, Any]] = {
@@ -44,6 +48,8 @@ _UNSURE: dict[str, dict[str, Any]] = {
     "jsonb": {},
 }
 _TEXT = postgres.types["text"].oid
+_JSON = ("json", "jsonb")
+_WITHOUT_ZONE = ("timestamp without time zone", "date")
 
 Fetched = tuple[Any, ...]  # a row as it is fetched: the key as text, then the columns
 
@@ -173,28 +179,62 @@ def _forgiving(name: str, infinite: Mapping[str, Any], context: AdaptContext | A
     return Forgiving
 
 
-def text_of(value: Any, kind: str) -> str | None:
+def text_of(value: Any, kind: str, zone: str = "UTC") -> str | None:
     """Return a value as psycopg would send it, as text for a column of type `kind` to read.
+
+    Args:
+        value: the user's.
+        kind: the type of the column.
+        zone: the database's, in which an instant is written to a column without time zone.
 
     Raises:
         BaseException: psycopg does not know the type; or the user's value raises it when accessed.
+        ConfigurationError: this host does not know the zone.
     """
-    value = _plain(value)
+    value = _plain(value, kind.removesuffix("[]"), zone)
     if value is None:
         return None
-    if not isinstance(value, Json | Jsonb) and (isinstance(value, dict) or kind in ("json", "jsonb")):
-        value = Json(value)
+    if isinstance(value, dict) or kind in _JSON:
+        value = _json(value)
+    elif kind.removesuffix("[]") in _JSON and isinstance(value, list):
+        value = [_json(each) for each in value]
     dumped = Transformer().get_dumper(value, PyFormat.TEXT).dump(value)
     return None if dumped is None else bytes(dumped).decode()
 
 
-def text_for(columns: Mapping[str, Any]) -> Callable[[str, Any], str | None]:
-    """Return functions that turn values into texts for columns, by the columns' names; see `text_of`."""
-    return lambda name, value: text_of(value, columns[name].type if name in columns else "")
+def text_for(table: Table) -> Callable[[str, Any], str | None]:
+    """Return functions that turn values into texts for a table's columns, by their names; see `text_of`."""
+    columns = table.columns
+    return lambda name, value: text_of(value, columns[name].type if name in columns else "", table.zone)
 
 
-def _plain(value: Any) -> Any:
-    """Return the value of an enum's member, as for statuses; psycopg would send its name."""
+def _plain(value: Any, kind: str, zone: str) -> Any:
+    """Return what psycopg is given in place of a value.
+
+    - The value of an enum's member, as for statuses; psycopg would send its name.
+    - Bytes as hexadecimal digits: without a connection libpq doubles quotes and backslashes in them.
+    - An instant for a column without time zone as the database's clock shows it: Postgres reads no offset there.
+    """
     if isinstance(value, list):
-        return [_plain(each) for each in value]
-    return value.value if isinstance(value, Enum) else value
+        return [_plain(each, kind, zone) for each in value]
+    if type(value) is tuple:
+        return tuple(_plain(each, "", zone) for each in value)
+    if isinstance(value, Enum):
+        return _plain(value.value, kind, zone)
+    if isinstance(value, bytes | bytearray | memoryview) and kind not in _JSON:
+        return f"\\x{bytes(value).hex()}"
+    if kind in _WITHOUT_ZONE and isinstance(value, datetime) and value.tzinfo is not None:
+        return value.astimezone(_zone(zone)).replace(tzinfo=None)
+    return value
+
+
+def _json(value: Any) -> Any:
+    return value if value is None or isinstance(value, Json | Jsonb) else Json(value)
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        msg = f"this host does not know {name!r}, the time zone of the database; set a time without a zone"
+        raise ConfigurationError(msg) from error

@@ -179,7 +179,7 @@ def _of_answer(call: Call, task: Task, answer: object) -> Outcome:
     """Return the outcome of one task; an exception stands for its row."""
     if call.handler.batch > 1 and issubclass(type(answer), BaseException):
         return of_error(call.handler, answer, task.attempt, task.age)  # type: ignore[arg-type]
-    text_of = text_for(task.lease.binding.table.columns)
+    text_of = text_for(task.lease.binding.table)
     return of_answer(call.handler, answer, task.attempt, task.age, text_of)
 
 

@@ -190,7 +190,7 @@ def settle_within(task: Task, connection: Any, move: Transition) -> str | Awaita
         ConfigurationError: this kind of connection cannot be used.
     """
     binding = task.binding
-    text_of = text_for(binding.table.columns)
+    text_of = text_for(binding.table)
     outcome = of_answer(binding.handler, move, task.attempt, task.age, text_of)
     if outcome.verdict is not Became.MOVED:
         raise SettleError(outcome.error)
