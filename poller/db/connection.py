@@ -124,6 +124,8 @@ class OwnConnection(psycopg.Connection[Any]):
         force_rollback: bool = False,  # noqa: FBT001, FBT002 - as psycopg has it
     ) -> Iterator[psycopg.Transaction]:
         """Open a transaction, or a savepoint; triggers that run at its end use the users' path."""
+        if self.pgconn.transaction_status != TransactionStatus.INTRANS:
+            self._is_users = self._is_own_again = False
         with super().transaction(savepoint_name, force_rollback) as transaction:
             yield transaction
             if self._is_own_again and not force_rollback:
@@ -311,17 +313,16 @@ def is_pooled(connection: psycopg.Connection[Any]) -> bool:
 
 
 def heard(connection: psycopg.Connection[Any], seconds: float, bell: Bell) -> frozenset[str]:
-    """Sleep until a notification comes, the bell is rung or the time is over; return the notification's text, if any.
+    """Sleep until a notification comes, the bell is rung or the time is over; return the texts of notifications, if any.
 
-    psycopg's own wait looks up ten times a second.
+    A bell that is rung stays so: the caller's loop clears it. psycopg's own wait looks up ten times a second.
     """
     if said := _notified(connection):  # it came with the answer to something else
         return said
     ready = select.poll()
     ready.register(connection.fileno(), select.POLLIN)
     ready.register(bell.fileno(), select.POLLIN)
-    woken = {each for each, _ in ready.poll(seconds * 1000)}
-    bell.clear()
+    woken = {each for each, _ in ready.poll(max(0.0, seconds) * 1000)}
     return _notified(connection) if connection.fileno() in woken else frozenset()
 
 

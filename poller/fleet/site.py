@@ -26,7 +26,7 @@ from poller.services.drain import Drain
 from poller.services.forgetter import LOCK_TIMEOUT, Forgetter
 from poller.services.listener import Listener
 from poller.services.loop import Loop
-from poller.services.scheduler import Scheduler
+from poller.services.scheduler import SPACING_SECONDS, Scheduler
 from poller.services.sweeper import Sweeper
 from poller.store.binding import Binding, bind_all
 from poller.store.claim_plan import plan_claim
@@ -117,7 +117,9 @@ class Site:
         forgetter = Forgetter(Link(url, "forgetter", lock_timeout=LOCK_TIMEOUT), self._bindings, self._id)
         self._forgetting = Loop("forgetter", forgetter.run_once, forgetter.recover)
         self._scheduler = Scheduler(Link(url, "scheduler"), self._jobs, listener.hears, self._id)
-        self._planning = Loop("scheduler", self._scheduler.run_once, self._scheduler.recover)
+        self._planning = Loop(
+            "scheduler", self._scheduler.run_once, self._scheduler.recover, spacing=SPACING_SECONDS
+        )
         able = {job.name for job in self._jobs if job.may_run_on(self._options.labels)}
         worked_on = [each for each in self._bindings if not each.handler.is_job or each.handler.name in able]
         self._drain = Drain(

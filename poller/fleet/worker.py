@@ -219,8 +219,9 @@ class Worker:
 
     def _wind_down(self, *, patient: bool) -> None:
         """Stop in order; see the module's docstring."""
-        self._heartbeat.stopping = True
         self._claiming.stop()
+        self._heartbeat.stop()
+        self._beating.wake()
         self._executor.drain()
         self._wait_for_handlers(patient=patient)
         until = monotonic() + LAST_WORDS_SECONDS

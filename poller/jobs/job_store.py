@@ -68,11 +68,13 @@ class PlannerLook(NamedTuple):
 
     Attributes:
         wait: the seconds until there is something to plan, negative if it is overdue; None if nothing is in sight.
+        pause_is_over: whether the pause of a job has ended.
         leader: the supervisor that planned last among those that know the same jobs, if any has.
         now: the time by the one clock, in seconds.
     """
 
     wait: float | None
+    pause_is_over: bool
     leader: UUID | None
     now: float
 

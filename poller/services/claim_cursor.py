@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SHARE = 20  # looks from the top may take 1/SHARE of the time
 QUICK_SECONDS = 0.005  # a look this short need not be rationed
+FIRST_MISS_SECONDS = 0.005  # until a claim that brought nothing is repeated; doubles after each further one
 FIRST_WAIT_SECONDS = 1.0  # until a handler that has failed is tried again; doubles after each further failure
 
 
@@ -37,6 +38,8 @@ class Cursor:
         held_until: when a handler whose table is broken, or which is at a limit, is looked at again (monotonic).
         until_settled: an outcome of the handler ends that hold, too.
         retry_at: when to look again for retries, after none could be taken (monotonic).
+        fresh_at: when to ask again for fresh rows, after a claim brought none of what was due (monotonic).
+        misses: how many claims in a row have brought none.
         settled: how many times outcomes of the handler have been written.
         came: how many times rows are known to have arrived at its status.
         seen: the value of `came` before the last look from the top; if `came` is greater, another look is wanted.
@@ -51,6 +54,8 @@ class Cursor:
     held_until: float = 0.0
     until_settled: bool = False
     retry_at: float = 0.0
+    fresh_at: float = 0.0
+    misses: int = 0
     settled: int = 0
     came: int = 0
     seen: int = 0
@@ -101,6 +106,15 @@ class Cursor:
             self.held_until = 0.0
         return True
 
+    def miss(self, most_seconds: float) -> None:
+        """Note a claim that brought nothing of what was due, and delay the next one."""
+        wait = min(most_seconds, FIRST_MISS_SECONDS * 2 ** min(self.misses, 10))
+        self.fresh_at, self.misses = monotonic() + wait, self.misses + 1
+
+    def look_again(self, *, is_due: bool) -> None:
+        """Note what a look after a claim that brought nothing has found."""
+        self.fresh_at, self.misses = 0.0, self.misses if is_due else 0
+
     def put_aside(self, why: str, most_seconds: float, *, at_claim: bool) -> tuple[Cursor, float]:
         """Return a cursor that holds the handler for a growing delay, and that delay in seconds."""
         wait = min(most_seconds, FIRST_WAIT_SECONDS * 2 ** min(self.failures, 10))
@@ -111,13 +125,14 @@ class Cursor:
 
     def start_over(self) -> None:
         """Make the next look begin at the top, whatever that costs."""
-        self.at_end, self.top_at, self.held_until, self.retry_at = True, 0.0, 0.0, 0.0
+        self.at_end, self.top_at, self.held_until, self.retry_at, self.fresh_at = True, 0.0, 0.0, 0.0, 0.0
 
     # --- on any thread ------------------------------------------------------------------------------
 
     def notice(self) -> None:
         """Note a notification of new rows."""
         self.came += 1
+        self.fresh_at = 0.0
         if self.until_settled:
             self.held_until = 0.0
 

@@ -1,7 +1,8 @@
-"""Finds out which handlers have due rows: a worker asks in its turn, and when it is notified of new rows.
+"""Finds out which handlers have due rows: a worker asks in its turn, and when a notification has it look.
 
-The model. Workers take turns to look (`poll_turns`). A worker that finds more due rows than it can take wakes the
-others. One query asks for all handlers at once; while a worker knows of due rows, it asks only in its turn.
+The model. Workers take turns to look (`poll_turns`). A worker that finds more due rows than it can take wakes others.
+One query asks for all handlers at once; while a worker knows of due rows, it asks only in its turn. Where a claim brings
+nothing, since others have locked what was due, it is asked after a growing delay whether that is due still.
 
 When an outcome of this worker moves a row to another handler's status, the worker looks for it at once, or as soon as a
 look from the top is affordable: the next step of a chain does not wait for a poll (`Expected`). The query for other due
@@ -25,7 +26,7 @@ from poller.db.connection import is_servers, is_transient
 from poller.errors import ConfigurationError
 from poller.errors_in_words import reason
 from poller.services.claim_cursor import Cursor
-from poller.store.liveness import wake
+from poller.store.liveness import wake_some
 from poller.telemetry.bus import emit
 from poller.telemetry.events import HandlerPutAside, HandlerRestored
 from poller.telemetry.outage import BACKOFF_MOST_SECONDS
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from poller.store.binding import Binding
     from poller.store.claims import Claims
 
-FEW_HANDLERS = 3  # up to this number, a notification triggers claims for all of them without a query first
 OVERDUE_SECONDS = 0.02  # that the query for other due rows may wait for handlers to begin
 OUT_OF_ORDER_SECONDS = 30.0  # until a handler that has failed is tried again, at most
 
@@ -84,13 +84,22 @@ class Looks:
         self._executor = executor
         self._turn = turn
         self._turn_at = 0.0  # when this worker's next turn begins (monotonic)
-        self._is_lookout = False  # it is this worker's turn, and it has not woken the others yet
-        self._is_asked = False  # a notification of new rows came; any thread sets it
+        self._is_lookout = False  # no other worker looks now, and this one has not woken any yet
+        self._is_asked = False  # the next round asks in any case; any thread sets it
         self._first = 0  # index of the binding that comes first in the next round
 
     def ask(self) -> None:
         """Make the next round query for due rows instead of relying on what it knows; from any thread."""
         self._is_asked = True
+
+    @property
+    def is_to_ask(self) -> bool:
+        """Whether the next round queries for due rows, whatever this worker knows."""
+        return self._is_asked or monotonic() >= self._turn_at
+
+    def call(self) -> None:
+        """Note that rows have arrived, and that no other worker looks for them."""
+        self._is_lookout = True
 
     def due(self, *, ask: bool) -> tuple[set[Binding], set[Binding]]:
         """Return the handlers with fresh rows, and those with retries due.
@@ -99,15 +108,25 @@ class Looks:
         """
         now = monotonic()
         able = self.able(self._bindings)
-        self._is_lookout = now >= self._turn_at
-        if self._is_lookout:
+        if now >= self._turn_at:
+            self._is_lookout = True
             self._turn_at = now + self._turn().wait(self.poll)
         elif (self.more or not ask) and not self._is_asked:
             return self.more.intersection(able), set()
         self._is_asked = False
         fresh, retries = self._peek(able)
+        fresh = {each for each in fresh if self.cursors[each].fresh_at <= now}
         retries = {each for each in retries if self.cursors[each].retry_at <= now}
         return fresh | self.more.intersection(able), retries
+
+    def due_again(self) -> list[Binding]:
+        """Return the handlers whose rows others had locked when they were to be claimed, and that are due still."""
+        now = monotonic()
+        missed = [each for each in self.able(self._bindings) if 0.0 < self.cursors[each].fresh_at <= now]
+        due = self._peek(missed)[0] if missed else set()
+        for each in missed:
+            self.cursors[each].look_again(is_due=each in due)
+        return [each for each in missed if each in due]
 
     def in_turn(self, due: Iterable[Binding]) -> list[Binding]:
         """Return the handlers that have due rows; each round starts with a different one."""
@@ -134,7 +153,8 @@ class Looks:
             ends: times (monotonic) of other work to do.
         """
         now = monotonic()
-        held = [at for each in self._bindings for at in (self.held_until(each), self.cursors[each].retry_at)]
+        held = [self.held_until(each) for each in self._bindings]
+        held += [at for each in self.cursors.values() for at in (each.retry_at, each.fresh_at)]
         ends = [*ends, *(at for at in held if at > now)]
         for binding, each in self.cursors.items():
             is_left = binding in self.more or binding in self.paused
@@ -144,17 +164,21 @@ class Looks:
 
     # --- the others ---------------------------------------------------------------------------------
 
-    def tell_others(self) -> None:
-        """Wake the other workers if this one was idle and its claim came back full: there is work for them, too."""
+    def tell_others(self, binding: Binding, worker: int) -> None:
+        """Wake others if this worker was idle and its claim came back full: there is work for them, too."""
         if self.is_idle:
-            self.is_idle = False
-            wake(self._link.connection)
+            self.is_idle = self._is_lookout = False
+            wake_some(self._link.connection, worker, binding.id)
 
-    def leave_to_others(self) -> None:
-        """Wake the other workers for rows that this one found in its turn but has no room for."""
+    def leave_to_others(self, binding: Binding, worker: int) -> None:
+        """Wake others for rows that this worker was to look for, and for which it has no room."""
         if self._is_lookout:
             self._is_lookout = False
-            wake(self._link.connection)
+            wake_some(self._link.connection, worker, binding.id)
+
+    def end_watch(self) -> None:
+        """Note that this worker has looked: what it finds by itself from now on, it need not leave to others."""
+        self._is_lookout = False
 
     # --- asking -------------------------------------------------------------------------------------
 
@@ -249,7 +273,6 @@ class Expected:
 
     def __init__(self, bindings: Sequence[Binding], looks: Looks) -> None:
         self._looks = looks
-        self._watching = [each for each in bindings if not each.handler.is_job]
         self._by_status = {
             (str(each.table), each.handler.column, each.handler.status): each for each in bindings
         }
@@ -264,10 +287,9 @@ class Expected:
         self._handlers.update(expected)
         return expected
 
-    def notice(self) -> None:
-        """Expect rows for all handlers, if there are few: claiming is quicker than asking first. From any thread."""
-        if len(self._watching) <= FEW_HANDLERS:
-            self._handlers.update(each for each in self._watching if each not in self._looks.paused)
+    def add(self, bindings: Iterable[Binding]) -> None:
+        """Expect rows for these handlers; from any thread."""
+        self._handlers.update(each for each in bindings if each not in self._looks.paused)
 
     def take(self) -> set[Binding]:
         """Return the expected handlers, and clear the set."""

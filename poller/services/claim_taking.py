@@ -58,6 +58,12 @@ class Taker:
         self._reconciler = reconciler
         self._handover = handover
         self._executor = executor
+        self._has_taken = False  # rows of a user's table, since `goes_on` was asked last
+
+    def goes_on(self) -> bool:
+        """Return whether rows of users' tables have been taken, so that more may have come; runs are announced."""
+        has_taken, self._has_taken = self._has_taken, False
+        return has_taken
 
     def take(self, binding: Binding, worker: int, *, fresh: bool, retries: bool) -> None:
         """Claim rows of a handler: fresh ones, or those whose next attempt is due.
@@ -89,7 +95,8 @@ class Taker:
         """Claim rows one by one after an error that one of them may have caused; otherwise put the handler aside."""
         self._reconciler.note_fault()  # the error may have come after the COMMIT
         size = self._sizes.of[binding]
-        if size.careful or (getattr(error, "sqlstate", None) or "").startswith(_ABOUT_TABLES):
+        is_about_table = (getattr(error, "sqlstate", None) or "").startswith(_ABOUT_TABLES)
+        if size.careful or (is_about_table and not binding.handler.is_job):
             self._looks.put_aside(binding, error, at_claim=True)
             return
         size.careful = 1
@@ -105,7 +112,7 @@ class Taker:
         if limit <= 0 or sizes.has_to_wait(binding):  # once there is room, retries come before fresh rows
             looks.more.add(binding)
             self._looks.ask()
-            looks.leave_to_others()
+            looks.leave_to_others(binding, worker)
             return
         waits = self._trial.single_waits(holds_others=sizes.holds_any())
         careful, began = sizes.of[binding].careful > 0, monotonic()
@@ -128,14 +135,13 @@ class Taker:
         looks, sizes, cursor = self._looks, self._sizes, self._looks.cursors[binding]
         looks.more.discard(binding)
         room = sizes.room(binding)
-        if room <= 0:
+        if room <= 0 or sizes.has_to_wait(binding):
             looks.more.add(binding)
-            looks.leave_to_others()
+            looks.leave_to_others(binding, worker)
             return
         room = sizes.fitting(binding, room)
         if room <= 0:
             cursor.held_until = monotonic() + WRITE_SECONDS
-        if room <= 0 or sizes.has_to_wait(binding):
             looks.more.add(binding)
             return
         after, settled, came = looks.after(binding), cursor.settled, cursor.came
@@ -146,10 +152,15 @@ class Taker:
         cursor.advance(claimed)
         if self._is_held(binding, claimed, settled):
             return
+        if claimed.tasks:
+            cursor.fresh_at, cursor.misses = 0.0, 0
         if claimed.full:
             looks.more.add(binding)
-            looks.tell_others()
-        elif after is None:
+            looks.tell_others(binding, worker)
+            return
+        if not claimed.tasks:
+            cursor.miss(looks.poll)
+        if after is None:
             looks.rest(binding, monotonic() - began, came)
 
     def _is_held(self, binding: Binding, claimed: Claimed, settled: int) -> bool:
@@ -169,6 +180,7 @@ class Taker:
         """Learn from a claim that began at `began` (monotonic), and tell subscribers of it."""
         if not claimed.tasks:
             return
+        self._has_taken |= not binding.handler.is_job
         self._sizes.of[binding].learn(claimed.size)
         if is_heard():
             emit(RowsClaimed(**binding.named, rows=len(claimed.tasks), seconds=monotonic() - began))

@@ -3,7 +3,7 @@
 The model. A round asks what is due (`claim_looks`), and claims for each handler (`claim_taking`) as much as there is
 room for (`claim_size`), from where its last claim ended (`claim_cursor`). A handler goes through these states:
 
-                     its turn, a notification, an outcome that leads to it
+                  its turn, its share of notifications, an outcome that leads to it
         ┌─────────┐                    ┌─────────┐     a claim came back full     ┌──────────┐
         │ resting │ ──────────────────▶│ looked  │ ──────────────────────────────▶│ has more │
         │         │◀────────────────── │ at      │◀────────────────────────────── │          │
@@ -23,7 +23,8 @@ process started for those that run in one, their rows are not claimed (`Executor
 worker neither asks nor claims, and gives back the rows that wait for a slot. Each query for due rows also returns the
 paused handlers; a claim sent before the worker knows of a pause brings nothing (`poller.take`).
 
-The connection listens while the claimer sleeps; if the connection is cut meanwhile, the next look notices.
+The connection listens while the claimer sleeps; if the connection is cut meanwhile, the next look notices. Most
+notifications are for one worker of all that hear them (`claim_notices`).
 
 On failure: a claim whose COMMIT was answered by an error may have been committed, so after every fault the worker asks
 what it holds (`claim_reconciler`). Trouble with one handler holds up no other (`claim_taking`). If a worker is declared
@@ -44,6 +45,7 @@ from poller.db.connection import heard
 from poller.model.outcome import Became
 from poller.services.claim_handover import HandOver, WorkerRegistration
 from poller.services.claim_looks import Expected, Looks
+from poller.services.claim_notices import Notices
 from poller.services.claim_reconciler import ClaimReconciler
 from poller.services.claim_size import ClaimSizes
 from poller.services.claim_taking import Taker
@@ -64,7 +66,6 @@ if TYPE_CHECKING:
     from poller.store.lease import Result, Task
 
 MOMENT_SECONDS = 0.002  # to wait while handlers begin
-DRAIN = "drain"  # the payload of the notification that some worker is to drain (drain_workers.sql)
 _MOVES = (Became.MOVED, Became.FAILED)
 
 
@@ -85,6 +86,7 @@ class Claimer:
         turn: returns this worker's place in the turns, as far as it is known.
         deny: called with the id of a worker that a claim has found to be declared dead.
         drain: called when the worker is told to drain, or a notification to all workers says that it may be.
+        recount: called when a notification says that a worker has come or gone.
         circling: decides which rows must not begin yet, since they circle.
 
     Attributes:
@@ -107,6 +109,7 @@ class Claimer:
         turn: Callable[[], Turn] = Turn,
         deny: Callable[[int], None] = lambda _: None,
         drain: Callable[[], None] = lambda: None,
+        recount: Callable[[], None] = lambda: None,
         circling: Circling | None = None,
     ) -> None:
         # The claimer's thread uses all of these; the comments say what other threads may call or write.
@@ -118,6 +121,9 @@ class Claimer:
         self._handover = HandOver(executor, self._registration, give_back, circling)
         self._looks = Looks(link, claims, bindings, executor, turn, poll)  # any thread: `ask`, cursors
         self._expected = Expected(bindings, self._looks)  # any thread: arrivals
+        self._notices = Notices(  # any thread: `notice`
+            bindings, self._looks, self._expected, self._registration, turn, drain, recount
+        )
         self._trial = Trial()  # any thread: results that are written, leases that are lost
         self._reconciler = ClaimReconciler(claims, bindings, held, give_back)
         self._session: psycopg.Connection[Any] | None = None  # the connection that listens
@@ -175,7 +181,8 @@ class Claimer:
         if on_trial := self._trial.seconds_left:
             return on_trial
         has_expected = self._claim_expected(worker)
-        if has_expected and self._executor.busy and not looks.more and self._expected.puts_off():
+        may_wait = has_expected and looks.is_to_ask and not looks.more and self._executor.busy
+        if may_wait and self._expected.puts_off():
             return MOMENT_SECONDS
         self._expected.end_wait()
         fresh, retries = looks.due(ask=not has_expected)
@@ -184,7 +191,9 @@ class Claimer:
             self._taker.take(binding, worker, fresh=False, retries=binding in retries)
         for binding in in_turn:
             self._taker.take(binding, worker, fresh=binding in fresh, retries=False)
-        looks.is_idle = not (fresh or retries)
+        looks.end_watch()
+        may_be_more = looks.more or looks.is_to_ask or self._taker.goes_on()
+        looks.is_idle = not (in_turn and may_be_more)
         if looks.is_idle:
             return self._until_next()
         if self.sizes.first_in_line:
@@ -192,8 +201,8 @@ class Claimer:
         return 0.0 if not looks.more or self.sizes.wants(looks.more) else self._until_next()
 
     def _claim_expected(self, worker: int) -> bool:
-        """Claim for the handlers at whose statuses rows are known to have arrived; return whether there were any."""
-        expected = self._expected.take()
+        """Claim for the handlers at whose statuses rows are known to be; return whether there were any."""
+        expected = self._expected.take().union(self._looks.due_again())
         for binding in self._looks.able(self._looks.in_turn(expected)):
             self._taker.take(binding, worker, fresh=True, retries=self._is_new)
             self._looks.cursors[binding].retry_at = 0.0  # finding none here must not delay them
@@ -207,11 +216,11 @@ class Claimer:
         )
 
     def sleep(self, seconds: float, bell: Bell) -> None:
-        """Sleep for so many seconds, or until the bell rings or a notification of new rows arrives."""
-        if payloads := heard(self._link.connection, seconds, bell):
-            self.notice()
-            if DRAIN in payloads:
-                self._drain()
+        """Sleep for so many seconds, or until the bell rings or a notification has this worker look."""
+        until = monotonic() + seconds
+        while said := heard(self._link.connection, until - monotonic(), bell):
+            if self._notices.heed(said):
+                return
 
     def _listen(self) -> None:
         """Make sure that the present connection listens."""
@@ -242,15 +251,8 @@ class Claimer:
         self._looks.ask()
 
     def notice(self) -> None:
-        """Look for rows of all handlers, after a notification of new rows.
-
-        Look from the top, too, as soon as that is affordable: the new row may have arrived between the last look and
-        the query for the last key (`claim_cursor`).
-        """
-        self.look()
-        for cursor in self._looks.cursors.values():
-            cursor.notice()
-        self._expected.notice()
+        """Look for rows of all handlers, from the top as soon as that is affordable."""
+        self._notices.notice()
 
     def forget(self) -> None:
         """Forget the claimed rows, here and in the executor: the leases are lost."""
@@ -265,7 +267,9 @@ class Claimer:
         if binding.handler.rate is not None:
             self.sizes.note_late(binding, sum(each.outcome.error == BEGAN_LATE for each in results))
         is_acquitted = self._end_trial(results)
-        is_freed = self._looks.cursors[binding].free()
+        is_held = self._looks.cursors[binding].free()
+        # The limit may have turned away rows in another worker, which does not know that there is room now.
+        is_freed = is_held or binding.handler.is_limited
         if is_freed:
             self.look()
         outcomes = {id(result.outcome): result.outcome for result in results}.values()

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 from poller.db.connection import heard, is_pooled
 from poller.db.statements import array, statement
 from poller.services.poll_turns import Turn
+from poller.store.liveness import recount
 from poller.telemetry.bus import emit
 from poller.telemetry.events import WorkerDeclaredDead, WorkerPooled, WorkerStarted
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from poller.runtime.bell import Bell
 
 BEATS = 3  # in one lease time
+RECOUNT_SECONDS = 1.0  # between two beats, where workers come and go
 MARGIN = 0.1  # of the lease time, for clock differences and network delays
 
 
@@ -83,6 +85,8 @@ class Heartbeat:
         self._session: psycopg.Connection[object] | None = None
         self._locked_on: psycopg.Connection[object] | None = None
         self._beat_at = 0.0
+        self._beaten_at = 0.0
+        self._recounts = False  # a worker has come or gone since the last beat
         self._trusted_until = 0.0
         self._denied: int | None = None
         self.worker: int | None = None
@@ -103,12 +107,28 @@ class Heartbeat:
         """Beat in the next round, to learn at once what the beat returns."""
         self._beat_at = 0.0
 
+    def recount(self) -> None:
+        """Beat soon, to learn this worker's turn: another one has come or gone."""
+        self._recounts = True
+
+    def stop(self) -> None:
+        """Tell the fleet with the next beat, which follows at once, that this worker claims no more."""
+        self.stopping = True
+        self.hurry()
+
     def run_once(self) -> float:
         """Beat, if it is time. Returns the seconds to the next beat."""
         connection = self.join()
-        if monotonic() >= self._beat_at:
+        if monotonic() >= self._next_at:
             self._beat(connection)
-        return max(0.0, self._beat_at - monotonic())
+            if self.stopping:
+                recount(connection)
+        return max(0.0, self._next_at - monotonic())
+
+    @property
+    def _next_at(self) -> float:
+        """When the next beat is due (monotonic)."""
+        return min(self._beat_at, self._beaten_at + RECOUNT_SECONDS) if self._recounts else self._beat_at
 
     def sleep(self, seconds: float, bell: Bell) -> None:
         """Sleep for so many seconds, or until the bell rings; the end of the session is noticed at once."""
@@ -128,6 +148,7 @@ class Heartbeat:
             with connection.transaction():  # waits for a claim that is under way, so that `leave` sees it
                 connection.execute(statement("hold_worker"), worker)
                 connection.execute(statement("leave"), worker)
+                recount(connection)
         self._link.close()
 
     def _enter(self, connection: psycopg.Connection[object]) -> None:
@@ -171,13 +192,16 @@ class Heartbeat:
         self._trust(began)
         if not is_pooled(connection):
             self._hold_lock(connection)
+        recount(connection)
+        self._recounts = True  # it does not know its own turn either
         emit(WorkerStarted(worker=row[0], slots=self._slots))
         if drains:
             self._on_drain()
 
     def _beat(self, connection: psycopg.Connection[object]) -> bool:
         """Beat; return False if the worker was found to have been declared dead."""
-        began = monotonic()
+        self._recounts = False
+        began = self._beaten_at = monotonic()
         asked = {"worker": self.worker, "stopping": self.stopping}
         row: Any = connection.execute(statement("beat"), asked).fetchone()
         if row is None:

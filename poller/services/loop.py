@@ -12,7 +12,7 @@ import os
 import random
 import sys
 import threading
-from time import sleep
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import psycopg
@@ -100,6 +100,7 @@ class Loop(threading.Thread):
         run_once: does one round and returns the seconds to the next; an error delays the next round.
         recover: called after a round that raised, to drop what may be broken (a connection).
         sleep: sleeps for so many seconds, or until the bell rings or a notification arrives.
+        spacing: the least seconds between the beginnings of two rounds: one round hears all that has rung meanwhile.
     """
 
     def __init__(
@@ -108,12 +109,14 @@ class Loop(threading.Thread):
         run_once: Callable[[], float],
         recover: Callable[[], None] = lambda: None,
         sleep: Callable[[float, Bell], None] = lambda seconds, bell: bell.wait(seconds),
+        spacing: float = 0.0,
     ) -> None:
         super().__init__(name=f"poller {name}", daemon=True)
         self._outage = Outage(name)
         self._run_once = run_once
         self._recover = recover
         self._sleep = sleep
+        self._spacing = spacing
         self._bell = Bell()
         self._stopping = threading.Event()
 
@@ -128,7 +131,9 @@ class Loop(threading.Thread):
 
     def run(self) -> None:
         """Do rounds until stopped; `start()` runs this on the loop's thread."""
-        while not self._stopping.is_set():
+        began = 0.0
+        while not self._stopping.wait(max(0.0, began + self._spacing - monotonic())):
+            began = monotonic()
             self._bell.clear()
             try:
                 self._round()

@@ -113,6 +113,7 @@ class Pipeline:
             turn=lambda: heartbeat.turn,
             deny=self._deny,
             drain=self._hurry_beat,
+            recount=self._recount,
             circling=circling,
         )
 
@@ -136,6 +137,10 @@ class Pipeline:
 
     def _deny(self, worker: int) -> None:
         self._heartbeat.deny(worker)
+        self._wakes.heartbeat()
+
+    def _recount(self) -> None:
+        self._heartbeat.recount()
         self._wakes.heartbeat()
 
     def _hurry_beat(self) -> None:

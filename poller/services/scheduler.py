@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from poller.db.statements import array, statement
+from poller.db.statements import array
 from poller.errors_in_words import reason
 from poller.jobs import job_store
 from poller.jobs.job_store import Plan, PlannedRun, Unfinished
@@ -45,9 +45,11 @@ if TYPE_CHECKING:
 
     from poller.db.connection import Link
     from poller.jobs.job import Job
-    from poller.jobs.job_store import DueJob
+    from poller.jobs.job_store import DueJob, PlannerLook
     from poller.jobs.options import Overlap
     from poller.schedules.slots import Schedule
+
+    Enter = Callable[[psycopg.Connection[object], Sequence[Plan]], dict[str, int]]
 
 MOST_JOBS = 1000  # planned in one transaction
 MOST_ON_TIME = 1000  # slots that are entered at once, if they are not too late
@@ -59,6 +61,7 @@ CATCH_UP = {
 LONGEST_WAIT_SECONDS = 1.0  # a job may be added, resumed or edited meanwhile
 LONGEST_WAIT_HEARING_SECONDS = 10.0  # the same, while notifications announce such changes
 AGAIN_SECONDS = 0.1  # while another planner has locked the rows of jobs
+SPACING_SECONDS = 0.05  # between two looks: what becomes due meanwhile is planned together
 LATE_SECONDS = 0.5  # that the leader has for a slot, before another supervisor plans it
 ASIDE_SECONDS = 60.0  # until a job that could not be planned is tried again
 SET_BACK_SECONDS = 60.0  # by which a clock must have gone back to have run ahead
@@ -105,20 +108,31 @@ class Scheduler:
         wait = longest if look.wait is None else look.wait + (0.0 if self.leads else LATE_SECONDS)
         if wait > 0:
             return min(longest, wait)
-        with connection.transaction():
-            ended = job_store.end_pauses(connection, array(self._names))
-            due = self._due(connection)
-            if due and look.leader != self._supervisor:
-                job_store.lead(connection, self._digest, self._supervisor)
-            if sum(self._enter(connection, self._decided(connection, due)).values()) or ended:
-                connection.execute(statement("wake"))
-            reach("plan entered")
-        reach("plan committed")
-        return 0.0 if due or ended else AGAIN_SECONDS
+        try:
+            planned = self._plan(connection, look, self._enter)
+        except psycopg.Error:
+            if connection.closed:
+                raise
+            planned = self._plan(connection, look, self._enter_apart)
+        return 0.0 if planned else AGAIN_SECONDS
 
     def recover(self) -> None:
         """Start over on a new connection."""
         self._link.close()
+
+    def _plan(self, connection: psycopg.Connection[object], look: PlannerLook, enter: Enter) -> int:
+        """Plan what is due, in one transaction; return how many jobs had something to plan, or a pause that ended."""
+        with connection.transaction():
+            ended = job_store.end_pauses(connection, array(self._names)) if look.pause_is_over else 0
+            due = self._due(connection)
+            if due and look.leader != self._supervisor:
+                job_store.lead(connection, self._digest, self._supervisor)
+            plans = self._decided(connection, due)
+            entered = enter(connection, plans)
+            reach("plan entered")
+        reach("plan committed")
+        _tell(plans, entered)
+        return len(due) + ended
 
     def _due(self, connection: psycopg.Connection[object]) -> list[DueJob]:
         # In random order each time, so that the first functions do not keep the others waiting.
@@ -138,16 +152,20 @@ class Scheduler:
         return plans
 
     def _enter(self, connection: psycopg.Connection[object], plans: Sequence[Plan]) -> dict[str, int]:
-        """Enter runs and advance the jobs' rows; find what Postgres refuses by halving, and put it aside."""
-        if not plans:
-            return {}
+        """Enter runs and advance the jobs' rows; return how many runs were new, by the job's name."""
+        replaced = [each.job.name for each in plans if each.runs and each.job.overlap == "replace"]
+        if replaced:
+            job_store.supersede(connection, replaced)
+        entered = job_store.enter_runs(connection, plans)
+        if plans:
+            job_store.planned(connection, plans)
+        return entered
+
+    def _enter_apart(self, connection: psycopg.Connection[object], plans: Sequence[Plan]) -> dict[str, int]:
+        """The same; find what Postgres refuses by halving, and put it aside."""
         try:
             with connection.transaction():
-                replaced = [each.job.name for each in plans if each.runs and each.job.overlap == "replace"]
-                if replaced:
-                    job_store.supersede(connection, replaced)
-                entered = job_store.enter_runs(connection, plans)
-                job_store.planned(connection, plans)
+                return self._enter(connection, plans)
         except psycopg.Error as error:
             if connection.closed:
                 raise
@@ -155,9 +173,8 @@ class Scheduler:
                 self._lay_aside(plans[0].job, error)
                 return {}
             middle = len(plans) // 2
-            return self._enter(connection, plans[:middle]) | self._enter(connection, plans[middle:])
-        _tell(plans, entered)
-        return entered
+            halves = [self._enter_apart(connection, part) for part in (plans[:middle], plans[middle:])]
+            return halves[0] | halves[1]
 
     # --- jobs that are put aside ------------------------------------------------------------------------
 

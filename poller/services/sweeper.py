@@ -34,7 +34,7 @@ from poller.model.answers import Crashed
 from poller.runtime.failpoints import reach
 from poller.services.settler import Settler, amended
 from poller.store.lease import Lease, Result, Task
-from poller.store.liveness import Liveness, wake
+from poller.store.liveness import Liveness, recount, wake
 from poller.store.outcomes import of_error
 from poller.telemetry.bus import emit
 from poller.telemetry.events import RowsTakenBack, WorkerDied
@@ -110,6 +110,7 @@ class Sweeper:
             assert self._supervisor is not None  # noqa: S101 - only a supervisor has children
             self._liveness.declare_child_dead(self._supervisor, self._children[0])
             self._liveness.end_sessions(self._supervisor, self._children[0])
+            recount(self._link.connection)
             self._children.popleft()
             reach("sweep declared")
 
@@ -165,7 +166,10 @@ class Sweeper:
         """Declare dead the workers that are still silent after a moment, and those whose heartbeat has lapsed."""
         if silent:
             threading.Event().wait(SECOND_LOOK_SECONDS)
-        for dead in self._liveness.declare_dead(silent, lapsed=lapsed and self._believes_heartbeats()):
+        found = self._liveness.declare_dead(silent, lapsed=lapsed and self._believes_heartbeats())
+        if found:
+            recount(self._link.connection)
+        for dead in found:
             how = "its heartbeat lapsed" if dead.has_lapsed else "its connection ended"
             emit(WorkerDied(worker=dead.worker, reason=how, host=dead.host, pid=dead.pid))
             self._liveness.end_sessions(dead.supervisor, dead.pid)

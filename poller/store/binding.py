@@ -533,7 +533,8 @@ class Binding:
     @property
     def users(self) -> sql.SQL:
         """The beginning of a query that may run users' functions: it sets the users' search path."""
-        return AS_USERS if self.handler.where or self.handler.order_by else self.table.users
+        is_users = not self.handler.is_job and (self.handler.where or self.handler.order_by)
+        return AS_USERS if is_users else self.table.users
 
     @property
     def shows_during(self) -> sql.Composed:

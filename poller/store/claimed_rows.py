@@ -5,7 +5,7 @@ This runs within the transaction of the claim, so that no row shows `during` wit
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from poller.db.connection import is_servers
 from poller.db.statements import array
@@ -32,6 +32,9 @@ def read(
     question = binding.show_during or (binding.read_rows if careful else None)
     if question is None or not rows:
         return rows, {}
+    if binding.handler.is_job and not careful:  # the table is poller's own: no row of it is expected to fail
+        shown = {row[0]: row for row in fetch(link.connection, question, _keys(rows), users=False).rows}
+        return _with_lost(rows, shown)
     link.connection.execute("set local lock_timeout = '2s'")  # triggers may wait; a claim itself does not
     return _shown(link, binding, question, rows)
 
@@ -42,9 +45,8 @@ def _shown(
     """Fetch rows by their keys; if that fails, fetch them in halves, until the row that causes it is alone."""
     try:
         with link.connection.transaction():  # a savepoint: the claim itself stands
-            asked = {"keys": array(row[0] for row in rows)}
             users = not binding.handler.is_job
-            answer = fetch(link.connection, question, asked, users=users)
+            answer = fetch(link.connection, question, _keys(rows), users=users)
             shown = {row[0]: row for row in answer.rows}
             link.connection.execute("set constraints all immediate")  # or COMMIT would fail for all
     except Exception as error:
@@ -55,5 +57,14 @@ def _shown(
         middle = len(rows) // 2
         halves = [_shown(link, binding, question, part) for part in (rows[:middle], rows[middle:])]
         return halves[0][0] + halves[1][0], halves[0][1] | halves[1][1]
+    return _with_lost(rows, shown)
+
+
+def _keys(rows: list[Fetched]) -> dict[str, str]:
+    return {"keys": array(row[0] for row in rows)}
+
+
+def _with_lost(rows: list[Fetched], shown: dict[Any, Fetched]) -> tuple[list[Fetched], dict[str, str]]:
+    """Return rows as they are shown, and the reason for those that a trigger or rule kept from it."""
     lost = {row[0]: SWALLOWED for row in rows if row[0] not in shown}
     return [shown.get(row[0], row) for row in rows], lost

@@ -149,5 +149,15 @@ def register_handlers(connection: psycopg.Connection[Any], bindings: Sequence[Bi
 
 
 def wake(connection: psycopg.Connection[Any]) -> None:
-    """Wake the idle workers of the fleet."""
+    """Have all workers of the fleet look for work."""
     connection.execute(statement("wake"))
+
+
+def wake_some(connection: psycopg.Connection[Any], worker: int, handler: int) -> None:
+    """Have the workers with the most room look for rows of a handler, for which this worker has none."""
+    connection.execute(statement("wake_some"), {"worker": worker, "handler": handler})
+
+
+def recount(connection: psycopg.Connection[Any]) -> None:
+    """Have the workers learn anew how many there are."""
+    connection.execute(statement("recount"))

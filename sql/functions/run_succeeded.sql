@@ -1,6 +1,7 @@
 -- A success starts the jobs that wait for it, once all that they wait for have succeeded since their last run.
 -- The job's row is locked first, so that of two successes at the same moment the second sees the first. Followers are found
--- by their index; slots of a clock that ran ahead do not count.
+-- by their index; slots of a clock that ran ahead do not count. One worker
+-- is told of the run; see poller.wake().
 create or replace function poller.run_succeeded() returns trigger
     language plpgsql
     set search_path = pg_catalog, pg_temp
@@ -25,7 +26,9 @@ begin
                           where f.job = follower.name and f.planned_at <= poller.now()),
                         '-infinity')))
             on conflict do nothing;
-        perform pg_notify('poller', '');
+        perform pg_notify('poller', concat_ws(' ', 'handler', h.id::text, pg_current_xact_id()::text))
+           from poller.handler as h
+          where h.table_name = 'poller.run' and h.status = follower.function;
     end loop;
     return null;
 end

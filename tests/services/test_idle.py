@@ -89,7 +89,9 @@ def test_the_beat_tells_a_worker_its_turn(project: Project, db: psycopg.Connecti
     assert db.execute(statement("beat"), {"worker": ids[3], "stopping": False}).fetchone() is None
 
 
-def test_who_has_no_room_in_its_turn_wakes_the_others(url: str, db: psycopg.Connection[Any]) -> None:
+def test_who_has_no_room_in_its_turn_wakes_those_that_have_most(
+    url: str, db: psycopg.Connection[Any]
+) -> None:
     """Once, and only in its turn: woken ones that have none do not wake each other without end."""
     db.execute("create table thing (id int primary key, status text not null default 'pending')")
     binding = bind(db, moves("thing"))
@@ -100,7 +102,7 @@ def test_who_has_no_room_in_its_turn_wakes_the_others(url: str, db: psycopg.Conn
         link=link,
         bindings=[binding],
         executor=executor,
-        worker=lambda: 1,
+        worker=lambda: 99,
         mean_seconds={},
         give_back=lambda _: None,
         held=list,
@@ -108,6 +110,20 @@ def test_who_has_no_room_in_its_turn_wakes_the_others(url: str, db: psycopg.Conn
         postponed=Postponed(link, lambda *_: None, lambda *_: None),
         poll=60.0,
     )
+    full, roomy, roomier, _ = [
+        db.execute(
+            f"{REGISTER} values (gen_random_uuid(), 'h', 1, %s, %s, '1m') returning id", each
+        ).fetchone()
+        for each in ((1, [binding.id]), (2, [binding.id]), (3, [binding.id]), (9, []))
+    ]
+    assert full
+    assert roomy
+    assert roomier
+    db.execute(
+        "insert into poller.claim (handler_id, worker_id, keys) values (%s, %s, '{7,8}')",
+        [binding.id, full[0]],
+    )
+    woken = {f"worker {worker} {binding.id}" for (worker,) in (roomy, roomier)}
     assert looking.run_once() > 50
     db.execute("insert into thing values (1)")
     db.execute("listen poller")
@@ -116,7 +132,7 @@ def test_who_has_no_room_in_its_turn_wakes_the_others(url: str, db: psycopg.Conn
         if its_turn:
             looking._looks._turn_at = 0.0
         looking.run_once()
-        assert len(list(db.notifies(timeout=0.2))) == its_turn
+        assert {each.payload for each in db.notifies(timeout=0.2)} == (woken if its_turn else set())
     link.close()
 
 
