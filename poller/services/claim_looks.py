@@ -122,11 +122,12 @@ class Looks:
     def due_again(self) -> list[Binding]:
         """Return the handlers whose rows others had locked when they were to be claimed, and that are due still."""
         now = monotonic()
-        missed = [each for each in self.able(self._bindings) if 0.0 < self.cursors[each].fresh_at <= now]
-        due = self._peek(missed)[0] if missed else set()
+        missed = [each for each, cursor in self.cursors.items() if 0.0 < cursor.fresh_at <= now]
+        able = self.able(missed)
+        due = self._peek(able)[0] if able else set()
         for each in missed:
             self.cursors[each].look_again(is_due=each in due)
-        return [each for each in missed if each in due]
+        return [each for each in able if each in due]
 
     def in_turn(self, due: Iterable[Binding]) -> list[Binding]:
         """Return the handlers that have due rows; each round starts with a different one."""
@@ -153,9 +154,9 @@ class Looks:
             ends: times (monotonic) of other work to do.
         """
         now = monotonic()
-        held = [self.held_until(each) for each in self._bindings]
-        held += [at for each in self.cursors.values() for at in (each.retry_at, each.fresh_at)]
+        held = [at for each in self._bindings for at in (self.held_until(each), self.cursors[each].retry_at)]
         ends = [*ends, *(at for at in held if at > now)]
+        ends += [each.fresh_at for each in self.cursors.values() if each.fresh_at]
         for binding, each in self.cursors.items():
             is_left = binding in self.more or binding in self.paused
             if each.came > each.seen and self.held_until(binding) <= now and not is_left:

@@ -159,8 +159,8 @@ class Taker:
             looks.tell_others(binding, worker)
             return
         if not claimed.tasks:
-            cursor.miss(looks.poll)
-        if after is None:
+            cursor.miss(came, looks.poll)
+        elif after is None:
             looks.rest(binding, monotonic() - began, came)
 
     def _is_held(self, binding: Binding, claimed: Claimed, settled: int) -> bool:

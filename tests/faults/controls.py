@@ -749,6 +749,34 @@ CONTROLS = (
         ("tests/services/test_idle.py",),
     ),
     Control(
+        "a notification is for one worker",
+        "poller/services/poll_turns.py",
+        "self.workers <= 1 or crc32(said.encode()) % self.workers == self.place",
+        "True",
+        (
+            "tests/services/test_notices.py::test_what_arrives_costs_as_many_claims_in_a_fleet_as_in_one_worker",
+        ),
+    ),
+    Control(
+        "a claim that finds its rows locked is not repeated at once",
+        "poller/services/claim_looks.py",
+        "        fresh = {each for each in fresh if self.cursors[each].fresh_at <= now}\n",
+        "",
+        (
+            "tests/services/test_notices.py::test_a_row_that_is_locked_is_asked_for_seldom_and_taken_soon_after",
+        ),
+    ),
+    Control(
+        "a limit that is freed has its worker look",
+        "poller/services/claimer.py",
+        "is_freed = is_held or binding.handler.is_limited",
+        "is_freed = is_held",
+        (
+            "tests/services/test_notices.py::"
+            "test_a_worker_that_a_limit_has_turned_away_is_not_the_only_one_that_looks_again",
+        ),
+    ),
+    Control(
         "a supervisor that does not hear looks often",
         "poller/services/sweeper.py",
         "PERIOD_SECONDS if deaths.strangers or not hears else",
