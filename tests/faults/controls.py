@@ -772,8 +772,10 @@ CONTROLS = (
         "is_freed = is_held or binding.handler.is_limited",
         "is_freed = is_held",
         (
-            "tests/services/test_notices.py::"
-            "test_a_worker_that_a_limit_has_turned_away_is_not_the_only_one_that_looks_again",
+            (
+                "tests/services/test_notices.py::"
+                "test_a_worker_that_a_limit_has_turned_away_is_not_the_only_one_that_looks_again"
+            ),
         ),
     ),
     Control(

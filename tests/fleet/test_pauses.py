@@ -406,7 +406,10 @@ def test_whom_no_worker_is_there_to_drain(project: Project, db: psycopg.Connecti
     ended = project.run("workers", "drain", "7")
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr == "no live worker has the number 7; no worker is alive\n"
-    assert project.run("workers", "drain", "db").stderr == "no live worker runs on a host db; no worker is alive\n"
+    assert (
+        project.run("workers", "drain", "db").stderr
+        == "no live worker runs on a host db; no worker is alive\n"
+    )
 
 
 def test_a_run_leaves_out_what_it_is_told_to(project: Project, db: psycopg.Connection[Any]) -> None:

@@ -218,7 +218,7 @@ def test_what_arrives_costs_as_many_claims_in_a_fleet_as_in_one_worker(
             arrived = arrive(url, db)
             cost[workers] = asked["poller claim"] / arrived
         db.execute("delete from poller.worker")
-    assert cost[4] <= 1.3 * cost[1], cost
+    assert cost[4] < 2 * cost[1], cost  # four times, if all of them looked
     assert cost[1] < 6, cost
 
 
