@@ -187,7 +187,7 @@ def test_g12_a_move_goes_through_a_table_once_where_no_index_finds_the_status(
     """Not once for each batch, nor to see what is left; each statement through a bounded part of it."""
     make_things(db, form, analyzed=analyzed, rows=60_000)
     known(db, "public.thing", "pending")
-    db.execute("update thing set status = 'rare' where id in (7, 30_000, 59_999)")
+    db.execute("update thing set status = 'rare' where id in (7, 30000, 59999)")
     expected = value(db, "select count(*) from thing where status = %s", status)
     rows, through, most = moving(url, f"thing:{status}", "normal")
     assert (rows, rows > 0) == (expected, True)
@@ -205,7 +205,7 @@ def test_g12_a_move_goes_along_an_index_that_finds_the_status(
     db.execute(f"create index on thing {index}")  # type: ignore[call-overload]
     db.execute("update thing set status = 'rare' where id % 20 = 1")
     assert moving(url, "thing:rare", "normal")[0] == 3000
-    db.execute("update thing set status = 'rare' where id in (7, 30_000, 59_999)")
+    db.execute("update thing set status = 'rare' where id in (7, 30000, 59999)")
     rows, through, _ = moving(url, "thing:rare", "normal")
     assert (rows, through < 100) == (3, True)
 

@@ -143,7 +143,7 @@ def _due(claimer: Claimer) -> set[Binding]:
 
 def _scans(db: psycopg.Connection[Any], looked: psycopg.Connection[Any]) -> tuple[int, int]:
     """Return how often the table was scanned, by the statistics that a session has handed in."""
-    looked.execute("select pg_stat_force_next_flush()")
+    looked.execute("select pg_stat_force_next_flush()" if db.info.server_version >= 150000 else "select 1")
     row = db.execute(
         "select coalesce(seq_scan, 0), coalesce(idx_scan, 0) from pg_stat_user_tables where relname = 'thing'"
     ).fetchone()
