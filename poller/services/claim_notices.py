@@ -80,27 +80,29 @@ class Notices:
         return any([self._heed(each) for each in said])  # noqa: C419 - each of them is to be heeded
 
     def _heed(self, said: str) -> bool:
-        kind, *rest = said.split(" ")
-        if kind in ("table", "handler"):
-            return self._turn().answers(said) and self._arrived(kind, rest[0])
-        if kind == "worker":
-            return rest[0] == str(self._registration.worker) and self._expect(self._numbered(rest[1]))
-        if kind == "fleet":
-            self._recount()
-            return False
-        if kind == "drain":
-            self._drain()
+        match said.split(" "):  # which any role may have sent
+            case ["table" | "handler", _, _] if not self._turn().answers(said):
+                return False
+            case ["table", oid, _]:
+                return self._arrived([each for each in self._watching if str(each.table.oid) == oid])
+            case ["handler", number, _]:
+                self._looks.call()
+                return self._expect(self._numbered(number))
+            case ["worker", worker, number]:
+                return worker == str(self._registration.worker) and self._expect(self._numbered(number))
+            case ["fleet"]:
+                self._recount()
+                return False
+            case ["drain"]:
+                self._drain()
         self.notice()
         return True
 
-    def _arrived(self, kind: str, number: str) -> bool:
-        """Look for rows that have arrived; return whether they may be for this worker."""
+    def _arrived(self, bindings: Sequence[Binding]) -> bool:
+        """Look for rows of a table, which these handlers are known to have."""
         self._looks.call()
-        if kind == "handler":
-            return self._expect(self._numbered(number))
-        meant = [each for each in self._watching if str(each.table.oid) == number]
-        if 0 < len(meant) <= FEW_HANDLERS:
-            return self._expect(meant)
+        if 0 < len(bindings) <= FEW_HANDLERS:
+            return self._expect(bindings)
         self.notice()  # the table may have been replaced by another of its name since it was bound
         return True
 

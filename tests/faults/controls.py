@@ -758,10 +758,10 @@ CONTROLS = (
         ),
     ),
     Control(
-        "a claim that finds its rows locked is not repeated at once",
-        "poller/services/claim_looks.py",
-        "        fresh = {each for each in fresh if self.cursors[each].fresh_at <= now}\n",
-        "",
+        "a claim that finds its rows locked is repeated more and more seldom",
+        "poller/services/claim_cursor.py",
+        "FIRST_MISS_SECONDS * 2 ** min(self.misses, 10)",
+        "FIRST_MISS_SECONDS",
         (
             "tests/services/test_notices.py::test_a_row_that_is_locked_is_asked_for_seldom_and_taken_soon_after",
         ),
@@ -771,12 +771,7 @@ CONTROLS = (
         "poller/services/claimer.py",
         "is_freed = is_held or binding.handler.is_limited",
         "is_freed = is_held",
-        (
-            (
-                "tests/services/test_notices.py::"
-                "test_a_worker_that_a_limit_has_turned_away_is_not_the_only_one_that_looks_again"
-            ),
-        ),
+        ("tests/services/test_notices.py::test_rows_that_a_limit_has_turned_away_do_not_wait_for_a_turn",),
     ),
     Control(
         "a supervisor that does not hear looks often",

@@ -263,7 +263,7 @@ def test_what_one_worker_has_no_room_for_is_done_by_all(
         assert db.execute("select distinct worker_id from poller.history").rowcount > 1
 
 
-def test_a_worker_that_a_limit_has_turned_away_is_not_the_only_one_that_looks_again(
+def test_rows_that_a_limit_has_turned_away_do_not_wait_for_a_turn(
     url: str, db: psycopg.Connection[Any]
 ) -> None:
     """The worker whose row was in the way looks when that is done: the limit's rows do not wait for a turn."""
