@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import compileall
 import contextlib
 import signal
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 from psycopg.sql import SQL
 
+import poller
 from poller.db import migration, statements
 from poller.store import settlements
 from tests import gates
@@ -20,13 +23,19 @@ from tests.harness import Project
 from tests.servers import fresh_database, shared_server
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from poller.store.binding import Binding
     from tests.claiming import NewWorker
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
+    """Prepare what the programs need that are started here."""
+    _hear_signals()
+    if not hasattr(config, "workerinput"):  # that is pytest-xdist's: the one that has started it has done it
+        # Else each of a thousand programs would compile poller, where PYTHONDONTWRITEBYTECODE keeps it from being kept.
+        compileall.compile_dir(str(Path(poller.__file__).parent), quiet=1)
+
+
+def _hear_signals() -> None:
     """Hear the signals that are sent here, and have the programs hear them that are started here.
 
     A script runs `make test &` with SIGINT ignored, nohup runs it with SIGHUP ignored, and programs inherit that.
