@@ -38,6 +38,7 @@ from poller.client.answers import Page, cut, decoded, encoded, one_more
 from poller.client.database import Database
 from poller.client.job_queries import JobQueries
 from poller.client.jobs import Scheduled
+from poller.client.overview import Watch
 from poller.client.row_queries import RowQueries
 from poller.client.selector import select
 from poller.client.trouble import Troubles
@@ -137,6 +138,14 @@ class Client:
             lines = overview.status(connection, known, exact=exact, progress=progress)
             now = RowQueries(connection).now()
         return Page(tuple(lines), None, now, exact=all(each.exact for each in lines))
+
+    def watch(self) -> Watch:
+        """Open what looks at the whole fleet again and again, on a connection of its own, which is closed with it.
+
+        Raises:
+            ConfigurationError: the client was made from a connection.
+        """
+        return Watch(self._database.kept(), self._handlers)
 
     def handlers(self) -> Page[HandlerLine]:
         """Return the handlers and how they perform.

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from poller.db.tables import Table
 
 MOST_COUNTED_ROWS = 10_000  # rows that are counted; for more there is an estimate
+_UP_TO = {"most": MOST_COUNTED_ROWS + 1}
+_UNKNOWN = sql.SQL("null")
 LARGEST_SCAN_COST = 100_000.0  # the planner's cost of reading a table; mostly dead rows cost that, too
 
 # A plan of these nodes alone, without a filter, returns each row that it reads.
@@ -64,6 +66,29 @@ class Statistics:
     at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """What can be asked about the rows of a status, each at a cost that is bounded.
+
+    Attributes:
+        counted: how many there are, up to so many; None if no index tells.
+        heads: the first of them in each of the timestamp columns that an index tells.
+    """
+
+    status: str
+    counted: sql.Composed | None
+    heads: Mapping[str, sql.Composed]
+
+    def part(self) -> sql.Composed:
+        """Return it as a part of `count_statuses.sql`."""
+        return statement(
+            "count_of_status",
+            status=sql.Literal(self.status),
+            counted=self.counted or _UNKNOWN,
+            oldest=next(iter(self.heads.values()), _UNKNOWN),
+        )
+
+
 class StatusCounter:
     """Counts the rows of one table by one status column, on a connection in autocommit mode."""
 
@@ -79,6 +104,15 @@ class StatusCounter:
         Args:
             ages: timestamp columns, of which the earliest value is returned, too.
         """
+        question = self.whole(ages)
+        if question is None:
+            return None
+        with self._connection.transaction(force_rollback=True):
+            self._connection.execute(statement("no_parallel_plans"))
+            return self.counted(question, ages)
+
+    def whole(self, ages: Sequence[str]) -> sql.Composed | None:
+        """Return the query that counts all statuses, or None if the table is too large for that."""
         whole = statement("rows_of_status", shows=sql.SQL("true"), **self._names())
         if plan(self._connection, whole, {})["Total Cost"] > LARGEST_SCAN_COST:
             return None
@@ -93,12 +127,14 @@ class StatusCounter:
                 for name, _ in named
             ),
         )
-        asked = {"most": MOST_COUNTED_ROWS + 1}
         with self._connection.transaction(force_rollback=True):
             self._connection.execute(statement("no_parallel_plans"))
-            if not self._status.is_bounded(self._connection, question, asked):
-                return None
-            rows = self._connection.execute(question, asked).fetchall()
+            is_bounded = self._status.is_bounded(self._connection, question, _UP_TO)
+        return question if is_bounded else None
+
+    def counted(self, question: sql.Composed, ages: Sequence[str]) -> dict[str | None, Count] | None:
+        """Return the counts of all statuses by the query of `whole`, or None if there are too many rows by now."""
+        rows = self._connection.execute(question, _UP_TO).fetchall()
         if rows and rows[0][2] > MOST_COUNTED_ROWS:
             return None
         return {row[0]: Count(row[1], exact=True, oldest=known_ages(ages, row[3:])) for row in rows}
@@ -113,16 +149,52 @@ class StatusCounter:
             ages: timestamp columns, and the orders in which the first row of the status tells the earliest value.
             users: the start of the query, if not the table's.
         """
-        named = {"shows": self._shows(status), **self._names()}
-        if users is not None:
-            named["users"] = users
         with along_indexes(self._connection):
-            counted = self._bounded(statement("count_status", **named), {"most": MOST_COUNTED_ROWS + 1})
-            heads = {age: self._head(age, orders, named) for age, orders in ages.items()}
+            branch = self.branch(status, ages, users)
+            counted = self._value(branch.counted)
+            heads = {age: self._value(question) for age, question in branch.heads.items()}
         oldest = {age: at for age, at in heads.items() if at is not None}
         if counted is not None and counted <= MOST_COUNTED_ROWS:
             return Count(counted, exact=True, oldest=oldest)
         return Count(max(self.estimate(status), counted or 0), exact=False, oldest=oldest)
+
+    def branch(
+        self,
+        status: str,
+        ages: Mapping[str, Iterable[sql.Composable]],
+        users: sql.SQL | None = None,
+        limit: str = "most",
+    ) -> Branch:
+        """Return what can be asked about a status along indexes, on a connection that looks along them.
+
+        Args:
+            status: the status.
+            ages: as for `of`.
+            users: as for `of`.
+            limit: the name of the parameter with how many are counted.
+        """
+        named = {"shows": self._shows(status), **self._names()}
+        if users is not None:
+            named["users"] = users
+        question = statement("count_status", **named, most=sql.Placeholder(limit))
+        counted = self._bounded(question, {limit: MOST_COUNTED_ROWS + 1})
+        heads = {age: self._head(age, orders, named) for age, orders in ages.items()}
+        return Branch(status, counted, {age: each for age, each in heads.items() if each is not None})
+
+    def together(
+        self, branches: Iterable[Branch], limits: Mapping[str, int]
+    ) -> dict[str, tuple[int | None, datetime | None]]:
+        """Return how many rows statuses have, and the age of their first, by one statement.
+
+        Args:
+            branches: one for each status.
+            limits: how many of each are counted, by the names of their parameters.
+        """
+        parts = [each.part() for each in branches]
+        if not parts:
+            return {}
+        question = statement("count_statuses", branches=sql.SQL(" union all ").join(parts))
+        return {row[0]: row[1:] for row in self._connection.execute(question, limits).fetchall()}
 
     def estimate(self, status: str | None = None) -> int:
         """Return the planner's estimate of the rows that have a status, or of all."""
@@ -139,19 +211,16 @@ class StatusCounter:
 
     def _head(
         self, age: str, orders: Iterable[sql.Composable], named: Mapping[str, sql.Composable]
-    ) -> datetime | None:
-        for order in orders:
-            question = statement("head_time", age=sql.Identifier(age), order=order, **named)
-            if self._status.is_bounded(self._connection, question, {}):
-                row = self._connection.execute(question, {}).fetchone()
-                return row and row[0]
-        return None
+    ) -> sql.Composed | None:
+        questions = (statement("head_time", age=sql.Identifier(age), order=order, **named) for order in orders)
+        return next((each for each in questions if self._bounded(each, {}) is not None), None)
 
-    def _bounded(self, question: sql.Composed, asked: Mapping[str, Any]) -> int | None:
-        """Return a counting query's result, or None if it would read rows that it does not count."""
-        if not self._status.is_bounded(self._connection, question, asked):
-            return None
-        row = self._connection.execute(question, asked).fetchone()
+    def _bounded(self, question: sql.Composed, asked: Mapping[str, Any]) -> sql.Composed | None:
+        """Return a query, or None if it would read rows that it does not return."""
+        return question if self._status.is_bounded(self._connection, question, asked) else None
+
+    def _value(self, question: sql.Composed | None) -> Any:
+        row = None if question is None else self._connection.execute(question, _UP_TO).fetchone()
         return row and row[0]
 
     def _shows(self, status: str) -> sql.Composed:

@@ -83,6 +83,18 @@ class Database:
         with self.session(migrated=migrated) as connection, connection.transaction():
             yield connection
 
+    def kept(self) -> psycopg.Connection[Any]:
+        """Open a connection that the caller keeps, and closes.
+
+        Raises:
+            ConfigurationError: the client was made from a connection.
+            DatabaseError: the database cannot be reached or will not do.
+        """
+        if self._place is None:
+            msg = "this needs a connection of its own: make the client from a URL"
+            raise ConfigurationError(msg)
+        return reachable(self._place, self._name)
+
     @contextlib.contextmanager
     def _opened(self, *, alone: bool) -> Iterator[psycopg.Connection[Any]]:
         if self._place is not None:

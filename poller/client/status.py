@@ -154,8 +154,8 @@ def status(
     bindings = bound(connection, handlers)
     pulses = RowQueries(connection).pulse(each.id for each in bindings)
     paused = pauses(connection, [each.id for each in bindings])
-    machines = [_Machine(connection, group, paused) for group in by_column(bindings)]
-    return [line for each in machines for line in each.lines(pulses, exact=exact, progress=progress)]
+    machines = [Rows(connection, group) for group in by_column(bindings)]
+    return [line for each in machines for line in each.lines(pulses, paused, exact=exact, progress=progress)]
 
 
 def rows_of(
@@ -165,7 +165,7 @@ def rows_of(
     return {
         (line.table, group[0].handler.column, line.status): Count(line.rows, exact=line.exact)
         for group in by_column(bindings)
-        for line in _Machine(connection, group, ()).lines({}, exact=False, progress=None)
+        for line in Rows(connection, group).lines({}, (), exact=False, progress=None)
     }
 
 
@@ -243,30 +243,46 @@ def by_column(bindings: Iterable[Binding]) -> Iterable[list[Binding]]:
     return groups.values()
 
 
-class _Machine:
-    """The handlers of one status column, and the rows that show its statuses."""
+class Rows:
+    """The rows of one status column's machine: of its statuses, and of others that the table shows.
 
-    def __init__(
-        self, connection: psycopg.Connection[Any], group: list[Binding], paused: Container[int]
-    ) -> None:
-        self._paused = paused
+    Args:
+        connection: in autocommit mode.
+        group: the machine's handlers.
+    """
+
+    def __init__(self, connection: psycopg.Connection[Any], group: Sequence[Binding]) -> None:
         self._queries = RowQueries(connection)
         self._group = group
         self._table = group[0].table
         self._column = group[0].handler.column
-        self._counts = StatusCounter(connection, self._table, self._column)
         self._taken = {each.handler.status: each for each in group}
+        self.counts = StatusCounter(connection, self._table, self._column)
 
     def lines(
-        self, pulses: Mapping[int, Pulse], *, exact: bool, progress: Progress | None
+        self,
+        pulses: Mapping[int, Pulse],
+        paused: Container[int],
+        *,
+        exact: bool,
+        progress: Progress | None,
     ) -> Iterator[StatusLine]:
         """Return a line for each status."""
-        names, found = graph(self._group), self._counted() if not exact else self._read_through(progress)
-        known = Statistics((), None)
+        found, known = self._counted() if not exact else self._read_through(progress), Statistics((), None)
         if found is None:
-            known = self._counts.statistics()
-            others = self._labels() or known.values
-            found = {name: self._count(name) for name in dict.fromkeys([*names, *others])}
+            known = self.counts.statistics()
+            found = {name: self.counts.of(name, *self.asked(name)) for name in self.statuses(known)}
+        return self.shown(found, known, pulses, paused)
+
+    def shown(
+        self,
+        found: Mapping[str | None, Count],
+        known: Statistics,
+        pulses: Mapping[int, Pulse],
+        paused: Container[int],
+    ) -> Iterator[StatusLine]:
+        """Return a line for each status that was counted, and for each that the handlers name."""
+        names = graph(self._group)
         shown = {each.handler.held: each for each in self._group}
         for name in [*names, *_others(found, names)]:
             count, taken = found.get(name, Count(0, exact=True)), self._taken.get(name)
@@ -281,25 +297,28 @@ class _Machine:
                 in_flight=held.in_flight,
                 waiting=own.waiting,
                 parked=own.parked,
-                paused=taken is not None and taken.id in self._paused,
+                paused=taken is not None and taken.id in paused,
                 done_per_minute=round(own.done_per_minute, 1) if taken else None,
                 statistics_at=None if count.exact else known.at,
             )
 
+    def statuses(self, known: Statistics) -> list[str]:
+        """Return the statuses that are counted one by one: the handlers', and those that the column is known to have."""
+        others = self._table.columns[self._column].labels or known.values
+        return list(dict.fromkeys([*graph(self._group), *others]))
+
+    def asked(self, status: str) -> tuple[dict[str, list[sql.Composable]], sql.SQL | None]:
+        """Return what `Counts` needs to know of a status: the columns that tell its age, and the start of a query."""
+        binding = self._taken.get(status)
+        return self._ages(status), binding.users if binding is not None else None
+
     def _counted(self) -> dict[str | None, Count] | None:
-        return self._counts.of_few(ages(self._group))
+        return self.counts.of_few(ages(self._group))
 
     def _read_through(self, progress: Progress | None) -> dict[str | None, Count]:
         if progress is not None:
-            progress(str(self._table), self._counts.estimate())
+            progress(str(self._table), self.counts.estimate())
         return self._queries.status_counts(self._table, self._column, ages(self._group))
-
-    def _count(self, status: str) -> Count:
-        binding = self._taken.get(status)
-        return self._counts.of(status, self._ages(status), binding.users if binding is not None else None)
-
-    def _labels(self) -> tuple[str, ...]:
-        return self._table.columns[self._column].labels or ()
 
     def _ages(self, status: str) -> dict[str, list[sql.Composable]]:
         """Return the columns that tell the age of a status's rows, the first that can; with the orders that do."""

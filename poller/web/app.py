@@ -10,12 +10,15 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from poller.client.client import Client
+from poller.client.database import locate
 from poller.errors import PollerError
 from poller.web.answers import BROKEN, UNAVAILABLE, refusal
 from poller.web.doors import Doors
 from poller.web.enter import invite
+from poller.web.faults import Refused, said
 from poller.web.guard import Guard, matcher
 from poller.web.routes import ROUTES
+from poller.web.snapshot import Snapshot
 from poller.web.state import VIA, State
 
 if TYPE_CHECKING:
@@ -60,11 +63,19 @@ def desk(database: Database, *, authorize: Asked, **options: Unpack[Options]) ->
         exception_handlers={
             HTTPException: _refused,
             PollerError: _unavailable,
+            Refused: _unavailable,
             Exception: _broken,
         },
     )
-    inner.state.desk = State(database, Client(database, via=VIA), authorize)
+    client = Client(database, via=VIA)
+    inner.state.desk = State(database, client, Snapshot(client), _name(database), authorize)
     return Doors(inner, options.get("allowed_hosts", ()))
+
+
+def _name(database: Database) -> str:
+    """Return the name of a database, as pages show it."""
+    place = locate(database, starts=False) if isinstance(database, str) else database
+    return "embedded" if place.embedded else place.name
 
 
 async def _refused(request: Request, error: Exception) -> Response:
@@ -73,7 +84,7 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:
-    return refusal(request.scope, UNAVAILABLE, str(error))
+    return refusal(request.scope, UNAVAILABLE, said(error))
 
 
 async def _broken(request: Request, error: Exception) -> Response:  # noqa: ARG001 - the server logs it

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from poller.web import enter, health, static_files
+from poller.web import enter, health, home, static_files
 from poller.web.rights import Right
 from poller.web.route import Route
 
@@ -14,5 +14,7 @@ ROUTES = (
     Route("GET", "/login", None, enter.login),
     Route("POST", "/login", None, enter.log_in),
     Route("POST", "/logout", None, enter.log_out),
+    Route("GET", "/", Right.LOOK, home.home),
+    Route("GET", "/machine", Right.LOOK, home.machine),
     Route("POST", "/display", Right.LOOK, enter.display),
 )

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from poller.client.database import DatabaseLocation
     from poller.web.rights import Viewer
+    from poller.web.snapshot import Snapshot
 
 VIA = "desk"  # the face, as orders are logged with it
 
@@ -23,11 +24,15 @@ class State:
     Attributes:
         database: which it is about.
         client: asks it questions.
+        snapshot: what was seen of the fleet last.
+        place: the name of the database, as pages show it.
         entrance: how people come in: one of `entrances`, or the host's own `authorize`.
     """
 
     database: str | DatabaseLocation
     client: Client
+    snapshot: Snapshot
+    place: str
     entrance: object
 
     def orders_of(self, viewer: Viewer, via: str = VIA) -> Client:

@@ -2,4 +2,4 @@
 -- Locks    none.
 -- Fence    none: read-only; executed only if its plan uses an index (along_indexes.sql).
 -- Index    on the user's table: whichever finds the rows of one status.
-select count(*) from (select from {table} as t where {users} and {shows} limit %(most)s) as s
+select count(*) from (select from {table} as t where {users} and {shows} limit {most}) as s

@@ -1,0 +1,397 @@
+"""Looks at the whole fleet again and again, for faces that many people look at: at a cost that does not grow with them.
+
+The model. What is slow to find out (which handlers there are, whether a table is small, along which index a status is
+counted) holds for a minute. A look between is one statement for each table, and a few for the fleet. A table that is
+locked, gone or too slow costs the others nothing: it is told, and left alone for a while.
+
+What may be trusted: as of `status`. It is not one snapshot, and an estimate is as old as a minute.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Self
+
+import psycopg
+
+from poller.client import graph as graphs
+from poller.client import handler_lookup
+from poller.client import known_handlers as known_here
+from poller.client.actions import Action, actions
+from poller.client.counts import MOST_COUNTED_ROWS, Count, Statistics
+from poller.client.jobs import JobLine
+from poller.client.jobs import lines as job_lines
+from poller.client.pausing import pauses
+from poller.client.row_queries import Pulse, RowQueries, WorkerLine
+from poller.client.seen import seen
+from poller.client.selector import ALL, select
+from poller.client.status import Rows, StatusLine, ages, by_column, numbered
+from poller.client.trouble import Group, Troubles
+from poller.db import schema
+from poller.db.statements import statement
+from poller.errors import DatabaseError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from poller.client.counts import Branch
+    from poller.client.graph import Machine
+    from poller.client.known_handlers import Source
+    from poller.store.binding import Binding
+    from poller.store.drain_counts import PausedHandler
+
+HOLDS = 60.0  # seconds that what was found out about tables holds
+ROOM = 500  # rows more than it has that are counted of a status: until then it is not planned anew
+RESTS = 10.0  # seconds that a table is left alone that could not be looked at
+_NOTHING = Statistics((), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Minute:
+    """What the fleet has done in a minute: rows that it has moved, and attempts that have failed."""
+
+    minute: datetime
+    moved: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """A handler: from which status, by which function, and how many rows a minute it moves to which others.
+
+    Attributes:
+        function: its name; empty if that is not known.
+        place: where its code stands.
+        done_to: rows in the last minute, by the status that they moved to.
+    """
+
+    table: str
+    column: str
+    status: str
+    function: str
+    place: str
+    to: tuple[str, ...]
+    paused: bool
+    paused_until: datetime | None
+    in_flight: int
+    waiting: int
+    parked: int
+    done_per_minute: float
+    failed_per_minute: float
+    done_to: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A state machine, its statuses with their rows, and its handlers.
+
+    Attributes:
+        fault: why its rows could not be counted; None if they were.
+    """
+
+    machine: Machine
+    statuses: tuple[StatusLine, ...]
+    handlers: tuple[Edges, ...]
+    fault: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The fleet, as it was at a moment.
+
+    Attributes:
+        minutes: the last sixty, the current one last.
+    """
+
+    as_of: datetime
+    machines: tuple[Watched, ...]
+    workers: tuple[WorkerLine, ...]
+    minutes: tuple[Minute, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What changes less.
+
+    Attributes:
+        groups: the causes of trouble, the newest first; `groups_exact`: all of it is counted.
+        jobs: the first of them by name.
+        actions: the last orders.
+    """
+
+    groups: tuple[Group, ...]
+    groups_exact: bool
+    jobs: tuple[JobLine, ...]
+    actions: tuple[Action, ...]
+
+
+class Watch:
+    """Looks at the fleet on a connection of its own; used by one thread at a time."""
+
+    def __init__(self, connection: psycopg.Connection[Any], source: Source) -> None:
+        self._connection = connection
+        self._source = source
+        self._queries = RowQueries(connection)
+        self._machines: list[_Machine] = []
+        self._until = float("-inf")
+        connection.execute(statement("watching"))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def beside(self, jobs: int, acts: int) -> Beside:
+        """Return what changes less: the causes of trouble, the first so many jobs by name, and the last so many acts.
+
+        Raises:
+            psycopg.Error: the server refuses.
+        """
+        known = self._queries.known_handlers()
+        groups, exact = Troubles(self._connection, known).groups(select(ALL, (), known))
+        here = known_here.defined(self._source)
+        return Beside(
+            tuple(groups),
+            exact,
+            tuple(job_lines(self._connection, here, jobs)),
+            tuple(actions(self._connection, limit=acts)),
+        )
+
+    def look(self) -> Overview:
+        """Return the fleet as it is.
+
+        Raises:
+            DatabaseError: the database has gone away, or its schema is not there any more.
+            psycopg.Error: the server refuses.
+        """
+        try:
+            return self._look()
+        except psycopg.OperationalError as error:
+            if not self._connection.broken:
+                raise
+            msg = f"the database went away: {str(error).splitlines()[0]}"
+            raise DatabaseError(msg, "unreachable") from None
+
+    def _look(self) -> Overview:
+        if monotonic() >= self._until:
+            schema.require(self._connection)
+            self._machines = self._known()
+            self._until = monotonic() + HOLDS
+        numbers = [each.id for machine in self._machines for each in machine.group if each.id]
+        seen = _Seen(
+            self._queries.pulse(numbers), self._queries.edges(), pauses(self._connection, numbers)
+        )
+        minutes = self._connection.execute(statement("minutes"), {}).fetchall()
+        return Overview(
+            as_of=minutes[-1][3],
+            machines=tuple(each.look(seen) for each in self._machines),
+            workers=tuple(self._queries.workers()),
+            minutes=tuple(Minute(*row[:3]) for row in minutes),
+        )
+
+    def _known(self) -> list[_Machine]:
+        """Find out which machines there are, and how their rows are counted."""
+        with self._connection.transaction():
+            self._connection.execute(statement("usual_plans"))
+            known = known_here.found(self._source)
+            declared = handler_lookup.declared(self._connection, known.handlers if known else ())
+            bindings = numbered(self._connection, [each.binding for each in declared if each.binding])
+            groups = {(str(group[0].table), group[0].handler.column): group for group in by_column(bindings)}
+            found = graphs.graph(declared, seen(self._connection, declared))
+            functions = _functions(self._connection)
+            machines = [
+                _Machine(self._connection, each, groups.get((each.table, each.column), []), functions)
+                for each in found.machines
+            ]
+            for each in machines:
+                each.plan()
+        return machines
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What a look finds of all handlers, by their numbers."""
+
+    pulses: Mapping[int, Pulse]
+    edges: Mapping[int, Mapping[str, float]]
+    paused: Mapping[int, PausedHandler]
+
+
+@dataclass(slots=True)
+class _Part:
+    """Statuses of a large table that one statement counts, and how many rows of each, by the names of its parameters."""
+
+    branches: list[Branch] = field(default_factory=list)
+    limits: dict[str, int] = field(default_factory=dict)
+
+    def each(self) -> Iterable[tuple[Branch, int]]:
+        """Return the statuses with how many are counted; 0 of those that are not."""
+        return zip(self.branches, self.limits.values(), strict=True)
+
+
+@dataclass(slots=True)
+class _Machine:
+    """A machine, and how its rows are counted: all by one query, or each status for itself."""
+
+    connection: psycopg.Connection[Any]
+    machine: Machine
+    group: Sequence[Binding]
+    functions: Mapping[tuple[str, str, str], str]
+    rows: Rows | None = None
+    question: Any = None
+    parts: list[_Part] = field(default_factory=list)
+    estimates: dict[str | None, Count] = field(default_factory=dict)
+    known: Statistics = _NOTHING
+    fault: str | None = None
+    rests_until: float = float("-inf")
+
+    def plan(self) -> None:
+        """Find out how its rows are counted."""
+        if not self.group:
+            self.fault = "its table does not fit its handlers, or is not there"
+            self.rests_until = float("inf")
+            return
+        try:
+            with self.connection.transaction():
+                self.rows = Rows(self.connection, self.group)
+                self.question = self.rows.counts.whole(ages(self.group))
+                if self.question is None:
+                    self._plan_each(self.rows)
+        except psycopg.Error as error:
+            self.rows = None  # it is planned anew with the others
+            self._rest(error)
+
+    def _plan_each(self, rows: Rows) -> None:
+        """Find out what can be counted of each status, and how much: so much that is left for others bounds it."""
+        self.known = rows.counts.statistics()
+        names = rows.statuses(self.known)
+        self.estimates = {name: Count(rows.counts.estimate(name), exact=False) for name in names}
+        self.connection.execute(statement("along_indexes"))
+        self.parts, part, left = [], _Part(), MOST_COUNTED_ROWS
+        for name in names:
+            limit = f"most_{len(part.limits)}"
+            branch = rows.counts.branch(name, *rows.asked(name), limit)
+            alone = rows.counts.together([branch], {limit: MOST_COUNTED_ROWS + 1}) if branch.counted else {}
+            counted = alone[name][0] if name in alone else None
+            if counted is None or counted > MOST_COUNTED_ROWS:
+                branch, most = replace(branch, counted=None), 0
+            else:
+                most = min(MOST_COUNTED_ROWS + 1, 2 * counted + ROOM)
+            if most > left:
+                self.parts.append(part)
+                part, left = _Part(), MOST_COUNTED_ROWS
+                branch = rows.counts.branch(name, *rows.asked(name), "most_0")
+                limit = "most_0"
+            if branch.counted or branch.heads:
+                part.branches.append(branch)
+                part.limits[limit] = most
+                left -= most
+        self.parts.append(part)
+        self.connection.execute(statement("usual_plans"))
+
+    def look(self, seen: _Seen) -> Watched:
+        """Return what is seen of it now."""
+        lines: tuple[StatusLine, ...] = ()
+        if self.rows is not None and monotonic() >= self.rests_until:
+            try:
+                found = self._counted(self.rows)
+                lines = tuple(self.rows.shown(found, self.known, seen.pulses, seen.paused))
+                self.fault = None
+            except psycopg.Error as error:
+                self._rest(error)
+        handlers = tuple(self._handler(each, seen) for each in self.group)
+        return Watched(_with_rows(self.machine, lines), lines, handlers, self.fault)
+
+    def _counted(self, rows: Rows) -> Mapping[str | None, Count]:
+        if self.question is not None:
+            found = rows.counts.counted(self.question, ages(self.group))
+            if found is not None:
+                return found
+            self.question = None  # there are too many by now
+            self._plan_again(rows)
+        counted = {**self.estimates}
+        for part in self.parts:
+            asked = rows.counts.together(part.branches, part.limits)
+            if any(most and asked[each.status][0] == most for each, most in part.each()):
+                self._plan_again(rows)  # one has grown beyond its room
+                return self._counted(rows)
+            counted |= {name: self._count(name, *told, rows) for name, told in asked.items()}
+        return counted
+
+    def _plan_again(self, rows: Rows) -> None:
+        with self.connection.transaction():
+            self.connection.execute(statement("usual_plans"))
+            self._plan_each(rows)
+
+    def _count(self, name: str, counted: int | None, oldest: datetime | None, rows: Rows) -> Count:
+        age = next(iter(rows.asked(name)[0]), None)
+        known = {} if age is None or oldest is None else {age: oldest}
+        if counted is not None:
+            return Count(counted, exact=True, oldest=known)
+        return replace(self.estimates[name], oldest=known)
+
+    def _rest(self, error: psycopg.Error) -> None:
+        """Leave a table alone that could not be looked at.
+
+        Raises:
+            psycopg.Error: it is not about the table: the connection is gone.
+        """
+        if self.connection.broken or self.connection.closed:
+            raise error
+        self.fault = _reason(error)
+        self.rests_until = monotonic() + RESTS
+
+    def _handler(self, binding: Binding, seen: _Seen) -> Edges:
+        handler, pulse = binding.handler, seen.pulses.get(binding.id, Pulse())
+        paused = seen.paused.get(binding.id)
+        name = getattr(handler.function, "__qualname__", "")
+        return Edges(
+            table=self.machine.table,
+            column=self.machine.column,
+            status=handler.status,
+            function=self.functions.get((self.machine.table, self.machine.column, handler.status), name),
+            place=handler.place,
+            to=handler.to,
+            paused=paused is not None,
+            paused_until=None if paused is None else paused.until,
+            in_flight=pulse.in_flight,
+            waiting=pulse.waiting,
+            parked=pulse.parked,
+            done_per_minute=round(pulse.done_per_minute, 1),
+            failed_per_minute=round(pulse.failed_per_minute, 1),
+            done_to={to: round(rows, 1) for to, rows in seen.edges.get(binding.id, {}).items()},
+        )
+
+
+def _functions(connection: psycopg.Connection[Any]) -> dict[tuple[str, str, str], str]:
+    """Return the names of registered handlers' functions, by table, column and status."""
+    rows = connection.execute(statement("definitions")).fetchall()
+    return {tuple(key): str((definition or {}).get("function", "")) for *key, definition in rows}
+
+
+def _with_rows(machine: Machine, lines: Iterable[StatusLine]) -> Machine:
+    """Return a machine with the rows of its statuses, and with those that no handler names."""
+    counted = {each.status: graphs.Node(each.status, each.rows, each.exact) for each in lines}
+    nodes = [counted.get(each.status, each) for each in machine.statuses]
+    return replace(machine, statuses=tuple(nodes))
+
+
+def _reason(error: psycopg.Error) -> str:
+    """Return why a table could not be looked at: what the server says of it may name values, and is not told."""
+    match error:
+        case psycopg.errors.LockNotAvailable():
+            return "another session has its table locked"
+        case psycopg.errors.QueryCanceled():
+            return "counting its rows took too long"
+        case psycopg.errors.InsufficientPrivilege():
+            return "this role may not read its table"
+        case psycopg.errors.UndefinedTable() | psycopg.errors.UndefinedColumn():
+            return "its table has changed, or is gone"
+    return f"its rows could not be counted ({error.sqlstate})"

@@ -1,0 +1,25 @@
+"""What went wrong, as it is told at the desk: what the server says may quote values, and is told to nobody."""
+
+from __future__ import annotations
+
+import psycopg
+
+Refused = psycopg.Error
+
+_WORDS: dict[type[psycopg.Error], str] = {
+    psycopg.errors.LockNotAvailable: "another session has a table locked that this needs; try again",
+    psycopg.errors.QueryCanceled: "this took too long, and was given up",
+    psycopg.errors.InsufficientPrivilege: "the database role of the desk may not do this",
+}
+_AWAY = ("08", "57P")  # classes of SQLSTATE
+
+
+def said(error: Exception) -> str:
+    """Return an error of the client's in words."""
+    if not isinstance(error, psycopg.Error):
+        return str(error)
+    if type(error) in _WORDS:
+        return _WORDS[type(error)]
+    if error.sqlstate is None or error.sqlstate.startswith(_AWAY):
+        return "the database went away; try again"
+    return f"the database refused ({error.sqlstate})"

@@ -1,0 +1,106 @@
+"""The home page: is all well, where does it pile up, what changes. Made from the snapshot alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from poller.web.drawn import Drawing, drawings
+from poller.web.pages import asked, page
+from poller.web.refused import no_such
+from poller.web.state import desk_of
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from poller.client.overview import Overview, Watched
+    from poller.web.snapshot import Seen
+
+LAST = (float("inf"), 0.0)
+TOP = 5  # causes, slots and acts that are shown
+
+
+def home(request: Request) -> Response:
+    """Show the fleet."""
+    seen = desk_of(request).snapshot.seen()
+    shown = seen.overview
+    return page(
+        request,
+        "home.html",
+        known=_known(seen),
+        seen=seen,
+        machines=[drawn(each) for each in shown.machines] if shown else [],
+        strip=None if shown is None else strip(seen),
+        top=TOP,
+    )
+
+
+def machine(request: Request) -> Response:
+    """Show one table's machine in full."""
+    seen = desk_of(request).snapshot.seen()
+    table, column = asked(request, "table"), asked(request, "column")
+    found = [
+        each
+        for each in (seen.overview.machines if seen.overview else ())
+        if each.machine.table == table and column in {None, each.machine.column}
+    ]
+    if not found and seen.overview is not None:
+        return no_such(request, f"no handler is known for table {table}")
+    made = [drawn(each) for each in found]
+    return page(request, "machine.html", known=_known(seen), seen=seen, machines=made, table=table or "")
+
+
+def drawn(watched: Watched) -> tuple[Watched, tuple[Drawing, Drawing]]:
+    """Return a machine with its pictures, its statuses in the order of the picture; those that no handler knows last."""
+    made = drawings(watched)
+    places = {each.status: (each.x, each.y) for each in made[0].statuses}
+    lines = sorted(watched.statuses, key=lambda each: places.get(each.status, LAST))
+    return replace(watched, statuses=tuple(lines)), made
+
+
+def strip(seen: Seen) -> dict[str, Any]:
+    """Return the numbers of the whole fleet."""
+    shown = seen.overview
+    assert shown is not None  # noqa: S101 - there is one
+    statuses = [line for each in shown.machines for line in each.statuses]
+    handlers = [line for each in shown.machines for line in each.handlers]
+    oldest = [each.oldest for each in statuses if each.oldest and _is_due(each, handlers)]
+    groups = seen.beside.groups if seen.beside else ()
+    return {
+        "done": sum(each.done_per_minute for each in handlers),
+        "failed": sum(each.failed_per_minute for each in handlers),
+        "in_flight": sum(each.in_flight for each in handlers),
+        "waiting": sum(each.waiting for each in handlers),
+        "parked": sum(each.parked for each in handlers),
+        "groups": len(groups),
+        "oldest": min(oldest, default=None),
+        "alive": sum(each.state == "alive" for each in shown.workers),
+        "slots": sum(each.slots for each in shown.workers if each.state == "alive"),
+        "bars": bars(shown),
+    }
+
+
+def bars(shown: Overview) -> list[tuple[int, float, str]]:
+    """Return the bars of the last sixty minutes: the place, the height of at most 36, and what it says."""
+    most = max(1, *(each.moved for each in shown.minutes))
+    return [
+        (
+            number * 4,
+            max(1.0 if each.moved else 0.5, 36 * each.moved / most),
+            f"{each.minute:%H:%M}: {each.moved:,}",
+        )
+        for number, each in enumerate(shown.minutes)
+    ]
+
+
+def _is_due(line: Any, handlers: list[Any]) -> bool:
+    return any((each.table, each.status) == (line.table, line.status) for each in handlers)
+
+
+def _known(seen: Seen) -> object:
+    """Return what the page shows, without what changes with each look though nothing happens."""
+    if seen.overview is None:
+        return seen.fault, seen.reason
+    workers = [replace(each, heartbeat_at=None, heartbeat_age=None) for each in seen.overview.workers]  # type: ignore[arg-type]
+    return seen.fault, seen.overview.machines, workers, seen.overview.minutes, seen.beside

@@ -1,0 +1,85 @@
+"""What all pages have in common: the frame, who looks, and what need not be sent again."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import Response
+
+from poller.web.entrances import Accounts, OneTimeLink
+from poller.web.rendering import frame, look_of, rendered
+from poller.web.rights import Right
+from poller.web.route import path_of
+from poller.web.state import desk_of, viewer_of
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+NOT_MODIFIED = 304
+FILTERS = 2000  # characters of a query that are looked at
+
+
+def page(
+    request: Request,
+    template: str,
+    *,
+    status: int = 200,
+    known: object = None,
+    **values: Any,
+) -> Response:
+    """Return a page.
+
+    Args:
+        request: who asks for it.
+        template: its name.
+        status: of the answer.
+        known: what the page is made of, if it shows itself anew by itself; the same is not sent twice.
+        **values: what the template shows.
+    """
+    version = "" if known is None else version_of(request, known)
+    headers = {"Vary": "HX-Request, Cookie"} | (
+        {"ETag": f'"{version}"', "HX-PTag": version} if version else {}
+    )
+    if version and version in {request.headers.get("hx-ptag"), _etag(request)}:
+        return Response(status_code=NOT_MODIFIED, headers=headers)
+    look = look_of(request.cookies)
+    viewer = viewer_of(request)
+    query = request.url.query
+    around = frame(request.scope) | {
+        "can_leave": isinstance(desk_of(request).entrance, Accounts | OneTimeLink),
+        "is_live": known is not None,
+        "layout": "part.html" if request.headers.get("hx-request") == "true" else "base.html",
+        "look": look,
+        "may_move": viewer.may(Right.MOVE),
+        "may_operate": viewer.may(Right.OPERATE),
+        "may_see": viewer.may(Right.VALUES),
+        "now": datetime.now(UTC),
+        "place": desk_of(request).place,
+        "self_path": path_of(request.scope) + (f"?{query}" if query else ""),
+        "version": version,
+        "viewer": viewer,
+    }
+    return Response(rendered(template, **(around | values)), status, headers, media_type="text/html")
+
+
+def version_of(request: Request, known: object) -> str:
+    """Return a hash of what a page is made of: what it shows, to whom, and how."""
+    made = (
+        known,
+        viewer_of(request).rights,
+        request.url.query,
+        sorted(request.cookies.items()),
+        request.scope.get("root_path"),
+    )
+    return hashlib.blake2b(repr(made).encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+
+
+def asked(request: Request, name: str) -> str | None:
+    """Return a field of the query; None if it is missing or empty."""
+    return request.query_params.get(name) or None
+
+
+def _etag(request: Request) -> str:
+    return request.headers.get("if-none-match", "").removeprefix("W/").strip('"')

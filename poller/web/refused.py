@@ -1,0 +1,17 @@
+"""Pages that say no: in the frame, to who is known."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from poller.web.answers import NOT_FOUND
+from poller.web.pages import page
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+
+def no_such(request: Request, detail: str, status: int = NOT_FOUND) -> Response:
+    """Return the page that says what is not there."""
+    return page(request, "refusal.html", status=status, title="Not found", detail=detail)

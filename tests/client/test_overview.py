@@ -1,0 +1,212 @@
+"""One look at the whole fleet, again and again: what it tells, and what it costs."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from psycopg.sql import SQL, Identifier
+
+from poller import Client
+from poller.client import counts
+from poller.client.overview import RESTS
+from poller.errors import ConfigurationError, DatabaseError
+from poller.testing import Engine
+from tests.client.watching import watched as watching
+from tests.engines import moves
+from tests.web.fleets import fleet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TABLES = 10
+LOOKS = 5  # statements of a look, besides one for each table
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The statements that poller's own connections execute."""
+    from poller.db.connection import _NamedCursor  # noqa: PLC0415 - of this fixture alone
+
+    found: list[str] = []
+    plain = _NamedCursor.execute
+
+    def execute(cursor: Any, query: Any, *arguments: Any, **options: Any) -> Any:
+        found.append(query if isinstance(query, str) else query.as_string(cursor))
+        return plain(cursor, query, *arguments, **options)
+
+    monkeypatch.setattr(_NamedCursor, "execute", execute)
+    return found
+
+
+def ten_tables(url: str, db: psycopg.Connection[Any]) -> None:
+    """Have twenty handlers of ten tables be known."""
+    handlers = []
+    for number in range(TABLES):
+        name = f"t{number}"
+        db.execute(SQL("create table {} (id int primary key, status text not null)").format(Identifier(name)))
+        db.execute(
+            SQL("insert into {} select g, 'new' from generate_series(1, 30) g").format(Identifier(name))
+        )
+        handlers += [moves(name, status="new", to="seen"), moves(name, status="seen", to="done")]
+    with Engine(url, *handlers) as engine:
+        engine.run_due()
+
+
+def test_a_look_tells_of_the_whole_fleet(url: str, db: psycopg.Connection[Any]) -> None:
+    """Statuses with their rows as `status` has them, handlers, workers, and what was done when."""
+    fleet(url, db)
+    with Client(url).watch() as eye:
+        [watched] = eye.look().machines
+    lines = {each.status: each for each in watched.statuses}
+    assert watched.fault is None
+    assert {each.status for each in watched.machine.statuses} <= {*lines}
+    assert (lines["normal"].rows, lines["closing"].rows) == (5, 5)
+    assert (lines["closing"].in_flight, lines["closing"].waiting, lines["closing"].parked) == (1, 1, 1)
+    handlers = {each.status: each for each in watched.handlers}
+    assert handlers["pending"].function.endswith("do_nothing")
+    assert handlers["closing"].to == ("closed", "kept")
+
+
+def test_what_is_paused_is_seen_at_the_next_look(url: str, db: psycopg.Connection[Any]) -> None:
+    """And what has changed meanwhile."""
+    fleet(url, db)
+    client = Client(url)
+    with client.watch() as eye:
+        assert not any(each.paused for each in eye.look().machines[0].handlers)
+        client.pause("tenants:closing", "1h")
+        db.execute("delete from tenants where status = 'normal'")
+        [watched] = eye.look().machines
+    assert [each.status for each in watched.handlers if each.paused] == ["closing"]
+    assert {each.status: each.rows for each in watched.statuses}["normal"] == 0
+
+
+@pytest.mark.parametrize("is_large", [False, True])
+def test_a_look_is_a_statement_a_table_and_five(
+    url: str,
+    db: psycopg.Connection[Any],
+    asked: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    is_large: bool,
+) -> None:
+    """However many handlers there are; what else has to be found out holds for a minute."""
+    ten_tables(url, db)
+    if is_large:
+        db.execute("create index on t3 (status)")
+        monkeypatch.setattr(counts, "LARGEST_SCAN", 0.1)
+    with Client(url).watch() as eye:
+        first = eye.look()
+        asked.clear()
+        second = eye.look()
+    statements = [
+        each
+        for each in asked
+        if not re.match(r"begin|rollback|savepoint|release|select set_config", each.strip().lower())
+    ]
+    large = TABLES - 1 if is_large else 0  # tables of which no index tells anything are not asked at all
+    assert len(statements) == LOOKS + TABLES - large
+    assert second.machines == first.machines
+    assert [each.rows for each in second.machines[3].statuses] == [0, 0, 30]
+
+
+def test_a_look_writes_nothing_and_waits_for_nobody_for_long(url: str, db: psycopg.Connection[Any]) -> None:
+    """Its session cannot, whatever its statements were to do."""
+    fleet(url, db)
+    with Client(url, via="desk").watch() as eye:
+        eye.look()
+        [(name, state)] = db.execute(
+            "select application_name, backend_xid from pg_stat_activity where application_name = 'poller desk'"
+        ).fetchall()
+        shown = {
+            each: eye._connection.execute(f"show {each}").fetchone()[0]  # type: ignore[index]
+            for each in ("default_transaction_read_only", "statement_timeout", "lock_timeout", "search_path")
+        }
+    assert (name, state) == ("poller desk", None)
+    assert shown["default_transaction_read_only"] == "on"
+    assert (shown["statement_timeout"], shown["lock_timeout"]) == ("2s", "250ms")
+    assert db.execute(
+        "select count(*) from pg_stat_activity where application_name = 'poller desk'"
+    ).fetchone() == (0,)
+
+
+def test_a_table_that_is_locked_costs_the_others_nothing(
+    url: str, db: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says so, and is left alone for a while; then it is there again. So from the first look on, and later."""
+    ten_tables(url, db)
+    client = Client(url)
+    with client.watch() as eye, psycopg.connect(url) as other:
+        before = eye.look()
+        other.execute("lock table t4 in access exclusive mode")
+        faults = {each.machine.table: each.fault for each in eye.look().machines if each.fault}
+        assert faults == {"public.t4": "another session has its table locked"}
+        with client.watch() as late:
+            seen = {each.machine.table: each for each in late.look().machines}
+            assert [name for name, each in seen.items() if each.fault] == ["public.t4"]
+            assert seen["public.t5"].statuses
+        other.rollback()
+        monkeypatch.setattr(
+            "poller.client.overview.monotonic", lambda: eye._machines[4].rests_until + RESTS / 100
+        )
+        assert eye.look().machines == before.machines
+
+
+def test_a_table_that_is_gone_or_forbidden_is_told(url: str, db: psycopg.Connection[Any]) -> None:
+    """Its handlers are known still."""
+    ten_tables(url, db)
+    with Client(url).watch() as eye:
+        eye.look()
+        db.execute("drop table t1")
+        gone = eye.look().machines[1]
+    with Client(url).watch() as eye:
+        anew = eye.look().machines[1]
+    assert gone.fault == "its table has changed, or is gone"
+    assert anew.fault == "its table does not fit its handlers, or is not there"
+    assert anew.machine.edges == gone.machine.edges
+
+
+def test_a_database_that_goes_away_is_told(url: str, db: psycopg.Connection[Any]) -> None:
+    """In one line; and so is one without poller's schema."""
+    with Client(url, via="desk").watch() as eye:
+        eye.look()
+        db.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'poller desk'"
+        )
+        with pytest.raises(DatabaseError, match="went away"):
+            eye.look()
+    db.execute("drop schema poller cascade")
+    with Client(url).watch() as eye, pytest.raises(DatabaseError, match="no schema poller yet"):
+        eye.look()
+
+
+def test_no_statement_of_a_look_goes_through_many_rows(
+    url: str, db: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a table that is large: by an index as far as it counts, without one not at all."""
+    db.execute("create table big (id int primary key, status text not null)")
+    db.execute(
+        "insert into big select g, case when g % 10 = 0 then 'new' else 'done' end from generate_series(1, 150000) g"
+    )
+    db.execute("analyze big")
+    monkeypatch.setattr(counts, "LARGEST_SCAN", 1000.0)
+    with Engine(url, moves("big", status="new", to="done")):
+        pass
+    for index in ("select", "create index on big (status)"):
+        db.execute(index)
+        with Client(url).watch() as eye, watching() as seen:
+            eye.look()
+            [watched] = eye.look().machines
+            rows = {each.status: (each.rows, each.exact) for each in watched.statuses}
+        assert seen.most[0] <= 12_000, seen.most[1]
+        assert not rows["new"][1]
+        assert rows["new"][0] == pytest.approx(15_000, rel=0.1)
+        assert rows["done"][0] == pytest.approx(135_000, rel=0.1)
+
+
+def test_a_client_of_a_connection_cannot_watch(db: psycopg.Connection[Any]) -> None:
+    """It has but the caller's."""
+    with pytest.raises(ConfigurationError, match="make the client from a URL"):
+        Client(db).watch()
