@@ -83,6 +83,7 @@ Allow = Annotated[
 
 
 def ui(  # noqa: PLR0913 - its options
+    context: typer.Context,
     *,
     host: Host = "127.0.0.1",
     port: Port = 8765,
@@ -107,8 +108,9 @@ def ui(  # noqa: PLR0913 - its options
         raise ConfigurationError(msg)
     shown: list[str] = []
     entrance = _entrance(auth or TOKEN, allow, trusted_proxy or [], shown)
+    tables = context.obj.sections.get("desk", {}).get("tables", {})
     place = command_client.location(database)
-    desk = web.desk(place, authorize=entrance, allowed_hosts=allowed_host or [])
+    desk = web.desk(place, authorize=entrance, allowed_hosts=allowed_host or [], tables=tables)
     with _listening(addresses[0], port) as listener:
         shown.append(_address(listener))
         if isinstance(entrance, entrances.OneTimeLink):

@@ -31,6 +31,7 @@ from poller.client import history as histories
 from poller.client import inflight as held
 from poller.client import known_handlers as known_here
 from poller.client import limits as limited
+from poller.client import listed as table_rows
 from poller.client import status as overview
 from poller.client import totals as sums
 from poller.client.actions import Author, Batches
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from poller.client.jobs import Cancelled, JobLine, Logs, Paused, Removed, Resumed, Triggered
     from poller.client.known_handlers import Source
     from poller.client.limits import LimitLine
+    from poller.client.listed import Listed, RowLine, RowShown, Show
     from poller.client.moves import Moved
     from poller.client.pausing import HandlersPaused, HandlersResumed
     from poller.client.purge import Counted, Progress, Purged, PurgeOptions
@@ -97,6 +99,7 @@ class Client:
             `check` and `add_triggers` need them; orders for jobs are checked against them if they can be imported.
         via: the face that asks: orders are written down with it.
         person: who orders, if the face knows more than the database's role.
+        hurried: it gives no orders, and no statement of its questions takes longer than three seconds.
 
     Raises:
         ConfigurationError: the URL is not valid, or it is neither a URL nor a connection.
@@ -114,8 +117,9 @@ class Client:
         *,
         via: str = "python",
         person: str | None = None,
+        hurried: bool = False,
     ) -> None:
-        self._database = Database(database, via)
+        self._database = Database(database, via, hurried=hurried)
         self._handlers = handlers
         self._author = Author(via, person)
 
@@ -256,6 +260,66 @@ class Client:
             found, is_all = Troubles(connection, known).groups(select(selector, (), known))
             return Page(tuple(found), None, queries.now(), exact=is_all)
 
+    def rows(  # noqa: PLR0913 - what makes a listing
+        self,
+        table: str,
+        status: str,
+        *,
+        column: str | None = None,
+        show: Show = (),
+        after: str | None = None,
+        limit: int = 50,
+    ) -> Page[RowLine]:
+        """Return rows of a user's table that show a status, in the order of their keys.
+
+        Args:
+            table: with or without its schema; one that handlers are known for.
+            status: the status.
+            column: the status column, where the table has several.
+            show: the columns whose values are returned, as text, or what tells of a name whether it is
+                one of them. Others do not leave the server.
+            after: the `next` of the page before.
+            limit: how many at the most.
+
+        Raises:
+            NothingSelectedError: no handler is known for the table.
+            ConfigurationError: no index serves and the table is large; or the status, cursor or limit is not valid.
+        """
+        return self.listed(table, status, column=column, show=show, after=after, limit=limit)[1]
+
+    def listed(  # noqa: PLR0913 - as above
+        self,
+        table: str,
+        status: str,
+        *,
+        column: str | None = None,
+        show: Show = (),
+        after: str | None = None,
+        limit: int = 50,
+    ) -> tuple[Listed, Page[RowLine]]:
+        """Return what `rows` does, and beside it the names of the columns that are shown and hidden."""
+        place, most = decoded(after, str), one_more(limit)
+        with self._database.session() as connection:
+            rows_of = table_rows.Rows(connection, table, show)
+            found = rows_of.listed(status, column, place[0] if place else None, most or 1)
+            now = RowQueries(connection).now()
+        return found, cut(found.rows, limit, now, lambda each: [each.key])
+
+    def row(self, table: str, key: str, *, show: Show = ()) -> RowShown:
+        """Return a row of a user's table, and what is known of it; one that is gone has no statuses.
+
+        Args:
+            table: with or without its schema; one that handlers are known for.
+            key: as text; a composite key is a JSON array.
+            show: as for `rows`.
+
+        Raises:
+            NothingSelectedError: no handler is known for the table.
+            ConfigurationError: the key cannot be one of the table.
+        """
+        with self._database.session() as connection:
+            return table_rows.Rows(connection, table, show).shown(key)
+
     def inflight(
         self, selector: str = "all", *, after: str | None = None, limit: int | None = None
     ) -> Page[Held]:
@@ -340,6 +404,25 @@ class Client:
         with self._database.session() as connection:
             found = jobs.runs(connection, job, most, place)
             return cut(found, limit, RowQueries(connection).now(), lambda each: [each.planned_at, each.id])
+
+    def job(self, name: str) -> JobLine:
+        """Return a job, with its next and last run.
+
+        Raises:
+            NothingSelectedError: there is no such job.
+        """
+        here = known_here.defined(self._handlers)
+        with self._database.session() as connection:
+            return jobs.line(connection, name, here)
+
+    def run(self, number: int) -> RunLine:
+        """Return a run.
+
+        Raises:
+            NothingSelectedError: there is no run with this number.
+        """
+        with self._database.session() as connection:
+            return jobs.run(connection, number)
 
     def logs(self, run: int | str) -> Logs:
         """Return a run's output so far: what it printed and logged.

@@ -212,7 +212,9 @@ class StatusCounter:
     def _head(
         self, age: str, orders: Iterable[sql.Composable], named: Mapping[str, sql.Composable]
     ) -> sql.Composed | None:
-        questions = (statement("head_time", age=sql.Identifier(age), order=order, **named) for order in orders)
+        questions = (
+            statement("head_time", age=sql.Identifier(age), order=order, **named) for order in orders
+        )
         return next((each for each in questions if self._bounded(each, {}) is not None), None)
 
     def _bounded(self, question: sql.Composed, asked: Mapping[str, Any]) -> sql.Composed | None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Self
 
+HURRIED_STATEMENT = "3s"  # the longest of a client that is `hurried`
 __all__ = ["Database", "DatabaseLocation", "LookingConnection", "locate"]
 
 
@@ -36,9 +37,14 @@ class Database:
     """Gives a connection for each call."""
 
     def __init__(
-        self, database: str | DatabaseLocation | psycopg.Connection[Any], name: str = "client"
+        self,
+        database: str | DatabaseLocation | psycopg.Connection[Any],
+        name: str = "client",
+        *,
+        hurried: bool = False,
     ) -> None:
         self._name = name  # as `pg_stat_activity` shows it
+        self._hurried = hurried  # its sessions write nothing, and no statement takes long
         self._lock = threading.RLock()
         self._connection: psycopg.Connection[Any] | None = None
         self._place: DatabaseLocation | None = None
@@ -99,7 +105,10 @@ class Database:
     def _opened(self, *, alone: bool) -> Iterator[psycopg.Connection[Any]]:
         if self._place is not None:
             # Counting a large table may take long; the caller may stop it.
-            with contextlib.closing(reachable(self._place, self._name, statement_timeout="0")) as own:
+            timeout = HURRIED_STATEMENT if self._hurried else "0"
+            with contextlib.closing(reachable(self._place, self._name, statement_timeout=timeout)) as own:
+                if self._hurried:
+                    own.execute(statement("bounded_session"))
                 yield own
         elif self._connection is not None:
             with self._lock, _lent(self._connection, alone=alone) as lent:

@@ -155,8 +155,16 @@ class JobQueries:
             place = (page[-1].planned_at, page[-1].id)
         return found
 
+    def run_line(self, number: int) -> RunLine | None:
+        """Return a run as it is listed."""
+        one = statement("newest_runs", condition=sql.SQL("r.id = %(number)s"), order=sql.SQL("r.id"))
+        asked = {"number": number, "limit": 1, "planned_at": _NEWEST[0], "id": _NEWEST[1]}
+        with self.connection.cursor(row_factory=class_row(RunLine)) as cursor:
+            clamp_times(cursor)
+            return cursor.execute(statement("runs", newest=one), asked).fetchone()
+
     def run(self, number: int) -> Printed | None:
-        """Return a run."""
+        """Return a run with what it has printed."""
         with self.connection.cursor(row_factory=class_row(Printed)) as cursor:
             return cursor.execute(statement("run"), {"id": number}).fetchone()
 

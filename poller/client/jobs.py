@@ -173,6 +173,27 @@ def lines(
     return [_line(row, here) for row in JobQueries(connection).jobs(limit, after)]
 
 
+def line(connection: psycopg.Connection[Any], name: str, here: Collection[str] | None) -> JobLine:
+    """Return the line of one job.
+
+    Raises:
+        NothingSelectedError: there is no such job.
+    """
+    return _line(_known(JobQueries(connection), name), here)
+
+
+def run(connection: psycopg.Connection[Any], number: int) -> RunLine:
+    """Return a run.
+
+    Raises:
+        NothingSelectedError: there is no such run.
+    """
+    found = JobQueries(connection).run_line(number)
+    if found is None:
+        raise _no_such_run(number)
+    return found
+
+
 def _line(row: JobRow, here: Collection[str] | None) -> JobLine:
     return JobLine(
         name=row.name,

@@ -185,9 +185,7 @@ class Watch:
             self._machines = self._known()
             self._until = monotonic() + HOLDS
         numbers = [each.id for machine in self._machines for each in machine.group if each.id]
-        seen = _Seen(
-            self._queries.pulse(numbers), self._queries.edges(), pauses(self._connection, numbers)
-        )
+        seen = _Seen(self._queries.pulse(numbers), self._queries.edges(), pauses(self._connection, numbers))
         minutes = self._connection.execute(statement("minutes"), {}).fetchall()
         return Overview(
             as_of=minutes[-1][3],

@@ -207,6 +207,21 @@ class Table:
             )
         return condition
 
+    def is_after_within(self, column: str, value: sql.Composable, text: str) -> sql.Composable:
+        """Return the condition on a row `t` to come after a key, in the order of a column and then the key.
+
+        Args:
+            column: the first of the order, which has a plain comparison.
+            value: what the column of that row is.
+            text: an SQL expression for the key.
+        """
+        left = [sql.Identifier("t", column), *self._key_columns()]
+        return sql.SQL("{} > {}").format(_tuple(left), _tuple([value, *self._key_ordered(text)]))
+
+    def is_plain(self, column: str) -> bool:
+        """Tell whether a column, and the key, are compared by operators of `pg_catalog`."""
+        return self._is_compared_plainly and self.columns[column].comparison is None
+
     @property
     def _is_compared_plainly(self) -> bool:
         return not any(self.columns[name].comparison for name in self.key)

@@ -18,12 +18,14 @@ from poller.web.enter import invite
 from poller.web.faults import Refused, said
 from poller.web.guard import Guard, matcher
 from poller.web.routes import ROUTES
+from poller.web.seal import Seal
+from poller.web.shown import shown
 from poller.web.snapshot import Snapshot
 from poller.web.state import VIA, State
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from typing import Unpack
+    from collections.abc import Mapping, Sequence
+    from typing import Any, Unpack
 
     from starlette.requests import Request
     from starlette.responses import Response
@@ -41,9 +43,13 @@ class Options(TypedDict, total=False):
 
     Attributes:
         allowed_hosts: names that it is asked for by, besides those of the loopback and the address that it listens at.
+        tables: for each table, as the database names it (`public.orders`) or without its schema, what of it is shown
+            to viewers with the right `values`: `{"orders": {"show": ["slug", "plan"]}}`; "*" shows all columns but those
+            whose names say that they are secret.
     """
 
     allowed_hosts: Sequence[str]
+    tables: Mapping[str, Any]
 
 
 def desk(database: Database, *, authorize: Asked, **options: Unpack[Options]) -> Desk:
@@ -67,8 +73,16 @@ def desk(database: Database, *, authorize: Asked, **options: Unpack[Options]) ->
             Exception: _broken,
         },
     )
-    client = Client(database, via=VIA)
-    inner.state.desk = State(database, client, Snapshot(client), _name(database), authorize)
+    client = Client(database, via=VIA, hurried=True)
+    inner.state.desk = State(
+        database=database,
+        client=client,
+        snapshot=Snapshot(client),
+        place=_name(database),
+        entrance=authorize,
+        show=shown(options.get("tables", {})),
+        seal=Seal(),
+    )
     return Doors(inner, options.get("allowed_hosts", ()))
 
 

@@ -14,6 +14,7 @@ from starlette.routing import Match
 from starlette.routing import Route as Matcher
 
 from poller.web.answers import FORBIDDEN, NOT_ALLOWED, NOT_FOUND, refusal
+from poller.web.rights import names
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -101,4 +102,4 @@ def _not_allowed(scope: Scope, others: Iterable[Route]) -> Response:
 
 
 def _lacking(right: Right) -> str:
-    return f"this needs the right {str(right.name).lower()}"
+    return f"this needs the right {' and '.join(names(right))}"

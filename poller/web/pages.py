@@ -25,7 +25,7 @@ def page(
     request: Request,
     template: str,
     *,
-    status: int = 200,
+    code: int = 200,
     known: object = None,
     **values: Any,
 ) -> Response:
@@ -34,7 +34,7 @@ def page(
     Args:
         request: who asks for it.
         template: its name.
-        status: of the answer.
+        code: the status of the answer.
         known: what the page is made of, if it shows itself anew by itself; the same is not sent twice.
         **values: what the template shows.
     """
@@ -61,7 +61,7 @@ def page(
         "version": version,
         "viewer": viewer,
     }
-    return Response(rendered(template, **(around | values)), status, headers, media_type="text/html")
+    return Response(rendered(template, **(around | values)), code, headers, media_type="text/html")
 
 
 def version_of(request: Request, known: object) -> str:

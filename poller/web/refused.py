@@ -12,6 +12,6 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
 
-def no_such(request: Request, detail: str, status: int = NOT_FOUND) -> Response:
+def no_such(request: Request, detail: str, code: int = NOT_FOUND) -> Response:
     """Return the page that says what is not there."""
-    return page(request, "refusal.html", status=status, title="Not found", detail=detail)
+    return page(request, "refusal.html", code=code, title="Not found", detail=detail)

@@ -19,7 +19,7 @@ from poller.web import assets
 from poller.web.route import path_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from starlette.types import Scope
@@ -102,6 +102,23 @@ def since(at: datetime, now: datetime) -> str:
     return f"{words(age)} ago" if age >= 0 else f"in {words(-age)}"
 
 
+def cut(text: str, most: int) -> str:
+    """Return the beginning of a text."""
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
+def pairs(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Return names as the options of a choice."""
+    return [(each, each) for each in names]
+
+
+def took(seconds: float | None) -> str:
+    """Return how long something took."""
+    if seconds is None:
+        return ""
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else words(seconds)
+
+
 def _one_of(given: str | None, known: tuple[str, ...], default: str) -> str:
     return given if given in known else default
 
@@ -125,5 +142,4 @@ _environment = jinja2.Environment(
     trim_blocks=True,
     undefined=jinja2.StrictUndefined,
 )
-_environment.filters["since"] = since
-_environment.filters["lines"] = _lines
+_environment.filters |= {"cut": cut, "lines": _lines, "pairs": pairs, "since": since, "took": took}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from poller.web import enter, health, home, static_files
+from poller.web import acts, enter, fleet_pages, health, home, job_pages, static_files, tables, troubles
 from poller.web.rights import Right
 from poller.web.route import Route
 
@@ -16,5 +16,17 @@ ROUTES = (
     Route("POST", "/logout", None, enter.log_out),
     Route("GET", "/", Right.LOOK, home.home),
     Route("GET", "/machine", Right.LOOK, home.machine),
+    Route("GET", "/rows", Right.LOOK, tables.rows),
+    Route("GET", "/row", Right.LOOK, tables.row),
+    Route("GET", "/trouble", Right.LOOK, troubles.trouble),
+    Route("GET", "/jobs", Right.LOOK, job_pages.jobs),
+    Route("GET", "/job", Right.LOOK, job_pages.job),
+    Route("GET", "/runs", Right.LOOK, job_pages.runs),
+    Route("GET", "/runs/{id:int}", Right.LOOK, job_pages.run),
+    Route("GET", "/runs/{id:int}/output", Right.VALUES | Right.LOOK, job_pages.output),
+    Route("GET", "/workers", Right.LOOK, fleet_pages.workers),
+    Route("GET", "/actions", Right.LOOK, fleet_pages.actions),
+    Route("GET", "/find", Right.LOOK, fleet_pages.find),
+    Route("POST", "/confirm", Right.LOOK | Right.OPERATE, acts.confirm),
     Route("POST", "/display", Right.LOOK, enter.display),
 )

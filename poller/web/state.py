@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from poller.client.database import DatabaseLocation
     from poller.web.rights import Viewer
+    from poller.web.seal import Seal
+    from poller.web.shown import Show
     from poller.web.snapshot import Snapshot
 
 VIA = "desk"  # the face, as orders are logged with it
@@ -26,6 +28,8 @@ class State:
         client: asks it questions.
         snapshot: what was seen of the fleet last.
         place: the name of the database, as pages show it.
+        show: which columns of users' tables are shown, by table.
+        seal: signs what the confirm page has shown.
         entrance: how people come in: one of `entrances`, or the host's own `authorize`.
     """
 
@@ -34,6 +38,8 @@ class State:
     snapshot: Snapshot
     place: str
     entrance: object
+    show: Show
+    seal: Seal
 
     def orders_of(self, viewer: Viewer, via: str = VIA) -> Client:
         """Return a client for a viewer's orders, which are logged with their name."""

@@ -1,0 +1,206 @@
+"""An act as a form asks for it, what there is to say of it, and how it is carried out."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from starlette.exceptions import HTTPException
+
+from poller.client.refusals import NothingSelectedError
+from poller.web.rendering import address
+
+if TYPE_CHECKING:
+    from poller.client.client import Client
+    from poller.client.overview import Overview
+    from poller.web.forms import Form
+
+MOST = 1000  # rows that the right `operate` covers
+DIGITS = 18  # of the number of a run
+WRONG = 400
+NAMED, OF_ROWS = ("pause", "resume", "trigger"), ("retry", "release", "move")
+
+SAID = {  # what the confirm page asks, and what follows
+    "pause": (
+        "Pause {target}?",
+        "Nothing of it starts on the whole fleet until it is resumed. What runs goes on, and ends.",
+    ),
+    "resume": ("Resume {target}?", "It goes on from now; slots that came meanwhile are not made up for."),
+    "trigger": ("Run {target} now?", "A run is entered beside its schedule, with its own arguments."),
+    "cancel": ("Cancel run {target}?", "If it waits, it does not begin; if it runs, it is asked to stop."),
+    "retry": (
+        "Retry rows of {target}?",
+        "They are due at once, their attempts counted from the start. Rows in flight are left alone.",
+    ),
+    "release": (
+        "Release rows of {target}?",
+        (
+            "Their workers lose them: the attempt counts, and they are due at once. "
+            "A handler that runs is not stopped, and may run beside the next attempt."
+        ),
+    ),
+    "move": (
+        "Move rows of {target} to {to}?",
+        (
+            "Each is moved only if it still shows the status that it is moved from. "
+            "What is in flight is not stopped; its outcome is superseded."
+        ),
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What is to be done.
+
+    Attributes:
+        name: of the client's method.
+        target: the selector, job or run.
+        keys: of the rows that are chosen; none for all.
+        error: only rows with this error.
+        to: the status that rows are moved to.
+    """
+
+    name: str
+    target: str
+    keys: tuple[str, ...] = ()
+    error: str | None = None
+    to: str | None = None
+
+    @property
+    def parts(self) -> tuple[object, ...]:
+        """What is signed."""
+        return (self.name, self.target, len(self.keys), *self.keys, self.error, self.to)
+
+    @property
+    def question(self) -> str:
+        """What the confirm page asks."""
+        return SAID[self.name][0].format(target=self.target, to=self.to)
+
+    @property
+    def follows(self) -> str:
+        """What happens if it is carried out."""
+        return SAID[self.name][1]
+
+    @property
+    def back(self) -> str:
+        """The page that shows what it has done."""
+        table, _, status = self.target.partition(":")
+        match self.name:
+            case "cancel":
+                return f"/runs/{self.target}"
+            case "trigger":
+                return address("", "/runs", job=self.target)
+            case "pause" | "resume":
+                return "/" if status else address("", "/job", name=self.target)
+        if len(self.keys) == 1:
+            return address("", "/row", table=table, key=self.keys[0])
+        return address("", "/rows", table=table, status=status) if status and not self.error else "/trouble"
+
+
+def read(form: Form) -> Act:
+    """Read what a form asks for.
+
+    Raises:
+        HTTPException: it is no act.
+    """
+    name, to, run = form.get("act", ""), form.get("to") or None, form.get("run", "")
+    if name in NAMED and form.get("name"):
+        return Act(name, form["name"])
+    if name == "cancel" and run.isascii() and run.isdigit() and len(run) <= DIGITS:
+        return Act(name, run)
+    if name in OF_ROWS and form.get("table") and (to is not None or name != "move"):
+        selector = f"{form['table']}:{form['status']}" if form.get("status") else form["table"]
+        keys = tuple(dict.fromkeys(each for each in form.all("key") if each))
+        return Act(name, selector, keys, form.get("error") or None, to if name == "move" else None)
+    raise HTTPException(WRONG, "there is no such act, or something of it is missing")
+
+
+def rows_of(client: Client, act: Act, overview: Overview | None) -> tuple[int | None, bool]:
+    """Return how many rows an act would be on now, and whether they were counted; None if it is not on rows.
+
+    Raises:
+        NothingSelectedError: there is none.
+    """
+    if act.name not in OF_ROWS:
+        return None, True
+    if act.keys:
+        return len(act.keys), True
+    match act.name:
+        case "retry":
+            return _in_trouble(client, act)
+        case "release":
+            return _held(client, act)
+    return _shown(act, overview)
+
+
+def _in_trouble(client: Client, act: Act) -> tuple[int, bool]:
+    groups = client.failure_groups(act.target)
+    meant = [
+        each for each in groups.items if act.error in {None, each.error, f"{each.error} {each.place}".strip()}
+    ]
+    return _some(sum(each.waiting + each.parked for each in meant), act), groups.exact
+
+
+def _held(client: Client, act: Act) -> tuple[int, bool]:
+    found = client.inflight(act.target, limit=MOST + 1)
+    return _some(len(found.items), act), found.next is None
+
+
+def _shown(act: Act, overview: Overview | None) -> tuple[int | None, bool]:
+    """Return how many rows have the status that rows are moved from, by the last look."""
+    for machine in overview.machines if overview else ():
+        for line in machine.statuses:
+            if f"{line.table}:{line.status}" == act.target:
+                return _some(line.rows, act), line.exact
+    return None, False
+
+
+def _some(rows: int, act: Act) -> int:
+    if not rows:
+        msg = f"there is no row of {act.target} to {act.name}"
+        raise NothingSelectedError(msg)
+    return rows
+
+
+def carry_out(orders: Client, act: Act, most: int | None) -> str | None:
+    """Carry an act out; return what it has done, or None if the page that follows shows it.
+
+    Args:
+        orders: the viewer's client.
+        act: what is to be done.
+        most: after how many rows to stop; None for no end.
+
+    Raises:
+        PollerError: it cannot be done.
+    """
+    ceiling = _Ceiling(most)
+    match act.name:
+        case "retry":
+            done = orders.retry(act.target, act.keys, error=act.error, progress=ceiling, stop=ceiling.stop)
+            locked = f"; {done.locked:,} are locked by others and were left" if done.locked else ""
+            return f"{done.rows:,} rows are due again{locked}."
+        case "release":
+            released = orders.release(act.target, act.keys, progress=ceiling, stop=ceiling.stop)
+            return f"{released.rows:,} rows were taken from their workers."
+        case "move":
+            moved = orders.move(act.target, str(act.to), act.keys, progress=ceiling, stop=ceiling.stop)
+            return f"{moved.rows:,} rows were moved to {act.to}."
+        case "cancel":
+            orders.cancel(int(act.target))
+        case "pause" | "resume" | "trigger":
+            getattr(orders, act.name)(act.target)
+    return None
+
+
+class _Ceiling:
+    """Stops an order once it has reached as many rows as were shown; one batch more at the most, of a thousand."""
+
+    def __init__(self, most: int | None) -> None:
+        self._most = most
+        self.stop = threading.Event()
+
+    def __call__(self, rows: int) -> None:
+        if self._most is not None and rows >= self._most:
+            self.stop.set()

@@ -1,0 +1,95 @@
+"""Acts: each is shown on a page of the server's first, and carried out when that is confirmed.
+
+The model. A form posts what is to be done. Without a token the answer is the confirm page: what, of what, how much now.
+Its form posts the same again with a token, which says that this viewer was shown just this, not longer than two minutes
+ago; so neither a script nor a stale page can have anything done that nobody has seen. The orders are the client's, which
+check for themselves and write down who has ordered what. What the right `operate` does not cover is refused here, too:
+moves, and acts on more than a thousand rows.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.responses import RedirectResponse
+
+from poller.client.refusals import NothingSelectedError
+from poller.errors import ConfigurationError
+from poller.web.act import MOST, Act, carry_out, read, rows_of
+from poller.web.answers import FORBIDDEN
+from poller.web.forms import form_of
+from poller.web.pages import page
+from poller.web.rendering import address
+from poller.web.rights import Right
+from poller.web.state import desk_of, viewer_of
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from poller.web.forms import Form
+
+SAMPLES = 3  # keys that the confirm page shows
+SEE_OTHER, WRONG, GONE = 303, 400, 409
+
+
+async def confirm(request: Request) -> Response:
+    """Show what an act would do; carry it out, if this was confirmed."""
+    form = await form_of(request)
+    return await run_in_threadpool(_answer, request, form)
+
+
+def _answer(request: Request, form: Form) -> Response:
+    act = read(form)
+    if act.name == "move" and not viewer_of(request).may(Right.MOVE):
+        raise HTTPException(FORBIDDEN, "this needs the right move")
+    try:
+        if "token" not in form:
+            return _ask(request, act)
+        return _confirmed(request, act, form)
+    except (NothingSelectedError, ConfigurationError) as error:
+        code = GONE if isinstance(error, NothingSelectedError) else WRONG
+        return page(request, "done.html", code=code, act=act, said=str(error))
+
+
+def _confirmed(request: Request, act: Act, form: Form) -> Response:
+    """Carry an act out, if it was shown as it is now; else show it again."""
+    viewer, desk, shown = viewer_of(request), desk_of(request), form.get("shown", "")
+    if not desk.seal.holds(form["token"], (viewer.name, *act.parts, shown)):
+        return _ask(request, act, "This page was too old, or not for this. Look again.")
+    rows, exact = _rows(request, act)
+    if rows is not None and exact and str(rows) != shown and rows > int(shown or 0):
+        return _ask(request, act, "There are more by now.")
+    said = carry_out(desk.orders_of(viewer), act, int(shown) if shown else None)
+    desk.snapshot.refresh()
+    if said is None:
+        return RedirectResponse(address(str(request.scope.get("root_path", "")), act.back), SEE_OTHER)
+    return page(request, "done.html", act=act, said=said)
+
+
+def _ask(request: Request, act: Act, warning: str | None = None) -> Response:
+    viewer = viewer_of(request)
+    rows, exact = _rows(request, act)
+    if (rows is None or rows > MOST) and act.name in {"retry", "release"} and not viewer.may(Right.MOVE):
+        raise HTTPException(FORBIDDEN, f"an act on more than {MOST:,} rows needs the right move")
+    shown = "" if rows is None else str(rows)
+    token = desk_of(request).seal.sign((viewer.name, *act.parts, shown))
+    return page(
+        request,
+        "confirm.html",
+        act=act,
+        rows=rows,
+        exact=exact,
+        token=token,
+        shown=shown,
+        warning=warning,
+        samples=SAMPLES,
+    )
+
+
+def _rows(request: Request, act: Act) -> tuple[int | None, bool]:
+    desk = desk_of(request)
+    overview = desk.snapshot.seen().overview if act.name == "move" else None
+    return rows_of(desk.client, act, overview)

@@ -1,0 +1,142 @@
+"""The pages of jobs and their runs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from starlette.responses import PlainTextResponse
+
+from poller.client.refusals import NothingSelectedError
+from poller.errors import ConfigurationError
+from poller.schedules import slots
+from poller.web.pages import asked, page
+from poller.web.refused import no_such
+from poller.web.rights import Right
+from poller.web.state import desk_of, viewer_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from poller.client.job_queries import RunLine
+    from poller.client.jobs import JobLine
+
+JOBS, RUNS = 100, 50  # on a page
+RECENT = 60  # runs of a job that its page draws
+AHEAD = 5  # slots
+BAR, TALL = 8, 40.0
+ENDED_WELL = {"succeeded", "done"}
+
+
+class Bar(NamedTuple):
+    """A run, as a bar of how long it took."""
+
+    x: int
+    y: float
+    height: float
+    kind: str
+    said: str
+    id: int
+
+
+def jobs(request: Request) -> Response:
+    """Show the jobs: what ran, what runs next."""
+    found = desk_of(request).client.jobs(after=asked(request, "after"), limit=JOBS)
+    return page(request, "jobs.html", known=(found.items, found.next), found=found)
+
+
+def job(request: Request) -> Response:
+    """Show a job, and its last runs."""
+    name = asked(request, "name")
+    if name is None:
+        return no_such(request, "name a job")
+    client = desk_of(request).client
+    try:
+        line, found = client.job(name), client.runs(name, limit=RECENT)
+    except NothingSelectedError as error:
+        return no_such(request, str(error))
+    return page(
+        request,
+        "job.html",
+        known=(line, _without_age(found.items)),
+        line=line,
+        runs=found.items,
+        bars=list(bars(found.items)),
+        ahead=list(ahead(line)),
+        as_of=found.as_of,
+    )
+
+
+def runs(request: Request) -> Response:
+    """Show runs, of one job or of all, the newest first."""
+    name = asked(request, "job")
+    try:
+        found = desk_of(request).client.runs(name, after=asked(request, "after"), limit=RUNS)
+    except (NothingSelectedError, ConfigurationError) as error:
+        return no_such(request, str(error))
+    return page(request, "runs.html", known=(_without_age(found.items), found.next), found=found, job=name)
+
+
+def run(request: Request) -> Response:
+    """Show a run, with what it has printed."""
+    client, number = desk_of(request).client, request.path_params["id"]
+    try:
+        line = client.run(number)
+        output = client.logs(number).output if viewer_of(request).may(Right.VALUES) else None
+    except (NothingSelectedError, OverflowError) as error:
+        return no_such(request, str(error))
+    return page(request, "run.html", known=(_without_age([line]), output), line=line, output=output)
+
+
+def output(request: Request) -> Response:
+    """Return what a run has printed, as it is."""
+    try:
+        found = desk_of(request).client.logs(request.path_params["id"])
+    except NothingSelectedError as error:
+        return no_such(request, str(error))
+    return PlainTextResponse(
+        found.output or "", headers={"Content-Disposition": f'attachment; filename="run-{found.run}.txt"'}
+    )
+
+
+def bars(found: Sequence[RunLine]) -> Iterator[Bar]:
+    """Yield a bar for each run that has begun, the oldest first."""
+    begun = [each for each in reversed(found) if each.seconds is not None]
+    most = max((each.seconds or 0.0 for each in begun), default=0.0) or 1.0
+    for number, each in enumerate(begun):
+        height = max(2.0, TALL * (each.seconds or 0.0) / most)
+        kind = "run" if each.status in ENDED_WELL else each.status
+        yield Bar(
+            number * BAR,
+            TALL - height,
+            height,
+            kind,
+            f"run {each.id}: {each.status}, {each.seconds:.2f} s",
+            each.id,
+        )
+
+
+def ahead(line: JobLine) -> Iterator[datetime]:
+    """Yield the next slots of a job."""
+    slot = line.next_at
+    if slot is None or line.schedule is None:
+        return
+    try:
+        schedule = slots.parse(line.schedule, line.tz)
+    except ConfigurationError:
+        return
+    anchor = slot
+    for _ in range(AHEAD):
+        if slot is None:
+            return
+        yield slot
+        slot = None if isinstance(schedule, slots.FixedDelay) else schedule.next_after(slot, anchor)
+
+
+def _without_age(found: Sequence[RunLine]) -> list[Any]:
+    """Return runs without what grows while nothing happens."""
+    return [replace(each, seconds=None) if each.finished_at is None else each for each in found]

@@ -1,0 +1,41 @@
+"""Signs what a confirm page has shown, so that what is carried out is what was confirmed, by whom, and soon after."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+from dataclasses import dataclass, field
+from time import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+LASTS = 120  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """A key that this process has for as long as it runs."""
+
+    key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+    clock: Callable[[], float] = time
+
+    def sign(self, parts: Sequence[object]) -> str:
+        """Return what proves that these parts were shown now."""
+        until = int(self.clock()) + LASTS
+        return f"{until}.{self._mac(until, parts)}"
+
+    def holds(self, token: str, parts: Sequence[object]) -> bool:
+        """Tell whether these parts were shown, and not long ago."""
+        until, _, mac = token.partition(".")
+        if not until.isascii() or not until.isdigit() or len(until) > 12 or int(until) < self.clock():  # noqa: PLR2004 - digits
+            return False
+        given, made = mac.encode("utf-8", "surrogatepass"), self._mac(int(until), parts).encode()
+        return hmac.compare_digest(given, made)
+
+    def _mac(self, until: int, parts: Sequence[object]) -> str:
+        text = json.dumps([until, *map(str, parts)])
+        return hmac.new(self.key, text.encode(), hashlib.sha256).hexdigest()

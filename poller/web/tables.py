@@ -1,0 +1,113 @@
+"""The pages of users' tables: the rows of a status, and one row with what happened to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from poller.client.refusals import NothingSelectedError
+from poller.errors import ConfigurationError
+from poller.web.pages import asked, page
+from poller.web.refused import no_such
+from poller.web.rights import Right
+from poller.web.state import desk_of, viewer_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+PAGE = 50  # rows
+EVENTS = 50
+
+
+def rows(request: Request) -> Response:
+    """Show the rows of a table that have a status."""
+    table, status = asked(request, "table"), asked(request, "status")
+    if table is None or status is None:
+        return no_such(request, "name a table and a status")
+    try:
+        listed, found = desk_of(request).client.listed(
+            table,
+            status,
+            column=asked(request, "column"),
+            show=_show(request, table),
+            after=asked(request, "after"),
+            limit=PAGE,
+        )
+    except NothingSelectedError as error:
+        return no_such(request, str(error))
+    except ConfigurationError as error:
+        return page(
+            request,
+            "rows.html",
+            refused=str(error),
+            listed=None,
+            found=None,
+            targets=(),
+            table=table,
+            status=status,
+        )
+    targets = _targets(request, listed.table, listed.column, status)
+    return page(
+        request,
+        "rows.html",
+        known=(listed, found.next),
+        refused=None,
+        listed=listed,
+        found=found,
+        targets=targets,
+        table=listed.table,
+        status=status,
+    )
+
+
+def row(request: Request) -> Response:
+    """Show a row: its columns, why it is not being worked on, and what happened to it."""
+    table, key = asked(request, "table"), asked(request, "key")
+    if table is None or key is None:
+        return no_such(request, "name a table and a key")
+    client = desk_of(request).client
+    try:
+        shown = client.row(table, key, show=_show(request, table))
+    except (NothingSelectedError, ConfigurationError) as error:
+        return no_such(request, str(error))
+    try:
+        events = client.history(shown.table, shown.key, back="30d", limit=EVENTS).items
+    except NothingSelectedError:
+        events = ()
+    taken = _taken(request, shown.table)
+    status = next((each for each in shown.statuses.values() if each in taken), None)
+    why = None
+    if status is not None:  # it locks the row for a moment, which a session that only reads may not
+        why = desk_of(request).orders_of(viewer_of(request)).explain(f"{shown.table}:{status}:{shown.key}")
+    targets = _targets(request, shown.table, None, next(iter(shown.statuses.values()), None))
+    return page(
+        request, "row.html", shown=shown, events=events[::-1], why=why, status=status, targets=targets
+    )
+
+
+def _show(request: Request, table: str) -> Callable[[str], bool]:
+    """Return which columns the viewer sees of a table."""
+    if not viewer_of(request).may(Right.VALUES):
+        return lambda _: False
+    return desk_of(request).show.of(table)
+
+
+def _targets(request: Request, table: str, column: str | None, status: str | None) -> list[str]:
+    """Return the statuses of a machine that a row may be moved to, as the snapshot knows them."""
+    overview = desk_of(request).snapshot.seen().overview
+    return [
+        node.status
+        for each in (overview.machines if overview else ())
+        if each.machine.table == table and column in {None, each.machine.column}
+        for node in each.machine.statuses
+        if node.status != status
+    ]
+
+
+def _taken(request: Request, table: str) -> set[str]:
+    """Return the statuses of a table that handlers take."""
+    overview = desk_of(request).snapshot.seen().overview
+    machines = [each for each in (overview.machines if overview else ()) if each.machine.table == table]
+    return {each.status for machine in machines for each in machine.handlers}

@@ -1,0 +1,49 @@
+"""The page of trouble: its causes, and the rows of one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from poller.client.refusals import NothingSelectedError
+from poller.errors import ConfigurationError
+from poller.web.pages import asked, page
+from poller.web.refused import no_such
+from poller.web.state import desk_of
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+PAGE = 50  # rows
+
+
+def trouble(request: Request) -> Response:
+    """Show what fails, by its causes; of a table or a cause also the rows."""
+    table, status = asked(request, "table"), asked(request, "status")
+    error, place = asked(request, "error"), asked(request, "place")
+    seen = desk_of(request).snapshot.seen()
+    client = desk_of(request).client
+    selector = "all" if table is None else table if status is None else f"{table}:{status}"
+    try:
+        groups = client.failure_groups(selector)
+        found = client.failures(selector, after=asked(request, "after"), limit=PAGE) if table else None
+    except (NothingSelectedError, ConfigurationError) as wrong:
+        return no_such(request, str(wrong))
+    shown = [
+        each
+        for each in (found.items if found else ())
+        if error is None or (each.kind or each.error, each.place or "") == (error, place or "")
+    ]
+    chosen = [
+        each for each in groups.items if error is None or (each.error, each.place) == (error, place or "")
+    ]
+    return page(
+        request,
+        "trouble.html",
+        known=(seen.fault, groups.items, groups.exact, shown),
+        groups=groups,
+        chosen=chosen,
+        shown=shown,
+        found=found,
+        given={"table": table, "status": status, "error": error, "place": place},
+    )

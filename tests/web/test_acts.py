@@ -1,0 +1,251 @@
+"""Acts: nothing is done that was not shown before, to this viewer, a moment ago; and what is done is written down."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from poller import Client
+from poller.web import act as acts
+from poller.web.rights import ALL, USUAL, Right
+from poller.web.seal import LASTS, Seal
+from tests.command_line import value
+from tests.web.desks import browser, checksum
+from tests.web.fleets import fleet
+
+if TYPE_CHECKING:
+    import psycopg
+    from starlette.testclient import TestClient
+
+FORMS: dict[str, dict[str, str]] = {
+    "pause": {"act": "pause", "name": "public.tenants:closing"},
+    "pause a job": {"act": "pause", "name": "tick"},
+    "trigger": {"act": "trigger", "name": "tick"},
+    "retry all": {"act": "retry", "table": "public.tenants", "status": "closing"},
+    "retry one": {"act": "retry", "table": "public.tenants", "status": "closing", "key": "6"},
+    "retry a cause": {"act": "retry", "table": "public.tenants:closing", "error": "ValueError shop.py:7"},
+    "release": {"act": "release", "table": "public.tenants", "status": "closing"},
+    "move": {"act": "move", "table": "public.tenants", "status": "closing", "to": "kept"},
+    "move one": {"act": "move", "table": "public.tenants", "key": "10", "to": "kept"},
+}
+DONE = {
+    "pause": ("pause", 1),
+    "pause a job": ("pause", 1),
+    "trigger": ("trigger", 1),
+    "retry all": ("retry", 2),
+    "retry one": ("retry", 1),
+    "retry a cause": ("retry", 2),
+    "release": ("release", 1),
+    "move": ("move", 5),
+    "move one": ("move", 1),
+}
+
+
+@pytest.fixture
+def client(url: str, db: psycopg.Connection[Any]) -> TestClient:
+    """A viewer who may all, of a fleet."""
+    fleet(url, db)
+    return browser(url)
+
+
+def confirmed(client: TestClient, form: dict[str, Any]) -> dict[str, Any]:
+    """Return what the form of the confirm page sends."""
+    text = client.post("/confirm", data=form).text
+    return {**form, **dict(re.findall(r'name="(shown|token)" value="([^"]*)"', text))}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_an_act_is_shown_then_done_and_written_down(
+    client: TestClient, db: psycopg.Connection[Any], name: str
+) -> None:
+    """The first answer changes nothing; the second does just that, with the viewer's name."""
+    form, before = FORMS[name], checksum(db)
+    shown = client.post("/confirm", data=form)
+    assert shown.status_code == 200
+    assert checksum(db) == before
+    action, affected = DONE[name]
+    if name not in {"pause", "pause a job", "trigger"}:
+        assert f"<b>{affected} row" in shown.text
+    answer = client.post("/confirm", data=confirmed(client, form))
+    assert answer.status_code in {200, 303}, answer.text
+    row = db.execute(
+        "select action, affected, via, actor from poller.action order by id desc limit 1"
+    ).fetchone()
+    assert row is not None
+    assert row[:3] == (action, affected, "desk")
+    assert "(ann)" in row[3]
+
+
+def test_what_was_shown_to_another_or_for_something_else_is_shown_again(
+    client: TestClient, url: str, db: psycopg.Connection[Any]
+) -> None:
+    """A token is for one viewer, one act, its rows and their number."""
+    good = confirmed(client, FORMS["retry all"])
+    before = checksum(db)
+    others = [
+        good | {"status": "pending"},
+        good | {"act": "release"},
+        good | {"key": "6"},
+        good | {"error": "ValueError"},
+        good | {"shown": "3"},
+        good | {"token": "x"},
+        good | {"token": good["token"][:-1] + "z"},
+        good | {"token": f"{'9' * 11}.{good['token'].partition('.')[2]}"},
+    ]
+    for form in others:
+        answer = client.post("/confirm", data=form)
+        assert "were taken" not in answer.text
+        assert "due again" not in answer.text
+    elsewhere = browser(url)
+    assert "too old, or not for this" in elsewhere.post("/confirm", data=good).text
+    assert checksum(db) == before
+
+
+def test_a_confirm_page_is_good_for_two_minutes() -> None:
+    """Then it has to be looked at again; and nothing but these parts, in this order, is what was signed."""
+    now = [1000.0]
+    seal = Seal(clock=lambda: now[0])
+    token = seal.sign(["ann", "retry", 1])
+    assert seal.holds(token, ["ann", "retry", "1"])
+    assert not seal.holds(token, ["ann", "retry1"])
+    assert not Seal(clock=lambda: now[0]).holds(token, ["ann", "retry", 1])
+    now[0] += LASTS + 1
+    assert not seal.holds(token, ["ann", "retry", 1])
+    for junk in ("", ".", "x.y", "٣.y", f"{'9' * 5000}.y"):
+        assert not seal.holds(junk, ["ann", "retry", 1])
+
+
+def test_more_than_was_shown_is_shown_again(client: TestClient, db: psycopg.Connection[Any]) -> None:
+    """The filter is counted again: what has come meanwhile was not confirmed."""
+    good = confirmed(client, FORMS["retry all"])
+    db.execute(
+        "insert into poller.attempt (handler_id, key, state, attempt, crashes, company, next_at, error, visit)"
+        " select handler_id, '9', state, attempt, crashes, company, next_at, error, gen_random_uuid()"
+        " from poller.attempt where key = '6'"
+    )
+    answer = client.post("/confirm", data=good)
+    assert "There are more by now." in answer.text
+    assert value(db, "select count(*) from poller.attempt where state = 'parked'") == 2
+    assert "3 rows are due again" in client.post("/confirm", data=confirmed(client, FORMS["retry all"])).text
+
+
+def test_what_is_gone_meanwhile_is_told(client: TestClient, url: str) -> None:
+    """By who was quicker, say: nothing is done twice."""
+    good = confirmed(client, FORMS["retry all"])
+    Client(url).retry("tenants:closing")
+    answer = client.post("/confirm", data=good)
+    assert answer.status_code == 409
+    assert "no row of public.tenants:closing" in answer.text
+
+
+@pytest.mark.parametrize("rights", [USUAL, Right.LOOK | Right.OPERATE])
+def test_rows_are_moved_by_those_who_may(url: str, db: psycopg.Connection[Any], rights: Right) -> None:
+    """To operate is not enough; nor is it for more than a thousand rows."""
+    fleet(url, db)
+    before = checksum(db)
+    client = browser(url, rights)
+    assert client.post("/confirm", data=FORMS["move"]).status_code == 403
+    assert "Move" not in client.get("/rows?table=tenants&status=closing").text
+    assert checksum(db) == before
+
+
+def test_more_than_a_thousand_rows_need_the_right_to_move(
+    url: str, db: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is done to them."""
+    fleet(url, db)
+    monkeypatch.setattr("poller.web.acts.MOST", 1)
+    assert browser(url, USUAL).post("/confirm", data=FORMS["retry all"]).status_code == 403
+    assert browser(url, USUAL).post("/confirm", data=FORMS["retry one"]).status_code == 200
+    assert browser(url, ALL).post("/confirm", data=FORMS["retry all"]).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"act": ""},
+        {"act": "purge", "table": "tenants"},
+        {"act": "add_triggers", "name": "x"},
+        {"act": "__class__", "name": "x"},
+        {"act": "pause"},
+        {"act": "cancel", "run": "x"},
+        {"act": "cancel", "run": "٣"},
+        {"act": "cancel", "run": "9" * 30},
+        {"act": "move", "table": "public.tenants", "status": "closing"},
+        {"act": "retry"},
+    ],
+)
+def test_there_are_no_other_acts(client: TestClient, form: dict[str, str]) -> None:
+    """Of the client's methods those that the desk names."""
+    assert client.post("/confirm", data=form).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [
+        ({"act": "pause", "name": "nothing"}, "no job or handler is named"),
+        ({"act": "trigger", "name": "nothing"}, "there is no job"),
+        ({"act": "cancel", "run": "999"}, "no run"),
+        ({"act": "retry", "table": "nothing"}, "no handler is known"),
+        ({"act": "move", "table": "public.tenants", "status": "closing", "to": "closing"}, "has the status"),
+    ],
+)
+def test_what_cannot_be_done_is_told(
+    client: TestClient, db: psycopg.Connection[Any], form: dict[str, str], said: str
+) -> None:
+    """On a page, with nothing changed."""
+    before = checksum(db)
+    answer = client.post("/confirm", data=form)
+    if answer.status_code == 200:
+        answer = client.post("/confirm", data=confirmed(client, form))
+    assert answer.status_code in {400, 409}
+    assert said in answer.text
+    assert checksum(db) == before
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status"),
+    [
+        (b"a=" + b"x" * 300_000, "application/x-www-form-urlencoded", 413),
+        (b"&".join(b"key=1" for _ in range(3000)), "application/x-www-form-urlencoded", 400),
+        (b"act=%ff", "application/x-www-form-urlencoded", 400),
+        (b"\xff", "application/x-www-form-urlencoded", 400),
+        (b"{}", "application/json", 415),
+        (b"--x\r\n", "multipart/form-data; boundary=x", 415),
+        (b"", "", 415),
+    ],
+)
+def test_a_body_that_is_no_form_is_refused(client: TestClient, body: bytes, kind: str, status: int) -> None:
+    """Too long, too many fields, no text, another kind."""
+    assert client.post("/confirm", content=body, headers={"Content-Type": kind}).status_code == status
+
+
+def test_a_thousand_chosen_rows_are_done_in_one_go(client: TestClient, db: psycopg.Connection[Any]) -> None:
+    """And no more than were chosen, in the order that they came; one that is named twice is one."""
+    db.execute("insert into tenants (status) select 'closing' from generate_series(1, 50)")
+    form = {"act": "move", "table": "public.tenants", "key": ["11", "12", "12", "13"], "to": "kept"}
+    shown = client.post("/confirm", data=form).text
+    assert "<b>3 rows</b>" in shown
+    answer = client.post("/confirm", data=confirmed(client, form))
+    assert "3 rows were moved to kept." in answer.text
+    assert value(db, "select array_agg(id order by id) from tenants where status = 'kept'")[-3:] == [
+        11,
+        12,
+        13,
+    ]
+
+
+def test_an_act_says_what_follows() -> None:
+    """Each that there is, in words of its own."""
+    assert acts.SAID.keys() == {*acts.NAMED, *acts.OF_ROWS, "cancel"}
+
+
+def test_after_an_act_the_page_shows_what_is_now(client: TestClient) -> None:
+    """Not the look of two seconds ago."""
+    assert "Resume" not in client.get("/").text
+    assert client.post("/confirm", data=confirmed(client, FORMS["pause"])).headers["Location"] == "/"
+    text = client.get("/").text
+    assert "⏸ paused" in text
+    assert "Resume" in text

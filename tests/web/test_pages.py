@@ -1,0 +1,294 @@
+"""The pages of tables, trouble, jobs, runs, workers and orders: what they show, and to whom what not."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import quote
+
+import psycopg
+import pytest
+
+from poller import Client
+from poller.client import counts
+from poller.errors import ConfigurationError
+from poller.web.rights import ALL, Right
+from tests.command_line import value
+from tests.web.desks import browser
+from tests.web.fleets import SECRET, fleet
+
+PAGES = [
+    "/",
+    "/machine?table=public.tenants",
+    "/rows?table=public.tenants&status=closing",
+    "/rows?table=tenants&status=normal",
+    "/row?table=tenants&key=6",
+    "/row?table=public.tenants&key=999",
+    "/trouble",
+    "/trouble?table=public.tenants&status=closing",
+    "/jobs",
+    "/job?name=tick",
+    "/runs",
+    "/runs?job=tick",
+    "/runs/1",
+    "/workers",
+    "/actions",
+    "/find",
+    "/find?q=nothing",
+    "/healthz",
+    "/readyz",
+]
+SHOW = {"tenants": {"show": ["note"]}}
+
+
+@pytest.fixture
+def whole(url: str, db: psycopg.Connection[Any]) -> str:
+    """The URL of a database with a fleet in each state, and an order whose target has a value."""
+    fleet(url, db)
+    db.execute("update poller.run set error = %s", [f"OSError: {SECRET}"])
+    Client(url).retry("tenants:closing", error=f"ValueError: error of 7 {SECRET}")
+    db.execute("update poller.attempt set state = 'waiting', attempt = 2 where key = '7'")
+    return url
+
+
+def test_each_page_is_there(whole: str) -> None:
+    """For a viewer who may all, and one who may only look; small, and without style or script of its own."""
+    for rights in (ALL, Right.LOOK):
+        client = browser(whole, rights, tables=SHOW)
+        for path in PAGES:
+            answer = client.get(path)
+            assert answer.status_code == 200, path
+            assert len(answer.content) <= 60 * 1024
+            assert "style=" not in answer.text
+
+
+def test_whoever_may_only_look_is_shown_no_value(whole: str) -> None:
+    """Of columns, errors, output and targets of orders: nowhere; and there is no button."""
+    client = browser(whole, Right.LOOK, tables=SHOW)
+    for path in PAGES:
+        for headers in ({}, {"HX-Request": "true"}):
+            answer = client.get(path, headers=headers)
+            assert SECRET not in answer.text, path
+            assert SECRET not in str(answer.headers)
+            assert '"/confirm"' not in answer.text
+    assert client.get("/runs/1/output").status_code == 403
+
+
+def test_whoever_may_see_values_is_shown_them(whole: str) -> None:
+    """What the test above looks for is there to be seen; columns only where the settings name them."""
+    client = browser(whole, Right.LOOK | Right.VALUES, tables=SHOW)
+    shown = [path for path in PAGES if SECRET in client.get(path).text]
+    assert {
+        "/rows?table=public.tenants&status=closing",
+        "/row?table=tenants&key=6",
+        "/trouble",
+        "/runs",
+        "/runs/1",
+    } <= {*shown}
+    assert client.get("/runs/1/output").text.startswith(f"ticked {SECRET}\nagain")
+    unnamed = browser(whole, ALL)
+    assert SECRET not in unnamed.get("/rows?table=tenants&status=normal").text
+    row = unnamed.get("/row?table=tenants&key=1").text
+    assert SECRET not in row
+    assert re.search(r"<dt>note</dt><dd><span class=\"hint\">text, not shown", row)
+
+
+def test_all_columns_may_be_shown_but_those_that_sound_secret(url: str, db: psycopg.Connection[Any]) -> None:
+    """Unless they are named; binary values by their length, long ones cut."""
+    fleet(url, db)
+    db.execute(
+        "alter table tenants add column api_token text default 'hunter2', add column logo bytea default '\\x001122'"
+    )
+    db.execute("update tenants set note = repeat('x', 100000)")
+    text = (
+        browser(url, ALL, tables={"public.tenants": {"show": "*"}})
+        .get("/row?table=public.tenants&key=1")
+        .text
+    )
+    assert "hunter2" not in text
+    assert "3 bytes" in text
+    assert "x" * 2000 in text
+    assert len(text) < 20_000
+    named = browser(url, ALL, tables={"tenants": {"show": ["*", "api_token"]}})
+    assert "hunter2" in named.get("/row?table=public.tenants&key=1").text
+
+
+@pytest.mark.parametrize(
+    "tables", [[], {"t": 1}, {"t": {"show": 1}}, {"t": {"shows": ["a"]}}, {"t": {"show": [1]}}]
+)
+def test_settings_that_make_no_sense_are_refused(url: str, tables: Any) -> None:
+    """Rather than show too much, or too little."""
+    with pytest.raises(ConfigurationError, match=r"desk\.tables"):
+        browser(url, tables=tables)
+
+
+def test_rows_come_a_page_at_a_time(url: str, db: psycopg.Connection[Any]) -> None:
+    """By their keys, along an index; each is on one page."""
+    fleet(url, db)
+    db.execute("insert into tenants (status) select 'normal' from generate_series(1, 120)")
+    client, found, path = browser(url), list[str](), "/rows?table=tenants&status=normal"
+    while path:
+        text = client.get(path).text
+        found += re.findall(r'class="mono" href="[^"]*key=(\d+)"', text)
+        more = re.search(r'class="button" href="(/rows[^"]*)"', text)
+        path = more[1].replace("&amp;", "&") if more else ""
+    expected = [
+        row[0]
+        for row in db.execute("select id::text from tenants where status = 'normal' order by tenants.id")
+    ]
+    assert found == expected
+    assert client.get("/rows?table=tenants&status=normal&after=nonsense").status_code == 200
+
+
+@pytest.mark.parametrize("is_common", [True, False])
+def test_a_status_of_a_large_table_is_listed_along_an_index_or_not_at_all(
+    url: str, db: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch, *, is_common: bool
+) -> None:
+    """The page says which index would serve; with it all pages are as quick, whatever the planner would rather do."""
+    fleet(url, db)
+    db.execute("insert into tenants (status) select 'normal' from generate_series(1, 12000)")
+    if not is_common:
+        db.execute("update tenants set status = 'closing' where id > 500")
+    db.execute("analyze tenants")
+    client = browser(url)
+    refused = client.get("/rows?table=tenants&status=normal").text
+    assert (
+        "CREATE INDEX CONCURRENTLY ON &#34;public&#34;.&#34;tenants&#34; (&#34;status&#34;, &#34;id&#34;)"
+        in refused
+    )
+    db.execute("create index on tenants (status, id)")
+    monkeypatch.setattr(counts, "LARGEST_SCAN", 0.0)
+    text = client.get("/rows?table=tenants&status=normal").text
+    assert text.count('name="key"') == 50
+    following = re.search(r'class="button" href="(/rows[^"]*)"', text)
+    assert following
+    assert client.get(following[1].replace("&amp;", "&")).text.count('name="key"') == 50
+
+
+def test_a_row_tells_what_is_and_what_was(whole: str) -> None:
+    """Its status, its trouble, why nobody works on it, and what has happened."""
+    client = browser(whole)
+    text = client.get("/row?table=tenants&key=7").text
+    assert "closing" in text
+    assert "waiting" in text
+    assert "shop.py:7" in text
+    assert "Why it is not being worked on" in text
+    moved = client.get("/row?table=tenants&key=1").text
+    assert ">moved</span>" in moved
+    assert "This row is gone" in client.get("/row?table=tenants&key=999").text
+
+
+KEYS = [
+    "a/b?c#d%",
+    "..",
+    "a\nb",
+    '["a", "b"]',
+    "<img src=x onerror=alert(1)>",
+    "\u202egnp",
+    "x" * 3000,
+    "a&key=b",
+    "'\"`",
+]
+
+
+@pytest.mark.parametrize("key", KEYS, ids=lambda key: key[:10].encode("unicode_escape").decode())
+def test_a_key_of_any_form_has_its_page(url: str, db: psycopg.Connection[Any], key: str) -> None:
+    """The link of a listing leads to exactly that row, and an act takes exactly that one."""
+    db.execute("create table papers (id text primary key, status text)")
+    db.execute("insert into papers values (%s, 'new'), ('another', 'new')", [key])
+    db.execute("insert into poller.handler (table_name, status) values ('public.papers', 'new')")
+    client = browser(url)
+    listing = client.get("/rows?table=papers&status=new").text
+    links = [each.replace("&amp;", "&") for each in re.findall(r'class="mono" href="([^"]*)"', listing)]
+    assert f"/row?table=public.papers&key={quote(key, safe='')}".replace("%20", "+") in links
+    for link in links:
+        assert client.get(link).status_code == 200
+    form = {"act": "move", "table": "public.papers", "key": key, "to": "old"}
+    shown = client.post("/confirm", data=form)
+    hidden = re.findall(r'name="(shown|token)" value="([^"]*)"', shown.text)
+    assert client.post("/confirm", data=form | dict(hidden)).status_code == 200
+    assert db.execute("select id from papers where status = 'old'").fetchall() == [(key,)]
+    for bad in ("<img", "\u202e"):
+        assert bad not in listing + shown.text
+
+
+def test_output_and_errors_become_no_more_than_text(url: str, db: psycopg.Connection[Any]) -> None:
+    """With escapes of a terminal, markup, and names of any form; the file's name is the run's number."""
+    fleet(url, db)
+    bad = "\x1b]8;;https://evil.example\x07x\x1b[31m<script>alert(1)</script>\u202e"
+    db.execute("update poller.run set output = %s, error = %s where id = 1", [f"{bad}\nline two", bad])
+    db.execute("update poller.worker set host = %s", [bad])
+    db.execute("update poller.attempt set error = %s, kind = %s, place = %s", [bad, bad, bad])
+    client = browser(url)
+    for path in PAGES:
+        text = client.get(path).text
+        assert not re.search("<script>|\x1b|\u202e|\x07", text), path
+    assert "\nline two" in client.get("/runs/1").text
+    answer = client.get("/runs/1/output")
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="run-1.txt"'
+    assert answer.headers["Content-Type"].startswith("text/plain")
+
+
+@pytest.mark.parametrize(
+    ("q", "leads"),
+    [
+        ("tick", "/job?name=tick"),
+        ("tenants", "/machine?table=public.tenants&column="),
+        ("10", "/row?table=public.tenants&key=10"),
+    ],
+)
+def test_what_is_found_at_once_is_gone_to(whole: str, q: str, leads: str) -> None:
+    """A job, a table, a key; of several there is a list."""
+    answer = browser(whole).get("/find", params={"q": q})
+    assert answer.status_code == 303
+    assert leads.startswith(answer.headers["Location"]) or answer.headers["Location"] == leads
+    assert "run 1" in browser(whole).get("/find", params={"q": "1"}).text
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/rows",
+        "/rows?table=nothing&status=x",
+        "/row?table=nothing&key=1",
+        "/row?table=tenants&key=abc",
+        "/machine",
+        "/trouble?table=nothing",
+        "/trouble?table=tenants&after=x",
+        "/job",
+        "/job?name=nothing",
+        "/runs?job=nothing",
+        "/runs?after=%00",
+        "/runs/999",
+        f"/runs/{'9' * 30}",
+        f"/runs/{'9' * 5000}",
+        "/runs/1.5",
+        "/actions?after=x",
+        "/nothing",
+    ],
+    ids=lambda path: path[:40],
+)
+def test_what_is_not_there_is_told(whole: str, path: str) -> None:
+    """A page that says so: no traceback, and no fault of the desk's."""
+    answer = browser(whole).get(path)
+    assert answer.status_code == 404
+    assert "Traceback" not in answer.text
+    assert "Not Found" in answer.text or "Not found" in answer.text
+
+
+def test_a_question_that_waits_too_long_is_given_up(whole: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And told, without what the server has said of it."""
+    monkeypatch.setattr("poller.client.database.HURRY", "300ms")
+    with psycopg.connect(whole) as other:
+        other.execute("lock table tenants in access exclusive mode")
+        answer = browser(whole).get("/rows?table=public.tenants&status=closing")
+    assert answer.status_code == 503
+    assert "this took too long" in answer.text
+
+
+def test_what_pages_ask_cannot_write(whole: str, db: psycopg.Connection[Any]) -> None:
+    """Their sessions are read-only, whatever a function of the user's would do."""
+    client = Client(whole, via="desk", hurried=True)
+    with client._database.session() as connection, pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+        connection.execute("delete from poller.job")
+    assert value(db, "select count(*) from poller.job") > 0
