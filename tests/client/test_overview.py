@@ -96,7 +96,7 @@ def test_a_look_is_a_statement_a_table_and_five(
     ten_tables(url, db)
     if is_large:
         db.execute("create index on t3 (status)")
-        monkeypatch.setattr(counts, "LARGEST_SCAN", 0.1)
+        monkeypatch.setattr(counts, "LARGEST_SCAN_COST", 0.1)
     with Client(url).watch() as eye:
         first = eye.look()
         asked.clear()
@@ -191,7 +191,7 @@ def test_no_statement_of_a_look_goes_through_many_rows(
         "insert into big select g, case when g % 10 = 0 then 'new' else 'done' end from generate_series(1, 150000) g"
     )
     db.execute("analyze big")
-    monkeypatch.setattr(counts, "LARGEST_SCAN", 1000.0)
+    monkeypatch.setattr(counts, "LARGEST_SCAN_COST", 1000.0)
     with Engine(url, moves("big", status="new", to="done")):
         pass
     for index in ("select", "create index on big (status)"):

@@ -74,13 +74,13 @@ def test_nobody_is_looked_for_when_nobody_looks(
     page: TestClient, db: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The connection is closed with the thread; whoever comes next has both opened again."""
-    monkeypatch.setattr(snapshot, "WATCHED", 0.3)
     monkeypatch.setattr(snapshot, "EVERY", 0.05)
     monkeypatch.setattr(snapshot, "SHARE", 0)
     page.get("/")
     seen = page.app._inner.state.desk.snapshot  # type: ignore[attr-defined]
     thread = seen._thread
     assert db.execute(SESSIONS).fetchone() == (1,)
+    monkeypatch.setattr(snapshot, "WATCHED", 0.3)
     wait_until("it looks no more", lambda: seen._thread is None)
     thread.join()
     assert db.execute(SESSIONS).fetchone() == (0,)

@@ -157,7 +157,7 @@ def test_a_status_of_a_large_table_is_listed_along_an_index_or_not_at_all(
         in refused
     )
     db.execute("create index on tenants (status, id)")
-    monkeypatch.setattr(counts, "LARGEST_SCAN", 0.0)
+    monkeypatch.setattr(counts, "LARGEST_SCAN_COST", 0.0)
     text = client.get("/rows?table=tenants&status=normal").text
     assert text.count('name="key"') == 50
     following = re.search(r'class="button" href="(/rows[^"]*)"', text)
@@ -278,7 +278,7 @@ def test_what_is_not_there_is_told(whole: str, path: str) -> None:
 
 def test_a_question_that_waits_too_long_is_given_up(whole: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """And told, without what the server has said of it."""
-    monkeypatch.setattr("poller.client.database.HURRY", "300ms")
+    monkeypatch.setattr("poller.client.database.HURRIED_STATEMENT", "300ms")
     with psycopg.connect(whole) as other:
         other.execute("lock table tenants in access exclusive mode")
         answer = browser(whole).get("/rows?table=public.tenants&status=closing")
