@@ -69,7 +69,8 @@ def release(  # noqa: PLR0913 - the contract's options
         done = asked.release(selector, keys or (), error=error, progress=progress, stop=stop)
     if done.unknown:
         names = ", ".join(done.unknown)
-        note = f"{handlers} has no handler for {names}; if the handler has a during, its rows still show that status"
+        note = f"{handlers} has no handler for {names}, and no definition is registered; if the handler has a during, "
+        note += "its rows still show that status"
         render.say(note, err=True)
     _say(f"released {render.rows(done.rows)}", is_stopped=done.stopped)
 

@@ -37,11 +37,11 @@ from poller.client import totals as sums
 from poller.client.actions import Author, Batches
 from poller.client.answers import Page, cut, decoded, encoded, one_more
 from poller.client.database import Database
+from poller.client.handler_lookup import selected
 from poller.client.job_queries import JobQueries
 from poller.client.jobs import Scheduled
 from poller.client.overview import Watch
 from poller.client.row_queries import RowQueries
-from poller.client.selector import select
 from poller.client.trouble import Troubles
 from poller.jobs import runtime_schedules
 
@@ -236,11 +236,10 @@ class Client:
         """
         place, _ = decoded(after, datetime, str, int), one_more(limit)
         with self._database.session() as connection:
-            queries = RowQueries(connection)
-            known = queries.known_handlers()
-            chosen = select(selector, (), known)
+            chosen, known = selected(connection, selector)
             found, ends = Troubles(connection, known).failures(chosen, place, limit, traceback=traceback)
-            return Page(tuple(found), None if ends is None else encoded(ends), queries.now())
+            now = RowQueries(connection).now()
+            return Page(tuple(found), None if ends is None else encoded(ends), now)
 
     def failure_groups(self, selector: str = "all") -> Page[Group]:
         """Return the causes of the trouble, the newest first: of rows, and of runs of jobs that have failed.
@@ -255,10 +254,9 @@ class Client:
             ConfigurationError: the selector is not valid.
         """
         with self._database.session() as connection:
-            queries = RowQueries(connection)
-            known = queries.known_handlers()
-            found, is_all = Troubles(connection, known).groups(select(selector, (), known))
-            return Page(tuple(found), None, queries.now(), exact=is_all)
+            chosen, known = selected(connection, selector)
+            found, is_all = Troubles(connection, known).groups(chosen)
+            return Page(tuple(found), None, RowQueries(connection).now(), exact=is_all)
 
     def rows(  # noqa: PLR0913 - what makes a listing
         self,
@@ -336,10 +334,9 @@ class Client:
         """
         place, most = decoded(after, datetime, str, str), one_more(limit)
         with self._database.session() as connection:
-            queries = RowQueries(connection)
-            chosen = select(selector, (), queries.known_handlers())
+            chosen, _ = selected(connection, selector)
             found = held.inflight(connection, chosen, place, most)
-            page = cut(found, limit, queries.now(), lambda each: each[1])
+            page = cut(found, limit, RowQueries(connection).now(), lambda each: each[1])
         return Page(tuple(line for line, _ in page.items), page.next, page.as_of)
 
     def history(

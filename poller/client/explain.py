@@ -19,7 +19,6 @@ from poller.client.answers import aside
 from poller.client.handler_lookup import named
 from poller.client.pausing import pauses
 from poller.client.refusals import RefusedError
-from poller.client.selector import same_key
 from poller.db.statements import array, statement
 from poller.registry import Registered
 from poller.store.claim_plan import plan_claim
@@ -181,7 +180,7 @@ class RowReasons:
         if lease is None:
             yield from _put_off(attempt)
         yield from self._paused()
-        yield from self._conditions(row)
+        yield from self._conditions(row, is_leased=lease is not None)
         if lease is None:
             yield from self._turn(row, is_fresh=attempt is None and row.where and row.is_time)
             yield from self._limits()
@@ -190,7 +189,7 @@ class RowReasons:
 
     @property
     def _keys(self) -> str:
-        return array(same_key(self._key))
+        return array([self._key])
 
     def _asked(self, name: str, **asked: Any) -> Any:
         with self._connection.cursor(row_factory=namedtuple_row) as cursor:
@@ -231,14 +230,14 @@ class RowReasons:
             detail = f"{self._binding} is paused by {pause.by} since {_time(pause.since)}{ends}"
             yield Reason("paused", detail, {"by": pause.by, "since": pause.since, "until": pause.until})
 
-    def _conditions(self, row: RowAsClaimed) -> Iterator[Reason]:
+    def _conditions(self, row: RowAsClaimed, *, is_leased: bool) -> Iterator[Reason]:
         where = self._handler.where
         if row.error is not None:
             detail = f"its handler's where fails for it: {row.error}"
             yield Reason("where", detail, {"where": where, "error": row.error})
         elif not row.where:
             yield Reason("where", f"it does not meet its handler's where: {where}", {"where": where})
-        elif self._unchecked is not None:
+        elif self._unchecked is not None and not is_leased:
             detail = f"its handler's code is not here, so its where is not evaluated: {self._unchecked}"
             yield Reason("where", detail, {"where": self._unchecked, "checked": False})
         if not row.is_time:

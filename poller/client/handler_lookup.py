@@ -5,16 +5,17 @@ The `where` and `order_by` of registered definitions are never executed: see `mo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from poller.client import known_handlers as known_here
 from poller.client.job_queries import JobQueries
 from poller.client.refusals import NothingSelectedError, RefusedError
 from poller.client.row_queries import RowQueries
-from poller.client.selector import is_named, of_table, split
+from poller.client.selector import is_named, of_table, select, split
 from poller.client.status import numbered
 from poller.db.statements import statement
+from poller.db.tables import describe
 from poller.errors import ConfigurationError
 from poller.jobs.run import TABLE as RUNS
 from poller.model.definition import NOT_REBUILT, rebuilt
@@ -22,12 +23,13 @@ from poller.model.table_name import split_off_table, table_name
 from poller.store.binding import bind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     import psycopg
 
     from poller.client.known_handlers import Source
     from poller.client.row_queries import Known
+    from poller.client.selector import Selection
     from poller.model.handler import Handler
     from poller.model.table_name import TableName
     from poller.store.binding import Binding
@@ -40,6 +42,33 @@ class Declared:
     table: str
     handler: Handler
     binding: Binding | None = None
+
+
+def selected(
+    connection: psycopg.Connection[Any], selector: str, keys: Sequence[str] = ()
+) -> tuple[Selection, list[Known]]:
+    """Return the rows that a selector names, and the handlers that the database knows.
+
+    Raises:
+        NothingSelectedError: no handler is known for the table.
+        ConfigurationError: the table's name is not valid.
+    """
+    known = RowQueries(connection).known_handlers()
+    chosen = select(selector, keys, known)
+    if chosen.keys != chosen.given:
+        names = {each.table for each in known if each.id in chosen.handlers}
+        if not any(may_be_composite(connection, each) for each in names):
+            chosen = replace(chosen, keys=chosen.given)
+    return chosen, known
+
+
+def may_be_composite(connection: psycopg.Connection[Any], table: str) -> bool:
+    """Tell whether a table's key may have several columns, so that a JSON array in any spelling is one of its keys."""
+    try:
+        with connection.transaction():
+            return len(describe(connection, table_name(table)).key) > 1
+    except ConfigurationError:  # it is gone, or may not be looked at
+        return True
 
 
 class Named(NamedTuple):
@@ -121,6 +150,16 @@ def _of_code(connection: psycopg.Connection[Any], table: str, source: Source) ->
 def _is_known(table: str, known: list[Known]) -> bool:
     wanted = table_name(table)
     return any(is_named(each.table, wanted) for each in known)
+
+
+def registered(connection: psycopg.Connection[Any], known: Known) -> Binding | None:
+    """Return a handler as it was registered; None if an older version did that, or it fits its table no more."""
+    row = connection.execute(statement("definition"), {"handler": known.id}).fetchone()
+    if row is None or row[0] is None:
+        return None
+    # All jobs are handlers of one status, and known by their names.
+    status = "pending" if known.table == str(RUNS) else known.status
+    return _declared(connection, known.table, rebuilt(known.table, status, known.column, row[0])).binding
 
 
 def _of_definition(connection: psycopg.Connection[Any], known: Known, key: str) -> Named:

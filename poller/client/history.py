@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from poller.client.answers import Page, encoded, one_more
+from poller.client.handler_lookup import may_be_composite
 from poller.client.refusals import NothingSelectedError
 from poller.client.row_queries import RowQueries
 from poller.client.selector import of_table, same_key
@@ -43,9 +44,10 @@ def history(  # noqa: PLR0913, PLR0917 - the parts of one question
         ConfigurationError: the table is not valid.
     """
     queries = RowQueries(connection)
-    numbers = [each.id for each in of_table(table, queries.known_handlers())]
+    known = of_table(table, queries.known_handlers())
+    keys = same_key(key) if may_be_composite(connection, known[0].table) else (key,)
     now = queries.now()
-    found = queries.history(numbers, same_key(key), _ago(now, age), before, one_more(limit))
+    found = queries.history([each.id for each in known], keys, _ago(now, age), before, one_more(limit))
     if not found and before is None:
         msg = f"nothing is recorded of row {key} of {table} in the last {words(age)}"
         raise NothingSelectedError(msg, "nothing_recorded")

@@ -77,6 +77,9 @@ def read(connection: psycopg.Connection[Any], order: MoveOrder) -> MovePlan:
         msg = "name a table, and a status or keys; one order cannot move all rows of all tables"
         raise RefusedError(msg, "all_rows")
     table, machines = _machines(connection, name)
+    if not to and not any("" in each.statuses for each in machines):
+        msg = "name the status to move the rows to; no handler knows an empty one"
+        raise RefusedError(msg, "no_status")
     status, key = split(rest, _statuses(table, machines))
     if status is None and rest:
         status, key = _of_row(connection, table, machines, rest, keys)
@@ -100,7 +103,7 @@ def read(connection: psycopg.Connection[Any], order: MoveOrder) -> MovePlan:
         column,
         froms=tuple(dict.fromkeys(each for each in shown if each not in (None, to))),
         to=to,
-        keys=tuple(dict.fromkeys(each for each in (key, *keys) if each)) or None,
+        keys=tuple(dict.fromkeys((key, *keys) if key else keys)) or None,
         handlers=tuple(each.id for each in busy if each.during != to),
         guessed=guessed,
     )

@@ -184,6 +184,7 @@ class Moving:
         self._beyond = 0  # of which the keys are not remembered
         self._left: dict[str, Left] = {}
         self._may_write = False
+        self._is_locked = False
 
     def run(self) -> tuple[Left, ...]:
         """Move the rows; return those that are left.
@@ -208,7 +209,11 @@ class Moving:
     @property
     def _is_over(self) -> bool:
         refused = self._left.get("refused")
-        return self._batches.is_stopped or (refused is not None and refused.rows >= MOST_REFUSED)
+        return (
+            self._batches.is_stopped
+            or self._is_locked
+            or (refused is not None and refused.rows >= MOST_REFUSED)
+        )
 
     # --- which rows -------------------------------------------------------------------------------
 
@@ -305,6 +310,10 @@ class Moving:
             return
         try:
             missed, swallowed = self._write(keys)
+        except psycopg.errors.LockNotAvailable:  # of the whole table: no other batch would have more luck
+            self._is_locked = True
+            self._missed += keys
+            return
         except _REFUSALS as error:
             self._refuse_all(error)
             if len(keys) == 1:

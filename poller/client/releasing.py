@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 from psycopg import sql
 
 from poller.client import known_handlers as known_here
+from poller.client.handler_lookup import registered, selected
 from poller.client.refusals import NothingSelectedError
 from poller.client.retrying import WITH_ERROR, chunks
 from poller.client.row_queries import RowQueries
-from poller.client.selector import is_named, select
+from poller.client.selector import is_named
 from poller.store.binding import bind
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from poller.client.known_handlers import Source
     from poller.client.row_queries import Known
     from poller.model.handler import Handler
+    from poller.store.binding import Binding
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +39,8 @@ class Released:
 
     Attributes:
         rows: how many.
-        unknown: their handlers, as `table:status`, that the client does not know: if one has a `during`, the
-            row still shows it.
+        unknown: their handlers, as `table:status`, of which neither the code is here nor a definition is registered: if
+            one has a `during`, the row still shows it.
         stopped: the order was stopped before its end.
     """
 
@@ -62,7 +64,7 @@ def release(  # noqa: PLR0913, PLR0917 - the parts of one order
         selector: which rows, as `selector.select` reads it.
         keys: further keys.
         error: only those whose earlier attempt failed with this error, as for `retry`.
-        source: the handlers, needed only for the status that a `during` has replaced.
+        source: the handlers, for the status that a `during` has replaced; others are taken as they were registered.
         batches: carries the order out.
 
     Raises:
@@ -70,16 +72,11 @@ def release(  # noqa: PLR0913, PLR0917 - the parts of one order
         ConfigurationError: a handler with `during` does not fit its table.
     """
     queries = RowQueries(connection)
-    known = queries.known_handlers()
-    chosen = select(selector, keys, known)
-    handlers = _handlers(source, [each for each in known if each.id in chosen.handlers])
-    replaced = {
-        number: bind(connection, handler)
-        for number, handler in handlers.items()
-        if handler.during is not None
-    }
+    chosen, known = selected(connection, selector, keys)
     asked = (queries.in_flight(chosen.handlers, chosen.keys, *each) for each in _held(error))
     held = next(filter(None, asked), [])
+    numbers = {number for number, _ in held}
+    replaced, unknown = _replaced(connection, source, [each for each in known if each.id in numbers])
     released: set[int] = set()
     for number, those in groupby(held, lambda each: each[0]):
         for chunk in chunks([key for _, key in those]):
@@ -97,7 +94,7 @@ def release(  # noqa: PLR0913, PLR0917 - the parts of one order
         about = f" after {error!r}" if error is not None else ""
         msg = f"nothing to release: no row of {chosen} is in flight{about}"
         raise NothingSelectedError(msg)
-    names = (f"{each.table}:{each.status}" for each in known if each.id in released.difference(handlers))
+    names = (f"{each.table}:{each.status}" for each in known if each.id in released & unknown)
     return Released(batches.rows, tuple(dict.fromkeys(names)), batches.is_stopped)
 
 
@@ -112,6 +109,27 @@ def _held(error: str | None) -> Iterator[tuple[sql.SQL, str | None]]:
     )
     for each in WITH_ERROR:
         yield sql.SQL(remembered.replace("{}", each)), error
+
+
+def _replaced(
+    connection: psycopg.Connection[Any], source: Source, known: Sequence[Known]
+) -> tuple[dict[int, Binding], set[int]]:
+    """Return those handlers that have a `during`, by number; and the numbers of those of which that is not known.
+
+    Raises:
+        ConfigurationError: one whose code is here does not fit its table.
+    """
+    here = _handlers(source, known)
+    bound = {number: bind(connection, each) for number, each in here.items() if each.during is not None}
+    unknown = set()
+    for each in known:
+        if each.id not in here:
+            binding = registered(connection, each)
+            if binding is None:
+                unknown.add(each.id)
+            elif binding.handler.during is not None:
+                bound[each.id] = binding
+    return bound, unknown
 
 
 def _handlers(source: Source, chosen: Sequence[Known]) -> dict[int, Handler]:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
 
+from poller.client.handler_lookup import selected
 from poller.client.refusals import NothingSelectedError
 from poller.client.row_queries import PutBack, RowQueries
-from poller.client.selector import select
 from poller.db.statements import array
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def retry(
         NothingSelectedError: there is no such row.
     """
     queries = RowQueries(connection)
-    chosen = select(selector, keys, queries.known_handlers())
+    chosen, _ = selected(connection, selector, keys)
     order = _Retry(queries, chosen.keys, error, batches)
     locked = 0
     for is_meant in _meanings(chosen, error):

@@ -24,11 +24,17 @@ ALL = "all"
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Rows of some handlers: those with one of the keys, or all if `keys` is None."""
+    """Rows of some handlers: those with one of the keys, or all if `keys` is None.
+
+    Attributes:
+        keys: in all forms in which they may be stored.
+        given: the same as they were given.
+    """
 
     text: str
     handlers: tuple[int, ...]
     keys: tuple[str, ...] | None
+    given: tuple[str, ...] | None = None
 
     def __str__(self) -> str:
         return self.text
@@ -48,12 +54,13 @@ def select(selector: str, keys: Sequence[str], known: Sequence[Known]) -> Select
     """
     text = " ".join([selector, *keys])
     if selector == ALL:
-        return Selection(text, tuple(each.id for each in known), _keys(keys))
+        return Selection(text, tuple(each.id for each in known), _keys(keys), tuple(keys) or None)
     name, rest = split_off_table(selector)
     handlers = of_table(name, known)
     status, key = split(rest, [each.status for each in handlers])
     chosen = tuple(each.id for each in handlers if status in (None, each.status))
-    return Selection(text, chosen, _keys([key, *keys] if key else keys))
+    given = (key, *keys) if key else tuple(keys)
+    return Selection(text, chosen, _keys(given), given or None)
 
 
 class OfTable(Protocol):

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from poller import Client
+from poller import Client, fixed_rate
 from poller.client.refusals import NothingSelectedError
+from poller.testing import Engine
 from tests.command_line import HANDLERS, hold, known, make_tenants, objects, the_line, trouble, value
+from tests.engines import moves
 from tests.harness import wait_until
 
 if TYPE_CHECKING:
@@ -175,6 +177,52 @@ def test_release_gives_the_status_back_that_a_during_has_replaced(
     assert ended.stderr == ""
     rows = db.execute("select id, status from tenants where id > 1 order by id").fetchall()
     assert rows == [(2, "pending"), (3, "normal")], "a status that somebody else wrote is left alone"
+
+
+def test_release_gives_the_status_back_without_the_code_as_the_handler_was_registered(
+    here: InProcess, url: str, db: psycopg.Connection[Any]
+) -> None:
+    """Nothing is left in a status that no handler takes; runs of jobs wait again, too."""
+    make_tenants(db, "busy")
+
+    @fixed_rate("1h")
+    def backup() -> None: ...
+
+    with Engine(url, moves("tenants", during="busy"), backup):
+        pass
+    numbers = dict(db.execute("select table_name, id from poller.handler").fetchall())
+    run = value(
+        db,
+        "insert into poller.run (job, function, planned_at, status) values ('backup', 'backup', now(), 'running')"
+        " returning id",
+    )
+    hold(db, numbers["public.tenants"], "1")
+    hold(db, numbers["poller.run"], str(run))
+    ended = here.run("release", "all")
+    assert (ended.stdout, ended.stderr) == ("released 2 rows\n", "")
+    assert value(db, "select status from tenants") == "pending"
+    assert value(db, "select status from poller.run where id = %s", run) == "pending"
+
+
+def test_a_key_means_that_row_alone_however_it_is_spelled(
+    here: InProcess, url: str, db: psycopg.Connection[Any]
+) -> None:
+    """Of one column it is a text like any other; of several a JSON array in any spelling."""
+    db.execute("create table note (id text primary key, status text)")
+    db.execute("create table pair (a text, b text, status text, primary key (a, b))")
+    note, pair = known(db, "public.note", "pending"), known(db, "public.pair", "pending")
+    one, other = '["a","b"]', '["a", "b"]'
+    for key in (one, other):
+        trouble(db, note, key)
+    trouble(db, pair, other)
+    for selector in ("note", "pair"):
+        assert len(Client(url).failures(f"{selector}:pending:{one}").items) == 1
+        assert here.run("retry", selector, one).stdout == "put back 1 row\n"
+        assert len(Client(url).history(selector, one).items) == 1
+    assert attempts(db)[one][0] == "waiting"
+    assert db.execute("select key from poller.attempt where state = 'parked'").fetchall() == [(other,)]
+    hold(db, note, one, other)
+    assert here.run("release", f"note:pending:{one}").stdout == "released 1 row\n"
 
 
 def test_orders_may_cross_the_fleet_at_any_moment(project: Project, db: psycopg.Connection[Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -497,16 +498,42 @@ def test_a_row_that_is_free_again_in_a_moment_is_moved(url: str, db: psycopg.Con
     assert statuses(db) == {"odd": 3}
 
 
+def test_a_table_that_is_locked_is_waited_for_once(
+    here: InProcess, url: str, db: psycopg.Connection[Any]
+) -> None:
+    """Not at each batch, nor for ever."""
+    rows(db, 2500)
+    with psycopg.connect(url) as session:
+        session.execute("lock table thing in exclusive mode")
+        began = time.monotonic()
+        assert the_line(here.run("move", "thing:pending", "odd"), 1) == (
+            "nothing was moved: another transaction has the rows of thing:pending locked"
+        )
+        assert time.monotonic() - began < 8
+
+
+def test_an_empty_status_is_none_unless_a_handler_knows_it(
+    here: InProcess, url: str, db: psycopg.Connection[Any]
+) -> None:
+    """A variable of the shell that is not set is no order to move all rows away."""
+    rows(db, 1)
+    assert "name the status that the rows are to have" in the_line(here.run("move", "thing:pending", ""))
+    with Engine(url, handler("thing", status="new", to="")(_work)):
+        pass
+    assert Client(url).move("thing:pending", "").rows == 1
+
+
 def test_a_key_means_that_row_alone(url: str, db: psycopg.Connection[Any]) -> None:
     """Also a text that looks like a composite key in another spelling."""
     db.execute("create table note (id text primary key, status text not null default 'pending')")
-    db.execute("""insert into note values ('["a","b"]'), ('["a", "b"]')""")
+    db.execute("""insert into note values ('["a","b"]'), ('["a", "b"]'), ('')""")
     with Engine(
         url, handler("note", status="pending", to=("normal", "odd"), limit=1)(lambda _: Snooze("1h"))
     ):
         pass
     assert Client(url).move("note", "odd", ['["a","b"]']).rows == 1
     assert db.execute("select id from note where status = 'odd'").fetchall() == [('["a","b"]',)]
+    assert Client(url).move("note", "odd", ["", '["a", "b"]']).rows == 2
 
 
 def test_a_status_that_only_the_rows_know(url: str, db: psycopg.Connection[Any]) -> None:
