@@ -65,6 +65,10 @@ def failures(  # noqa: PLR0913 - the options of a listing
     handler's on_failure. With --group, rows are grouped by handler, error class and place in your code: how many there
     are, since when, and an example. Failed runs of jobs are grouped, too.
     """
+    if group and (after is not None or traceback):
+        option = "--traceback" if after is None else "--after"
+        msg = f"--group shows causes, each with an example; leave out {option}"
+        raise typer.BadParameter(msg)
     asked = client(database)
     if group:
         causes = asked.failure_groups(selector)

@@ -58,7 +58,7 @@ def history(  # noqa: PLR0913, PLR0917 - the parts of one question
 
 def _before(shown: Sequence[HistoryEvent], before: Sequence[Any] | None) -> list[Any]:
     """Return where the previous page ends: the time of the first event, and how many of that time are known."""
-    first = shown[0].at
+    first = shown[0].at.astimezone(UTC)  # the next page may be asked for from another time zone
     known = sum(each.at == first for each in shown)
     again = before is not None and before[0] == str(first)
     return [first, known + (before[1] if again and before is not None else 0)]

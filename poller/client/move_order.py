@@ -14,7 +14,7 @@ from psycopg import sql
 
 from poller.client.refusals import RefusedError
 from poller.client.row_queries import RowQueries
-from poller.client.selector import ALL, of_table, split
+from poller.client.selector import ALL, of_table, refuse_unfinished, split
 from poller.db import tables
 from poller.db.statements import statement
 from poller.errors import ConfigurationError
@@ -77,6 +77,7 @@ def read(connection: psycopg.Connection[Any], order: MoveOrder) -> MovePlan:
         msg = "name a table, and a status or keys; one order cannot move all rows of all tables"
         raise RefusedError(msg, "all_rows")
     table, machines = _machines(connection, name)
+    refuse_unfinished(selector, _statuses(table, machines))
     if not to and not any("" in each.statuses for each in machines):
         msg = "name the status to move the rows to; no handler knows an empty one"
         raise RefusedError(msg, "no_status")

@@ -15,7 +15,7 @@ from poller.client import jobs
 from poller.client.job_queries import JobQueries
 from poller.client.refusals import NothingSelectedError
 from poller.client.row_queries import RowQueries
-from poller.client.selector import is_named, of_table
+from poller.client.selector import is_named, of_table, refuse_unfinished
 from poller.db.statements import array, statement
 from poller.db.typed_rows import all_rows
 from poller.duration import seconds
@@ -140,6 +140,7 @@ def _handlers(queries: JobQueries, name: str) -> list[Known]:
     every = RowQueries(queries.connection).known_handlers()
     known = [each for each in every if each.table != str(RUNS)]
     table, status = split_off_table(name)
+    refuse_unfinished(name, [each.status for each in known])
     handlers = of_table(table, known) if _is_one(table, known) else []
     chosen = [each for each in handlers if status in ("", each.status)]
     if chosen:

@@ -18,7 +18,7 @@ from poller.client.handler_lookup import registered, selected
 from poller.client.refusals import NothingSelectedError
 from poller.client.retrying import WITH_ERROR, chunks
 from poller.client.row_queries import RowQueries
-from poller.client.selector import is_named
+from poller.client.selector import is_named, refuse_unfinished
 from poller.store.binding import bind
 
 if TYPE_CHECKING:
@@ -69,10 +69,11 @@ def release(  # noqa: PLR0913, PLR0917 - the parts of one order
 
     Raises:
         NothingSelectedError: no worker holds such a row.
-        ConfigurationError: a handler with `during` does not fit its table.
+        ConfigurationError: the selector is not valid, or a handler with `during` does not fit its table.
     """
     queries = RowQueries(connection)
     chosen, known = selected(connection, selector, keys)
+    refuse_unfinished(selector, [each.status for each in known])
     asked = (queries.in_flight(chosen.handlers, chosen.keys, *each) for each in _held(error))
     held = next(filter(None, asked), [])
     numbers = {number for number, _ in held}

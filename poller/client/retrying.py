@@ -17,6 +17,7 @@ from psycopg import sql
 from poller.client.handler_lookup import selected
 from poller.client.refusals import NothingSelectedError
 from poller.client.row_queries import PutBack, RowQueries
+from poller.client.selector import refuse_unfinished
 from poller.db.statements import array
 
 if TYPE_CHECKING:
@@ -77,7 +78,8 @@ def retry(
         NothingSelectedError: there is no such row.
     """
     queries = RowQueries(connection)
-    chosen, _ = selected(connection, selector, keys)
+    chosen, known = selected(connection, selector, keys)
+    refuse_unfinished(selector, [each.status for each in known])
     order = _Retry(queries, chosen.keys, error, batches)
     locked = 0
     for is_meant in _meanings(chosen, error):

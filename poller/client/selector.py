@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from poller.client.refusals import NothingSelectedError
+from poller.client.refusals import NothingSelectedError, RefusedError
 from poller.model.table_name import split_off_table, table_name
 
 if TYPE_CHECKING:
@@ -61,6 +61,21 @@ def select(selector: str, keys: Sequence[str], known: Sequence[Known]) -> Select
     chosen = tuple(each.id for each in handlers if status in (None, each.status))
     given = (key, *keys) if key else tuple(keys)
     return Selection(text, chosen, _keys(given), given or None)
+
+
+def refuse_unfinished(selector: str, statuses: Iterable[str]) -> None:
+    """Refuse an order whose selector ends where a status or a key was to stand: it would be for all rows.
+
+    Raises:
+        RefusedError: nothing stands behind its last colon.
+    """
+    _, rest = split_off_table(selector)
+    status, key = split(rest, statuses)
+    if selector.endswith(":") and not key and rest != status:
+        msg = (
+            f"nothing stands behind the last colon of {selector!r}: leave that out if all such rows are meant"
+        )
+        raise RefusedError(msg, "unfinished")
 
 
 class OfTable(Protocol):

@@ -225,6 +225,22 @@ def test_a_key_means_that_row_alone_however_it_is_spelled(
     assert here.run("release", f"note:pending:{one}").stdout == "released 1 row\n"
 
 
+def test_an_order_that_ends_in_a_colon_is_for_no_row(here: InProcess, db: psycopg.Connection[Any]) -> None:
+    """What was to stand behind it, a variable of a shell, is missing: it does not mean all rows."""
+    make_tenants(db, "pending")
+    pending = known(db, "public.tenants", "pending")
+    trouble(db, pending, "1")
+    hold(db, pending, "2")
+    for order in ("retry", "release", "move", "pause", "resume"):
+        for selector in ("tenants:", "tenants:pending:"):
+            if order in ("pause", "resume") and selector != "tenants:":
+                continue  # there is no such handler
+            ended = here.run(order, selector, *(["normal"] if order == "move" else []))
+            assert "nothing stands behind the last colon of 'tenants:" in the_line(ended), order
+    assert value(db, "select count(*) from poller.action") == 0
+    assert here.run("failures", "tenants:").returncode == 0, "a question does no harm"
+
+
 def test_orders_may_cross_the_fleet_at_any_moment(project: Project, db: psycopg.Connection[Any]) -> None:
     """Rows are put back and taken away at random while two workers drain them: all get there."""
     make_tenants(db)

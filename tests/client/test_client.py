@@ -130,6 +130,25 @@ def cursor(*position: Any) -> str:
     return answers.encoded(position)
 
 
+def test_a_page_of_a_history_may_be_asked_for_from_another_zone(
+    url: str, db: psycopg.Connection[Any]
+) -> None:
+    """Lines of one time are told apart by how many were shown, whatever zone that time is written in."""
+    number = known(db, "public.tenants", "pending")
+    db.execute(
+        "insert into poller.event (handler_id, key, verdict, from_status, attempt, lease, at)"
+        " select %s, '7', 'retrying', 'pending', i, gen_random_uuid(), '2030-01-01' from generate_series(1, 5) as i",
+        [number],
+    )
+    found, after = [], None
+    for zone in ("UTC", "Asia/Kolkata", "America/New_York", "UTC", "Europe/Berlin"):
+        with psycopg.connect(url, options=f"-c timezone={zone}") as connection:
+            page = Client(connection).history("tenants", "7", back="365d", after=after, limit=1)
+        found += [each.attempt for each in page.items]
+        after = page.next
+    assert (found, after) == ([5, 4, 3, 2, 1], None)
+
+
 @pytest.mark.parametrize(
     "after", ["x", "", "ä", "WzFd", "W10", cursor("x", 1), cursor("2030-01-01 00:00:00+00:00", 2**70)]
 )

@@ -15,7 +15,7 @@ from poller.client.refusals import NothingSelectedError
 from poller.db import migration
 from poller.testing import Engine
 from tests.client.watching import BOUND, watched
-from tests.command_line import hold, known, make_tenants, objects, trouble, value
+from tests.command_line import hold, known, make_tenants, objects, the_line, trouble, value
 from tests.engines import moves, run
 from tests.harness import wait_until
 
@@ -155,6 +155,12 @@ def test_groups_of_a_selector_are_those_of_its_rows(
     assert here.run("failures", "--group").stdout.splitlines()[1].split()[:6] == [
         "shop.orders", "paid", "ConnectError", "client.py:88", "7", "0"
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("option", [["--traceback"], ["--after", "x"]])
+def test_an_option_that_means_nothing_for_groups_is_refused(here: InProcess, option: list[str]) -> None:
+    """It was ignored."""
+    assert f"leave out {option[0]}" in the_line(here.run("failures", "--group", *option))
 
 
 def test_what_an_older_version_has_written_is_grouped_by_what_its_text_begins_with(
