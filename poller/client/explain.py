@@ -124,7 +124,8 @@ class RowAsClaimed:
         where: the handler's condition is true.
         is_time: its time has come.
         due_at: that time, if the handler has a `due`.
-        group: what it has in common with others of the same `per_key`, as text.
+        turn: what it has in common with others of equal `per_key` values.
+        group: these values, as text.
         error: why the handler's conditions could not be evaluated at it.
     """
 
@@ -134,6 +135,7 @@ class RowAsClaimed:
     where: bool
     is_time: bool
     due_at: Any
+    turn: int | None
     group: str | None
     error: str | None = None
 
@@ -246,12 +248,12 @@ class RowReasons:
             yield Reason("due", detail, {"column": due, "due_at": row.due_at})
 
     def _turn(self, row: RowAsClaimed, *, is_fresh: bool) -> Iterator[Reason]:
-        if not self._handler.per_key or row.group is None or not row.shows:
+        if not self._handler.per_key or row.turn is None or not row.shows:
             return
         most = self._handler.per_key_limit
         asked = self._binding.asked(max(most, SHOWN_ROWS)) | {
             "key": self._key,
-            "group": row.group,
+            "group": row.turn,
             "is_fresh": is_fresh,
             "waiting_hold": self._handler.in_order and is_fresh,
         }

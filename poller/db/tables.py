@@ -48,6 +48,7 @@ _PLAIN_IN_JSON = frozenset(
 _INSTANT = "regexp_replace(({} at time zone 'UTC')::text, '^([^ ]+ [^ ]+)', '\\1+00')"
 _INSTANT_IN_JSON = "regexp_replace(to_jsonb({} at time zone 'UTC') #>> '{{}}', '(T[^ ]+)', '\\1+00:00')"
 _TIMESTAMPTZ = postgres.types["timestamptz"].oid
+_TAKEN_LITERALLY = ("text", "character varying", "smallint", "integer", "bigint", "boolean")
 TIMESTAMPS = ("timestamp with time zone", "timestamp without time zone", "date")
 
 
@@ -371,6 +372,7 @@ def faults(connection: psycopg.Connection[Any], handler: Handler, table: Table) 
     if handler.column in table.columns:
         column = table.columns[handler.column]
         looks += [partial(check_status, connection, table, column, each) for each in handler.reachable]
+        looks.append(partial(_check_leaves, connection, handler, table))
     for look in looks:
         try:
             look()
@@ -421,6 +423,36 @@ def _existing(table: Table, name: str, what: str) -> Column:
         hint = f"did you mean {near[0]!r}? " if near else ""
         msg = f"table {table} has no column {name!r} ({what}); {hint}it has {', '.join(table.columns)}"
         raise ConfigurationError(msg) from None
+
+
+def _check_leaves(connection: psycopg.Connection[Any], handler: Handler, table: Table) -> None:
+    """Check that the statuses of a handler differ, or its rows would go round."""
+    for one, other in equal_statuses(connection, table.columns[handler.column], handler.reachable):
+        if handler.status == one:
+            msg = (
+                f"{table}.{handler.column} takes {one!r} and {other!r} for the same status, so that the handler's rows "
+                "would not leave it; let them differ"
+            )
+            raise ConfigurationError(msg)
+
+
+def equal_statuses(
+    connection: psycopg.Connection[Any], column: Column, statuses: Sequence[str]
+) -> list[tuple[str, str]]:
+    """Return the pairs of statuses, differently written, that a column takes for the same one."""
+    if column.type in _TAKEN_LITERALLY and column.collation is None:
+        return []
+    one, other = (_collated(f"{each}.label", column) for each in ("one", "other"))
+    question = statement("equal_statuses", is_equal=column.equal(one, other))
+    try:
+        return connection.execute(question, {"statuses": list(statuses)}).fetchall()
+    except psycopg.Error:
+        return []  # one is not of the type, or the type has no equality: other checks tell
+
+
+def _collated(text: str, column: Column) -> sql.Composed:
+    collation = f" collate {column.collation}" if column.collation else ""
+    return trusted_cast(text, column.type) + trusted(collation)
 
 
 def check_status(connection: psycopg.Connection[Any], table: Table, column: Column, status: str) -> None:

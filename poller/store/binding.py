@@ -56,6 +56,7 @@ class Binding:
     database: str = ""  # the name that handlers know
     encoding: str = "UTF8"  # of the database, as Postgres names it
     texts: Texts | None = None  # the handler's, as they stand in statements
+    hashed: frozenset[str] = frozenset()  # the columns of `per_key` whose types have a hash
     _settle: dict[tuple[tuple[str, ...], bool, bool], sql.Composed] = field(default_factory=dict, repr=False)
     _claims: dict[tuple[str, bool], sql.Composed] = field(default_factory=dict, repr=False)
 
@@ -85,6 +86,7 @@ class Binding:
             del self.__dict__[name]
         self.table, self._settle, self._claims = table, {}, {}
         self.texts = _texts(connection, self.handler, table)
+        self.hashed = _hashed(connection, self.handler, table)
 
     @cached_property
     def shape(self) -> RowShape:
@@ -113,13 +115,30 @@ class Binding:
 
     @cached_property
     def group(self) -> sql.Composed:
-        """The `per_key` values of a row `t`, as text; null if one of the columns is null."""
-        columns = [sql.Identifier("t", name) for name in self.handler.per_key]
-        if len(columns) == 1:
-            return sql.SQL("{}::text").format(columns[0])
-        texts = sql.SQL(", ").join(sql.SQL("{}::text").format(each) for each in columns)
-        every = sql.SQL(", ").join(columns)
-        return sql.SQL("case when ({}) is not null then array[{}]::text end").format(every, texts)
+        """What rows `t` with equal `per_key` values have in common; null if one of the columns is null.
+
+        It is their hash, since equal values may be written differently: `1.0` and `1.00`, `A` and `a` of a citext. A
+        type that has no hash is compared as text.
+        """
+        parts = sql.SQL(", ").join(
+            sql.SQL("{}" if name in self.hashed else "{}::text").format(sql.Identifier("t", name))
+            for name in self.handler.per_key
+        )
+        form = "case when num_nulls({}) = 0 then hash_record_extended(row({}), 0) end"
+        return sql.SQL(form).format(sql.SQL(", ").join(self._per_key), parts)
+
+    @cached_property
+    def group_text(self) -> sql.Composed:
+        """The `per_key` values of a row `t` as text, for people; null if one of the columns is null."""
+        texts = [sql.SQL("{}::text").format(each) for each in self._per_key]
+        if len(texts) == 1:
+            return texts[0]
+        form = "case when num_nulls({}) = 0 then array[{}]::text end"
+        return sql.SQL(form).format(sql.SQL(", ").join(self._per_key), sql.SQL(", ").join(texts))
+
+    @property
+    def _per_key(self) -> list[sql.Identifier]:
+        return [sql.Identifier("t", name) for name in self.handler.per_key]
 
     def asked(
         self, limit: int, *, after: str | None = None, worker: int = 0, seen: str = "{}"
@@ -319,12 +338,13 @@ class Binding:
             is_time=self._is_time or _TRUE,
             due_at=_NULL if due is None else self._instant(due),
             group=self.group if self.handler.per_key else _NULL,
+            group_text=self.group_text if self.handler.per_key else _NULL,
         )
 
     @cached_property
     def explain_row_bare(self) -> sql.Composed:
         """The same without the handler's own conditions, for a row at which one of them fails."""
-        return self._explain_row(where=_TRUE, is_time=_TRUE, due_at=_NULL, group=_NULL)
+        return self._explain_row(where=_TRUE, is_time=_TRUE, due_at=_NULL, group=_NULL, group_text=_NULL)
 
     def _explain_row(self, **conditions: sql.Composable) -> sql.Composed:
         return statement(
@@ -598,13 +618,32 @@ def bind(connection: psycopg.Connection[Any], handler: Handler) -> Binding:
         msg = f"{handler.place}: {error}"
         raise ConfigurationError(msg) from None
     return Binding(
-        handler, table, database=connection.info.dbname, encoding=encoding_of(connection), texts=texts
+        handler,
+        table,
+        database=connection.info.dbname,
+        encoding=encoding_of(connection),
+        texts=texts,
+        hashed=_hashed(connection, handler, table),
     )
 
 
 def _texts(connection: psycopg.Connection[Any], handler: Handler, table: Table) -> Texts:
     texts = Texts(handler.where, handler.order_by)
     return texts if handler.is_job else users_sql.resolved(connection, table, texts)
+
+
+def _hashed(connection: psycopg.Connection[Any], handler: Handler, table: Table) -> frozenset[str]:
+    """Return those columns of a handler's `per_key` whose types Postgres has a hash for: not json or point, say."""
+    return frozenset(name for name in handler.per_key if _has_hash(connection, table.columns[name]))
+
+
+def _has_hash(connection: psycopg.Connection[Any], column: Column) -> bool:
+    try:
+        with connection.transaction(force_rollback=True):
+            connection.execute(statement("has_hash", type=trusted(column.type)), {})
+    except psycopg.errors.UndefinedFunction:
+        return False
+    return True
 
 
 def bind_all(connection: psycopg.Connection[Any], handlers: Iterable[Handler]) -> list[Binding]:
@@ -616,4 +655,26 @@ def bind_all(connection: psycopg.Connection[Any], handlers: Iterable[Handler]) -
     """
     bindings = [bind(connection, handler) for handler in handlers]
     refuse_collisions((str(binding.table), binding.handler) for binding in bindings)
+    _refuse_equal(connection, bindings)
     return bindings
+
+
+def _refuse_equal(connection: psycopg.Connection[Any], bindings: Iterable[Binding]) -> None:
+    """Refuse two handlers whose statuses are written differently, and are the same to the column.
+
+    Raises:
+        ConfigurationError: naming both places.
+    """
+    of_columns: dict[tuple[int, str], dict[str, Handler]] = {}
+    for each in bindings:
+        statuses = of_columns.setdefault((each.table.oid, each.handler.column), {})
+        statuses |= dict.fromkeys(filter(None, (each.handler.status, each.handler.during)), each.handler)
+        column = each.table.columns[each.handler.column]
+        for one, other in tables.equal_statuses(connection, column, list(statuses)):
+            first, second = statuses[one], statuses[other]
+            if first is not second:
+                msg = (
+                    f"two handlers for {each.table}:{one}: {first.place} and {second.place}; "
+                    f"its column {column.name} takes {other!r} for the same status; keep one"
+                )
+                raise ConfigurationError(msg)

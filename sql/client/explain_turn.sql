@@ -17,7 +17,7 @@ with "~busy" as materialized (
       from {table} as t
      where {due}
        and %(is_fresh)s
-       and {group} = %(group)s
+       and {group} = %(group)s::bigint
        and {key_columns} not in (
              select {claimed_columns} from poller.claim as c, unnest(c.keys) as k (key) where c.handler_id = %(handler)s)
        and (select true from poller.attempt as a
@@ -26,7 +26,7 @@ with "~busy" as materialized (
      limit %(look)s
 )
 select "~key", "~why"
-  from (select b."~key", b."~why", 0 as "~place" from "~busy" as b where b."~group" = %(group)s and b."~key" <> %(key)s
+  from (select b."~key", b."~why", 0 as "~place" from "~busy" as b where b."~group" = %(group)s::bigint and b."~key" <> %(key)s
          union all
         select d."~key", 'due before it', d."~place" from "~due" as d
          where d."~place" < coalesce((select own."~place" from "~due" as own where own."~key" = %(key)s), %(look)s + 1)) as every

@@ -227,3 +227,29 @@ def refusal_of_two(url: str, *handlers: Handler) -> str:
     assert "\n" not in text
     assert len(re.findall(r"engines\.py:\d+ \(do_nothing\)", text)) == 2
     return text
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "to"),
+    [("numeric", "1", "1.0"), ("jsonb", "[1]", "[1.0]")],
+)
+def test_a_handler_whose_rows_would_not_leave_their_status_is_refused(
+    url: str, db: psycopg.Connection[Any], kind: str, status: str, to: str
+) -> None:
+    """The two are written differently; to the column they are the same, so that rows would go round."""
+    db.execute(f"create table task (id int primary key, status {kind})")
+    assert f"takes {status!r} and {to!r} for the same status" in refusal(
+        url, moves("task", status=status, to=to)
+    )
+    run(url, moves("task", status=status, to=to.replace("1", "3")))
+
+
+def test_two_handlers_whose_statuses_are_the_same_to_the_column_are_refused(
+    url: str, db: psycopg.Connection[Any]
+) -> None:
+    """They would take the same rows; both places are named."""
+    db.execute("create table task (id int primary key, status numeric)")
+    with pytest.raises(
+        PollerError, match=r"two handlers for public.task:1: .+ and .+ takes '1.0' for the same"
+    ):
+        run(url, moves("task", status="1", to="2"), moves("task", status="1.0", to="2"))

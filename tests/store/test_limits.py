@@ -233,6 +233,31 @@ def test_a_key_may_be_of_several_columns_and_null_is_none(
     assert keys(claim(worker)) == [1, 2, 3, 4, 5, 6, 7, 13, 19]
 
 
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        ("numeric", ("1.0", "1.00")),
+        ("double precision", ("-0", "0")),
+        ("interval", ("24:00", "1 day")),
+        ("jsonb", ("[1.0]", "[1.00]")),
+        ("json", ("1", "1")),
+        ("bit varying", ("101", "101")),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("columns", [["owner"], ["owner", "part"]])
+def test_values_that_are_equal_are_one_key_however_they_are_written(
+    db: psycopg.Connection[Any], join: NewWorker, kind: str, values: tuple[str, str], columns: list[str]
+) -> None:
+    """Equal as the type has it; a type that has no equality is compared as text."""
+    db.execute("delete from thing where id > 2")
+    db.execute(f"alter table thing alter owner type {kind} using null, alter part drop not null")
+    db.execute("update thing set part = 1, owner = (case id when 1 then %s else %s end)::" + kind, values)
+    worker = join(bound(db, per_key=columns))
+    assert keys(claim(worker)) == [1]
+    assert keys(claim(worker)) == []
+
+
 def test_the_order_is_the_handlers(db: psycopg.Connection[Any], join: NewWorker) -> None:
     """Within a key, and among the keys."""
     worker = join(bound(db, per_key="owner", order_by="id desc"))
