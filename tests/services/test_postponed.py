@@ -57,6 +57,13 @@ def became(done: list[Done]) -> dict[str, list[str]]:
 # --- one row ---------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is tried apart is tried as often, after shorter waits."""
+    monkeypatch.setattr("poller.services.postponed.BACKOFF_FIRST", 0.005)
+
+
+@pytest.mark.usefixtures("hasty")
 @pytest.mark.fault("F44")
 @pytest.mark.parametrize("when", ["before update", "after update"])
 @pytest.mark.parametrize("code", CLASSES)
@@ -77,6 +84,7 @@ def test_g11_a_trigger_that_refuses_one_row_costs_only_that_row(
     assert "not yet" in error
 
 
+@pytest.mark.usefixtures("hasty")
 @pytest.mark.fault("F44")
 def test_g11_a_trigger_that_writes_to_a_table_which_is_not_there_costs_only_its_row(
     db: psycopg.Connection[Any], url: str
@@ -90,6 +98,7 @@ def test_g11_a_trigger_that_writes_to_a_table_which_is_not_there_costs_only_its_
     assert (kinds["parked"], len(kinds["moved"])) == (["7"], ROWS - 1)
 
 
+@pytest.mark.usefixtures("hasty")
 @pytest.mark.fault("F44")
 @pytest.mark.parametrize("history", ["all", "failures", "off"])
 @pytest.mark.parametrize("answer", ["returns", "sets", "snoozes"])
@@ -115,6 +124,7 @@ def test_g11_a_refused_row_is_never_held_whatever_its_outcome(
     assert column(db, "select count(*) from poller.claim") == [0]
 
 
+@pytest.mark.usefixtures("hasty")
 @pytest.mark.fault("F44")
 def test_g11_a_trigger_that_sets_another_status_fails_its_row_with_the_reason(
     db: psycopg.Connection[Any], url: str
