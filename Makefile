@@ -7,6 +7,10 @@ BIN := $(VENV)/bin
 USED := $(VENV)/.installed-to-run
 DEVELOPED := $(VENV)/.installed-to-develop
 TESTERS ?= 4 # processes that run tests side by side; most of a test is waiting
+# Tests of the project's own texts: in seconds they say what would else be known a quarter of an hour later.
+TEXTS := $(addprefix tests/,test_rooms.py test_contributing.py test_face.py test_lazy.py faults/test_controls.py \
+  faults/test_catalogue.py)
+ALONE = $(shell grep --recursive --files-with-matches --include='test_*.py' mark.alone tests)
 QUIETLY := --quiet --quiet --disable-pip-version-check
 CODE := poller handlers tests benchmarks examples
 
@@ -26,8 +30,8 @@ run: $(USED) ## Index Python's standard library with four workers, until Ctrl-C
 	@exec $(BIN)/poller run --workers 4
 
 test: check ## Check, then run the tests
-	$(BIN)/pytest -m 'not alone' --numprocesses $(TESTERS) --dist worksteal
-	$(BIN)/pytest -m alone
+	$(BIN)/pytest -m 'not alone' $(TEXTS:%=--ignore=%) --numprocesses $(TESTERS) --dist worksteal
+	$(BIN)/pytest -m alone $(filter-out $(TEXTS),$(ALONE))
 
 test-servers: $(DEVELOPED) ## Run the tests on Postgres 14 to 18 one after the other: make test-servers MAJORS='14 17'
 	$(BIN)/python -m tests.every_server $(MAJORS) --testers $(TESTERS)
@@ -35,9 +39,10 @@ test-servers: $(DEVELOPED) ## Run the tests on Postgres 14 to 18 one after the o
 test-bounds: $(DEVELOPED) ## Run the tests of what others bring on their lowest and newest versions: make test-bounds VERSIONS=lowest
 	$(BIN)/python -m tests.bounds $(VERSIONS)
 
-check: $(DEVELOPED) ## Check the format, the rules, the types and the floors
+check: $(DEVELOPED) ## Check the format, the rules, the texts, the types and the floors
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/ruff check $(CODE)
+	$(BIN)/pytest --quiet $(TEXTS)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 

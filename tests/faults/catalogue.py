@@ -7,6 +7,7 @@ the third guarantee.
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections import defaultdict
 from pathlib import Path
@@ -18,6 +19,7 @@ SHOWN = 3  # tests named in a row of the table
 _ROW = re.compile(r"^\| (F\d+|G\d+) \|(.*)\|$", re.MULTILINE)
 
 
+@functools.cache
 def marked() -> dict[str, list[str]]:
     """Return, for each fault and guarantee, the tests that speak for it, as `file::name`."""
     found: dict[str, list[str]] = defaultdict(list)
@@ -27,7 +29,7 @@ def marked() -> dict[str, list[str]]:
                 where = f"{path.relative_to(TESTS)}::{node.name}"
                 for number in [*_faults(node), *_guarantees(node.name)]:
                     found[number].append(where)
-    return found
+    return dict(found)
 
 
 def _faults(function: ast.FunctionDef) -> list[str]:
@@ -52,7 +54,7 @@ def written(page: str) -> str:
 
     def row(found: re.Match[str]) -> str:
         cells = found[2].split(" | ")
-        cells[-1] = f"{_named(tests[found[1]])} "
+        cells[-1] = f"{_named(tests.get(found[1], []))} "
         return f"| {found[1]} |{' | '.join(cells)}|"
 
     return _ROW.sub(row, page)
