@@ -66,9 +66,9 @@ class Project:
         return {**plain, "POLLER_DATABASE_URL": self.url, **extra}
 
     def run(self, *arguments: str, timeout: float = 60, **extra: str) -> subprocess.CompletedProcess[str]:
-        """Run `poller …` to its end; what is no fleet has been imported already."""
+        """Run `poller …` to its end; it has been imported already, unless Python itself is told something."""
         environment = self.environment(**extra)
-        if "run" not in arguments and not any(name.startswith("PYTHON") for name in extra):
+        if not any(name.startswith("PYTHON") for name in extra):
             return forks().run(arguments, self.folder, environment, timeout)
         return subprocess.run(
             [sys.executable, "-m", "poller", *arguments],
