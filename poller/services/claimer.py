@@ -268,8 +268,8 @@ class Claimer:
             self.sizes.note_late(binding, sum(each.outcome.error == BEGAN_LATE for each in results))
         is_acquitted = self._end_trial(results)
         is_held = self._looks.cursors[binding].free()
-        # The limit may have turned away rows in another worker, which does not know that there is room now.
-        is_freed = is_held or binding.handler.is_limited
+        # A limit may have turned away rows in another worker, which does not know that there is room now.
+        is_freed = is_held or binding.handler.is_limited or binding.handler.waits_its_turn
         if is_freed:
             self.look()
         outcomes = {id(result.outcome): result.outcome for result in results}.values()

@@ -769,7 +769,7 @@ CONTROLS = (
     Control(
         "a limit that is freed has its worker look",
         "poller/services/claimer.py",
-        "is_freed = is_held or binding.handler.is_limited",
+        "is_freed = is_held or binding.handler.is_limited or binding.handler.waits_its_turn",
         "is_freed = is_held",
         ("tests/services/test_notices.py::test_rows_that_a_limit_has_turned_away_do_not_wait_for_a_turn",),
     ),
