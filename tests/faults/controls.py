@@ -253,6 +253,20 @@ CONTROLS = (
         ("tests/client/test_trouble.py",),
     ),
     Control(
+        "compare and set of a person's move",
+        "sql/client/move.sql",
+        "              and ({shows_from})\n",
+        "",
+        ("tests/client/test_moves.py::test_it_is_compared_and_set",),
+    ),
+    Control(
+        "a person's move waits for no row",
+        "sql/client/move.sql",
+        "for no key update of t skip locked",
+        "for no key update of t",
+        ("tests/client/test_moves.py::test_what_another_transaction_has_locked_is_left_and_told",),
+    ),
+    Control(
         "totals outlast the purge of what they are made of",
         "sql/functions/fold_tally.sql",
         "set moved = t.moved + excluded.moved",
@@ -438,6 +452,15 @@ CONTROLS = (
         "        if monotonic() > self._tick_by or self._claimer.asked_at < self._woke_at:\n",
         "        if False:\n",
         (f"{PAUSES}::test_no_attempt_begins_a_second_after_a_pause_over_three_supervisors",),
+    ),
+    Control(
+        "a drain outlasts the worker's number",
+        "sql/liveness/register_worker.sql",
+        "w.pid = %(after)s",
+        "false",
+        (
+            f"{PAUSES}::test_a_worker_that_was_declared_dead_before_it_heard_of_its_drain_drains_when_it_is_back",
+        ),
     ),
     Control(
         "a worker that drains claims nothing",
