@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from poller.executor import attempt
 from poller.executor.event_loop import EventLoop
+from poller.executor.forked import OnlyHere
 
 if TYPE_CHECKING:
     import asyncio
@@ -115,7 +116,9 @@ class Coroutines:
 
     async def _attempt(self, call: Call) -> None:
         try:
-            answer = await call.handler.invoke(*attempt.arguments(call))
+            given = attempt.arguments(call)
+            with OnlyHere():
+                answer = await call.handler.invoke(*given)
         except BaseException as error:  # noqa: BLE001 - cancellation, too, is this attempt's end
             is_ours = self._reporter.fail(call, error)
         else:

@@ -23,6 +23,7 @@ from poller.executor import attempt
 from poller.executor.batching import Batching
 from poller.executor.call_reporter import CallReporter
 from poller.executor.coroutines import Coroutines
+from poller.executor.forked import OnlyHere
 from poller.executor.in_flight import InFlight, SharedTransaction
 from poller.executor.processes import ProcessPool
 from poller.executor.queues import Queues, put
@@ -291,7 +292,9 @@ class Executor:
         handler = call.handler
         variable.set(call)
         if handler.executor == "thread":
-            return handler.invoke(*attempt.arguments(call))
+            given = attempt.arguments(call)
+            with OnlyHere():
+                return handler.invoke(*given)
         call.trusted_until = self._trusted_until
         call.deadline += READY_SECONDS  # until its runner is ready; then the clock starts anew
         return self._processes.call(call)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from poller.errors import ConfigurationError, PollerError
 from poller.errors_in_words import guarded, kind_of, place_of, traceback_of
 from poller.executor import around
+from poller.executor.forked import OnlyHere
 from poller.jobs.job import Job
 from poller.jobs.run import perform
 from poller.model.altered_instances import Altered, changes
@@ -119,7 +120,8 @@ def _run(call: bytes, started: Callable[[Context | None], None]) -> bytes:
         variable.set(made.about)
         middleware = around.find(made.middleware)
         started(context)
-        answer = around.call(middleware, made.given, _call(made, function, context))
+        with OnlyHere():
+            answer = around.call(middleware, made.given, _call(made, function, context))
         if not made.is_job:
             refuse_not_begun(answer, "the handler")  # pickling it would fail without saying why
             changed = changes(made.given) if made.is_mapped else []

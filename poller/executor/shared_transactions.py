@@ -15,13 +15,14 @@ from __future__ import annotations
 import contextvars
 from threading import get_ident
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from poller.db.connection import is_conflict
 from poller.errors import LeaseLostError, PollerError
 from poller.errors_in_words import reason
 from poller.executor import attempt, batching
+from poller.executor.forked import OnlyHere
 from poller.model.answers import TimedOut
 from poller.model.outcome import Became, Outcome
 from poller.runtime.failpoints import reach
@@ -274,9 +275,14 @@ def _answer(call: Call, transaction: Transaction) -> list[Outcome]:
     variable.set(call)
     given = attempt.arguments(call)
     if call.context is None:
-        return attempt.of_return(call, call.handler.invoke(*given))
+        return attempt.of_return(call, _invoke(call, given))
     with transaction.row(call.context, given[0]):
-        outcomes = attempt.of_return(call, call.handler.invoke(*given))
+        outcomes = attempt.of_return(call, _invoke(call, given))
         if any(each.verdict is not Became.MOVED for each in outcomes):
             raise RolledBackError(outcomes)
         return outcomes
+
+
+def _invoke(call: Call, given: tuple[Any, ...]) -> Any:
+    with OnlyHere():
+        return call.handler.invoke(*given)

@@ -298,6 +298,10 @@ def _check(made: Handler) -> None:
         msg = f"timeout must be more than 0 and at most {LONGEST_TIMEOUT_SECONDS / 86400:.0f}d"
         raise ConfigurationError(msg)
     _check_limits(made)
+    for name, text in (("where", made.where), ("order_by", made.order_by)):
+        if text is not None and not text.strip():
+            msg = f"{name} is empty; leave it out, or write what it is to ask"
+            raise ConfigurationError(msg)
     if made.history not in get_args(History):
         msg = f"history must be one of {', '.join(get_args(History))}, got {made.history!r}"
         raise ConfigurationError(msg)

@@ -306,7 +306,9 @@ class Binding:
     @property
     def _meets_where(self) -> sql.Composed | None:
         where = self._texts.where
-        return None if where is None else sql.SQL("({})").format(trusted(where))
+        return (
+            None if where is None else sql.SQL("({}\n)").format(trusted(where))
+        )  # it may end with a comment
 
     @property
     def _is_time(self) -> sql.Composed | None:

@@ -227,6 +227,15 @@ def test_what_is_planted_beside_a_condition_stops_no_handler(url: str, db: Conne
         db.execute(f"drop owned by {role} cascade; drop role {role}")
 
 
+def test_a_condition_may_end_with_a_comment(url: str, db: Connection) -> None:
+    """It does not swallow what comes after it."""
+    db.execute("create table note (id int primary key, status text)")
+    db.execute("insert into note values (1, 'pending'), (-1, 'pending')")
+    assert [
+        done.key for done in run(url, moves("note", where="id > 0 -- the good", order_by="id -- so"))
+    ] == ["1"]
+
+
 # --- types of an extension's ----------------------------------------------------------------------------
 
 

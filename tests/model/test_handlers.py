@@ -302,6 +302,8 @@ def test_statuses_may_be_members_of_an_enum(url: str) -> None:
         ({"attempts": 2, "stop": stop_after_delay(1)}, "not both"),
         ({"timeout": "soon"}, "is not a duration"),
         ({"history": "some"}, "history must be one of"),
+        ({"where": " "}, "where is empty"),
+        ({"order_by": ""}, "order_by is empty"),
         ({"during": "pending"}, "leave it out"),
         ({"on_failure": "pending"}, "taken again for ever"),
         ({"status": 1.5}, "a status is a string, an int, a bool"),

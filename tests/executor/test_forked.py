@@ -1,0 +1,74 @@
+"""A handler that forks: what comes back from it is not a second worker."""
+
+from __future__ import annotations
+
+import os
+import signal
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from poller import Context, Transition
+from poller.executor.forked import STATUS
+from tests.engines import column, moves, run
+
+if TYPE_CHECKING:
+    import psycopg
+
+
+def fork() -> Transition:
+    """Fork; the parent tells how its child ended, which goes on like itself."""
+    child = os.fork()
+    if child == 0:
+        return Transition("normal")
+    until = monotonic() + 10
+    while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0) and monotonic() < until:
+        sleep(0.01)
+    if ended == (0, 0):
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        return Transition("normal", child=None)
+    return Transition("normal", child=os.waitstatus_to_exitcode(ended[1]))
+
+
+def plain(_: Any) -> Transition:
+    """Fork on a thread, in a process, or for a batch."""
+    return fork()
+
+
+def transactional(_: Any, ctx: Context) -> Transition:
+    """Fork within a transaction."""
+    assert ctx.connection is not None
+    return fork()
+
+
+async def awaited(_: Any) -> Transition:
+    """Fork on the event loop."""
+    return fork()
+
+
+@pytest.mark.fault("F52")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+@pytest.mark.parametrize(
+    ("function", "options"),
+    [
+        (plain, {}),
+        (plain, {"batch": 2}),
+        (plain, {"executor": "process"}),
+        (transactional, {"transactional": True}),
+        (awaited, {}),
+    ],
+    ids=["thread", "batch", "process", "transactional", "coroutine"],
+)
+def test_g2_a_process_that_a_handler_has_forked_does_not_go_on_as_a_worker(
+    url: str, db: psycopg.Connection[Any], function: Any, options: dict[str, Any]
+) -> None:
+    """It ends where the handler does: it had the queue and the connections of its parent."""
+    db.execute("create table task (id int primary key, status text, child int)")
+    db.execute("insert into task select i, 'pending' from generate_series(1, 2) as i")
+
+    done = run(url, moves("task", function, **options))
+
+    assert [each.became for each in done] == ["moved", "moved"]
+    assert column(db, "select child from task") == [STATUS, STATUS]
