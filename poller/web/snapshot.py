@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from poller.client.overview import Beside, Overview, Watch
 
 EVERY = 2.0  # seconds between two looks
-SHARE = 20  # a look may take one part in so many of the time
+SHARE = 20  # a look may take one part in so many of the time, as long as there is one in ten seconds
 WATCHED = 15.0  # seconds after which nobody looks any more
 SLOWLY = 10.0  # seconds between two looks at what changes less: jobs, causes of trouble, acts
 PATIENCE = 3.0  # seconds that a page waits for a look
@@ -113,7 +113,7 @@ class Snapshot:
 
     def _pause(self, seconds: float) -> None:
         with self._changed:
-            self._changed.wait_for(lambda: self._is_hurried, max(EVERY, seconds))
+            self._changed.wait_for(lambda: self._is_hurried, max(EVERY, min(seconds, SLOWLY)))
 
 
 class _Eye:

@@ -48,9 +48,13 @@
     next = Date.now() + every * Math.min(8, 2 ** failed);
     body.dispatchEvent(new Event("tick"));
   }
+  // What has not changed is not sent again: the server is told which version is shown.
+  let version = live && live.dataset.version;
+  document.addEventListener("htmx:config:request", (event) => { event.detail.ctx.request.headers["HX-PTag"] = version; });
   document.addEventListener("htmx:after:request", (event) => {
     const response = event.detail && event.detail.ctx && event.detail.ctx.response;
     if (!response) return;
+    version = response.headers.get("HX-PTag") || version;
     if (response.status === 401) location.reload();
     pulse(response.status < 400);
   });
