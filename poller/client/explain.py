@@ -218,10 +218,12 @@ class RowReasons:
             return cursor.execute(question, {"key": self._key}).fetchone()
 
     def _status(self, row: RowAsClaimed, lease: Any) -> Iterator[Reason]:
-        if row.shows or (lease is not None and row.status == self._handler.during):
+        shows_during = row.status is not None and row.status == self._handler.during
+        if row.shows or (lease is not None and shows_during):
             return
-        detail = f"its {self._handler.column} is {row.status!r}, not {self._handler.status!r}"
-        if row.status == self._handler.during:
+        shown = "not set" if row.status is None else repr(row.status)
+        detail = f"its {self._handler.column} is {shown}, not {self._handler.status!r}"
+        if shows_during:
             detail += ": its handler's during, but no worker holds it"
         yield Reason("status", detail, {"status": row.status})
 

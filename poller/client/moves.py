@@ -385,7 +385,8 @@ class Moving:
         if key is None:
             return "gone", seen.asked, f"{table} has no row {seen.asked}"
         if not seen.shows:
-            return "status", key, f"row {key} shows {seen.status!r}"
+            shown = "no status" if seen.status is None else repr(seen.status)
+            return "status", key, f"row {key} shows {shown}"
         if seen.worker is not None:
             return "leased", key, f"a handler in worker {seen.worker} has row {key} locked"
         return "locked", key, f"another transaction has row {key} locked"

@@ -7,12 +7,13 @@
 -- Returns  how many were moved; the keys whose rows could not be locked, or show another status by then; and those whose
 --          UPDATE a trigger has swallowed.
 -- Raises   what poller.refuse_status does, if a trigger of the table's gave a row another status than it was to move to.
+-- A status that was not set is an empty text in the history.
 -- The path is the users' before the UPDATE begins, whose triggers before the statement would otherwise come first.
 with "~look" as materialized (
     select k.key as "~asked", r.*
       from unnest(%(keys)s::text[]) as k (key)
      cross join lateral (
-           select {key} as "~key", t.{status}::text as "~from"
+           select {key} as "~key", coalesce(t.{status}::text, '') as "~from"
              from {table} as t
             where {users}
               and {is_asked}

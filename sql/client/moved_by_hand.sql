@@ -1,4 +1,5 @@
--- Purpose  List the moves by hand of the rows with some keys, from which status to which: of each row some.
+-- Purpose  List the moves by hand of the rows with some keys, from which status to which: of each row some, and none whose
+--          status was not set.
 -- Locks    none.
 -- Fence    none: read-only.
 -- Index    event's primary key, a probe for each row: its limit keeps the planner from joining all events.
@@ -12,4 +13,5 @@ select k.place, h.status_column as "column", e.from_status, e.to_status
           and o.digest = hashtextextended(k.key, 0)
           and o.key = k.key
           and o.verdict = 'moved by hand'
+          and o.from_status <> ''
         limit 20) as e

@@ -126,6 +126,9 @@ def test_status(able: Any, url: str, db: psycopg.Connection[Any]) -> None:
     assert found.detail == "its status is 'held', not 'pending'"
     db.execute("update thing set status = 'busy' where id = 1")
     assert "during, but no worker holds it" in only(url, one).detail
+    db.execute("alter table thing alter status drop not null; update thing set status = null where id = 1")
+    found = only(url, made())
+    assert (found.detail, found.facts) == ("its status is not set, not 'pending'", {"status": None})
 
 
 @pytest.mark.parametrize("during", [None, "busy"])

@@ -498,6 +498,16 @@ def test_a_row_that_is_free_again_in_a_moment_is_moved(url: str, db: psycopg.Con
     assert statuses(db) == {"odd": 3}
 
 
+def test_a_row_whose_status_is_not_set_is_moved_by_its_key(url: str, db: psycopg.Connection[Any]) -> None:
+    """Its history has no status for that; a picture has none either."""
+    db.execute("alter table thing alter status drop not null; insert into thing values (1, null)")
+    assert Client(url).move("thing:1", "pending").rows == 1
+    [event] = Client(url).history("thing", "1").items
+    assert (event.status, event.to, statuses(db)) == ("", "pending", {"pending": 1})
+    [machine] = Client(url).graph().machines
+    assert not [each for each in machine.edges if each.kind == "seen"]
+
+
 def test_a_table_that_is_locked_is_waited_for_once(
     here: InProcess, url: str, db: psycopg.Connection[Any]
 ) -> None:
