@@ -32,7 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
     _hear_signals()
     if not hasattr(config, "workerinput"):  # that is pytest-xdist's: the one that has started it has done it
         # Else each of a thousand programs would compile poller, where PYTHONDONTWRITEBYTECODE keeps it from being kept.
-        compileall.compile_dir(str(Path(poller.__file__).parent), quiet=1)
+        compileall.compile_dir(str(Path(poller.__file__).parent), quiet=2)
 
 
 def _hear_signals() -> None:
