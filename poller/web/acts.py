@@ -64,6 +64,7 @@ def _confirmed(request: Request, act: Act, form: Form) -> Response:
         return _ask(request, act, "There are more by now.")
     said = carry_out(desk.orders_of(viewer), act, int(shown) if shown else None)
     desk.snapshot.refresh()
+    desk.shared.forget()
     if said is None:
         return RedirectResponse(address(str(request.scope.get("root_path", "")), act.back), SEE_OTHER)
     return page(request, "done.html", act=act, said=said)

@@ -19,6 +19,7 @@ from poller.web.faults import Refused, said
 from poller.web.guard import Guard, matcher
 from poller.web.routes import ROUTES
 from poller.web.seal import Seal
+from poller.web.shared import Shared
 from poller.web.shown import shown
 from poller.web.snapshot import Snapshot
 from poller.web.state import VIA, State
@@ -81,6 +82,7 @@ def desk(database: Database, *, authorize: Asked, **options: Unpack[Options]) ->
         place=_name(database),
         entrance=authorize,
         show=shown(options.get("tables", {})),
+        shared=Shared(),
         seal=Seal(),
     )
     return Doors(inner, options.get("allowed_hosts", ()))

@@ -32,8 +32,9 @@ SEE_OTHER = 303
 
 def workers(request: Request) -> Response:
     """Show the workers, and what is in flight."""
-    client = desk_of(request).client
-    found, held = client.workers(), client.inflight(limit=HELD)
+    desk = desk_of(request)
+    found = desk.shared.ask("workers", desk.client.workers)
+    held = desk.shared.ask("held", lambda: desk.client.inflight(limit=HELD))
     known: list[Any] = [replace(each, heartbeat_at=None, heartbeat_age=None) for each in found.items]  # type: ignore[arg-type]
     living = [each for each in found.items if each.state != "dead"]
     dead = [each for each in found.items if each.state == "dead"]
@@ -54,7 +55,7 @@ def actions(request: Request) -> Response:
         found = desk_of(request).client.actions(after=asked(request, "after"), limit=PAGE)
     except PollerError as error:
         return no_such(request, str(error))
-    return page(request, "actions.html", known=(found.items, found.next), found=found)
+    return page(request, "actions.html", found=found)
 
 
 def find(request: Request) -> Response:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 JOBS, RUNS = 100, 50  # on a page
 RECENT = 60  # runs of a job that its page draws
 AHEAD = 5  # slots
+EVERY = 5  # seconds between two looks
 BAR, TALL = 8, 40.0
 ENDED_WELL = {"succeeded", "done"}
 
@@ -45,8 +46,9 @@ class Bar(NamedTuple):
 
 def jobs(request: Request) -> Response:
     """Show the jobs: what ran, what runs next."""
-    found = desk_of(request).client.jobs(after=asked(request, "after"), limit=JOBS)
-    return page(request, "jobs.html", known=(found.items, found.next), found=found)
+    desk, after = desk_of(request), asked(request, "after")
+    found = desk.shared.ask(("jobs", after), lambda: desk.client.jobs(after=after, limit=JOBS))
+    return page(request, "jobs.html", known=(found.items, found.next), every=EVERY, found=found)
 
 
 def job(request: Request) -> Response:
@@ -54,15 +56,17 @@ def job(request: Request) -> Response:
     name = asked(request, "name")
     if name is None:
         return no_such(request, "name a job")
-    client = desk_of(request).client
+    desk = desk_of(request)
     try:
-        line, found = client.job(name), client.runs(name, limit=RECENT)
+        line = desk.shared.ask(("job", name), lambda: desk.client.job(name))
+        found = desk.shared.ask(("recent", name), lambda: desk.client.runs(name, limit=RECENT))
     except NothingSelectedError as error:
         return no_such(request, str(error))
     return page(
         request,
         "job.html",
         known=(line, _without_age(found.items)),
+        every=EVERY,
         line=line,
         runs=found.items,
         bars=list(bars(found.items)),
@@ -73,12 +77,15 @@ def job(request: Request) -> Response:
 
 def runs(request: Request) -> Response:
     """Show runs, of one job or of all, the newest first."""
-    name = asked(request, "job")
+    name, after, desk = asked(request, "job"), asked(request, "after"), desk_of(request)
     try:
-        found = desk_of(request).client.runs(name, after=asked(request, "after"), limit=RUNS)
+        found = desk.shared.ask(
+            ("runs", name, after), lambda: desk.client.runs(name, after=after, limit=RUNS)
+        )
     except (NothingSelectedError, ConfigurationError) as error:
         return no_such(request, str(error))
-    return page(request, "runs.html", known=(_without_age(found.items), found.next), found=found, job=name)
+    known = (_without_age(found.items), found.next)
+    return page(request, "runs.html", known=known, every=EVERY, found=found, job=name)
 
 
 def run(request: Request) -> Response:
@@ -89,7 +96,10 @@ def run(request: Request) -> Response:
         output = client.logs(number).output if viewer_of(request).may(Right.VALUES) else None
     except (NothingSelectedError, OverflowError) as error:
         return no_such(request, str(error))
-    return page(request, "run.html", known=(_without_age([line]), output), line=line, output=output)
+    every = 1 if line.finished_at is None else EVERY
+    return page(
+        request, "run.html", known=(_without_age([line]), output), every=every, line=line, output=output
+    )
 
 
 def output(request: Request) -> Response:

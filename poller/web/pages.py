@@ -27,6 +27,7 @@ def page(
     *,
     code: int = 200,
     known: object = None,
+    every: int = 2,
     **values: Any,
 ) -> Response:
     """Return a page.
@@ -36,6 +37,7 @@ def page(
         template: its name.
         code: the status of the answer.
         known: what the page is made of, if it shows itself anew by itself; the same is not sent twice.
+        every: how many seconds lie between two looks at the least.
         **values: what the template shows.
     """
     version = "" if known is None else version_of(request, known)
@@ -48,6 +50,7 @@ def page(
     viewer = viewer_of(request)
     query = request.url.query
     around = frame(request.scope) | {
+        "every": every,
         "can_leave": isinstance(desk_of(request).entrance, Accounts | OneTimeLink),
         "is_live": known is not None,
         "layout": "part.html" if request.headers.get("hx-request") == "true" else "base.html",

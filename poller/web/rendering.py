@@ -65,6 +65,7 @@ def frame(scope: Scope) -> dict[str, Any]:
     return {
         "asset": lambda name: root + assets.address(name),
         "can_leave": False,
+        "every": 0,
         "here": path_of(scope),
         "is_live": False,
         "layout": "base.html",

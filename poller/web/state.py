@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from poller.client.database import DatabaseLocation
     from poller.web.rights import Viewer
     from poller.web.seal import Seal
+    from poller.web.shared import Shared
     from poller.web.shown import Show
     from poller.web.snapshot import Snapshot
 
@@ -29,6 +30,7 @@ class State:
         snapshot: what was seen of the fleet last.
         place: the name of the database, as pages show it.
         show: which columns of users' tables are shown, by table.
+        shared: answers that all viewers share for a moment.
         seal: signs what the confirm page has shown.
         entrance: how people come in: one of `entrances`, or the host's own `authorize`.
     """
@@ -39,6 +41,7 @@ class State:
     place: str
     entrance: object
     show: Show
+    shared: Shared
     seal: Seal
 
     def orders_of(self, viewer: Viewer, via: str = VIA) -> Client:

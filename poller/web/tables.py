@@ -53,6 +53,7 @@ def rows(request: Request) -> Response:
         request,
         "rows.html",
         known=(listed, found.next),
+        every=5,
         refused=None,
         listed=listed,
         found=found,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
 PAGE = 50  # rows
+LASTS = 10.0  # seconds that the causes are shown before they are asked for again
 
 
 def trouble(request: Request) -> Response:
@@ -22,10 +23,10 @@ def trouble(request: Request) -> Response:
     table, status = asked(request, "table"), asked(request, "status")
     error, place = asked(request, "error"), asked(request, "place")
     seen = desk_of(request).snapshot.seen()
-    client = desk_of(request).client
+    client, shared = desk_of(request).client, desk_of(request).shared
     selector = "all" if table is None else table if status is None else f"{table}:{status}"
     try:
-        groups = client.failure_groups(selector)
+        groups = shared.ask(("groups", selector), lambda: client.failure_groups(selector), LASTS)
         found = client.failures(selector, after=asked(request, "after"), limit=PAGE) if table else None
     except (NothingSelectedError, ConfigurationError) as wrong:
         return no_such(request, str(wrong))
@@ -41,6 +42,7 @@ def trouble(request: Request) -> Response:
         request,
         "trouble.html",
         known=(seen.fault, groups.items, groups.exact, shown),
+        every=5 if table else 10,
         groups=groups,
         chosen=chosen,
         shown=shown,

@@ -2,7 +2,7 @@
 "use strict";
 (() => {
   const root = document.documentElement, body = document.body, live = document.getElementById("live");
-  const every = Number(body.dataset.refresh || 0) * 1000;
+  const wanted = Number(body.dataset.refresh || 0), every = wanted && Math.max(wanted, Number(live.dataset.every || 0)) * 1000;
   const seconds = () => document.querySelectorAll("time[data-show=ago]");
   const local = body.dataset.zone === "local";
   let asOf = Date.now(), failed = 0;

@@ -1,0 +1,48 @@
+"""Answers that all viewers share for a moment: fifty browsers on a page cost the database what one costs."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
+T = TypeVar("T")
+MOMENT = 2.0  # seconds
+MOST = 100  # answers; beyond, the oldest goes
+
+
+@dataclass(slots=True)
+class _Answer:
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    until: float = float("-inf")
+    value: Any = None
+
+
+class Shared:
+    """The answers; used by any thread. Who asks while another does waits for that one's answer."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._answers: dict[Hashable, _Answer] = {}
+
+    def ask(self, key: Hashable, question: Callable[[], T], lasts: float = MOMENT) -> T:
+        """Return the answer to a question, of a moment ago if there is one; an error is nobody else's."""
+        with self._lock:
+            found = self._answers.setdefault(key, _Answer())
+            while len(self._answers) > MOST:
+                del self._answers[next(iter(self._answers))]
+        with found.lock:
+            if monotonic() >= found.until:
+                found.value = question()
+                found.until = monotonic() + lasts
+            value: T = found.value
+            return value
+
+    def forget(self) -> None:
+        """Have all be asked anew: something was done."""
+        with self._lock:
+            self._answers.clear()
