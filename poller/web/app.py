@@ -12,10 +12,10 @@ from starlette.middleware import Middleware
 from poller.client.client import Client
 from poller.client.database import locate
 from poller.errors import PollerError
-from poller.web.answers import BROKEN, UNAVAILABLE, refusal
+from poller.web.answers import BROKEN, FORBIDDEN, UNAVAILABLE, refusal
 from poller.web.doors import Doors
 from poller.web.enter import invite
-from poller.web.faults import Refused, said
+from poller.web.faults import Refused, is_forbidden, said
 from poller.web.guard import Guard, matcher
 from poller.web.routes import ROUTES
 from poller.web.seal import Seal
@@ -100,7 +100,7 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:
-    return refusal(request.scope, UNAVAILABLE, said(error))
+    return refusal(request.scope, FORBIDDEN if is_forbidden(error) else UNAVAILABLE, said(error))
 
 
 async def _broken(request: Request, error: Exception) -> Response:  # noqa: ARG001 - the server logs it

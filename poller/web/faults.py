@@ -23,3 +23,8 @@ def said(error: Exception) -> str:
     if error.sqlstate is None or error.sqlstate.startswith(_AWAY):
         return "the database went away; try again"
     return f"the database refused ({error.sqlstate})"
+
+
+def is_forbidden(error: Exception) -> bool:
+    """Tell whether the database's role lacks a right."""
+    return isinstance(error, psycopg.errors.InsufficientPrivilege)
