@@ -451,7 +451,7 @@ CONTROLS = (
         "poller/fleet/worker.py",
         "        if monotonic() > self._tick_by or self._claimer.asked_at < self._woke_at:\n",
         "        if False:\n",
-        (f"{PAUSES}::test_no_attempt_begins_a_second_after_a_pause_over_three_supervisors",),
+        (f"{PAUSES}::test_a_worker_that_had_stood_still_begins_nothing_of_what_waits_until_it_has_asked",),
     ),
     Control(
         "a drain outlasts the worker's number",

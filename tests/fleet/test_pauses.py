@@ -112,6 +112,35 @@ def test_no_attempt_begins_a_second_after_a_pause_over_three_supervisors(
 
 @pytest.mark.fault("F73")
 @pytest.mark.alone
+def test_a_worker_that_had_stood_still_begins_nothing_of_what_waits_until_it_has_asked(
+    project: Project, db: psycopg.Connection[Any], url: str
+) -> None:
+    """It may have missed a pause, and learns of it by its next look, which takes long here."""
+    make_rows(db, 3000)
+    project.handlers(STEADY.replace("SECONDS", "0.03"))
+    fleet = project.start("run", "--workers", "1")
+    wait_until("it is at work", lambda: len(ran(project)) > 50)
+    stopped = tree(fleet)
+    for pid in reversed(stopped):
+        os.kill(pid, signal.SIGSTOP)
+    Client(url).pause("thing:pending")
+
+    asks = "select from pg_stat_activity where application_name like 'poller claimer%' and wait_event_type = 'Lock'"
+    with psycopg.connect(url) as other:
+        other.execute("lock table poller.handler in access exclusive mode")
+        time.sleep(1)  # until it has stood still for long enough to know
+        goes_on = time.time()
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+        wait_until("it asks", lambda: db.execute(asks).rowcount)
+        time.sleep(1)  # in which it could begin all that waits
+        begun = begun_after(project, goes_on)
+    assert len(begun) <= 8, "one for each slot: a thread may have been stopped when it had taken its row"
+    wait_until("what waited is given back", lambda: claims(db) == 0)
+
+
+@pytest.mark.fault("F73")
+@pytest.mark.alone
 @pytest.mark.parametrize("options", ["", ", transactional=True", ", batch=5"])
 def test_a_pause_takes_effect_within_a_second_where_rows_are_slow_and_queued(
     project: Project, db: psycopg.Connection[Any], url: str, options: str
