@@ -94,6 +94,20 @@ def class_name(error: BaseException) -> str:
     return plain(name)
 
 
+def ungrouped(error: BaseException) -> BaseException:
+    """Return the exception in a group of one, which `asyncio.TaskGroup` makes of any; any other as it is."""
+    for _ in range(CHAIN):
+        if not issubclass(type(error), BaseExceptionGroup):
+            break
+        inside = BaseExceptionGroup.__dict__["exceptions"].__get__(error)
+        if len(inside) != 1 or not _frames(
+            inside[0]
+        ):  # it comes from another process, and has left its frames there
+            break
+        error = inside[0]
+    return error
+
+
 def message(error: BaseException) -> str:
     """Return what an exception says, in one line, without the values of rows that a driver adds."""
     return guarded(lambda: one_line(_message(error)), "")

@@ -58,7 +58,7 @@ def check_options(rule: RetentionRule) -> None:
     Raises:
         ConfigurationError: with the reason.
     """
-    names = {"column": rule.column, "where": rule.where or "true"}
+    names = {"column": rule.column, "where": "true" if rule.where is None else rule.where}
     if rule.move is not None:
         names["status_column"] = rule.move.column
         if rule.move.status == rule.move.to:

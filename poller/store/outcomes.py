@@ -6,7 +6,7 @@ from dataclasses import replace
 from math import isnan
 from typing import TYPE_CHECKING, Any
 
-from poller.errors_in_words import guarded, kind_of, place_of, plain, traceback_of
+from poller.errors_in_words import guarded, kind_of, place_of, plain, traceback_of, ungrouped
 from poller.model.answers import Crashed, Fail, Interrupted, Retry, Snooze, Transition, describe
 from poller.model.outcome import Became, Outcome
 from poller.model.signature import not_begun
@@ -69,6 +69,7 @@ def of_error(handler: Handler, error: BaseException, attempt: int, age: float = 
 
     The policy is the user's code: if it raises, there is no further attempt.
     """
+    error = ungrouped(error)
     try:
         return _by_policy(handler, error, attempt, age)
     except BaseException as fault:  # noqa: BLE001 - as said above

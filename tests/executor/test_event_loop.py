@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from poller import Fail, Snooze
 from poller.executor import event_loop
 from poller.testing import Engine
 from tests.engines import column, moves, run
@@ -147,3 +148,47 @@ def test_a_worker_whose_loop_is_blocked_is_replaced(project: Project, db: psycop
     )
     assert column(db, "select key from poller.attempt where state = 'parked'") == ["3"]
     assert "restarting" in process.log or "takes its place" in process.log
+
+
+async def raise_in_a_group(error: BaseException, *others: BaseException) -> None:
+    """Raise it in a task of a group within a group."""
+
+    async def one(raised: BaseException) -> None:
+        raise raised
+
+    async with asyncio.TaskGroup() as outer:
+
+        async def inner() -> None:
+            async with asyncio.TaskGroup() as group:
+                for each in (error, *others):
+                    group.create_task(one(each))
+
+        outer.create_task(inner())
+
+
+@pytest.mark.parametrize(
+    ("errors", "became", "said"),
+    [
+        ([Snooze("1h")], "snoozed", None),
+        ([Fail("no")], "parked", "no"),
+        ([ValueError("bad")], "retrying", "ValueError: bad (test_event_loop.py:"),
+        (
+            [ValueError("bad"), KeyError("worse")],
+            "retrying",
+            "ExceptionGroup: unhandled errors in a TaskGroup",
+        ),
+    ],
+    ids=["snooze", "fail", "error", "errors"],
+)
+def test_what_a_task_of_a_group_raises_alone_is_what_the_handler_raises(
+    url: str, errors: list[BaseException], became: str, said: str | None
+) -> None:
+    """An answer is an answer, and an error has its own class and place."""
+
+    async def step(_: Any) -> None:
+        await raise_in_a_group(*errors)
+
+    done = run(url, moves("task", step))
+
+    assert [each.became for each in done] == [became] * 10
+    assert all((each.error or "").startswith(said or "") for each in done)

@@ -38,6 +38,7 @@ AGED: dict[str, Any] = {
         ({"older_than": timedelta(days=-1)}, "a duration cannot be negative"),
         ({"older_than": "99999d"}, "older_than must be more than 0s and at most 36525d"),
         ({"where": "  "}, "where must be a string, got '  '"),
+        ({"where": ""}, "where must be a string, got ''"),
         ({"where": b"true"}, "where must be SQL, or an expression of SQLAlchemy's, got b'true'"),
         ({"batch": 0}, "batch must be a number from 1 to 100000, got 0"),
         ({"batch": True}, "batch must be a number"),
