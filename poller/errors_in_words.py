@@ -96,7 +96,7 @@ def class_name(error: BaseException) -> str:
 
 def ungrouped(error: BaseException) -> BaseException:
     """Return the exception in a group of one, which `asyncio.TaskGroup` makes of any; any other as it is."""
-    for _ in range(CHAIN):
+    for _ in range(SHOWN_EXCEPTIONS):
         if not issubclass(type(error), BaseExceptionGroup):
             break
         inside = BaseExceptionGroup.__dict__["exceptions"].__get__(error)

@@ -39,7 +39,7 @@ def _planned(
 ) -> list[str]:
     try:
         rows = connection.execute(sql.SQL("explain {}").format(question), asked).fetchall()
-    except (psycopg.ProgrammingError, psycopg.DataError) as error:
+    except (psycopg.ProgrammingError, psycopg.DataError, psycopg.NotSupportedError) as error:
         options = {"where": binding.handler.where, "order_by": binding.handler.order_by}
         given = ", ".join(f"{name}={value!r}" for name, value in options.items() if value)
         reason = error.diag.message_primary or str(error)

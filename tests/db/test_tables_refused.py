@@ -253,3 +253,9 @@ def test_two_handlers_whose_statuses_are_the_same_to_the_column_are_refused(
         PollerError, match=r"two handlers for public.task:1: .+ and .+ takes '1.0' for the same"
     ):
         run(url, moves("task", status="1", to="2"), moves("task", status="1.0", to="2"))
+
+
+def test_a_status_of_a_composite_type_is_refused(url: str, db: psycopg.Connection[Any]) -> None:
+    """Postgres compares no value of one with a literal."""
+    db.execute("create type pair as (a int, b int); create table task (id int primary key, status pair)")
+    assert "Postgres cannot plan the claim" in refusal(url, moves("task", status="(1,2)", to="(1,3)"))
