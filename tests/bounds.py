@@ -14,7 +14,7 @@ import venv
 from pathlib import Path
 
 TOP = Path(__file__).parents[1]
-ASKED = ("embedded", "http", "dask")  # the extras that users install
+ASKED = ("embedded", "http", "dask", "top")  # the extras that users install
 CORE = (  # of the suite: each dependency is asked for all that it is used for
     "tests/test_face.py",
     "tests/test_examples.py",
@@ -26,6 +26,7 @@ CORE = (  # of the suite: each dependency is asked for all that it is used for
     "tests/executor/test_dask.py",
     "tests/cli",
     "tests/ready_made/test_http.py",
+    "tests/tui",
 )
 
 

@@ -144,7 +144,11 @@ def test_each_package_that_is_imported_is_declared() -> None:
     project = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
     asked = [
         *project["dependencies"],
-        *(each for name in ("http", "embedded", "ui") for each in project["optional-dependencies"][name]),
+        *(
+            each
+            for name in ("http", "embedded", "top", "ui")
+            for each in project["optional-dependencies"][name]
+        ),
     ]
     declared = {re.split(r"[^\w.-]", each)[0].lower().replace("-", "_") for each in asked}
     typing_only = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import sys
@@ -30,6 +31,7 @@ else:
 
 Once = Annotated[bool, typer.Option("--once", help="Print one frame as text, and end.")]
 FRAME = "for one frame as text: poller top --once"
+WITHOUT_CODE = "there is no package {!r} here: no where is known, and rows count as due without it"
 STREAMS = "its standard input, output and error must be one"
 
 
@@ -46,19 +48,15 @@ def top(
         _check_terminal()
     package = _package(handlers)
     found = location(database)
-    connection = databases.LookingConnection(found, "top")
-    seer = looks.Looks(connection, package, hints.with_hint)
-    title = connection.title
-    if once:
-        typer.echo(frame.frame(title, seer.first(*frame.PANELS)))
-        return
-    seer.first()  # what is wrong with the database is said before the screen is taken
-    note = (
-        ""
-        if package is not None
-        else f"there is no package {handlers!r} here: no where is known, and rows count as due without it"
-    )
-    app.run(asking.Setting(found, title, package, actor or person(), hints.with_hint, note), seer)
+    with contextlib.closing(databases.LookingConnection(found, "top")) as connection:
+        seer = looks.Looker(connection, package, hints.with_hint)
+        title = connection.title
+        if once:
+            typer.echo(frame.frame(title, seer.first(*frame.PANELS)))
+            return
+        seer.first()  # what is wrong with the database is said before the screen is taken
+        note = "" if package is not None else WITHOUT_CODE.format(handlers)
+        app.run(asking.Setting(found, title, package, actor or person(), hints.with_hint, note), seer)
 
 
 def _check_terminal() -> None:

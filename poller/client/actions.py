@@ -28,7 +28,7 @@ class Action:
     Attributes:
         at: when, by the database's clock.
         actor: the database's role; behind it in parentheses the person, where the face knows one.
-        via: the face: `cli` or `python`.
+        via: the face: `cli`, `top` or `python`.
         action: the name of the client's method.
         target: the selector, job, run or table that it was given.
         affected: how many rows, jobs, runs or tables it changed.

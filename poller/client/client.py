@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 
     from poller.client.actions import Action
     from poller.client.checks import Finding
-    from poller.client.database import DatabaseLocation
+    from poller.client.database import DatabaseLocation, LookingConnection
     from poller.client.draining import Draining
     from poller.client.explain import ClaimExplained, RowExplained
     from poller.client.find import Found
@@ -112,7 +112,7 @@ class Client:
 
     def __init__(
         self,
-        database: str | DatabaseLocation | psycopg.Connection[Any],
+        database: str | DatabaseLocation | psycopg.Connection[Any] | LookingConnection,
         handlers: Source = None,
         *,
         via: str = "python",

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -32,13 +33,15 @@ if TYPE_CHECKING:
 HURRIED_STATEMENT = "3s"  # the longest of a client that is `hurried`
 __all__ = ["Database", "DatabaseLocation", "LookingConnection", "locate"]
 
+CHECK_SECONDS = 60.0  # after which a lasting connection looks at the schema again
+
 
 class Database:
     """Gives a connection for each call."""
 
     def __init__(
         self,
-        database: str | DatabaseLocation | psycopg.Connection[Any],
+        database: str | DatabaseLocation | psycopg.Connection[Any] | LookingConnection,
         name: str = "client",
         *,
         hurried: bool = False,
@@ -48,7 +51,10 @@ class Database:
         self._lock = threading.RLock()
         self._connection: psycopg.Connection[Any] | None = None
         self._place: DatabaseLocation | None = None
-        if isinstance(database, psycopg.Connection):
+        self._looking: LookingConnection | None = None
+        if isinstance(database, LookingConnection):
+            self._looking = database
+        elif isinstance(database, psycopg.Connection):
             self._connection = database
         elif isinstance(database, DatabaseLocation):
             self._place = database
@@ -72,7 +78,7 @@ class Database:
             DatabaseError: the database cannot be reached or will not do.
         """
         with self._opened(alone=alone) as connection:
-            if migrated:
+            if migrated and self._looking is None:
                 schema.require(connection)
             yield connection
 
@@ -103,7 +109,9 @@ class Database:
 
     @contextlib.contextmanager
     def _opened(self, *, alone: bool) -> Iterator[psycopg.Connection[Any]]:
-        if self._place is not None:
+        if self._looking is not None:
+            yield self._looking()
+        elif self._place is not None:
             # Counting a large table may take long; the caller may stop it.
             timeout = HURRIED_STATEMENT if self._hurried else "0"
             with contextlib.closing(reachable(self._place, self._name, statement_timeout=timeout)) as own:
@@ -118,7 +126,8 @@ class Database:
 class LookingConnection:
     """The connection of a face that looks again and again: it reads only, and each statement soon gives up.
 
-    It is opened when it is first used, and again after it broke. One thread uses it.
+    It is opened when it is first used, and again after it broke. One thread uses it. That poller's schema is there is
+    seen when it is opened, and once a minute: it takes longer than most questions.
 
     Args:
         place: the database.
@@ -129,6 +138,7 @@ class LookingConnection:
         self._place = place
         self._name = name
         self._connection: psycopg.Connection[Any] | None = None
+        self._check_at = 0.0
 
     def __call__(self) -> psycopg.Connection[Any]:
         """Return it, open.
@@ -139,7 +149,10 @@ class LookingConnection:
         if self._connection is None or self._connection.closed:
             made = reachable(self._place, self._name)
             made.execute(statement("looking"), {})
-            self._connection = made
+            self._connection, self._check_at = made, 0.0
+        if time.monotonic() >= self._check_at:
+            schema.require(self._connection)
+            self._check_at = time.monotonic() + CHECK_SECONDS
         return self._connection
 
     @property

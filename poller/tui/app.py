@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.binding import Binding
 
 from poller.telemetry.printable import one_line
-from poller.tui import details, panels
+from poller.tui import details
 from poller.tui.asking import AskingApp
 from poller.tui.dialogs import Choice, Find, Keys, name_of
 from poller.tui.main_screen import MainScreen
 from poller.tui.ordering import Ordering
 from poller.tui.orders import Rows
+from poller.tui.run_lists import runs_of
 
 if TYPE_CHECKING:
     from textual.binding import BindingType
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from poller.client.find import Found
     from poller.tui.asking import Setting
     from poller.tui.details import Detail
-    from poller.tui.looks import Looks
-    from poller.tui.panels import Listing
+    from poller.tui.listing import Listing
+    from poller.tui.looks import Looker
 
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 KEYS = (
@@ -33,7 +34,7 @@ KEYS = (
     ("j k ↓ ↑", "the line below, above; PgDn PgUp Home End"),
     ("Enter", "what stands behind the line"),
     ("Esc", "back; or stop an order between two batches"),
-    ("r", "retry rows in trouble: of a handler, a cause, or one row"),
+    ("r", "retry rows in trouble: a handler's, a cause's, or one"),
     ("p", "pause, or resume, a handler or a job"),
     ("l", "release rows from the workers that hold them"),
     ("m", "move rows to another status"),
@@ -66,7 +67,7 @@ class Top(AskingApp):
         Binding("ctrl+c,ctrl+q", "quit", "Quit", show=False, priority=True),
     ]
 
-    def __init__(self, setting: Setting, looks: Looks) -> None:
+    def __init__(self, setting: Setting, looks: Looker) -> None:
         super().__init__(setting, looks)
         self._main = MainScreen()
 
@@ -75,6 +76,13 @@ class Top(AskingApp):
         self.push_screen(self._main)
         self.looking.start()
         self.set_interval(1.0, self._tell_age)
+
+    def _fatal_error(self) -> None:
+        """End after an error of its own, which is raised again once the terminal is as it was.
+
+        Textual would show the values of local variables, and a URL's password may be among those.
+        """
+        self._close_messages_no_wait()
 
     def show(self) -> None:
         """Have the lists show what was seen last; a detail asks by itself."""
@@ -144,18 +152,20 @@ def opened(found: Found) -> Listing | Detail:
         case "run":
             return details.of_run(found.run or 0, str(found.job))
         case _:
-            return panels.runs_of(str(found.job))
+            return runs_of(str(found.job))
 
 
-def run(setting: Setting, looks: Looks) -> None:
+def run(setting: Setting, looks: Looker) -> None:
     """Show the screen until a person leaves it, or a signal asks this process to end."""
     asyncio.run(_run(setting, looks))
 
 
-async def _run(setting: Setting, looks: Looks) -> None:
+async def _run(setting: Setting, looks: Looker) -> None:
     top = Top(setting, looks)
     loop = asyncio.get_running_loop()
     for number_ in ENDING:
         loop.add_signal_handler(number_, top.exit)
     await top.run_async()
     top.looking.join()
+    if top._exception is not None:  # noqa: SLF001 - Textual has kept it, and does not raise it
+        raise top._exception  # noqa: SLF001 - as above

@@ -13,6 +13,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from datetime import UTC
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
@@ -22,7 +23,7 @@ from textual.message import Message
 from poller.client.client import Client
 from poller.errors import PollerError
 from poller.telemetry.printable import one_line
-from poller.tui.looks import EVERY, SHARE, Asked, Away, Fault, Looks, Picture, Watch
+from poller.tui.looks import EVERY, SHARE, Asked, Away, Fault, Looker, Snapshot, Watch
 from poller.tui.orders import Under, number
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
     from poller.client.answers import Page
     from poller.client.database import DatabaseLocation
     from poller.client.known_handlers import Source
+    from poller.tui.listing import Listing
     from poller.tui.looks import Panel
-    from poller.tui.panels import Listing
 
 T = TypeVar("T")
 
@@ -63,10 +64,10 @@ class Setting:
     note: str = ""
 
 
-class Seen(Message):
+class LookEnded(Message):
     """A look has ended."""
 
-    def __init__(self, seen: Picture | Away) -> None:
+    def __init__(self, seen: Snapshot | Away) -> None:
         super().__init__()
         self.seen = seen
 
@@ -95,13 +96,13 @@ class AskingApp(App[None]):
         progress: how far that has come.
     """
 
-    def __init__(self, setting: Setting, looks: Looks) -> None:
+    def __init__(self, setting: Setting, looks: Looker) -> None:
         super().__init__(ansi_color="NO_COLOR" in os.environ)
         self.animation_level = "none"
         self.setting = setting
-        self.looking = Watch(looks, lambda seen: self.post_message(Seen(seen)))
+        self.looking = Watch(looks, lambda seen: self.post_message(LookEnded(seen)))
         self.zone: tzinfo | None = UTC
-        self.picture: Picture | None = None
+        self.picture: Snapshot | None = None
         self.why = ""
         self.rates: deque[float] = deque(maxlen=RATES)
         self.under: Under | None = None
@@ -138,7 +139,7 @@ class AskingApp(App[None]):
         expected = max(EVERY, SHARE * self.picture.seconds)
         return age if self.why or age > expected + LATE else None
 
-    def on_seen(self, message: Seen) -> None:
+    def on_look_ended(self, message: LookEnded) -> None:
         """Show what was seen."""
         seen = message.seen
         if isinstance(seen, Away):
@@ -180,6 +181,8 @@ class AskingApp(App[None]):
             except psycopg.Error as error:
                 reason = one_line(" ".join(str(error.diag.message_primary or error).split()))
                 self.post_message(Told(lambda: failed(reason)))
+            except Exception as error:  # noqa: BLE001 - it is raised where it ends the screen
+                self.post_message(Told(partial(_raise, error)))
             else:
                 self.post_message(Told(lambda: then(answer)))
 
@@ -193,6 +196,15 @@ class AskingApp(App[None]):
         """Show how many rows an order has reached; any thread calls it."""
         self.post_message(Told(lambda: self._show_progress(f"{number(rows)} so far; Esc stops")))
 
+    def has_ended(self) -> None:
+        """Show that no order is under way any more."""
+        self.under = None
+        self._show_progress("")
+
     def _show_progress(self, said: str) -> None:
         self.progress = said if self.under is not None else ""
         self.show()
+
+
+def _raise(error: Exception) -> None:
+    raise error

@@ -17,13 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
 GAP = 2  # cells between two columns
-LEAST = 10  # cells that a column keeps which may shrink
 ELLIPSIS = "…"
 PLAIN, DIM, GOOD, WARN, BAD = "", "dim", "good", "warn", "bad"  # tones: a colour beside a word, never alone
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class ListColumn:
     """A column of a listing.
 
     Attributes:
@@ -32,7 +31,7 @@ class Column:
         right: it holds numbers.
         rank: where not all columns fit, those with the highest are left out first; 0 is never left out.
         most: cells that it takes at the most.
-        shrinks: it is cut off before a column is left out.
+        least: cells that it keeps where it may be cut off before a column is left out; 0: it may not.
         tone: gives how its text is to be seen.
     """
 
@@ -41,14 +40,14 @@ class Column:
     right: bool = False
     rank: int = 0
     most: int = 32
-    shrinks: bool = False
+    least: int = 0
     tone: Callable[[Any], str] = lambda _: PLAIN
 
 
 class Layout(NamedTuple):
     """The columns that fit, each with its width in cells."""
 
-    columns: tuple[Column, ...]
+    columns: tuple[ListColumn, ...]
     widths: tuple[int, ...]
 
 
@@ -59,10 +58,10 @@ class Cell(NamedTuple):
     tone: str
 
 
-def fitted(columns: Sequence[Column], lines: Sequence[Any], width: int) -> Layout:
+def fitted(columns: Sequence[ListColumn], lines: Sequence[Any], width: int) -> Layout:
     """Return the columns that fit into a width, with theirs; columns without any text are left out."""
     wanted = {each: _wanted(each, lines) for each in columns}
-    kept = [each for each in columns if wanted[each] or not each.rank]
+    kept = [each for each in columns if wanted[each] or (each.title and not each.rank)]
     while _width(_least(each, wanted[each]) for each in kept) > width and any(each.rank for each in kept):
         kept.remove(max(reversed(kept), key=lambda each: each.rank))
     widths = [_least(each, wanted[each]) for each in kept]
@@ -85,9 +84,21 @@ def cells(layout: Layout, line: Any) -> list[Cell]:
     ]
 
 
-def text_of(column: Column, line: Any) -> str:
+def text_of(column: ListColumn, line: Any) -> str:
     """Return a cell's whole text, in one line and without what could act on a terminal."""
     return as_text(column.value(line))
+
+
+def rate(value: float | None) -> str:
+    """Return a number that is measured; a decimal beside hundreds would be noise."""
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if value == int(value) or value >= 100 else f"{value:,.1f}"  # noqa: PLR2004 - hundreds
+
+
+def short(table: str) -> str:
+    """Return a table's name without the schema that need not be named."""
+    return table.removeprefix("public.")
 
 
 def as_text(value: object) -> str:
@@ -112,15 +123,15 @@ def _fill(text: str, width: int, right: bool) -> str:  # noqa: FBT001 - a column
     return space + shown if right else shown + space
 
 
-def _wanted(column: Column, lines: Sequence[Any]) -> int:
+def _wanted(column: ListColumn, lines: Sequence[Any]) -> int:
     """Return how many cells a column would take; 0 where no line has a text for it."""
     longest = max((cell_len(text_of(column, line)) for line in lines), default=0)
     return min(column.most, max(longest, len(column.title))) if longest else 0
 
 
-def _least(column: Column, wanted: int) -> int:
+def _least(column: ListColumn, wanted: int) -> int:
     natural = max(wanted, len(column.title))
-    return min(natural, max(LEAST, len(column.title))) if column.shrinks else natural
+    return min(natural, max(column.least, len(column.title))) if column.least else natural
 
 
 def _width(widths: Iterable[int]) -> int:

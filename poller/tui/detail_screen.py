@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
     from textual.binding import BindingType
 
-    from poller.tui.details import Detail, Part
-    from poller.tui.orders import Order, Rows
+    from poller.tui.details import Detail, Section
+    from poller.tui.orders import Act, Rows
 
 
 class DetailScreen(Ordering):
@@ -28,7 +28,7 @@ class DetailScreen(Ordering):
     DEFAULT_CSS = """
     DetailScreen > #title { height: 1; padding: 0 1; background: $panel; text-style: bold; }
     DetailScreen > VerticalScroll { padding: 1 2; }
-    DetailScreen > VerticalScroll.-late { color: $text-muted; }
+    DetailScreen > VerticalScroll.-late { text-style: dim; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,backspace", "leave", "Back", key_display="Esc"),
@@ -40,7 +40,7 @@ class DetailScreen(Ordering):
     def __init__(self, detail: Detail) -> None:
         super().__init__()
         self.detail = detail
-        self.parts: Sequence[Part] = ()
+        self.parts: Sequence[Section] = ()
         self._asking = False
 
     def compose(self) -> ComposeResult:
@@ -48,7 +48,7 @@ class DetailScreen(Ordering):
         yield Static(id="title", markup=False)
         with VerticalScroll():
             yield Static(Content("looking …"), id="parts", markup=False)
-        yield Footer(show_command_palette=False, compact=True)
+        yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
         """Begin to look."""
@@ -65,15 +65,16 @@ class DetailScreen(Ordering):
         zone = self.top.zone
         self.top.ask(lambda asked: self.detail.ask(asked, zone), self._show, self._tell)
 
-    def _show(self, parts: Sequence[Part]) -> None:
+    def _show(self, parts: Sequence[Section]) -> None:
         self._asking = False
         if not self.is_attached:
             return
-        is_first, self.parts = not self.parts, parts
+        before, self.parts = self.parts, parts
         scroll = self.query_one(VerticalScroll)
-        is_at_end = self.detail.ends and (is_first or scroll.is_vertical_scroll_end)
+        is_at_end = self.detail.ends and (not before or scroll.is_vertical_scroll_end)
         scroll.remove_class("-late")
-        self.query_one("#parts", Static).update(content_of(parts))
+        if parts != before:
+            self.query_one("#parts", Static).update(content_of(parts))
         if is_at_end:
             scroll.scroll_end(animate=False)
 
@@ -86,7 +87,7 @@ class DetailScreen(Ordering):
                 Content.assemble(as_text(self.detail.title), (f"  {why}", "$text-error"))
             )
 
-    def order_for(self, key: str) -> Order | None:
+    def order_for(self, key: str) -> Act | None:
         """Return the order that a key stands for."""
         make = self.detail.acts.get(key)
         return None if make is None else make()
@@ -100,22 +101,23 @@ class DetailScreen(Ordering):
         self.look()
 
     def action_leave(self) -> None:
-        """Go back."""
-        self.dismiss(None)
+        """Go back; or stop the order under way."""
+        if not self.stops_order():
+            self.dismiss(None)
 
     def action_scroll(self, by: int) -> None:
         """Scroll by a line."""
         self.query_one(VerticalScroll).scroll_relative(y=by, animate=False)
 
 
-def content_of(parts: Sequence[Part]) -> Content:
+def content_of(parts: Sequence[Section]) -> Content:
     """Return the parts of a detail as they are shown; nothing in them is markup."""
     made: list[Any] = []
     for part in parts:
         made += [(f"{part.title}\n", "bold $text-primary")] if part.title else []
         width = max((len(name) for name, _ in part.pairs), default=0)
         for name, value in part.pairs:
-            made += [(f"{name:<{width}}  ", "$text-muted"), f"{value}\n"]
+            made += [(f"{name:<{width}}  ", "dim"), f"{value}\n"]
         made += [f"{line}\n" for line in part.lines]
         made.append("\n")
     return Content.assemble(*made)

@@ -16,8 +16,8 @@ from poller.telemetry.printable import lines as printable_lines
 from poller.telemetry.printable import one_line
 from poller.telemetry.times import clock, since, took
 from poller.tui import orders
-from poller.tui.columns import as_text
-from poller.tui.orders import Order, Rows
+from poller.tui.columns import as_text, short
+from poller.tui.orders import Act, Rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,7 +36,7 @@ _NUMBERS = ("id", "pid", "worker")  # that count nothing
 _IN_SECONDS = ("p50", "p95", "timeout", "seconds", "heartbeat_age", "window", "next_in")
 
 
-class Part(NamedTuple):
+class Section(NamedTuple):
     """A part of a detail: names with their values, then lines of text."""
 
     title: str
@@ -58,9 +58,9 @@ class Detail:
     """
 
     title: str
-    ask: Callable[[Asked, tzinfo | None], Sequence[Part]]
+    ask: Callable[[Asked, tzinfo | None], Sequence[Section]]
     every: float = SELDOM
-    acts: Mapping[str, Callable[[], Order]] = field(default_factory=dict)
+    acts: Mapping[str, Callable[[], Act]] = field(default_factory=dict)
     moves: Rows | None = None
     ends: bool = False
 
@@ -69,7 +69,7 @@ def of_handler(line: Any) -> Detail:
     """Return the detail of a handler, or of a status that none takes: its rows, how it fares, and its limits."""
     rows = Rows(line.table, line.status)
 
-    def ask(asked: Asked, zone: tzinfo | None) -> list[Part]:
+    def ask(asked: Asked, zone: tzinfo | None) -> list[Section]:
         machines = asked.machines
         pages: dict[str, Page[Any]] = {
             "rows": machines.status(),
@@ -77,21 +77,21 @@ def of_handler(line: Any) -> Detail:
             "limits": asked.client.limits(),
         }
         return [
-            Part(title, pairs_of(each, page.as_of, zone, ("table", "status")))
+            Section(title, pairs_of(each, page.as_of, zone, ("table", "status")))
             for title, page in pages.items()
             for each in page.items
             if (each.table, each.status) == (line.table, line.status)
         ]
 
     acts = {"r": lambda: orders.retry(rows), "l": lambda: orders.release(rows)}
-    return Detail(rows.handler, ask, acts=acts, moves=rows)
+    return Detail(short(rows.handler), ask, acts=acts, moves=rows)
 
 
 def of_line(title: str, line: Any) -> Detail:
     """Return the detail of a line that is known whole: its fields, but for its number."""
 
-    def ask(asked: Asked, zone: tzinfo | None) -> list[Part]:
-        return [Part("", pairs_of(line, asked.client.totals().as_of, zone, ("id",)))]
+    def ask(asked: Asked, zone: tzinfo | None) -> list[Section]:
+        return [Section("", pairs_of(line, asked.client.totals().as_of, zone, ("id",)))]
 
     return Detail(title, ask)
 
@@ -101,30 +101,30 @@ def of_row(row: Rows) -> Detail:
     assert row.key is not None  # noqa: S101 - it is one row
     key = row.key
 
-    def ask(asked: Asked, zone: tzinfo | None) -> list[Part]:
+    def ask(asked: Asked, zone: tzinfo | None) -> list[Section]:
         trouble = asked.client.failures(row.selector, traceback=True).items
         history = _told(lambda: _events(asked, row.table, key, zone))
         return [
-            Part("why it is not worked on", lines=tuple(_told(lambda: _why(asked, row)))),
-            *(Part("its error", lines=_lines(each.traceback or each.error)) for each in trouble),
-            Part("what happened to it", lines=tuple(history)),
+            Section("why it is not worked on", lines=tuple(_told(lambda: _why(asked, row)))),
+            *(Section("its error", lines=_lines(each.traceback or each.error)) for each in trouble),
+            Section("what happened to it", lines=tuple(history)),
         ]
 
     acts = {"r": lambda: orders.retry(row), "l": lambda: orders.release(row)}
-    return Detail(row.selector, ask, acts=acts, moves=row)
+    return Detail(short(row.selector), ask, acts=acts, moves=row)
 
 
 def of_run(run: int, job: str) -> Detail:
     """Return the detail of a run: how it stands, and what it has printed, the end of it last."""
 
-    def ask(asked: Asked, zone: tzinfo | None) -> list[Part]:
+    def ask(asked: Asked, zone: tzinfo | None) -> list[Section]:
         page = asked.client.runs(job, limit=RUNS)
         own = [
-            Part("run", pairs_of(each, page.as_of, zone, ("id",))) for each in page.items if each.id == run
+            Section("run", pairs_of(each, page.as_of, zone, ("id",))) for each in page.items if each.id == run
         ]
         found = asked.client.logs(run)
         printed = _lines(found.output)[-LONGEST_OUTPUT:] if found.output else ("it has printed nothing",)
-        return [*(own or [Part("", lines=(found.status,))]), Part("output", lines=printed)]
+        return [*(own or [Section("", lines=(found.status,))]), Section("output", lines=printed)]
 
     acts = {"t": lambda: orders.trigger(job), "c": lambda: orders.cancel(run)}
     return Detail(f"run {run} of {job}", ask, OFTEN, acts, ends=True)

@@ -38,9 +38,10 @@ class Dialog(ModalScreen[T], Generic[T]):
         padding: 1 2; background: $surface; border: round $primary;
     }
     Dialog .question { text-style: bold; }
-    Dialog .effect { color: $text-muted; margin-top: 1; }
+    Dialog .effect { text-style: dim; margin-top: 1; }
     Dialog Horizontal { height: auto; margin-top: 1; align-horizontal: right; }
     Dialog Button { margin-left: 2; min-width: 10; }
+    Dialog Button:focus:nocolor { text-style: reverse bold; }
     Dialog OptionList { height: auto; max-height: 12; margin-top: 1; }
     Dialog Input { margin-top: 1; }
     """

@@ -6,15 +6,18 @@ from typing import TYPE_CHECKING
 
 from poller.tui import head
 from poller.tui.columns import as_text, cells, fitted, heads
+from poller.tui.listing import Shown
 from poller.tui.looks import Fault
-from poller.tui.panels import ACTIONS, NEXT, STATUS, TROUBLE, Seen
+from poller.tui.row_lists import STATUS, TROUBLE
+from poller.tui.run_lists import NEXT
+from poller.tui.tabs import ACTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import tzinfo
 
-    from poller.tui.looks import Picture
-    from poller.tui.panels import Listing
+    from poller.tui.listing import Listing
+    from poller.tui.looks import Snapshot
 
 FEW = 5  # lines of what is shown beside the statuses
 WIDE = 200  # cells
@@ -23,7 +26,7 @@ HOME = (STATUS, *BESIDE)
 PANELS = tuple(each.panel for each in HOME)
 
 
-def frame(database: str, picture: Picture, zone: tzinfo | None = None) -> str:
+def frame(database: str, picture: Snapshot, zone: tzinfo | None = None) -> str:
     """Return the first screen as text, its lines no wider than `WIDE`."""
     totals = picture.totals
     parts = [[_plain(head.first(database, totals, zone, None, "")), _plain(head.second(totals))]]
@@ -35,7 +38,7 @@ def _plain(pieces: Sequence[head.Piece]) -> str:
     return "".join(each.text for each in pieces).rstrip()
 
 
-def _part(listing: Listing, picture: Picture, zone: tzinfo | None, most: int | None) -> Iterator[str]:
+def _part(listing: Listing, picture: Snapshot, zone: tzinfo | None, most: int | None) -> Iterator[str]:
     answer = picture.answers[listing.panel.name]
     yield listing.title
     if isinstance(answer, Fault):
@@ -45,7 +48,7 @@ def _part(listing: Listing, picture: Picture, zone: tzinfo | None, most: int | N
         yield f"  {listing.empty}"
         return
     lines = answer.items[:most]
-    layout = fitted(listing.columns(Seen(lines, answer.as_of, zone)), lines, WIDE)
+    layout = fitted(listing.columns(Shown(lines, answer.as_of, zone)), lines, WIDE)
     yield "  " + "  ".join(heads(layout)).rstrip()
     above = None
     for line in lines:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from poller.duration import words
 from poller.telemetry.printable import one_line
-from poller.tui.columns import BAD, DIM, GOOD, PLAIN, WARN
+from poller.tui.columns import BAD, DIM, GOOD, PLAIN, WARN, rate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,5 +72,4 @@ def spark(rates: Sequence[float]) -> str:
 
 
 def _number(value: float, name: str, tone: str) -> list[Piece]:
-    shown = f"{value:,.0f}" if value == int(value) or value >= 100 else f"{value:,.1f}"  # noqa: PLR2004 - then a decimal is noise
-    return [Piece(shown, tone if value else DIM), Piece(f" {name}  ", PLAIN if value else DIM)]
+    return [Piece(rate(value), tone if value else DIM), Piece(f" {name}  ", PLAIN if value else DIM)]

@@ -12,8 +12,8 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from poller.tui.columns import BAD, DIM, PLAIN, as_text, cells, cut, fitted, heads
+from poller.tui.listing import Shown
 from poller.tui.looks import Fault
-from poller.tui.panels import Seen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
     from textual import events
     from textual.binding import BindingType
+    from textual.geometry import Size
 
     from poller.client.answers import Page
     from poller.tui.columns import Layout
-    from poller.tui.panels import Listing
+    from poller.tui.listing import Listing
 
 HEAD = 1  # lines above the list
 
@@ -45,14 +46,15 @@ class Lines(Widget, can_focus=True):
     Lines {
         height: 1fr;
         padding: 0 1;
-        & > .lines--head { color: $text-muted; text-style: bold; }
+        & > .lines--head { text-style: bold dim; }
         & > .lines--heading { color: $text-primary; text-style: bold; }
         & > .lines--cursor { background: $surface-lighten-2; text-style: bold; }
         &:focus > .lines--cursor { background: $primary 40%; text-style: bold; }
+        &:nocolor > .lines--cursor { text-style: reverse; }
         & > .lines--good { color: $text-success; }
         & > .lines--warn { color: $text-warning; }
         & > .lines--bad { color: $text-error; }
-        & > .lines--dim { color: $text-muted; }
+        & > .lines--dim { text-style: dim; }
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -95,7 +97,8 @@ class Lines(Widget, can_focus=True):
                 names.index(before) if before in names else min(self._cursor, max(0, len(names) - 1))
             )
         self._lay_out()
-        self.post_message(self.Chosen())
+        if self.can_focus:
+            self.post_message(self.Chosen())
 
     @property
     def lines(self) -> Sequence[Any]:
@@ -115,11 +118,16 @@ class Lines(Widget, can_focus=True):
         more = "+" if self.answer.next is not None else ""
         return f"{self._cursor + 1}/{len(self.lines)}{more}"
 
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002 - as Textual has it
+        """Return how many lines it would take."""
+        return HEAD + max(1, len(self._rows))
+
     def on_resize(self) -> None:
         """Fit the columns into the new width."""
         self._lay_out()
 
     def _lay_out(self) -> None:
+        before = len(self._rows)
         lines, self._rows, self._layout = self.lines, [], None
         if (
             self.listing is not None
@@ -127,11 +135,11 @@ class Lines(Widget, can_focus=True):
             and not isinstance(self.answer, Fault)
             and self.answer is not None
         ):
-            seen = Seen(lines, self.answer.as_of, self.zone)
+            seen = Shown(lines, self.answer.as_of, self.zone)
             self._layout = fitted(self.listing.columns(seen), lines, self.content_size.width)
             self._rows = list(_under_headings(self.listing, lines))
         self._scroll()
-        self.refresh()
+        self.refresh(layout=len(self._rows) != before)
 
     # --- the cursor -------------------------------------------------------------------------------
 

@@ -70,7 +70,7 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class Snapshot:
     """What one look has seen.
 
     Attributes:
@@ -93,7 +93,7 @@ class Away:
     why: str
 
 
-class Looks:
+class Looker:
     """Looks at a database, on one connection.
 
     Args:
@@ -109,7 +109,7 @@ class Looks:
         self._package = package
         self._said = said
 
-    def look(self, panels: Sequence[Panel]) -> Picture | Away:
+    def look(self, panels: Sequence[Panel]) -> Snapshot | Away:
         """Look once at the totals and some panels."""
         began = time.monotonic()
         try:
@@ -121,9 +121,9 @@ class Looks:
         except psycopg.Error as error:
             return Away(_reason(error))
         seen = time.monotonic()
-        return Picture(totals, answers, seen - began, seen)
+        return Snapshot(totals, answers, seen - began, seen)
 
-    def first(self, *panels: Panel) -> Picture:
+    def first(self, *panels: Panel) -> Snapshot:
         """Look once, where there is no look before that could be shown instead.
 
         Raises:
@@ -137,7 +137,7 @@ class Looks:
 
     def _asked(self) -> Asked:
         def client(handlers: Source) -> Client:
-            return Client(self.connection(), handlers)
+            return Client(self.connection, handlers)
 
         return Asked(client(self._package), client, has_code=self._package is not None)
 
@@ -155,6 +155,8 @@ class Looks:
             if not self.connection.is_open:
                 raise
             return Fault(_reason(error))
+        except Exception as error:  # noqa: BLE001 - a panel costs itself only
+            return Fault(one_line(f"{type(error).__name__}: {error}"))
 
 
 class Watch:
@@ -165,7 +167,7 @@ class Watch:
         hear: is called, by that thread, with each picture, and each time that there is none.
     """
 
-    def __init__(self, looks: Looks, hear: Callable[[Picture | Away], object]) -> None:
+    def __init__(self, looks: Looker, hear: Callable[[Snapshot | Away], object]) -> None:
         self._looks = looks
         self._hear = hear
         self._wanted: tuple[Panel, ...] = ()
@@ -174,7 +176,7 @@ class Watch:
         self._thread = threading.Thread(target=self._run, name="poller looks", daemon=True)
 
     def start(self) -> None:
-        """Begin to look."""
+        """Begin to look, once a panel is wanted."""
         self._thread.start()
 
     def want(self, *panels: Panel) -> None:
@@ -197,6 +199,7 @@ class Watch:
 
     def _run(self) -> None:
         failed = 0
+        self._woken.wait()  # until a panel is wanted
         while not self._stopped.is_set():
             self._woken.clear()
             seen = self._looks.look(self._wanted)

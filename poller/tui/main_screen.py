@@ -5,32 +5,33 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.binding import Binding
-from textual.containers import Horizontal, VerticalScroll
+from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Footer, Static
 
 from poller.tui import head
 from poller.tui.columns import BAD, DIM, GOOD, PLAIN, WARN, as_text, cut
 from poller.tui.detail_screen import DetailScreen, content_of
-from poller.tui.details import Detail, Part, pairs_of
+from poller.tui.details import Detail, Section, pairs_of
 from poller.tui.lines import Lines
+from poller.tui.listing import Listing
 from poller.tui.looks import Fault
 from poller.tui.ordering import ORDERS, Ordering
-from poller.tui.panels import ACTIONS, NEXT, STATUS, TABS, TROUBLE, Listing
+from poller.tui.row_lists import HANDLERS, STATUS, TROUBLE
+from poller.tui.run_lists import NEXT
+from poller.tui.tabs import ACTIONS, TABS
 
 if TYPE_CHECKING:
     from textual import events
     from textual.app import ComposeResult
     from textual.binding import BindingType
+    from textual.geometry import Size
 
-    from poller.tui.orders import Order, Rows
+    from poller.tui.orders import Act, Rows
 
-BESIDE = (TROUBLE, NEXT, ACTIONS)  # what stands below the statuses
-TALL, WIDE = (
-    36,
-    132,
-)  # from so many lines on they are shown; from so many cells on, what the chosen line holds
-STYLES = {PLAIN: "", DIM: "$text-muted", GOOD: "$text-success", WARN: "$text-warning", BAD: "$text-error"}
+BELOW = (HANDLERS, TROUBLE, NEXT, ACTIONS)  # what stands below the statuses, if there is room
+TALL, WIDE = 36, 132  # from so many lines, and so many cells on, there is room for more
+STYLES = {PLAIN: "", DIM: "dim", GOOD: "$text-success", WARN: "$text-warning", BAD: "$text-error"}
 
 
 class Tab(Static):
@@ -55,12 +56,20 @@ class MainScreen(Ordering):
     MainScreen Tab { width: auto; padding: 0 1; color: $text-muted; }
     MainScreen Tab:hover { background: $primary 30%; }
     MainScreen Tab.-chosen { background: $primary; color: $text; text-style: bold; }
+    MainScreen Tab.-chosen:nocolor { text-style: reverse; }
     MainScreen > #path { height: 1; padding: 0 1; color: $text-muted; }
+    MainScreen #list { width: 1fr; }
     MainScreen #aside { display: none; width: 34%; max-width: 80; border-left: vkey $panel; padding: 0 1; }
-    MainScreen > #beside { display: none; height: 11; }
-    MainScreen #beside Lines { border-top: solid $panel; border-title-color: $text-muted; height: 1fr; }
+    MainScreen > #below { display: none; height: 1fr; }
+    MainScreen #below Lines { width: 1fr; border-top: solid $panel; border-title-color: $text-primary; }
+    MainScreen #below-handlers { height: auto; max-height: 40%; }
     MainScreen.-wide #aside { display: block; }
-    MainScreen.-tall > #beside { display: block; }
+    MainScreen.-tall > #body { height: auto; max-height: 50%; }
+    MainScreen.-tall > #below { display: block; }
+    MainScreen.-tall #list { height: auto; min-height: 8; }
+    MainScreen.-tall #aside { height: auto; max-height: 100%; }
+    MainScreen.-tall.-narrow #below-handlers, MainScreen.-tall.-narrow #below-next { display: none; }
+    MainScreen.-tall.-narrow #below-actions { display: none; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "open", "Open", key_display="↵"),
@@ -76,6 +85,8 @@ class MainScreen(Ordering):
         self.at = 0  # the tab
         self.path: list[Listing] = [TABS[0]]  # the list of the tab, and those opened behind its lines
         self._goes = False  # g was pressed
+        self._held: tuple[Section, ...] = ()  # what the chosen line holds, as it is shown
+        self._keys: tuple[object, ...] = ()  # what decides which keys are shown
 
     def compose(self) -> ComposeResult:
         """Make what is always there."""
@@ -87,13 +98,11 @@ class MainScreen(Ordering):
             yield Lines(id="list")
             with VerticalScroll(id="aside", can_focus=False):
                 yield Static(id="chosen", markup=False)
-        with Horizontal(id="beside"):
-            for each in BESIDE:
-                lines = Lines(id=f"beside-{each.panel.name}")
-                lines.can_focus = False
-                lines.border_title = Content(each.title)
-                yield lines
-        yield Footer(show_command_palette=False, compact=True)
+        with Vertical(id="below"):
+            yield _beside(HANDLERS)
+            with Horizontal():
+                yield from map(_beside, (TROUBLE, NEXT, ACTIONS))
+        yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
         """Begin with the first tab."""
@@ -114,17 +123,21 @@ class MainScreen(Ordering):
 
     @property
     def _shown(self) -> tuple[Listing, ...]:
-        return (self.listing, *BESIDE) if self.has_class("-tall") else (self.listing,)
+        if not self.has_class("-tall"):
+            return (self.listing,)
+        return (self.listing, *(BELOW if self.has_class("-wide") else (TROUBLE,)))
 
     def on_resize(self, event: events.Resize) -> None:
         """Show what there is room for."""
-        self.set_class(event.size.width >= WIDE, "-wide")
-        self._fill(event.size.height)
+        self._make_room(event.size)
 
-    def _fill(self, height: int) -> None:
-        was_tall = self.has_class("-tall")
-        self.set_class(height >= TALL and self.listing is STATUS, "-tall")
-        if self.has_class("-tall") != was_tall:
+    def _make_room(self, size: Size) -> None:
+        before = self._shown
+        self.set_class(size.width >= WIDE, "-wide")
+        self.set_class(size.width < WIDE, "-narrow")
+        self.query_one(Footer).compact = size.width < WIDE
+        self.set_class(size.height >= TALL and self.listing is STATUS, "-tall")
+        if self._shown != before:
             self._want()
 
     def _want(self) -> None:
@@ -143,7 +156,7 @@ class MainScreen(Ordering):
             lines = (
                 self.lines
                 if listing is self.listing
-                else self.query_one(f"#beside-{listing.panel.name}", Lines)
+                else self.query_one(f"#below-{listing.panel.name}", Lines)
             )
             lines.show(listing, top.answer_to(listing), top.zone)
         self.tell_age()
@@ -156,7 +169,7 @@ class MainScreen(Ordering):
         first = head.first(top.setting.title, totals, top.zone, top.late, top.why)
         pieces = [*first, head.Piece("\n"), *head.second(totals, rates)]
         self.query_one("#head", Static).update(
-            Content.assemble(*((each.text, STYLES[each.tone]) for each in pieces))
+            Content.assemble(*((each.text, STYLES[each.tone]) for each in pieces)), layout=False
         )
 
     def on_lines_chosen(self, event: Lines.Chosen) -> None:
@@ -164,11 +177,25 @@ class MainScreen(Ordering):
         event.stop()
         self._tell_place()
         chosen, answer = self.lines.chosen, self.lines.answer
-        parts: tuple[Part, ...] = ()
+        parts: tuple[Section, ...] = ()
         if chosen is not None and answer is not None and not isinstance(answer, Fault):
-            parts = (Part("", pairs_of(chosen, answer.as_of, self.top.zone)),)
-        self.query_one("#chosen", Static).update(content_of(parts))
-        self.refresh_bindings()
+            parts = (Section("", pairs_of(chosen, answer.as_of, self.top.zone)),)
+        if self.has_class("-wide") and parts != self._held:
+            self._held = parts
+            self.query_one("#chosen", Static).update(content_of(parts))
+        self._tell_keys()
+
+    def _tell_keys(self) -> None:
+        """Show the keys anew if others do something now: that takes longer than all else on the screen."""
+        orders = tuple(key for key in "rptcl" if self.order_for(key) is not None)
+        others = (
+            self.rows_to_move() is not None,
+            self.lines.chosen is not None,
+            len(self.path),
+        )
+        if (orders, *others) != self._keys:
+            self._keys = (orders, *others)
+            self.refresh_bindings()
 
     def _tell_place(self) -> None:
         place = self.lines.position
@@ -176,13 +203,15 @@ class MainScreen(Ordering):
         said = self.top.progress or path or self.top.setting.note
         width = self.size.width - 2 - len(place)
         shown = cut(said, width - 1)
-        self.query_one("#path", Static).update(Content(f"{shown:<{width}}{place}"))
+        self.query_one("#path", Static).update(Content(f"{shown:<{width}}{place}"), layout=False)
 
     # --- where one goes ---------------------------------------------------------------------------
 
     def on_key(self, event: events.Key) -> None:
-        """Go where `g` and a letter lead."""
-        if self._goes:
+        """Go where `g` and a letter lead; stop an order under way rather than go back."""
+        if event.key == "escape" and self.stops_order():
+            event.stop()
+        elif self._goes:
             self._goes = False
             at = next((at for at, each in enumerate(TABS) if each.title[0].lower() == event.character), None)
             if at is not None:
@@ -224,19 +253,16 @@ class MainScreen(Ordering):
         self._want()
 
     def action_back(self) -> None:
-        """Stop the order under way; else go back to the list before."""
-        if self.top.under is not None:
-            self.top.under.stop.set()
-        elif len(self.path) > 1:
+        """Go back to the list before."""
+        if len(self.path) > 1:
             self.path.pop()
             self._enter()
 
     def _enter(self) -> None:
         for at, each in enumerate(self.query(Tab)):
             each.set_class(at == self.at, "-chosen")
-        self.set_class(self.size.height >= TALL and self.listing is STATUS, "-tall")
+        self._make_room(self.size)
         self._want()
-        self.refresh_bindings()
 
     # --- orders -----------------------------------------------------------------------------------
 
@@ -245,10 +271,10 @@ class MainScreen(Ordering):
         if action == "open":
             return self.is_mounted and self.lines.chosen is not None
         if action == "back":
-            return len(self.path) > 1 or self.top.under is not None
+            return len(self.path) > 1
         return super().check_action(action, parameters)
 
-    def order_for(self, key: str) -> Order | None:
+    def order_for(self, key: str) -> Act | None:
         """Return the order for the chosen line that a key stands for."""
         make = self.listing.acts.get(key)
         if make is None or not self.is_mounted or self.lines.chosen is None:
@@ -264,3 +290,11 @@ class MainScreen(Ordering):
         """Look at once."""
         self.top.looking.wake()
         self.show()
+
+
+def _beside(listing: Listing) -> Lines:
+    """Return the widget of a list that is there to be seen only."""
+    made = Lines(id=f"below-{listing.panel.name}")
+    made.can_focus = False
+    made.border_title = Content(listing.title)
+    return made

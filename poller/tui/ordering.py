@@ -11,7 +11,7 @@ from textual.screen import Screen
 from poller.tui import orders
 from poller.tui.columns import as_text
 from poller.tui.dialogs import Choice, Confirm
-from poller.tui.orders import Order, Proposal, Rows, Under
+from poller.tui.orders import Act, Proposal, Rows, Under
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +37,7 @@ class Ordering(Screen[None]):
         """The application."""
         return cast("AskingApp", self.app)
 
-    def order_for(self, key: str) -> Order | None:
+    def order_for(self, key: str) -> Act | None:
         """Return the order that a key stands for; None if there is none now."""
         raise NotImplementedError
 
@@ -67,7 +67,14 @@ class Ordering(Screen[None]):
         if rows is not None:
             self.top.ask(partial(_statuses, rows=rows), partial(self._choose, rows), self._refused)
 
-    def propose(self, order: Order) -> None:
+    def stops_order(self) -> bool:
+        """Stop the order under way between two batches; tell whether there is one."""
+        if self.top.under is None:
+            return False
+        self.top.under.stop.set()
+        return True
+
+    def propose(self, order: Act) -> None:
         """Ask what an order would do now, and then the person."""
         self.top.ask(order.propose, partial(self._confirm, order), self._refused)
 
@@ -78,7 +85,7 @@ class Ordering(Screen[None]):
 
         self.top.push_screen(Choice(f"Move {rows} to", statuses), chosen)
 
-    def _confirm(self, order: Order, proposal: Proposal) -> None:
+    def _confirm(self, order: Act, proposal: Proposal) -> None:
         def answered(answer: bool | None) -> None:  # noqa: FBT001 - Textual calls it
             if answer:
                 self._carry_out(order)
@@ -88,18 +95,17 @@ class Ordering(Screen[None]):
         else:
             self.top.push_screen(Confirm(proposal), answered)
 
-    def _carry_out(self, order: Order) -> None:
-        under = Under(self.top.progressed)
-        self.top.under = under
+    def _carry_out(self, order: Act) -> None:
+        self.top.under = under = Under(self.top.progressed)
         self.top.ask(lambda asked: order.act(asked, under), self._done, self._refused)
 
     def _done(self, said: str) -> None:
-        self.top.under = None
+        self.top.has_ended()
         self.notify(as_text(said), markup=False)
         self.has_changed()
 
     def _refused(self, why: str) -> None:
-        self.top.under = None
+        self.top.has_ended()
         self.notify(why, severity="error", markup=False)
 
 

@@ -45,7 +45,7 @@ class Under:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class Act:
     """An order, not given yet.
 
     Attributes:
@@ -93,7 +93,7 @@ class Rows:
         return one_line(f"{self.selector}{about}")
 
 
-def retry(rows: Rows) -> Order:
+def retry(rows: Rows) -> Act:
     """Return the order to put rows in trouble back."""
 
     def propose(asked: Asked) -> Proposal:
@@ -112,10 +112,10 @@ def retry(rows: Rows) -> Order:
         )
         return f"{_stopped(done.stopped)}retrying {number(done.rows)} of {rows}{left}"
 
-    return Order(propose, act)
+    return Act(propose, act)
 
 
-def release(rows: Rows) -> Order:
+def release(rows: Rows) -> Act:
     """Return the order to take rows from the workers that hold them."""
 
     def propose(asked: Asked) -> Proposal:
@@ -130,10 +130,10 @@ def release(rows: Rows) -> Order:
         note = "; its during was left as it is, since its code is not here" if done.unknown else ""
         return f"{_stopped(done.stopped)}released {number(done.rows)} of {rows}{note}"
 
-    return Order(propose, act)
+    return Act(propose, act)
 
 
-def move(rows: Rows, to: str) -> Order:
+def move(rows: Rows, to: str) -> Act:
     """Return the order to move rows to another status by hand."""
 
     def propose(asked: Asked) -> Proposal:
@@ -151,10 +151,10 @@ def move(rows: Rows, to: str) -> Order:
         )
         return f"{_stopped(done.stopped)}moved {number(done.rows)} of {rows} to {one_line(to)}{left}"
 
-    return Order(propose, act)
+    return Act(propose, act)
 
 
-def pause(rows: Rows) -> Order:
+def pause(rows: Rows) -> Act:
     """Return the order to pause a handler over the whole fleet."""
 
     def propose(asked: Asked) -> Proposal:
@@ -167,10 +167,10 @@ def pause(rows: Rows) -> Order:
         asked.client.pause(rows.handler)
         return f"paused {rows}"
 
-    return Order(propose, act)
+    return Act(propose, act)
 
 
-def resume(name: str) -> Order:
+def resume(name: str) -> Act:
     """Return the order to let a job or a handler go on."""
     shown = one_line(name)
 
@@ -181,10 +181,10 @@ def resume(name: str) -> Order:
         done = asked.client.resume(name)
         return f"resumed {shown}" if done.changed else f"{shown} was not paused"
 
-    return Order(propose, act)
+    return Act(propose, act)
 
 
-def pause_job(name: str) -> Order:
+def pause_job(name: str) -> Act:
     """Return the order to pause a job."""
     shown = one_line(name)
 
@@ -197,10 +197,10 @@ def pause_job(name: str) -> Order:
         asked.client.pause(name)
         return f"paused {shown}"
 
-    return Order(propose, act)
+    return Act(propose, act)
 
 
-def trigger(name: str) -> Order:
+def trigger(name: str) -> Act:
     """Return the order to run a job now."""
     shown = one_line(name)
 
@@ -213,10 +213,10 @@ def trigger(name: str) -> Order:
         waits = "; the job is paused, so it waits" if done.is_paused else ""
         return f"entered run {done.run} of {shown}{waits}"
 
-    return Order(propose, act)
+    return Act(propose, act)
 
 
-def cancel(run: int) -> Order:
+def cancel(run: int) -> Act:
     """Return the order to stop a run."""
 
     def propose(asked: Asked) -> Proposal:
@@ -231,7 +231,7 @@ def cancel(run: int) -> Order:
         said = "asked run {} of {} to stop" if done.is_running else "cancelled run {} of {}"
         return said.format(run, one_line(done.job))
 
-    return Order(propose, act)
+    return Act(propose, act)
 
 
 # --- counts --------------------------------------------------------------------------------------------
@@ -243,7 +243,7 @@ def number(rows: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Count:
+class RowCount:
     """A number of rows, and what stands before it if it is not exact."""
 
     rows: int
@@ -253,10 +253,10 @@ class Count:
         return f"{self.about}{number(self.rows)}"
 
 
-def held(asked: Asked, rows: Rows) -> Count:
+def held(asked: Asked, rows: Rows) -> RowCount:
     """Return how many rows workers hold."""
     page = asked.client.inflight(rows.selector, limit=MANY)
-    return Count(len(page.items), "more than " if page.next is not None else "")
+    return RowCount(len(page.items), "more than " if page.next is not None else "")
 
 
 def _in_trouble(asked: Asked, rows: Rows) -> int:
@@ -274,15 +274,15 @@ def cause(error: str, place: str) -> str:
     return f"{error} {place}" if place else error
 
 
-def _showing(asked: Asked, rows: Rows) -> Count:
+def _showing(asked: Asked, rows: Rows) -> RowCount:
     """Return how many rows show the status that they are to be moved from."""
     if rows.key is not None:
         found = asked.client.find(f"{rows.table}:{rows.key}").items
         shown = [each for each in found if each.kind == "row" and each.table == rows.table]
-        return Count(sum(each.status == rows.status for each in shown))
+        return RowCount(sum(each.status == rows.status for each in shown))
     lines = asked.machines.status().items
     those = [each for each in lines if (each.table, each.status) == (rows.table, rows.status)]
-    return Count(sum(each.rows for each in those), "" if all(each.exact for each in those) else "≈ ")
+    return RowCount(sum(each.rows for each in those), "" if all(each.exact for each in those) else "≈ ")
 
 
 def _going_on(asked: Asked, job: str) -> str:
