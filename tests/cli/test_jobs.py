@@ -107,12 +107,12 @@ def test_jobs_shows_schedules_and_runs(here: InProcess, declared: psycopg.Connec
     assert list(lines) == ["alone", "clean", "greet", "report", "sample", "sync"]
     assert list(lines["clean"]) == [
         "name", "job", "schedule", "tz", "after", "args", "declared",
-        "next_at", "last_status", "last_at", "running", "waiting", "state",
+        "next_at", "last_status", "last_at", "running", "waiting", "state", "paused_until",
     ]  # fmt: skip
     assert lines["clean"] | {"next_at": None, "last_at": None} == {
         "name": "clean", "job": "clean", "schedule": "CRON_TZ=Asia/Shanghai 0 10 * * *", "tz": "Asia/Shanghai",
         "after": [], "args": {}, "declared": True, "next_at": None, "last_status": "failed", "last_at": None,
-        "running": 0, "waiting": 1, "state": "active",
+        "running": 0, "waiting": 1, "state": "active", "paused_until": None,
     }  # fmt: skip
     next_at = datetime.fromisoformat(lines["clean"]["next_at"])
     assert (next_at.hour, next_at > datetime.now(UTC)) == (2, True)
@@ -377,7 +377,7 @@ def test_trigger_refuses_what_cannot_run(project: Project, declared: psycopg.Con
     """An unknown job is the answer no, wrong arguments are wrong use; nothing is entered."""
     line = the_line(project.run("trigger", "cleen"), status=1)
     assert line == "there is no job 'cleen'; did you mean 'clean'?"
-    assert "there are alone, clean, greet," in the_line(project.run("trigger", "xyzzy"), status=1)
+    assert "known: alone, clean, greet," in the_line(project.run("trigger", "xyzzy"), status=1)
     project.handlers(CODE)
     assert "'clean' does not take" in the_line(project.run("trigger", "clean", "--args", '{"x": 1}'))
     assert "is not a JSON object" in the_line(project.run("trigger", "clean", "--args", "1"))

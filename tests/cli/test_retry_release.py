@@ -217,7 +217,7 @@ def test_a_key_means_that_row_alone_however_it_is_spelled(
     trouble(db, pair, other)
     for selector in ("note", "pair"):
         assert len(Client(url).failures(f"{selector}:pending:{one}").items) == 1
-        assert here.run("retry", selector, one).stdout == "put back 1 row\n"
+        assert here.run("retry", selector, one).stdout == "retrying 1 row\n"
         assert len(Client(url).history(selector, one).items) == 1
     assert attempts(db)[one][0] == "waiting"
     assert db.execute("select key from poller.attempt where state = 'parked'").fetchall() == [(other,)]

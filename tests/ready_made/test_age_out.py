@@ -262,11 +262,11 @@ def test_an_ageing_that_is_killed_is_resumed(tmp_path: Path, db: psycopg.Connect
     script = tmp_path / "age.py"
     script.write_text(
         f"import sys; sys.path.insert(0, {str(TOP)!r})\n"
-        "from tests.maintained import Run\n"
+        "from tests.maintained import PurgeRun\n"
         "from poller.ready_made.retention import age_out\n"
         "job = age_out('users', column='login_at', older_than='90d', status='active', to='disabled',\n"
         "              batch=100, pause='10ms')\n"
-        f"job(Run({url!r}))\n"
+        f"job(PurgeRun({url!r}))\n"
     )
     with subprocess.Popen([sys.executable, script], cwd=TOP) as process:
         wait_until("some are moved", lambda: _moved(db) > 500)

@@ -60,7 +60,7 @@ def became(done: list[Done]) -> dict[str, list[str]]:
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is tried apart is tried as often, after shorter waits."""
-    monkeypatch.setattr("poller.services.postponed.BACKOFF_FIRST", 0.005)
+    monkeypatch.setattr("poller.services.postponed.BACKOFF_FIRST_SECONDS", 0.005)
 
 
 @pytest.mark.usefixtures("hasty")
