@@ -14,6 +14,7 @@ from poller.web.pages import asked, page
 from poller.web.refused import no_such
 from poller.web.rights import Right
 from poller.web.state import desk_of, viewer_of
+from poller.web.timeline import ENDED_WELL, hours, lanes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,9 +29,10 @@ if TYPE_CHECKING:
 JOBS, RUNS = 100, 50  # on a page
 RECENT = 60  # runs of a job that its page draws
 AHEAD = 5  # slots
+DAY = 500  # the last runs, which the picture of a day is made of
+SLOWLY = 10.0  # seconds that they last
 EVERY = 5  # seconds between two looks
 BAR, TALL = 8, 40.0
-ENDED_WELL = {"succeeded", "done"}
 
 
 class Bar(NamedTuple):
@@ -48,7 +50,16 @@ def jobs(request: Request) -> Response:
     """Show the jobs: what ran, what runs next."""
     desk, after = desk_of(request), asked(request, "after")
     found = desk.shared.ask(("jobs", after), lambda: desk.client.jobs(after=after, limit=JOBS))
-    return page(request, "jobs.html", known=(found.items, found.next), every=EVERY, found=found)
+    ran = desk.shared.ask("a day", lambda: desk.client.runs(limit=DAY), SLOWLY)
+    return page(
+        request,
+        "jobs.html",
+        known=(found.items, found.next, _without_age(ran.items), f"{found.as_of:%H:%M}"),
+        every=EVERY,
+        found=found,
+        lanes=lanes(found.items, ran.items, found.as_of),
+        hours=list(hours(found.as_of)),
+    )
 
 
 def job(request: Request) -> Response:

@@ -13,11 +13,12 @@ from poller.web.rights import ALL, USUAL, Right
 from poller.web.seal import LASTS, Seal
 from tests.command_line import value
 from tests.web.desks import browser, checksum
-from tests.web.fleets import fleet
 
 if TYPE_CHECKING:
     import psycopg
     from starlette.testclient import TestClient
+
+PEOPLED = True
 
 FORMS: dict[str, dict[str, str]] = {
     "pause": {"act": "pause", "name": "public.tenants:closing"},
@@ -46,7 +47,6 @@ DONE = {
 @pytest.fixture
 def client(url: str, db: psycopg.Connection[Any]) -> TestClient:
     """A viewer who may all, of a fleet."""
-    fleet(url, db)
     return browser(url)
 
 
@@ -143,7 +143,6 @@ def test_what_is_gone_meanwhile_is_told(client: TestClient, url: str) -> None:
 @pytest.mark.parametrize("rights", [USUAL, Right.LOOK | Right.OPERATE])
 def test_rows_are_moved_by_those_who_may(url: str, db: psycopg.Connection[Any], rights: Right) -> None:
     """To operate is not enough; nor is it for more than a thousand rows."""
-    fleet(url, db)
     before = checksum(db)
     client = browser(url, rights)
     assert client.post("/confirm", data=FORMS["move"]).status_code == 403
@@ -155,7 +154,6 @@ def test_more_than_a_thousand_rows_need_the_right_to_move(
     url: str, db: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever is done to them."""
-    fleet(url, db)
     monkeypatch.setattr("poller.web.acts.MOST", 1)
     assert browser(url, USUAL).post("/confirm", data=FORMS["retry all"]).status_code == 403
     assert browser(url, USUAL).post("/confirm", data=FORMS["retry one"]).status_code == 200

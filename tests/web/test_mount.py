@@ -16,10 +16,11 @@ from poller.web import desk
 from poller.web.entrances import OneTimeLink
 from poller.web.rights import ALL, Viewer
 from tests.web.desks import BASE, OWN
-from tests.web.fleets import fleet
 
 if TYPE_CHECKING:
     import psycopg
+
+PEOPLED = True
 
 ADDRESSES = re.compile(r'(?:href|src|action|formaction|hx-get)="([^"#][^"]*)"')
 
@@ -34,7 +35,6 @@ def mounted(inner: Any, prefix: str) -> TestClient:
 @pytest.mark.parametrize("prefix", ["", "/ops/desk"])
 def test_every_link_leads_to_a_page_of_the_desk(url: str, db: psycopg.Connection[Any], prefix: str) -> None:
     """From page to page, as far as links go: none is missing, and none leads out."""
-    fleet(url, db)
     client = mounted(desk(url, authorize=lambda _: Viewer("ann", ALL)), prefix)
     seen, ahead = set[str](), [f"{prefix}/"]
     while ahead:

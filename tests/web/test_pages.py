@@ -15,7 +15,9 @@ from poller.errors import ConfigurationError
 from poller.web.rights import ALL, Right
 from tests.command_line import value
 from tests.web.desks import browser
-from tests.web.fleets import SECRET, fleet
+from tests.web.fleets import SECRET
+
+PEOPLED = True
 
 PAGES = [
     "/",
@@ -44,7 +46,6 @@ SHOW = {"tenants": {"show": ["note"]}}
 @pytest.fixture
 def whole(url: str, db: psycopg.Connection[Any]) -> str:
     """The URL of a database with a fleet in each state, and an order whose target has a value."""
-    fleet(url, db)
     db.execute("update poller.run set error = %s", [f"OSError: {SECRET}"])
     Client(url).retry("tenants:closing", error=f"ValueError: error of 7 {SECRET}")
     db.execute("update poller.attempt set state = 'waiting', attempt = 2 where key = '7'")
@@ -95,7 +96,6 @@ def test_whoever_may_see_values_is_shown_them(whole: str) -> None:
 
 def test_all_columns_may_be_shown_but_those_that_sound_secret(url: str, db: psycopg.Connection[Any]) -> None:
     """Unless they are named; binary values by their length, long ones cut."""
-    fleet(url, db)
     db.execute(
         "alter table tenants add column api_token text default 'hunter2', add column logo bytea default '\\x001122'"
     )
@@ -124,7 +124,6 @@ def test_settings_that_make_no_sense_are_refused(url: str, tables: Any) -> None:
 
 def test_rows_come_a_page_at_a_time(url: str, db: psycopg.Connection[Any]) -> None:
     """By their keys, along an index; each is on one page."""
-    fleet(url, db)
     db.execute("insert into tenants (status) select 'normal' from generate_series(1, 120)")
     client, found, path = browser(url), list[str](), "/rows?table=tenants&status=normal"
     while path:
@@ -145,7 +144,6 @@ def test_a_status_of_a_large_table_is_listed_along_an_index_or_not_at_all(
     url: str, db: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch, *, is_common: bool
 ) -> None:
     """The page says which index would serve; with it all pages are as quick, whatever the planner would rather do."""
-    fleet(url, db)
     db.execute("insert into tenants (status) select 'normal' from generate_series(1, 12000)")
     if not is_common:
         db.execute("update tenants set status = 'closing' where id > 500")
@@ -214,7 +212,6 @@ def test_a_key_of_any_form_has_its_page(url: str, db: psycopg.Connection[Any], k
 
 def test_output_and_errors_become_no_more_than_text(url: str, db: psycopg.Connection[Any]) -> None:
     """With escapes of a terminal, markup, and names of any form; the file's name is the run's number."""
-    fleet(url, db)
     bad = "\x1b]8;;https://evil.example\x07x\x1b[31m<script>alert(1)</script>\u202e"
     db.execute("update poller.run set output = %s, error = %s where id = 1", [f"{bad}\nline two", bad])
     db.execute("update poller.worker set host = %s", [bad])
