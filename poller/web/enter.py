@@ -46,6 +46,8 @@ def enter(request: Request) -> Response:
     entrance = desk_of(request).entrance
     if not isinstance(entrance, OneTimeLink):
         return refusal(request.scope, NOT_FOUND, "there is no such page")
+    if request.method == "HEAD":  # of what looks at links beforehand, which is not to use it up
+        return Response()
     viewer = entrance.redeem(request.query_params.get("token", ""))
     if viewer is None:
         return invite(entrance, request)

@@ -92,6 +92,14 @@ def test_the_link_lets_one_browser_in(link: OneTimeLink, shown: list[str]) -> No
     assert not is_in(second)
 
 
+def test_what_looks_at_links_beforehand_does_not_use_it_up(link: OneTimeLink, shown: list[str]) -> None:
+    """A program that shows what a link leads to asks for its head."""
+    client = client_of(link)
+    assert client.head("/enter", params={"token": shown[0]}).status_code == 200
+    assert not is_in(client)
+    assert client.get("/enter", params={"token": shown[0]}).status_code == 303
+
+
 def test_the_link_is_good_for_a_minute(link: OneTimeLink, shown: list[str], clock: Clock) -> None:
     """Then whoever comes has a new one shown in the terminal, and is not told it."""
     client = client_of(link)
