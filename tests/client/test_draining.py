@@ -71,5 +71,5 @@ def test_of_a_host_those_that_may_come_back_are_reached_and_those_that_live_are_
     assert draining(db) == workers
     assert "its heartbeat has lapsed: it drains if it comes back" in here.run("workers", "drain", "db").stdout
     assert value(db, "select affected from poller.action order by id desc limit 1") == 2
-    with pytest.raises(NothingSelectedError, match="no worker lives on a host DB"):
+    with pytest.raises(NothingSelectedError, match="no live worker runs on a host DB"):
         Client(url).drain("DB")

@@ -65,7 +65,7 @@ def test_each_row_is_on_one_page(
         keys = ("status", "b", "a") if "composite" in kind else ("status", "id")
         db.execute(f"create index on things ({', '.join(keys)})")
         db.execute("analyze things")
-        monkeypatch.setattr(counts, "LARGEST_SCAN", -1.0)
+        monkeypatch.setattr(counts, "LARGEST_SCAN_COST", -1.0)
     client, found, after = Client(url), list[str](), None
     while True:
         page = client.rows("things", status, after=after, limit=10)

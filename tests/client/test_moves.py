@@ -527,7 +527,7 @@ def test_an_empty_status_is_none_unless_a_handler_knows_it(
 ) -> None:
     """A variable of the shell that is not set is no order to move all rows away."""
     rows(db, 1)
-    assert "name the status that the rows are to have" in the_line(here.run("move", "thing:pending", ""))
+    assert "name the status to move the rows to" in the_line(here.run("move", "thing:pending", ""))
     with Engine(url, handler("thing", status="new", to="")(_work)):
         pass
     assert Client(url).move("thing:pending", "").rows == 1
