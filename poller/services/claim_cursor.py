@@ -106,10 +106,10 @@ class Cursor:
             self.held_until = 0.0
         return True
 
-    def miss(self, came: int, most_seconds: float) -> None:
-        """Note a claim that brought nothing, and delay the next look; `came` is from before the claim."""
+    def miss(self, most_seconds: float) -> None:
+        """Note a claim that brought nothing, and delay the next look."""
         wait = min(most_seconds, FIRST_MISS_SECONDS * 2 ** min(self.misses, 10))
-        self.fresh_at, self.misses, self.seen = monotonic() + wait, self.misses + 1, came
+        self.fresh_at, self.misses = monotonic() + wait, self.misses + 1
 
     def look_again(self, *, is_due: bool) -> None:
         """Note what a look after a claim that brought nothing has found."""

@@ -159,7 +159,9 @@ class Taker:
             looks.tell_others(binding, worker)
             return
         if not claimed.tasks:
-            cursor.miss(came, looks.poll)
+            cursor.miss(looks.poll)
+            if after is None:  # else what was announced may be above: the look from the top is still to come
+                cursor.seen = came
         elif after is None:
             looks.rest(binding, monotonic() - began, came)
 
