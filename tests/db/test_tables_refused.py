@@ -116,7 +116,6 @@ def test_every_status_is_held_against_the_column(db: psycopg.Connection[Any], ur
     [
         ({"where": "no_such = 1"}, 'column "no_such" does not exist'),
         ({"where": "id ="}, "syntax error"),
-        ({"where": "id = 1 -- all"}, "syntax error"),
         ({"where": "id"}, "must be type boolean"),
         ({"where": "id = 'x'"}, "invalid input syntax for type integer"),
         ({"order_by": "no_such desc"}, 'column "no_such" does not exist'),

@@ -90,7 +90,7 @@ def test_the_cursor_moves_and_opens_what_stands_behind_a_line(busy: str, size: t
             )
             await it.press("enter")
             await it.see(
-                "why it is not worked on", "given up after 1 attempt", "what happened to it", "in fail"
+                "why it is not worked on", "parked after 1 attempt", "what happened to it", "in fail"
             )
             await it.press("escape")
             await it.see("tenants:closing ▸ ValueError")
