@@ -45,8 +45,8 @@ _PLAIN_IN_JSON = frozenset(
     )
 )
 # The same texts as in a session whose zone is UTC.
-_INSTANT = "regexp_replace(({} at time zone 'UTC')::text, '^([^ ]+ [^ ]+)', '\\1+00')"
-_INSTANT_IN_JSON = "regexp_replace(to_jsonb({} at time zone 'UTC') #>> '{{}}', '(T[^ ]+)', '\\1+00:00')"
+_INSTANT = "regexp_replace(({} at time zone 'UTC')::text, '^([^ ]+ [^ ]+)', E'\\\\1+00')"
+_INSTANT_IN_JSON = "regexp_replace(to_jsonb({} at time zone 'UTC') #>> '{{}}', '(T[^ ]+)', E'\\\\1+00:00')"
 _TIMESTAMPTZ = postgres.types["timestamptz"].oid
 _TAKEN_LITERALLY = ("text", "character varying", "smallint", "integer", "bigint", "boolean")
 TIMESTAMPS = ("timestamp with time zone", "timestamp without time zone", "date")

@@ -23,6 +23,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 from poller.db.values import text_for
+from poller.errors_in_words import ungrouped
 from poller.model.altered_instances import Altered, changes, lost
 from poller.model.answers import Fail, Retry, Snooze
 from poller.model.context import BatchContext, Context, Row
@@ -198,7 +199,7 @@ def failed(call: Call, error: BaseException) -> list[Outcome]:
 
 def is_somebodys(call: Call, error: BaseException) -> bool:
     """Return whether one row of a batch may have failed all of it."""
-    return bool(call.others) and not issubclass(type(error), Snooze | Retry | Fail)
+    return bool(call.others) and not issubclass(type(ungrouped(error)), Snooze | Retry | Fail)
 
 
 def _changed(call: Call, answer: object) -> tuple[list[frozenset[str]], Any]:

@@ -16,7 +16,7 @@ STATUS = 70  # with which it ends
 
 
 class OnlyHere:
-    """A block that is left by the process alone that entered it; a fork of it ends at its end, without cleaning up."""
+    """A block that is left by the process alone that entered it; a fork of it ends there, without cleaning up."""
 
     __slots__ = ("_process",)
 
@@ -27,4 +27,11 @@ class OnlyHere:
         self, kind: type[BaseException] | None, error: BaseException | None, place: TracebackType | None
     ) -> None:
         if os.getpid() != self._process:
-            os._exit(STATUS)
+            os._exit(_status(error))
+
+
+def _status(error: BaseException | None) -> int:
+    """Return the exit status that the child asked for, if it did."""
+    if type(error) is not SystemExit:
+        return STATUS
+    return error.code & 0xFF if isinstance(error.code, int) else int(error.code is not None)

@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from poller.errors import ConfigurationError, PollerError
-from poller.errors_in_words import guarded, kind_of, place_of, traceback_of
+from poller.errors_in_words import guarded, kind_of, place_of, traceback_of, ungrouped
 from poller.executor import around
 from poller.executor.forked import OnlyHere
 from poller.jobs.job import Job
@@ -128,7 +128,7 @@ def _run(call: bytes, started: Callable[[Context | None], None]) -> bytes:
             answer = Altered(answer, changed) if any(changed) else answer
         return pickle.dumps((True, answer, progress(context), {}))
     except BaseException as error:  # noqa: BLE001 - SystemExit in a handler is its failure
-        return _packed_error(error, context)
+        return _packed_error(ungrouped(error), context)
 
 
 def _call(made: RemoteCall, function: Callable[..., Any], context: Context | None) -> Callable[[], Any]:

@@ -29,6 +29,11 @@ class Bell:
         """Return what is readable while it rings."""
         return self._out
 
+    @property
+    def is_rung(self) -> bool:
+        """Whether it has been rung, and not cleared since."""
+        return self._rung
+
     def ring_at_signals(self) -> None:
         """Ring at every signal that has a handler in Python; called by the main thread, which waits.
 

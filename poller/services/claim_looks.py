@@ -159,15 +159,15 @@ class Looks:
         ends += [each.fresh_at for each in self.cursors.values() if each.fresh_at]
         for binding, each in self.cursors.items():
             is_left = binding in self.more or binding in self.paused
-            if each.came > each.seen and self.held_until(binding) <= now and not is_left:
+            if each.came > each.seen and not (each.fresh_at or is_left) and self.held_until(binding) <= now:
                 ends.append(each.top_at)
         return max(0.0, min([self._turn_at, *ends]) - now)
 
     # --- the others ---------------------------------------------------------------------------------
 
     def tell_others(self, binding: Binding, worker: int) -> None:
-        """Wake others if this worker was idle and its claim came back full: there is work for them, too."""
-        if self.is_idle:
+        """Wake others if this worker was idle, or looks for all, and its claim came back full."""
+        if self.is_idle or self._is_lookout:
             self.is_idle = self._is_lookout = False
             wake_some(self._link.connection, worker, binding.id)
 

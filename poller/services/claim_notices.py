@@ -89,7 +89,7 @@ class Notices:
                 self._looks.call()
                 return self._expect(self._numbered(number))
             case ["worker", worker, number]:
-                return worker == str(self._registration.worker) and self._expect(self._numbered(number))
+                return worker == str(self._registration.worker) and self._help_out(number)
             case ["fleet"]:
                 self._recount()
                 return False
@@ -105,6 +105,11 @@ class Notices:
             return self._expect(bindings)
         self.notice()  # the table may have been replaced by another of its name since it was bound
         return True
+
+    def _help_out(self, number: str) -> bool:
+        """Look for a handler's rows, and for all else: there may have been no room for that, either."""
+        self._looks.ask()
+        return self._expect(self._numbered(number))
 
     def _expect(self, bindings: Sequence[Binding]) -> bool:
         for binding in bindings:

@@ -219,7 +219,7 @@ class Claimer:
         """Sleep for so many seconds, or until the bell rings or a notification has this worker look."""
         until = monotonic() + seconds
         while said := heard(self._link.connection, until - monotonic(), bell):
-            if self._notices.heed(said):
+            if self._notices.heed(said) or bell.is_rung or monotonic() >= until:
                 return
 
     def _listen(self) -> None:

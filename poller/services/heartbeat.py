@@ -119,10 +119,8 @@ class Heartbeat:
     def run_once(self) -> float:
         """Beat, if it is time. Returns the seconds to the next beat."""
         connection = self.join()
-        if monotonic() >= self._next_at:
-            self._beat(connection)
-            if self.stopping:
-                recount(connection)
+        if monotonic() >= self._next_at and self._beat(connection) and self.stopping:
+            recount(connection)
         return max(0.0, self._next_at - monotonic())
 
     @property

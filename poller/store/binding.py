@@ -643,7 +643,7 @@ def _has_hash(connection: psycopg.Connection[Any], column: Column) -> bool:
     try:
         with connection.transaction(force_rollback=True):
             connection.execute(statement("has_hash", type=trusted(column.type)), {})
-    except psycopg.errors.UndefinedFunction:
+    except (psycopg.errors.UndefinedFunction, psycopg.errors.InsufficientPrivilege):
         return False
     return True
 

@@ -192,3 +192,17 @@ def test_what_a_task_of_a_group_raises_alone_is_what_the_handler_raises(
 
     assert [each.became for each in done] == [became] * 10
     assert all((each.error or "").startswith(said or "") for each in done)
+
+
+def test_a_snooze_from_a_group_snoozes_the_whole_batch_at_once(url: str) -> None:
+    """As a bare one does: the batch is not called again in halves."""
+    calls: list[int] = []
+
+    async def step(rows: list[Any]) -> None:
+        calls.append(len(rows))
+        await raise_in_a_group(Snooze("1h"))
+
+    done = run(url, moves("task", step, batch=100))
+
+    assert [each.became for each in done] == ["snoozed"] * 10
+    assert calls == [10]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
@@ -72,3 +73,18 @@ def test_g2_a_process_that_a_handler_has_forked_does_not_go_on_as_a_worker(
 
     assert [each.became for each in done] == ["moved", "moved"]
     assert column(db, "select child from task") == [STATUS, STATUS]
+
+
+def test_a_forked_process_that_ends_itself_ends_as_it_says(url: str, db: psycopg.Connection[Any]) -> None:
+    """Its parent may ask for its exit status."""
+    db.execute("create table task (id int primary key, status text, child int)")
+    db.execute("insert into task values (1, 'pending')")
+
+    def leaves(_: Any) -> Transition:
+        child = os.fork()
+        if child == 0:
+            sys.exit(3)
+        return Transition("normal", child=os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+    run(url, moves("task", leaves))
+    assert column(db, "select child from task") == [3]
