@@ -62,6 +62,8 @@ def _confirmed(request: Request, act: Act, form: Form) -> Response:
     rows, exact = _rows(request, act)
     if rows is not None and exact and str(rows) != shown and rows > int(shown or 0):
         return _ask(request, act, "There are more by now.")
+    if not desk.seal.spend(form["token"]):
+        return _ask(request, act, "This was carried out already. Look again.")
     said = carry_out(desk.orders_of(viewer), act, int(shown) if shown else None)
     desk.snapshot.refresh()
     desk.shared.forget()

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import secrets
+import threading
 from dataclasses import dataclass, field
 from time import time
 from typing import TYPE_CHECKING
@@ -22,6 +23,8 @@ class Seal:
 
     key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
     clock: Callable[[], float] = time
+    used: dict[str, int] = field(default_factory=dict, repr=False)
+    lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def sign(self, parts: Sequence[object]) -> str:
         """Return what proves that these parts were shown now."""
@@ -31,10 +34,22 @@ class Seal:
     def holds(self, token: str, parts: Sequence[object]) -> bool:
         """Tell whether these parts were shown, and not long ago."""
         until, _, mac = token.partition(".")
-        if not until.isascii() or not until.isdigit() or len(until) > 12 or int(until) < self.clock():  # noqa: PLR2004 - digits
+        if not until.isascii() or not until.isdigit() or len(until) > 12:  # noqa: PLR2004 - digits
+            return False
+        if str(int(until)) != until or int(until) < self.clock():  # one spelling, so that it can be spent
             return False
         given, made = mac.encode("utf-8", "surrogatepass"), self._mac(int(until), parts).encode()
         return hmac.compare_digest(given, made)
+
+    def spend(self, token: str) -> bool:
+        """Use up a token that holds; tell whether nobody has before."""
+        with self.lock:
+            now = self.clock()
+            for each in [each for each, until in self.used.items() if until < now]:
+                del self.used[each]
+            is_first = token not in self.used
+            self.used[token] = int(token.partition(".")[0])
+            return is_first
 
     def _mac(self, until: int, parts: Sequence[object]) -> str:
         text = json.dumps([until, *map(str, parts)])

@@ -82,10 +82,12 @@ def row(request: Request) -> Response:
     why = None
     if status is not None:  # it locks the row for a moment, which a session that only reads may not
         why = desk_of(request).orders_of(viewer_of(request)).explain(f"{shown.table}:{status}:{shown.key}")
-    targets = _targets(request, shown.table, None, next(iter(shown.statuses.values()), None))
-    return page(
-        request, "row.html", shown=shown, events=events[::-1], why=why, status=status, targets=targets
-    )
+    moves = [
+        (value, _targets(request, shown.table, column, value))
+        for column, value in shown.statuses.items()
+        if value
+    ]
+    return page(request, "row.html", shown=shown, events=events[::-1], why=why, status=status, moves=moves)
 
 
 def _show(request: Request, table: str) -> Callable[[str], bool]:

@@ -117,6 +117,25 @@ def test_a_confirm_page_is_good_for_two_minutes() -> None:
         assert not seal.holds(junk, ["ann", "retry", 1])
 
 
+def test_what_was_confirmed_is_carried_out_once(client: TestClient, db: psycopg.Connection[Any]) -> None:
+    """A double click, or a page that is loaded again, is asked about anew."""
+    good = confirmed(client, FORMS["trigger"])
+    assert client.post("/confirm", data=good).status_code == 303
+    before = checksum(db)
+    for token in (good["token"], f"0{good['token']}"):
+        assert client.post("/confirm", data=good | {"token": token}).status_code == 200
+    assert "carried out already" in client.post("/confirm", data=good).text
+    assert checksum(db) == before
+
+
+def test_a_row_is_moved_from_the_status_that_its_page_shows(client: TestClient) -> None:
+    """Not from one that it comes to have meanwhile."""
+    text = client.get("/row?table=tenants&key=10").text
+    form = re.search(r'value="move">(.*?)</form>', text)
+    assert form is not None
+    assert 'name="status" value="closing"' in form[1]
+
+
 def test_more_than_was_shown_is_shown_again(client: TestClient, db: psycopg.Connection[Any]) -> None:
     """The filter is counted again: what has come meanwhile was not confirmed."""
     good = confirmed(client, FORMS["retry all"])
