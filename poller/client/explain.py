@@ -2,12 +2,11 @@
 
 What may be trusted: each part of an answer is true for the moment at which it was read. The conditions are the claim's
 own (`Binding`), not a copy of them. Nothing is changed; the row is locked for a moment, to see whether a
-claim could.
+claim could, unless the session may only read.
 """
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -290,17 +289,24 @@ class RowReasons:
             yield Reason("rate", detail, {"rows": rate.rows, "window": rate.window, "next_in": wait})
 
     def _locked(self) -> Iterator[Reason]:
-        """See whether a claim could lock the row: by doing so, and undoing it at once."""
-        with (
-            contextlib.suppress(psycopg.errors.LockNotAvailable),  # of the whole table
-            self._connection.transaction(force_rollback=True),
-        ):
-            if self._connection.execute(self._binding.explain_lock, {"key": self._key}).rowcount:
-                return
+        """See whether a claim could lock the row: by doing so, and undoing it at once.
+
+        Who may not lock it is told only of a session that can be named.
+        """
+        may_lock = True
+        try:
+            with self._connection.transaction(force_rollback=True):
+                if self._connection.execute(self._binding.explain_lock, {"key": self._key}).rowcount:
+                    return
+        except psycopg.errors.LockNotAvailable:  # of the whole table
+            pass
+        except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction):
+            may_lock = False
         with self._connection.cursor(row_factory=namedtuple_row) as cursor:
             holder: Any = cursor.execute(self._binding.who_locks, {"key": self._key}).fetchone()
         if holder is None:
-            yield Reason("locked", "another transaction has it locked", {})
+            if may_lock:
+                yield Reason("locked", "another transaction has it locked", {})
             return
         detail = (
             f"session {holder.pid} of {holder.role} ({holder.application_name or 'unnamed'}) has it locked, in a "

@@ -112,7 +112,7 @@ def read(form: Form) -> Act:
         return Act(name, run)
     if name in OF_ROWS and form.get("table") and (to is not None or name != "move"):
         selector = f"{form['table']}:{form['status']}" if form.get("status") else form["table"]
-        keys = tuple(dict.fromkeys(each for each in form.all("key") if each))
+        keys = tuple(dict.fromkeys(form.all("key")))
         return Act(name, selector, keys, form.get("error") or None, to if name == "move" else None)
     raise HTTPException(WRONG, "there is no such act, or something of it is missing")
 

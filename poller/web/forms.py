@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 from starlette.exceptions import HTTPException
 
@@ -28,7 +28,7 @@ class Form(dict[str, str]):
 
 
 async def form_of(request: Request) -> Form:
-    """Read the form of a request.
+    """Read the form of a request. The value of a field whose name ends with `*` is percent-encoded within.
 
     Raises:
         HTTPException: it is too large, or none.
@@ -45,9 +45,24 @@ async def form_of(request: Request) -> Form:
             errors="strict",
             max_num_fields=FIELDS,
         )
+        form = Form([_plain(name, value) for name, value in pairs])
     except ValueError:
         raise HTTPException(WRONG, "the form cannot be read") from None
-    return Form(pairs)
+    return form
+
+
+def _plain(name: str, value: str) -> tuple[str, str]:
+    """Return a field as it was meant.
+
+    Raises:
+        ValueError: it is no text that the database could have.
+    """
+    if name.endswith("*"):
+        name, value = name[:-1], unquote(value, errors="strict")
+    if "\0" in value:
+        msg = "it has a NUL"
+        raise ValueError(msg)
+    return name, value
 
 
 async def body_of(request: Request, longest: int) -> bytes:

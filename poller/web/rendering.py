@@ -144,3 +144,4 @@ _environment = jinja2.Environment(
     undefined=jinja2.StrictUndefined,
 )
 _environment.filters |= {"cut": cut, "lines": _lines, "pairs": pairs, "since": since, "took": took}
+_environment.tests["printable"] = str.isprintable

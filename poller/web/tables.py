@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
+import psycopg
+
 from poller.client.refusals import NothingSelectedError
-from poller.errors import ConfigurationError
+from poller.errors import ConfigurationError, PollerError
+from poller.web.faults import Refused
 from poller.web.pages import asked, page
 from poller.web.refused import no_such
 from poller.web.rights import Right
@@ -17,8 +21,13 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from poller.client.client import Client
+    from poller.client.listed import RowShown
+    from poller.client.row_queries import HistoryEvent
+
 PAGE = 50  # rows
 EVENTS = 50
+BACK = ("30d", "1d")  # how far events are looked for; the second, if the first takes too long
 
 
 def rows(request: Request) -> Response:
@@ -65,7 +74,7 @@ def rows(request: Request) -> Response:
 
 def row(request: Request) -> Response:
     """Show a row: its columns, why it is not being worked on, and what happened to it."""
-    table, key = asked(request, "table"), asked(request, "key")
+    table, key = asked(request, "table"), request.query_params.get("key")  # which may be empty
     if table is None or key is None:
         return no_such(request, "name a table and a key")
     client = desk_of(request).client
@@ -73,21 +82,39 @@ def row(request: Request) -> Response:
         shown = client.row(table, key, show=_show(request, table))
     except (NothingSelectedError, ConfigurationError) as error:
         return no_such(request, str(error))
-    try:
-        events = client.history(shown.table, shown.key, back="30d", limit=EVENTS).items
-    except NothingSelectedError:
-        events = ()
+    back, events = _history(client, shown)
     taken = _taken(request, shown.table)
     status = next((each for each in shown.statuses.values() if each in taken), None)
     why = None
-    if status is not None:  # it locks the row for a moment, which a session that only reads may not
-        why = desk_of(request).orders_of(viewer_of(request)).explain(f"{shown.table}:{status}:{shown.key}")
+    if status is not None and shown.key:
+        with contextlib.suppress(PollerError, Refused):  # the rest of the page is still worth something
+            why = client.explain(f"{shown.table}:{status}:{shown.key}")
     moves = [
         (value, _targets(request, shown.table, column, value))
         for column, value in shown.statuses.items()
         if value
     ]
-    return page(request, "row.html", shown=shown, events=events[::-1], why=why, status=status, moves=moves)
+    return page(
+        request,
+        "row.html",
+        shown=shown,
+        events=events[::-1],
+        back=back,
+        why=why,
+        status=status,
+        moves=moves,
+    )
+
+
+def _history(client: Client, shown: RowShown) -> tuple[str, tuple[HistoryEvent, ...]]:
+    """Return what happened to a row, and how far back that was looked for: as far as there is time for."""
+    for back in BACK:
+        with contextlib.suppress(psycopg.errors.QueryCanceled):
+            try:
+                return back, client.history(shown.table, shown.key, back=back, limit=EVENTS).items
+            except NothingSelectedError:
+                return back, ()
+    return "", ()
 
 
 def _show(request: Request, table: str) -> Callable[[str], bool]:

@@ -318,6 +318,19 @@ def test_locked(able: Any, url: str, db: psycopg.Connection[Any]) -> None:
     assert len(worker.claim()) == 3
 
 
+def test_who_only_reads_is_told_of_a_lock_by_its_holder(able: Any, url: str) -> None:
+    """A session that may not lock cannot try; it says nothing of what it cannot know."""
+    one = made()
+    able(one)
+    with psycopg.connect(url) as person:
+        person.execute("update thing set site = 9 where id = 1")
+        hurried = Client(url, [one], hurried=True)
+        told: Any = hurried.explain("thing:pending:1")
+        assert [each.reason for each in told.reasons] == ["locked"]
+        free: Any = hurried.explain("thing:pending:2")
+        assert free.claimable
+
+
 def test_no_worker(able: Any, url: str, db: psycopg.Connection[Any]) -> None:
     """None at all, none that has the handler, or none that goes on."""
     one = made()

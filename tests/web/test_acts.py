@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +13,7 @@ from poller.web import act as acts
 from poller.web.rights import ALL, USUAL, Right
 from poller.web.seal import LASTS, Seal
 from tests.command_line import value
+from tests.engines import moves, run
 from tests.web.desks import browser, checksum
 
 if TYPE_CHECKING:
@@ -54,6 +56,50 @@ def confirmed(client: TestClient, form: dict[str, Any]) -> dict[str, Any]:
     """Return what the form of the confirm page sends."""
     text = client.post("/confirm", data=form).text
     return {**form, **dict(re.findall(r'name="(shown|token)" value="([^"]*)"', text))}
+
+
+class Fields(HTMLParser):
+    """The fields of a page's forms, as a browser that has them all chosen sends them."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.sent: list[tuple[str, str]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note a field; browsers send an end of a line as CRLF."""
+        given = dict(attrs)
+        if tag == "input" and given.get("name"):
+            value = re.sub("\r\n|\r|\n", "\r\n", given.get("value") or "")
+            self.sent.append((str(given["name"]), value))
+
+
+def test_a_key_of_any_characters_is_what_is_acted_on(url: str, db: psycopg.Connection[Any]) -> None:
+    """Also one that a browser or the page would change, and the empty one, which is not all rows."""
+    db.execute("create table odd (id text primary key, status text not null)")
+    run(url, moves("odd"))
+    keys = ["a\nb", "x\u00a0y", "\u202eabc", "", "a%0Ab", "ä"]
+    for key in keys:
+        db.execute("insert into odd values (%s, 'pending')", [key])
+    db.execute("analyze odd")
+    client = browser(url)
+    assert client.get("/row", params={"table": "odd", "key": ""}).status_code == 200
+    listed = Fields(client.get("/rows?table=odd&status=pending").text).sent
+    boxes = [each for each in listed if each[0].startswith("key")]
+    assert len(boxes) == len(keys)
+    for number, box in enumerate(boxes, 1):
+        rest = [each for each in listed if each[0].rstrip("*") in {"table", "status"}]
+        sent = [*rest, box, ("act", "move"), ("to", "normal")]
+        shown = client.post("/confirm", data=_as_sent(sent))
+        assert "<b>1 row</b>" in shown.text
+        body = shown.text.partition('<main id="live"')[2]
+        answer = client.post("/confirm", data=_as_sent(Fields(body).sent))
+        assert "1 rows were moved to normal." in answer.text
+        assert value(db, "select count(*) from odd where status = 'normal'") == number
+
+
+def _as_sent(pairs: list[tuple[str, str]]) -> dict[str, list[str]]:
+    return {name: [value for each, value in pairs if each == name] for name, _ in pairs}
 
 
 @pytest.mark.parametrize("name", FORMS)

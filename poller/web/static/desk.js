@@ -64,13 +64,13 @@
 
   // Rows that are chosen: how many, and all of a page at once.
   function selection() {
-    const boxes = [...document.querySelectorAll("input[name=key]")], chosen = boxes.filter((each) => each.checked).length;
+    const boxes = [...document.querySelectorAll("input[name^=key]")], chosen = boxes.filter((each) => each.checked).length;
     for (const each of document.querySelectorAll("[data-chosen]")) each.textContent = chosen ? chosen + " chosen" : "";
     const all = document.getElementById("choose");
     if (all) { all.hidden = false; all.checked = chosen > 0 && chosen === boxes.length; all.indeterminate = chosen > 0 && chosen < boxes.length; }
   }
   document.addEventListener("change", (event) => {
-    if (event.target.id === "choose") for (const each of document.querySelectorAll("input[name=key]")) each.checked = event.target.checked;
+    if (event.target.id === "choose") for (const each of document.querySelectorAll("input[name^=key]")) each.checked = event.target.checked;
     selection();
   });
   document.addEventListener("click", (event) => {
