@@ -49,6 +49,8 @@ SAID = {  # what the confirm page asks, and what follows
     ),
 }
 
+_under_way: set[threading.Event] = set()  # what stops each
+
 
 @dataclass(frozen=True, slots=True)
 class Act:
@@ -176,6 +178,14 @@ def carry_out(orders: Client, act: Act, most: int | None) -> str | None:
         PollerError: it cannot be done.
     """
     ceiling = _Ceiling(most)
+    _under_way.add(ceiling.stop)
+    try:
+        return _carried_out(orders, act, ceiling)
+    finally:
+        _under_way.discard(ceiling.stop)
+
+
+def _carried_out(orders: Client, act: Act, ceiling: _Ceiling) -> str | None:
     match act.name:
         case "retry":
             done = orders.retry(act.target, act.keys, error=act.error, progress=ceiling, stop=ceiling.stop)
@@ -192,6 +202,12 @@ def carry_out(orders: Client, act: Act, most: int | None) -> str | None:
         case "pause" | "resume" | "trigger":
             getattr(orders, act.name)(act.target)
     return None
+
+
+def end_all() -> None:
+    """Stop the acts under way, between two batches: the process is to end."""
+    for stop in list(_under_way):
+        stop.set()
 
 
 class _Ceiling:

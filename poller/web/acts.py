@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from starlette.concurrency import run_in_threadpool
+from anyio import CapacityLimiter, to_thread
+from anyio.lowlevel import RunVar
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse
 
@@ -32,13 +33,25 @@ if TYPE_CHECKING:
     from poller.web.forms import Form
 
 SAMPLES = 3  # keys that the confirm page shows
+THREADS = 8
+_of_acts: RunVar[CapacityLimiter] = RunVar("_of_acts")
 SEE_OTHER, WRONG, GONE = 303, 400, 409
 
 
 async def confirm(request: Request) -> Response:
     """Show what an act would do; carry it out, if this was confirmed."""
     form = await form_of(request)
-    return await run_in_threadpool(_answer, request, form)
+    return await to_thread.run_sync(_answer, request, form, limiter=_threads())
+
+
+def _threads() -> CapacityLimiter:
+    """Return the threads that acts have for themselves, since they may take long: pages go on beside them."""
+    try:
+        return _of_acts.get()
+    except LookupError:
+        made = CapacityLimiter(THREADS)
+        _of_acts.set(made)
+        return made
 
 
 def _answer(request: Request, form: Form) -> Response:

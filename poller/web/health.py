@@ -22,8 +22,9 @@ def healthz(request: Request) -> Response:  # noqa: ARG001 - an endpoint
 
 def readyz(request: Request) -> Response:
     """Say whether the database answers and has poller's schema; what is not ready is named, and nothing else told."""
+    desk = desk_of(request)
     try:
-        desk_of(request).client.workers()
+        desk.shared.ask("ready", desk.client.workers)
     except PollerError as error:
         part = "schema" if error.reason in {"no_schema", "old_schema"} else "database"
         return encoded({"status": "not ready", "not_ready": [part]}, NOT_READY)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
+from poller.web.act import end_all
+
 if TYPE_CHECKING:
     import socket
     from types import FrameType
@@ -39,5 +41,7 @@ def serve(desk: Desk, listener: socket.socket) -> None:
     uvicorn.Server(settings).run(sockets=[listener])
 
 
-def _ended(number: int, frame: FrameType | None) -> None:
-    """Do nothing: that was the usual end."""
+def _ended(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - as it is called
+    """Stop the acts under way, whose threads are waited for. Another signal ends the process at once."""
+    end_all()
+    signal.signal(number, signal.SIG_DFL)

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from poller.errors import PollerError
+from poller.web.faults import Refused
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
@@ -20,6 +23,7 @@ class _Answer:
     lock: threading.Lock = field(default_factory=threading.Lock)
     until: float = float("-inf")
     value: Any = None
+    error: Exception | None = None
 
 
 class Shared:
@@ -30,15 +34,25 @@ class Shared:
         self._answers: dict[Hashable, _Answer] = {}
 
     def ask(self, key: Hashable, question: Callable[[], T], lasts: float = MOMENT) -> T:
-        """Return the answer to a question, of a moment ago if there is one; an error is nobody else's."""
+        """Return the answer to a question, of a moment ago if there is one.
+
+        That the database does not answer is remembered for a moment, too: else those who wait would each ask anew, and
+        each wait for its end.
+        """
         with self._lock:
             found = self._answers.setdefault(key, _Answer())
             while len(self._answers) > MOST:
                 del self._answers[next(iter(self._answers))]
         with found.lock:
             if monotonic() >= found.until:
-                found.value = question()
+                found.error = None
+                try:
+                    found.value = question()
+                except (PollerError, Refused) as error:
+                    found.error, lasts = error, min(lasts, MOMENT)
                 found.until = monotonic() + lasts
+            if found.error is not None:
+                raise found.error
             value: T = found.value
             return value
 

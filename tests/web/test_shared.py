@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from poller.errors import DatabaseError
 from poller.web.shared import MOST, Shared
 
 
@@ -39,6 +40,22 @@ def test_an_answer_lasts_a_moment_and_an_error_is_nobody_elses() -> None:
     shared.forget()
     assert shared.ask("key", lambda: next(numbers), 0) == 1
     assert shared.ask("key", lambda: next(numbers), 0) == 2
+
+
+def test_that_the_database_does_not_answer_is_told_to_those_who_waited() -> None:
+    """They do not each ask anew; a fault of the desk's own is not remembered."""
+    shared, asked = Shared(), list[int]()
+
+    def question() -> None:
+        asked.append(1)
+        raise DatabaseError
+
+    for _ in range(3):
+        with pytest.raises(DatabaseError):
+            shared.ask("key", question)
+    assert len(asked) == 1
+    shared.forget()
+    assert shared.ask("key", lambda: "answer") == "answer"
 
 
 def test_answers_do_not_pile_up() -> None:
