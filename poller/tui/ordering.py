@@ -96,16 +96,22 @@ class Ordering(Screen[None]):
             self.top.push_screen(Confirm(proposal), answered)
 
     def _carry_out(self, order: Act) -> None:
+        if self.top.under is not None:
+            self.notify("an order is under way; Esc stops it", markup=False)
+            return
         self.top.under = under = Under(self.top.progressed)
-        self.top.ask(lambda asked: order.act(asked, under), self._done, self._refused)
+        self.top.ask(lambda asked: order.act(asked, under), self._done, self._failed)
 
     def _done(self, said: str) -> None:
         self.top.has_ended()
         self.notify(as_text(said), markup=False)
         self.has_changed()
 
-    def _refused(self, why: str) -> None:
+    def _failed(self, why: str) -> None:
         self.top.has_ended()
+        self._refused(why)
+
+    def _refused(self, why: str) -> None:
         self.notify(why, severity="error", markup=False)
 
 

@@ -340,6 +340,11 @@ def test_a_long_order_tells_how_far_it_has_come_and_is_stopped_by_escape(
                 await it.see("Retry 1,500 rows")
                 await it.press("y")
                 await it.see("1,499 rows so far; Esc stops")
+                await it.press("r")
+                await it.see("Retry 1")
+                await it.press("y")
+                await it.see("an order is under way")
+                assert it.top.under is not None
                 await it.press("escape")
                 await it.see("stopped; retrying 1,499 rows of public.tenants:pending")
                 await it.see_no("Esc stops")
