@@ -94,6 +94,8 @@ def _row(connection: psycopg.Connection[Any], binding: Binding, key: str) -> tup
                 row = connection.execute(binding.explain_row_bare, {"key": form}).fetchone()
         except (psycopg.DataError, psycopg.ProgrammingError):
             continue
+        except (psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled):
+            return None  # one table that is locked leaves the others to be looked at
         if row is not None:
             return row[0], row[1]
     return None
