@@ -28,6 +28,7 @@ def invite(entrance: object, request: Request) -> Response:
     if (
         isinstance(entrance, Accounts)
         and request.method == "GET"
+        and request.headers.get("hx-request") != "true"  # the page loads itself, then
         and not path_of(request.scope).startswith(API)
     ):
         return _see(request, f"/login?{urlencode({'next': _target(request)})}")

@@ -16,6 +16,7 @@ from markupsafe import Markup, escape
 from poller.duration import words
 from poller.telemetry.printable import lines, one_line
 from poller.web import assets
+from poller.web.causes import told
 from poller.web.route import path_of
 
 if TYPE_CHECKING:
@@ -143,5 +144,12 @@ _environment = jinja2.Environment(
     trim_blocks=True,
     undefined=jinja2.StrictUndefined,
 )
-_environment.filters |= {"cut": cut, "lines": _lines, "pairs": pairs, "since": since, "took": took}
+_environment.filters |= {
+    "cut": cut,
+    "lines": _lines,
+    "pairs": pairs,
+    "since": since,
+    "told": told,
+    "took": took,
+}
 _environment.tests["printable"] = str.isprintable

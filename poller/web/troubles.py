@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 from poller.client.refusals import NothingSelectedError
 from poller.errors import ConfigurationError
+from poller.web.causes import told
 from poller.web.pages import asked, page
 from poller.web.refused import no_such
-from poller.web.state import desk_of
+from poller.web.rights import Right
+from poller.web.state import desk_of, viewer_of
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -30,13 +32,17 @@ def trouble(request: Request) -> Response:
         found = client.failures(selector, after=asked(request, "after"), limit=PAGE) if table else None
     except (NothingSelectedError, ConfigurationError) as wrong:
         return no_such(request, str(wrong))
+    may_see = viewer_of(request).may(Right.VALUES)
     shown = [
         each
         for each in (found.items if found else ())
-        if error is None or (each.kind or each.error, each.place or "") == (error, place or "")
+        if error is None
+        or (each.kind or (each.error if may_see else None), each.place or "") == (error, place or "")
     ]
     chosen = [
-        each for each in groups.items if error is None or (each.error, each.place) == (error, place or "")
+        each
+        for each in told(groups.items, may_see)
+        if error is None or (each.error, each.place) == (error, place or "")
     ]
     return page(
         request,

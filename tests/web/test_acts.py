@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 
 from poller import Client
@@ -17,7 +20,6 @@ from tests.engines import moves, run
 from tests.web.desks import browser, checksum
 
 if TYPE_CHECKING:
-    import psycopg
     from starlette.testclient import TestClient
 
 PEOPLED = True
@@ -298,6 +300,40 @@ def test_a_thousand_chosen_rows_are_done_in_one_go(client: TestClient, db: psyco
         12,
         13,
     ]
+
+
+def test_where_no_class_is_stored_the_text_of_an_error_is_not_told(
+    url: str, db: psycopg.Connection[Any]
+) -> None:
+    """Not in an address or a form either, to who may not see values."""
+    db.execute("update poller.attempt set kind = null, place = null, error = 'sentinel of ' || key")
+    for path in ("/", "/trouble", "/trouble?table=public.tenants&status=closing"):
+        text = browser(url, Right.LOOK | Right.OPERATE).get(path).text
+        assert "an error" in text
+        assert "sentinel" not in text
+        assert "sentinel" in browser(url).get(path).text
+
+
+def test_acts_under_way_are_stopped_at_the_end(
+    client: TestClient, url: str, db: psycopg.Connection[Any]
+) -> None:
+    """Between two batches: one that waits for a row that is locked is not waited for."""
+    number = value(db, "select handler_id from poller.attempt where key = '6'")
+    db.execute(
+        "insert into poller.attempt (handler_id, key, state, attempt, crashes, company, next_at, error, visit)"
+        " select %s, i::text, 'parked', 5, 1, 1, now(), 'no', gen_random_uuid() from generate_series(100, 1500) as i",
+        [number],
+    )
+    good = confirmed(client, FORMS["retry all"])
+    with psycopg.connect(url) as other, ThreadPoolExecutor(1) as pool:
+        other.execute("select from poller.attempt where key = '700' for update")
+        under_way = pool.submit(client.post, "/confirm", data=good)
+        until = monotonic() + 20
+        while not under_way.done() and monotonic() < until:
+            acts.end_all()
+        is_ended = under_way.done()
+        other.rollback()
+        assert is_ended
 
 
 def test_an_act_says_what_follows() -> None:

@@ -170,6 +170,7 @@ def test_a_name_and_a_password_let_in(file: Path) -> None:
     asked = client.get("/rows", params={"table": "a&b"})
     if asked.status_code == 303:
         assert asked.headers["Location"] == "/login?next=%2Frows%3Ftable%3Da%2526b"
+    assert client.get("/", headers={"HX-Request": "true"}).status_code == 401, "no form within a live page"
     form = client.get("/login", params={"next": "/jobs"})
     assert 'name="next" value="/jobs"' in form.text
     answer = client.post("/login", data={"name": "ann", "password": PASSWORD, "next": "/jobs"})
