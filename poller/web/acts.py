@@ -73,7 +73,7 @@ def _confirmed(request: Request, act: Act, form: Form) -> Response:
     if not desk.seal.holds(form["token"], (viewer.name, *act.parts, shown)):
         return _ask(request, act, "This page was too old, or not for this. Look again.")
     rows, exact = _rows(request, act)
-    if rows is not None and exact and str(rows) != shown and rows > int(shown or 0):
+    if rows is not None and (exact or act.name != "move") and str(rows) != shown and rows > int(shown or 0):
         return _ask(request, act, "There are more by now.")
     if not desk.seal.spend(form["token"]):
         return _ask(request, act, "This was carried out already. Look again.")

@@ -125,6 +125,7 @@ class Accounts:
     tokens: tuple[_Account, ...]
     sessions: Sessions = field(default_factory=Sessions)
     tries: Tries = field(default_factory=Tries)
+    one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
     nobody: str = field(default_factory=lambda: passwords.hashed(secrets.token_urlsafe(9)))
 
     def __call__(self, request: Request) -> Viewer | None:
@@ -141,6 +142,10 @@ class Accounts:
 
     def login(self, name: str, password: str, address: str) -> Viewer | None:
         """Return whom a name and a password let in; after five wrong ones of an address, nobody for a minute."""
+        with self.one_at_a_time:  # so that a try counts for the next only once it is known to be wrong
+            return self._login(name, password, address)
+
+    def _login(self, name: str, password: str, address: str) -> Viewer | None:
         if not self.tries.may(address) or max(len(name), len(password)) > LONGEST:
             return None
         account = self.users.get(name)
@@ -215,6 +220,9 @@ def accounts(path: Path) -> Accounts:
     except (ValueError, msgspec.DecodeError) as error:
         msg = f"{path} does not name users and tokens as docs/desk.md has them: {error}"
         raise ConfigurationError(msg) from None
+    if not all(passwords.is_line(each.secret) for each in users.values()):
+        msg = f"{path} has a password that cannot be checked; make it anew by: python -m poller.web.passwords"
+        raise ConfigurationError(msg)
     if not users and not tokens:
         msg = f"{path} names neither users nor tokens"
         raise ConfigurationError(msg)

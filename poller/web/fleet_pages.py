@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import RedirectResponse
 
 from poller.client.refusals import NothingSelectedError
-from poller.errors import PollerError
+from poller.errors import ConfigurationError, PollerError
 from poller.web.faults import Refused
 from poller.web.pages import asked, page
 from poller.web.refused import no_such
@@ -53,7 +53,7 @@ def actions(request: Request) -> Response:
     """Show who has ordered what, the newest first."""
     try:
         found = desk_of(request).client.actions(after=asked(request, "after"), limit=PAGE)
-    except PollerError as error:
+    except ConfigurationError as error:
         return no_such(request, str(error))
     return page(request, "actions.html", found=found)
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     Invite = Callable[[Request], Response]
     Asked = Callable[[Request], Viewer | Awaitable[Viewer | None] | None]
 
+WRONG = 400
+
 
 def matcher(route: Route) -> Matcher:
     """Return a route as Starlette has it."""
@@ -59,6 +61,8 @@ class Guard:
             return (
                 _not_allowed(scope, others) if others else refusal(scope, NOT_FOUND, "there is no such page")
             )
+        if b"%00" in scope["query_string"]:
+            return refusal(scope, WRONG, "the address has a NUL, which no text of the database has")
         if found.right is None:
             return None
         request = Request(scope, receive)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 JOBS, RUNS = 100, 50  # on a page
 RECENT = 60  # runs of a job that its page draws
 AHEAD = 5  # slots
+WRONG = 400
 DAY = 500  # the last runs, which the picture of a day is made of
 SLOWLY = 10.0  # seconds that they last
 EVERY = 5  # seconds between two looks
@@ -49,7 +50,10 @@ class Bar(NamedTuple):
 def jobs(request: Request) -> Response:
     """Show the jobs: what ran, what runs next."""
     desk, after = desk_of(request), asked(request, "after")
-    found = desk.shared.ask(("jobs", after), lambda: desk.client.jobs(after=after, limit=JOBS))
+    try:
+        found = desk.shared.ask(("jobs", after), lambda: desk.client.jobs(after=after, limit=JOBS))
+    except ConfigurationError as error:
+        return no_such(request, str(error), WRONG)
     ran = desk.shared.ask("a day", lambda: desk.client.runs(limit=DAY), SLOWLY)
     return page(
         request,

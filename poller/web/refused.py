@@ -14,4 +14,10 @@ if TYPE_CHECKING:
 
 def no_such(request: Request, detail: str, code: int = NOT_FOUND) -> Response:
     """Return the page that says what is not there."""
-    return page(request, "refusal.html", code=code, title="Not found", detail=detail)
+    return page(
+        request,
+        "refusal.html",
+        code=code,
+        title="Not found" if code == NOT_FOUND else "Not valid",
+        detail=detail,
+    )

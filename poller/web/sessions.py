@@ -50,7 +50,7 @@ class Sessions:
             value,
             max_age=LASTS,
             path=str(request.scope.get("root_path", "")) or "/",
-            secure=request.url.scheme == "https",
+            secure=_is_secure(request),
             httponly=True,
             samesite="strict",
         )
@@ -69,6 +69,11 @@ class Sessions:
         name = cookie_name(request)
         self._known.pop(_digest(request.cookies.get(name, "")), None)
         response.delete_cookie(name, path=str(request.scope.get("root_path", "")) or "/")
+
+
+def _is_secure(request: Request) -> bool:
+    """Tell whether the browser speaks TLS, to the desk or to a proxy before it."""
+    return request.url.scheme == "https" or request.headers.get("origin", "").startswith("https://")
 
 
 def cookie_name(request: Request) -> str:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from poller.client.refusals import NothingSelectedError
+from poller.client.selector import is_named
 from poller.errors import ConfigurationError, PollerError
+from poller.model.table_name import table_name
 from poller.web.faults import Refused
 from poller.web.pages import asked, page
 from poller.web.refused import no_such
@@ -118,10 +120,13 @@ def _history(client: Client, shown: RowShown) -> tuple[str, tuple[HistoryEvent, 
 
 
 def _show(request: Request, table: str) -> Callable[[str], bool]:
-    """Return which columns the viewer sees of a table."""
+    """Return which columns the viewer sees of a table: by its full name, however it was spelled."""
     if not viewer_of(request).may(Right.VALUES):
         return lambda _: False
-    return desk_of(request).show.of(table)
+    overview, wanted = desk_of(request).snapshot.seen().overview, table_name(table)
+    known = {each.machine.table for each in (overview.machines if overview else ())}
+    meant = [each for each in known if is_named(each, wanted)]
+    return desk_of(request).show.of(meant[0]) if len(meant) == 1 else lambda _: False
 
 
 def _targets(request: Request, table: str, column: str | None, status: str | None) -> list[str]:

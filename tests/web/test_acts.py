@@ -275,6 +275,7 @@ def test_what_cannot_be_done_is_told(
     [
         (b"a=" + b"x" * 300_000, "application/x-www-form-urlencoded", 413),
         (b"&".join(b"key=1" for _ in range(3000)), "application/x-www-form-urlencoded", 400),
+        (b"act=pause&name=a%00b", "application/x-www-form-urlencoded", 400),
         (b"act=%ff", "application/x-www-form-urlencoded", 400),
         (b"\xff", "application/x-www-form-urlencoded", 400),
         (b"{}", "application/json", 415),
@@ -334,6 +335,12 @@ def test_acts_under_way_are_stopped_at_the_end(
         is_ended = under_way.done()
         other.rollback()
         assert is_ended
+
+
+@pytest.mark.parametrize("path", ["/find?q=a%00b", "/job?name=%00", "/runs?after=%00", "/jobs?after=x"])
+def test_an_address_that_makes_no_sense_is_refused(client: TestClient, path: str) -> None:
+    """It is the asker's fault, not the database's."""
+    assert client.get(path).status_code == 400
 
 
 def test_an_act_says_what_follows() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -208,6 +209,24 @@ def test_after_five_tries_an_address_waits_a_minute(file: Path, clock: Clock) ->
     assert guessing.post("/login", data={"name": "ann", "password": PASSWORD}).status_code == 303
 
 
+def test_right_passwords_at_the_same_time_are_no_guesses(file: Path) -> None:
+    """However many there are."""
+    made = accounts(file)
+    with ThreadPoolExecutor(MOST + 3) as pool:
+        found = list(pool.map(lambda _: made.login("ann", PASSWORD, "192.0.2.1"), range(MOST + 3)))
+    assert None not in found
+
+
+def test_a_browser_that_speaks_tls_to_a_proxy_gets_a_cookie_for_tls(file: Path) -> None:
+    """Whatever the proxy speaks to the desk."""
+    client = client_of(accounts(file))
+    given = {"name": "ann", "password": PASSWORD}
+    plain = client.post("/login", data=given)
+    assert "Secure" not in plain.headers["Set-Cookie"]
+    secure = client.post("/login", data=given, headers={"Origin": "https://localhost"})
+    assert "Secure" in secure.headers["Set-Cookie"]
+
+
 def test_programs_come_in_by_a_token_and_people_by_curl(file: Path) -> None:
     """A bearer token, or basic authentication, with the rights that the file gives them."""
     entrance = accounts(file)
@@ -237,6 +256,11 @@ def test_a_file_that_others_can_read_is_refused(file: Path) -> None:
         ('[users.ann]\npassword = "hunter2"\nrights = "look"', "does not name"),
         (f'[users.ann]\npassword = "{HASHED}"', "missing required field `rights`"),
         (f'[users.ann]\npassword = "{HASHED}"\nrights = "root"', "no right 'root'"),
+        (
+            f'[users.ann]\npassword = "{HASHED.replace("$16384$", "$16383$")}"\nrights = "look"',
+            "cannot be checked",
+        ),
+        (f'[users.ann]\npassword = "{HASHED.replace("=", "a")}"\nrights = "look"', "cannot be checked"),
         ('[tokens.ci]\nsha256 = "hunter2"\nrights = "look"', "does not name"),
     ],
 )

@@ -255,7 +255,6 @@ def test_what_is_found_at_once_is_gone_to(whole: str, q: str, leads: str) -> Non
         "/job",
         "/job?name=nothing",
         "/runs?job=nothing",
-        "/runs?after=%00",
         "/runs/999",
         f"/runs/{'9' * 30}",
         f"/runs/{'9' * 5000}",
@@ -271,6 +270,14 @@ def test_what_is_not_there_is_told(whole: str, path: str) -> None:
     assert answer.status_code == 404
     assert "Traceback" not in answer.text
     assert "Not Found" in answer.text or "Not found" in answer.text
+
+
+@pytest.mark.parametrize("spelled", ["tenants", "public.tenants"])
+def test_what_is_shown_of_a_table_does_not_depend_on_how_it_is_spelled(whole: str, spelled: str) -> None:
+    """It is the table that the settings name, and the full name goes before the short one."""
+    tables = {"public.tenants": {"show": ["note"]}, "tenants": {"show": []}}
+    text = browser(whole, tables=tables).get(f"/row?table={spelled}&key=6").text
+    assert SECRET in text.partition("<h2>Columns</h2>")[2].partition("</section>")[0]
 
 
 def test_a_question_that_waits_too_long_is_given_up(whole: str, monkeypatch: pytest.MonkeyPatch) -> None:
