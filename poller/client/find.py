@@ -9,9 +9,8 @@ import psycopg
 
 from poller.client import handler_lookup
 from poller.client.job_queries import JobQueries
-from poller.client.selector import is_named, same_key
-from poller.errors import ConfigurationError
-from poller.model.table_name import split_off_table, table_name
+from poller.client.selector import is_spelled, same_key
+from poller.model.table_name import split_off_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -62,7 +61,7 @@ def _handlers(word: str, declared: Sequence[Declared]) -> Iterator[Found]:
     name, rest = split_off_table(word)
     for each in declared:
         status = each.handler.status
-        if _is_table(each.table, name) and rest in ("", status):
+        if is_spelled(each.table, name) and rest in ("", status):
             yield Found("handler", each.table, status)
 
 
@@ -80,7 +79,7 @@ def _rows(connection: psycopg.Connection[Any], word: str, declared: Sequence[Dec
     name, rest = split_off_table(word)
     machines = {(each.table, each.handler.column): each.binding for each in declared}
     for (table, _), binding in machines.items():
-        keys = [word, rest] if rest and _is_table(table, name) else [word]
+        keys = [word, rest] if rest and is_spelled(table, name) else [word]
         row = next(filter(None, (_row(connection, binding, key) for key in keys)), None) if binding else None
         if row is not None:
             yield Found("row", table, row[1], row[0])
@@ -99,10 +98,3 @@ def _row(connection: psycopg.Connection[Any], binding: Binding, key: str) -> tup
         if row is not None:
             return row[0], row[1]
     return None
-
-
-def _is_table(table: str, name: str) -> bool:
-    try:
-        return is_named(table, table_name(name))
-    except ConfigurationError:
-        return False

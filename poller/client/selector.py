@@ -114,6 +114,14 @@ def is_named(table: str, wanted: TableName) -> bool:
     return table == str(wanted) or (not wanted.schema and table.endswith(f".{wanted}"))
 
 
+def is_spelled(table: str, name: str) -> bool:
+    """Tell whether a text is a name of a table of the database."""
+    try:
+        return is_named(table, table_name(name))
+    except ConfigurationError:
+        return False
+
+
 def same_key(key: str) -> tuple[str, ...]:
     """Return the forms in which a key may be stored: as given, and as Postgres writes it if it is a JSON array."""
     try:

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from poller.client.refusals import NothingSelectedError
-from poller.client.selector import is_named
+from poller.client.selector import is_spelled
 from poller.errors import ConfigurationError, PollerError
-from poller.model.table_name import table_name
 from poller.web.faults import Refused
 from poller.web.pages import asked, page
 from poller.web.refused import no_such
@@ -123,9 +122,9 @@ def _show(request: Request, table: str) -> Callable[[str], bool]:
     """Return which columns the viewer sees of a table: by its full name, however it was spelled."""
     if not viewer_of(request).may(Right.VALUES):
         return lambda _: False
-    overview, wanted = desk_of(request).snapshot.seen().overview, table_name(table)
+    overview = desk_of(request).snapshot.seen().overview
     known = {each.machine.table for each in (overview.machines if overview else ())}
-    meant = [each for each in known if is_named(each, wanted)]
+    meant = [each for each in known if is_spelled(each, table)]
     return desk_of(request).show.of(meant[0]) if len(meant) == 1 else lambda _: False
 
 
