@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from poller.client.refusals import NothingSelectedError, RefusedError
+from poller.errors import ConfigurationError
 from poller.model.table_name import split_off_table, table_name
 
 if TYPE_CHECKING:
