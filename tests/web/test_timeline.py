@@ -17,6 +17,7 @@ def job(schedule: str | None, tz: str = "UTC", *, due_in: float | None = None) -
     """Return a job of a schedule, whose next slot is in so many hours."""
     at = None if due_in is None else NOW + timedelta(hours=due_in)
     return JobLine(
+        paused_until=None,
         name="nightly",
         job="nightly",
         schedule=schedule,
