@@ -257,8 +257,10 @@ class Engine:
             while not self._scheduler.run_once():
                 pass
             self._claimer.start_over()
-            self._claimer.run_once()
-            if not self._work_off() and not self._wait_for_places():
+            before = len(self._done)
+            self._claimer.run_once()  # a transaction may have ended within it
+            worked = self._work_off() or len(self._done) > before
+            if not worked and not self._wait_for_places():
                 if not self._done:
                     self._hint()
                 return self._done

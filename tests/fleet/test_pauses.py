@@ -391,7 +391,7 @@ def work(row):
     os.kill(pid, signal.SIGKILL)
     wait_until("the other takes the row", lambda: len(ran(project)) == 2)
     assert len(workers_of(db)) == 1
-    assert len(tree(fleet)) == 2
+    wait_until("it is reaped", lambda: len(tree(fleet)) == 2)
 
 
 @pytest.mark.fault("F74")
@@ -410,7 +410,7 @@ def test_a_worker_that_was_declared_dead_before_it_heard_of_its_drain_drains_whe
     wait_until("it has ended", lambda: not is_alive(pid))
     assert fleet.log.count("is ready") == 3, "it was back"
     assert len(workers_of(db)) == 1
-    assert len(tree(fleet)) == 2
+    wait_until("it is reaped", lambda: len(tree(fleet)) == 2)
 
 
 @pytest.mark.fault("F74")

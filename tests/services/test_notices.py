@@ -302,4 +302,4 @@ def test_a_row_that_is_locked_is_asked_for_seldom_and_taken_soon_after(
             wait_until("it is looked for again and again", lambda: asked["poller claim"] > 6)
             time.sleep(0.5)  # in which it would be looked for hundreds of times
             assert asked["poller claim"] < 40
-        wait_until("it is taken", lambda: moved(db) == 1, timeout=5)
+        wait_until("it is taken, long before its turn", lambda: moved(db) == 1, timeout=20)
