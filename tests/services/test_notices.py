@@ -295,11 +295,23 @@ def test_a_row_that_is_locked_is_asked_for_seldom_and_taken_soon_after(
     db.execute("alter table thing disable trigger poller_wake")
     with gathered(url, bindings, 1, poll=60.0):
         with psycopg.connect(url) as person:
-            db.execute("insert into thing default values")
-            person.execute("select from thing for update")
+            key = locked(db, person)
             asked.clear()
             db.execute("notify poller")
             wait_until("it is looked for again and again", lambda: asked["poller claim"] > 6)
             time.sleep(0.5)  # in which it would be looked for hundreds of times
             assert asked["poller claim"] < 40
-        wait_until("it is taken, long before its turn", lambda: moved(db) == 1, timeout=20)
+        taken = "select from thing where id = %s and status = 'normal'"
+        wait_until("it is taken", lambda: db.execute(taken, [key]).rowcount == 1, timeout=20)
+
+
+def locked(db: psycopg.Connection[Any], person: psycopg.Connection[Any]) -> int:
+    """Insert a row that a person locks before the worker has it, which may look at any moment; return its key."""
+    while True:
+        row = db.execute("insert into thing default values returning id").fetchone()
+        assert row is not None
+        found = person.execute("select from thing where id = %s and status = 'pending' for update", row)
+        if found.rowcount == 1 and db.execute("select from poller.claim").rowcount == 0:
+            return int(row[0])
+        person.rollback()
+        wait_until("it is moved", lambda: db.execute("select from poller.claim").rowcount == 0)
