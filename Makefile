@@ -88,10 +88,10 @@ $(USED): pyproject.toml
 	@echo 'installing into $(VENV), once'
 	@[ ! -x $(BIN)/poller ] || $(BIN)/poller db stop || true
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(BIN)/pip install $(QUIETLY) --editable '.[embedded,ui]'
+	@$(BIN)/pip install $(QUIETLY) --editable '.[embedded,top,ui]'
 	@touch $@
 
 $(DEVELOPED): $(USED)
 	@echo 'installing the tools for development into $(VENV), once'
-	@$(BIN)/pip install $(QUIETLY) --editable '.[embedded,ui,dev]'
+	@$(BIN)/pip install $(QUIETLY) --editable '.[embedded,top,ui,dev]'
 	@touch $@
