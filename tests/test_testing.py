@@ -104,6 +104,22 @@ def test_as_many_run_at_a_time_as_are_asked_for(url: str) -> None:
         assert [done.became for done in engine.run_due()] == ["moved"] * 3
 
 
+def test_transactions_that_end_within_the_claim_do_not_end_the_run(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They may be as quick as that; what is due still is claimed all the same."""
+    with Engine(url, moves("task", transactional=True, limit=1)) as engine:
+        claims = engine._claimer.run_once
+
+        def claim_and_wait() -> float:
+            delay = claims()
+            wait_until("nothing is in flight", lambda: not engine._executor.busy)
+            return delay
+
+        monkeypatch.setattr(engine._claimer, "run_once", claim_and_wait)
+        assert [done.became for done in engine.run_due()] == ["moved"] * 3
+
+
 # --- what became of it --------------------------------------------------------------------------------
 
 

@@ -30,9 +30,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Self
 
-HURRIED_STATEMENT = "3s"  # the longest of a client that is `hurried`
 __all__ = ["Database", "DatabaseLocation", "LookingConnection", "locate"]
 
+HURRIED_STATEMENT, HURRIED_LOCK = (
+    "3s",
+    "1s",
+)  # the longest of a client that is `hurried`, and the longest wait for a lock
+LOOK_STATEMENT, LOOK_LOCK = "2s", "250ms"  # the same of a face that looks again and again
 CHECK_SECONDS = 60.0  # after which a lasting connection looks at the schema again
 
 
@@ -105,22 +109,24 @@ class Database:
         if self._place is None:
             msg = "this needs a connection of its own: make the client from a URL"
             raise ConfigurationError(msg)
-        return reachable(self._place, self._name)
+        return _looking(self._place, self._name)
 
     @contextlib.contextmanager
     def _opened(self, *, alone: bool) -> Iterator[psycopg.Connection[Any]]:
         if self._looking is not None:
             yield self._looking()
         elif self._place is not None:
-            # Counting a large table may take long; the caller may stop it.
-            timeout = HURRIED_STATEMENT if self._hurried else "0"
-            with contextlib.closing(reachable(self._place, self._name, statement_timeout=timeout)) as own:
-                if self._hurried:
-                    own.execute(statement("bounded_session"))
+            with contextlib.closing(self._opened_for_a_call(self._place)) as own:
                 yield own
         elif self._connection is not None:
             with self._lock, _lent(self._connection, alone=alone) as lent:
                 yield lent
+
+    def _opened_for_a_call(self, place: DatabaseLocation) -> psycopg.Connection[Any]:
+        if self._hurried:
+            return _looking(place, self._name, HURRIED_STATEMENT, HURRIED_LOCK)
+        # Counting a large table may take long; the caller may stop it.
+        return reachable(place, self._name, statement_timeout="0")
 
 
 class LookingConnection:
@@ -147,9 +153,7 @@ class LookingConnection:
             DatabaseError: the database cannot be reached or will not do.
         """
         if self._connection is None or self._connection.closed:
-            made = reachable(self._place, self._name)
-            made.execute(statement("looking"), {})
-            self._connection, self._check_at = made, 0.0
+            self._connection, self._check_at = _looking(self._place, self._name), 0.0
         if time.monotonic() >= self._check_at:
             schema.require(self._connection)
             self._check_at = time.monotonic() + CHECK_SECONDS
@@ -170,6 +174,25 @@ class LookingConnection:
         """Close it; the next use opens another."""
         if self._connection is not None:
             self._connection.close()
+
+
+def _looking(
+    place: DatabaseLocation, name: str, longest: str = LOOK_STATEMENT, longest_lock: str = LOOK_LOCK
+) -> psycopg.Connection[Any]:
+    """Open a session that changes nothing and soon gives up.
+
+    Args:
+        place: the database.
+        name: as `pg_stat_activity` shows it.
+        longest: how long a statement may take.
+        longest_lock: how long one may wait for a lock.
+
+    Raises:
+        DatabaseError: the database cannot be reached or will not do.
+    """
+    made = reachable(place, name, statement_timeout=longest)
+    made.execute(statement("read_only_session"), {"lock_timeout": longest_lock})
+    return made
 
 
 @contextlib.contextmanager

@@ -100,6 +100,19 @@ def test_a_word_is_found_in_names_and_keys(url: str, db: psycopg.Connection[Any]
     assert value(db, "select count(*) from tenants") == 2
 
 
+def test_g11_a_table_that_is_locked_hides_no_other_from_a_search(
+    url: str, db: psycopg.Connection[Any]
+) -> None:
+    """What it holds is missing, and the rest is there."""
+    make_tenants(db, "pending")
+    db.execute("create table parcel (id int primary key, status text)")
+    db.execute("insert into parcel values (1, 'pending')")
+    client = Client(url, [moves("tenants"), moves("parcel")], hurried=True)
+    with db.transaction():
+        db.execute("lock table tenants in access exclusive mode")
+        assert list(client.find("1").items) == [Found("row", "public.parcel", "pending", "1")]
+
+
 @pytest.mark.parametrize("word", ["19999", "thing", "nothing"])
 def test_g12_nothing_of_it_goes_through_a_large_table(
     url: str, db: psycopg.Connection[Any], word: str
