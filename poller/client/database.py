@@ -2,7 +2,8 @@
 
 With a URL each call opens its own connection and closes it. A kept connection would need a lock, behind which
 a quick query waits for a slow count; after each failover it would first fail; and it would occupy a
-backend for a page that is viewed once an hour. Opening one costs a few milliseconds.
+backend for a page that is viewed once an hour. Opening one costs a few milliseconds. A face that looks again and again
+keeps one, for one thread (`LookingConnection`, `Database.kept`).
 
 The caller's connection is used by one thread at a time. Its settings are restored after each call.
 """

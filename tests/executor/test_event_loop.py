@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from poller import Fail, Snooze
+from poller import Context, Fail, Snooze
 from poller.executor import event_loop
 from poller.testing import Engine
 from tests.engines import column, moves, run
@@ -206,3 +206,33 @@ def test_a_snooze_from_a_group_snoozes_the_whole_batch_at_once(url: str) -> None
 
     assert [each.became for each in done] == ["snoozed"] * 10
     assert calls == [10]
+
+
+def snooze_in_a_group(_: Any) -> None:
+    """Snooze from within a loop of its own."""
+    asyncio.run(raise_in_a_group(Snooze("1h")))
+
+
+def snooze_in_a_transaction(_: Row, ctx: Context) -> None:
+    """The same where the row's transaction is at hand."""
+    assert ctx.connection is not None
+    snooze_in_a_group(None)
+
+
+@pytest.mark.parametrize(
+    ("function", "options"),
+    [
+        (snooze_in_a_group, {}),
+        (snooze_in_a_group, {"executor": "process"}),
+        (snooze_in_a_group, {"batch": 4}),
+        (snooze_in_a_group, {"batch": 4, "executor": "process"}),
+        (snooze_in_a_transaction, {"transactional": True}),
+    ],
+    ids=["thread", "process", "batch", "batch in a process", "transactional"],
+)
+def test_what_a_group_raises_alone_is_so_wherever_the_handler_runs(
+    url: str, function: Any, options: dict[str, Any]
+) -> None:
+    """A loop of the handler's own is not poller's."""
+    done = run(url, moves("task", function, **options))
+    assert [(each.became, each.error) for each in done] == [("snoozed", None)] * 10
