@@ -267,7 +267,7 @@ class RowQueries:
     ) -> list[tuple[int, str]]:
         """Return the handler's number and the key of each row in flight that is meant, in the order of the handlers."""
         asked = {"handlers": array(handlers), "keys": _array(keys), "error": error}
-        return self.connection.execute(statement("in_flight", is_meant=is_meant), asked).fetchall()
+        return self.connection.execute(statement("releasable", is_meant=is_meant), asked).fetchall()
 
     def release(self, handlers: Iterable[int], keys: Sequence[str] | None) -> list[tuple[int, str]]:
         """Take rows away from the workers that hold them; return the handler's number and the key of each."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.faults import planning, protocol, suspects
-from tests.faults.planning import Planning
-from tests.faults.protocol import Protocol
-from tests.faults.search import search
-from tests.faults.suspects import Suspects
+from tests.faults import lease_protocol, slot_protocol, suspect_protocol
+from tests.faults.lease_protocol import Protocol
+from tests.faults.protocol_search import search
+from tests.faults.slot_protocol import Planning
+from tests.faults.suspect_protocol import Suspects
 
 
 @pytest.mark.fault("F1", "F3", "F4")
@@ -43,10 +43,10 @@ def test_nor_where_a_person_has_locked_a_row() -> None:
     assert states > 3_000
 
 
-@pytest.mark.parametrize("guard", protocol.GUARDS)
+@pytest.mark.parametrize("guard", lease_protocol.GUARDS)
 def test_control_without_a_guard_some_order_breaks_a_promise(guard: str) -> None:
     """The shortest one is found."""
-    what, befalls = protocol.GUARDS[guard]
+    what, befalls = lease_protocol.GUARDS[guard]
     _, way = search(Protocol(without=guard, **befalls))
     assert way is not None, f"nothing is lost without: {what}"
 
@@ -61,10 +61,10 @@ def test_g6_a_row_that_kills_its_workers_is_found_among_its_neighbours(attempts:
     assert states > 500
 
 
-@pytest.mark.parametrize("guard", suspects.GUARDS)
+@pytest.mark.parametrize("guard", suspect_protocol.GUARDS)
 def test_g6_control_without_a_guard_a_neighbour_pays_or_the_killer_is_never_found(guard: str) -> None:
     """The shortest order is found."""
-    what, attempts = suspects.GUARDS[guard]
+    what, attempts = suspect_protocol.GUARDS[guard]
     _, way = search(Suspects(without=guard, attempts=attempts))
     assert way is not None, f"nothing is lost without: {what}"
 
@@ -78,8 +78,8 @@ def test_g7_g8_no_order_of_steps_loses_or_doubles_a_slot(overlap: str) -> None:
     assert states > 10_000
 
 
-@pytest.mark.parametrize("guard", planning.GUARDS)
+@pytest.mark.parametrize("guard", slot_protocol.GUARDS)
 def test_g7_control_without_a_guard_some_order_loses_or_doubles_a_slot(guard: str) -> None:
     """Or fires one too early, or one that its job's rules leave out."""
     _, way = search(Planning(without=guard))
-    assert way is not None, f"nothing is lost without: {planning.GUARDS[guard]}"
+    assert way is not None, f"nothing is lost without: {slot_protocol.GUARDS[guard]}"
