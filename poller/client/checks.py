@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal
 
 import psycopg
@@ -20,7 +21,7 @@ from poller.client.answers import aside
 from poller.client.row_queries import RowQueries
 from poller.db import schema, tables
 from poller.db.connection import is_pooled, role_of
-from poller.db.statements import trusted
+from poller.db.statements import statement, trusted
 from poller.errors import PollerError
 from poller.jobs import job_store
 from poller.model.context import Row
@@ -30,7 +31,7 @@ from poller.store.binding import Binding, bind
 from poller.store.claim_plan import plan_claim
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable
 
     from poller.client.row_queries import Index
     from poller.db.tables import Table
@@ -73,11 +74,30 @@ def check(connection: psycopg.Connection[Any], registered: Registered) -> list[F
     return [*checks.of_database(), *checks.of_handlers(), *checks.of_tables(), *checks.of_jobs()]
 
 
-class Checks:
-    """The checks, on one connection in autocommit mode."""
+class OutOfTimeError(PollerError):
+    """There is no time for the checks that are left."""
 
-    def __init__(self, connection: psycopg.Connection[Any], registered: Registered) -> None:
+
+class Checks:
+    """The checks, on one connection in autocommit mode.
+
+    Args:
+        connection: where to ask.
+        registered: what to check.
+        unread: handlers, as `TABLE:STATUS`, whose `where` or `order_by` is not known: how they claim is not checked.
+        seconds: after which what is left is not checked; None for no end.
+    """
+
+    def __init__(
+        self,
+        connection: psycopg.Connection[Any],
+        registered: Registered,
+        unread: Container[str] = (),
+        seconds: float | None = None,
+    ) -> None:
         self._connection = connection
+        self._unread = unread
+        self._until = None if seconds is None else monotonic() + seconds
         self._queries = RowQueries(connection)
         self._handlers, self._jobs = registered
         self._bindings: list[Binding] = []
@@ -157,7 +177,8 @@ class Checks:
         if self._migrated:
             self._bindings = status.numbered(self._connection, self._bindings)
         for binding in self._bindings:
-            for look in (self._plan, self._index, self._orphans, self._without_zone):
+            claims = () if str(binding) in self._unread else (self._plan, self._index)
+            for look in (*claims, self._orphans, self._without_zone):
                 yield from self._guarded(str(binding), partial(look, binding))
 
     def _handler(self, handler: Handler) -> Findings:
@@ -331,17 +352,34 @@ class Checks:
                 "warning", str(job), "no index finds the old rows, so each run reads the whole table", index
             )
 
+    def _hurry(self) -> None:
+        """Let no statement take longer than there is time.
+
+        Raises:
+            OutOfTimeError: there is none left.
+        """
+        if self._until is None:
+            return
+        left = int((self._until - monotonic()) * 1000)
+        if left <= 0:
+            raise OutOfTimeError
+        self._connection.execute(statement("limit_statement"), {"timeout": f"{left}ms"})
+
     def _guarded(self, where: str, look: Callable[[], Iterable[Finding]]) -> Findings:
         """Run a check; an error of Postgres becomes a finding, and the other checks go on.
 
         Raises:
             psycopg.OperationalError: the database is gone.
+            OutOfTimeError: there is no time left.
         """
         try:
+            self._hurry()
             yield from look()
         except psycopg.Error as error:
             if self._connection.closed:
                 raise
+            if isinstance(error, psycopg.errors.QueryCanceled) and self._until is not None:
+                raise OutOfTimeError from None
             what = f"this could not be checked: {error.diag.message_primary or error}"
             yield Finding("warning", where, " ".join(what.split()), "check whether the role may read it")
 

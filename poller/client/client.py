@@ -28,10 +28,12 @@ from poller.client import explain as explaining
 from poller.client import find as finding
 from poller.client import graph as graphs
 from poller.client import history as histories
+from poller.client import holdups as held_up
 from poller.client import inflight as held
 from poller.client import known_handlers as known_here
 from poller.client import limits as limited
 from poller.client import listed as table_rows
+from poller.client import registered_checks as code_free
 from poller.client import status as overview
 from poller.client import totals as sums
 from poller.client.actions import Author, Batches
@@ -60,6 +62,7 @@ if TYPE_CHECKING:
     from poller.client.explain import ClaimExplained, RowExplained
     from poller.client.find import Found
     from poller.client.graph import Graph
+    from poller.client.holdups import FullKey, Holdups
     from poller.client.inflight import Held
     from poller.client.job_queries import RunLine
     from poller.client.jobs import Cancelled, JobLine, Logs, Paused, Removed, Resumed, Triggered
@@ -69,6 +72,7 @@ if TYPE_CHECKING:
     from poller.client.moves import Moved
     from poller.client.pausing import HandlersPaused, HandlersResumed
     from poller.client.purge import Counted, Progress, Purged, PurgeOptions
+    from poller.client.registered_checks import Checked
     from poller.client.releasing import Released
     from poller.client.retrying import Retried
     from poller.client.row_queries import HistoryEvent, WorkerLine
@@ -180,6 +184,28 @@ class Client:
         """Return the handlers that have a limit, a rate or turns by key, with what the whole fleet has used of each."""
         with self._database.session() as connection:
             return _all(connection, limited.limits(connection))
+
+    def full_keys(self, *, show: Callable[[str], Show] = lambda _: (), limit: int = 20) -> Page[FullKey]:
+        """Return the values of `per_key` of which no further row may begin now, with the row in front of each.
+
+        Of each handler 2,000 rows in flight are looked at, and as many in backoff that hold back those behind them.
+
+        Args:
+            show: returns what `rows` takes as `show`, of a table; a value is told if all columns of it are shown.
+            limit: how many of each handler at the most.
+        """
+        known = known_here.found(self._handlers)
+        with self._database.session() as connection:
+            found = held_up.full_keys(connection, known.handlers if known else (), show, limit)
+            return _all(connection, tuple(found))
+
+    def holdups(self) -> Holdups:
+        """Return poller's sessions that wait for a lock, for whom; and the oldest transaction and snapshot.
+
+        What other roles' sessions do is known to roles with `pg_read_all_stats`.
+        """
+        with self._database.session() as connection:
+            return held_up.holdups(connection)
 
     def find(self, word: str) -> Page[Found]:
         """Return all that a word may mean: a handler, a job, a run, or a row by its key.
@@ -445,6 +471,18 @@ class Client:
         known = known_here.required(self._handlers)
         with self._database.session(migrated=False, alone=True) as connection:
             return _all(connection, checks.check(connection, known))
+
+    def check_registered(self, *, seconds: float = 5.0) -> Checked:
+        """Check the handlers as workers have registered them last: without their code, so that not all can be checked.
+
+        Args:
+            seconds: after which what is left is not checked.
+
+        Raises:
+            ConfigurationError: the connection is in a transaction.
+        """
+        with self._database.session(alone=True) as connection:
+            return code_free.check(connection, seconds)
 
     def explain(self, selector: str) -> RowExplained | ClaimExplained:
         """Explain why a row is not being worked on, or how a handler's rows are claimed.

@@ -186,6 +186,18 @@ def declared(connection: psycopg.Connection[Any], handlers: Iterable[Handler]) -
     return [*ours, *others]
 
 
+def as_registered(connection: psycopg.Connection[Any]) -> tuple[list[Handler], list[str], list[str]]:
+    """Return the handlers as workers have registered them last, whether they fit their tables or not.
+
+    Beside them the names of those whose `where` or `order_by` is not in them; and of those that an older version has
+    registered, without a definition.
+    """
+    rows = connection.execute(statement("definitions")).fetchall()
+    found = [(rebuilt(table, status, column, known), known) for table, column, status, known in rows if known]
+    unread = [f"{each.table}:{each.label}" for each, known in found if any(map(known.get, NOT_REBUILT))]
+    return [each for each, _ in found], unread, [f"{row[0]}:{row[2]}" for row in rows if not row[3]]
+
+
 def _declared(connection: psycopg.Connection[Any], table: str, handler: Handler) -> Declared:
     try:
         with connection.transaction():  # in the caller's, what Postgres refuses would end that

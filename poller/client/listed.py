@@ -287,11 +287,16 @@ class Rows:
 
 
 def _shown(connection: psycopg.Connection[Any], table: Table, show: Show) -> list[str]:
+    """Return the readable columns but for those of the key, which is shown anyway."""
+    return [name for name in readable(connection, table, show) if name not in table.key]
+
+
+def readable(connection: psycopg.Connection[Any], table: Table, show: Show) -> list[str]:
     """Return those of the columns that are to be shown which this role may read, in the order of the table."""
     is_shown = show if callable(show) else show.__contains__
     wanted = {name for name in table.columns if is_shown(name)}
     if not wanted:
         return []
     rows = connection.execute(statement("readable_columns"), {"table": table.oid}).fetchall()
-    readable = {row[0] for row in rows}
-    return [name for name in table.columns if name in wanted and name in readable and name not in table.key]
+    may_read = {row[0] for row in rows}
+    return [name for name in table.columns if name in wanted and name in may_read]

@@ -363,6 +363,16 @@ class Binding:
         """The query for rows with the same `per_key` that go before the row with the key `%(key)s`."""
         return self._looked_for("explain_turn", group=self.group, is_busy=self.table.is_key('b."~key"'))
 
+    def full_keys(self, *, with_value: bool) -> sql.Composed:
+        """Return the query for the values of `per_key` that are full, with the values themselves or without."""
+        return statement(
+            "full_keys",
+            **self._names(),
+            group=self.group,
+            value=self.group_text if with_value else _NULL,
+            is_busy=self.table.is_key('b."~key"'),
+        )
+
     @cached_property
     def explain_lock(self) -> sql.Composed:
         """The query that locks the row with the key `%(key)s`, if no other transaction has locked it."""

@@ -32,6 +32,8 @@ PAGES = (
     ("Jobs", "/jobs"),
     ("Runs", "/runs"),
     ("Workers", "/workers"),
+    ("Limits", "/limits"),
+    ("Check", "/check"),
     ("Actions", "/actions"),
     ("Find", "/find"),
 )

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from poller.web import acts, enter, fleet_pages, health, home, job_pages, static_files, tables, troubles
+from poller.web import (
+    acts,
+    checks,
+    enter,
+    fleet_pages,
+    health,
+    home,
+    job_pages,
+    limits,
+    static_files,
+    tables,
+    troubles,
+)
 from poller.web.rights import Right
 from poller.web.route import Route
 
@@ -25,6 +37,8 @@ ROUTES = (
     Route("GET", "/runs/{id:int}", Right.LOOK, job_pages.run),
     Route("GET", "/runs/{id:int}/output", Right.VALUES | Right.LOOK, job_pages.output),
     Route("GET", "/workers", Right.LOOK, fleet_pages.workers),
+    Route("GET", "/limits", Right.LOOK, limits.limits),
+    Route("GET", "/check", Right.LOOK, checks.check),
     Route("GET", "/actions", Right.LOOK, fleet_pages.actions),
     Route("GET", "/find", Right.LOOK, fleet_pages.find),
     Route("POST", "/confirm", Right.LOOK | Right.OPERATE, acts.confirm),

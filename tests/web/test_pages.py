@@ -34,6 +34,8 @@ PAGES = [
     "/runs?job=tick",
     "/runs/1",
     "/workers",
+    "/limits",
+    "/check",
     "/actions",
     "/find",
     "/find?q=nothing",

@@ -78,6 +78,12 @@
     if (menu && !menu.contains(event.target)) menu.open = false;
   });
 
+  // What is to be run elsewhere is copied by a button, where the browser allows that.
+  for (const each of navigator.clipboard ? document.querySelectorAll("[data-copy]") : []) {
+    each.hidden = false;
+    each.addEventListener("click", () => navigator.clipboard.writeText(document.getElementById(each.dataset.copy).textContent).then(() => { each.textContent = "Copied"; }));
+  }
+
   // Keys: g and a letter goes to a page, / to the search, Escape closes the menu.
   let before = "";
   document.addEventListener("keydown", (event) => {

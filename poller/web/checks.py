@@ -1,0 +1,32 @@
+"""The page of what is wrong with the set-up. It looks when it is asked to, never by itself: no tick renews it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from poller.web.pages import page
+from poller.web.state import desk_of
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+SECONDS = 5.0
+LASTS = 2.0  # seconds: several viewers who ask at once share an answer
+_STATEMENT = re.compile(r"(create|alter|grant|drop|reset) ", re.IGNORECASE)
+ORDER = ("error", "warning", "advice")
+
+
+def check(request: Request) -> Response:
+    """Look, and show what was found."""
+    desk = desk_of(request)
+    found = desk.shared.ask("check", lambda: desk.client.check_registered(seconds=SECONDS), LASTS)
+    lines = sorted(found.findings, key=lambda each: ORDER.index(each.severity))
+    return page(
+        request,
+        "check.html",
+        found=found,
+        lines=[(each, bool(_STATEMENT.match(each.todo))) for each in lines],
+        counts=[(name, sum(each.severity == name for each in lines)) for name in ORDER],
+    )
