@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from poller.cli import render
 from poller.cli.command_client import client
 from poller.cli.options import AsObject, Database, Handlers
-from poller.client.answers import as_object
 from poller.lazy import lazy
 
 if TYPE_CHECKING:
@@ -38,17 +37,9 @@ def explain(
         names = " and ".join(found.unchecked)
         render.say(f"{handlers} has no such handler; not evaluated: its {names}", err=True)
     if as_json:
-        typer.echo(render.as_one(_object(found)))
+        typer.echo(render.as_one(explained.as_object(found)))
     else:
         render.say("\n".join(_row(found) if isinstance(found, explained.RowExplained) else _claim(found)))
-
-
-def _object(found: RowExplained | ClaimExplained) -> dict[str, Any]:
-    if isinstance(found, explained.RowExplained):
-        reasons = [{"reason": each.reason, "detail": each.detail, **each.facts} for each in found.reasons]
-        return {"claimable": found.claimable, "reasons": reasons}
-    lacks = [as_object(each) for each in found.lacks]
-    return {"statement": found.statement, "plan": list(found.plan), "lacks": lacks}
 
 
 def _row(found: RowExplained) -> list[str]:

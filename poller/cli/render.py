@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from poller.client.answers import as_object
+from poller.client.answers import as_json, as_object
 from poller.telemetry import printable
 from poller.telemetry.times import clock, since
 
@@ -73,12 +72,12 @@ def listing(lines: Sequence[Any], columns: Sequence[ListingColumn], *, as_json: 
 
 def as_array(lines: Iterable[Any], indent: int | None = None) -> str:
     """Return answers as a JSON array of their objects, times in ISO 8601 with offset."""
-    return printable.as_json([as_object(each) for each in lines], default=_plain, indent=indent)
+    return as_json([as_object(each) for each in lines], indent)
 
 
 def as_one(answer: Mapping[str, Any]) -> str:
     """Return an answer that is not a listing as a JSON object, times in ISO 8601 with offset."""
-    return printable.as_json(answer, default=_plain, indent=2)
+    return as_json(answer, indent=2)
 
 
 def text(lines: Iterable[Any], columns: Sequence[ListingColumn]) -> str:
@@ -128,7 +127,3 @@ def _cell(column: ListingColumn, line: Any) -> str:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return printable.one_line(f"{value:,}" if isinstance(value, int | float) else value)
-
-
-def _plain(value: object) -> str:
-    return value.isoformat() if isinstance(value, datetime) else str(value)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import json
 import re
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from poller.errors import ConfigurationError
+from poller.telemetry import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,8 +45,8 @@ def aside(default: Any = MISSING) -> Any:
     return field(default=default, metadata={_ASIDE: True})
 
 
-def as_object(answer: Any) -> dict[str, Any]:
-    """Return an answer's fields by name, without those that are marked as an `aside`.
+def as_object(answer: Any, *, whole: bool = False) -> dict[str, Any]:
+    """Return an answer's fields by name, without those that are marked as an `aside`, unless it is to be whole.
 
     >>> @dataclass(frozen=True)
     ... class Run:
@@ -54,9 +55,23 @@ def as_object(answer: Any) -> dict[str, Any]:
     >>> as_object(Run(7, 1.5))
     {'id': 7}
     """
-    kept = {_named(each.name) for each in fields(answer) if not each.metadata.get(_ASIDE)}
+    kept = {_named(each.name) for each in objects_fields(answer, whole=whole)}
     found = asdict(answer, dict_factory=lambda pairs: {_named(name): value for name, value in pairs})
     return {name: value for name, value in found.items() if name in kept}
+
+
+def objects_fields(answer: Any, *, whole: bool = False) -> list[Field[Any]]:
+    """Return the fields of an answer, or of its class, that its object has."""
+    return [each for each in fields(answer) if whole or not each.metadata.get(_ASIDE)]
+
+
+def as_json(value: Any, indent: int | None = None) -> str:
+    """Return objects of answers as JSON, times in ISO 8601 with offset."""
+    return printable.as_json(value, default=_plain, indent=indent)
+
+
+def _plain(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def _named(field: str) -> str:

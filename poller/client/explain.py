@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg.rows import class_row, namedtuple_row
 
-from poller.client import checks
+from poller.client import answers, checks
 from poller.client.answers import aside
 from poller.client.handler_lookup import named
 from poller.client.pausing import pauses
@@ -84,6 +84,15 @@ class ClaimExplained:
     lacks: tuple[Finding, ...]
     handler: str = aside()
     unchecked: tuple[str, ...] = aside()
+
+
+def as_object(found: RowExplained | ClaimExplained) -> dict[str, Any]:
+    """Return what was explained as an object: the facts of a reason beside its detail."""
+    if isinstance(found, RowExplained):
+        reasons = [{"reason": each.reason, "detail": each.detail, **each.facts} for each in found.reasons]
+        return {"claimable": found.claimable, "reasons": reasons}
+    lacks = [answers.as_object(each) for each in found.lacks]
+    return {"statement": found.statement, "plan": list(found.plan), "lacks": lacks}
 
 
 def explain(

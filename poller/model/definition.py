@@ -15,7 +15,7 @@ from poller.model.retry_policy import policy
 from poller.model.table_name import table_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 _AS_THEY_ARE = (
     *("column", "during", "on_failure", "where", "order_by", "due", "timeout", "limit"),
@@ -62,8 +62,8 @@ def rebuilt(table: str, status: str, column: str, definition: Mapping[str, Any] 
     """
     known = definition or {}
     return Handler(
-        function=_absent,
-        invoke=_absent,
+        function=_absent(str(known.get("function") or "")),
+        invoke=_absent(""),
         table=table_name(table),
         status=status,
         to=tuple(known.get("to") or ()),
@@ -85,6 +85,12 @@ def _rate(text: str | None) -> Rate | None:
     return Rate(int(rows), float(window.removesuffix("s")))
 
 
-def _absent(*_: object) -> None:
-    msg = "the code of this handler is not available here"
-    raise NotImplementedError(msg)
+def _absent(name: str) -> Callable[..., None]:
+    """Return a function that has the name of one whose code is elsewhere."""
+
+    def absent(*_: object) -> None:
+        msg = "the code of this handler is not available here"
+        raise NotImplementedError(msg)
+
+    absent.__qualname__ = name
+    return absent

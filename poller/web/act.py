@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ from poller.client.refusals import NothingSelectedError
 from poller.web.rendering import address
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from poller.client.client import Client
     from poller.client.overview import Overview
     from poller.web.forms import Form
@@ -177,15 +180,22 @@ def carry_out(orders: Client, act: Act, most: int | None) -> str | None:
     Raises:
         PollerError: it cannot be done.
     """
-    ceiling = _Ceiling(most)
+    with under_way(most) as ceiling:
+        return _carried_out(orders, act, ceiling)
+
+
+@contextmanager
+def under_way(most: int | None) -> Iterator[Ceiling]:
+    """Give what tells an act to stop: after so many rows, or when the process is to end."""
+    ceiling = Ceiling(most)
     _under_way.add(ceiling.stop)
     try:
-        return _carried_out(orders, act, ceiling)
+        yield ceiling
     finally:
         _under_way.discard(ceiling.stop)
 
 
-def _carried_out(orders: Client, act: Act, ceiling: _Ceiling) -> str | None:
+def _carried_out(orders: Client, act: Act, ceiling: Ceiling) -> str | None:
     match act.name:
         case "retry":
             done = orders.retry(act.target, act.keys, error=act.error, progress=ceiling, stop=ceiling.stop)
@@ -210,7 +220,7 @@ def end_all() -> None:
         stop.set()
 
 
-class _Ceiling:
+class Ceiling:
     """Stops an order once it has reached as many rows as were shown; one batch more at the most, of a thousand."""
 
     def __init__(self, most: int | None) -> None:
@@ -218,5 +228,6 @@ class _Ceiling:
         self.stop = threading.Event()
 
     def __call__(self, rows: int) -> None:
+        """Note how many rows are done."""
         if self._most is not None and rows >= self._most:
             self.stop.set()

@@ -41,10 +41,10 @@ SEE_OTHER, WRONG, GONE = 303, 400, 409
 async def confirm(request: Request) -> Response:
     """Show what an act would do; carry it out, if this was confirmed."""
     form = await form_of(request)
-    return await to_thread.run_sync(_answer, request, form, limiter=_threads())
+    return await to_thread.run_sync(_answer, request, form, limiter=threads())
 
 
-def _threads() -> CapacityLimiter:
+def threads() -> CapacityLimiter:
     """Return the threads that acts have for themselves, since they may take long: pages go on beside them."""
     try:
         return _of_acts.get()

@@ -29,6 +29,9 @@ def refusal(scope: Scope, status: int, detail: str) -> Response:
     title = HTTPStatus(status).phrase
     if path_of(scope).startswith(API):
         problem = {"type": "about:blank", "title": title, "status": status, "detail": detail}
-        return encoded(problem, status, PROBLEM)
+        answer = encoded(problem, status, PROBLEM)
+        if status == NOBODY:
+            answer.headers["WWW-Authenticate"] = "Bearer"
+        return answer
     text = part("refusal.html", scope, status=status, title=title, detail=detail)
     return Response(text, status, media_type="text/html")

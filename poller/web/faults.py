@@ -25,6 +25,11 @@ def said(error: Exception) -> str:
     return f"the database refused ({error.sqlstate})"
 
 
+def is_about_data(error: Exception) -> bool:
+    """Tell whether what was asked for could not be read as a value of the database's."""
+    return isinstance(error, psycopg.DataError)
+
+
 def is_forbidden(error: Exception) -> bool:
     """Tell whether the database's role lacks a right."""
     return isinstance(error, psycopg.errors.InsufficientPrivilege)

@@ -145,7 +145,7 @@ def bars(found: Sequence[RunLine]) -> Iterator[Bar]:
         )
 
 
-def ahead(line: JobLine) -> Iterator[datetime]:
+def ahead(line: JobLine, most: int = AHEAD) -> Iterator[datetime]:
     """Yield the next slots of a job."""
     slot = line.next_at
     if slot is None or line.schedule is None:
@@ -155,7 +155,7 @@ def ahead(line: JobLine) -> Iterator[datetime]:
     except ConfigurationError:
         return
     anchor = slot
-    for _ in range(AHEAD):
+    for _ in range(most):
         if slot is None:
             return
         yield slot

@@ -15,6 +15,7 @@ from poller.web import (
     tables,
     troubles,
 )
+from poller.web.api_routes import CALLS
 from poller.web.rights import Right
 from poller.web.route import Route
 
@@ -43,4 +44,5 @@ ROUTES = (
     Route("GET", "/find", Right.LOOK, fleet_pages.find),
     Route("POST", "/confirm", Right.LOOK | Right.OPERATE, acts.confirm),
     Route("POST", "/display", Right.LOOK, enter.display),
+    *(each.route for each in CALLS),
 )

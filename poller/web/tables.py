@@ -41,7 +41,7 @@ def rows(request: Request) -> Response:
             table,
             status,
             column=asked(request, "column"),
-            show=_show(request, table),
+            show=show_of(request, table),
             after=asked(request, "after"),
             limit=PAGE,
         )
@@ -80,7 +80,7 @@ def row(request: Request) -> Response:
         return no_such(request, "name a table and a key")
     client = desk_of(request).client
     try:
-        shown = client.row(table, key, show=_show(request, table))
+        shown = client.row(table, key, show=show_of(request, table))
     except (NothingSelectedError, ConfigurationError) as error:
         return no_such(request, str(error))
     back, events = _history(client, shown)
@@ -118,7 +118,7 @@ def _history(client: Client, shown: RowShown) -> tuple[str, tuple[HistoryEvent, 
     return "", ()
 
 
-def _show(request: Request, table: str) -> Callable[[str], bool]:
+def show_of(request: Request, table: str) -> Callable[[str], bool]:
     """Return which columns the viewer sees of a table: by its full name, however it was spelled."""
     if not viewer_of(request).may(Right.VALUES):
         return lambda _: False

@@ -1,0 +1,209 @@
+"""What the API is asked: the fields of queries and of bodies, with their limits; and how they are read.
+
+A field that is not known is refused: who misspells a filter is not to get an answer to another question.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from urllib.parse import parse_qsl
+
+import msgspec
+from msgspec import Meta
+from starlette.exceptions import HTTPException
+
+from poller.web.forms import LONGEST, WRONG, WRONG_KIND, body_of
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+T = TypeVar("T", bound="Asked")
+INVALID = 422
+FIELDS = 20  # of a query
+MOST = 1000  # items of a page, keys of an order
+PER_PAGE = 100
+JSON = "application/json"
+
+_PLAIN = "^[^\\u0000]*$"  # Postgres has no text with a NUL
+Text = Annotated[str, Meta(min_length=1, max_length=LONGEST, pattern=_PLAIN)]
+Key = Annotated[str, Meta(max_length=LONGEST, pattern=_PLAIN)]  # it may be empty
+Name = Annotated[str, Meta(min_length=1, max_length=2000, pattern=_PLAIN)]
+Cursor = Annotated[str, Meta(min_length=1, max_length=LONGEST, pattern="^[A-Za-z0-9_-]+$")]
+Limit = Annotated[int, Meta(ge=1, le=MOST)]
+Time = Annotated[str, Meta(min_length=1, max_length=40, pattern=_PLAIN)]
+
+
+class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Nothing."""
+
+
+class Listing(Asked, frozen=True):
+    """A page of a listing.
+
+    Attributes:
+        after: the `next` of the page before.
+        limit: how many items it has at the most.
+    """
+
+    after: Cursor | None = None
+    limit: Limit = PER_PAGE
+
+
+class Selected(Listing, frozen=True):
+    """Rows: `TABLE[:STATUS][:KEY]`, or `all`."""
+
+    selector: Text = "all"
+
+
+class Grouped(Asked, frozen=True):
+    """Rows, as above; or `poller.run:JOB`, for the runs of a job."""
+
+    selector: Text = "all"
+
+
+class OfTable(Listing, frozen=True, kw_only=True):
+    """The rows of a table that show a status; `column` names the status column, where there are several."""
+
+    table: Name
+    status: Text
+    column: Name | None = None
+
+
+class OneRow(Asked, frozen=True):
+    """A row, by its primary key as text; a JSON array if that is composite."""
+
+    table: Name
+    key: Key
+
+
+class OfRow(Listing, frozen=True, kw_only=True):
+    """What happened to a row; `back` says how far to look: `12h`, `30d`."""
+
+    table: Name
+    key: Key
+    back: Time = "1d"
+
+
+class Explained(Asked, frozen=True):
+    """`TABLE:STATUS:KEY`, or `TABLE:STATUS`."""
+
+    selector: Text
+
+
+class Drawn(Asked, frozen=True):
+    """The machines of one table, or of all; with how many rows show each status."""
+
+    table: Name | None = None
+    counts: bool = False
+
+
+class OfJob(Listing, frozen=True):
+    """Of one job, or of all."""
+
+    job: Text | None = None
+
+
+class Ahead(Asked, frozen=True):
+    """The slots ahead, of one job or of all."""
+
+    job: Text | None = None
+    limit: Limit = PER_PAGE
+
+
+class RowsOrder(Asked, frozen=True):
+    """Rows to be retried or released.
+
+    Attributes:
+        selector: `TABLE[:STATUS][:KEY]`, or `all`.
+        keys: of further rows.
+        error: only those with this error: its class, its class and place, or a part of its text.
+    """
+
+    selector: Text
+    keys: Annotated[tuple[Key, ...], Meta(max_length=MOST)] = ()
+    error: Text | None = None
+
+
+class MoveOrder(Asked, frozen=True):
+    """Rows to be moved: `TABLE:STATUS[:KEY]` or `TABLE:KEY`, further keys, and the status that they are to have."""
+
+    selector: Text
+    to: Text
+    keys: Annotated[tuple[Key, ...], Meta(max_length=MOST)] = ()
+
+
+class TriggerOrder(Asked, frozen=True):
+    """A job, and what its function is called with; without `args`, the job's own."""
+
+    job: Text
+    args: dict[str, Any] | None = None
+
+
+class JobPause(Asked, frozen=True):
+    """A job, and for how long: `1h`; without `for`, until it is resumed."""
+
+    job: Text
+    lasts: Time | None = msgspec.field(default=None, name="for")
+
+
+class JobResume(Asked, frozen=True):
+    """A job."""
+
+    job: Text
+
+
+class HandlerPause(Asked, frozen=True):
+    """Handlers, as `TABLE` or `TABLE:STATUS`, and for how long."""
+
+    handler: Text
+    lasts: Time | None = msgspec.field(default=None, name="for")
+
+
+class HandlerResume(Asked, frozen=True):
+    """Handlers, as `TABLE` or `TABLE:STATUS`."""
+
+    handler: Text
+
+
+def query_of(request: Request, kind: type[T]) -> T:
+    """Read the query of a request.
+
+    Raises:
+        HTTPException: it is not one of this kind.
+    """
+    try:
+        text = request.scope["query_string"].decode("ascii")
+        pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=FIELDS)
+        _refuse_twice([name for name, _ in pairs])
+        return msgspec.convert(dict(pairs), kind, strict=False)
+    except (ValueError, msgspec.ValidationError) as error:
+        raise HTTPException(WRONG, f"the query is not valid: {_said(error)}") from None
+
+
+async def json_of(request: Request, kind: type[T]) -> T:
+    """Read the body of a request.
+
+    Raises:
+        HTTPException: it is too long, not JSON, or not of this kind.
+    """
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
+        raise HTTPException(WRONG_KIND, f"the body is sent as {JSON}")
+    body = await body_of(request, LONGEST)
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        raise HTTPException(INVALID, f"the body is not valid: {error}") from None
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise HTTPException(WRONG, f"the body is not JSON: {error}") from None
+
+
+def _refuse_twice(names: list[str]) -> None:
+    twice = next((each for each in names if names.count(each) > 1), None)
+    if twice is not None:
+        msg = f"{twice!r} is given twice"
+        raise ValueError(msg)
+
+
+def _said(error: Exception) -> str:
+    """Return why a query was refused; of texts that are no UTF-8, not which bytes."""
+    return "it is not UTF-8" if isinstance(error, UnicodeError) else str(error)

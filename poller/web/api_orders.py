@@ -1,0 +1,136 @@
+"""The orders of the API: the client carries them out, and writes down who has given them, and that it was the API.
+
+A program has read what it orders, so that there is no page to confirm. What the right `operate` does not cover is
+refused as on the pages: moves, and orders on more than a thousand rows.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.exceptions import HTTPException
+
+from poller.client.refusals import NothingSelectedError
+from poller.web import api_hidden as hidden
+from poller.web.act import MOST, Act, rows_of, under_way
+from poller.web.answers import FORBIDDEN
+from poller.web.api_questions import number
+from poller.web.rights import Right
+from poller.web.state import desk_of, viewer_of
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from poller.client.client import Client
+    from poller.client.jobs import Cancelled, Paused, Resumed, Triggered
+    from poller.client.moves import Moved
+    from poller.client.pausing import HandlersPaused, HandlersResumed
+    from poller.client.releasing import Released
+    from poller.client.retrying import Retried
+    from poller.web.api_asked import (
+        Asked,
+        HandlerPause,
+        HandlerResume,
+        JobPause,
+        JobResume,
+        MoveOrder,
+        RowsOrder,
+        TriggerOrder,
+    )
+
+VIA = "api"  # the face, as orders are logged with it
+
+
+def retry(request: Request, asked: RowsOrder) -> Retried:
+    """Retry rows in trouble: they are due at once, and their attempts are counted from the start."""
+    with under_way(_most(request, "retry", asked)) as until:
+        return _orders(request).retry(
+            asked.selector, asked.keys, error=asked.error, progress=until, stop=until.stop
+        )
+
+
+def release(request: Request, asked: RowsOrder) -> Released:
+    """Release leases by force: workers lose the rows, which are due at once; a handler that runs is not stopped."""
+    with under_way(_most(request, "release", asked)) as until:
+        return _orders(request).release(
+            asked.selector, asked.keys, error=asked.error, progress=until, stop=until.stop
+        )
+
+
+def move(request: Request, asked: MoveOrder) -> Moved:
+    """Move rows by hand, each only if it still shows the status that it is moved from."""
+    with under_way(None) as until:
+        try:
+            done = _orders(request).move(
+                asked.selector, asked.to, asked.keys, progress=until, stop=until.stop
+            )
+        except NothingSelectedError as error:  # it tells what the table has said, which may quote its values
+            raise NothingSelectedError(hidden.kept(request, str(error), hidden.nothing_moved)) from None
+    return hidden.kept(request, done, hidden.moved)
+
+
+def trigger(request: Request, asked: TriggerOrder) -> Triggered:
+    """Run a job now, beside its schedule."""
+    return _orders(request).trigger(asked.job, asked.args)
+
+
+def pause_job(request: Request, asked: JobPause) -> Paused | HandlersPaused:
+    """Pause a job: nothing of it starts; what runs goes on."""
+    desk_of(request).client.job(asked.job)
+    return _orders(request).pause(asked.job, asked.lasts)
+
+
+def resume_job(request: Request, asked: JobResume) -> Resumed | HandlersResumed:
+    """Resume a job from now."""
+    desk_of(request).client.job(asked.job)
+    return _orders(request).resume(asked.job)
+
+
+def pause_handler(request: Request, asked: HandlerPause) -> Paused | HandlersPaused:
+    """Pause handlers: no worker claims another of their rows; what is in flight ends."""
+    _refuse_job(request, asked.handler)
+    return _orders(request).pause(asked.handler, asked.lasts)
+
+
+def resume_handler(request: Request, asked: HandlerResume) -> Resumed | HandlersResumed:
+    """Resume handlers."""
+    _refuse_job(request, asked.handler)
+    return _orders(request).resume(asked.handler)
+
+
+def cancel(request: Request, asked: Asked) -> Cancelled:  # noqa: ARG001 - as all are called
+    """Cancel a waiting run; ask a running one to stop."""
+    return _orders(request).cancel(number(request))
+
+
+def _orders(request: Request) -> Client:
+    return desk_of(request).orders_of(viewer_of(request), VIA)
+
+
+def _most(request: Request, name: str, asked: RowsOrder) -> int | None:
+    """Return after how many rows an order has to stop; None for no end.
+
+    Raises:
+        HTTPException: it is on more rows than the viewer may order things of.
+    """
+    if viewer_of(request).may(Right.MOVE):
+        return None
+    act = Act(name, asked.selector, tuple(dict.fromkeys(asked.keys)), asked.error)
+    rows, _ = rows_of(desk_of(request).client, act, None)
+    if rows is None or rows > MOST:
+        raise HTTPException(FORBIDDEN, f"an order on more than {MOST:,} rows needs the right move")
+    return MOST
+
+
+def _refuse_job(request: Request, name: str) -> None:
+    """Refuse a job in a handler's place, whose name it may have.
+
+    Raises:
+        NothingSelectedError: it is one.
+    """
+    try:
+        desk_of(request).client.job(name)
+    except NothingSelectedError:
+        return
+    msg = f"{name} is a job"
+    raise NothingSelectedError(msg)
