@@ -15,7 +15,7 @@ QUIETLY := --quiet --quiet --disable-pip-version-check
 CODE := poller handlers tests benchmarks examples
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-servers test-bounds check sizes format bench bench-peers controls chaos coverage lock clean
+.PHONY: help run test test-servers test-bounds check sizes format bench bench-peers pictures controls chaos coverage lock clean
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
@@ -59,6 +59,9 @@ bench: $(USED) ## Measure beside loops written by hand: rates, latencies, what i
 bench-peers: $(USED) ## Measure beside other job systems, as far as they can be had here
 	$(BIN)/python -m benchmarks.peers
 
+pictures: $(DEVELOPED) ## Take a picture of each page of the desk, in any state, to be looked at in .pictures/
+	$(BIN)/python -m tests.browser.pictures $(PAGES)
+
 controls: $(DEVELOPED) ## Take each guard away in a copy, and see that the tests notice
 	$(BIN)/python -m tests.faults.controls
 
@@ -77,7 +80,7 @@ lock: $(DEVELOPED) ## Write down what development is done with, by hash: require
 
 clean: ## Remove all that was made here, the embedded database included
 	@[ ! -x $(BIN)/poller ] || $(BIN)/poller db stop
-	rm -rf $(VENV) .poller .servers .bounds build dist .coverage .coverage.* .hypothesis .*_cache
+	rm -rf $(VENV) .poller .pictures .servers .bounds build dist .coverage .coverage.* .hypothesis .*_cache
 	find $(CODE) -name __pycache__ -prune -exec rm -rf {} +
 
 # Made anew whenever pyproject.toml has changed, so that it never holds what is no longer asked for.

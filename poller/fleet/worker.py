@@ -62,7 +62,9 @@ STOPPED = 0
 RETIRED = 3  # a handler does not stop: replace this process
 DRAINED = 5  # as it was told: do not replace it
 
-STOOD_STILL_SECONDS = 0.5  # by which a look at the clock is late if the process had been stopped; a pause has 1 s
+STOOD_STILL_SECONDS = (
+    0.5  # by which a look at the clock is late if the process had been stopped; a pause has 1 s
+)
 
 
 @dataclass(frozen=True, slots=True)
