@@ -29,8 +29,8 @@ from poller.db.connection import Link, checked_url, opener
 from poller.db.statements import statement
 from poller.duration import Duration, seconds
 from poller.errors import PollerError
-from poller.executor.around import surround
 from poller.executor.transaction import Transactions
+from poller.integrations.switch import surrounded
 from poller.jobs import job_store
 from poller.jobs.job import Job
 from poller.jobs.output import Sink
@@ -208,8 +208,9 @@ class Engine:
         job_store.check(link.connection, self._jobs)
         job_store.declare(link.connection, self._jobs)
         runs = [handler_of(job, self._connect) for job in self._jobs]
-        surrounded = [surround(each, self._around) for each in (*self._handlers, *runs)]
-        self._bindings = bind_all(link.connection, surrounded)
+        jobs = {job.name: job for job in self._jobs}
+        ready = surrounded((*self._handlers, *runs), jobs, self._around)
+        self._bindings = bind_all(link.connection, ready)
         for binding in self._bindings:
             plan_claim(link.connection, binding)
         register_handlers(link.connection, self._bindings)

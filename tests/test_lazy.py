@@ -36,6 +36,7 @@ LATE = {  # each with what it would bring along
     "poller.db.embedded",  # a server, where a URL is given
     "poller.db.migration",  # Alembic and SQLAlchemy
     "poller.executor.transaction",  # SQLAlchemy
+    "poller.integrations.otel",  # OpenTelemetry
     "poller.model.sqlalchemy_expressions",
     "poller.model.mapped",
     "poller.ready_made.http.send_request",  # httpx2

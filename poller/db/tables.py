@@ -366,6 +366,7 @@ def faults(connection: psycopg.Connection[Any], handler: Handler, table: Table) 
         partial(_check_due, handler, table),
     ]
     looks += [partial(_existing, table, name, "per_key") for name in handler.per_key]
+    looks += [partial(_existing, table, handler.trace, "trace")] if isinstance(handler.trace, str) else []
     if handler.entity is not None:
         codes = {name: each.code for name, each in table.columns.items()}
         looks.append(partial(handler.entity.reader, codes))

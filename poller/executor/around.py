@@ -7,6 +7,9 @@ too: the engine awaits the handler in between. What the handler returned or rais
 then the attempt has failed with that error.
 
 The first middleware is outermost. Handlers are wrapped when a worker starts, so without middleware a call costs nothing.
+
+Middleware runs where its handler runs, in a child process say. The integrations' own is *local*: it runs in the worker,
+around the call of the child, so that it also sees the child die. It need not be found by a name.
 """
 
 from __future__ import annotations
@@ -39,10 +42,12 @@ class Around:
     Attributes:
         function: the generator function.
         takes_rows: whether it takes the rows, too.
+        is_local: whether it runs in the worker, wherever the handler runs.
     """
 
     function: Callable[..., Running]
     takes_rows: bool
+    is_local: bool = False
 
     def __call__(self, *args: Any) -> Running:
         """Call the plain function."""
@@ -116,13 +121,22 @@ def surround(handler: Handler, middleware: Sequence[Around]) -> Handler:
         return handler
     wrap = _coroutine if handler.is_coroutine else _plain
     invoke: Any = wrap(handler.invoke, middleware)
-    invoke.middleware = tuple(middleware)  # for `places`
+    invoke.middleware = tuple(middleware)  # for handlers that run in another process
     return replace(handler, invoke=invoke)
 
 
+def local(handler: Handler) -> list[Around]:
+    """Return the middleware that runs in the worker, around the call of another process."""
+    return [each for each in _middleware(handler) if each.is_local]
+
+
 def places(handler: Handler) -> tuple[tuple[str, str], ...]:
-    """Return the module and name of each middleware of a handler, for another process to import."""
-    return tuple(each.place for each in getattr(handler.invoke, "middleware", ()))
+    """Return the module and name of each other middleware of a handler, for another process to import."""
+    return tuple(each.place for each in _middleware(handler) if not each.is_local)
+
+
+def _middleware(handler: Handler) -> tuple[Around, ...]:
+    return getattr(handler.invoke, "middleware", ())
 
 
 def modules(handler: Handler) -> tuple[str, ...]:

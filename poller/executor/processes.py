@@ -26,6 +26,7 @@ import queue
 import signal
 import threading
 from concurrent.futures import BrokenExecutor, Executor, Future
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from time import monotonic, sleep
@@ -40,7 +41,7 @@ from poller.telemetry import log
 from poller.telemetry.outage import Outage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from poller.executor.attempt import Call
     from poller.model.context import Context
@@ -79,7 +80,9 @@ class ProcessPool:
             NotBegun: no process or executor is available now.
             BaseException: what the handler raises; `Unexpected` if its process died.
         """
-        request = remote_call.packed(call.handler, attempt.arguments(call)[0], call.context, call.about)
+        given = attempt.arguments(call)[0]
+        request = remote_call.packed(call.handler, given, call.context, call.about)
+        surrounded = partial(around.call, around.local(call.handler), given)
         if call.handler.is_job and call.context is not None:
             call.context.notes = Notes(Sink())
         if call.handler.executor == "process":
@@ -87,11 +90,11 @@ class ProcessPool:
                 for module in (call.handler.function.__module__, *around.modules(call.handler)):
                     lent.child.load(module)
                 call.begin_in(lent)
-                return remote_call.unpacked(lent.child.call(request, call.context), call.context)
+                return surrounded(lambda: _ask(lent.child.call, request, call.context))
         submitted = Submitted(self._executor(call.handler.executor))
         call.begin_in(submitted)
         try:
-            return remote_call.unpacked(submitted.call(request), call.context)
+            return surrounded(lambda: _ask(submitted.call, request, call.context))
         except BrokenExecutor as error:
             self._executors.pop(call.handler.executor, None)
             msg = f"the executor failed: {error}"
@@ -183,6 +186,15 @@ class NotStartedError(Exception):
     """A child failed before it was ready for a call; the cause says why."""
 
 
+def _ask(call: Callable[[bytes, Context | None], bytes], request: bytes, context: Context | None) -> Any:
+    """Send a request, with what this context carries; return the answer.
+
+    Raises:
+        BaseException: what the handler raises; `Unexpected` if its process died.
+    """
+    return remote_call.unpacked(call(remote_call.loaded(request), context), context)
+
+
 def _service(place: str) -> str:
     return "processes of handlers" if place == "process" else f"executor {place}"
 
@@ -204,7 +216,7 @@ class Submitted:
         self._future: Future[bytes] | None = None
         self._ended = False
 
-    def call(self, request: bytes) -> bytes:
+    def call(self, request: bytes, _: Context | None) -> bytes:
         """Submit it, and wait until it is done or ended.
 
         Raises:

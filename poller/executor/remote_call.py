@@ -35,6 +35,11 @@ if TYPE_CHECKING:
 
 JOB = "job"  # in the place of a handler's name
 
+# What a call takes along: a function, by its module and name, that the other process calls before the handler, in the
+# handler's context, and its argument. Local middleware sets it.
+Luggage = tuple[str, str, Any]
+luggage: contextvars.ContextVar[Luggage | None] = contextvars.ContextVar("poller luggage", default=None)
+
 
 @dataclass(frozen=True, slots=True)
 class RemoteCall:
@@ -92,6 +97,12 @@ def packed(handler: Handler, given: Any, context: Context | None, about: Attempt
     return pickle.dumps(call)
 
 
+def loaded(request: bytes) -> bytes:
+    """Return a request with the luggage of this context, if it has any."""
+    carried = luggage.get()
+    return request if carried is None else pickle.dumps((request, carried))
+
+
 def import_of(module: str) -> bytes:
     """Return the request that only imports a module."""
     return pickle.dumps(RemoteCall(__name__, _load.__qualname__, "", module, None))
@@ -114,10 +125,13 @@ def run(call: bytes, started: Callable[[Context | None], None] = lambda _: None)
 def _run(call: bytes, started: Callable[[Context | None], None]) -> bytes:
     context: Context | None = None
     try:
-        made: RemoteCall = pickle.loads(call)  # noqa: S301 - pickled by our own process, a moment ago
+        made, carried = _unloaded(call)
         function = _find(made)
         context = None if made.context is None else _context(made.context)
         variable.set(made.about)
+        if carried is not None:
+            module, name, argument = carried
+            getattr(importlib.import_module(module), name)(argument)
         middleware = around.find(made.middleware)
         started(context)
         with OnlyHere():
@@ -129,6 +143,11 @@ def _run(call: bytes, started: Callable[[Context | None], None]) -> bytes:
         return pickle.dumps((True, answer, progress(context), {}))
     except BaseException as error:  # noqa: BLE001 - SystemExit in a handler is its failure
         return _packed_error(ungrouped(error), context)
+
+
+def _unloaded(call: bytes) -> tuple[RemoteCall, Luggage | None]:
+    made = pickle.loads(call)  # noqa: S301 - pickled by our own process, a moment ago
+    return (pickle.loads(made[0]), made[1]) if isinstance(made, tuple) else (made, None)  # noqa: S301 - as above
 
 
 def _call(made: RemoteCall, function: Callable[..., Any], context: Context | None) -> Callable[[], Any]:

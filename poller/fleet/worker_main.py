@@ -21,10 +21,10 @@ import psycopg
 from poller import registry
 from poller.db.connection import Link, opener, session_tag
 from poller.errors import PollerError
-from poller.executor.around import surround
 from poller.fleet.worker import Worker, WorkerOptions
 from poller.fleet.worker_order import WorkerOrder
 from poller.fleet.worker_process import DRAINS, RUNS
+from poller.integrations.switch import surrounded
 from poller.jobs.run import handler_of
 from poller.ready_made.housekeeping import housekeeping, jobs_of_site
 from poller.services.loop import leave, persistently
@@ -122,10 +122,10 @@ def _bindings(order: WorkerOrder) -> list[Binding]:
     able = [job for job in jobs if job.may_run_on(order.options.labels)]
     tag = session_tag(order.supervisor, os.getpid())
     runs = [handler_of(job, opener(order.url, tag)) for job in able]
-    surrounded = [
-        each if each.name == housekeeping.name else surround(each, middleware) for each in (*handlers, *runs)
-    ]
-    bindings = persistently("start", lambda: _bound(order.url, surrounded))
+    ours = [each for each in runs if each.name == housekeeping.name]
+    users = [each for each in (*handlers, *runs) if each not in ours]
+    ready = [*surrounded(users, {job.name: job for job in able}, middleware), *ours]
+    bindings = persistently("start", lambda: _bound(order.url, ready))
     for binding in bindings:
         binding.database = order.database or binding.database
     return bindings

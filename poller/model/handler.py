@@ -90,6 +90,7 @@ class Handler(Generic[P, R]):
     executor: str = "thread"
     timeout: float = 300.0
     history: History = "all"
+    trace: str | bool | None = None
     # What only some have.
     entity: Mapped | None = None
     name: str | None = None
@@ -239,6 +240,9 @@ _KEPT: dict[str, Callable[[TableSource, Any], Any]] = {
     "where": lambda source, value: where_of(value, source.entity, source.core),
     "order_by": lambda source, value: order_of(value, source.core),
     "rate": lambda _, value: rate_of(value),
+    "trace": lambda source, value: (
+        source.column("trace", value) if value is not None and type(value) is not bool else value
+    ),
     "timeout": lambda _, value: seconds(value),
 }
 

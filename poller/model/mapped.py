@@ -57,6 +57,10 @@ class Mapped:
         found = self._attributes.get(name)
         return name if found is None else str(found.name)
 
+    def attribute(self, column: str) -> str | None:
+        """Return the name of the attribute that has a column, if one has it."""
+        return next((key for key, each in self._attributes.items() if each.name == column), None)
+
     def text(self, status: object) -> str:
         """Return a status as the database has it.
 
@@ -105,7 +109,7 @@ class Mapped:
         Raises:
             PollerError: it has.
         """
-        attribute = next(key for key, column in self._attributes.items() if column.name == self._status)
+        attribute = cast("str", self.attribute(self._status))
         for each in instances:
             if each in session and inspect(each).attrs[attribute].history.has_changes():
                 msg = f"the handler set {self.entity.__name__}.{attribute}; return the status instead"

@@ -66,6 +66,8 @@ class HandlerOptions(AttemptOptions, total=False):
         rate: how many rows may be begun within any such time over the whole fleet, e.g. `"100/1m"`.
         transactional: run it inside the transaction that moves the row, with `ctx.connection` and `ctx.session`.
         history: what is kept of each transition: `"all"`, `"failures"` or `"off"`.
+        trace: the column with the `traceparent` of what made the row, which its span is then linked to, or `True` for
+            spans without links; by default batches have spans, and single rows have none. See docs/events.md.
 
     >>> careful: HandlerOptions = {"attempts": 8, "timeout": "2m", "on_failure": "stuck"}
     >>> @handler("orders", status="paid", to="shipped", **careful)
@@ -88,6 +90,7 @@ class HandlerOptions(AttemptOptions, total=False):
     rate: str | None
     transactional: bool
     history: History
+    trace: Expression | bool | None
 
 
 def refuse_unknown(given: Mapping[str, Any], known: type[Any]) -> None:

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+FAREWELL_SECONDS = 2.0  # that the end of a process waits for what integrations have gathered
+farewells: set[Callable[[], object]] = set()  # called at the end of a process, which leaves without atexit's
+
 JITTER = (
     0.1  # the part of a delay, at most of one second, that is added at random; a round never starts early
 )
@@ -46,8 +49,16 @@ def leave(status: int) -> NoReturn:
     """End the process without waiting for threads, and only briefly for the readers of its output."""
     digest.tell_rest()
     stderr.drain()
+    if farewells:
+        within(FAREWELL_SECONDS, _say_farewell)
     within(stderr.LAST_WORDS_SECONDS, _flush)
     os._exit(status)
+
+
+def _say_farewell() -> None:
+    for each in farewells:
+        with contextlib.suppress(Exception):  # an exporter that fails must not keep the process
+            each()
 
 
 def _flush() -> None:
