@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import psycopg
 
 PAUSE_SECONDS = 0.05  # between two looks at rows that others have locked
+BATCH_ROWS = 1000  # rows that one statement of an order reaches
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,7 @@ class Batches:
         enter: writes the order down with how many rows it has reached, and returns its number.
         progress: called after each batch with how many rows have been reached.
         stop: once it is set, the order ends after the current batch.
+        most: the order ends once it has reached so many rows; None: it reaches all.
     """
 
     def __init__(
@@ -90,11 +92,13 @@ class Batches:
         enter: Callable[[int], int],
         progress: Callable[[int], object] | None = None,
         stop: threading.Event | None = None,
+        most: int | None = None,
     ) -> None:
         self._connection = connection
         self._enter = enter
         self._progress = progress
         self._stop = stop or threading.Event()
+        self._most = most
         self._number: int | None = None
         self._batch = 0
         self.rows = 0
@@ -103,6 +107,16 @@ class Batches:
     def is_stopped(self) -> bool:
         """Whether the order was told to stop."""
         return self._stop.is_set()
+
+    @property
+    def room(self) -> int:
+        """How many rows the next batch may reach."""
+        return BATCH_ROWS if self._most is None else min(BATCH_ROWS, self._most - self.rows)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no further batch is to be carried out."""
+        return self.is_stopped or self.room <= 0
 
     @contextlib.contextmanager
     def next(self) -> Iterator[None]:

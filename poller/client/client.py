@@ -514,7 +514,7 @@ class Client:
 
     # --- orders for rows --------------------------------------------------------------------------
 
-    def retry(
+    def retry(  # noqa: PLR0913 - what makes an order
         self,
         selector: str,
         keys: Sequence[str] = (),
@@ -522,6 +522,7 @@ class Client:
         error: str | None = None,
         progress: Callable[[int], object] | None = None,
         stop: threading.Event | None = None,
+        most: int | None = None,
     ) -> Retried:
         """Retry rows in trouble: they are due at once, and their attempts are counted from the start.
 
@@ -535,6 +536,7 @@ class Client:
                 between; or, if there is no such row, a part of its text.
             progress: called after each batch with how many rows are done.
             stop: an event; once it is set, the order ends after the current batch.
+            most: how many rows at the most; None for all.
 
         Raises:
             NothingSelectedError: there is no such row.
@@ -543,10 +545,10 @@ class Client:
             target = _target(selector, error)
             enter = partial(self._enter_rows, connection, "retry", target, keys)
             return retrying.retry(
-                connection, selector, keys, error, Batches(connection, enter, progress, stop)
+                connection, selector, keys, error, Batches(connection, enter, progress, stop, most)
             )
 
-    def release(
+    def release(  # noqa: PLR0913 - what makes an order
         self,
         selector: str,
         keys: Sequence[str] = (),
@@ -554,6 +556,7 @@ class Client:
         error: str | None = None,
         progress: Callable[[int], object] | None = None,
         stop: threading.Event | None = None,
+        most: int | None = None,
     ) -> Released:
         """Take rows away from the workers that hold them: the attempt counts, and the rows are due at once.
 
@@ -565,6 +568,7 @@ class Client:
             error: only those that an attempt before has failed at with this error, as for `retry`.
             progress: called after each batch with how many rows are done.
             stop: an event; once it is set, the order ends after the current batch.
+            most: how many rows at the most; None for all.
 
         Raises:
             NothingSelectedError: no such row is in flight.
@@ -573,7 +577,7 @@ class Client:
         with self._database.session() as connection:
             target = _target(selector, error)
             enter = partial(self._enter_rows, connection, "release", target, keys)
-            batches = Batches(connection, enter, progress, stop)
+            batches = Batches(connection, enter, progress, stop, most)
             return releasing.release(connection, selector, keys, error, self._handlers, batches)
 
     def _enter_rows(
@@ -586,7 +590,7 @@ class Client:
     ) -> int:
         return self._author.enter(connection, action, target, affected, keys)
 
-    def move(
+    def move(  # noqa: PLR0913 - what makes an order
         self,
         selector: str,
         status: str,
@@ -594,6 +598,7 @@ class Client:
         *,
         progress: Callable[[int], object] | None = None,
         stop: threading.Event | None = None,
+        most: int | None = None,
     ) -> Moved:
         """Move rows to another status by hand, a thousand at a time; each batch is committed by itself.
 
@@ -606,6 +611,7 @@ class Client:
             keys: further keys, as text.
             progress: called after each batch with how many rows were moved.
             stop: an event; once it is set, the move ends after the current batch.
+            most: how many rows at the most; None for all.
 
         Raises:
             NothingSelectedError: there is no such row, or none could be moved: the text says why.
@@ -613,7 +619,7 @@ class Client:
         """
         with self._database.session() as connection:
             order = moves.MoveOrder(selector, status, keys)
-            return moves.move(connection, self._author, order, progress, stop)
+            return moves.move(connection, self._author, order, progress, stop, most)
 
     # --- orders for workers -----------------------------------------------------------------------
 

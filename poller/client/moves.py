@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import psycopg
 from psycopg import sql
 
-from poller.client.actions import Batches
+from poller.client.actions import BATCH_ROWS, Batches
 from poller.client.answers import aside
 from poller.client.counts import StatusColumn, along_indexes, writing_along_indexes
 from poller.client.move_order import MoveOrder, MovePlan, read
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Left", "MoveOrder", "Moved", "move"]
 
-BATCH_ROWS = 1000  # rows
 PAGE_ROWS = 10_000  # rows that one look goes through
 MOST_PASSES = 8  # tries at rows that another transaction has locked for a moment
 REMEMBERED_KEYS = 10_000  # keys of rows that were left; of further ones only the number is known
@@ -93,12 +92,13 @@ class Moved:
     left: tuple[Left, ...] = aside(())
 
 
-def move(
+def move(  # noqa: PLR0913, PLR0917 - the parts of one order
     connection: psycopg.Connection[Any],
     author: Author,
     order: MoveOrder,
     progress: Progress | None = None,
     stop: threading.Event | None = None,
+    most: int | None = None,
 ) -> Moved:
     """Move rows of a status, or with some keys, to another status.
 
@@ -108,6 +108,7 @@ def move(
         order: what.
         progress: called after each batch with how many rows were moved.
         stop: an event; once it is set, the current batch is the last.
+        most: how many rows are moved at the most; None for all.
 
     Raises:
         NothingSelectedError: there is no such row, or none could be moved.
@@ -118,7 +119,7 @@ def move(
     def enter(rows: int) -> int:
         return author.enter(connection, "move", order.selector, rows, order.keys, detail=f"to {order.to}")
 
-    batches = Batches(connection, enter, progress, stop)
+    batches = Batches(connection, enter, progress, stop, most)
     left = Moving(connection, asked, batches).run()
     if not (batches.rows or batches.is_stopped):
         raise NothingSelectedError(_nothing(order, asked, left))
@@ -210,9 +211,7 @@ class Moving:
     def _is_over(self) -> bool:
         refused = self._left.get("refused")
         return (
-            self._batches.is_stopped
-            or self._is_locked
-            or (refused is not None and refused.rows >= MOST_REFUSED)
+            self._batches.is_over or self._is_locked or (refused is not None and refused.rows >= MOST_REFUSED)
         )
 
     # --- which rows -------------------------------------------------------------------------------
@@ -308,6 +307,7 @@ class Moving:
         """Move a batch; if the table refuses it, its halves."""
         if self._is_over:
             return
+        keys = keys[: self._batches.room]
         try:
             missed, swallowed = self._write(keys)
         except psycopg.errors.LockNotAvailable:  # of the whole table: no other batch would have more luck

@@ -81,10 +81,10 @@ def release(  # noqa: PLR0913, PLR0917 - the parts of one order
     released: set[int] = set()
     for number, those in groupby(held, lambda each: each[0]):
         for chunk in chunks([key for _, key in those]):
-            if batches.is_stopped:
+            if batches.is_over:
                 break
             with batches.next():
-                rows = queries.release([number], chunk)
+                rows = queries.release([number], chunk[: batches.room])
                 if number in replaced:
                     queries.restore_status(replaced[number], [key for _, key in rows])
                 batches.reached(len(rows))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
 
+from poller.client.actions import BATCH_ROWS
 from poller.client.handler_lookup import selected
 from poller.client.refusals import NothingSelectedError
 from poller.client.row_queries import PutBack, RowQueries
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from poller.client.actions import Batches
     from poller.client.selector import Selection
 
-BATCH_ROWS = 1000  # rows that one statement retries, or releases (`releasing`)
 MOST_PASSES = 100  # over rows that others have locked; rows that stay locked for longer are left
 
 # Which rows are in trouble, and not due already with all their attempts. Those that are named are put back anyway.
@@ -113,7 +113,7 @@ class _Retry:
         """Retry the rows of one handler; return how many are left because others hold their locks."""
         for _ in range(MOST_PASSES):
             skipped = sum(self._pass(handler, is_meant))
-            if not skipped or self._batches.is_stopped:
+            if not skipped or self._batches.is_over:
                 break
             self._batches.pause()
         return skipped
@@ -125,16 +125,17 @@ class _Retry:
                 yield self._batch(handler, is_meant, keys=array(chunk)).skipped
             return
         looked, after = BATCH_ROWS, ""
-        while looked == BATCH_ROWS and not self._batches.is_stopped:
+        while looked == BATCH_ROWS and not self._batches.is_over:
             done = self._batch(handler, is_meant, after=after, most=BATCH_ROWS)
             yield done.skipped
             looked, after = done.looked, done.last
 
     def _batch(self, handler: int, is_meant: sql.SQL, **asked: Any) -> PutBack:
-        if self._batches.is_stopped:
+        if self._batches.is_over:
             return PutBack(0, "", 0, 0)
+        room = self._batches.room
         with self._batches.next():
-            done = self._queries.retry(is_meant, handler=handler, error=self._error, **asked)
+            done = self._queries.retry(is_meant, handler=handler, error=self._error, room=room, **asked)
             self._batches.reached(done.rows)
             if done.rows:
                 self._queries.wake()

@@ -253,7 +253,7 @@ class RowQueries:
         Args:
             is_meant: the condition on a row `a` of `poller.attempt`.
             **asked: its `handler`; the `keys`, or from which digest on (`after`), and how many are looked at (`most`);
-                and the `error` that the condition asks for.
+                how many are retried at the most (`room`), and the `error` that the condition asks for.
         """
         looked = statement("retry_named" if "keys" in asked else "retry_next")
         question = statement("retry", looked=looked, is_meant=is_meant)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from starlette.exceptions import HTTPException
 
@@ -13,13 +11,15 @@ from poller.client.refusals import NothingSelectedError
 from poller.web.rendering import address
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import threading
 
     from poller.client.client import Client
     from poller.client.overview import Overview
     from poller.web.forms import Form
+    from poller.web.under_way import Progress
 
-MOST = 1000  # rows that the right `operate` covers
+MOST = 1000  # rows that the right `operate` covers, and that are done while the viewer waits
+HELD = 100_000  # rows in flight that are counted
 DIGITS = 18  # of the number of a run
 WRONG = 400
 NAMED, OF_ROWS = ("pause", "resume", "trigger"), ("retry", "release", "move")
@@ -52,7 +52,13 @@ SAID = {  # what the confirm page asks, and what follows
     ),
 }
 
-_under_way: set[threading.Event] = set()  # what stops each
+
+class Batched(TypedDict):
+    """How an order is carried out in batches."""
+
+    most: int | None
+    progress: Progress
+    stop: threading.Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +155,7 @@ def _in_trouble(client: Client, act: Act) -> tuple[int, bool]:
 
 
 def _held(client: Client, act: Act) -> tuple[int, bool]:
-    found = client.inflight(act.target, limit=MOST + 1)
+    found = client.inflight(act.target, limit=HELD)
     return _some(len(found.items), act), found.next is None
 
 
@@ -169,44 +175,31 @@ def _some(rows: int, act: Act) -> int:
     return rows
 
 
-def carry_out(orders: Client, act: Act, most: int | None) -> str | None:
+def carry_out(orders: Client, act: Act, most: int | None, progress: Progress) -> str | None:
     """Carry an act out; return what it has done, or None if the page that follows shows it.
 
     Args:
         orders: the viewer's client.
         act: what is to be done.
-        most: after how many rows to stop; None for no end.
+        most: how many rows at the most; None for no end.
+        progress: is told how many rows are done, and can stop it.
 
     Raises:
         PollerError: it cannot be done.
     """
-    with under_way(most) as ceiling:
-        return _carried_out(orders, act, ceiling)
-
-
-@contextmanager
-def under_way(most: int | None) -> Iterator[Ceiling]:
-    """Give what tells an act to stop: after so many rows, or when the process is to end."""
-    ceiling = Ceiling(most)
-    _under_way.add(ceiling.stop)
-    try:
-        yield ceiling
-    finally:
-        _under_way.discard(ceiling.stop)
-
-
-def _carried_out(orders: Client, act: Act, ceiling: Ceiling) -> str | None:
+    how: Batched = {"most": most, "progress": progress, "stop": progress.stop}
     match act.name:
         case "retry":
-            done = orders.retry(act.target, act.keys, error=act.error, progress=ceiling, stop=ceiling.stop)
+            done = orders.retry(act.target, act.keys, error=act.error, **how)
             locked = f"; {done.locked:,} are locked by others and were left" if done.locked else ""
-            return f"{done.rows:,} rows are due again{locked}."
+            return f"{done.rows:,} rows are due again{locked}{_end(done.stopped)}"
         case "release":
-            released = orders.release(act.target, act.keys, progress=ceiling, stop=ceiling.stop)
-            return f"{released.rows:,} rows were taken from their workers."
+            released = orders.release(act.target, act.keys, **how)
+            return f"{released.rows:,} rows were taken from their workers{_end(released.stopped)}"
         case "move":
-            moved = orders.move(act.target, str(act.to), act.keys, progress=ceiling, stop=ceiling.stop)
-            return f"{moved.rows:,} rows were moved to {act.to}."
+            moved = orders.move(act.target, str(act.to), act.keys, **how)
+            left = "".join(f"; {each.rows:,} left: {each.detail}" for each in moved.left)
+            return f"{moved.rows:,} rows were moved to {act.to}{left}{_end(moved.stopped)}"
         case "cancel":
             orders.cancel(int(act.target))
         case "pause" | "resume" | "trigger":
@@ -214,20 +207,5 @@ def _carried_out(orders: Client, act: Act, ceiling: Ceiling) -> str | None:
     return None
 
 
-def end_all() -> None:
-    """Stop the acts under way, between two batches: the process is to end."""
-    for stop in list(_under_way):
-        stop.set()
-
-
-class Ceiling:
-    """Stops an order once it has reached as many rows as were shown; one batch more at the most, of a thousand."""
-
-    def __init__(self, most: int | None) -> None:
-        self._most = most
-        self.stop = threading.Event()
-
-    def __call__(self, rows: int) -> None:
-        """Note how many rows are done."""
-        if self._most is not None and rows >= self._most:
-            self.stop.set()
+def _end(stopped: bool) -> str:  # noqa: FBT001 - as the client says it
+    return ". It was stopped before its end." if stopped else "."

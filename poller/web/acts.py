@@ -4,7 +4,7 @@ The model. A form posts what is to be done. Without a token the answer is the co
 Its form posts the same again with a token, which says that this viewer was shown just this, not longer than two minutes
 ago; so neither a script nor a stale page can have anything done that nobody has seen. The orders are the client's, which
 check for themselves and write down who has ordered what. What the right `operate` does not cover is refused here, too:
-moves, and acts on more than a thousand rows.
+moves, and acts on more than a thousand rows; those go on while the viewer is shown how far they are (`under_way`).
 """
 
 from __future__ import annotations
@@ -18,19 +18,23 @@ from starlette.responses import RedirectResponse
 
 from poller.client.refusals import NothingSelectedError
 from poller.errors import ConfigurationError
-from poller.web.act import MOST, Act, carry_out, read, rows_of
+from poller.web.act import MOST, OF_ROWS, Act, carry_out, read, rows_of
 from poller.web.answers import FORBIDDEN
 from poller.web.forms import form_of
 from poller.web.pages import page
+from poller.web.refused import no_such
 from poller.web.rendering import address
 from poller.web.rights import Right
 from poller.web.state import desk_of, viewer_of
+from poller.web.under_way import Progress, stoppable
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from poller.client.client import Client
     from poller.web.forms import Form
+    from poller.web.state import State
 
 SAMPLES = 3  # keys that the confirm page shows
 THREADS = 8
@@ -72,17 +76,62 @@ def _confirmed(request: Request, act: Act, form: Form) -> Response:
     viewer, desk, shown = viewer_of(request), desk_of(request), form.get("shown", "")
     if not desk.seal.holds(form["token"], (viewer.name, *act.parts, shown)):
         return _ask(request, act, "This page was too old, or not for this. Look again.")
+    if (known := desk.under_way.of(act)) is not None:
+        return _see(request, f"/acts/{known.number}")
     rows, exact = _rows(request, act)
     if rows is not None and (exact or act.name != "move") and str(rows) != shown and rows > int(shown or 0):
         return _ask(request, act, "There are more by now.")
     if not desk.seal.spend(form["token"]):
         return _ask(request, act, "This was carried out already. Look again.")
-    said = carry_out(desk.orders_of(viewer), act, int(shown) if shown else None)
-    desk.snapshot.refresh()
-    desk.shared.forget()
+    return _carried_out(request, act, int(shown) if shown else None)
+
+
+def _carried_out(request: Request, act: Act, most: int | None) -> Response:
+    """Carry an act out, while the viewer waits if it is on few rows; else have it go on."""
+    viewer, desk = viewer_of(request), desk_of(request)
+    orders = desk.orders_of(viewer)
+    if act.name in OF_ROWS and (most is None or most > MOST):
+        begun = desk.under_way.begin(
+            act, viewer.name, most, lambda each: _done(desk, orders, act, most, each)
+        )
+        return _see(request, f"/acts/{begun.number}")
+    with stoppable(Progress()) as progress:
+        said = _done(desk, orders, act, most, progress)
     if said is None:
-        return RedirectResponse(address(str(request.scope.get("root_path", "")), act.back), SEE_OTHER)
+        return _see(request, act.back)
     return page(request, "done.html", act=act, said=said)
+
+
+def _done(desk: State, orders: Client, act: Act, most: int | None, progress: Progress) -> str | None:
+    """Carry an act out; all pages show what is now, from then on."""
+    try:
+        return carry_out(orders, act, most, progress)
+    finally:
+        desk.snapshot.refresh()
+        desk.shared.forget()
+
+
+def under_way(request: Request) -> Response:
+    """Show how far an act is, and what came of it."""
+    found = desk_of(request).under_way.get(request.path_params["id"])
+    if found is None:
+        return no_such(request, "this desk knows no such act; what was done stands among the actions")
+    known = (found.progress.rows, found.said, found.is_stopped)
+    return page(request, "under_way.html", known=known, every=1, found=found)
+
+
+def stop(request: Request) -> Response:
+    """End an act after its current batch."""
+    number = request.path_params["id"]
+    found = desk_of(request).under_way.get(number)
+    if found is None:
+        return no_such(request, "this desk knows no such act; what was done stands among the actions")
+    found.progress.stop.set()
+    return _see(request, f"/acts/{number}")
+
+
+def _see(request: Request, path: str) -> Response:
+    return RedirectResponse(address(str(request.scope.get("root_path", "")), path), SEE_OTHER)
 
 
 def _ask(request: Request, act: Act, warning: str | None = None) -> Response:

@@ -12,11 +12,12 @@ from starlette.exceptions import HTTPException
 
 from poller.client.refusals import NothingSelectedError
 from poller.web import api_hidden as hidden
-from poller.web.act import MOST, Act, rows_of, under_way
+from poller.web.act import MOST, Act, rows_of
 from poller.web.answers import FORBIDDEN
 from poller.web.api_questions import number
 from poller.web.rights import Right
 from poller.web.state import desk_of, viewer_of
+from poller.web.under_way import Progress, stoppable
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -43,23 +44,25 @@ VIA = "api"  # the face, as orders are logged with it
 
 def retry(request: Request, asked: RowsOrder) -> Retried:
     """Retry rows in trouble: they are due at once, and their attempts are counted from the start."""
-    with under_way(_most(request, "retry", asked)) as until:
+    most = _most(request, "retry", asked)
+    with stoppable(Progress()) as until:
         return _orders(request).retry(
-            asked.selector, asked.keys, error=asked.error, progress=until, stop=until.stop
+            asked.selector, asked.keys, error=asked.error, most=most, progress=until, stop=until.stop
         )
 
 
 def release(request: Request, asked: RowsOrder) -> Released:
     """Release leases by force: workers lose the rows, which are due at once; a handler that runs is not stopped."""
-    with under_way(_most(request, "release", asked)) as until:
+    most = _most(request, "release", asked)
+    with stoppable(Progress()) as until:
         return _orders(request).release(
-            asked.selector, asked.keys, error=asked.error, progress=until, stop=until.stop
+            asked.selector, asked.keys, error=asked.error, most=most, progress=until, stop=until.stop
         )
 
 
 def move(request: Request, asked: MoveOrder) -> Moved:
     """Move rows by hand, each only if it still shows the status that it is moved from."""
-    with under_way(None) as until:
+    with stoppable(Progress()) as until:
         try:
             done = _orders(request).move(
                 asked.selector, asked.to, asked.keys, progress=until, stop=until.stop

@@ -23,6 +23,7 @@ from poller.web.shared import Shared
 from poller.web.shown import shown
 from poller.web.snapshot import Snapshot
 from poller.web.state import VIA, State
+from poller.web.under_way import ActsUnderWay
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -84,6 +85,7 @@ def desk(database: Database, *, authorize: Asked, **options: Unpack[Options]) ->
         show=shown(options.get("tables", {})),
         shared=Shared(),
         seal=Seal(),
+        under_way=ActsUnderWay(),
     )
     return Doors(inner, options.get("allowed_hosts", ()))
 

@@ -55,7 +55,7 @@ def actions(request: Request) -> Response:
         found = desk_of(request).client.actions(after=asked(request, "after"), limit=PAGE)
     except ConfigurationError as error:
         return no_such(request, str(error))
-    return page(request, "actions.html", found=found)
+    return page(request, "actions.html", found=found, under_way=desk_of(request).under_way.now())
 
 
 def find(request: Request) -> Response:

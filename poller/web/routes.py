@@ -43,6 +43,8 @@ ROUTES = (
     Route("GET", "/actions", Right.LOOK, fleet_pages.actions),
     Route("GET", "/find", Right.LOOK, fleet_pages.find),
     Route("POST", "/confirm", Right.LOOK | Right.OPERATE, acts.confirm),
+    Route("GET", "/acts/{id:int}", Right.LOOK, acts.under_way),
+    Route("POST", "/acts/{id:int}/stop", Right.LOOK | Right.OPERATE, acts.stop),
     Route("POST", "/display", Right.LOOK, enter.display),
     *(each.route for each in CALLS),
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from poller.web.act import end_all
+from poller.web.under_way import end_all, wait_for_all
 
 if TYPE_CHECKING:
     import socket
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from poller.web.app import Desk
 
 GRACE = 1  # seconds for requests in progress, when it is to stop
+LAST_BATCH = 0.5  # seconds for acts that have a thread
 
 
 def serve(desk: Desk, listener: socket.socket) -> None:
@@ -38,10 +39,20 @@ def serve(desk: Desk, listener: socket.socket) -> None:
     )
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _ended)  # which uvicorn calls again, once it has ended
-    uvicorn.Server(settings).run(sockets=[listener])
+    _Server(settings).run(sockets=[listener])
+    end_all()
+    wait_for_all(LAST_BATCH)
+
+
+class _Server(uvicorn.Server):
+    """Tells acts to end when the process is to, before their requests are waited for."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Hear a signal."""
+        end_all()
+        super().handle_exit(sig, frame)
 
 
 def _ended(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - as it is called
-    """Stop the acts under way, whose threads are waited for. Another signal ends the process at once."""
-    end_all()
+    """Go on to the end of the process, which another signal ends at once."""
     signal.signal(number, signal.SIG_DFL)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from poller.web.shared import Shared
     from poller.web.shown import Show
     from poller.web.snapshot import Snapshot
+    from poller.web.under_way import ActsUnderWay
 
 VIA = "desk"  # the face, as orders are logged with it
 
@@ -32,6 +33,7 @@ class State:
         show: which columns of users' tables are shown, by table.
         shared: answers that all viewers share for a moment.
         seal: signs what the confirm page has shown.
+        under_way: the acts that go on while pages show how far they are.
         entrance: how people come in: one of `entrances`, or the host's own `authorize`.
     """
 
@@ -43,6 +45,7 @@ class State:
     show: Show
     shared: Shared
     seal: Seal
+    under_way: ActsUnderWay
 
     def orders_of(self, viewer: Viewer, via: str = VIA) -> Client:
         """Return a client for a viewer's orders, which are logged with their name."""

@@ -1,12 +1,13 @@
--- Purpose  Retry the next rows in trouble of a handler, out of so many examined: due at once, their attempts counted
---          from the start. The visit, and so the idempotency key, stays the same. Each row's history gets an event.
+-- Purpose  Retry the next rows in trouble of a handler, `room` at the most out of so many examined: due at once, their
+--          attempts counted from the start. The visit, and so the idempotency key, stays the same. Each row's history gets an event.
 -- Locks    poller.attempt: those rows, SKIP LOCKED: a row being settled now needs no retry; one that another order has
 --          locked is retried by that, or is `skipped`, to be examined again.
 -- Fence    rows in flight are left out: their own settling decides. A row that is due with no attempt counted is left
 --          unless it is named, and that is checked under the row's lock: two concurrent orders retry a row once.
 -- Index    attempt_key: from the digest `after` on, itself included (the first may be the empty text); or those of the
 --          keys.
--- Returns  how many were examined, the last digest, how many were retried, and how many could not be locked.
+-- Returns  how many were examined, the last digest, how many were retried, and how many could not be locked, if there was
+--          room for them.
 with looked as materialized (
     {looked}
 ), held as materialized (
@@ -28,6 +29,7 @@ with looked as materialized (
        and poller.digest(a.key) = any (array(select m.digest from meant as m))
        and {is_meant}
      order by poller.digest(a.key)
+     limit %(room)s
        for update skip locked
 ), recorded as (
     insert into poller.event (handler_id, key, verdict, from_status, attempt, lease)
@@ -44,4 +46,5 @@ with looked as materialized (
 )
 select (select count(*) from looked) as looked, (select max(l.digest) from looked as l) as last,
        (select count(*) from put_back) as rows,
-       (select count(*) from meant) - (select count(*) from chosen) as skipped
+       case when (select count(*) from chosen) < %(room)s
+            then (select count(*) from meant) - (select count(*) from chosen) else 0 end as skipped

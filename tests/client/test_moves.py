@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from poller import Client, Fail, Snooze, handler
-from poller.client import moves
+from poller.client import actions, moves
 from poller.client.refusals import NothingSelectedError
 from poller.errors import ConfigurationError
 from poller.store.binding import bind
@@ -179,6 +179,13 @@ def test_a_move_can_be_stopped(url: str, db: psycopg.Connection[Any]) -> None:
     assert (done.stopped, done.rows) == (True, 1000)
     assert statuses(db) == {"pending": 2500, "odd": 1000}
     assert Client(url).actions().items[0].affected == 1000
+
+
+def test_a_move_reaches_no_more_rows_than_it_may(url: str, db: psycopg.Connection[Any]) -> None:
+    """However many show the status."""
+    rows(db, 2500)
+    assert Client(url).move("thing:pending", "odd", most=1001).rows == 1001
+    assert statuses(db) == {"pending": 1499, "odd": 1001}
 
 
 def test_two_operators_move_the_same_rows_once(url: str, db: psycopg.Connection[Any]) -> None:
@@ -580,6 +587,6 @@ def test_a_batch_looks_at_little_more_than_it_moves(
     assert max(rows for rows, text in watch.seen if '"thing"' in text) < 30, watch.most
     with watched() as watch:
         assert Client(url).move("thing:pending", "odd").rows == 4998
-    assert watch.most[0] < 12 * moves.BATCH_ROWS, watch.most
+    assert watch.most[0] < 12 * actions.BATCH_ROWS, watch.most
     assert len([text for _, text in watch.seen if "update" in text and "~moved" in text]) == 5
     assert sum(rows for rows, text in watch.seen if "~page" in text) < 6000

@@ -343,6 +343,7 @@ def test_a_group_in_flight_is_released_and_no_other(url: str, db: psycopg.Connec
     assert db.execute("select keys from poller.claim").fetchall() == [(["Fast1", "fresh"],)]
     with pytest.raises(NothingSelectedError, match="is in flight after 'Gone'"):
         Client(url).release("tenants", error="Gone")
+    assert Client(url).release("tenants", most=1).rows == 1
 
 
 def test_a_hundred_thousand_rows_in_one_order_beside_another_operators(
@@ -396,6 +397,23 @@ def test_an_order_stops_between_two_batches_and_what_it_has_done_is_written_down
     assert 2000 <= done.rows < 5000
     assert value(db, "select count(*) from poller.attempt where attempt = 0") == done.rows
     assert [each.affected for each in Client(url).actions().items] == [done.rows]
+
+
+def test_an_order_reaches_no_more_rows_than_it_may(url: str, db: psycopg.Connection[Any]) -> None:
+    """Neither of all nor of those named; rows that are locked meanwhile are no reason to go on for ever."""
+    in_trouble(db, known(db, "public.tenants", "pending"), 2500, "parked")
+    seen: list[int] = []
+    assert Client(url).retry("all", most=1200, progress=seen.append).rows == 1200
+    assert seen == [1000, 1200]
+    assert Client(url).retry("all", most=1).rows == 1
+    parked = [row[0] for row in db.execute("select key from poller.attempt where state = 'parked'")]
+    done = Client(url).retry("tenants:pending", parked, most=1100)
+    assert (done.rows, done.locked) == (1100, 0)
+    assert value(db, "select count(*) from poller.attempt where attempt = 0") == 2301
+    with psycopg.connect(url) as other:
+        other.execute("select from poller.attempt where key = %s for update", [parked[0]])
+        assert Client(url).retry("all", most=198).rows == 198
+    assert [each.affected for each in Client(url).actions().items] == [198, 1100, 1, 1200]
 
 
 def test_what_an_order_has_done_when_it_is_killed_is_written_down(

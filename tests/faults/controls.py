@@ -248,7 +248,7 @@ CONTROLS = (
     Control(
         "what an order has not locked is looked at again",
         "poller/client/retrying.py",
-        "if not skipped or self._batches.is_stopped:",
+        "if not skipped or self._batches.is_over:",
         "if True:",
         ("tests/client/test_trouble.py",),
     ),

@@ -54,3 +54,9 @@ def checksum(db: Any) -> list[Any]:
         ).fetchone()
         for each in tables
     ]
+
+
+def confirmed(client: TestClient, form: dict[str, Any]) -> dict[str, Any]:
+    """Return what the form of the confirm page sends."""
+    text = client.post("/confirm", data=form).text
+    return {**form, **dict(re.findall(r'name="(shown|token)" value="([^"]*)"', text))}

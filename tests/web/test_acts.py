@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-import psycopg
 import pytest
 
 from poller import Client
@@ -17,9 +16,10 @@ from poller.web.rights import ALL, USUAL, Right
 from poller.web.seal import LASTS, Seal
 from tests.command_line import value
 from tests.engines import moves, run
-from tests.web.desks import browser, checksum
+from tests.web.desks import browser, checksum, confirmed
 
 if TYPE_CHECKING:
+    import psycopg
     from starlette.testclient import TestClient
 
 PEOPLED = True
@@ -52,12 +52,6 @@ DONE = {
 def client(url: str, db: psycopg.Connection[Any]) -> TestClient:
     """A viewer who may all, of a fleet."""
     return browser(url)
-
-
-def confirmed(client: TestClient, form: dict[str, Any]) -> dict[str, Any]:
-    """Return what the form of the confirm page sends."""
-    text = client.post("/confirm", data=form).text
-    return {**form, **dict(re.findall(r'name="(shown|token)" value="([^"]*)"', text))}
 
 
 class Fields(HTMLParser):
@@ -207,6 +201,37 @@ def test_what_is_gone_meanwhile_is_told(client: TestClient, url: str) -> None:
     assert "no row of public.tenants:closing" in answer.text
 
 
+@pytest.mark.parametrize("name", ["retry all", "release", "move"])
+def test_two_people_at_once_do_each_row_once(url: str, db: psycopg.Connection[Any], name: str) -> None:
+    """Both have confirmed; each is told what came of it, and who was second that there was nothing left."""
+    desks = [browser(url), browser(url)]
+    given = [confirmed(each, FORMS[name]) for each in desks]
+    ready = threading.Barrier(2)
+
+    def confirm(each: int) -> str:
+        ready.wait(20)
+        return desks[each].post("/confirm", data=given[each]).text
+
+    with ThreadPoolExecutor(2) as pool:
+        told = list(pool.map(confirm, range(2)))
+    action, affected = DONE[name]
+    assert value(db, "select sum(affected) from poller.action where action = %s", action) == affected
+    for each in told:
+        assert re.search(
+            r"rows (are due again|were taken|were moved)|There are more|no row of|nothing ", each
+        )
+
+
+def test_a_row_that_moves_meanwhile_is_told(client: TestClient, db: psycopg.Connection[Any]) -> None:
+    """It is left where it is."""
+    form = {"act": "move", "table": "public.tenants", "status": "closing", "to": "kept", "key": ["10", "9"]}
+    given = confirmed(client, form)
+    db.execute("update tenants set status = 'closed' where id = 10")
+    answer = client.post("/confirm", data=given)
+    assert "1 rows were moved to kept; 1 left: row 10 shows &#39;closed&#39;." in answer.text
+    assert value(db, "select status from tenants where id = 10") == "closed"
+
+
 @pytest.mark.parametrize("rights", [USUAL, Right.LOOK | Right.OPERATE])
 def test_rows_are_moved_by_those_who_may(url: str, db: psycopg.Connection[Any], rights: Right) -> None:
     """To operate is not enough; nor is it for more than a thousand rows."""
@@ -313,28 +338,6 @@ def test_where_no_class_is_stored_the_text_of_an_error_is_not_told(
         assert "an error" in text
         assert "sentinel" not in text
         assert "sentinel" in browser(url).get(path).text
-
-
-def test_acts_under_way_are_stopped_at_the_end(
-    client: TestClient, url: str, db: psycopg.Connection[Any]
-) -> None:
-    """Between two batches: one that waits for a row that is locked is not waited for."""
-    number = value(db, "select handler_id from poller.attempt where key = '6'")
-    db.execute(
-        "insert into poller.attempt (handler_id, key, state, attempt, crashes, company, next_at, error, visit)"
-        " select %s, i::text, 'parked', 5, 1, 1, now(), 'no', gen_random_uuid() from generate_series(100, 1500) as i",
-        [number],
-    )
-    good = confirmed(client, FORMS["retry all"])
-    with psycopg.connect(url) as other, ThreadPoolExecutor(1) as pool:
-        other.execute("select from poller.attempt where key = '700' for update")
-        under_way = pool.submit(client.post, "/confirm", data=good)
-        until = monotonic() + 20
-        while not under_way.done() and monotonic() < until:
-            acts.end_all()
-        is_ended = under_way.done()
-        other.rollback()
-        assert is_ended
 
 
 @pytest.mark.parametrize("path", ["/find?q=a%00b", "/job?name=%00", "/runs?after=%00", "/jobs?after=x"])
