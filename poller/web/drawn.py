@@ -1,30 +1,47 @@
-"""A state machine as it is drawn at the desk: with the layout of `poller.drawing`, and numbers laid upon it.
+"""A state machine as it is drawn at the desk: what stands in its statuses and on its moves.
 
-Twice: from left to right, and from top to bottom for a narrow screen. A number that is not known is left out; a state is
-told by words and marks, never by a colour alone.
+It is drawn twice: from left to right (`across`), and as a list from top to bottom for a narrow screen (`down`). A number
+that is not known is left out; words and marks tell a state, never a colour alone. A retry is not a move here: the status
+has a mark that counts the rows that are tried again.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from poller.drawing.layout import CHARACTER, Sizes, columns_of, lay_out, transposed
+from poller.drawing.layout import columns_of
 from poller.telemetry.printable import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator
+    from datetime import datetime
 
-    from poller.client.graph import Edge, Node
+    from poller.client.graph import Edge, Machine
     from poller.client.overview import Edges, Watched
     from poller.client.status import StatusLine
-    from poller.drawing.layout import Arrow, Box, Picture
 
-LONGEST = 22  # characters of a name in its box
+# Lengths are pixels of an SVG whose text is of 13 pixels, and of 11.5 where it is small.
+LETTER, SMALL = 7.4, 6.5
+ICON, BETWEEN, PADDING = 15.0, 10.0, 14.0
+AGE = 7 * SMALL  # "64m ago"
+SHORT = 3  # columns
+LONGEST = 22  # characters of a status's name
 LABEL = 18  # characters of a function's name on its move
-HEIGHT = 66.0
-ACROSS, DOWN = 148.0, 30.0
-NARROW = Sizes(lambda _: 62.0, height=136.0, across=44.0, down=12.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How many rows of a status are in some state: an icon and a number.
+
+    Attributes:
+        kind: flight, waiting, parked or paused.
+        x: where it begins, from the left side of its status.
+    """
+
+    kind: str
+    text: str
+    x: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,28 +49,36 @@ class Status:
     """A status as it is drawn.
 
     Attributes:
+        status: as the column has it; `name`: as there is room for it.
         count: how many rows show it, "" if that is not known.
-        marks: what is in flight, waiting and parked, as short texts; `trouble`: a mark of parked rows.
+        oldest: since when the first in line is there, of a status that a handler takes.
         said: all of it, to be read aloud.
     """
 
+    status: str
     name: str
-    x: float
-    y: float
-    width: float
-    height: float
     count: str
-    marks: str
-    trouble: str
+    marks: tuple[Mark, ...]
+    oldest: datetime | None
     is_taken: bool
     is_paused: bool
-    status: str
     said: str
+    x: float = 0.0
+    y: float = 0.0
+    width: float = 0.0
+    height: float = 0.0
+
+    @property
+    def least_width(self) -> float:
+        """How wide it has to be for what it says."""
+        above = (columns_of(self.name) + columns_of(self.count)) * LETTER + BETWEEN
+        beneath = self.marks[-1].x + width_of(self.marks[-1]) if self.marks else PADDING
+        return max(above + 2 * PADDING, beneath + (BETWEEN + AGE if self.oldest else 0.0) + PADDING)
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A move as it is drawn: its path, and where its two lines of text stand."""
+    """A move as it is drawn: its path, and what stands on it, where."""
 
     path: str
     kind: str
@@ -66,24 +91,72 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """A machine in one direction."""
+    """A machine in one direction; `top` is where its picture begins."""
 
     direction: str
     width: float
     height: float
     statuses: tuple[Status, ...]
     moves: tuple[Move, ...]
+    top: float = 0.0
+
+    @property
+    def is_short(self) -> bool:
+        """Tell whether there is room for another one beside it."""
+        return len({each.x for each in self.statuses}) <= SHORT
 
 
-def drawings(watched: Watched) -> tuple[Drawing, Drawing]:
-    """Return a machine from left to right, and from top to bottom."""
-    lines = {each.status: each for each in watched.statuses}
-    handlers = {each.status: each for each in watched.handlers}
-    across = lay_out(watched.machine, Sizes(lambda node: _width(node, lines), HEIGHT, ACROSS, DOWN))
-    return (
-        _drawing("across", across, lines, handlers),
-        _drawing("down", transposed(lay_out(watched.machine, NARROW)), lines, handlers),
-    )
+class Numbers:
+    """What is known of a machine, as texts for its picture."""
+
+    def __init__(self, watched: Watched) -> None:
+        self._lines = {each.status: each for each in watched.statuses}
+        self._handlers = {each.status: each for each in watched.handlers}
+        self._held = dict(self._during(watched.machine)) | self._handlers
+
+    def status(self, name: str) -> Status:
+        """Return a status with all that it says, not yet at its place."""
+        line, handler = self._lines.get(name), self._handlers.get(name)
+        shown, is_paused = one_line(name), handler is not None and handler.paused
+        return Status(
+            status=name,
+            name=shortened(shown, LONGEST),
+            count=rows(line),
+            marks=tuple(_marks(line, is_paused=is_paused)),
+            oldest=line.oldest if line and handler else None,
+            is_taken=handler is not None,
+            is_paused=is_paused,
+            said=_said_of(shown, line, is_paused=is_paused),
+        )
+
+    def move(self, edge: Edge) -> Move:
+        """Return a move with what it says, not yet at its place.
+
+        The name of a handler stands where its rows leave; how many they are, where they arrive.
+        """
+        handler = self._held.get(edge.from_) if edge.kind == "move" else None
+        done = 0.0 if handler is None else handler.done_to.get(edge.to, 0.0)
+        leaves = handler is not None and handler.status == edge.from_
+        name = one_line(handler.function.rpartition(".")[2]) if handler and leaves else ""
+        return Move(
+            path="",
+            kind=edge.kind,
+            said=_said(edge),
+            name={"failure": "on failure", "seen": "undeclared"}.get(edge.kind, shortened(name, LABEL)),
+            rate=rate(done) if done else "",
+        )
+
+    def _during(self, machine: Machine) -> Iterator[tuple[str, Edges]]:
+        """Yield the statuses that rows show while they are leased, each with its handler."""
+        for edge in machine.edges:
+            handler = self._handlers.get(edge.from_)
+            if edge.kind == "move" and handler is not None and edge.to not in handler.to:
+                yield edge.to, handler
+
+
+def without_retries(machine: Machine) -> Machine:
+    """Return a machine without the moves that lead back to an earlier try."""
+    return replace(machine, edges=tuple(each for each in machine.edges if each.kind != "retry"))
 
 
 def rows(line: StatusLine | None) -> str:
@@ -96,95 +169,33 @@ def rate(value: float) -> str:
     return f"{value:,.0f}/min" if value >= 10 else f"{value:.1f}/min"  # noqa: PLR2004 - as people read it
 
 
-def _drawing(
-    direction: str, picture: Picture, lines: Mapping[str, StatusLine], handlers: Mapping[str, Edges]
-) -> Drawing:
-    statuses = tuple(
-        _status(each, lines.get(each.node.status), handlers.get(each.node.status)) for each in picture.boxes
-    )
-    moves = tuple(_moves(picture, direction, handlers))
-    return Drawing(direction, picture.width, picture.height, statuses, moves)
+def shortened(text: str, most: int) -> str:
+    """Return a text that has so many characters at the most."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
-def _status(box: Box, line: StatusLine | None, handler: Edges | None) -> Status:
-    name = one_line(box.node.status)
-    in_flight, waiting, parked = (line.in_flight, line.waiting, line.parked) if line else (0, 0, 0)
-    marks = [f"▶ {in_flight:,}"] * bool(in_flight) + [f"↻ {waiting:,}"] * bool(waiting)
-    is_paused = handler is not None and handler.paused
-    said = [f"{name}:", f"{rows(line) or 'not counted'} rows"]
-    said += [f", {in_flight:,} in flight"] * bool(in_flight) + [f", {waiting:,} waiting"] * bool(waiting)
-    said += [f", {parked:,} parked"] * bool(parked) + [", paused"] * is_paused
-    return Status(
-        name=shortened(name, min(LONGEST, int((box.width - 16) / CHARACTER))),
-        x=box.x,
-        y=box.y,
-        width=box.width,
-        height=box.height,
-        count=rows(line),
-        marks="  ".join((["⏸ paused"] if is_paused else []) + marks),
-        trouble=f"⚠ {parked:,}" if parked else "",
-        is_taken=handler is not None,
-        is_paused=is_paused,
-        status=box.node.status,
-        said=" ".join(said).replace(" ,", ","),
-    )
+def width_of(mark: Mark) -> float:
+    """Return how wide a mark is."""
+    return ICON + len(mark.text) * SMALL
 
 
-def _moves(picture: Picture, direction: str, handlers: Mapping[str, Edges]) -> Iterator[Move]:
-    """Yield the moves; the name of a handler stands on its first one."""
-    named: set[str] = set()
-    held = {each.status: each for each in handlers.values()} | {
-        during: each for each in handlers.values() for during in _during(picture, each)
-    }
-    for line in picture.lines:
-        edge = line.edge
-        handler = held.get(edge.from_) if edge.kind == "move" else None
-        text = ""
-        if handler is not None and handler.status not in named and edge.from_ == handler.status:
-            named.add(handler.status)
-            text = shortened(one_line(handler.function.rpartition(".")[2]), LABEL)
-        done = 0.0 if handler is None else handler.done_to.get(edge.to, 0.0)
-        x, y = _middle(line.points)
-        is_across = direction == "across"
-        yield Move(
-            path=_path(line, is_across=is_across),
-            kind=edge.kind,
-            said=_said(edge),
-            name=text if is_across else "",
-            rate=rate(done) if done else "",
-            x=x,
-            y=y,
-        )
+def _marks(line: StatusLine | None, *, is_paused: bool) -> Iterator[Mark]:
+    found = [("paused", "paused")] if is_paused else []
+    if line is not None:
+        counts = (("flight", line.in_flight), ("waiting", line.waiting), ("parked", line.parked))
+        found += [(kind, f"{count:,}") for kind, count in counts if count]
+    x = PADDING
+    for kind, text in found:
+        yield (made := Mark(kind, text, x))
+        x += width_of(made) + BETWEEN
 
 
-def _during(picture: Picture, handler: Edges) -> list[str]:
-    """Return the status that a handler's rows show while they are leased."""
-    begun = [
-        each.to for each in picture.machine.edges if each.from_ == handler.status and each.kind == "move"
-    ]
-    return [each for each in begun if each not in handler.to]
-
-
-def _middle(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """Return the middle of the first part of a path."""
-    (x, y), (to_x, to_y) = points[:2]
-    return (x + to_x) / 2, (y + to_y) / 2
-
-
-def _path(line: Arrow, *, is_across: bool) -> str:
-    """Return a path that leaves and enters each point in the direction of the picture."""
-    if line.edge.from_ == line.edge.to:
-        begin, *control = (f"{x:.1f} {y:.1f}" for x, y in line.points)
-        return f"M{begin}C{' '.join(control)}"
-    (x, y), *rest = line.points
-    parts = [f"M{x:.1f} {y:.1f}"]
-    for to_x, to_y in rest:
-        one, two = ((x + to_x) / 2, y), ((x + to_x) / 2, to_y)
-        if not is_across:
-            one, two = (x, (y + to_y) / 2), (to_x, (y + to_y) / 2)
-        parts.append(f"C{one[0]:.1f} {one[1]:.1f} {two[0]:.1f} {two[1]:.1f} {to_x:.1f} {to_y:.1f}")
-        x, y = to_x, to_y
-    return "".join(parts)
+def _said_of(name: str, line: StatusLine | None, *, is_paused: bool) -> str:
+    parts = [f"{name}: {rows(line) or 'not counted'} rows"]
+    if line is not None:
+        counts = (("in flight", line.in_flight), ("waiting", line.waiting), ("parked", line.parked))
+        parts += [f"{count:,} {state}" for state, count in counts if count]
+    return ", ".join(parts + ["paused"] * is_paused)
 
 
 def _said(edge: Edge) -> str:
@@ -195,19 +206,3 @@ def _said(edge: Edge) -> str:
         "seen": "went, undeclared, to",
     }
     return f"{one_line(edge.from_)} {words[edge.kind]} {one_line(edge.to)}"
-
-
-def _width(node: Node, lines: Mapping[str, StatusLine]) -> float:
-    line = lines.get(node.status)
-    texts = [shortened(one_line(node.status), LONGEST), rows(line)]
-    if line is not None:
-        marks = [f"▶ {line.in_flight:,}"] * bool(line.in_flight) + [f"↻ {line.waiting:,}"] * bool(
-            line.waiting
-        )
-        texts.append("  ".join([*marks, *([f"⚠ {line.parked:,}"] if line.parked else [])]))
-    return max(112.0, max(map(columns_of, texts)) * CHARACTER + 28)
-
-
-def shortened(text: str, most: int) -> str:
-    """Return a text that has so many characters at the most."""
-    return text if len(text) <= most else f"{text[: most - 1]}…"

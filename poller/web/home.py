@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from poller.web.drawn import Drawing, drawings
+from poller.web.across import across
+from poller.web.down import down
 from poller.web.pages import asked, page
 from poller.web.refused import no_such
 from poller.web.state import desk_of
@@ -14,8 +15,12 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from poller.client.jobs import JobLine
     from poller.client.overview import Overview, Watched
+    from poller.web.drawn import Drawing
     from poller.web.snapshot import Seen
+
+    Drawn = tuple[Watched, tuple[Drawing, Drawing]]
 
 LAST = (float("inf"), 0.0)
 TOP = 5  # causes, slots and acts that are shown
@@ -30,7 +35,8 @@ def home(request: Request) -> Response:
         "home.html",
         known=_known(seen),
         seen=seen,
-        machines=[drawn(each) for each in shown.machines] if shown else [],
+        jobs=_ahead(seen),
+        machines=_in_order([drawn(each) for each in shown.machines]) if shown else [],
         strip=None if shown is None else strip(seen),
         top=TOP,
     )
@@ -51,9 +57,20 @@ def machine(request: Request) -> Response:
     return page(request, "machine.html", known=_known(seen), seen=seen, machines=made, table=table or "")
 
 
-def drawn(watched: Watched) -> tuple[Watched, tuple[Drawing, Drawing]]:
+def _in_order(machines: list[Drawn]) -> list[Drawn]:
+    """Return machines by their names, those first that take the whole width."""
+    return sorted(machines, key=lambda each: each[1][0].is_short)
+
+
+def _ahead(seen: Seen) -> list[JobLine]:
+    """Return the jobs that have a slot ahead, the next first."""
+    found = [(each.next_at, each) for each in (seen.beside.jobs if seen.beside else ()) if each.next_at]
+    return [each for _, each in sorted(found, key=lambda pair: pair[0])]
+
+
+def drawn(watched: Watched) -> Drawn:
     """Return a machine with its pictures, its statuses in the order of the picture; those that no handler knows last."""
-    made = drawings(watched)
+    made = across(watched), down(watched)
     places = {each.status: (each.x, each.y) for each in made[0].statuses}
     lines = sorted(watched.statuses, key=lambda each: places.get(each.status, LAST))
     return replace(watched, statuses=tuple(lines)), made

@@ -106,4 +106,5 @@ select now() - a.ago, a.actor, a.via, a.action, a.target, a.affected, a.detail
   from (values (interval '40 min', 'maria', 'desk', 'pause', 'orders:review', 1, null),
                ('51 min', 'maria', 'desk', 'retry', 'orders:pending', 17, 'with ConnectError'),
                ('3 h', 'deploy', 'cli', 'trigger', 'backup', 1, null),
-               ('26 h', 'jonas', 'api', 'move', 'orders:review', 4, 'to declined')) as a (ago, actor, via, action, target, affected, detail);
+               ('26 h', 'jonas', 'api', 'move', 'orders:review', 4, 'to declined')) as a (ago, actor, via, action, target, affected, detail)
+ order by a.ago desc;

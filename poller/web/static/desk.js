@@ -3,7 +3,7 @@
 (() => {
   const root = document.documentElement, body = document.body, live = document.getElementById("live");
   const wanted = Number(body.dataset.refresh || 0), every = wanted && Math.max(wanted, Number(live.dataset.every || 0)) * 1000;
-  const seconds = () => document.querySelectorAll("time[data-show=ago]");
+  const seconds = () => document.querySelectorAll("[data-show=ago]");
   const local = body.dataset.zone === "local";
   let asOf = Date.now(), failed = 0;
 
@@ -13,7 +13,7 @@
   }
   function showTimes() {
     for (const each of seconds()) {
-      const age = (Date.now() + skew - Date.parse(each.dateTime)) / 1000;
+      const age = (Date.now() + skew - Date.parse(each.getAttribute("datetime"))) / 1000;
       const text = age >= 0 ? words(age) + " ago" : "in " + words(-age);
       if (each.textContent !== text) each.textContent = text;
     }
