@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from poller.jobs.options import JobOptions, Misfire, Overlap
     from poller.jobs.run import Run
     from poller.jobs.runtime_schedules import schedule
+    from poller.model.alert import Alert
     from poller.model.answers import Fail, Retry, Snooze, Transition
     from poller.model.context import Context, Row
     from poller.model.handler import Handler, handler
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from poller.telemetry.current_attempt import Attempt, LogContext, current
 
 __all__ = [
+    "Alert",
     "Attempt",
     "Client",
     "ConfigurationError",
@@ -68,6 +70,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "Alert": "poller.model.alert",
     "Attempt": "poller.telemetry.current_attempt",
     "Client": "poller.client.client",
     "ConfigurationError": "poller.errors",

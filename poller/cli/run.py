@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from poller.cli.alert_settings import alert_settings
 from poller.cli.command_client import locations
 from poller.cli.options import Databases, Handlers, duration
 from poller.fleet.options import FleetOptions
@@ -91,6 +92,7 @@ Level = Annotated[LogLevel, typer.Option("--log-level", case_sensitive=False, he
 
 
 def run(  # noqa: PLR0913 - the contract's options
+    context: typer.Context,
     *,
     workers: Workers = 1,
     concurrency: Concurrency = 8,
@@ -131,6 +133,7 @@ def run(  # noqa: PLR0913 - the contract's options
         migrate=migrate,
         log_format=log_format,
         log_level=log_level,
+        alerts=alert_settings(context),
     )
     supervise(locations(database), options)
 

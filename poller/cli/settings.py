@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 OWN_FILE = "poller.toml"
 SHARED_FILE = "pyproject.toml"
-SECTIONS = frozenset({"desk"})  # tables of settings that are no options
+SECTIONS = frozenset({"alerts", "desk"})  # tables of settings that are no options
 
 # Kubernetes' for a service called poller, those of shell jobs, and of the project's own tests.
 _OTHERS = (

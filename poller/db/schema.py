@@ -9,7 +9,7 @@ import psycopg
 from poller.db.statements import statement
 from poller.errors import DatabaseError
 
-NEWEST = "0019"
+NEWEST = "0021"
 
 
 def version(connection: psycopg.Connection[Any]) -> str | None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from poller.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from poller.alerts.settings import AlertSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +28,7 @@ class FleetOptions:
     migrate: bool = True
     log_format: Literal["text", "json"] = "text"
     log_level: str = "INFO"
+    alerts: AlertSettings | None = None
 
     def __post_init__(self) -> None:
         """Refuse values that cannot work.

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
+from poller.alerts import subjects
+from poller.alerts.alerting import Alerting
+from poller.alerts.settings import AlertSettings
 from poller.db import schema
 from poller.db.connection import Link, opener, reachable
 from poller.errors import PollerError
@@ -102,6 +105,7 @@ class Site:
         link = Link(self._location.url, "start")
         register_handlers(link.connection, self._bindings)
         link.close()
+        self._alerting = self._prepared_alerts()
 
     def start(self, on_begin: Callable[[], None]) -> None:
         """Start the services beside the workers, without waiting for the database, which may be silent.
@@ -130,6 +134,8 @@ class Site:
             loop.start()
         if not drains:  # new runs would keep a drain from ending
             self._planning.start()
+            if self._alerting is not None:
+                self._telling.start()
 
     @property
     def is_over(self) -> bool:
@@ -168,11 +174,26 @@ class Site:
         if "handler" in tables:
             self._watching.wake()
 
+    def _prepared_alerts(self) -> Alerting | None:
+        """Have runs leave signals for their alerts, if anybody is to be told of anything, and the fleet goes on."""
+        if self._options.drain or not subjects.is_asked_for(self._options.alerts, self._jobs):
+            return None
+        told = subjects.Subjects(self._options.alerts or AlertSettings(), self._jobs, self._bindings)
+        link = Link(self._location.url, "alerts")
+        made = Alerting(link, told, lambda: self._scheduler.leads)
+        made.prepare()
+        link.close()
+        self._telling = Loop("alerts", made.run_once, made.recover, spacing=SPACING_SECONDS)
+        made.wake = self._telling.wake
+        return made
+
     def stop_planning(self) -> None:
-        """Stop the listener, the planner and the forgetter."""
+        """Stop the listener, the planner, the alerts and the forgetter."""
         self._listening.stop()
         self._forgetting.stop()
         self._planning.stop()
+        if self._alerting is not None:
+            self._telling.stop()
 
     def _sweep_at_last(self) -> None:
         """Rescue at once the rows that killed workers of this site still held, if the database answers."""

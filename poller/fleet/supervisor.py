@@ -13,6 +13,7 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, NoReturn
 
 from poller import registry
+from poller.alerts.checking import require_targets
 from poller.fleet.signals import reap_orphans, requests
 from poller.fleet.site import LAST_WORDS_SECONDS, Site
 from poller.fleet.worker_process import LOOK_SECONDS, WorkerProcess
@@ -72,6 +73,7 @@ class Supervisor:
         handlers, jobs = registry.load(self._options.handlers, self._options.only, self._options.without)
         hear_others()
         refuse_namesakes([*jobs, housekeeping])
+        require_targets(self._options.alerts, handlers, jobs)
         for site in self._sites:
             site.check(handlers)
         for site in self._sites:

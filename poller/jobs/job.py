@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Unpack
 
-    from poller.jobs.options import RunOptions
+    from poller.jobs.options import CommonOptions
     from poller.schedules.slots import Schedule
 
 
@@ -48,7 +48,7 @@ class When:
         """Make a job of a function."""
         return make_job(function, self)
 
-    def but(self, name: str | None, given: RunOptions) -> When:
+    def but(self, name: str | None, given: CommonOptions) -> When:
         """Return a copy with a job's own name and options in place of these."""
         changed = options(**given)
         mine = {key: getattr(changed, key) for key in given}
@@ -298,7 +298,7 @@ def ready_made(
     function: Callable[P, R],
     name: str,
     when: When | None,
-    given: RunOptions,
+    given: CommonOptions,
     *,
     default_attempts: int = 1,
 ) -> Job[P, R]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from poller.duration import Duration, seconds
 from poller.errors import ConfigurationError
+from poller.model.alert import check_reference, targets
 from poller.model.option_checks import LONGEST_TIMEOUT_SECONDS
 from poller.model.options import AttemptOptions, refuse_unknown
 from poller.model.retry_policy import POLICY, policy
@@ -40,7 +41,7 @@ class Named:
     name: str
 
 
-class RunOptions(AttemptOptions, total=False):
+class CommonOptions(AttemptOptions, total=False):
     """The options of every job, ready-made ones included.
 
     Attributes:
@@ -54,6 +55,9 @@ class RunOptions(AttemptOptions, total=False):
         after: the job, or jobs, whose success starts this one, in place of a schedule.
         on: labels of the workers that may run it (all of them must be the worker's).
         keep: how long its runs are kept; by default `"30d"`.
+        alerts: the target of the settings that is told of its trouble, or several; by default those that they name.
+        ping: where it tells that it starts, succeeds or fails, for a service that watches for silence: `"env:NAME"` or
+            `"file:/path"` says where the address is.
     """
 
     overlap: Overlap
@@ -65,6 +69,18 @@ class RunOptions(AttemptOptions, total=False):
     after: Named | str | Iterable[Named | str]
     on: str | Iterable[str]
     keep: Duration
+    alerts: str | Iterable[str] | None
+    ping: str | None
+
+
+class RunOptions(CommonOptions, total=False):
+    """Those, and one that means something else to `http`, whose `schedule=` takes it.
+
+    Attributes:
+        expect: how long after its last success the job is told of, if there was no other.
+    """
+
+    expect: Duration | None
 
 
 class JobOptions(RunOptions, total=False):
@@ -103,6 +119,9 @@ class CheckedOptions:
     executor: str = "thread"
     on: frozenset[str] = frozenset()
     keep: float = 30 * 86400.0
+    alerts: tuple[str, ...] | None = None
+    expect: float | None = None
+    ping: str | None = None
 
 
 def _labels(on: Any) -> frozenset[str]:
@@ -121,6 +140,8 @@ _KEPT: dict[str, Callable[[Any], Any]] = {
     "keep": seconds,
     "after": _names,
     "on": _labels,
+    "alerts": targets,
+    "expect": lambda value: None if value is None else seconds(value),
 }
 
 
@@ -156,6 +177,11 @@ def _check(made: CheckedOptions) -> None:
     if not 0 < made.timeout <= LONGEST_TIMEOUT_SECONDS:
         msg = f"timeout must be more than 0 and at most {LONGEST_TIMEOUT_SECONDS / 86400:.0f}d"
         raise ConfigurationError(msg)
+    if made.expect is not None and not 0 < made.expect < made.keep:
+        msg = "expect must be more than 0s and less than keep: the last success must be known"
+        raise ConfigurationError(msg)
+    if made.ping is not None:
+        check_reference("ping", made.ping)
     policy(**{name: getattr(made, name) for name in POLICY})  # refuses what cannot work
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, get_args
 
 from poller.duration import seconds
 from poller.errors import ConfigurationError
+from poller.model.alert import Alert, alert_of
 from poller.model.code_place import calling_place, place_of
 from poller.model.option_checks import (
     LARGEST_INTEGER,
@@ -91,6 +92,7 @@ class Handler(Generic[P, R]):
     timeout: float = 300.0
     history: History = "all"
     trace: str | bool | None = None
+    alerts: Alert | None = None
     # What only some have.
     entity: Mapped | None = None
     name: str | None = None
@@ -244,6 +246,7 @@ _KEPT: dict[str, Callable[[TableSource, Any], Any]] = {
         source.column("trace", value) if value is not None and type(value) is not bool else value
     ),
     "timeout": lambda _, value: seconds(value),
+    "alerts": lambda _, value: alert_of(value),
 }
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tenacity.wait import WaitBaseT
 
     from poller.duration import Duration
+    from poller.model.alert import Alert
 
     Status = str | int | Enum
     Expression = str | ColumnExpressionArgument[Any]
@@ -68,6 +69,7 @@ class HandlerOptions(AttemptOptions, total=False):
         history: what is kept of each transition: `"all"`, `"failures"` or `"off"`.
         trace: the column with the `traceparent` of what made the row, which its span is then linked to, or `True` for
             spans without links; by default batches have spans, and single rows have none. See docs/events.md.
+        alerts: the target of the settings that is told of its trouble, or several, or an `Alert` that says of what, too.
 
     >>> careful: HandlerOptions = {"attempts": 8, "timeout": "2m", "on_failure": "stuck"}
     >>> @handler("orders", status="paid", to="shipped", **careful)
@@ -91,6 +93,7 @@ class HandlerOptions(AttemptOptions, total=False):
     transactional: bool
     history: History
     trace: Expression | bool | None
+    alerts: str | Iterable[str] | Alert | None
 
 
 def refuse_unknown(given: Mapping[str, Any], known: type[Any]) -> None:

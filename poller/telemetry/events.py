@@ -402,6 +402,21 @@ class WorkerPooled(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class MessageUndelivered(Event):
+    """A message of alerts has not reached its target, and is sent again; told once for each error, until one arrives."""
+
+    target: str
+    error: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class MessageDelivered(Event):
+    """A message of alerts has reached its target, after others had not."""
+
+    target: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class ResultsLeft(Event):
     """A worker stops with results that it could not write; their rows are taken back by a supervisor."""
 

@@ -143,6 +143,8 @@ SENTENCES: dict[type[e.Event], Sentence] = {
     e.WorkerDrains: Sentence(
         INFO, "worker {worker} drains: it claims nothing more, and ends when it holds nothing"
     ),
+    e.MessageUndelivered: Sentence(WARNING, "alerts do not reach {target}: {error}; they are sent again"),
+    e.MessageDelivered: Sentence(INFO, "alerts reach {target} again"),
     e.WorkerDied: Sentence(WARNING, "worker {worker} is dead: {reason}", ("host", "pid")),
     e.WorkerDeclaredDead: Sentence(
         WARNING, "worker {worker} was declared dead and has lost its leases; registering again"

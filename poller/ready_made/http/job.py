@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from poller.jobs.job import Job, When
-    from poller.jobs.options import RunOptions
+    from poller.jobs.options import CommonOptions
     from poller.jobs.run import Run
     from poller.ready_made.http import send_request
     from poller.ready_made.http.request import HttpRequest, Redirects
@@ -57,7 +57,7 @@ def http(  # noqa: PLR0913 - the contract's options
     expect_body: str | re.Pattern[str] | None = None,
     redirects: Redirects = "same-host",
     private: bool | None = None,
-    **options: Unpack[RunOptions],
+    **options: Unpack[CommonOptions],
 ) -> Job[..., None]:
     """Make a job that sends a request, and fails unless the answer is the expected one.
 
@@ -77,7 +77,7 @@ def http(  # noqa: PLR0913 - the contract's options
         redirects: which are followed: those to the same host, or `"any"`. One that is expected is not.
         private: whether addresses that are not public may be reached; by default those of this host and
             of private networks, if the URL itself says so, as `http://localhost` and `https://app.internal` do.
-        **options: see `RunOptions`; `timeout` is five minutes unless given.
+        **options: see `CommonOptions`; `timeout` is five minutes unless given.
 
     Raises:
         ConfigurationError: an option that cannot work, or httpx2 is missing; it names the place of this call.

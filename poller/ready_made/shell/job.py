@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from poller.jobs.job import Job, When
-    from poller.jobs.options import RunOptions
+    from poller.jobs.options import CommonOptions
     from poller.jobs.run import Run
     from poller.ready_made.shell.command import Ended
 
@@ -50,7 +50,7 @@ def shell(  # noqa: PLR0913 - the contract's options
     env: Mapping[str, str | None] | None = None,
     cwd: str | os.PathLike[str] | None = None,
     expect: int | Collection[int] = 0,
-    **options: Unpack[RunOptions],
+    **options: Unpack[CommonOptions],
 ) -> Job[..., None]:
     """Make a job that runs a command, and ends it with all its children when its time is up.
 
@@ -61,7 +61,7 @@ def shell(  # noqa: PLR0913 - the contract's options
         env: variables of its environment beside the worker's own; None takes one out.
         cwd: its working directory, by default the worker's.
         expect: the exit status, or statuses, of success.
-        **options: see `RunOptions`; `timeout` is five minutes unless given.
+        **options: see `CommonOptions`; `timeout` is five minutes unless given.
 
     Raises:
         ConfigurationError: an option that cannot work; the text names the place of this call.

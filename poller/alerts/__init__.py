@@ -1,0 +1,1 @@
+"""Alerts: episodes of what goes wrong, notices of them, and the sending of messages."""

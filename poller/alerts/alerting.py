@@ -1,0 +1,225 @@
+"""Tells of what goes wrong: a service of the supervisor that turns signs into episodes, and sends notices of them.
+
+The model. A run that fails leaves a signal, in its own transaction (`poller.run_signals`). A round takes signals and
+writes episodes of them; the supervisor that leads the planning of its jobs also surveys, every ten seconds, what does
+not happen: runs that do not start, rows that wait. An episode is open once over the whole fleet. It owes a notice when
+it opens, when another error comes, and when it is over; each target's notices are gathered for a while, and become one
+message. Every supervisor that knows a target's address may send: it takes a message for half a minute, sends it on a
+thread of its own, and writes down what became of it.
+
+What may be trusted: what the database holds. An episode, a notice and a message are made once, each in the transaction
+that takes what it is made of. A message may be sent again by another sender, with the same key, if its first one died,
+or was too slow to say that it had arrived; its attempts are the fence.
+
+On failure: a target that does not answer keeps its own messages only; they come again, after growing pauses, for a day.
+A round that fails is repeated. No run waits for any of this.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import tenacity
+
+from poller.alerts.senders import Senders
+from poller.alerts.sending import address
+from poller.alerts.store import AlertStore, Message
+from poller.alerts.subjects import PING
+from poller.alerts.survey import STATES, failed_runs, survey
+from poller.alerts.words import letter, payload
+from poller.errors import ConfigurationError
+from poller.model.retry_policy import policy
+from poller.runtime.failpoints import reach
+from poller.telemetry.bus import emit
+from poller.telemetry.events import MessageDelivered, MessageUndelivered
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from poller.alerts.senders import Sent
+    from poller.alerts.store import Signal
+    from poller.alerts.subjects import Subjects
+    from poller.db.connection import Link
+
+LOOK_SECONDS = 1.0  # between two rounds
+SURVEY_SECONDS = 10.0  # between two surveys
+WATCH_SECONDS = 60.0  # between two notes that somebody takes signals
+HEARTBEAT_SECONDS = 60.0
+LEASE_SECONDS = 30.0  # that a sender has for a message
+MOST_SIGNALS = 1000  # taken in one transaction
+MOST_NOTICES = 1000  # made, or gathered, in one transaction
+MOST_AN_HOUR = 20  # messages of notices to one target; what comes beyond is summed in the next
+GIVE_UP_SECONDS = 86400.0  # after which a message is not sent again
+GIVE_UP_PING_SECONDS = 600.0  # a ping that is late says something false
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 2.0, 300.0  # between two attempts to send a message
+HEARTBEAT = ":heartbeat"
+
+_PAUSES = policy(
+    stop=tenacity.stop_never,
+    wait=tenacity.wait_exponential(FIRST_PAUSE_SECONDS, max=LONGEST_PAUSE_SECONDS)
+    + tenacity.wait_random(0, 1),
+)
+
+
+class Alerting:
+    """The alerts of one database, as one supervisor sees to them.
+
+    Args:
+        link: a connection of its own.
+        subjects: what it tells of.
+        leads: returns whether this supervisor plans the jobs: then it surveys, too.
+
+    Attributes:
+        wake: called when a message has been sent: there may be another for its target.
+    """
+
+    def __init__(self, link: Link, subjects: Subjects, leads: Callable[[], bool]) -> None:
+        self.wake: Callable[[], None] = lambda: None
+        self._link = link
+        self._store = AlertStore(link)
+        self._subjects = subjects
+        self._settings = subjects.settings
+        self._leads = leads
+        self._addresses = _known(subjects.addresses)
+        beat = {HEARTBEAT: self._settings.heartbeat} if self._settings.heartbeat else {}
+        self._senders = Senders({**self._addresses, **beat}, self._wake)
+        self._survey_at = monotonic() + SURVEY_SECONDS
+        self._watch_at = self._beat_at = 0.0
+        self._failing: dict[str, str] = {}  # the last error of targets that do not take messages
+
+    def _wake(self) -> None:
+        self.wake()
+
+    def prepare(self) -> None:
+        """Have runs leave signals from now on, before the first of them."""
+        pings = {name: f"{PING}{name}" in self._addresses for name in self._subjects.functions}
+        self._store.watch(pings)
+        self._watch_at = monotonic() + WATCH_SECONDS
+
+    def run_once(self) -> float:
+        """Do what there is to do. Returns the seconds until there may be more."""
+        now = monotonic()
+        if now >= self._watch_at:
+            self.prepare()
+        self._write_results()
+        if self._leads():
+            self._lead(now)
+        functions = self._subjects.functions
+        if not self._store.work_waits(functions, self._addresses):
+            return LOOK_SECONDS
+        is_full = self._take_signals(functions)
+        self._store.close_failed(recovery=self._settings.recovery)
+        self._make_notices()
+        for target in self._store.targets_due(self._settings.targets, self._settings.group, MOST_AN_HOUR):
+            self._gather(target)
+        self._send()
+        return 0.0 if is_full else LOOK_SECONDS
+
+    def recover(self) -> None:
+        """Start over on a new connection."""
+        self._link.close()
+
+    def _lead(self, now: float) -> None:
+        if now >= self._survey_at:
+            self._survey_at = now + SURVEY_SECONDS
+            self.survey()
+        if self._settings.heartbeat and now >= self._beat_at and HEARTBEAT in self._senders.idle():
+            self._beat_at = now + HEARTBEAT_SECONDS
+            self._senders.beat(HEARTBEAT)
+
+    # --- what goes wrong ----------------------------------------------------------------------------
+
+    def survey(self) -> None:
+        """Look for what does not happen, and write down what is new of it, and what is over."""
+        found, handlers = survey(self._store, self._subjects)
+        self._store.open_episodes(found)
+        recovery = self._settings.recovery
+        self._store.close_states(STATES, found, self._subjects.functions, handlers, recovery=recovery)
+
+    def _take_signals(self, functions: Sequence[str]) -> bool:
+        """Turn signals into episodes and pings; return whether there may be more."""
+        with self._store.connection.transaction():
+            signals = self._store.take_signals(functions, self._settings.after, MOST_SIGNALS)
+            reach("signals taken")
+            if found := failed_runs(self._subjects, signals):
+                self._store.open_episodes(found)
+            if pings := [_ping(each) for each in signals if f"{PING}{each.function}" in self._addresses]:
+                self._store.write_pings(pings)
+        return len(signals) == MOST_SIGNALS
+
+    # --- what is told ---------------------------------------------------------------------------------
+
+    def _make_notices(self) -> None:
+        recovery = self._settings.recovery
+        while self._store.make_notices(repeat=self._settings.repeat, recovery=recovery, most=MOST_NOTICES):
+            pass  # an episode that is over already owes another one
+
+    def _gather(self, target: str) -> None:
+        """Make one message of the notices that a target has not been sent."""
+        with self._store.connection.transaction():
+            if self._store.hold_target(target) and (
+                notices := self._store.gather_notices(target, MOST_NOTICES)
+            ):
+                self._store.write_message(target, payload(target, notices), [each["id"] for each in notices])
+                reach("notices gathered")
+
+    def _send(self) -> None:
+        for each in self._store.take_messages(
+            [name for name in self._senders.idle() if name != HEARTBEAT], LEASE_SECONDS
+        ):
+            reach("message taken")
+            self._senders.start(each, letter(each))
+
+    def _write_results(self) -> None:
+        for each in self._senders.results():
+            if each.message.target == HEARTBEAT:
+                self._tell(each)
+                continue
+            reach("message sent")
+            if each.error is None:
+                self._store.sent(each.message)
+            else:
+                self._store.failed(each.message, _pause(each.message), each.error)
+            self._tell(each)
+
+    def _tell(self, sent: Sent) -> None:
+        """Log a target's first failure of a kind, and that it is well again."""
+        target, error = sent.message.target, sent.error
+        if error is None:
+            if self._failing.pop(target, None) is not None:
+                emit(MessageDelivered(target=target))
+        elif self._failing.get(target) != error:
+            self._failing[target] = error
+            emit(MessageUndelivered(target=target, error=error))
+
+
+def _known(addresses: dict[str, str]) -> dict[str, str]:
+    """Return the addresses that can be found here: jobs whose ping has none do not ping."""
+    known = {}
+    for name, reference in addresses.items():
+        try:
+            address(reference)
+        except ConfigurationError as error:
+            if not name.startswith(PING):
+                raise
+            emit(MessageUndelivered(target=name, error=str(error)))
+            continue
+        known[name] = reference
+    return known
+
+
+def _ping(signal: Signal) -> dict[str, object]:
+    return {
+        "target": f"{PING}{signal.function}",
+        "ping": signal.event,
+        "job": signal.job,
+        "run": signal.run_id,
+    }
+
+
+def _pause(message: Message) -> float | None:
+    """Return the seconds until a message is sent again, or None for never."""
+    if message.age > (GIVE_UP_SECONDS if message.ping is None else GIVE_UP_PING_SECONDS):
+        return None
+    return _PAUSES.delay(TimeoutError(), message.attempts)

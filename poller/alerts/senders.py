@@ -1,0 +1,113 @@
+"""Sends messages, each target on a thread of its own: one that answers slowly, or never, keeps no other waiting.
+
+A thread may hang in a library for as long as it likes. Then its message counts as not delivered, and this process sends
+nothing to that target until the thread has ended. The message's key tells a receiver that it comes again.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from poller.alerts.sending import SEND_SECONDS, Letter, Undelivered, send
+from poller.alerts.store import Message
+from poller.errors_in_words import class_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+
+PATIENCE_SECONDS = SEND_SECONDS + 1.0  # for a thread to say that its time is over
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What became of a message; `error` is None if it has arrived."""
+
+    message: Message
+    error: str | None
+
+
+@dataclass(slots=True)
+class _Sending:
+    message: Message
+    began: float
+    thread: threading.Thread
+    is_given_up: bool = False
+
+
+class Senders:
+    """The threads that send.
+
+    Args:
+        addresses: where the address of each target is to be found.
+        wake: called when a message has been sent or not.
+    """
+
+    def __init__(self, addresses: Mapping[str, str], wake: Callable[[], None]) -> None:
+        self._addresses = addresses
+        self._wake = wake
+        self._busy: dict[str, _Sending] = {}
+        self._results: deque[Sent] = deque()
+
+    def idle(self) -> list[str]:
+        """Return the targets that no thread sends to."""
+        return [name for name in self._addresses if not self._is_busy(name)]
+
+    def start(self, message: Message, letter: Letter) -> None:
+        """Send a message, in the background."""
+        thread = threading.Thread(
+            target=self._send, args=(message, letter), name=f"poller alerts {message.target}", daemon=True
+        )
+        self._busy[message.target] = _Sending(message, monotonic(), thread)
+        thread.start()
+
+    def beat(self, target: str) -> None:
+        """Send a ping of no run: the fleet is there."""
+        message = Message(key=uuid4(), target=target, ping="success", payload={}, attempts=1, age=0.0)
+        self.start(message, Letter(key=str(message.key), ping="success"))
+
+    def results(self) -> Iterator[Sent]:
+        """Yield what became of messages; one is forgotten once the next is asked for: it is written down by then."""
+        self._give_up(monotonic())
+        while self._results:
+            yield self._results[0]
+            self._results.popleft()
+
+    @property
+    def count(self) -> int:
+        """How many threads send."""
+        return sum(map(self._is_busy, [*self._busy]))
+
+    def wait(self, targets: Iterable[str], seconds: float) -> None:
+        """Wait until nothing is being sent to some targets, or so many seconds."""
+        until = monotonic() + seconds
+        for name in targets:
+            if name in self._busy:
+                self._busy[name].thread.join(max(0.0, until - monotonic()))
+
+    def _is_busy(self, target: str) -> bool:
+        return target in self._busy and self._busy[target].thread.is_alive()
+
+    def _give_up(self, now: float) -> None:
+        for each in self._busy.values():
+            if each.thread.is_alive() and not each.is_given_up and now - each.began > PATIENCE_SECONDS:
+                each.is_given_up = True
+                self._results.append(Sent(each.message, "no answer in time"))
+
+    def _send(self, message: Message, letter: Letter) -> None:
+        error: str | None = None
+        try:
+            send(self._addresses[message.target], letter)
+        except Undelivered as found:
+            error = str(found)
+        except BaseException as found:  # noqa: BLE001 - SystemExit of a library is only its answer
+            error = class_name(found)
+        sending = self._busy[message.target]
+        if not sending.is_given_up or error is None:
+            self._results.append(Sent(message, error))
+        self._wake()

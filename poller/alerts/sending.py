@@ -1,0 +1,162 @@
+"""Sends one message to an address: a web hook, a health check, or any service that apprise knows.
+
+An address is a secret. It is read when it is needed, from the environment or a file; what is raised here names a class
+or a status, never the address, nor what a library says of it.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import urlsplit, urlunsplit
+
+from poller.errors import ConfigurationError
+from poller.errors_in_words import class_name
+from poller.lazy import lazy
+from poller.model.answers import Fail
+from poller.ready_made.http.request import order
+
+if TYPE_CHECKING:
+    from poller.alerts import services
+    from poller.ready_made.http import send_request
+else:  # they need the extra
+    services = lazy("poller.alerts.services")
+    send_request = lazy("poller.ready_made.http.send_request")
+
+SEND_SECONDS = 5.0  # for one message
+SUCCESS = range(200, 300)
+ENDINGS = {"start": "/start", "success": "", "fail": "/fail"}  # of a health check's address
+MISSING = "alerts need httpx2 and apprise; run: pip install 'poller[alerts]'"
+
+_OPTIONS: dict[str, Any] = {
+    "headers": None,
+    "data": None,
+    "expect": SUCCESS,
+    "redirects": "same-host",
+    "private": None,
+}
+
+
+class Undelivered(Exception):  # noqa: N818 - what happened to the message
+    """A message has not arrived; the text is safe to show."""
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """What is sent: JSON for programs, a title and a text for people; of a ping, which, and its run as a UUID."""
+
+    key: str
+    title: str = ""
+    text: str = ""
+    content: dict[str, Any] | None = None
+    ping: str | None = None
+    run: str | None = None
+
+
+def address(reference: str) -> str:
+    """Return the address that `env:NAME` or `file:PATH` stands for.
+
+    Raises:
+        ConfigurationError: there is none; the text names the variable or the file.
+    """
+    kind, _, where = reference.partition(":")
+    if kind == "env":
+        found, reason = os.environ.get(where, "").strip(), f"the variable {where} is not set"
+    else:
+        try:
+            found, reason = Path(where).read_text(encoding="utf-8").strip(), f"the file {where} is empty"
+        except (OSError, UnicodeDecodeError) as error:
+            why = getattr(error, "strerror", "") or class_name(error)
+            found, reason = "", f"the file {where} cannot be read: {why}"
+    if not found:
+        raise ConfigurationError(reason)
+    return found
+
+
+def require(reference: str) -> None:
+    """Make sure that there is an address, and what sends to it is installed.
+
+    Raises:
+        ConfigurationError: there is none, no service is known for it, or an extra is missing.
+    """
+    found = address(reference)
+    try:
+        is_known = _is_valid(found) if _is_web(found) else services.knows(found)
+    except ImportError:
+        raise ConfigurationError(MISSING) from None
+    if not is_known:
+        msg = "its address is neither a web address nor one of a service that apprise knows"
+        raise ConfigurationError(msg)
+
+
+def send(reference: str, letter: Letter) -> None:
+    """Send a message within `SEND_SECONDS`; a library that goes on for longer is the caller's to leave behind.
+
+    Raises:
+        Undelivered: it did not arrive, or that is not known.
+    """
+    try:
+        found = address(reference)
+        if letter.ping is not None:
+            _request(_ping(found, letter), letter.key, None)
+        elif _is_web(found):
+            _request(found, letter.key, letter.content)
+        elif not services.tell(found, letter.title, f"{letter.text}\n\n{letter.key}"):
+            _refuse("the service did not take it")
+    except Undelivered:
+        raise
+    except ImportError:
+        raise Undelivered(MISSING) from None
+    except Exception as error:  # noqa: BLE001 - a library's text may hold the address
+        raise Undelivered(class_name(error)) from None
+
+
+def _is_web(found: str) -> bool:
+    return found.lower().startswith(("https://", "http://"))
+
+
+def _is_valid(found: str) -> bool:
+    """Tell whether a request can be sent to a web address."""
+    send_request.send_stoppably  # noqa: B018 - it is imported: else it is found missing when it is needed
+    try:
+        order(found, method="POST", json=None, **_OPTIONS)
+    except ConfigurationError:  # its text may hold the address
+        return False
+    return True
+
+
+def _ping(found: str, letter: Letter) -> str:
+    """Return a health check's address for a start, a success or a fail, with the run's id."""
+    parts = urlsplit(found)
+    query = "&".join(filter(None, (parts.query, f"rid={letter.run}" if letter.run else "")))
+    path = parts.path.rstrip("/") + ENDINGS[letter.ping or "success"]
+    return urlunsplit(parts._replace(path=path, query=query))
+
+
+def _request(url: str, key: str, content: dict[str, Any] | None) -> None:
+    """Send a request; the time counts from here, whatever the server does.
+
+    Raises:
+        Undelivered: there was no answer in time, or it was not a success.
+    """
+    options = {**_OPTIONS, "headers": {"Idempotency-Key": key}}
+    request, _ = order(url, method="GET" if content is None else "POST", json=content, **options)
+    until = monotonic() + SEND_SECONDS
+    late = Undelivered("no answer in time")
+    try:
+        answer = send_request.send_stoppably(
+            request, SEND_SECONDS, lambda: late if monotonic() > until else None
+        )
+    except send_request.NoAnswer:
+        _refuse("no answer")
+    except Fail:
+        _refuse("the address is neither public nor says that it is inside")
+    if answer.status not in SUCCESS:
+        _refuse(f"the answer was {answer.status}")
+
+
+def _refuse(text: str) -> NoReturn:
+    raise Undelivered(text)

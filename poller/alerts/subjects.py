@@ -1,0 +1,80 @@
+"""What a program tells of: its jobs and its handlers, each with what their options say of alerts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from poller.model.alert import Alert
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from poller.alerts.settings import AlertSettings
+    from poller.jobs.job import Job
+    from poller.store.binding import Binding
+
+LONG_SHARE = 0.8  # of a run's timeout, after which it is told of: it is about to be stopped
+PING = (
+    "ping:"  # begins the name under which the address of a job's ping is known; a target's name has no colon
+)
+
+
+@dataclass(frozen=True)
+class Subjects:
+    """The jobs and handlers that a program tells of.
+
+    Args:
+        settings: of the alerts.
+        jobs: that are declared.
+        bindings: of the handlers, with their numbers; those that run jobs are left out.
+    """
+
+    settings: AlertSettings
+    jobs: Sequence[Job]
+    bindings: Sequence[Binding]
+
+    @property
+    def functions(self) -> list[str]:
+        """The names of the jobs' functions."""
+        return [each.name for each in self.jobs]
+
+    @property
+    def handlers(self) -> list[Binding]:
+        """The bindings of handlers of users' tables."""
+        return [each for each in self.bindings if not each.handler.is_job]
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """Where the address of each target, and of each job's ping, is to be found."""
+        pings = {f"{PING}{each.name}": each.options.ping for each in self.jobs if each.options.ping}
+        return {**self.settings.targets, **pings}
+
+    def targets_of_job(self, name: str, function: str) -> tuple[str, ...]:
+        """Return whom to tell of a job, which may have been made at run time of a declared one's function."""
+        named = next((each.options.alerts for each in self.jobs if each.name == function), None)
+        return self.settings.targets_of("job", name, named)
+
+    def targets_of_handler(self, binding: Binding) -> tuple[str, ...]:
+        """Return whom to tell of a handler."""
+        named = alert(binding).targets
+        return self.settings.targets_of("handler", name_of(binding), named)
+
+    def targets_of_host(self, host: str) -> tuple[str, ...]:
+        """Return whom to tell of a host."""
+        return self.settings.targets_of("host", host, None)
+
+
+def name_of(binding: Binding) -> str:
+    """Return a handler's name, as all commands have it."""
+    return f"{binding.table}:{binding.handler.label}"
+
+
+def alert(binding: Binding) -> Alert:
+    """Return what a handler's option says, or the default."""
+    return binding.handler.alerts or Alert()
+
+
+def is_asked_for(settings: AlertSettings | None, jobs: Iterable[Job]) -> bool:
+    """Tell whether there is anything to tell: settings, or a job that pings."""
+    return settings is not None or any(each.options.ping for each in jobs)

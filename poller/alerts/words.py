@@ -1,0 +1,110 @@
+"""What a message says: JSON for programs, and the same for people.
+
+Nothing in it is a value of a user's row: names of jobs, tables and statuses, counts, times, an error's class and place.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from poller.alerts.sending import Letter
+from poller.model.context import token_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from poller.alerts.store import Message
+
+MOST_SHOWN = 20  # of the notices in one message; the rest are summed
+SHOWN = (
+    "number",
+    "reason",
+    "type",
+    "subject",
+    "kind",
+    "opened_at",
+    "last_at",
+    "closed_at",
+    "times",
+    "error",
+    "place",
+    "detail",
+)
+
+_WHAT = {
+    "failed": "failed",
+    "late": "did not start",
+    "missed": "missed a slot",
+    "long": "runs long",
+    "stale": "has not succeeded for too long",
+    "parked": "has parked rows",
+    "oldest": "has old rows",
+    "failing": "fails often",
+    "gone": "lost a worker",
+}
+_BEFORE = {"opened": "", "changed": "another error: ", "reminder": "still: ", "recovered": "recovered: "}
+
+
+def payload(target: str, notices: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what a message of some notices holds, but for its key; of many, the first ones and counts of the rest."""
+    shown, rest = notices[:MOST_SHOWN], notices[MOST_SHOWN:]
+    more: dict[str, int] = {}
+    for each in rest:
+        more[each["reason"]] = more.get(each["reason"], 0) + 1
+    lines = [line(each) for each in shown]
+    title = lines[0] if len(notices) == 1 else f"{len(notices)} alerts: {', '.join(_subjects(notices))}"
+    if rest:
+        lines.append(
+            f"and {len(rest)} more: {', '.join(f'{count} {reason}' for reason, count in more.items())}"
+        )
+    return {
+        "target": target,
+        "title": f"[poller] {title}",
+        "text": "\n".join(lines),
+        "notices": [{"id": f"{each['episode']}-{each['number']}", **_plain(each)} for each in shown],
+        "more": more,
+    }
+
+
+def line(notice: Mapping[str, Any]) -> str:
+    """Return a notice in a line."""
+    parts = [f"{_BEFORE[notice['reason']]}{notice['type']} {notice['subject']} {_WHAT[notice['kind']]}"]
+    if notice["reason"] == "recovered":
+        parts.append(f"since {_clock(notice['opened_at'])}, until {_clock(notice['closed_at'])}")
+        return ", ".join(parts)
+    if notice["error"]:
+        parts.append(f"{notice['error']} at {notice['place']}" if notice["place"] else notice["error"])
+    if notice["detail"]:
+        parts.append(notice["detail"])
+    if notice["kind"] == "failed":
+        parts.append("once" if notice["times"] == 1 else f"{notice['times']:,} times")
+    parts.append(f"since {_clock(notice['opened_at'])}")
+    return ", ".join(parts)
+
+
+def letter(message: Message) -> Letter:
+    """Return what is sent of a message: the same each time."""
+    key = str(message.key)
+    if message.ping is not None:
+        run = token_of(f"{message.payload['job']}:{message.payload['run']}")
+        return Letter(key=key, ping=message.ping, run=run)
+    content = {"key": key, **message.payload}
+    return Letter(key=key, title=message.payload["title"], text=message.payload["text"], content=content)
+
+
+def _subjects(notices: Sequence[Mapping[str, Any]]) -> list[str]:
+    names = list(dict.fromkeys(each["subject"] for each in notices))
+    return names if len(names) <= 3 else [*names[:3], "…"]  # noqa: PLR2004 - what a subject line has room for
+
+
+def _plain(notice: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _iso(notice[name]) for name in SHOWN}
+
+
+def _iso(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def _clock(at: datetime | None) -> str:
+    return "" if at is None else f"{at:%Y-%m-%d %H:%M:%S} UTC"

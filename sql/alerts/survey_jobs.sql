@@ -1,0 +1,69 @@
+-- Purpose  Look which jobs do not go as they should: a run that did not start in its grace time, or was not even planned; a slot
+--          that was skipped; a run that takes longer than it may; no success for as long as one is expected. None that is
+--          paused.
+-- Locks    none.
+-- Fence    none: read-only; open_episodes.sql writes down what is new.
+-- Index    run_pending, job_next, run_unfinished, run_succeeded, run_skipped; twenty rows a function at most, and all that run.
+with known as materialized (
+    select k.function, make_interval(secs => k.long) as long, make_interval(secs => k.expect) as expect
+      from unnest(%(functions)s::text[], %(long)s::float8[], %(expect)s::float8[]) as k (function, long, expect)
+), late as (
+    select r.job, r.function, r.planned_at as since
+      from known as k
+     cross join lateral (
+           select w.job, w.function, w.planned_at, w.due_at
+             from poller.run as w
+            where w.function = k.function and w.status = 'pending' and w.attempt = 0
+              and w.due_at < poller.now() - interval '1 second'
+              and not exists (select from poller.run as o
+                               where o.job = w.job and o.id < w.id and o.status in ('pending', 'running'))
+            order by w.due_at, w.id
+            limit 20) as r
+      join poller.job as j on j.name = r.job
+     where j.paused_at is null and r.due_at < poller.now() - j.grace
+     union all
+    select j.name, j.function, j.next_at
+      from known as k
+     cross join lateral (
+           select w.name, w.function, w.next_at, w.grace
+             from poller.job as w
+            where w.function = k.function and w.schedule is not null and w.paused_at is null and not w.exhausted
+              and coalesce(w.next_at, timestamptz '-infinity') < poller.now() - interval '1 second'
+            order by coalesce(w.next_at, timestamptz '-infinity')
+            limit 20) as j
+     where j.next_at < poller.now() - j.grace
+)
+select 'late' as kind, l.job, l.function, min(l.since) as since, null::timestamptz as at, 0 as more
+  from late as l
+ group by l.job, l.function
+ union all
+select 'missed', r.job, r.function, max(r.planned_at), max(r.finished_at), count(*)
+  from poller.run as r
+  join known as k on k.function = r.function
+  join poller.job as j on j.name = r.job
+ where r.status = 'skipped' and j.paused_at is null
+   and r.finished_at > poller.now() - interval '1 hour'
+   and r.finished_at > coalesce(
+         (select e.last_at from poller.episode as e
+           where e.subject_type = 'job' and e.subject = r.job and e.kind = 'missed'
+           order by e.last_at desc
+           limit 1), '-infinity')
+ group by r.job, r.function
+ union all
+select 'long', r.job, r.function, min(r.started_at), null, 0
+  from poller.run as r
+  join known as k on k.function = r.function
+  join poller.job as j on j.name = r.job
+ where r.status = 'running' and j.paused_at is null and r.started_at < poller.now() - k.long
+ group by r.job, r.function
+ union all
+select 'stale', j.name, j.function, coalesce(s.finished_at, j.anchor), null, 0
+  from known as k
+  join poller.job as j on j.name = k.function
+  left join lateral (
+       select r.finished_at from poller.run as r
+        where r.job = j.name and r.status = 'succeeded'
+        order by r.planned_at desc
+        limit 1) as s on true
+ where k.expect is not null and j.paused_at is null
+   and coalesce(s.finished_at, j.anchor) < poller.now() - k.expect
