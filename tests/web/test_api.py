@@ -79,7 +79,7 @@ PAGES = {
     "/limits": {"limits"},
     "/check": {"check"},
 }
-NO_DATA = {"/healthz", "/readyz", "/static/{digest}/{name}", "/enter", "/login"}
+NO_DATA = {"/healthz", "/readyz", "/static/{digest}/{name}", "/enter", "/login", "/acts/{id:int}"}
 
 
 @pytest.fixture
