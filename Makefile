@@ -11,17 +11,18 @@ TESTERS ?= 4 # processes that run tests side by side; most of a test is waiting
 TEXTS := $(addprefix tests/,test_rooms.py test_contributing.py test_face.py test_lazy.py faults/test_controls.py \
   faults/test_catalogue.py)
 ALONE = $(shell grep --recursive --files-with-matches --include='test_*.py' mark.alone tests)
+THOROUGH = $(shell grep --recursive --files-with-matches --include='test_*.py' 'tests.times' tests)
 QUIETLY := --quiet --quiet --disable-pip-version-check
 CODE := poller handlers tests benchmarks examples
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-servers test-bounds check sizes format bench bench-peers pictures controls chaos coverage lock clean
+.PHONY: help run test test-thorough test-servers test-bounds check sizes format bench bench-peers pictures controls chaos coverage lock clean
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
 help: ## Print this
 	@echo 'make <target> [PYTHON=python3.12] [VENV=.venv]'
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: $(USED) ## Index Python's standard library with four workers, until Ctrl-C
 	@$(BIN)/python -m handlers.seed
@@ -32,6 +33,9 @@ run: $(USED) ## Index Python's standard library with four workers, until Ctrl-C
 test: check ## Check, then run the tests
 	$(BIN)/pytest -m 'not alone' $(TEXTS:%=--ignore=%) --numprocesses $(TESTERS) --dist worksteal
 	$(BIN)/pytest -m alone $(filter-out $(TEXTS),$(ALONE))
+
+test-thorough: $(DEVELOPED) ## Run the tests that try things at random, or with many rows, ten times as much
+	POLLER_TEST_TIMES=10 $(BIN)/pytest $(THOROUGH) --numprocesses $(TESTERS) --dist worksteal
 
 test-servers: $(DEVELOPED) ## Run the tests on Postgres 14 to 18 one after the other: make test-servers MAJORS='14 17'
 	$(BIN)/python -m tests.every_server $(MAJORS) --testers $(TESTERS)

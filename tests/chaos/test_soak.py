@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from tests.chaos.__main__ import soak
 from tests.faults.proxy import Proxy
 from tests.harness import Project
 from tests.servers import cluster
+from tests.times import TIMES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import psycopg
 
 _LONG_GRACE = 12.0  # seconds: a handler's process takes a second of CPU to start, and others want that, too
-SECONDS = float(os.environ.get("POLLER_SOAK_SECONDS", "8"))
+SECONDS = 8.0 * TIMES
 # What puts a handler aside takes longer to heal than this may.
 KINDS = [kind for kind in faults.KINDS if kind not in people.PUTS_ASIDE]
 

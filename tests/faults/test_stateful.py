@@ -1,6 +1,6 @@
 """Random actions on the real statements, beside a model of what the contract says of them.
 
-Some in the suite; for 10,000 examples: POLLER_EXAMPLES=10000 pytest tests/faults/test_stateful.py
+Some in the suite, ten times as many in `make test-thorough`.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ from poller.store.binding import bind
 from poller.store.lease import Result
 from poller.store.outcomes import of_answer, of_error, released
 from tests.claiming import HandWorker
+from tests.times import TIMES
 
 if TYPE_CHECKING:
     from poller.model.outcome import Outcome
     from poller.store.lease import Task
 
-EXAMPLES = int(os.environ.get("POLLER_EXAMPLES", "100"))
+EXAMPLES = 40 * TIMES
 ATTEMPTS = 3
 WORKERS = 3
 

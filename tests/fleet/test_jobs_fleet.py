@@ -21,12 +21,13 @@ import pytest
 
 import poller
 from tests.harness import Process, Project, wait_until, workers_of
+from tests.times import TIMES
 
 if TYPE_CHECKING:
     import psycopg
 
 SECOND = timedelta(seconds=1)
-SOAK = float(os.environ.get("POLLER_TEST_SOAK_SECONDS", "6"))
+SOAK = 6.0 * TIMES
 
 # What the jobs of these tests begin with.
 HEAD = """

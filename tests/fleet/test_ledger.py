@@ -14,12 +14,13 @@ import pytest
 
 from tests.harness import Project, wait_until
 from tests.servers import cluster
+from tests.times import TIMES
 
 if TYPE_CHECKING:
     from tests.harness import Process
     from tests.servers import Cluster
 
-KILLS = 6
+KILLS = 4 * TIMES
 
 # One transfer in fifty fails at first; the ledger has no unique constraint that could hide a double entry.
 SCHEMA = """
@@ -103,7 +104,7 @@ def _busy(db: psycopg.Connection[Any]) -> list[int]:
     return [pid for (pid,) in rows]
 
 
-@pytest.mark.parametrize(("how", "rows"), [("transactional", 1000), ("ctx.settle", 500)])
+@pytest.mark.parametrize(("how", "rows"), [("transactional", 600 * TIMES), ("ctx.settle", 300 * TIMES)])
 def test_g5_every_transfer_is_booked_once(tmp_path: Any, how: str, rows: int) -> None:
     """Workers are killed with -9 again and again, and Postgres once: no transfer is lost, none is booked twice."""
     with cluster() as server, Project(tmp_path, server.url) as project:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tests.harness import Project
 
-KILLS = 6
+KILLS = 4
 
 # Each handler writes down when it began and when it ended: outside the database, a line at a time.
 NOTE = """

@@ -1,6 +1,6 @@
 """Cron held against other opinions: cronie's own loop run minute by minute, cronsim, and croniter.
 
-Set ORACLE_TIMES to try that many times as much, e.g. `ORACLE_TIMES=50 pytest tests/schedules/test_slots_oracle.py`.
+Set POLLER_TEST_TIMES to try that many times as much; `make test-thorough` tries ten times as much.
 
 What cronie's loop does otherwise, and poller not:
 - it takes a forward change of less than five minutes for its own lateness, and runs all of those minutes;
@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import calendar
 import functools
-import os
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
@@ -32,8 +31,8 @@ from hypothesis import strategies as st
 
 from poller import PollerError
 from poller.schedules.slots import At, Cron, Every, FixedDelay, Schedule, parse
+from tests.times import TIMES
 
-TIMES = int(os.environ.get("ORACLE_TIMES", "1"))
 Pair = tuple[datetime, datetime]
 MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)
 LARGE = timedelta(hours=3)
