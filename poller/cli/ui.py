@@ -16,9 +16,10 @@ from poller.lazy import lazy
 
 if TYPE_CHECKING:
     from poller import web
-    from poller.web import entrances, serve
+    from poller.web import api_description, entrances, serve
 else:  # they need the extra
     web = lazy("poller.web")
+    api_description = lazy("poller.web.api_description")
     entrances = lazy("poller.web.entrances")
     serve = lazy("poller.web.serve")
 
@@ -80,6 +81,9 @@ Allow = Annotated[
         help="look, values, operate, move, with commas between; not for file:, which says it itself.",
     ),
 ]
+Describes = Annotated[
+    bool, typer.Option("--openapi", help="Print the description of the JSON API (OpenAPI 3.1), and exit.")
+]
 
 
 def ui(  # noqa: PLR0913 - its options
@@ -91,6 +95,7 @@ def ui(  # noqa: PLR0913 - its options
     trusted_proxy: Proxies = None,
     allowed_host: Allowed = None,
     allow: Allow = None,
+    openapi: Describes = False,
     database: Database = None,
 ) -> None:
     """Serve the desk: web pages about the fleet, with acts.
@@ -99,6 +104,9 @@ def ui(  # noqa: PLR0913 - its options
     database knows them once workers have run. It ends with Ctrl-C.
     """
     web.require()
+    if openapi:
+        typer.echo(api_description.printed())
+        return
     addresses = _addresses(host)
     if auth is None and not _is_loopback(addresses):
         msg = f"--host {host} can be reached from other hosts: say who may come in with --auth file:PATH or header:NAME"

@@ -55,12 +55,12 @@ def as_object(answer: Any, *, whole: bool = False) -> dict[str, Any]:
     >>> as_object(Run(7, 1.5))
     {'id': 7}
     """
-    kept = {_named(each.name) for each in objects_fields(answer, whole=whole)}
+    kept = {_named(each.name) for each in object_fields(answer, whole=whole)}
     found = asdict(answer, dict_factory=lambda pairs: {_named(name): value for name, value in pairs})
     return {name: value for name, value in found.items() if name in kept}
 
 
-def objects_fields(answer: Any, *, whole: bool = False) -> list[Field[Any]]:
+def object_fields(answer: Any, *, whole: bool = False) -> list[Field[Any]]:
     """Return the fields of an answer, or of its class, that its object has."""
     return [each for each in fields(answer) if whole or not each.metadata.get(_ASIDE)]
 

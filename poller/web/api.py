@@ -50,6 +50,7 @@ class Call:
         does: asks the client; its docstring says what, in the description, too.
         asked: the fields of the query of a question, or of the body of an order.
         answer: the class of the answer; a list, if it is a page of items.
+        is_repeatable: it may be given an `Idempotency-Key`.
     """
 
     method: str
@@ -58,6 +59,7 @@ class Call:
     does: Callable[[Request, Any], Any]
     asked: type[Asked]
     answer: Any
+    is_repeatable: bool = False
 
     @property
     def has_body(self) -> bool:

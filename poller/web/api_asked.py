@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound="Asked")
 INVALID = 422
 FIELDS = 20  # of a query
+LONGEST_QUERY = 2**16  # bytes: what servers take of an address
 MOST = 1000  # items of a page, keys of an order
 PER_PAGE = 100
 JSON = "application/json"
 
 _PLAIN = "^[^\\u0000]*$"  # Postgres has no text with a NUL
-Text = Annotated[str, Meta(min_length=1, max_length=LONGEST, pattern=_PLAIN)]
-Key = Annotated[str, Meta(max_length=LONGEST, pattern=_PLAIN)]  # it may be empty
-Name = Annotated[str, Meta(min_length=1, max_length=2000, pattern=_PLAIN)]
-Cursor = Annotated[str, Meta(min_length=1, max_length=LONGEST, pattern="^[A-Za-z0-9_-]+$")]
+Text = Annotated[str, Meta(min_length=1, pattern=_PLAIN)]
+Key = Annotated[str, Meta(pattern=_PLAIN)]  # it may be empty
+Cursor = Annotated[str, Meta(min_length=1, pattern="^[A-Za-z0-9_-]+$")]
 Limit = Annotated[int, Meta(ge=1, le=MOST)]
 Time = Annotated[str, Meta(min_length=1, max_length=40, pattern=_PLAIN)]
 
@@ -64,22 +64,22 @@ class Grouped(Asked, frozen=True):
 class OfTable(Listing, frozen=True, kw_only=True):
     """The rows of a table that show a status; `column` names the status column, where there are several."""
 
-    table: Name
+    table: Text
     status: Text
-    column: Name | None = None
+    column: Text | None = None
 
 
 class OneRow(Asked, frozen=True):
     """A row, by its primary key as text; a JSON array if that is composite."""
 
-    table: Name
+    table: Text
     key: Key
 
 
 class OfRow(Listing, frozen=True, kw_only=True):
     """What happened to a row; `back` says how far to look: `12h`, `30d`."""
 
-    table: Name
+    table: Text
     key: Key
     back: Time = "1d"
 
@@ -93,7 +93,7 @@ class Explained(Asked, frozen=True):
 class Drawn(Asked, frozen=True):
     """The machines of one table, or of all; with how many rows show each status."""
 
-    table: Name | None = None
+    table: Text | None = None
     counts: bool = False
 
 
@@ -172,7 +172,7 @@ def query_of(request: Request, kind: type[T]) -> T:
         HTTPException: it is not one of this kind.
     """
     try:
-        text = request.scope["query_string"].decode("ascii")
+        text = _bounded(request.scope["query_string"]).decode("ascii")
         pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=FIELDS)
         _refuse_twice([name for name, _ in pairs])
         return msgspec.convert(dict(pairs), kind, strict=False)
@@ -195,6 +195,13 @@ async def json_of(request: Request, kind: type[T]) -> T:
         raise HTTPException(INVALID, f"the body is not valid: {error}") from None
     except (msgspec.DecodeError, RecursionError) as error:
         raise HTTPException(WRONG, f"the body is not JSON: {error}") from None
+
+
+def _bounded(query: bytes) -> bytes:
+    if len(query) > LONGEST_QUERY:
+        msg = f"it has more than {LONGEST_QUERY:,} bytes"
+        raise ValueError(msg)
+    return query
 
 
 def _refuse_twice(names: list[str]) -> None:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         TriggerOrder,
     )
 
+KEY, LONGEST_KEY = "Idempotency-Key", 200
 VIA = "api"  # the face, as orders are logged with it
 
 

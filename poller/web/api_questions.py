@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from poller.client import explain as explaining
 from poller.client.answers import Page, as_object
+from poller.client.checks import Finding  # noqa: TC001 - as above
 from poller.client.client import Client
 from poller.client.listed import State  # noqa: TC001 - as above
 from poller.client.refusals import NothingSelectedError
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from poller.client.actions import Action
-    from poller.client.checks import Finding
     from poller.client.graph import Graph
     from poller.client.inflight import Held
     from poller.client.job_queries import RunLine
@@ -69,6 +69,31 @@ class Slot:
 
     job: str
     at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonTold:
+    """Why a row is not being worked on; the facts that prove it stand beside, by their names."""
+
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class RowToldOf:
+    """Why a row is not being worked on; empty if nothing keeps a worker from it."""
+
+    claimable: bool
+    reasons: tuple[ReasonTold, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimToldOf:
+    """How a handler's rows are claimed: the statement, its plan, and what it lacks."""
+
+    statement: str
+    plan: tuple[str, ...]
+    lacks: tuple[Finding, ...]
 
 
 def status(request: Request, asked: Asked) -> Page[StatusLine]:

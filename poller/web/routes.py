@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from poller.web import (
     acts,
+    api_description,
     checks,
     enter,
     fleet_pages,
@@ -15,6 +16,7 @@ from poller.web import (
     tables,
     troubles,
 )
+from poller.web.api import BASE
 from poller.web.api_routes import CALLS
 from poller.web.rights import Right
 from poller.web.route import Route
@@ -46,5 +48,6 @@ ROUTES = (
     Route("GET", "/acts/{id:int}", Right.LOOK, acts.under_way),
     Route("POST", "/acts/{id:int}/stop", Right.LOOK | Right.OPERATE, acts.stop),
     Route("POST", "/display", Right.LOOK, enter.display),
+    Route("GET", f"{BASE}/openapi.json", Right.LOOK, api_description.served),
     *(each.route for each in CALLS),
 )
