@@ -47,6 +47,7 @@ LATE = {  # each with what it would bring along
     "poller.ready_made.ranges",
     "poller.services.progress_bar",  # rich
     "poller.web",  # the extra ui
+    "poller.web.api_description",
     "poller.web.app",
     "poller.web.entrances",
     "poller.web.serve",

@@ -42,6 +42,7 @@ from poller.client.database import Database
 from poller.client.handler_lookup import selected
 from poller.client.job_queries import JobQueries
 from poller.client.jobs import Scheduled
+from poller.client.once import RepeatableTrigger
 from poller.client.overview import Watch
 from poller.client.row_queries import RowQueries
 from poller.client.trouble import Troubles
@@ -639,21 +640,29 @@ class Client:
 
     # --- orders for jobs and handlers -------------------------------------------------------------
 
-    def trigger(self, job: str, args: Mapping[str, Any] | None = None) -> Triggered:
+    def trigger(
+        self, job: str, args: Mapping[str, Any] | None = None, *, once: str | None = None
+    ) -> Triggered:
         """Trigger a run of a job now, beside its schedule.
 
         Args:
             job: its name, or that of a schedule made at run time.
             args: what the function is called with, as JSON has it; None for the job's own.
+            once: a word of the caller's for this order. Given again within a day, it makes no other run: the answer is
+                that of the first time.
 
         Raises:
             NothingSelectedError: there is no such job.
-            ConfigurationError: the function does not take these arguments.
+            ConfigurationError: the function does not take these arguments, or the word was another order's.
         """
         here = known_here.defined(self._handlers)
+        order = None if once is None else RepeatableTrigger(once, self._author.person, job, args)
         with self._database.order() as connection:
-            done = jobs.trigger(connection, job, args, here)
-            self._author.enter(connection, "trigger", done.job, 1)
+            done = order.earlier(connection) if order else None
+            if done is None:
+                done = jobs.trigger(connection, job, args, here)
+                detail = order.detail(done.run) if order else None
+                self._author.enter(connection, "trigger", done.job, 1, detail=detail)
         return done
 
     def pause(self, name: str, duration: Age | None = None) -> Paused | HandlersPaused:

@@ -193,8 +193,8 @@ async def json_of(request: Request, kind: type[T]) -> T:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
         raise HTTPException(INVALID, f"the body is not valid: {error}") from None
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise HTTPException(WRONG, f"the body is not JSON: {error}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise HTTPException(WRONG, f"the body is not JSON: {_said(error)}") from None
 
 
 def _bounded(query: bytes) -> bytes:
@@ -212,5 +212,5 @@ def _refuse_twice(names: list[str]) -> None:
 
 
 def _said(error: Exception) -> str:
-    """Return why a query was refused; of texts that are no UTF-8, not which bytes."""
+    """Return why something was refused; of texts that are no UTF-8, not which bytes."""
     return "it is not UTF-8" if isinstance(error, UnicodeError) else str(error)

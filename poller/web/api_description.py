@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 REF = "#/components/schemas/{name}"
 SAID = """\
-What the desk shows, and what people do there, for programs. Items of listings are the objects that `--json` prints.
+What the desk shows, and what people do there, for programs. Items of listings are those of the command line.
 Times are ISO 8601 with offset; keys of rows are texts. A viewer without the right `values` gets null or an empty text
 where a value of a user's table could stand. A page of a listing has in `next` the `after` of the one that follows.
 A query may have 65,536 bytes, a body 262,144."""

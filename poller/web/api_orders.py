@@ -6,6 +6,7 @@ refused as on the pages: moves, and orders on more than a thousand rows.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from starlette.exceptions import HTTPException
@@ -15,6 +16,7 @@ from poller.web import api_hidden as hidden
 from poller.web.act import MOST, Act, rows_of
 from poller.web.answers import FORBIDDEN
 from poller.web.api_questions import number
+from poller.web.forms import WRONG
 from poller.web.rights import Right
 from poller.web.state import desk_of, viewer_of
 from poller.web.under_way import Progress, stoppable
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     )
 
 KEY, LONGEST_KEY = "Idempotency-Key", 200
+_WORD = re.compile(rf"[!-~]{{1,{LONGEST_KEY}}}")
 VIA = "api"  # the face, as orders are logged with it
 
 
@@ -75,7 +78,7 @@ def move(request: Request, asked: MoveOrder) -> Moved:
 
 def trigger(request: Request, asked: TriggerOrder) -> Triggered:
     """Run a job now, beside its schedule."""
-    return _orders(request).trigger(asked.job, asked.args)
+    return _orders(request).trigger(asked.job, asked.args, once=_key(request))
 
 
 def pause_job(request: Request, asked: JobPause) -> Paused | HandlersPaused:
@@ -109,6 +112,20 @@ def cancel(request: Request, asked: Asked) -> Cancelled:  # noqa: ARG001 - as al
 
 def _orders(request: Request) -> Client:
     return desk_of(request).orders_of(viewer_of(request), VIA)
+
+
+def _key(request: Request) -> str | None:
+    """Return the word that makes an order once, if there is one.
+
+    Raises:
+        HTTPException: there are several, or it is none.
+    """
+    given = request.headers.getlist(KEY)
+    if not given:
+        return None
+    if len(given) > 1 or not _WORD.fullmatch(given[0]):
+        raise HTTPException(WRONG, f"{KEY} is one word of at most {LONGEST_KEY} characters")
+    return given[0]
 
 
 def _most(request: Request, name: str, asked: RowsOrder) -> int | None:

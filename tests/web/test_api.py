@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
+from time import process_time
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.testclient import TestClient
 
 from poller import Client
 from poller.client.answers import as_json
+from poller.web import desk
+from poller.web.answers import PROBLEM
 from poller.web.api import BASE as API
+from poller.web.api_asked import OneRow, query_of
 from poller.web.api_routes import CALLS
-from poller.web.rights import ALL, USUAL, Right
+from poller.web.entrances import accounts
+from poller.web.rights import ALL, USUAL, Right, Viewer
 from poller.web.routes import ROUTES
-from tests.web.desks import browser
+from tests.command_line import value
+from tests.engines import moves, run
+from tests.harness import wait_until
+from tests.web.desks import BASE, OWN, browser, checksum
 from tests.web.fleets import SECRET
 
 if TYPE_CHECKING:
-    import psycopg
+    from collections.abc import Callable
+    from pathlib import Path
 
     from tests.command_line import InProcess
+    from tests.conftest import Alter
 
 PEOPLED = True
+AS_JSON = {"Content-Type": "application/json"}
 SHOW = {"tenants": {"show": ["note"]}}
 FLEET = ["--handlers", "tests.web.fleets"]
 
@@ -157,3 +174,273 @@ def test_every_page_shows_what_the_api_has() -> None:
     pages = {each.path for each in ROUTES if each.is_safe and not each.path.startswith("/api/")}
     assert pages - NO_DATA <= PAGES.keys()
     assert {f"/{each}" for needs in PAGES.values() for each in needs} <= {each.path for each in CALLS}
+
+
+# --- orders -------------------------------------------------------------------------------------------
+
+# Each order, and what it answers and writes down.
+ORDERS: dict[str, tuple[dict[str, Any] | None, dict[str, Any], tuple[str, str, int]]] = {
+    "retry": ({"selector": "tenants:closing", "keys": ["6"]}, {"rows": 1}, ("retry", "tenants:closing", 1)),
+    "release": ({"selector": "all"}, {"rows": 1, "unknown": []}, ("release", "all", 1)),
+    "move": ({"selector": "tenants:10", "to": "kept"}, {"rows": 1, "left": []}, ("move", "tenants:10", 1)),
+    "jobs/trigger": ({"job": "tick", "args": {}}, {"run": 3, "job": "tick"}, ("trigger", "tick", 1)),
+    "jobs/pause": ({"job": "tick", "for": "1h"}, {"changed": True}, ("pause", "tick", 1)),
+    "jobs/resume": ({"job": "tick"}, {"changed": True}, ("resume", "tick", 1)),
+    "handlers/pause": ({"handler": "tenants"}, {"changed": True, "until": None}, ("pause", "tenants", 2)),
+    "handlers/resume": ({"handler": "tenants:closing"}, {"changed": True}, ("resume", "tenants:closing", 1)),
+    "runs/3/cancel": (None, {"run": 3, "is_running": False}, ("cancel", "3", 1)),
+}
+
+
+def test_each_order_is_carried_out_and_written_down(url: str, db: psycopg.Connection[Any]) -> None:
+    """With the viewer's name, and that it came by the API."""
+    client = browser(url)
+    orders = {each.path.replace("{id:int}", "3") for each in CALLS if each.method == "POST"}
+    assert orders == {f"/{each}" for each in ORDERS}
+    for path, (body, told, logged) in ORDERS.items():
+        answer = client.post(f"{API}/{path}", json=body)
+        assert answer.status_code == 200, answer.text
+        assert told.items() <= answer.json().items(), path
+        question = "select action, target, affected, via, actor from poller.action order by id desc limit 1"
+        row = db.execute(question).fetchone()
+        assert row is not None
+        assert row[:4] == (*logged, "api")
+        assert "(ann)" in row[4]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "said"),
+    [
+        ("jobs/pause", {"job": "tenants"}, 404, "there is no job 'tenants'"),
+        ("handlers/pause", {"handler": "tick"}, 404, "tick is a job"),
+        ("runs/1/cancel", None, 404, "has ended already"),
+        ("runs/99999999999999999999/cancel", None, 404, "no run with this number"),
+        ("retry", {"selector": "tenants:pending"}, 404, "no row"),
+        ("retry", {"selector": "nowhere"}, 404, "no handler"),
+        ("move", {"selector": "tenants:10"}, 422, "missing required field `to`"),
+        ("move", {"selector": "tenants", "to": "kept"}, 422, "name a status"),
+        ("jobs/trigger", {"job": "tick", "arguments": {}}, 422, "unknown field `arguments`"),
+        ("jobs/pause", {"job": "tick", "for": "soon"}, 422, "is not a duration"),
+    ],
+)
+def test_an_order_that_cannot_be_is_refused(  # noqa: PLR0913, PLR0917 - a table
+    url: str, db: psycopg.Connection[Any], path: str, body: Any, status: int, said: str
+) -> None:
+    """In a line that says why; nothing has changed."""
+    before = checksum(db)
+    answer = browser(url).post(f"{API}/{path}", json=body)
+    assert (answer.status_code, answer.headers["content-type"]) == (status, PROBLEM)
+    assert said in answer.json()["detail"]
+    assert answer.json()["status"] == status
+    assert checksum(db) == before
+
+
+def test_more_than_a_thousand_rows_need_the_right_to_move(url: str, db: psycopg.Connection[Any]) -> None:
+    """As on the pages; also where the order names no number."""
+    number = value(db, "select id from poller.handler where status = 'closing'")
+    db.execute(
+        "insert into poller.attempt (handler_id, key, state, attempt, crashes, company, error, visit)"
+        " select %s, n::text, 'parked', 5, 1, 1, 'ValueError', gen_random_uuid() from generate_series(100, 1200) n",
+        [number],
+    )
+    before = checksum(db)
+    usual = browser(url, USUAL)
+    refused = usual.post(f"{API}/retry", json={"selector": "all"})
+    assert (refused.status_code, refused.json()["detail"]) == (
+        403,
+        "an order on more than 1,000 rows needs the right move",
+    )
+    assert checksum(db) == before
+    assert usual.post(f"{API}/retry", json={"selector": "all", "keys": ["6"]}).status_code in {200, 403}
+    assert browser(url).post(f"{API}/retry", json={"selector": "all"}).json()["rows"] >= 1101
+
+
+def test_a_move_that_a_table_refuses_tells_its_words_to_whom_may_see_values(
+    url: str, db: psycopg.Connection[Any]
+) -> None:
+    """They may quote any value."""
+    db.execute(
+        f"create function no() returns trigger language plpgsql as $$ begin raise '{SECRET}'; end $$;"
+        " create trigger no before update on tenants for each row when (old.id = 9) execute function no()"
+    )
+    for keys in (["9"], ["9", "10"]):
+        order = {"selector": "tenants:closing", "to": "kept", "keys": keys}
+        hidden = browser(url, ALL ^ Right.VALUES).post(f"{API}/move", json=order)
+        assert SECRET not in hidden.text
+        db.execute("update tenants set status = 'closing' where id = 10")
+        assert SECRET in browser(url).post(f"{API}/move", json=order).text
+
+
+def test_a_key_is_what_it_is(url: str, db: psycopg.Connection[Any]) -> None:
+    """Also one of odd characters: in an address, in a body, and in what is told."""
+    db.execute("alter table tenants add column name text")
+    db.execute("create table odd (id text primary key, status text not null)")
+    run(url, moves("odd"))
+    keys = ["a\nb", "\u202eabc", "", "a%0Ab", "../x?y#z", '["a","b"]', "ä" * 1000]
+    client = browser(url)
+    for number, key in enumerate(keys, 1):
+        db.execute("insert into odd values (%s, 'pending')", [key])
+        assert client.get(f"{API}/row", params={"table": "odd", "key": key}).json()["key"] == key
+        order = {"selector": "odd:pending", "keys": [key], "to": "normal"}
+        assert client.post(f"{API}/move", json=order).json()["rows"] == 1
+        assert value(db, "select count(*) from odd where status = 'normal'") == number
+        assert client.get(f"{API}/history", params={"table": "odd", "key": key}).json()["items"]
+    listed = client.get(f"{API}/rows?table=odd&status=normal").json()["items"]
+    assert {each["key"] for each in listed} == {*keys}
+
+
+# --- an order that is sent again ----------------------------------------------------------------------
+
+
+def test_a_run_is_triggered_once_for_a_key(url: str, db: psycopg.Connection[Any]) -> None:
+    """Over several desks; another person's key is another, and another order is refused."""
+    ann, again = browser(url), browser(url)
+    order, key = {"job": "tick", "args": {"a": 1}}, {"Idempotency-Key": '"8e03-1"'}
+    answers = [each.post(f"{API}/jobs/trigger", json=order, headers=key) for each in (ann, again, ann)]
+    assert {each.text for each in answers} == {'{"run": 3, "job": "tick", "is_paused": false}'}
+    assert value(db, "select count(*) from poller.run") == 3
+    assert ann.post(f"{API}/jobs/trigger", json={"job": "tick"}, headers=key).status_code == 422
+    bob = TestClient(desk(url, authorize=lambda _: Viewer("bob", ALL)), base_url=BASE, headers=OWN)
+    assert bob.post(f"{API}/jobs/trigger", json=order, headers=key).json()["run"] == 4
+    assert ann.post(f"{API}/jobs/trigger", json=order).json()["run"] == 5
+    db.execute("update poller.action set at = at - interval '25 h'")
+    assert ann.post(f"{API}/jobs/trigger", json=order, headers=key).json()["run"] == 6
+    for wrong in ("", "x" * 201, "two words"):
+        refused = ann.post(f"{API}/jobs/trigger", json=order, headers={"Idempotency-Key": wrong})
+        assert refused.status_code == 400
+
+
+def test_a_key_that_comes_twice_at_the_same_time_makes_one_run(
+    url: str, db: psycopg.Connection[Any], alter: Alter
+) -> None:
+    """The second waits until the first is committed, and reads what that has made."""
+    waits = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
+    alter("lock_word", "'poller order ' || %(word)s", "'poller order'")
+    with psycopg.connect(url) as gate, ThreadPoolExecutor() as threads:
+        gate.execute("select pg_advisory_xact_lock(hashtextextended('poller order', 0))")
+        orders = [
+            threads.submit(Client(url).trigger, "tick", {"a": 1}, once="the same word") for _ in range(3)
+        ]
+        wait_until("all wait", lambda: value(db, waits) == 3)
+        gate.rollback()
+        assert len({each.result().run for each in orders}) == 1
+    assert value(db, "select count(*) from poller.run") == 3
+
+
+# --- whom it lets in, and what it refuses -------------------------------------------------------------
+
+
+def test_a_program_comes_in_with_its_token(tmp_path: Path, url: str, db: psycopg.Connection[Any]) -> None:
+    """It needs no `Sec-Fetch-Site`; one that says another site is refused, whatever else it brings."""
+    file = tmp_path / "desk.toml"
+    digest = hashlib.sha256(b"secret").hexdigest()
+    file.write_text(f'[tokens.ci]\nsha256 = "{digest}"\nrights = "look, operate"\n')
+    file.chmod(0o600)
+    client = TestClient(desk(url, authorize=accounts(file)), base_url=BASE)
+    token, order = {"Authorization": "Bearer secret"}, {"job": "tick"}
+    before = checksum(db)
+    for headers, status in [
+        ({}, 403),
+        (OWN, 401),
+        ({"Authorization": "Bearer other"}, 401),
+        (token | {"Sec-Fetch-Site": "cross-site"}, 403),
+        (token | {"Origin": "null"}, 403),
+        (token | {"Host": "evil.example"}, 421),
+    ]:
+        answer = client.post(f"{API}/jobs/trigger", json=order, headers=headers)
+        assert (answer.status_code, answer.headers["content-type"]) == (status, PROBLEM), headers
+    assert client.get(f"{API}/status").status_code == 401
+    assert checksum(db) == before
+    assert client.post(f"{API}/jobs/trigger", json=order, headers=token).status_code == 200
+    assert client.get(f"{API}/status", headers=token).status_code == 200
+    assert client.get(f"{API}/runs/1/output", headers=token).status_code == 403
+
+
+DEEP = 5000
+BODIES: dict[str, tuple[bytes, int]] = {
+    "empty": (b"", 400),
+    "no JSON": (b"job=tick", 400),
+    "no UTF-8": (b'{"job": "\xff"}', 400),
+    "NaN": (b'{"job": "tick", "args": {"a": NaN}}', 400),
+    "infinite": (b'{"job": "tick", "args": {"a": 1e999}}', 422),
+    "many digits": (b'{"job": "tick", "args": {"a": ' + b"9" * DEEP + b"}}", 422),
+    "deep": (b'{"job": "tick", "args": {"a": ' + b"[" * DEEP + b"]" * DEEP + b"}}", 400),
+    "deep objects": (b'{"job": "tick", "args": ' + b'{"a": ' * DEEP + b"1" + b"}" * DEEP + b"}", 400),
+    "half a surrogate": (b'{"job": "\\ud800"}', 400),
+    "half a surrogate in args": (b'{"job": "tick", "args": {"a": "\\udc00"}}', 400),
+    "a NUL": (b'{"job": "ti\\u0000ck"}', 422),
+    "a NUL in args": (b'{"job": "tick", "args": {"a\\u0000": 1}}', 422),
+    "a list": (b"[]", 422),
+    "args of a list": (b'{"job": "tick", "args": []}', 422),
+    "too long": (b'{"job": "' + b"x" * 300_000 + b'"}', 413),
+}
+QUERIES = {
+    "rows?table=tenants&status=closing&column=%00": 400,
+    "rows?table=%ff&status=closing": 400,
+    "rows?table=tenants&status=%ED%B0%80": 400,
+    "rows?table=tenants&status=nowhere&column=nowhere": 404,
+    "row?table=tenants&key=x": 400,
+    "row?table=tenants&key=999": 404,
+    "row?table=nowhere&key=1": 404,
+    "trouble?limit=" + "9" * DEEP: 400,
+    "trouble?limit=0": 400,
+    "trouble?limit=1.5": 400,
+    "trouble?limit=1&limit=2": 400,
+    "trouble?after=WyJhIl0": 400,
+    "trouble?order=key": 400,
+    "runs?after=WyI5OTk5LTk5LTk5IDk5Ojk5Ojk5KzAwIiwxXQ": 400,
+    "history?table=tenants&key=1&back=soon": 400,
+    "explain?selector=tenants": 400,
+    "runs/" + "9" * DEEP: 404,
+    "nowhere": 404,
+}
+
+
+def test_what_makes_no_sense_is_refused_at_once(url: str, db: psycopg.Connection[Any]) -> None:
+    """As a problem, within a tenth of a second of this process; nothing has changed."""
+    client = browser(url)
+    before = checksum(db)
+    answers = {
+        name: _refused(lambda body=body: client.post(f"{API}/jobs/trigger", content=body, headers=AS_JSON))
+        for name, (body, _) in BODIES.items()
+    }
+    assert answers == {name: status for name, (_, status) in BODIES.items()}
+    kinds = {
+        _refused(lambda kind=kind: client.post(f"{API}/retry", content=b"{}", headers=kind))
+        for kind in ({}, {"Content-Type": "text/plain"}, {"Content-Type": "multipart/form-data; boundary=x"})
+    }
+    assert kinds == {415}
+    assert {path: _refused(lambda path=path: client.get(f"{API}/{path}")) for path in QUERIES} == QUERIES
+    assert checksum(db) == before
+    with pytest.raises(HTTPException, match="more than 65,536 bytes"):  # no client sends that
+        query_of(Request({"type": "http", "query_string": b"table=" + b"x" * 70_000}), OneRow)
+
+
+def _refused(ask: Callable[[], Any]) -> int:
+    began = process_time()
+    answer = ask()
+    assert process_time() - began < 0.1
+    assert answer.headers["content-type"] == PROBLEM, str(answer.url)
+    assert answer.json()["status"] == answer.status_code
+    return int(answer.status_code)
+
+
+def test_a_fault_is_a_problem_too(url: str) -> None:
+    """Of the database's, of the desk's own, of a session that is over, of a method."""
+    away = browser("postgresql://127.0.0.1:1/nowhere")
+
+    def broken(_: object) -> Viewer:
+        raise RuntimeError(SECRET)
+
+    own = TestClient(desk(url, authorize=broken), base_url=BASE, raise_server_exceptions=False)
+    answers = [
+        (away.get(f"{API}/workers"), 503),
+        (away.post(f"{API}/jobs/pause", json={"job": "tick"}), 503),
+        (own.get(f"{API}/workers"), 500),
+        (away.post(f"{API}/workers"), 405),
+        (away.get(f"{API}/retry"), 405),
+    ]
+    for answer, status in answers:
+        assert (answer.status_code, answer.headers["content-type"]) == (status, PROBLEM)
+        assert {*answer.json()} == {"type", "title", "status", "detail"}
+        assert SECRET not in answer.text
