@@ -57,6 +57,9 @@ LATE = {  # each with what it would bring along
     "poller.tui.frame",
     "poller.tui.looks",
     "psycopg.conninfo",
+    "poller.fleet.exported",  # with the extra metrics alone
+    "poller.fleet.listening",
+    "poller.telemetry.metrics_text",
 }
 
 

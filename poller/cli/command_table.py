@@ -61,6 +61,10 @@ COMMANDS = {
     "next": Entry("next", "next_", "Print the next slots of an expression, in its time zone."),
     "purge": Entry("purge", "purge", "Delete the old rows of a table, once, while others use it."),
     "ui": Entry("ui", "ui", "Serve the desk: web pages about the fleet, with acts."),
+    "metrics": Entry("metrics", "metrics", "Print the fleet's numbers in Prometheus' text format."),
+    "health": Entry(
+        "health", "health", "Exit with 0 while the loops of this folder's poller run go on, else with 1."
+    ),
     "jobs": Entry("jobs", "app", "Show the jobs, their next and last runs; add and remove schedules."),
     "db": Entry("db", "app", "The embedded Postgres of this folder."),
 }

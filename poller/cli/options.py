@@ -72,6 +72,18 @@ Keys = Annotated[
     list[str] | None,
     typer.Argument(metavar="KEY", help="Keys of rows, taken literally.", show_default=False),
 ]
+HeartbeatFile = Annotated[
+    str | None,
+    typer.Option(
+        "--heartbeat-file",
+        metavar="PATH",
+        show_default=False,
+        help=(
+            "The file by which poller run shows poller health that it lives.  [default: one for this folder, in "
+            "XDG_RUNTIME_DIR or the temporary directory]"
+        ),
+    ),
+]
 DEFAULT_LIMIT = 100
 
 

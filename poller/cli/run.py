@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from poller.cli.alert_settings import alert_settings
 from poller.cli.command_client import locations
-from poller.cli.options import Databases, Handlers, duration
+from poller.cli.options import Databases, Handlers, HeartbeatFile, duration
 from poller.fleet.options import FleetOptions
 from poller.fleet.signals import requests
+from poller.lazy import lazy
 from poller.telemetry import log, stderr
 from poller.telemetry.bus import emit
 from poller.telemetry.events import FleetNotBegun
 from poller.telemetry.log import LogFormat
+
+if TYPE_CHECKING:
+    from poller.fleet import listening
+else:  # few have it
+    listening = lazy("poller.fleet.listening")
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -87,6 +93,15 @@ Poll = Annotated[
 Migrate = Annotated[
     bool, typer.Option("--migrate/--no-migrate", help="Bring poller's own schema up to date first.")
 ]
+Listen = Annotated[
+    str | None,
+    typer.Option(
+        "--listen",
+        metavar="HOST:PORT",
+        show_default=False,
+        help="Answer /metrics, /healthz and /readyz there, such as at 127.0.0.1:9091.",
+    ),
+]
 Format = Annotated[LogFormat, typer.Option("--log-format", help="For people, or one JSON object a line.")]
 Level = Annotated[LogLevel, typer.Option("--log-level", case_sensitive=False, help="What is logged.")]
 
@@ -105,6 +120,8 @@ def run(  # noqa: PLR0913 - the contract's options
     lease: Lease = 30.0,
     poll: Poll = 1.0,
     migrate: Migrate = True,
+    listen: Listen = None,
+    heartbeat: HeartbeatFile = None,
     log_format: Format = "text",
     log_level: Level = "info",
     database: Databases = None,
@@ -119,6 +136,7 @@ def run(  # noqa: PLR0913 - the contract's options
 
     from poller.fleet.supervisor import supervise  # noqa: PLC0415 - a request to stop ends the process while it imports
 
+    listener = listening.bound(listen) if listen else None
     options = FleetOptions(
         workers=workers,
         concurrency=concurrency,
@@ -134,8 +152,10 @@ def run(  # noqa: PLR0913 - the contract's options
         log_format=log_format,
         log_level=log_level,
         alerts=alert_settings(context),
+        listen=listen or None,
+        heartbeat_file=heartbeat,
     )
-    supervise(locations(database), options)
+    supervise(locations(database), options, listener)
 
 
 def _leave_early(*, drain: bool) -> None:

@@ -26,6 +26,7 @@ from poller.client import (
 )
 from poller.client import explain as explaining
 from poller.client import find as finding
+from poller.client import gauges as measured
 from poller.client import graph as graphs
 from poller.client import history as histories
 from poller.client import holdups as held_up
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from poller.client.draining import Draining
     from poller.client.explain import ClaimExplained, RowExplained
     from poller.client.find import Found
+    from poller.client.gauges import Gauge
     from poller.client.graph import Graph
     from poller.client.holdups import FullKey, Holdups
     from poller.client.inflight import Held
@@ -180,6 +182,18 @@ class Client:
         """Return what the whole fleet does now, in sums over all handlers and workers."""
         with self._database.session() as connection:
             return sums.totals(connection)
+
+    def gauges(self) -> Page[Gauge]:
+        """Return the fleet's numbers for monitoring, as one process has measured them for all.
+
+        If they are older than fifteen seconds they are measured first. The handlers' code is not needed, but by it alone
+        what their `where` leaves out is left out.
+
+        Raises:
+            ConfigurationError: the client was made from a connection that is in a transaction.
+        """
+        with self._database.session(alone=True) as connection:
+            return _all(connection, measured.gauges(connection))
 
     def limits(self) -> Page[LimitLine]:
         """Return the handlers that have a limit, a rate or turns by key, with what the whole fleet has used of each."""

@@ -72,7 +72,7 @@ def _counted(connection: psycopg.Connection[Any], binding: Binding, neighbours: 
         psycopg.Error: a condition of the user's raises an error for one of them.
     """
     status = StatusColumn(binding.table, binding.handler.column)
-    age, asked = _age(connection, binding), {"most": EXAMINED_ROWS + 1}
+    age, asked = time_of(connection, binding), {"most": EXAMINED_ROWS + 1}
     for first, is_whole in _firsts(binding):
         if not status.is_bounded(connection, first, asked):
             continue
@@ -94,7 +94,18 @@ def _firsts(binding: Binding) -> Iterator[tuple[sql.Composed, bool]]:
         (shows, sql.SQL(""), False),
         (sql.SQL("true"), sql.SQL(""), True),
     ):
-        yield statement("first_of_status", **_named(binding), shows=condition, order=order), is_whole
+        yield _first(binding, condition, order, sql.Placeholder("most")), is_whole
+
+
+def first_of(binding: Binding, most: sql.Composable) -> sql.Composed:
+    """Return the query for the first so many rows of a handler's status, in the order of its claims."""
+    return _first(binding, binding.shows_status, sql.SQL("order by {}").format(binding.order), most)
+
+
+def _first(
+    binding: Binding, shows: sql.Composable, order: sql.Composable, most: sql.Composable
+) -> sql.Composed:
+    return statement("first_of_status", **_named(binding), shows=shows, order=order, most=most)
 
 
 def _question(binding: Binding, first: sql.Composed, age: sql.Composable) -> sql.Composed:
@@ -110,7 +121,7 @@ def _question(binding: Binding, first: sql.Composed, age: sql.Composable) -> sql
     )
 
 
-def _age(connection: psycopg.Connection[Any], binding: Binding) -> sql.Composable:
+def time_of(connection: psycopg.Connection[Any], binding: Binding) -> sql.Composable:
     """Return since when a row `t` is due: its own time, that of its creation, or that of the commit that wrote it."""
     if binding.handler.due is not None:
         return sql.Identifier("t", binding.handler.due)

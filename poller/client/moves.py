@@ -262,7 +262,9 @@ class Moving:
 
     def _is_bounded(self, shows: sql.Composable, order: sql.Composable) -> bool:
         names = {"table": self._asked.table.identifier, "users": self._asked.table.users}
-        question = statement("first_of_status", **names, shows=shows, order=order)
+        question = statement(
+            "first_of_status", **names, shows=shows, order=order, most=sql.Placeholder("most")
+        )
         with along_indexes(self._connection):
             return self._column.is_bounded(self._connection, question, {"most": PAGE_ROWS})
 

@@ -126,9 +126,9 @@ class Call:
 def begin(task: Task, others: Sequence[Task] = ()) -> Call:
     """Begin an attempt at a task, or at a batch of tasks of one handler that have the same attempt number."""
     now, handler = monotonic(), task.lease.binding.handler
-    task.begun = True
+    task.begun = now
     for each in others:
-        each.begun = True
+        each.begun = now
     return Call(handler, task, now, now + handler.timeout, None, others)
 
 

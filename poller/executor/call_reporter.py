@@ -68,14 +68,15 @@ class CallReporter:
         if not self._in_flight.take(call):
             return False
         for task in call.tasks:
-            task.begun = False
+            task.begun = 0.0
         self.release(call.tasks)
         return True
 
     def release(self, tasks: Iterable[Task], why: str | None = None) -> None:
         """Give back tasks that have not begun, or whose work was undone."""
         given = [
-            Result(each, released(each.handler, each.attempt, why, begun=each.begun), 0.0) for each in tasks
+            Result(each, released(each.handler, each.attempt, why, begun=bool(each.begun)), 0.0)
+            for each in tasks
         ]
         if given:
             self.report(given)

@@ -15,6 +15,7 @@ steps, each in its own module:
 from __future__ import annotations
 
 import contextvars
+from collections import Counter
 from threading import get_ident
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -169,6 +170,10 @@ class Executor:
         if handler.executor != "thread":
             return self._processes.why_shut(handler.executor)
         return self._transactions.outage.why if self._transactions else ""
+
+    def running_by_handler(self) -> Counter[str]:
+        """Return how many calls of each handler run, by its name."""
+        return Counter(str(call.task.binding) for call in self._in_flight.calls())
 
     def contexts(self) -> list[tuple[Task, Context]]:
         """Return the tasks that run, each with the context its handler was given."""

@@ -260,7 +260,7 @@ def _standing(shared: SharedTransaction, transaction: Transaction) -> list[Task]
             there.append(task)
         else:  # changed, gone or locked by another transaction: as if never claimed
             why = BEGAN_LATE if is_late else None
-            outcome = released(task.handler, task.attempt, why, begun=task.begun)
+            outcome = released(task.handler, task.attempt, why, begun=bool(task.begun))
             shared.results.append(Result(task, outcome, 0.0))
     return there
 

@@ -29,6 +29,8 @@ class FleetOptions:
     log_format: Literal["text", "json"] = "text"
     log_level: str = "INFO"
     alerts: AlertSettings | None = None
+    listen: str | None = None
+    heartbeat_file: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse values that cannot work.

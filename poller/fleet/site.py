@@ -19,6 +19,7 @@ from poller.alerts.settings import AlertSettings
 from poller.db import schema
 from poller.db.connection import Link, opener, reachable
 from poller.errors import PollerError
+from poller.fleet.gauge_keeper import GaugeKeeper
 from poller.fleet.worker_order import WorkerOrder
 from poller.fleet.worker_process import WorkerProcess
 from poller.jobs import job_store
@@ -38,17 +39,20 @@ from poller.telemetry.bus import emit
 from poller.telemetry.events import SweepFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
+    from poller.client.gauges import Gauge
     from poller.db import migration
     from poller.db.connection import DatabaseLocation
     from poller.fleet.options import FleetOptions
     from poller.jobs.job import Job
     from poller.model.handler import Handler
+    from poller.telemetry.metrics_gathered import Gathered
 else:
     migration = lazy("poller.db.migration")
 
 LAST_WORDS_SECONDS = 0.3  # for the last round of each loop
+SLOW_SECONDS = 5.0  # without an answer after which the database counts as away
 
 
 class Site:
@@ -59,19 +63,35 @@ class Site:
         options: as given to `poller run`.
         is_first: whether jobs belong to it, except those that every database has.
         several: whether there are other databases, so that log lines name theirs.
+        gathered: takes what its workers have gathered of their work.
+
+    Attributes:
+        label: the database, if there are several.
+        loops: the services beside the workers, once they are started.
+        has_schema: poller's own schema is there.
     """
 
     def __init__(
-        self, location: DatabaseLocation, options: FleetOptions, *, is_first: bool, several: bool
+        self,
+        location: DatabaseLocation,
+        options: FleetOptions,
+        gathered: Gathered,
+        *,
+        is_first: bool,
+        several: bool,
     ) -> None:
         self._location = location
         self._options = options
         self._is_first = is_first
-        self._label = location.name if several else ""
+        self._gathered = gathered
+        self.label = location.name if several else ""
         self._id = uuid.uuid4()
         self._bindings: list[Binding] = []
         self._jobs: list[Job] = []
         self.children: list[WorkerProcess] = []
+        self.loops: list[Loop] = []
+        self.has_schema = False
+        self._keeper: GaugeKeeper | None = None
 
     def check(self, handlers: list[Handler]) -> None:
         """Check handlers against the database.
@@ -106,6 +126,7 @@ class Site:
         register_handlers(link.connection, self._bindings)
         link.close()
         self._alerting = self._prepared_alerts()
+        self.has_schema = True
 
     def start(self, on_begin: Callable[[], None]) -> None:
         """Start the services beside the workers, without waiting for the database, which may be silent.
@@ -127,15 +148,42 @@ class Site:
         able = {job.name for job in self._jobs if job.may_run_on(self._options.labels)}
         worked_on = [each for each in self._bindings if not each.handler.is_job or each.handler.name in able]
         self._drain = Drain(
-            Link(url, "watcher"), worked_on, drain=drains, label=self._label, on_begin=on_begin
+            Link(url, "watcher"), worked_on, drain=drains, label=self.label, on_begin=on_begin
         )
         self._watching = Loop("watcher", self._drain.run_once, self._drain.recover)
-        for loop in (self._listening, self._sweeping, self._forgetting, self._watching):
-            loop.start()
-        if not drains:  # new runs would keep a drain from ending
-            self._planning.start()
+        self._keeper = GaugeKeeper(
+            Link(url, "gauges", lock_timeout=LOCK_TIMEOUT), self._bindings, listener.hears
+        )
+        self._keeping = Loop("gauges", self._keeper.run_once, self._keeper.recover)
+        self.loops = [self._listening, self._sweeping, self._forgetting, self._watching]
+        if not drains:  # new runs would keep a drain from ending, and it has a progress bar of its own
+            self.loops += [self._planning, self._keeping]
             if self._alerting is not None:
-                self._telling.start()
+                self.loops.append(self._telling)
+        for loop in self.loops:
+            loop.start()
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the database answers: the service that listens hears at once when it goes away."""
+        return bool(self.loops) and not (
+            self._listening.is_failing or self._listening.is_busy_for(SLOW_SECONDS)
+        )
+
+    @property
+    def has_worker(self) -> bool:
+        """Whether a worker here is up."""
+        return any(child.is_up for child in self.children)
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether all workers here were told to end."""
+        return bool(self.children) and all(child.drains for child in self.children)
+
+    @property
+    def gauges(self) -> Sequence[Gauge]:
+        """The fleet's numbers, as they were read last."""
+        return () if self._keeper is None else self._keeper.gauges
 
     @property
     def is_over(self) -> bool:
@@ -151,7 +199,9 @@ class Site:
     def look_after_workers(self) -> None:
         """Start the workers when it is time, and replace each one that has ended."""
         if self._drain.has_begun and not self.children:
-            self.children = [WorkerProcess(self._options.lease) for _ in range(self._options.workers)]
+            self.children = [
+                WorkerProcess(self._options.lease, self._gathered) for _ in range(self._options.workers)
+            ]
             for child in self.children:
                 child.start(self._order(child))
         for child in self.children:
@@ -166,13 +216,15 @@ class Site:
                 child.start(self._order(child))
 
     def _look(self, tables: frozenset[str]) -> None:
-        """Wake the sweeper for a new worker, the planner for a changed job if it leads, the watcher for a pause."""
+        """Wake the service that a change concerns: the planner only if it leads."""
         if "worker" in tables:
             self._sweeping.wake()
         if "job" in tables and self._scheduler.leads:
             self._planning.wake()
         if "handler" in tables:
             self._watching.wake()
+        if "gauge" in tables:
+            self._keeping.wake()
 
     def _prepared_alerts(self) -> Alerting | None:
         """Have runs leave signals for their alerts, if anybody is to be told of anything, and the fleet goes on."""
@@ -188,7 +240,8 @@ class Site:
         return made
 
     def stop_planning(self) -> None:
-        """Stop the listener, the planner, the alerts and the forgetter."""
+        """Stop the listener, the planner, the alerts, the forgetter and the keeper of the fleet's numbers."""
+        self._keeping.stop()
         self._listening.stop()
         self._forgetting.stop()
         self._planning.stop()
@@ -225,7 +278,7 @@ class Site:
             url=self._location.url,
             database=self._location.name,
             is_first=self._is_first,
-            logged={"database": self._label} if self._label else {},
+            logged={"database": self.label} if self.label else {},
             replaces=child.pid,
         )
 
@@ -235,7 +288,7 @@ class Site:
         try:
             yield
         except PollerError as error:
-            if not self._label:
+            if not self.label:
                 raise
-            msg = f"database {self._label}: {error}"
+            msg = f"database {self.label}: {error}"
             raise type(error)(msg, error.reason, **error.data) from error

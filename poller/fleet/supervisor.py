@@ -14,22 +14,31 @@ from typing import TYPE_CHECKING, NoReturn
 
 from poller import registry
 from poller.alerts.checking import require_targets
+from poller.fleet.listening import Door
 from poller.fleet.signals import reap_orphans, requests
+from poller.fleet.signs_of_life import SignsOfLife
 from poller.fleet.site import LAST_WORDS_SECONDS, Site
-from poller.fleet.worker_process import LOOK_SECONDS, WorkerProcess
 from poller.jobs.job import refuse_namesakes
+from poller.lazy import lazy
 from poller.ready_made.housekeeping import housekeeping
 from poller.runtime.bell import Bell
+from poller.runtime.failpoints import reach
 from poller.services.loop import at_most, leave, within
-from poller.telemetry.bus import emit
+from poller.telemetry.bus import emit, subscribe
 from poller.telemetry.events import FleetSilenced, FleetStarted, FleetStopping
 from poller.telemetry.log import hear_others
+from poller.telemetry.metrics_gathered import Gathered
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Sequence
 
     from poller.db.connection import DatabaseLocation
+    from poller.fleet import exported
     from poller.fleet.options import FleetOptions
+    from poller.fleet.worker_process import WorkerProcess
+else:  # it needs the extra
+    exported = lazy("poller.fleet.exported")
 
 TICK_SECONDS = 0.1  # between two looks at a drain, or at a worker to be replaced
 KILL_AFTER_SECONDS = 1.1  # past the grace time: the time a worker needs for its last writes, and some more
@@ -39,13 +48,20 @@ MOST_WORDS_SECONDS = (
 BEYOND_SECONDS = 3.0  # past all that after which the process exits by force
 
 
-def supervise(locations: Sequence[DatabaseLocation], options: FleetOptions) -> NoReturn:
+def supervise(
+    locations: Sequence[DatabaseLocation], options: FleetOptions, listener: socket.socket | None = None
+) -> NoReturn:
     """Run a fleet until it is told to stop, and end the process with its exit status.
+
+    Args:
+        locations: of the databases; the first one is the jobs' own.
+        options: as given to `poller run`.
+        listener: where probes and scrapes are answered.
 
     Raises:
         PollerError: it cannot start.
     """
-    leave(Supervisor(locations, options).run())
+    leave(Supervisor(locations, options, listener).run())
 
 
 class Supervisor:
@@ -54,15 +70,28 @@ class Supervisor:
     Args:
         locations: of the databases; the first one is the jobs' own.
         options: as given to `poller run`.
+        listener: where probes and scrapes are answered.
     """
 
-    def __init__(self, locations: Sequence[DatabaseLocation], options: FleetOptions) -> None:
+    def __init__(
+        self,
+        locations: Sequence[DatabaseLocation],
+        options: FleetOptions,
+        listener: socket.socket | None = None,
+    ) -> None:
         several = len(locations) > 1
         self._options = options
+        gathered = Gathered()
         self._sites = [
-            Site(each, options, is_first=each is locations[0], several=several) for each in locations
+            Site(each, options, gathered, is_first=each is locations[0], several=several)
+            for each in locations
         ]
         self._bell = Bell()
+        self._signs = SignsOfLife(options.heartbeat_file)
+        if listener is not None:
+            subscribe(gathered.hear)
+            door = Door(listener, self._signs.vitals, lambda: exported.samples(self._sites, gathered))
+            door.start()
 
     def run(self) -> int:
         """Work until told to stop, or until nothing is due with `--drain`. Returns the exit status.
@@ -87,21 +116,28 @@ class Supervisor:
         signal.signal(signal.SIGCHLD, lambda *_: None)  # only to ring the bell
         for site in self._sites:
             site.start(on_begin=self._bell.ring)
+        self._signs.begin(self._sites)
         while not requests.count and not all(site.is_over for site in self._sites):
             for site in self._sites:
                 site.look_after_workers()
             reap_orphans([child.pid for child in self._children()])
-            self._bell.wait(TICK_SECONDS if any(site.is_changing for site in self._sites) else LOOK_SECONDS)
+            self._signs.give()
+            reach("supervisor looks")
+            is_changing = any(site.is_changing for site in self._sites)
+            self._bell.wait(TICK_SECONDS if is_changing else self._signs.every_seconds)
         with at_most(
             self._options.grace + KILL_AFTER_SECONDS + MOST_WORDS_SECONDS + BEYOND_SECONDS, status=1
         ):
-            return self._stop()
+            status = self._stop()
+            self._signs.end()
+            return status
 
     def _children(self) -> list[WorkerProcess]:
         return [child for site in self._sites for child in site.children]
 
     def _stop(self) -> int:
         """Stop planning, then the workers, and log what was done; return the exit status."""
+        self._signs.stop()
         for site in self._sites:
             site.stop_planning()
         ends = monotonic() + self._options.grace + 1.4
@@ -128,4 +164,5 @@ class Supervisor:
             if monotonic() >= kill_at:
                 for child in children:
                     child.kill()
+            self._signs.give()
             sleep(TICK_SECONDS / 5)

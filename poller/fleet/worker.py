@@ -38,7 +38,7 @@ from poller.telemetry.bus import emit
 from poller.telemetry.events import ResultsLeft, WorkerDrains, WorkerStopped, WorkerStuck
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from uuid import UUID
 
     from poller.executor import transaction
@@ -154,6 +154,10 @@ class Worker:
         """Ask the worker to stop without waiting for its handlers."""
         self._stops = AT_ONCE
         self._bell.ring()
+
+    def slots_busy(self) -> Mapping[str, int]:
+        """Return how many slots run each handler, by its name."""
+        return self._executor.running_by_handler()
 
     def run(self) -> int:
         """Work until asked to stop. Returns the exit status: STOPPED, DRAINED, or RETIRED to be replaced."""

@@ -21,6 +21,7 @@ import psycopg
 from poller import registry
 from poller.db.connection import Link, opener, session_tag
 from poller.errors import PollerError
+from poller.fleet.metrics_sender import MetricsSender
 from poller.fleet.worker import Worker, WorkerOptions
 from poller.fleet.worker_order import WorkerOrder
 from poller.fleet.worker_process import DRAINS, RUNS
@@ -65,10 +66,17 @@ def main(given: dict[str, Any]) -> None:
     worker = Worker(order.url, bindings, _options(order), lambda: _tell_drain(signs))
     begun.append(worker)
     _obey(worker)
+    sender = None
+    if options.listen is not None:
+        sender = MetricsSender(signs, worker, options.concurrency, map(str, bindings))
+        sender.start()
     threading.Thread(target=_give_signs, args=(signs, options.lease / SIGNS_IN_A_LEASE), daemon=True).start()
     gc.freeze()  # what has been imported stays: the collector need not look through it again and again
     gc.set_threshold(10_000, 20, 20)  # nor through the thousands of tasks in flight, which are in no cycle
-    leave(worker.run())
+    status = worker.run()
+    if sender is not None:
+        sender.send()
+    leave(status)
 
 
 def _take_standard_input() -> int:

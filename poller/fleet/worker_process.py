@@ -23,9 +23,12 @@ import poller
 from poller.fleet.worker import DRAINED, RETIRED
 from poller.telemetry.bus import emit
 from poller.telemetry.events import ProcessEnded, ProcessHung, ProcessNotStarted
+from poller.telemetry.metrics import BY_NAME
+from poller.telemetry.metrics_gathered import parsed
 
 if TYPE_CHECKING:
     from poller.fleet.worker_order import WorkerOrder
+    from poller.telemetry.metrics_gathered import Gathered, Series
 
 LOOK_SECONDS = 2.0  # between two looks at workers that live: a death is told
 LONG_ENOUGH_SECONDS = 10.0  # after which a worker's death is not held against the next one
@@ -45,13 +48,23 @@ class WorkerProcess:
 
     Args:
         lease: seconds without a sign after which it hangs.
+        gathered: takes what the worker has gathered of its work.
+
+    Attributes:
+        restarts: how many processes were started in place of others.
+        gauges: what the worker has told last of its slots.
     """
 
-    def __init__(self, lease: float) -> None:
+    def __init__(self, lease: float, gathered: Gathered) -> None:
         self._lease = lease
+        self._gathered = gathered
+        self._rest = b""  # of what was read: a line that is not whole yet
+        self.restarts = 0
+        self.gauges: dict[Series, float] = {}
         self._quick_deaths = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._signs = -1
+        self._signed_at: float | None = None
         self.noticed_at: float | None = None
         self.restart_at = 0.0
         self.drains = False  # it was told to end, and is not to be replaced
@@ -74,6 +87,8 @@ class WorkerProcess:
     def start(self, order: WorkerOrder) -> None:
         """Start a process and give it its order; the pipe stays open for as long as we live."""
         self._close()
+        self.restarts += self._process is not None
+        self._rest, self.gauges = b"", {}
         self._signs, theirs = os.pipe()
         os.set_blocking(self._signs, False)
         try:
@@ -92,8 +107,13 @@ class WorkerProcess:
             os.close(theirs)
         self._tell(order.line(_import_path()))
         self._started_at = self._looked_at = monotonic()
-        self._signed_at: float | None = None  # until it has begun, what it imports may take its time
+        self._signed_at = None  # until it has begun, what it imports may take its time
         self.noticed_at = None
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it runs, and has begun to work."""
+        return not self.has_ended() and self._signed_at is not None
 
     def has_ended(self) -> bool:
         """Return whether no process runs: none was started, or it has ended."""
@@ -154,11 +174,29 @@ class WorkerProcess:
             self._process.stdin.flush()
 
     def _has_signed(self) -> bool:
+        heard = self._rest
         with contextlib.suppress(BlockingIOError):
-            signs = os.read(self._signs, 65536)
-            self.drains = self.drains or DRAINS in signs
-            return len(signs) > 0
-        return False
+            while part := os.read(self._signs, 65536):
+                heard += part
+        if heard == self._rest:
+            return False
+        *told, last = heard.split(b"\n")
+        signs, bracket, begun = last.partition(b"[")
+        self._rest = bracket + begun
+        for each in told:
+            more, bracket, line = each.partition(b"[")
+            signs += more
+            self._note(bracket + line)
+        self.drains = self.drains or DRAINS in signs
+        return True
+
+    def _note(self, line: bytes) -> None:
+        """Note a number that the worker has sent."""
+        name, labels, numbers = parsed(line)
+        if BY_NAME[name].kind == "gauge":
+            self.gauges[name, labels] = numbers[0]
+        else:
+            self._gathered.add(name, labels, numbers)
 
     def _is_stopped(self) -> bool:
         if not hasattr(os, "waitid"):

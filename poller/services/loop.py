@@ -130,6 +130,23 @@ class Loop(threading.Thread):
         self._spacing = spacing
         self._bell = Bell()
         self._stopping = threading.Event()
+        self._busy_since: float | None = None  # when the round under way began (monotonic)
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether its last round has failed."""
+        return self._outage.failures > 0
+
+    def is_busy_for(self, seconds: float) -> bool:
+        """Return whether the round under way has lasted for longer than that."""
+        since = self._busy_since
+        return since is not None and monotonic() - since > seconds
+
+    def stands_still(self, seconds: float) -> bool:
+        """Return whether a round has lasted for longer than that, or the thread is gone and was not stopped."""
+        if self._stopping.is_set() or self.ident is None:
+            return False
+        return self.is_busy_for(seconds) or not self.is_alive()
 
     def wake(self) -> None:
         """Start the next round now, or right after the one under way."""
@@ -153,7 +170,11 @@ class Loop(threading.Thread):
                 self._stopping.wait(self._put_off(error))
 
     def _round(self) -> None:
-        delay = self._run_once()
+        self._busy_since = monotonic()
+        try:
+            delay = self._run_once()
+        finally:
+            self._busy_since = None
         self._outage.is_over()
         if delay > 0:
             self._sleep(delay + JITTER * min(delay, 1.0) * random.random(), self._bell)  # noqa: S311

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from poller.model.outcome import Became
@@ -20,7 +21,7 @@ from poller.telemetry.events import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from poller.store.binding import Binding
     from poller.store.lease import Result, Settled
@@ -61,8 +62,13 @@ def _of_row(named: dict[str, str], result: Result, became: Became) -> RowEvent:
             return RowChanged(**about, became=other.value)
 
 
-def tell(settled: Settled) -> None:
-    """Emit the events of a batch that only subscribers get: what became of it, and which runs have ended."""
+def tell(settled: Settled, write_seconds: float | None = None) -> None:
+    """Emit the events of a batch that only subscribers get: what became of it, and which runs have ended.
+
+    Args:
+        settled: the results, and what became of them.
+        write_seconds: how long it took to write them, if that is known.
+    """
     binding = settled.binding
     seconds: dict[Became, list[float]] = defaultdict(list)
     for result, became in settled:
@@ -73,12 +79,37 @@ def tell(settled: Settled) -> None:
             rows=len(settled.results),
             outcomes={became.value: len(each) for became, each in seconds.items()},
             seconds={became.value: tuple(each) for became, each in seconds.items()},
+            pickup_seconds=tuple(_pickup_seconds(settled)),
+            write_seconds=write_seconds,
         )
     )
     if binding.handler.is_job:
         for result, became in settled:
             if became in _ENDED:
                 emit(_finished(binding, result))
+
+
+def _pickup_seconds(settled: Settled) -> Iterator[float]:
+    """Yield for how long rows had been due when their handlers began; of runs of jobs, their first attempts alone."""
+    handler, shape = settled.binding.handler, settled.binding.shape
+    place = None if handler.due is None else shape.index[handler.due]
+    for result in settled.results:
+        task = result.task
+        lease = task.lease
+        if not task.begun or (task.retaken and handler.is_job):
+            continue
+        due_for = lease.due_for
+        if (
+            not task.retaken
+            and place is not None
+            and lease.claimed_at is not None
+            and len(task.values) > place
+        ):
+            due_at = task.values[place]
+            if isinstance(due_at, datetime) and due_at.tzinfo is not None:
+                due_for = (lease.claimed_at - due_at).total_seconds()
+        if due_for is not None:
+            yield max(0.0, due_for + task.begun - lease.clock)
 
 
 def _finished(binding: Binding, result: Result) -> RunFinished:

@@ -148,12 +148,14 @@ class Settler:
         groups = deque(_grouped(batch))
         try:
             while groups:
+                began = monotonic()
                 settled = self._settle(*groups[0])
+                took = monotonic() - began
                 groups.popleft()
                 # Before the callbacks: they count the held rows, which must not include written ones.
                 self._batch = [result for _, group in groups for result in group]
                 if settled.results:
-                    self._after(settled)
+                    self._after(settled, took)
         finally:
             self._results.extendleft(result for _, group in reversed(groups) for result in reversed(group))
             self._batch = []
@@ -192,7 +194,7 @@ class Settler:
             self.postponed.add(left)
         return settled
 
-    def _after(self, settled: Settled) -> None:
+    def _after(self, settled: Settled, write_seconds: float | None = None) -> None:
         """Note written results; the thread that wrote them calls this."""
         binding, results = settled.binding, settled.results
         self._measure(binding, results)
@@ -203,7 +205,7 @@ class Settler:
         if self._observe is not None or any(what not in _QUIET for what in set(settled.became)):
             self._take_note(settled)
         if is_heard():
-            settle_events.tell(settled)
+            settle_events.tell(settled, write_seconds)
         self._written(binding, results)
 
     def _take_note(self, settled: Settled) -> None:

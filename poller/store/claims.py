@@ -185,8 +185,8 @@ class Claims:
         reach("retry committed")
         clock = monotonic()
         leases = {
-            lease: Lease(str(lease), worker, binding, now, clock, begin_by)
-            for lease, *_, now in taken.values()
+            lease: Lease(str(lease), worker, binding, now, clock, begin_by, due_for)
+            for lease, *_, due_for, now in taken.values()
         }
         tried = [(row, *taken[row[0]]) for row in rows]
         tasks = [
@@ -201,7 +201,7 @@ class Claims:
                 company=company,
                 refusal=refusals.get(row[0]),
             )
-            for row, lease, attempt, company, visit, age, _ in tried
+            for row, lease, attempt, company, visit, age, *_ in tried
         ]
         full = payload["is_cut"] or len(found) > len(taken) or len(found) >= others["others"]
         return Claimed(tasks, full=full, size=payload["size"])

@@ -31,6 +31,7 @@ class Lease:
         claimed_at: when it was taken, by the database's clock.
         clock: this process's monotonic clock at that moment, for calculations.
         begin_by: until when (by that clock) the handler may begin; after that the row is given back.
+        due_for: for how many seconds its rows' next attempt had been due when it was taken; None of fresh rows.
     """
 
     id: str
@@ -39,6 +40,7 @@ class Lease:
     claimed_at: datetime | None
     clock: float
     begin_by: float = float("inf")
+    due_for: float | None = None
 
 
 # These two are never changed, but not frozen: that would double their cost for each row.
@@ -56,7 +58,7 @@ class Task:
         visit: the id of the first attempt's lease: new for each visit of a row to a status.
         age: seconds from the first attempt's beginning to this claim.
         retaken: whether it has a row in `poller.attempt`.
-        begun: whether its handler was called under this lease, and may have passed the visit's id on.
+        begun: when (monotonic) its handler was called under this lease, and may have passed the visit's id on; else 0.
         company: for a suspect, the number of rows of which one may have killed their worker; else 0.
         refusal: the reason, if the row could not be shown as in work (a handler's `during`): the attempt failed
             before it began, and the row is unchanged.
@@ -69,7 +71,7 @@ class Task:
     visit: str = ""
     age: float = 0.0
     retaken: bool = False
-    begun: bool = False
+    begun: float = 0.0
     company: int = 0
     refusal: str | None = None
 

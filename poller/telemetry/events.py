@@ -71,12 +71,16 @@ class RowsSettled(HandlerEvent):
     """The results of a batch of attempts are written.
 
     By what became of the rows (`moved`, `retrying`, `parked`, …): how many there were, and how many seconds each
-    attempt took. Rows of a batch handler share the time of their call.
+    attempt took. Rows of a batch handler share the time of their call. `pickup_seconds` says for how long rows had been
+    due when their handlers began, where that is known: retries, and rows of a handler with a `due` column.
+    `write_seconds` is how long the settle took, unless it was part of a transaction.
     """
 
     rows: int
     outcomes: Mapping[str, int]
     seconds: Mapping[str, tuple[float, ...]]
+    pickup_seconds: tuple[float, ...] = ()
+    write_seconds: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -502,6 +506,14 @@ class FleetStarted(Event):
 
     kind: str
     names: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FleetListens(Event):
+    """`poller run --listen` answers probes at this address, and with `metrics` scrapes, too."""
+
+    address: str
+    metrics: bool
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -180,6 +180,13 @@ SENTENCES: dict[type[e.Event], Sentence] = {
         "waiting for {holder}, which holds the migration lock; if it is not a migration, end it",
     ),
     e.FleetStarted: Sentence(INFO, lambda each: f"{each.kind}: {', '.join(each.names)}"),
+    e.FleetListens: Sentence(
+        INFO,
+        lambda each: (
+            f"listening at {each.address}: /healthz, /readyz, "
+            + ("/metrics" if each.metrics else "and no /metrics before pip install 'poller[metrics]'")
+        ),
+    ),
     e.FleetStopping: Sentence(
         INFO,
         "stopping: no more claims; handlers may finish",

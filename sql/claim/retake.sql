@@ -39,4 +39,6 @@ with due as materialized (
     insert into poller.claim (lease, handler_id, worker_id, keys)
     select c.lease, %(handler)s, %(worker)s, array_agg(c.key) from chosen as c group by c.lease
 )
-select c.key, c.lease, c.attempt, c.company, c.visit, c.age, poller.now() from chosen as c
+select c.key, c.lease, c.attempt, c.company, c.visit, c.age, extract(epoch from poller.now() - c.next_at)::float8 as due_for,
+       poller.now()
+  from chosen as c

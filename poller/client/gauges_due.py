@@ -1,0 +1,186 @@
+"""Counts the due rows of all handlers by one statement, up to a limit, along the indexes of their claims.
+
+How a handler's rows are found is planned once and holds for minutes. One whose table has no index for it is counted as
+`poller handlers` does (`due`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import sql
+
+from poller.client.counts import StatusColumn
+from poller.client.due import due, first_of, time_of
+from poller.db.connection import is_servers
+from poller.db.statements import Statement, statement
+from poller.telemetry.outage import LeftOut
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from poller.store.binding import Binding
+
+MOST_DUE = 10_001  # what is told of more
+HOLDS_SECONDS = 300.0  # that it holds how rows are found
+LEFT_OUT_SECONDS = 60.0  # for which a handler is left out if its rows could not be counted
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerRows:
+    """A handler, and its rows in poller's own tables.
+
+    Attributes:
+        is_live: a worker that lives knows it, or none lives.
+        overdue: rows whose next attempt is due.
+        overdue_since: since when the first of them is.
+        now: when it was read, by the database's clock.
+    """
+
+    id: int
+    table_name: str
+    status: str
+    status_column: str
+    is_live: bool
+    in_flight: int
+    waiting: int
+    parked: int
+    overdue: int
+    overdue_since: datetime | None
+    now: datetime
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What its numbers are labelled with."""
+        return {"table": self.table_name, "status": self.status}
+
+    def held_back(self, *, shows_during: bool) -> int:
+        """Return how many rows that show the status are not due."""
+        return self.waiting - self.overdue + self.parked + (0 if shows_during else self.in_flight)
+
+
+@dataclass(frozen=True, slots=True)
+class DueCount:
+    """How many rows are due, and for how many seconds the first of them has been; None if nobody knows."""
+
+    rows: int
+    seconds: float | None
+
+
+class DueMeter:
+    """Counts due rows again and again, on one connection."""
+
+    def __init__(self) -> None:
+        self._branches: dict[int, tuple[float, sql.Composed | None]] = {}
+        self._registered: dict[int, tuple[float, Binding | None]] = {}
+        self._left_out = LeftOut(LEFT_OUT_SECONDS)
+
+    def remembered(self, handler: int, find: Callable[[], Binding | None]) -> Binding | None:
+        """Return the binding of a handler whose code is not here, as it was found in the last minutes."""
+        until, found = self._registered.get(handler, (0.0, None))
+        if monotonic() >= until:
+            found = find()
+            self._registered[handler] = monotonic() + HOLDS_SECONDS, found
+        return found
+
+    def measure(
+        self, connection: psycopg.Connection[Any], handlers: Sequence[tuple[HandlerRows, Binding]]
+    ) -> dict[int, DueCount]:
+        """Return what is due of each handler that could be counted, in a transaction that looks along indexes."""
+        left = [each for each in handlers if each[0].id not in self._left_out]
+        try:
+            with connection.transaction():
+                return self._measured(connection, left)
+        except psycopg.Error as error:
+            if connection.closed or is_servers(error):
+                raise
+        found: dict[int, DueCount] = {}
+        for each in left:
+            try:
+                with connection.transaction():
+                    found |= self._measured(connection, [each])
+            except psycopg.Error as error:
+                if connection.closed or is_servers(error):
+                    raise
+                self._left_out.add(each[0].id)
+                self._branches.pop(each[0].id, None)
+        return found
+
+    def _measured(
+        self, connection: psycopg.Connection[Any], handlers: Sequence[tuple[HandlerRows, Binding]]
+    ) -> dict[int, DueCount]:
+        found: dict[int, DueCount] = {}
+        branches: list[sql.Composed] = []
+        limits: dict[str, int] = {}
+        by_id = {rows.id: (rows, binding) for rows, binding in handlers}
+        for rows, binding in handlers:
+            branch = self._branch(connection, binding)
+            if branch is None:
+                found[rows.id] = _slowly(connection, rows, binding)
+                continue
+            branches.append(branch)
+            limits[f"most_{rows.id}"] = MOST_DUE + rows.held_back(shows_during=_shows_during(binding))
+        if branches:
+            question = Statement(sql.SQL(" union all ").join(branches))
+            for handler, counted, head in connection.execute(question, limits).fetchall():
+                found[handler] = _count(*by_id[handler], counted, head)
+        return found
+
+    def _branch(self, connection: psycopg.Connection[Any], binding: Binding) -> sql.Composed | None:
+        until, branch = self._branches.get(binding.id, (0.0, None))
+        if monotonic() >= until:
+            branch = _planned(connection, binding)
+            self._branches[binding.id] = monotonic() + HOLDS_SECONDS, branch
+        return branch
+
+
+def _shows_during(binding: Binding) -> bool:
+    return binding.handler.during is not None
+
+
+def _count(rows: HandlerRows, binding: Binding, counted: int, head: datetime | None) -> DueCount:
+    shown = counted - rows.held_back(shows_during=_shows_during(binding))
+    return _told(rows, max(shown, rows.overdue), head)
+
+
+def _slowly(connection: psycopg.Connection[Any], rows: HandlerRows, binding: Binding) -> DueCount:
+    """Count what no index tells, as `poller handlers` does."""
+    found = due(connection, binding, rows.held_back(shows_during=_shows_during(binding)))
+    return _told(rows, found.rows, found.oldest)
+
+
+def _told(rows: HandlerRows, many: int, head: datetime | None) -> DueCount:
+    many = min(MOST_DUE, max(0, many))
+    since = min(filter(None, (head, rows.overdue_since)), default=None)
+    if since is None:
+        return DueCount(many, None if many else 0.0)
+    return DueCount(many, max(0.0, (rows.now - since).total_seconds()) if many else 0.0)
+
+
+def _planned(connection: psycopg.Connection[Any], binding: Binding) -> sql.Composed | None:
+    """Return the part of the question about a handler; None if its rows are not found along an index."""
+    limit = sql.Placeholder(f"most_{binding.id}")
+    first = first_of(binding, limit)
+    status = StatusColumn(binding.table, binding.handler.column)
+    if not status.is_bounded(connection, first, {f"most_{binding.id}": MOST_DUE}):
+        return None
+    handler, named = binding.handler, {"table": binding.table.identifier, "users": binding.users}
+    if handler.where is None and handler.due is None:
+        counted = statement("count_status", **named, shows=binding.shows_status, most=limit)
+    else:
+        counted = statement("count_first", first=first, due=binding.due)
+    return statement(
+        "gauge_due",
+        handler=sql.Literal(binding.id),
+        counted=counted,
+        first=first,
+        age=time_of(connection, binding),
+        due=binding.due,
+        key=binding.table.key_text(),
+        key_columns=binding.table.key_columns(),
+        claimed_columns=binding.table.key_claimed("k.key"),
+    )

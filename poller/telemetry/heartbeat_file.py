@@ -1,0 +1,86 @@
+"""The file by which a supervisor shows other processes of its host that its loops run: what `poller health` reads.
+
+The time in it is the kernel's monotonic one, which all processes of a host share and nobody sets. By default it stands
+where files of running programs do, named by the working folder; the directory is this user's own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from time import monotonic
+
+STALE_SECONDS = 15.0  # older than this, its supervisor stands still or is gone
+
+
+def path(given: str | None) -> Path:
+    """Return the file: as given, or by the working folder."""
+    if given:
+        return Path(given)
+    name = hashlib.sha256(os.fsencode(Path.cwd())).hexdigest()[:16]
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    home = Path(runtime) / "poller" if runtime else Path(tempfile.gettempdir()) / f"poller-{os.getuid()}"
+    return home / f"{name}.heartbeat"
+
+
+class Heartbeat:
+    """Writes the file.
+
+    Args:
+        file: where.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._new = file.with_name(f"{file.name}.{os.getpid()}")
+
+    def write(self, state: str) -> None:
+        """Say that the loops run.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        if not self._file.parent.exists():
+            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _refuse_others(self._file.parent)
+        said = {"pid": os.getpid(), "monotonic": monotonic(), "state": state}
+        self._new.write_text(json.dumps(said), encoding="utf-8")
+        self._new.replace(self._file)
+
+    def remove(self) -> None:
+        """Take it away: this supervisor ends in order. Another's is left."""
+        for each in (self._new, self._file):
+            if each == self._new or _read(self._file).get("pid") == os.getpid():
+                with contextlib.suppress(OSError):
+                    each.unlink(missing_ok=True)
+
+
+def fault(file: Path) -> str | None:
+    """Return what is wrong by the file, in a line; None if its supervisor's loops run."""
+    said = _read(file)
+    if not said:
+        return f"no poller run of this folder: there is no heartbeat in {file}"
+    age = monotonic() - float(said["monotonic"])
+    if not 0 <= age <= STALE_SECONDS:
+        return f"poller run (process {said['pid']}) stands still or is gone: its last heartbeat was {age:.0f}s ago"
+    return None
+
+
+def _read(file: Path) -> dict[str, float]:
+    try:
+        said = json.loads(file.read_text(encoding="utf-8"))
+        return {"pid": int(said["pid"]), "monotonic": float(said["monotonic"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _refuse_others(folder: Path) -> None:
+    """Refuse a directory in the default place that is another user's: a link in it may lead anywhere."""
+    owner = folder.stat(follow_symlinks=False).st_uid
+    if folder.name == f"poller-{os.getuid()}" and owner != os.getuid():
+        msg = f"{folder} belongs to another user"
+        raise PermissionError(msg)
