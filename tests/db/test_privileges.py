@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from poller import Fail, Row, Transition, fixed_delay, handler
+from poller.client.gauges import FleetGauges
 from poller.db import migration, schema
 from poller.db.connection import DatabaseLocation, Link, reachable
 from poller.db.statements import statement
@@ -116,6 +117,9 @@ def work(url: str) -> None:
         drain.run_once()
         assert drain.is_over
         Settlements(link).forfeit([])
+        gauges = FleetGauges(bindings)
+        assert gauges.refresh(link.connection)
+        assert gauges.read(link.connection)
     finally:
         link.close()
 
