@@ -5,6 +5,7 @@ from __future__ import annotations
 import compileall
 import contextlib
 import signal
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,6 +80,16 @@ def db(url: str) -> Iterator[psycopg.Connection[Any]]:
     """A connection to the test's database, in autocommit mode."""
     with psycopg.connect(url, autocommit=True) as connection:
         yield connection
+
+
+@pytest.fixture
+def role(db: psycopg.Connection[Any]) -> Iterator[str]:
+    """A role without rights of its own."""
+    name = f"poller_test_{uuid.uuid4().hex[:12]}"
+    db.execute(f"create role {name}; grant usage on schema poller to {name}")
+    db.execute(f"grant select on all tables in schema poller to {name}")
+    yield name
+    db.execute(f"drop owned by {name}; drop role {name}")
 
 
 @pytest.fixture

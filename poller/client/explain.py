@@ -18,6 +18,7 @@ from poller.client.answers import aside
 from poller.client.handler_lookup import named
 from poller.client.pausing import pauses
 from poller.client.refusals import RefusedError
+from poller.db.connection import role_of
 from poller.db.statements import array, statement
 from poller.registry import Registered
 from poller.store.claim_plan import plan_claim
@@ -302,15 +303,19 @@ class RowReasons:
 
         Who may not lock it is told only of a session that can be named.
         """
-        may_lock = True
+        may_lock, is_kept = True, False
         try:
             with self._connection.transaction(force_rollback=True):
-                if self._connection.execute(self._binding.explain_lock, {"key": self._key}).rowcount:
-                    return
-        except psycopg.errors.LockNotAvailable:  # of the whole table
+                is_kept = not self._connection.execute(
+                    self._binding.explain_lock, {"key": self._key}
+                ).rowcount
+        except psycopg.errors.LockNotAvailable:  # the row, or the whole table
             pass
         except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction):
             may_lock = False
+        else:
+            yield from self._kept_from_changes() if is_kept else ()
+            return
         with self._connection.cursor(row_factory=namedtuple_row) as cursor:
             holder: Any = cursor.execute(self._binding.who_locks, {"key": self._key}).fetchone()
         if holder is None:
@@ -318,11 +323,19 @@ class RowReasons:
                 yield Reason("locked", "another transaction has it locked", {})
             return
         detail = (
-            f"session {holder.pid} of {holder.role} ({holder.application_name or 'unnamed'}) has it locked, in a "
-            f"transaction since {_time(holder.began)}"
+            f"session {holder.pid} of {holder.role} ({holder.application_name or 'unnamed'}) has it locked"
         )
+        if holder.began is not None:  # a role sees that of its own sessions only, unless it may see all
+            detail += f", in a transaction since {_time(holder.began)}"
         facts = {"pid": holder.pid, "role": holder.role, "application": holder.application_name}
         yield Reason("locked", detail, {**facts, "since": holder.began})
+
+    def _kept_from_changes(self) -> Iterator[Reason]:
+        """Tell that a row that can be seen cannot be locked: a policy for updates leaves it out, as in a claim."""
+        if self._binding.table.row_security:
+            role = role_of(self._connection)
+            detail = f"row security keeps the role {role} from changing it"
+            yield Reason("locked", detail, {"role": role, "row_security": True})
 
     def _workers(self) -> Iterator[Reason]:
         found = self._asked("explain_workers")

@@ -66,7 +66,7 @@ def may_be_composite(connection: psycopg.Connection[Any], table: str) -> bool:
     """Tell whether a table's key may have several columns, so that a JSON array in any spelling is one of its keys."""
     try:
         with connection.transaction():
-            return len(describe(connection, table_name(table)).key) > 1
+            return len(describe(connection, table_name(table), look=True).key) > 1
     except ConfigurationError:  # it is gone, or may not be looked at
         return True
 
@@ -143,7 +143,7 @@ def _of_code(connection: psycopg.Connection[Any], table: str, source: Source) ->
     wanted = table_name(table)
     loaded = known_here.found(source)
     alike = [each for each in loaded.handlers if each.table.name == wanted.name] if loaded else []
-    bound = [bind(connection, each) for each in alike]
+    bound = [bind(connection, each, look=True) for each in alike]
     return numbered(connection, [each for each in bound if is_named(str(each.table), wanted)])
 
 
@@ -159,13 +159,14 @@ def registered(connection: psycopg.Connection[Any], known: Known) -> Binding | N
         return None
     # All jobs are handlers of one status, and known by their names.
     status = "pending" if known.table == str(RUNS) else known.status
-    return _declared(connection, known.table, rebuilt(known.table, status, known.column, row[0])).binding
+    made = rebuilt(known.table, status, known.column, row[0])
+    return _declared(connection, known.table, made, look=False).binding
 
 
 def _of_definition(connection: psycopg.Connection[Any], known: Known, key: str) -> Named:
     row = connection.execute(statement("definition"), {"handler": known.id}).fetchone()
     definition = row[0] if row else None
-    made = bind(connection, rebuilt(known.table, known.status, known.column, definition))
+    made = bind(connection, rebuilt(known.table, known.status, known.column, definition), look=True)
     made.id = known.id
     texts = {name: definition and definition.get(name) for name in NOT_REBUILT}
     return Named(
@@ -198,10 +199,12 @@ def as_registered(connection: psycopg.Connection[Any]) -> tuple[list[Handler], l
     return [each for each, _ in found], unread, [f"{row[0]}:{row[2]}" for row in rows if not row[3]]
 
 
-def _declared(connection: psycopg.Connection[Any], table: str, handler: Handler) -> Declared:
+def _declared(
+    connection: psycopg.Connection[Any], table: str, handler: Handler, *, look: bool = True
+) -> Declared:
     try:
         with connection.transaction():  # in the caller's, what Postgres refuses would end that
-            binding = bind(connection, handler)
+            binding = bind(connection, handler, look=look)
     except ConfigurationError:  # its table does not exist yet, or no longer, or is a different one
         return Declared(table, handler)
     return Declared(str(binding.table), handler, binding)

@@ -123,7 +123,7 @@ class Rows:
         known = [each for each in RowQueries(connection).known_handlers() if each.table != str(RUNS)]
         self.known: Sequence[Known] = of_table(name, known)
         self._connection = connection
-        self._table = tables.describe(connection, table_name(self.known[0].table))
+        self._table = tables.describe(connection, table_name(self.known[0].table), look=True)
         self._shown = _shown(connection, self._table, show)
         self.status_columns = [
             *dict.fromkeys(each.column for each in self.known if each.column in self._table.columns)

@@ -1,8 +1,9 @@
 """Reads an order to move rows: the table, the status column, the statuses and the keys that its selector means.
 
 What follows the table is a status if a handler of it names that, or its type does; else a key if a row has it; else a
-status that rows may show all the same. No status is searched for here, since that may take the whole table: the move
-goes through it anyway.
+status that rows may show all the same. Where it is both, a row's key and what rows show, nothing is guessed: the order
+is refused. For that a status is searched for as far as it costs little: in a small table, along an index, or in the
+statistics.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import psycopg
 from psycopg import sql
 
+from poller.client.counts import StatusCounter
 from poller.client.refusals import RefusedError
 from poller.client.row_queries import RowQueries
 from poller.client.selector import ALL, of_table, refuse_unfinished, split
@@ -131,17 +133,45 @@ def _of_row(
     rest: str,
     keys: Sequence[str],
 ) -> tuple[str | None, str]:
-    """Return the status and the key by which a text, and further keys, name a row that is there; else neither."""
-    if _has(connection, table, table.is_key("%(key)s"), rest):
-        return None, rest
+    """Return the status and the key by which a text, and further keys, name a row that is there; else neither.
+
+    Raises:
+        RefusedError: the text is both the key of a row and a status that rows show.
+    """
     columns = [table.columns[name] for name in {each.column for each in machines} & table.columns.keys()]
+    if _has(connection, table, table.is_key("%(key)s"), rest):
+        if any(_is_shown(connection, table, each, rest, keys) for each in columns):
+            msg = (
+                f"{rest!r} may mean the row of {table} with that key, or the rows that show it as their status; "
+                "name the keys of the rows apart"
+            )
+            raise RefusedError(msg, "key_or_status", table=str(table), key=rest)
+        return None, rest
     for status, key in (*_parted(rest), *((rest, each) for each in keys)):
-        for column in columns:
-            shows = column.equal(sql.Identifier("t", column.name), sql.Literal(status))
-            is_shown = sql.SQL("{} and {}").format(table.is_key("%(key)s"), shows)
-            if _has(connection, table, is_shown, key):
-                return status, "" if status == rest else key
+        if any(_has(connection, table, _shows(table, each, status), key) for each in columns):
+            return status, "" if status == rest else key
     return None, ""
+
+
+def _shows(table: Table, column: Column, status: str) -> sql.Composed:
+    shows = column.equal(sql.Identifier("t", column.name), sql.Literal(status))
+    return sql.SQL("{} and {}").format(table.is_key("%(key)s"), shows)
+
+
+def _is_shown(
+    connection: psycopg.Connection[Any], table: Table, column: Column, status: str, keys: Sequence[str]
+) -> bool:
+    """Tell whether rows show a status, by the keys or any: as far as that costs little."""
+    if not _may_have(connection, table, column, status):
+        return False
+    if keys:
+        return any(_has(connection, table, _shows(table, column, status), each) for each in keys)
+    counter = StatusCounter(connection, table, column.name)
+    if counter.whole(()) is not None:
+        any_row = column.equal(sql.Identifier("t", column.name), sql.Literal(status))
+        return _has(connection, table, any_row, "")
+    found = counter.of(status, {})
+    return found.rows > 0 if found.exact else status in counter.statistics().values
 
 
 def _parted(text: str) -> Iterator[tuple[str, str]]:

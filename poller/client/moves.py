@@ -24,6 +24,7 @@ from poller.client.counts import StatusColumn, along_indexes, writing_along_inde
 from poller.client.move_order import MoveOrder, MovePlan, read
 from poller.client.refusals import NothingSelectedError, RefusedError
 from poller.client.row_queries import RowQueries
+from poller.db.connection import role_of
 from poller.db.statements import array, statement, trusted
 from poller.errors_in_words import reason as in_words
 
@@ -391,7 +392,20 @@ class Moving:
             return "status", key, f"row {key} shows {shown}"
         if seen.worker is not None:
             return "leased", key, f"a handler in worker {seen.worker} has row {key} locked"
+        if table.row_security and self._is_kept(key):
+            role = role_of(self._connection)
+            return "refused", key, f"row security keeps the role {role} from changing row {key}"
         return "locked", key, f"another transaction has row {key} locked"
+
+    def _is_kept(self, key: str) -> bool:
+        """Tell whether a row that can be seen is one that a policy for updates leaves out, and not locked."""
+        names = {"table": self._asked.table.identifier, "users": self._asked.table.users}
+        question = statement("explain_lock", **names, is_own=self._asked.table.is_key("%(key)s"))
+        try:
+            with self._connection.transaction(force_rollback=True):
+                return not self._connection.execute(question, {"key": key}).rowcount
+        except psycopg.errors.LockNotAvailable:
+            return False
 
     def _end_early(self) -> None:
         refused = self._left.get("refused")

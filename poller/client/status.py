@@ -118,7 +118,7 @@ def bound(connection: psycopg.Connection[Any], handlers: Iterable[Handler]) -> l
     Raises:
         ConfigurationError: one does not fit its table.
     """
-    return numbered(connection, bind_all(connection, handlers))
+    return numbered(connection, bind_all(connection, handlers, look=True))
 
 
 def numbered(connection: psycopg.Connection[Any], bindings: list[Binding]) -> list[Binding]:

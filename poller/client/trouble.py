@@ -202,7 +202,7 @@ class Troubles:
         """Return the statuses that rows show, by their keys; None where the table cannot be asked."""
         try:
             with self._connection.transaction():
-                table = tables.describe(self._connection, table_name(known.table))
+                table = tables.describe(self._connection, table_name(known.table), look=True)
                 question = statement(
                     "statuses_of",
                     table=table.identifier,

@@ -125,7 +125,8 @@ class Check:
 class Table:
     """A table, its columns by name, its primary key's columns in order, and the zone of times without one.
 
-    That is the database's own: what `localtimestamp` and `now()` write into such a column there.
+    That is the database's own: what `localtimestamp` and `now()` write into such a column there. Of a table that is
+    only looked at, no right to change anything is asked.
     """
 
     oid: int
@@ -136,6 +137,7 @@ class Table:
     checks: tuple[Check, ...]
     row_security: bool
     zone: str
+    looked_at: bool = False
 
     def __str__(self) -> str:
         return dotted(self.schema, self.name)
@@ -258,17 +260,23 @@ def _tuple(parts: Sequence[sql.Composable]) -> sql.Composable:
     return sql.SQL("({})").format(sql.SQL(", ").join(parts))
 
 
-def describe(connection: psycopg.Connection[Any], name: TableName) -> Table:
+def describe(connection: psycopg.Connection[Any], name: TableName, *, look: bool = False) -> Table:
     """Return a table as the catalogue has it.
+
+    Args:
+        connection: where to ask.
+        name: the table's.
+        look: it will only be read.
 
     Raises:
         ConfigurationError: the table does not exist, is not a table, is distributed by Citus, has no primary key, or
-            the role that asks may not read and update it.
+            the role that asks may not read it, or update it.
     """
     parts = (name.schema, name.name) if name.schema else (name.name,)
     quoted = sql.Identifier(*parts).as_string(connection)
     role = role_of(connection)
-    may = f"grant select, update on {quoted} to {role}"
+    rights = "select" if look else "select, update"
+    may = f"grant {rights} on {quoted} to {role}"
     try:
         [[oid]] = connection.execute(statement("find_table"), {"name": quoted}).fetchall()
         with connection.cursor(row_factory=namedtuple_row) as cursor:
@@ -298,8 +306,9 @@ def describe(connection: psycopg.Connection[Any], name: TableName) -> Table:
             "poller could not tell them apart; make it a partitioned table, or end the inheritance with no inherit"
         )
         raise ConfigurationError(msg)
-    if not (found.may_select and found.may_update):
-        msg = f"the role {role} may not read and update {name}; run: {may}"
+    if not (found.may_select and (look or found.may_update)):
+        what = "read" if look else "read and update"
+        msg = f"the role {role} may not {what} {name}; run: {may}"
         raise ConfigurationError(msg)
     if found.rules:
         msg = (
@@ -316,6 +325,7 @@ def describe(connection: psycopg.Connection[Any], name: TableName) -> Table:
         checks=tuple(Check(**each) for each in found.checks or ()),
         row_security=found.relrowsecurity,
         zone=found.zone,
+        looked_at=look,
     )
 
 
@@ -391,7 +401,7 @@ def status_column(connection: psycopg.Connection[Any], table: Table, name: str) 
     if column.generated:
         msg = f"{table}.{column.name} is a generated column, so no handler can move it"
         raise ConfigurationError(msg)
-    if not column.settable:
+    if not (column.settable or table.looked_at):
         named = sql.Identifier(column.name).as_string()
         role, on = role_of(connection), table.identifier.as_string()
         msg = f"the role {role} may not update {table}.{column.name}; run: grant update ({named}) on {on} to {role}"

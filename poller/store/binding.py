@@ -616,14 +616,19 @@ def _each(form: str, parts: list[Any]) -> sql.Composed:
     return sql.Composed([trusted(form).format(part) for part in parts])
 
 
-def bind(connection: psycopg.Connection[Any], handler: Handler) -> Binding:
+def bind(connection: psycopg.Connection[Any], handler: Handler, *, look: bool = False) -> Binding:
     """Bind a handler to its table; nothing of poller's own schema is needed yet.
+
+    Args:
+        connection: where the table is.
+        handler: which.
+        look: its rows will only be read, as questions do; the right to update them is not asked for.
 
     Raises:
         ConfigurationError: the table is unfit for the handler; the text begins with the handler's place.
     """
     try:
-        table = tables.describe(connection, handler.table)
+        table = tables.describe(connection, handler.table, look=look)
         tables.check(connection, handler, table)
         texts = _texts(connection, handler, table)
     except ConfigurationError as error:
@@ -658,14 +663,16 @@ def _has_hash(connection: psycopg.Connection[Any], column: Column) -> bool:
     return True
 
 
-def bind_all(connection: psycopg.Connection[Any], handlers: Iterable[Handler]) -> list[Binding]:
-    """Bind handlers to their tables.
+def bind_all(
+    connection: psycopg.Connection[Any], handlers: Iterable[Handler], *, look: bool = False
+) -> list[Binding]:
+    """Bind handlers to their tables; `look` as for `bind`.
 
     Raises:
         ConfigurationError: a table is unfit for its handler, or two handlers that name a table differently
             mean the same one.
     """
-    bindings = [bind(connection, handler) for handler in handlers]
+    bindings = [bind(connection, handler, look=look) for handler in handlers]
     refuse_collisions((str(binding.table), binding.handler) for binding in bindings)
     _refuse_equal(connection, bindings)
     return bindings

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,8 +10,6 @@ import pytest
 from tests.command_line import HANDLERS, known, make_tenants
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import psycopg
 
     from tests.harness import Project
@@ -21,16 +18,6 @@ INDEXED = """
     create index on tenants (id) where status = 'pending';
     create index on tenants (id) where status = 'closing';
 """
-
-
-@pytest.fixture
-def role(db: psycopg.Connection[Any]) -> Iterator[str]:
-    """A role without rights of its own."""
-    name = f"poller_test_{uuid.uuid4().hex[:12]}"
-    db.execute(f"create role {name}; grant usage on schema poller to {name}")
-    db.execute(f"grant select on all tables in schema poller to {name}")
-    yield name
-    db.execute(f"drop owned by {name}; drop role {name}")
 
 
 def findings(project: Project, *, status: int = 0) -> list[tuple[str, str, str, str]]:

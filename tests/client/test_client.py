@@ -58,6 +58,21 @@ def all_pages(ask: Callable[[str | None], Page[Any]]) -> list[Any]:
             return found
 
 
+def test_who_may_only_read_may_look(url: str, db: psycopg.Connection[Any], role: str) -> None:
+    """Questions ask for no right to change a table; orders do, and so does a worker."""
+    worked(url, db)
+    db.execute(f"insert into tenants (status) values ('pending'); grant select on tenants to {role}")
+    looker = Client(f"{url}{'&' if '?' in url else '?'}options=-c%20role%3D{role}", [TENANTS])
+    assert {(each.status, each.rows) for each in looker.status().items} == {("pending", 1), ("normal", 5)}
+    assert [each.due for each in looker.handlers().items] == [1]
+    told: Any = looker.explain("tenants:pending:6")
+    assert [each.reason for each in told.reasons] == ["no_worker"]
+    assert len(looker.rows("tenants", "normal").items) == 5
+    with pytest.raises(ConfigurationError, match=r"may not read and update public\.tenants"):
+        looker.move("tenants:pending", "normal")
+    assert any("may not read and update" in each.what for each in looker.check().items)
+
+
 def test_the_face_has_it() -> None:
     """Though it is imported when it is asked for only."""
     assert poller.Client is client.Client

@@ -318,6 +318,27 @@ def test_locked(able: Any, url: str, db: psycopg.Connection[Any]) -> None:
     assert len(worker.claim()) == 3
 
 
+@pytest.mark.fault("F28")
+def test_a_row_that_row_security_keeps_from_changes(
+    able: Any, url: str, db: psycopg.Connection[Any], role: str
+) -> None:
+    """No claim of the role ever takes it, though it sees it: nobody has it locked."""
+    one = made()
+    able(one)
+    db.execute(
+        "alter table thing enable row level security; create policy look on thing for select using (true);"
+        "create policy change on thing for update using (id <> 2) with check (true)"
+    )
+    db.execute(f"grant select, update on thing to {role}")
+    as_role = f"{url}{'&' if '?' in url else '?'}options=-c%20role%3D{role}"
+    assert only(as_role, one, "2").detail == f"row security keeps the role {role} from changing it"
+    assert reasons(as_role, one, "1") == []
+    with psycopg.connect(url) as person:
+        person.execute("select from thing where id = 1 for update")
+        told = f"session {person.info.backend_pid} of postgres (unnamed) has it locked"
+        assert only(as_role, one, "1").detail == told  # since when, only those see who may see all sessions
+
+
 def test_who_only_reads_is_told_of_a_lock_by_its_holder(able: Any, url: str) -> None:
     """A session that may not lock cannot try; it says nothing of what it cannot know."""
     one = made()

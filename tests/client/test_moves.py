@@ -416,6 +416,25 @@ def test_a_row_whose_change_a_trigger_swallows_is_told(url: str, db: psycopg.Con
     assert left(url, "thing:pending") == {"refused": (1, expected)}
 
 
+@pytest.mark.fault("F28")
+def test_a_row_that_row_security_keeps_from_changes_is_not_said_to_be_locked(
+    url: str, db: psycopg.Connection[Any], role: str
+) -> None:
+    """It can be seen, and a policy for updates leaves it out; beside it one that is locked indeed."""
+    rows(db, 3)
+    db.execute(
+        "alter table thing enable row level security; create policy look on thing for select using (true);"
+        "create policy change on thing for update using (id <> 2) with check (true)"
+    )
+    db.execute(f"grant select, update on thing to {role}; grant all on all tables in schema poller to {role}")
+    with psycopg.connect(url) as person:
+        person.execute("select from thing where id = 3 for update")
+        found = left(f"{url}{'&' if '?' in url else '?'}options=-c%20role%3D{role}", "thing:pending")
+    assert found["refused"] == (1, f"row security keeps the role {role} from changing row 2")
+    assert found["locked"] == (1, "another transaction has row 3 locked")
+    assert statuses(db) == {"pending": 2, "odd": 1}
+
+
 def test_a_table_that_refuses_all_rows_ends_the_order(here: InProcess, db: psycopg.Connection[Any]) -> None:
     """After some: each costs a statement of its own. What concerns no row is raised at once."""
     rows(db, 3000)
@@ -562,6 +581,24 @@ def test_a_status_that_only_the_rows_know(url: str, db: psycopg.Connection[Any])
     assert asked.move("thing:lost: in transit", "odd").rows == 2
     with pytest.raises(NothingSelectedError, match="has the key '77', or shows it as its status"):
         asked.move("thing:77", "odd")
+
+
+@pytest.mark.parametrize("count", [5, 12_000])
+def test_what_is_a_key_and_a_status_is_not_guessed(
+    here: InProcess, url: str, db: psycopg.Connection[Any], count: int
+) -> None:
+    """Row 3, or the rows that show 3? Keys that stand apart are keys. In a larger table the statistics tell."""
+    rows(db, count)
+    db.execute("update thing set status = '3' where id <> 3; analyze thing")
+    told = the_line(here.run("move", "thing:3", "odd"))
+    assert (
+        "'3' may mean the row of public.thing with that key, or the rows that show it as their status" in told
+    )
+    assert told.endswith("for the row: poller move 'public.thing' STATUS '3'")
+    assert "may mean" in the_line(here.run("move", "thing:3", "odd", "4"))
+    assert statuses(db) == {"3": count - 1, "pending": 1}
+    assert Client(url).move("public.thing", "odd", ["3"]).rows == 1
+    assert Client(url).move("thing:4", "odd").rows == 1
 
 
 @pytest.mark.parametrize("analyzed", [True, False])
