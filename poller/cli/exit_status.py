@@ -120,6 +120,9 @@ def _database(error: Any) -> str:
     text = _one_line(error.diag.message_primary or error)
     if error.sqlstate == "42501":
         return f"{text}; grant the role what the README lists under 'Least privilege'"
+    if error.sqlstate == "55P03":
+        who = next(iter(getattr(error, "__notes__", ())), "another transaction has what this needs locked")
+        return f"{_one_line(who)}; try again when that has ended"
     psycopg = sys.modules["psycopg"]
     if error.sqlstate is None and not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
         return f"the database holds a value that cannot be read: {text}; --debug shows where"

@@ -43,6 +43,10 @@ def explain(
 
 
 def _row(found: RowExplained) -> list[str]:
+    if found.waits:
+        return [
+            f"{found.row} is due, and waits for a slot: those of all workers that have its handler are taken"
+        ]
     if found.claimable:
         return [f"{found.row} is due, and nothing keeps a worker from it"]
     width = max(len(each.reason) for each in found.reasons)

@@ -85,7 +85,11 @@ class Database:
         with self._opened(alone=alone) as connection:
             if migrated and self._looking is None:
                 schema.require(connection)
-            yield connection
+            try:
+                yield connection
+            except psycopg.errors.LockNotAvailable as error:
+                _name_holder(connection, error)
+                raise
 
     @contextlib.contextmanager
     def order(self, *, migrated: bool = True) -> Iterator[psycopg.Connection[Any]]:
@@ -175,6 +179,16 @@ class LookingConnection:
         """Close it; the next use opens another."""
         if self._connection is not None:
             self._connection.close()
+
+
+def _name_holder(connection: psycopg.Connection[Any], error: psycopg.Error) -> None:
+    """Add to an error who has which table locked, if that can be told, and the transaction is not the caller's."""
+    with contextlib.suppress(psycopg.Error):
+        row = connection.execute(statement("locked_table")).fetchone()
+        if row is not None:
+            name, pid, role, application, began = row
+            since = f", in a transaction since {began.isoformat()}" if began is not None else ""
+            error.add_note(f"session {pid} of {role} ({application or 'unnamed'}) has {name} locked{since}")
 
 
 def _looking(

@@ -59,6 +59,7 @@ class RowExplained:
         claimable: nothing keeps a worker from claiming it.
         reasons: in the order in which they would have to be removed.
         row: as `table:status:key`.
+        waits: it is claimable, and all slots of the workers that have its handler are taken.
         unchecked: options of the handler that need its code, which is not here.
     """
 
@@ -66,6 +67,7 @@ class RowExplained:
     reasons: tuple[Reason, ...]
     row: str = aside()
     unchecked: tuple[str, ...] = aside()
+    waits: bool = aside(default=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +110,10 @@ def explain(
     binding, key, texts = named(connection, selector, source)
     if not key:
         return _claim(connection, binding, tuple(texts))
-    reasons = tuple(RowReasons(connection, binding, key, texts.get("where")).reasons())
-    return RowExplained(not reasons, reasons, f"{binding}:{key}", tuple(texts))
+    asked = RowReasons(connection, binding, key, texts.get("where"))
+    reasons = tuple(asked.reasons())
+    waits = not reasons and asked.is_full
+    return RowExplained(not reasons, reasons, f"{binding}:{key}", tuple(texts), waits)
 
 
 def _claim(
@@ -171,6 +175,7 @@ class RowReasons:
         self._binding = binding
         self._handler = binding.handler
         self._key = key
+        self.is_full = False  # no worker that has its handler has a free slot
 
     def reasons(self) -> Iterator[Reason]:
         """Yield each reason, in the order in which they would have to be removed.
@@ -340,6 +345,7 @@ class RowReasons:
     def _workers(self) -> Iterator[Reason]:
         found = self._asked("explain_workers")
         if found.knowing > found.ending:
+            self.is_full = found.free == 0
             return
         facts = {"living": found.living, "ending": found.ending}
         if found.ending:

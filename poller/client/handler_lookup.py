@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from poller.client import known_handlers as known_here
 from poller.client.job_queries import JobQueries
+from poller.client.key_forms import key_forms
 from poller.client.refusals import NothingSelectedError, RefusedError
 from poller.client.row_queries import RowQueries
 from poller.client.selector import is_named, of_table, select, split
 from poller.client.status import numbered
 from poller.db.statements import statement
-from poller.db.tables import describe
 from poller.errors import ConfigurationError
 from poller.jobs.run import TABLE as RUNS
 from poller.model.definition import NOT_REBUILT, rebuilt
@@ -55,20 +55,10 @@ def selected(
     """
     known = RowQueries(connection).known_handlers()
     chosen = select(selector, keys, known)
-    if chosen.keys != chosen.given:
-        names = {each.table for each in known if each.id in chosen.handlers}
-        if not any(may_be_composite(connection, each) for each in names):
-            chosen = replace(chosen, keys=chosen.given)
+    names = list({each.table for each in known if each.id in chosen.handlers})
+    if chosen.given and len(names) == 1:
+        chosen = replace(chosen, keys=key_forms(connection, names[0], chosen.given))
     return chosen, known
-
-
-def may_be_composite(connection: psycopg.Connection[Any], table: str) -> bool:
-    """Tell whether a table's key may have several columns, so that a JSON array in any spelling is one of its keys."""
-    try:
-        with connection.transaction():
-            return len(describe(connection, table_name(table), look=True).key) > 1
-    except ConfigurationError:  # it is gone, or may not be looked at
-        return True
 
 
 class Named(NamedTuple):

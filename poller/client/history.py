@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from poller.client.answers import Page, encoded, one_more
-from poller.client.handler_lookup import may_be_composite
+from poller.client.key_forms import key_forms
 from poller.client.refusals import NothingSelectedError
 from poller.client.row_queries import RowQueries
-from poller.client.selector import of_table, same_key
+from poller.client.selector import of_table
 from poller.duration import seconds, words
 from poller.errors import ConfigurationError
 
@@ -45,7 +45,7 @@ def history(  # noqa: PLR0913, PLR0917 - the parts of one question
     """
     queries = RowQueries(connection)
     known = of_table(table, queries.known_handlers())
-    keys = same_key(key) if may_be_composite(connection, known[0].table) else (key,)
+    keys = key_forms(connection, known[0].table, [key])
     now = queries.now()
     found = queries.history([each.id for each in known], keys, _ago(now, age), before, one_more(limit))
     if not found and before is None:

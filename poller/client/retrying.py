@@ -19,7 +19,7 @@ from poller.client.handler_lookup import selected
 from poller.client.refusals import NothingSelectedError
 from poller.client.row_queries import PutBack, RowQueries
 from poller.client.selector import refuse_unfinished
-from poller.db.statements import array
+from poller.db.statements import array, statement
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from poller.client.actions import Batches
+    from poller.client.row_queries import Known
     from poller.client.selector import Selection
 
 MOST_PASSES = 100  # over rows that others have locked; rows that stay locked for longer are left
@@ -88,7 +89,25 @@ def retry(
             return Retried(batches.rows, batches.is_stopped, locked)
     about = f" for {error!r}" if error is not None else ""
     msg = f"nothing to retry: no row of {chosen} is parked or waits for another attempt{about}"
+    elsewhere = next(_leading_elsewhere(connection, chosen, known), None)
+    if elsewhere is not None:
+        handler, on_failure = elsewhere
+        msg += f"; rows of {handler.table}:{handler.status} that are out of attempts show {on_failure!r}"
+        shown = f"{handler.table}:{on_failure}"
+        raise NothingSelectedError(msg, "went_elsewhere", shown=shown, to=handler.status)
     raise NothingSelectedError(msg)
+
+
+def _leading_elsewhere(
+    connection: psycopg.Connection[Any], chosen: Selection, known: Sequence[Known]
+) -> Iterator[tuple[Known, str]]:
+    """Yield the selected handlers whose rows out of attempts show another status, and that."""
+    for each in known:
+        if each.id in chosen.handlers:
+            row = connection.execute(statement("definition"), {"handler": each.id}).fetchone()
+            on_failure = row and row[0] and row[0].get("on_failure")
+            if on_failure is not None:
+                yield each, on_failure
 
 
 def _meanings(chosen: Selection, error: str | None) -> Iterator[sql.SQL]:

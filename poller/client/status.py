@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
+    from poller.client.row_queries import Known
     from poller.db.tables import Table
     from poller.model.handler import Handler
     from poller.store.binding import Binding
@@ -123,7 +124,8 @@ def bound(connection: psycopg.Connection[Any], handlers: Iterable[Handler]) -> l
 
 def numbered(connection: psycopg.Connection[Any], bindings: list[Binding]) -> list[Binding]:
     """Give bindings their numbers; one that no worker has registered yet keeps 0."""
-    known = RowQueries(connection).known_handlers()
+    tables = {str(each.table) for each in bindings}
+    known = [each for each in RowQueries(connection).known_handlers() if each.table in tables]
     numbers = {(each.table, each.column, each.status): each.id for each in known}
     for each in bindings:
         each.id = numbers.get((str(each.table), each.handler.column, each.handler.status), 0)
@@ -152,9 +154,10 @@ def status(
         ConfigurationError: a handler does not fit its table.
     """
     bindings = bound(connection, handlers)
-    pulses = RowQueries(connection).pulse(each.id for each in bindings)
-    paused = pauses(connection, [each.id for each in bindings])
-    machines = [Rows(connection, group) for group in by_column(bindings)]
+    known = RowQueries(connection).known_handlers()
+    numbers = [each.id for each in known]
+    pulses, paused = RowQueries(connection).pulse(numbers), pauses(connection, numbers)
+    machines = [Rows(connection, group, known) for group in by_column(bindings)]
     return [line for each in machines for line in each.lines(pulses, paused, exact=exact, progress=progress)]
 
 
@@ -249,14 +252,20 @@ class Rows:
     Args:
         connection: in autocommit mode.
         group: the machine's handlers.
+        known: handlers that the database knows; also rows of those whose code is gone may be in trouble.
     """
 
-    def __init__(self, connection: psycopg.Connection[Any], group: Sequence[Binding]) -> None:
+    def __init__(
+        self, connection: psycopg.Connection[Any], group: Sequence[Binding], known: Iterable[Known] = ()
+    ) -> None:
         self._queries = RowQueries(connection)
         self._group = group
         self._table = group[0].table
         self._column = group[0].handler.column
         self._taken = {each.handler.status: each for each in group}
+        machine = str(self._table), self._column
+        self._numbers = {each.status: each.id for each in known if (each.table, each.column) == machine}
+        self._numbers |= {status: each.id for status, each in self._taken.items()}
         self.counts = StatusCounter(connection, self._table, self._column)
 
     def lines(
@@ -285,9 +294,15 @@ class Rows:
         names = graph(self._group)
         shown = {each.handler.held: each for each in self._group}
         for name in [*names, *_others(found, names)]:
-            count, taken = found.get(name, Count(0, exact=True)), self._taken.get(name)
-            own = pulses.get(taken.id, Pulse()) if taken else Pulse()
-            held = pulses.get(shown[name].id, Pulse()) if name in shown else Pulse()
+            count, number = found.get(name, Count(0, exact=True)), self._numbers.get(name)
+            own = Pulse() if number is None else pulses.get(number, Pulse())
+            held = (
+                pulses.get(shown[name].id, Pulse())
+                if name in shown
+                else Pulse()
+                if name in self._taken
+                else own
+            )
             yield StatusLine(
                 table=str(self._table),
                 status=name,
@@ -297,8 +312,8 @@ class Rows:
                 in_flight=held.in_flight,
                 waiting=own.waiting,
                 parked=own.parked,
-                paused=taken is not None and taken.id in paused,
-                done_per_minute=round(own.done_per_minute, 1) if taken else None,
+                paused=number is not None and number in paused,
+                done_per_minute=None if number is None else round(own.done_per_minute, 1),
                 statistics_at=None if count.exact else known.at,
             )
 

@@ -38,6 +38,13 @@ RUNS = "poller.run"
 _STATES = ("waiting", "parked", "failed")
 _NEWEST = ("infinity", "", 2**31 - 1)
 _NOTHING = sql.SQL("null::text")
+# What a table raises that cannot be asked: it is gone, changed, forbidden, or locked by somebody.
+_UNTOLD = (
+    ConfigurationError,
+    psycopg.ProgrammingError,
+    psycopg.DataError,
+    psycopg.errors.LockNotAvailable,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +218,7 @@ class Troubles:
                     is_own=table.is_key("o.poller_key"),
                 )
                 return dict(self._connection.execute(question, {"keys": keys}).fetchall())
-        except (ConfigurationError, psycopg.ProgrammingError, psycopg.DataError):
+        except _UNTOLD:
             return None
 
     def _line(self, row: Sequence[Any]) -> Failure:

@@ -14,6 +14,7 @@ from psycopg.rows import dict_row
 
 import poller
 from poller import Client, PollerError, fixed_rate
+from poller.cli.exit_status import Session, answer
 from poller.client import answers, client
 from poller.client.refusals import NothingSelectedError
 from poller.errors import ConfigurationError
@@ -71,6 +72,65 @@ def test_who_may_only_read_may_look(url: str, db: psycopg.Connection[Any], role:
     with pytest.raises(ConfigurationError, match=r"may not read and update public\.tenants"):
         looker.move("tenants:pending", "normal")
     assert any("may not read and update" in each.what for each in looker.check().items)
+
+
+KEYS = [  # type, as it is stored, as a person may write it
+    ("uuid", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11"),
+    ("numeric", "2.50", "2.5"),
+    ("timestamptz", "2024-01-01 00:00:00+00", "2024-01-01 02:00+02"),
+    ("text", "A", None),
+]
+
+
+@pytest.mark.parametrize(("kind", "stored", "written"), KEYS)
+def test_a_key_may_be_written_in_any_way_that_means_it(
+    url: str, db: psycopg.Connection[Any], kind: str, stored: str, written: str | None
+) -> None:
+    """What is kept of a row is kept by its key as text, and found by its value, also of a row that is gone."""
+    db.execute(f"create table thing (id {kind} primary key, status text default 'pending')")
+    db.execute("insert into thing values (%s)", [stored])
+
+    @poller.handler("thing", status="pending", to="normal", attempts=1)
+    def fails(row: Any) -> None:
+        raise ValueError
+
+    with Engine(url, fails) as engine:
+        engine.run_due()
+    asked = Client(url, [fails])
+    key = written or stored
+    assert [each.key for each in asked.failures(f"thing:pending:{key}").items] == [stored]
+    assert [each.verdict for each in asked.history("thing", key).items] == ["parked"]
+    assert asked.retry("thing", [key]).rows == 1
+    if written is None:
+        with pytest.raises(NothingSelectedError):
+            asked.retry("thing:pending:a")
+    db.execute("delete from thing")
+    assert len(asked.history("thing", stored if kind == "numeric" else key).items) == 2
+
+
+def test_a_table_that_is_locked_keeps_no_other_answer_back(url: str, db: psycopg.Connection[Any]) -> None:
+    """Neither what poller itself knows; what needs the table is refused with its name, and who has it."""
+    make_tenants(db, "pending")
+
+    @poller.handler("tenants", status="pending", to="normal", on_failure="stuck", attempts=1)
+    def fails(row: Any) -> None:
+        raise ValueError
+
+    with Engine(url, fails) as engine:
+        engine.run_due()
+    asked = Client(url, [fails], hurried=True)
+    with psycopg.connect(url, application_name="dump") as person:
+        person.execute("lock table tenants in access exclusive mode")
+        assert [each.key for each in asked.failures().items] == ["1"]
+        assert [each.verdict for each in asked.history("tenants", "1").items] == ["failed"]
+        with pytest.raises(psycopg.errors.LockNotAvailable) as refused:
+            asked.status()
+        told = answer(refused.value, Session())
+        assert told is not None
+        assert told.status == 2
+        assert told.line.startswith(
+            f"session {person.info.backend_pid} of postgres (dump) has public.tenants locked, in a transaction since "
+        )
 
 
 def test_the_face_has_it() -> None:

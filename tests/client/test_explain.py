@@ -86,6 +86,22 @@ def test_a_row_that_is_due_is_claimable(join: NewWorker, url: str, db: psycopg.C
     assert explained(url, one).reasons == ()
 
 
+def test_a_row_that_only_waits_for_a_slot_is_said_so(
+    able: Any, here: InProcess, url: str, db: psycopg.Connection[Any]
+) -> None:
+    """It is claimable; but while others take long, that alone would be no answer."""
+    one = made()
+    worker = able(one)
+    db.execute("update poller.worker set slots = 2")
+    worker.claim(2)
+    assert explained(url, one, "3").waits
+    assert here.run("explain", "thing:pending:3").stdout == (
+        "public.thing:pending:3 is due, and waits for a slot: those of all workers that have its handler are taken\n"
+    )
+    able(one)
+    assert not explained(url, one, "3").waits
+
+
 def known_to(db: psycopg.Connection[Any], worker: int) -> None:
     """Have a worker know all handlers."""
     db.execute(

@@ -51,6 +51,24 @@ def test_what_is_due_waits_for_nothing_but_a_worker(url: str, db: psycopg.Connec
     assert found.oldest_due == value(db, "select created_at from tenants where id = 7")
 
 
+def test_rows_in_trouble_of_a_handler_whose_code_is_gone_are_counted(
+    url: str, db: psycopg.Connection[Any]
+) -> None:
+    """They are in `failures` still, so they must be in `status`, beside the rows that show its status."""
+    make_tenants(db, "old", "old", "old", "pending")
+    number = known(db, "public.tenants", "old")
+    trouble(db, number, "1", "parked")
+    trouble(db, number, "2", "waiting")
+    hold(db, number, "3")
+    known(db, "public.tenants", "pending")
+    asked = Client(url, [moves("tenants")])
+    asked.pause("tenants:old")
+    lines = {each.status: each for each in asked.status().items}
+    old, pending = lines["old"], lines["pending"]
+    assert (old.rows, old.parked, old.waiting, old.in_flight, old.paused) == (3, 1, 1, 1, True)
+    assert (pending.rows, pending.parked, pending.in_flight, pending.paused) == (1, 0, 0, False)
+
+
 def test_a_condition_and_a_due_time_count(url: str, db: psycopg.Connection[Any]) -> None:
     """What they leave out is not due; what is waits since its own time."""
     make_tenants(db, *["pending"] * 5)

@@ -80,6 +80,24 @@ def test_rows_are_moved_by_their_keys(here: InProcess, db: psycopg.Connection[An
     )
 
 
+def test_rows_that_went_to_another_status_are_not_retried_and_the_order_says_how_they_go_back(
+    url: str, here: InProcess, db: psycopg.Connection[Any]
+) -> None:
+    """`failures` lists them with the rest, so that a person retries them first."""
+    rows(db, 2)
+    with Engine(
+        url, handler("thing", status="pending", to="normal", on_failure="stuck", attempts=1)(_fails)
+    ) as engine:
+        engine.run_due()
+    told = the_line(here.run("retry", "thing:pending"), 1)
+    assert "rows of public.thing:pending that are out of attempts show 'stuck'" in told
+    assert told.endswith("put them back with: poller move 'public.thing:stuck' 'pending'")
+    assert (
+        here.run("move", "public.thing:stuck", "pending").stdout
+        == "moved 2 rows of public.thing to pending\n"
+    )
+
+
 def test_it_is_compared_and_set(url: str, db: psycopg.Connection[Any]) -> None:
     """What somebody else changes meanwhile is left as it is: here between the choice and the lock."""
     rows(db, 3)

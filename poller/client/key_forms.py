@@ -1,0 +1,63 @@
+"""Finds the forms in which poller may have written a key that a person has written in a way of their own.
+
+What poller keeps of a row it keeps by its key's text, as Postgres writes that: an uuid in small letters, an instant in
+UTC, a composite key as a JSON array. A person may write the same key otherwise, and means the same row.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import sql
+
+from poller.client.selector import same_key
+from poller.db.statements import array, statement
+from poller.db.tables import describe
+from poller.errors import ConfigurationError
+from poller.model.table_name import table_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from poller.db.statements import Statement
+    from poller.db.tables import Table
+
+BATCH_ROWS = 1000  # keys that one statement asks for
+_NO_KEYS = (psycopg.DataError, psycopg.ProgrammingError, psycopg.errors.LockNotAvailable)
+
+
+def key_forms(connection: psycopg.Connection[Any], table: str, keys: Sequence[str]) -> tuple[str, ...]:
+    """Return keys of a table in all forms in which they may be stored, the given ones first."""
+    try:
+        with connection.transaction():
+            described = describe(connection, table_name(table), look=True)
+    except (ConfigurationError, psycopg.errors.LockNotAvailable):  # it is gone, or not to be looked at
+        return tuple(dict.fromkeys(form for key in keys for form in same_key(key)))
+    found = list(keys)
+    for question in _questions(described):
+        for at in range(0, len(keys), BATCH_ROWS):
+            found += _asked(connection, question, keys[at : at + BATCH_ROWS])
+    return tuple(dict.fromkeys(found))
+
+
+def _questions(table: Table) -> Iterator[Statement]:
+    names = sql.SQL(", ").join(map(sql.Identifier, table.key))
+    casts = sql.SQL(", ").join(table.key_casts("k.key"))
+    yield statement("key_forms", key=table.key_text(), casts=casts, names=names)
+    yield statement(
+        "key_forms_of_rows",
+        key=table.key_text(),
+        table=table.identifier,
+        users=table.users,
+        is_asked=table.is_key("k.key"),
+    )
+
+
+def _asked(connection: psycopg.Connection[Any], question: Statement, keys: Sequence[str]) -> list[str]:
+    """Return what a question finds; nothing where a key cannot be one of the table's, or the table is locked."""
+    try:
+        with connection.transaction():
+            return [row[0] for row in connection.execute(question, {"keys": array(keys)}).fetchall()]
+    except _NO_KEYS:
+        return []
