@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import itertools
 import os
 import socket
 import sys
@@ -46,8 +47,16 @@ def location(database: str | None, *, starts: bool = False) -> DatabaseLocation:
         starts: start the embedded server of this folder if that is needed and not running.
 
     Raises:
-        PollerError: the URL is not valid, or the embedded server cannot be started.
+        PollerError: the URL is not valid, or given twice, or the embedded server cannot be started.
     """
+    options = [*itertools.takewhile(lambda each: each != "--", sys.argv)]
+    if sum(each == "--database" or each.startswith("--database=") for each in options) > 1:
+        msg = "this command is about one database, and --database is given twice; name the one that is meant"
+        raise ConfigurationError(msg)  # Typer would take the last, and an order would go there
+    return _located(database, starts=starts)
+
+
+def _located(database: str | None, *, starts: bool) -> DatabaseLocation:
     several = (database or "").split()
     if len(several) > 1 and all("://" in each for each in several):
         database = several[0]
@@ -87,7 +96,7 @@ def locations(given: Sequence[str] | None) -> list[DatabaseLocation]:
     """
     if not given:
         return [location(None, starts=True)]
-    found = [location(each, starts=True) for each in _whole(given)]
+    found = [_located(each, starts=True) for each in _whole(given)]
     names = [each.name for each in found]
     for name in names:
         if names.count(name) > 1:

@@ -11,13 +11,14 @@ import pytest
 
 from poller.cli import exit_status
 from poller.errors import ConfigurationError
-from tests.command_line import HANDLERS, make_tenants, the_line
+from tests.command_line import HANDLERS, make_tenants, the_line, value
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import psycopg
 
+    from tests.command_line import InProcess
     from tests.harness import Project
 
 WRONG_USE = {
@@ -199,3 +200,16 @@ def test_an_argument_that_is_not_text_is_refused_in_one_line(project: Project) -
         assert (refused.returncode, refused.stdout) == (2, "")
         assert "is not UTF-8" in refused.stderr
         assert len(refused.stderr.splitlines()) == 1
+
+
+def test_an_order_is_for_one_database(
+    here: InProcess, url: str, empty_url: str, db: psycopg.Connection[Any]
+) -> None:
+    """Of two options it would take the last one in silence, whatever their names are."""
+    for second in (["--database", empty_url], [f"--database={empty_url}"]):
+        line = the_line(here.run("pause", "housekeeping", "--database", f"eu={url}", *second))
+        assert (
+            line
+            == "this command is about one database, and --database is given twice; name the one that is meant"
+        )
+    assert value(db, "select count(*) from poller.action") == 0
