@@ -39,6 +39,7 @@ LATE = {  # each with what it would bring along
     "poller.db.migration",  # Alembic and SQLAlchemy
     "poller.executor.transaction",  # SQLAlchemy
     "poller.integrations.otel",  # OpenTelemetry
+    "poller.integrations.sentry",  # Sentry's SDK
     "poller.model.sqlalchemy_expressions",
     "poller.model.mapped",
     "poller.ready_made.http.send_request",  # httpx2

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
+from tenacity import wait_fixed
 
-from poller import Fail, Retry, Snooze, Transition, cron, job
+from poller import Fail, Retry, Snooze, Transition, cron, fixed_rate, job
 
 if TYPE_CHECKING:
-    from poller import Row
+    from poller import Context, Row
 
 CANARY = "canary-4711"  # the value of a row, which nobody is to be told
 
@@ -36,12 +38,21 @@ def work(row: Row) -> Transition:
         raise ValueError(secret)
     if kind == "dies":
         os._exit(3)
+    if kind == "slow":
+        threading.Event().wait()
     return Transition("normal", seen=here())
 
 
 async def coroutine(row: Row) -> Transition:
     await asyncio.sleep(0)
+    if row.kind == "slow":
+        await asyncio.Event().wait()
     return work(row)
+
+
+def work_until_told(row: Row, ctx: Context) -> None:
+    """Return only once the time is up."""
+    ctx.cancelled.wait()
 
 
 def work_elsewhere(row: Row) -> Transition:
@@ -86,6 +97,15 @@ async def nightly_awaiting() -> None:
 @cron("0 3 * * *", executor="process")
 def nightly_elsewhere() -> None:
     say()
+
+
+@fixed_rate("90s", name="Every now & then", attempts=2, wait=wait_fixed(1), timeout="10m", jitter="3m")
+def failing() -> None:
+    raise ValueError(CANARY)
+
+
+@fixed_rate("20s")
+def too_often() -> None: ...
 
 
 @job()

@@ -70,6 +70,7 @@ class Call:
     shared: Any = None  # its shared transaction, if it has one
     runner: RemoteRunner | None = None  # where it runs, unless on a thread of the worker
     ended: bool = False  # it was ended by force
+    why: BaseException | None = None  # what is reported as its failure then; None if its rows are given back
     trusted_until: Callable[[], float] = lambda: inf  # until when (monotonic) it may begin in such a runner
     given: Any = None  # the row or instance that the handler was called with, or the list of them
 
@@ -106,8 +107,13 @@ class Call:
         if self.ended or self.started >= self.trusted_until():
             raise NotBegun
 
-    def end(self) -> None:
-        """End it by force, if its runner allows that."""
+    def end(self, why: BaseException | None) -> None:
+        """End it by force, if its runner allows that.
+
+        Args:
+            why: what is reported as its failure; None if its rows are given back.
+        """
+        self.why = why
         self.ended = True
         if self.runner is not None:
             self.runner.end()

@@ -90,7 +90,7 @@ class Watchdog:
         """
         if not self._in_flight.take(call, by_watchdog=True):
             return
-        call.end()
+        call.end(why)
         if call.context is not None:
             call.context.cancelled.set()
         if call.coroutine is not None:

@@ -22,10 +22,10 @@ from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN, Link, NoOpTracer, ProxyTracer, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from poller.errors_in_words import guarded, kind_of, place_of, ungrouped
+from poller.errors_in_words import guarded, kind_of, place_of
 from poller.executor.around import Around
 from poller.executor.remote_call import luggage
-from poller.model.answers import Retry, Snooze
+from poller.integrations import failures
 from poller.schedules.slots import Cron
 from poller.services.loop import farewells
 
@@ -54,8 +54,7 @@ def tracing(handler: Handler, job: Job | None) -> Iterator[Around]:
         job: the job.
     """
     tracer = trace.get_tracer("poller")
-    asked = handler.trace if handler.trace is not None else handler.is_job or handler.batch > 1
-    if asked and not isinstance(tracer, NoOpTracer | ProxyTracer):
+    if failures.is_traced(handler) and not isinstance(tracer, NoOpTracer | ProxyTracer):
         farewells.add(flush)
         yield Around(_spans(tracer, handler, job), takes_rows=True, is_local=True)
 
@@ -78,10 +77,10 @@ def _spans(tracer: Tracer, handler: Handler, job: Job | None) -> Callable[..., G
         try:
             answer = yield
         except BaseException as error:
-            _mark(span, [error], 1)
+            _mark(span, failures.of_raise(error), 1)
             raise
         else:
-            _mark(span, _errors(answer), len(rows))
+            _mark(span, failures.of_answer(answer), len(rows))
         finally:
             context.detach(token)
             guarded(span.end, None)
@@ -157,18 +156,8 @@ def _parent(traceparent: str) -> trace.SpanContext:
 # --- what went wrong ------------------------------------------------------------------------------------
 
 
-def _errors(answer: object) -> list[BaseException]:
-    """Return the errors that a batch handler has answered for single rows."""
-    if type(answer) is dict:
-        return [each for each in answer.values() if issubclass(type(each), BaseException)]
-    if type(answer) is list or type(answer) is tuple:
-        return [each for each in answer if issubclass(type(each), BaseException)]
-    return []
-
-
-def _mark(span: Span, answered: list[BaseException], rows: int) -> None:
-    """Mark a span as failed; an answer that puts a row off is no failure."""
-    errors = [each for each in map(ungrouped, answered) if not issubclass(type(each), Snooze | Retry)]
+def _mark(span: Span, errors: list[BaseException], rows: int) -> None:
+    """Mark a span as failed, if there are errors."""
     if errors:
         guarded(lambda: _tell(span, errors, rows), None)
 

@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from poller.executor.around import Around
-    from poller.integrations import otel
+    from poller.integrations import otel, sentry
     from poller.jobs.job import Job
     from poller.model.handler import Handler
 else:
     otel = lazy("poller.integrations.otel")
+    sentry = lazy("poller.integrations.sentry")
 
 
 def surrounded(
@@ -42,3 +43,5 @@ def surrounded(
 def _integrations(handler: Handler, job: Job | None) -> Iterator[Around]:
     if "opentelemetry.trace" in sys.modules:
         yield from otel.tracing(handler, job)
+    if "poller.integrations.sentry" in sys.modules:  # which a program imports to give it to its client
+        yield from sentry.reporting(handler, job)

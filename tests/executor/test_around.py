@@ -13,6 +13,7 @@ import pytest
 import poller
 from poller import Row
 from poller.executor.around import Around, call, in_order, surround
+from poller.integrations.structlog import add_attempt
 from poller.telemetry.current_attempt import Attempt, LogContext, variable
 from poller.testing import Engine
 from tests import around_handlers as given
@@ -270,6 +271,21 @@ def test_records_of_the_users_loggers_carry_the_attempt(url: str, task: None) ->
         "a word public.task 2 1",
         "outside None None None",
     ]
+
+
+def test_lines_of_structlog_carry_the_attempt(url: str, task: None) -> None:
+    """What is known of it, by a processor; outside of an attempt, nothing."""
+    lines: list[Any] = []
+
+    def work(row: Row) -> None:
+        lines.append(add_attempt(None, "info", {"event": "a word", "poller_key": "mine"}))
+
+    with Engine(url, moves("task", work), concurrency=1) as engine:
+        engine.run_due()
+    known = {"poller_table": "public.task", "poller_status": "pending", "poller_keys": 1, "poller_attempt": 1}
+    assert [line.items() >= known.items() for line in lines] == [True, True]
+    assert {line["poller_key"] for line in lines} == {"mine"}
+    assert add_attempt(None, "info", {"event": "outside"}) == {"event": "outside"}
 
 
 def test_a_thread_sees_it_in_a_copy_of_the_context(url: str, task: None) -> None:

@@ -19,6 +19,7 @@ from poller.integrations.switch import surrounded
 from poller.testing import Engine
 from tests import traced_handlers as given
 from tests.engines import column, do_nothing, moves
+from tests.harness import wait_until
 from tests.traced_handlers import CANARY
 
 if TYPE_CHECKING:
@@ -230,6 +231,23 @@ def test_an_answer_that_puts_a_row_off_is_no_error(
     assert not any("error.type" in (each.attributes or {}) for each in spans)
 
 
+@pytest.mark.parametrize(
+    ("function", "options"),
+    [(given.coroutine, {}), (given.work_until_told, {}), (given.work_elsewhere, {"executor": "process"})],
+    ids=["coroutine", "thread", "process"],
+)
+def test_what_ran_too_long_has_timed_out(
+    url: str, task: Callable[..., None], finished: Finished, function: Any, options: dict[str, Any]
+) -> None:
+    """Whatever it then returned or raised."""
+    task(PARENT, "slow")
+    with Engine(url, moves("task", function, trace=True, timeout="0.1s", **options)) as engine:
+        engine.run_due()
+        [span] = wait_until("the span has ended", finished)
+    assert (span.attributes or {})["error.type"] == "TimedOut"
+    assert span.status.description == "TimedOut"
+
+
 def test_the_span_of_a_process_that_dies_is_told(
     url: str, task: Callable[..., None], finished: Finished
 ) -> None:
@@ -267,7 +285,7 @@ def test_a_mapped_class_names_the_column_by_its_attribute(
 def test_a_column_that_the_table_lacks_is_refused(url: str, task: Callable[..., None]) -> None:
     """Before anything runs, and so is what names none."""
     with (
-        pytest.raises(PollerError, match="task has no column 'parent' .trace.; did you mean 'traceparent'"),
+        pytest.raises(PollerError, match=r"task has no column 'parent' .trace.; did you mean 'traceparent'"),
         Engine(url, moves("task", trace="parent")),
     ):
         pass

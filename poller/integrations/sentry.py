@@ -1,0 +1,159 @@
+"""Sentry: reports the errors of attempts and runs, and checks the runs of scheduled jobs in with its monitors.
+
+```python
+sentry_sdk.init("https://…", integrations=[PollerIntegration(monitor_jobs=True)])  # in the handlers package
+```
+
+The model. Each call of a handler has a scope of its own, since it has a context of its own; the scope says which table,
+status and attempt it is about, also for what the handler itself reports. A call's error is reported by the worker,
+wherever the handler runs. With `traces_sample_rate` there are transactions, too: where there would be spans.
+
+No row's values are sent: neither the texts of errors nor the variables of frames, and no key, unless the integration was
+made with `values=True`. `Snooze` and `Retry` are answers, and are not reported.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any, Final
+
+import sentry_sdk
+from sentry_sdk.integrations import Integration
+from sentry_sdk.integrations.logging import ignore_logger
+from sentry_sdk.tracing_utils import has_tracing_enabled
+from sentry_sdk.utils import capture_internal_exceptions, event_from_exception
+
+from poller.errors_in_words import guarded, kind_of, place_of
+from poller.executor.around import Around
+from poller.integrations import failures, sentry_monitors
+from poller.services.loop import farewells
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Iterator
+
+    from poller.jobs.job import Job
+    from poller.model.handler import Handler
+    from poller.telemetry.current_attempt import Attempt
+
+HIDDEN = "[Filtered]"  # as the SDK has it
+
+
+class PollerIntegration(Integration):
+    """Reports the errors of attempts and runs to Sentry.
+
+    Args:
+        monitor_jobs: check each run of a job with a schedule in with a monitor of the job's name, which is made, or
+            changed, by the way.
+        values: send what may hold values of rows: the texts of errors, the variables of frames, and the row's key.
+    """
+
+    identifier = "poller"
+    origin: Final = f"auto.queue.{identifier}"
+
+    def __init__(self, *, monitor_jobs: bool = False, values: bool = False) -> None:
+        self.monitor_jobs = monitor_jobs
+        self.values = values
+
+    @staticmethod
+    def setup_once() -> None:
+        """Leave out poller's own lines: they tell of errors that are reported, in words that may hold values."""
+        ignore_logger("poller")
+
+
+def reporting(handler: Handler, job: Job | None) -> Iterator[Around]:
+    """Yield the middleware that reports a handler's errors, if the program's client has the integration.
+
+    Args:
+        handler: of rows, or of a job's runs.
+        job: the job.
+    """
+    client = sentry_sdk.get_client()
+    integration = client.get_integration(PollerIntegration)
+    if integration is None:
+        return
+    farewells.add(sentry_sdk.flush)
+    if integration.monitor_jobs and job is not None:
+        yield from sentry_monitors.checking(handler, job)
+    is_traced = has_tracing_enabled(client.options) and failures.is_traced(handler)
+    reports = _reports(handler, is_traced=is_traced, values=integration.values)
+    yield Around(reports, takes_rows=False, is_local=True)
+
+
+def _reports(handler: Handler, *, is_traced: bool, values: bool) -> Callable[..., Generator[None, Any]]:
+    def reported(attempt: Attempt) -> Generator[None, Any]:
+        about = attempt.known if values else {**attempt.known, "key": None}
+        name = f"run {handler.name}" if handler.is_job else f"process {attempt.table}:{attempt.status}"
+        with capture_internal_exceptions():
+            _tag(about, name)
+        transaction: Any = _transaction(attempt, name) if is_traced else contextlib.nullcontext()
+        with transaction:
+            try:
+                answer = yield
+            except BaseException as error:  # noqa: BLE001 - the engine has it
+                errors = failures.of_raise(error)
+            else:
+                errors = failures.of_answer(answer)
+            if errors and is_traced:
+                transaction.set_status("internal_error")
+            _report(errors, about, values=values)
+
+    return reported
+
+
+def _tag(about: dict[str, Any], name: str) -> None:
+    scope = sentry_sdk.get_isolation_scope()
+    scope.set_transaction_name(name, source="task")
+    scope.set_context("poller", about)
+    for each in ("job",) if "job" in about else ("table", "status"):
+        scope.set_tag(f"poller.{each}", about[each])
+    scope.set_tag("poller.attempt", about["attempt"])
+
+
+def _transaction(attempt: Attempt, name: str) -> Any:
+    transaction = sentry_sdk.start_transaction(
+        op="queue.process", name=name, source="task", origin=PollerIntegration.origin
+    )
+    transaction.set_data("messaging.system", "poller")
+    transaction.set_data("messaging.destination.name", attempt.table)
+    transaction.set_data("messaging.message.retry.count", attempt.attempt - 1)
+    return transaction
+
+
+def _report(errors: Iterable[BaseException], about: dict[str, Any], *, values: bool) -> None:
+    """Report errors; those of one class and place, as many rows of a batch may have, once."""
+    with capture_internal_exceptions():
+        alike = {(kind_of(each), place_of(each)): each for each in errors}
+        for (kind, place), error in alike.items():
+            with sentry_sdk.new_scope() as scope:
+                scope.set_context("poller", {**about, "place": place})
+                event, hint = _event(error, kind, place, values=values)
+                scope.capture_event(event, hint)
+
+
+def _event(error: BaseException, kind: str, place: str, *, values: bool) -> tuple[Any, dict[str, Any]]:
+    """Return an error as the SDK sends it, and its hint."""
+    options = dict(sentry_sdk.get_client().options)
+    options["include_local_variables"] = options["include_local_variables"] and values
+    mechanism = {"type": PollerIntegration.identifier, "handled": False}
+    event, hint = event_from_exception(error, client_options=options, mechanism=mechanism)
+    chain: list[dict[str, Any]] = event["exception"]["values"]
+    chain[-1]["type"] = kind  # of what another process has raised, it may be a stand-in
+    if not values:
+        _hide(chain)
+    if _has_left_its_frames(error):
+        chain[-1].pop("stacktrace", None)  # where poller raised it again
+        event["fingerprint"] = [kind, place, "{{ transaction }}"]
+    return event, hint
+
+
+def _has_left_its_frames(error: BaseException) -> bool:
+    """Return whether an error was raised in another process, or never, as a timeout."""
+    return error.__traceback__ is None or guarded(lambda: hasattr(error, "raised_at"), False)  # noqa: FBT003 - a value
+
+
+def _hide(chain: list[dict[str, Any]]) -> None:
+    """Take the texts of errors, and the variables of frames, out of a report."""
+    for each in chain:
+        each["value"] = HIDDEN
+        for frame in each.get("stacktrace", {}).get("frames", ()):
+            frame.pop("vars", None)
