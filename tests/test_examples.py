@@ -9,6 +9,8 @@ from typing import Any
 
 import psycopg
 import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import SpanProcessor
 
 from examples.test_of_a_handler import test_the_function_alone, test_what_becomes_of_rows  # noqa: F401 - run here
 from poller.executor.around import Around
@@ -20,6 +22,17 @@ TOP = Path(__file__).parents[1]
 EXAMPLES = sorted(path.stem for path in (TOP / "examples").glob("[a-z]*.py"))
 LONGEST = 40  # lines of code and prose
 HOURS = 3  # that are looked ahead
+
+
+class Ended(SpanProcessor):
+    """Keeps the spans that have ended."""
+
+    def __init__(self, spans: list[Any]) -> None:
+        self._spans = spans
+
+    def on_end(self, span: Any) -> None:
+        """Keep it."""
+        self._spans.append(span)
 
 
 class Shown:
@@ -177,6 +190,22 @@ def test_watching(shown: Shown, capsys: pytest.CaptureFixture[str]) -> None:
         shown.module.stop()
     assert shown.module.outcomes == {"moved": 2, "parked": 1}
     assert capsys.readouterr().out.count("task, ") == 3
+
+
+def test_traces(shown: Shown) -> None:
+    """The label's span ends within the attempt's, which is linked to the order's."""
+    ended: list[Any] = []
+    shown.module.provider.add_span_processor(Ended(ended))
+    try:
+        with psycopg.connect(shown.url) as connection:
+            shown.module.order(connection)
+        shown.run()
+    finally:
+        trace._TRACER_PROVIDER = None  # or the tests after this one had spans, too
+    ordered, label, attempt = ended
+    assert [each.name for each in ended] == ["order", "print a label", "process public.parcel:new"]
+    assert label.parent == attempt.context
+    assert (attempt.parent, attempt.links[0].context.span_id) == (None, ordered.context.span_id)
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
