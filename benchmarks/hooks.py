@@ -1,4 +1,4 @@
-"""What a subscriber of events costs, and a middleware: the same fleet with and without them, round after round."""
+"""What a subscriber of events, middleware, spans and Sentry cost: a fleet with and without them, round after round."""
 
 from __future__ import annotations
 
@@ -34,6 +34,9 @@ def measure(server: Cluster, size: HooksSize, teller: Teller) -> Measured:
         "a middleware": _hooked("middleware"),
         f"plain, batch {BATCH}": _hooked("", batch=BATCH),
         f"a middleware, batch {BATCH}": _hooked("middleware", batch=BATCH),
+        "spans": _hooked("spans", trace=True),
+        f"spans, batch {BATCH}": _hooked("spans", batch=BATCH),
+        "Sentry": _hooked("sentry"),
     }
     found: dict[str, list[Finish]] = {key: [] for key in contestants}
     teller.expect(size.rounds * len(contestants))
@@ -47,6 +50,9 @@ def measure(server: Cluster, size: HooksSize, teller: Teller) -> Measured:
         *_lines("a subscriber", "plain", rates, cpu, SUBSCRIBERS_TARGET),
         *_lines("a middleware", "plain", rates, cpu),
         *_lines(f"a middleware, batch {BATCH}", f"plain, batch {BATCH}", rates, cpu),
+        *_lines("spans", "plain", rates, cpu),
+        *_lines(f"spans, batch {BATCH}", f"plain, batch {BATCH}", rates, cpu),
+        *_lines("Sentry", "plain", rates, cpu),
     ]
     return Measured(lines, {"size": asdict(size), "workers": WORKERS, "rates": rates, "cpu": cpu})
 

@@ -1,4 +1,4 @@
-"""The handler that has nothing to do, with what BENCHMARK_HOOKS names beside it: a subscriber, or a middleware."""
+"""The handler that has nothing to do, beside what BENCHMARK_HOOKS names: a subscriber, middleware, spans, Sentry."""
 
 from __future__ import annotations
 
@@ -32,3 +32,28 @@ if HOOKS == "middleware":
         _counts[attempt.table] = _counts.get(attempt.table, 0) + 1
         yield
         _counts[attempt.table] -= 1
+
+
+if HOOKS == "spans":
+    from opentelemetry import trace
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+
+    class Discarding(SpanExporter):
+        """Exports to nowhere."""
+
+        def export(self, _: Any) -> SpanExportResult:
+            """Say that it is done."""
+            return SpanExportResult.SUCCESS
+
+    provider = TracerProvider()
+    provider.add_span_processor(BatchSpanProcessor(Discarding()))
+    trace.set_tracer_provider(provider)
+
+
+if HOOKS == "sentry":
+    import sentry_sdk
+
+    from poller.integrations.sentry import PollerIntegration
+
+    sentry_sdk.init("http://key@localhost/1", integrations=[PollerIntegration()])
