@@ -4,9 +4,10 @@
 sentry_sdk.init("https://…", integrations=[PollerIntegration(monitor_jobs=True)])  # in the handlers package
 ```
 
-The model. Each call of a handler has a scope of its own, since it has a context of its own; the scope says which table,
-status and attempt it is about, also for what the handler itself reports. A call's error is reported by the worker,
-wherever the handler runs. With `traces_sample_rate` there are transactions, too: where there would be spans.
+The model. A call's error is reported by the worker, wherever the handler runs. Each event that is made during an attempt
+is told which attempt that is, also what the handler reports itself: then, so that a call without events costs next to
+nothing. Each call has a context of its own, and so a scope of its own. With `traces_sample_rate` there are transactions,
+too: where there would be spans.
 
 No row's values are sent: neither the texts of errors nor the variables of frames, and no key, unless the integration was
 made with `values=True`. `Snooze` and `Retry` are answers, and are not reported.
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 import sentry_sdk
 from sentry_sdk.integrations import Integration
 from sentry_sdk.integrations.logging import ignore_logger
+from sentry_sdk.scope import add_global_event_processor
 from sentry_sdk.tracing_utils import has_tracing_enabled
 from sentry_sdk.utils import capture_internal_exceptions, event_from_exception
 
@@ -27,6 +29,7 @@ from poller.errors_in_words import guarded, kind_of, place_of
 from poller.executor.around import Around
 from poller.integrations import failures, sentry_monitors
 from poller.services.loop import farewells
+from poller.telemetry.current_attempt import current
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -56,7 +59,8 @@ class PollerIntegration(Integration):
 
     @staticmethod
     def setup_once() -> None:
-        """Leave out poller's own lines: they tell of errors that are reported, in words that may hold values."""
+        """Have events say which attempt they are from; poller's own lines, which tell of the same errors, are none."""
+        add_global_event_processor(_tell_attempt)
         ignore_logger("poller")
 
 
@@ -75,17 +79,13 @@ def reporting(handler: Handler, job: Job | None) -> Iterator[Around]:
     if integration.monitor_jobs and job is not None:
         yield from sentry_monitors.checking(handler, job)
     is_traced = has_tracing_enabled(client.options) and failures.is_traced(handler)
-    reports = _reports(handler, is_traced=is_traced, values=integration.values)
+    reports = _reports(is_traced=is_traced, values=integration.values)
     yield Around(reports, takes_rows=False, is_local=True)
 
 
-def _reports(handler: Handler, *, is_traced: bool, values: bool) -> Callable[..., Generator[None, Any]]:
+def _reports(*, is_traced: bool, values: bool) -> Callable[..., Generator[None, Any]]:
     def reported(attempt: Attempt) -> Generator[None, Any]:
-        about = attempt.known if values else {**attempt.known, "key": None}
-        name = f"run {handler.name}" if handler.is_job else f"process {attempt.table}:{attempt.status}"
-        with capture_internal_exceptions():
-            _tag(about, name)
-        transaction: Any = _transaction(attempt, name) if is_traced else contextlib.nullcontext()
+        transaction: Any = _transaction(attempt) if is_traced else contextlib.nullcontext()
         with transaction:
             try:
                 answer = yield
@@ -95,23 +95,35 @@ def _reports(handler: Handler, *, is_traced: bool, values: bool) -> Callable[...
                 errors = failures.of_answer(answer)
             if errors and is_traced:
                 transaction.set_status("internal_error")
-            _report(errors, about, values=values)
+            _report(errors, values=values)
 
     return reported
 
 
-def _tag(about: dict[str, Any], name: str) -> None:
-    scope = sentry_sdk.get_isolation_scope()
-    scope.set_transaction_name(name, source="task")
-    scope.set_context("poller", about)
-    for each in ("job",) if "job" in about else ("table", "status"):
-        scope.set_tag(f"poller.{each}", about[each])
-    scope.set_tag("poller.attempt", about["attempt"])
+def _tell_attempt(event: Any, _: dict[str, Any]) -> Any:
+    """Add the attempt in progress to an event."""
+    attempt = current()
+    integration = sentry_sdk.get_client().get_integration(PollerIntegration)
+    if attempt is None or integration is None:
+        return event
+    known = attempt.known
+    tagged = ("job", "attempt") if attempt.job else ("table", "status", "attempt")
+    event["transaction"] = _name(attempt)
+    event["tags"] = {**{f"poller.{each}": known[each] for each in tagged}, **event.get("tags", {})}
+    if not integration.values:
+        known.pop("key", None)
+    contexts = event.setdefault("contexts", {})
+    contexts["poller"] = {**known, **contexts.get("poller", {})}
+    return event
 
 
-def _transaction(attempt: Attempt, name: str) -> Any:
+def _name(attempt: Attempt) -> str:
+    return f"run {attempt.job}" if attempt.job else f"process {attempt.table}:{attempt.status}"
+
+
+def _transaction(attempt: Attempt) -> Any:
     transaction = sentry_sdk.start_transaction(
-        op="queue.process", name=name, source="task", origin=PollerIntegration.origin
+        op="queue.process", name=_name(attempt), source="task", origin=PollerIntegration.origin
     )
     transaction.set_data("messaging.system", "poller")
     transaction.set_data("messaging.destination.name", attempt.table)
@@ -119,15 +131,13 @@ def _transaction(attempt: Attempt, name: str) -> Any:
     return transaction
 
 
-def _report(errors: Iterable[BaseException], about: dict[str, Any], *, values: bool) -> None:
+def _report(errors: Iterable[BaseException], *, values: bool) -> None:
     """Report errors; those of one class and place, as many rows of a batch may have, once."""
     with capture_internal_exceptions():
         alike = {(kind_of(each), place_of(each)): each for each in errors}
         for (kind, place), error in alike.items():
-            with sentry_sdk.new_scope() as scope:
-                scope.set_context("poller", {**about, "place": place})
-                event, hint = _event(error, kind, place, values=values)
-                scope.capture_event(event, hint)
+            event, hint = _event(error, kind, place, values=values)
+            sentry_sdk.capture_event(event, hint)
 
 
 def _event(error: BaseException, kind: str, place: str, *, values: bool) -> tuple[Any, dict[str, Any]]:
@@ -143,6 +153,7 @@ def _event(error: BaseException, kind: str, place: str, *, values: bool) -> tupl
     if _has_left_its_frames(error):
         chain[-1].pop("stacktrace", None)  # where poller raised it again
         event["fingerprint"] = [kind, place, "{{ transaction }}"]
+    event["contexts"] = {"poller": {"place": place}}
     return event, hint
 
 
