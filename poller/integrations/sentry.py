@@ -18,12 +18,18 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
-import sentry_sdk
-from sentry_sdk.integrations import Integration
-from sentry_sdk.integrations.logging import ignore_logger
-from sentry_sdk.scope import add_global_event_processor
-from sentry_sdk.tracing_utils import has_tracing_enabled
-from sentry_sdk.utils import capture_internal_exceptions, event_from_exception
+from poller.errors import ConfigurationError
+
+try:
+    import sentry_sdk
+    from sentry_sdk.integrations import Integration
+    from sentry_sdk.integrations.logging import ignore_logger
+    from sentry_sdk.scope import add_global_event_processor
+    from sentry_sdk.tracing_utils import has_tracing_enabled
+    from sentry_sdk.utils import capture_internal_exceptions, event_from_exception
+except ModuleNotFoundError as error:
+    msg = "reports to Sentry need sentry-sdk; run: pip install 'poller[sentry]'"
+    raise ConfigurationError(msg) from error
 
 from poller.errors_in_words import guarded, kind_of, place_of
 from poller.executor.around import Around

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import logging
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,7 +13,7 @@ import sentry_sdk
 from sentry_sdk.integrations.logging import LoggingIntegration
 from sentry_sdk.transport import Transport
 
-from poller import Row, cron, fixed_delay, fixed_rate
+from poller import ConfigurationError, Row, cron, fixed_delay, fixed_rate
 from poller.integrations.sentry import PollerIntegration
 from poller.integrations.sentry_monitors import monitor_of
 from poller.integrations.switch import surrounded
@@ -280,6 +282,14 @@ def test_a_delay_has_no_monitor(start: Start) -> None:
     job = fixed_delay("5m", name="sync")(lambda: None)
     [made] = surrounded([handler_of(job, unused)], {job.name: job}, ())
     assert len(made.invoke.middleware) == 1  # type: ignore[attr-defined]  # for errors
+
+
+def test_without_the_sdk_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the error of the handlers package that asks for it."""
+    monkeypatch.setitem(sys.modules, "sentry_sdk", None)
+    monkeypatch.delitem(sys.modules, "poller.integrations.sentry")
+    with pytest.raises(ConfigurationError, match=r"run: pip install 'poller\[sentry\]'"):
+        importlib.import_module("poller.integrations.sentry")
 
 
 # --- in a fleet -----------------------------------------------------------------------------------------
