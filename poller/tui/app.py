@@ -40,6 +40,7 @@ KEYS = (
     ("m", "move rows to another status"),
     ("t", "trigger a job now"),
     ("c", "cancel a run"),
+    ("D", "drain a worker"),
     ("/", "find a row by its key, a run, a job, a handler"),
     ("z", "times in UTC, or in the local zone"),
     ("d", "dark, or light"),

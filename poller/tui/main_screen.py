@@ -187,7 +187,7 @@ class MainScreen(Ordering):
 
     def _tell_keys(self) -> None:
         """Show the keys anew if others do something now: that takes longer than all else on the screen."""
-        orders = tuple(key for key in "rptcl" if self.order_for(key) is not None)
+        orders = tuple(key for key in "rptclD" if self.order_for(key) is not None)
         others = (
             self.rows_to_move() is not None,
             self.lines.chosen is not None,

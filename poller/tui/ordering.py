@@ -26,6 +26,7 @@ ORDERS = (
     Binding("c", "order('c')", "Cancel"),
     Binding("l", "order('l')", "Release"),
     Binding("m", "move", "Move"),
+    Binding("D", "order('D')", "Drain"),
 )
 
 

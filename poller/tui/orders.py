@@ -234,6 +234,26 @@ def cancel(run: int) -> Act:
     return Act(propose, act)
 
 
+def drain(worker: int) -> Act:
+    """Return the order to have a worker end once it holds nothing."""
+
+    def propose(asked: Asked) -> Proposal:
+        line = next((each for each in asked.client.workers().items if each.id == worker), None)
+        if line is None or line.state == "dead":
+            return Proposal(f"Worker {worker} is not alive.")
+        if line.state != "alive":
+            return Proposal(f"Worker {worker} is {line.state} already.")
+        holds = number(line.in_flight)
+        effect = f"It claims nothing more, ends when it holds nothing ({holds} now), and is not replaced."
+        return Proposal(f"Drain worker {worker} on {one_line(line.host)}?", effect, "Drain it")
+
+    def act(asked: Asked, _: Under) -> str:
+        asked.client.drain(worker)
+        return f"draining worker {worker}"
+
+    return Act(propose, act)
+
+
 # --- counts --------------------------------------------------------------------------------------------
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from poller.telemetry.times import moment, since
-from poller.tui import details
+from poller.tui import details, orders
 from poller.tui.columns import BAD, GOOD, PLAIN, WARN, ListColumn
 from poller.tui.listing import MOST, Listing, bar
 from poller.tui.looks import Panel
@@ -47,6 +47,7 @@ WORKERS = Listing(
     "no workers",
     lambda line: str(line.id),
     opens=lambda line: details.of_line(f"worker {line.id}", line),
+    acts={"D": lambda line: orders.drain(line.id)},
 )
 
 

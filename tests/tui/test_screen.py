@@ -278,7 +278,7 @@ def test_one_row_is_retried_released_and_moved(busy: str, db: psycopg.Connection
     assert value(db, "select count(*) from tenants where status = 'pending'") == 0
 
 
-def test_handlers_and_jobs_are_paused_and_resumed_jobs_triggered_and_runs_cancelled(
+def test_handlers_and_jobs_are_paused_and_resumed_jobs_triggered_runs_cancelled_and_workers_drained(
     busy: str, db: psycopg.Connection[Any]
 ) -> None:
     """What is nothing to do says so."""
@@ -314,9 +314,18 @@ def test_handlers_and_jobs_are_paused_and_resumed_jobs_triggered_and_runs_cancel
             await it.see("cancelled run")
             await it.press("c")
             await it.see("has ended: cancelled")
+            await it.go("w", "heartbeat")
+            holder = max(it.lines.lines, key=lambda each: each.in_flight)
+            await it.press(*"j" * it.lines.lines.index(holder), "D")
+            await it.see(f"Drain worker {holder.id} on", "1 row now")
+            await it.press("y")
+            await it.until("it drains", lambda: it.lines.chosen.state == "draining")
+            await it.press("D")
+            await it.see(f"Worker {holder.id} is draining already.")
 
     play(scene())
-    assert [each[1] for each in actions(db)] == ["pause", "resume", "trigger", "pause", "cancel"]
+    given = ["pause", "resume", "trigger", "pause", "cancel", "drain"]
+    assert [each[1] for each in actions(db)] == given
 
 
 def test_a_long_order_tells_how_far_it_has_come_and_is_stopped_by_escape(
