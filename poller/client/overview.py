@@ -10,6 +10,7 @@ What may be trusted: as of `status`. It is not one snapshot, and an estimate is 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from select import POLLIN, poll
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
@@ -147,6 +148,12 @@ class Watch:
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
+
+    def is_cut(self) -> bool:
+        """Tell whether the server has closed the connection, or is about to: it has sent what nobody has asked for."""
+        heard = poll()
+        heard.register(self._connection.fileno(), POLLIN)
+        return bool(heard.poll(0))
 
     def beside(self, jobs: int, acts: int) -> Beside:
         """Return what changes less: the causes of trouble, the first so many jobs by name, and the last so many acts.

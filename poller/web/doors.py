@@ -5,7 +5,8 @@
    the request says which name was asked for, and scripts cannot change that.
 2. A request that may change something must come from the desk's own pages: browsers say so in `Sec-Fetch-Site`, or, over
    plain HTTP from elsewhere than this host, in `Origin`. What says neither is no browser, and needs a bearer token.
-3. Each response, errors included, carries headers that allow no script, style, frame or request but the desk's own.
+3. Each response that can be shown, errors included, carries headers that allow no script, style, frame or request but
+   the desk's own.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ HEADERS = {
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
 }
+NOT_MODIFIED = 304
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(\d{1,5}))?")
 
@@ -105,7 +107,10 @@ def _with_headers(send: Send) -> Send:
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
-            headers.update(HEADERS)
+            if (
+                message["status"] != NOT_MODIFIED
+            ):  # which has nothing to be shown; a page asks every two seconds
+                headers.update(HEADERS)
             headers.setdefault("Cache-Control", "no-store")
         await send(message)
 

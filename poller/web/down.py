@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from poller.client.overview import Watched
     from poller.web.drawn import Status
 
-WIDTH, HEIGHT, GAP = 330.0, 56.0, 24.0
+WIDTH = 330.0
+HIGH, LOW = 56.0, 38.0  # a status of two lines, and of one
+GAP, APART = 24.0, 10.0  # below a status: with a text, and without
 LANE, RADIUS = 11.0, 7.0  # between two lines in the margin; of their corners
 SEAM, LEFT = 6.0, 4.0
-PORT = 9.0  # between two lines at one status
+PORT = 9.0  # between the first line at a status and all others
 LABEL = 44  # characters of what stands below a status
 LEVEL = 1.0  # all statuses of a column are of one width: only their order is taken over
 
@@ -44,9 +46,10 @@ def down(watched: Watched) -> Drawing:
     order = _order(machine)
     arcs = _in_lanes([_Arc(each, order[each.from_], order[each.to]) for each in machine.edges])
     left = LEFT + LANE * (1 + max((each.lane for each in arcs), default=0)) + SEAM
-    statuses = tuple(_at(numbers.status(name), row, left) for name, row in order.items())
-    moves = (*_moves(arcs, numbers, statuses, left), *_labels(arcs, numbers, statuses))
-    return Drawing("down", WIDTH, len(order) * (HEIGHT + GAP) - GAP + 4, statuses, moves, -2)
+    texts = [_text([numbers.move(each.edge) for each in arcs if each.begin == row]) for row in order.values()]
+    statuses = tuple(_placed([numbers.status(name) for name in order], texts, left))
+    moves = (*_moves(arcs, numbers, statuses, left), *_labels(texts, statuses))
+    return Drawing("down", WIDTH, statuses[-1].y + statuses[-1].height + 4, statuses, moves, -2)
 
 
 def _order(machine: Machine) -> Mapping[str, int]:
@@ -67,8 +70,19 @@ def _in_lanes(arcs: list[_Arc]) -> list[_Arc]:
     return arcs
 
 
-def _at(status: Status, row: int, left: float) -> Status:
-    return replace(status, x=left, y=row * (HEIGHT + GAP), width=WIDTH - left - 1, height=HEIGHT)
+def _text(moves: Sequence[Move]) -> str:
+    """Return what stands below a status that these moves leave: by which handler, how many a minute, to where."""
+    names = [each.name for each in moves if each.name and each.kind == "move"]
+    rates = [f"{each.rate} to {each.to}" for each in moves if each.rate]
+    return shortened(" ".join([*names[:1], ", ".join(rates)]).strip(), LABEL)
+
+
+def _placed(statuses: Sequence[Status], texts: Sequence[str], left: float) -> Iterator[Status]:
+    y = 0.0
+    for status, text in zip(statuses, texts, strict=True):
+        height = HIGH if status.marks or status.oldest else LOW
+        yield replace(status, x=left, y=y, width=WIDTH - left - 1, height=height)
+        y += height + (GAP if text else APART)
 
 
 def _moves(arcs: Sequence[_Arc], numbers: Numbers, statuses: Sequence[Status], left: float) -> Iterator[Move]:
@@ -77,22 +91,17 @@ def _moves(arcs: Sequence[_Arc], numbers: Numbers, statuses: Sequence[Status], l
     for arc in arcs:
         out, into = leaving[arc.begin], arriving[arc.end]
         leaving[arc.begin], arriving[arc.end] = out + 1, into + 1
-        begin = statuses[arc.begin].y + HEIGHT - 12 - min(out, 2) * PORT
-        end = statuses[arc.end].y + 12 + min(into, 2) * PORT
+        begin = statuses[arc.begin].y + statuses[arc.begin].height - 10 - min(out, 1) * PORT
+        end = statuses[arc.end].y + 10 + min(into, 1) * PORT
         x = left - SEAM - LANE * (arc.lane + 0.5)
         yield replace(numbers.move(arc.edge), path=_path(left, x, begin, end), name="", rate="")
 
 
-def _labels(arcs: Sequence[_Arc], numbers: Numbers, statuses: Sequence[Status]) -> Iterator[Move]:
-    """Yield a text below each status that rows leave: by which handler, to which status, how many a minute."""
-    for row, status in enumerate(statuses):
-        moves = [(numbers.move(each.edge), statuses[each.end].name) for each in arcs if each.begin == row]
-        names = [each.name for each, _ in moves if each.name and each.kind == "move"]
-        rates = [f"{each.rate} to {name}" for each, name in moves if each.rate]
-        text = " ".join([*names[:1], ", ".join(rates)]).strip()
+def _labels(texts: Sequence[str], statuses: Sequence[Status]) -> Iterator[Move]:
+    for text, status in zip(texts, statuses, strict=True):
         if text:
-            y = status.y + HEIGHT + 16
-            yield Move(path="", kind="label", said="", name=shortened(text, LABEL), x=status.x + PADDING, y=y)
+            x, y = status.x + PADDING, status.y + status.height + 16
+            yield Move(path="", kind="label", said="", to="", name=text, x=x, y=y)
 
 
 def _path(left: float, x: float, begin: float, end: float) -> str:

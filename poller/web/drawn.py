@@ -78,11 +78,12 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A move as it is drawn: its path, and what stands on it, where."""
+    """A move as it is drawn: its path, the status that it leads to, and what stands on it, where."""
 
     path: str
     kind: str
     said: str
+    to: str
     name: str = ""
     rate: str = ""
     x: float = 0.0
@@ -142,6 +143,7 @@ class Numbers:
             path="",
             kind=edge.kind,
             said=_said(edge),
+            to=one_line(edge.to),
             name={"failure": "on failure", "seen": "undeclared"}.get(edge.kind, shortened(name, LABEL)),
             rate=rate(done) if done else "",
         )
@@ -191,7 +193,7 @@ def _marks(line: StatusLine | None, *, is_paused: bool) -> Iterator[Mark]:
 
 
 def _said_of(name: str, line: StatusLine | None, *, is_paused: bool) -> str:
-    parts = [f"{name}: {rows(line) or 'not counted'} rows"]
+    parts = [f"{name}: {rows(line)} rows" if line else f"{name}: not counted"]
     if line is not None:
         counts = (("in flight", line.in_flight), ("waiting", line.waiting), ("parked", line.parked))
         parts += [f"{count:,} {state}" for state, count in counts if count]

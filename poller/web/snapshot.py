@@ -25,6 +25,7 @@ EVERY = 2.0  # seconds between two looks
 SHARE = 20  # a look may take one part in so many of the time, as long as there is one in ten seconds
 WATCHED = 15.0  # seconds after which nobody looks any more
 SLOWLY = 10.0  # seconds between two looks at what changes less: jobs, causes of trouble, acts
+GLANCE = 0.25  # seconds after which it is noticed that the server has gone away
 PATIENCE = 3.0  # seconds that a page waits for a look
 LINES = 100  # jobs that are looked at
 ACTS = 5
@@ -90,7 +91,7 @@ class Snapshot:
                 began = monotonic()
                 seen = eye.look(anew=self._is_hurried)
                 self._show(seen)
-                self._pause((monotonic() - began) * SHARE)
+                self._pause((monotonic() - began) * SHARE, eye)
         finally:
             eye.close()
 
@@ -111,9 +112,12 @@ class Snapshot:
             self._is_hurried = self._wanted > number
             self._changed.notify_all()
 
-    def _pause(self, seconds: float) -> None:
+    def _pause(self, seconds: float, eye: _Eye) -> None:
+        """Wait for the next look; not to its end, if the server is heard to go away."""
+        until = monotonic() + max(EVERY, min(seconds, SLOWLY))
         with self._changed:
-            self._changed.wait_for(lambda: self._is_hurried, max(EVERY, min(seconds, SLOWLY)))
+            while not self._is_hurried and not eye.is_cut() and monotonic() < until:
+                self._changed.wait(min(GLANCE, max(0.0, until - monotonic())))
 
 
 class _Eye:
@@ -136,6 +140,10 @@ class _Eye:
             self.close()
             return Seen(fault=said(error), reason=getattr(error, "reason", ""))
         return Seen(overview, self._beside)
+
+    def is_cut(self) -> bool:
+        """Tell whether the server has said farewell, or nothing any more."""
+        return self._watch is not None and self._watch.is_cut()
 
     def close(self) -> None:
         """Close the connection."""

@@ -116,6 +116,6 @@ class Looked:
     def nothing_went_wrong(self) -> None:
         """See that no policy was violated, nothing was said on the console, and no other host was asked."""
         if self.page.url.startswith("http"):
-            self.wrong += self.page.evaluate("window.violations")
+            self.wrong += self.page.evaluate("window.violations || []")
         assert self.wrong == []
         assert [each for each in self.requests if not each.startswith((self.base, "data:"))] == []

@@ -24,7 +24,9 @@ AXE = (FOLDER / "axe.min.js").read_text(encoding="utf-8")
 RULES = {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
 CONTRAST = {"type": "rule", "values": ["color-contrast"]}  # all that the light changes
 RUN = """
-(rules) => axe.run({runOnly: rules, resultTypes: ["violations"]}).then((found) => found.violations.flatMap((each) =>
+(rules) => axe.run({
+  runOnly: rules, rules: rules.type === "tag" ? {"target-size": {enabled: true}} : {}, resultTypes: ["violations"]
+}).then((found) => found.violations.flatMap((each) =>
   each.nodes.map((node) => `${each.id}: ${node.target} ${node.any.concat(node.all).map((check) => check.message)}`)))
 """
 WIDER = "() => [document.documentElement.scrollWidth, innerWidth]"

@@ -95,7 +95,7 @@
     before = event.key;
   });
 
-  setInterval(tick, 500);
+  setInterval(tick, 250);
   showTimes();
   selection();
 })();
