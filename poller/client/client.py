@@ -71,7 +71,7 @@ if TYPE_CHECKING:
     from poller.client.jobs import Cancelled, JobLine, Logs, Paused, Removed, Resumed, Triggered
     from poller.client.known_handlers import Source
     from poller.client.limits import LimitLine
-    from poller.client.listed import Listed, RowLine, RowShown, Show
+    from poller.client.listed import Listed, Listing, RowLine, RowShown, Show
     from poller.client.moves import Moved
     from poller.client.pausing import HandlersPaused, HandlersResumed
     from poller.client.purge import Counted, Progress, Purged, PurgeOptions
@@ -299,50 +299,25 @@ class Client:
             found, is_all = Troubles(connection, known).groups(chosen)
             return Page(tuple(found), None, RowQueries(connection).now(), exact=is_all)
 
-    def rows(  # noqa: PLR0913 - what makes a listing
-        self,
-        table: str,
-        status: str,
-        *,
-        column: str | None = None,
-        show: Show = (),
-        after: str | None = None,
-        limit: int = 50,
-    ) -> Page[RowLine]:
+    def rows(self, table: str, status: str, **options: Unpack[Listing]) -> Page[RowLine]:
         """Return rows of a user's table that show a status, in the order of their keys.
 
         Args:
             table: with or without its schema; one that handlers are known for.
             status: the status.
-            column: the status column, where the table has several.
-            show: the columns whose values are returned, as text, or what tells of a name whether it is
-                one of them. Others do not leave the server.
-            after: the `next` of the page before.
-            limit: how many at the most.
+            **options: see `Listing`.
 
         Raises:
-            NothingSelectedError: no handler is known for the table.
+            NothingSelectedError: no handler is known for the table, or its rows are not filtered by the column.
             ConfigurationError: no index serves and the table is large; or the status, cursor or limit is not valid.
         """
-        return self.listed(table, status, column=column, show=show, after=after, limit=limit)[1]
+        return self.listed(table, status, **options)[1]
 
-    def listed(  # noqa: PLR0913 - as above
-        self,
-        table: str,
-        status: str,
-        *,
-        column: str | None = None,
-        show: Show = (),
-        after: str | None = None,
-        limit: int = 50,
-    ) -> tuple[Listed, Page[RowLine]]:
-        """Return what `rows` does, and beside it the names of the columns that are shown and hidden."""
-        place, most = decoded(after, str), one_more(limit)
+    def listed(self, table: str, status: str, **options: Unpack[Listing]) -> tuple[Listed, Page[RowLine]]:
+        """Return what `rows` does, and beside it the columns that are shown and hidden, filters, and the page before."""
         with self._database.session() as connection:
-            rows_of = table_rows.Rows(connection, table, show)
-            found = rows_of.listed(status, column, place[0] if place else None, most or 1)
-            now = RowQueries(connection).now()
-        return found, cut(found.rows, limit, now, lambda each: [each.key])
+            rows_of = table_rows.Rows(connection, table, options.get("show", ()))
+            return table_rows.page(rows_of, status, options, RowQueries(connection).now)
 
     def row(self, table: str, key: str, *, show: Show = ()) -> RowShown:
         """Return a row of a user's table, and what is known of it; one that is gone has no statuses.

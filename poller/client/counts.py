@@ -269,18 +269,26 @@ class StatusColumn:
     name: str
 
     def is_bounded(
-        self, connection: psycopg.Connection[Any], question: sql.Composed, asked: Mapping[str, Any]
+        self,
+        connection: psycopg.Connection[Any],
+        question: sql.Composed,
+        asked: Mapping[str, Any],
+        beside: str | None = None,
     ) -> bool:
         """Tell whether a query reads only rows that it returns, so that its limit bounds it.
 
         Below the limit of its plan nothing is filtered or gathered; and an index in which the status is looked for
-        begins with it.
+        begins with it; or with it and the column `beside`, which is looked for, too.
         """
         limited = _below_limit(plan(connection, question, asked))
         if limited is None or not all(map(_is_stream, limited)):
             return False
         names = array({name for each in limited for name in _searched(each)})
-        about = {"table": self.table.oid, "column": self.name, "names": names}
+        about = {"table": self.table.oid, "names": names}
+        if beside is not None:
+            about |= {"columns": array([self.name, beside])}
+            return connection.execute(statement("not_leading_two"), about).fetchone() is None
+        about |= {"column": self.name}
         return connection.execute(statement("not_leading"), about).fetchone() is None
 
 

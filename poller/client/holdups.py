@@ -124,8 +124,16 @@ def holdups(connection: psycopg.Connection[Any]) -> Holdups:
     seen = _sessions(connection, named - {None, 0})
     return Holdups(
         tuple(
-            WaitingSession(*row[:-1], tuple(seen[pid] for pid in dict.fromkeys(row[-1]) if pid in seen))
-            for row in waiting
+            WaitingSession(
+                pid,
+                name,
+                role,
+                kind,
+                relation,
+                since,
+                tuple(filter(None, map(seen.get, dict.fromkeys(pids)))),
+            )
+            for pid, name, role, kind, relation, since, pids in waiting
         ),
         seen.get(transaction),
         seen.get(snapshot),

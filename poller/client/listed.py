@@ -1,20 +1,23 @@
 """Lists rows of users' tables by status, and shows one: keys, and of the columns those that are asked for.
 
 The model. No listing reads more rows than it shows: it goes along an index that has the status and then the key, or the
-whole table is small; else it is refused, with the index that would serve. Values come as text, which Postgres makes and
-cuts; what is not asked for does not leave the server.
+whole table is small; else it is refused, with the index that would serve. One that is filtered may read 10,000 rows
+(filtering.py). Values come as text, which Postgres makes and cuts; what is not asked for does not leave the server.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import psycopg
 from psycopg import sql
 
+from poller.client import filtering
+from poller.client.answers import Page, decoded, encoded, one_more
 from poller.client.counts import StatusColumn, StatusCounter, along_indexes
+from poller.client.filtering import Filter, FilterLine
 from poller.client.refusals import NothingSelectedError, RefusedError
 from poller.client.row_queries import RowQueries
 from poller.client.selector import of_table
@@ -84,6 +87,8 @@ class Listed:
         columns: the names of those that are shown.
         hidden: the names of the others.
         handled: a handler takes the status.
+        filters: the columns that they may be filtered by, of those that are shown.
+        previous: the `before=` of the page before; None if there is none.
     """
 
     table: str
@@ -93,6 +98,30 @@ class Listed:
     hidden: tuple[str, ...]
     handled: bool
     rows: tuple[RowLine, ...]
+    filters: tuple[FilterLine, ...] = ()
+    previous: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Which rows of a status are listed.
+
+    Attributes:
+        most: how many.
+        after: those after this key, or before it if it `is_back`; then the nearest come first.
+        where: those that have a value.
+    """
+
+    status: str
+    most: int
+    after: str | None = None
+    is_back: bool = False
+    where: Filter | None = None
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """The parameters of its statement."""
+        return {"after": self.after, "most": self.most}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +138,27 @@ class RowShown:
     statuses: Mapping[str, str | None]
     columns: tuple[ColumnLine, ...]
     states: Mapping[str, State]
+
+
+class Listing(TypedDict, total=False):
+    """What a listing may be told.
+
+    Attributes:
+        column: the status column, where the table has several.
+        show: the columns whose values are returned, as text, or what tells of a name whether it is one of them. Others
+            do not leave the server.
+        where: a column of those that are shown, which an index begins with; and the value that the rows have in it.
+        after: the `next` of the page before.
+        before: in its place the `previous` of the page that follows.
+        limit: how many at the most; 50 by default.
+    """
+
+    column: str | None
+    show: Show
+    where: tuple[str, str] | None
+    after: str | None
+    before: str | None
+    limit: int
 
 
 class Rows:
@@ -131,76 +181,105 @@ class Rows:
 
     # --- a listing --------------------------------------------------------------------------------
 
-    def listed(self, status: str, column: str | None, after: str | None, most: int) -> Listed:
-        """Return the first rows of a status after a key.
+    def listed(self, part: Part, column: str | None) -> Listed:
+        """Return rows of a status, in the order in which they were looked for.
 
         Raises:
-            ConfigurationError: no index serves, or the column cannot have the status.
+            ConfigurationError: no index serves, or a column cannot have its value.
         """
-        chosen = self._column(status, column)
-        asked = {"after": after, "most": most}
-        try:
-            found = self._along_index(chosen, status, asked)
-            if found is None:
-                self._refuse_large(chosen, status)
-                plain = self._listing(chosen, status, after)
-                found = self._connection.execute(plain, asked).fetchall()
-        except psycopg.DataError:
-            msg = f"{self._table} has no status {status!r}, or the page is no page of it"
-            raise RefusedError(msg, "no_status") from None
-        handlers = [each.id for each in self.known if (each.status, each.column) == (status, chosen)]
-        states = self._states([row[0] for row in found], handlers)
+        chosen = self._column(part.status, column)
         names = tuple(each for each in self._shown if each != chosen)
+        known = filtering.filters(self._connection, self._table, chosen, names)
+        try:
+            found = self._found(chosen, part, known)
+        except psycopg.DataError:
+            told = f" with {part.where.column} {part.where.value!r}" if part.where else ""
+            msg = f"{self._table} has no status {part.status!r}{told}, or the page is no page of it"
+            raise RefusedError(msg, "no_status") from None
+        handlers = [each.id for each in self.known if (each.status, each.column) == (part.status, chosen)]
+        states = self._states([row[0] for row in found], handlers)
         return Listed(
             table=str(self._table),
             column=chosen,
-            status=status,
+            status=part.status,
             columns=names,
             hidden=tuple(
                 each for each in self._table.columns if each not in {*names, *self._table.key, chosen}
             ),
             handled=bool(handlers),
             rows=tuple(RowLine(key, tuple(values[: len(names)]), states.get(key)) for key, *values in found),
+            filters=known,
         )
 
-    def _along_index(self, column: str, status: str, asked: Mapping[str, Any]) -> list[Any] | None:
+    def _found(self, column: str, part: Part, known: Sequence[FilterLine]) -> list[Any]:
+        if part.where is not None:
+            filtering.require(part.where, known)
+        found = self._along_index(column, part)
+        if found is None and part.where is not None:
+            return self._among_few(column, part, part.where)
+        if found is None:
+            self._refuse_large(column, part.status)
+            return self._connection.execute(self._listing(column, part), part.asked).fetchall()
+        return found
+
+    def _along_index(self, column: str, part: Part) -> list[Any] | None:
         """Return the rows, if an index leads to them alone; None if it does not.
 
         Where most rows have the status, the planner would rather go along the key and leave out the others. It cannot
         where the order begins with the status, which it does not see to be one and the same.
         """
-        questions = [self._listing(column, status, asked["after"])]
-        if self._table.is_plain(column):
-            questions.append(self._listing(column, status, asked["after"], is_first=True))
+        questions = [self._listing(column, part)]
+        if self._table.is_plain(column) and part.where is None:
+            questions.append(self._listing(column, part, is_first=True))
+        beside = part.where and part.where.column
         with along_indexes(self._connection):
             for each in questions:
-                if StatusColumn(self._table, column).is_bounded(self._connection, each, asked):
-                    return self._connection.execute(each, asked).fetchall()
+                searched = StatusColumn(self._table, column)
+                if searched.is_bounded(self._connection, each, part.asked, beside):
+                    return self._connection.execute(each, part.asked).fetchall()
         return None
 
-    def _listing(
-        self, column: str, status: str, after: str | None, *, is_first: bool = False
-    ) -> sql.Composed:
-        own, value = sql.Identifier("t", column), sql.Literal(status)
+    def _among_few(self, column: str, part: Part, where: Filter) -> list[Any]:
+        """Return the rows of those with a value, if these are few.
+
+        Raises:
+            RefusedError: they are not.
+        """
+        names = dict.fromkeys([*self._table.key, column, *self._shown])
+        with along_indexes(self._connection):
+            parts = self._parts(column, part)
+            shows = (column, parts["shows"])
+            found = filtering.among_few(self._connection, self._table, shows, where, names)
+            question = statement("filter_rows", found=found, **parts)
+            return self._connection.execute(question, part.asked).fetchall()
+
+    def _listing(self, column: str, part: Part, *, is_first: bool = False) -> sql.Composed:
+        parts = self._parts(column, part, is_first=is_first)
+        if part.where is not None:
+            is_its = filtering.has_value(self._table, part.where)
+            parts["shows"] = sql.SQL("{} and {}").format(parts["shows"], is_its)
+        return statement("list_rows", table=self._table.identifier, users=self._table.users, **parts)
+
+    def _parts(self, column: str, part: Part, *, is_first: bool = False) -> dict[str, sql.Composable]:
+        """Return what the statements of listings have in common."""
+        own, value = sql.Identifier("t", column), sql.Literal(part.status)
         typed = sql.SQL("{}::{}").format(value, trusted(self._table.columns[column].full_type))
         shown = self._table.columns[column].equal(own, value)
-        is_after = self._table.is_after("%(after)s")
+        is_after = self._table.is_after("%(after)s", before=part.is_back)
         order = [sql.Identifier("t", each) for each in self._table.key]
         if is_first:
             shown = sql.SQL("{0} >= {1} and {0} <= {1}").format(own, typed)
-            is_after = self._table.is_after_within(column, typed, "%(after)s")
+            is_after = self._table.is_after_within(column, typed, "%(after)s", before=part.is_back)
             order.insert(0, own)
         names = [each for each in self._shown if each != column]
-        return statement(
-            "list_rows",
-            table=self._table.identifier,
-            users=self._table.users,
-            key=self._table.key_text(),
-            values=sql.SQL(", ").join(map(self._text, names)) if names else sql.SQL("null"),
-            shows=shown,
-            after=sql.SQL("true") if after is None else is_after,
-            key_order=sql.SQL(", ").join(order),
-        )
+        direction = sql.SQL(" desc" if part.is_back else "")
+        return {
+            "key": self._table.key_text(),
+            "values": sql.SQL(", ").join(map(self._text, names)) if names else sql.SQL("null"),
+            "shows": shown,
+            "after": sql.SQL("true") if part.after is None else is_after,
+            "key_order": sql.SQL(", ").join(each + direction for each in order),
+        }
 
     def _refuse_large(self, column: str, status: str) -> None:
         """Refuse to read through a table that is not small.
@@ -211,9 +290,7 @@ class Rows:
         counts = StatusCounter(self._connection, self._table, column)
         whole = counts.whole(())
         if whole is None or counts.counted(whole, ()) is None:
-            parts = sql.SQL(", ").join(map(sql.Identifier, dict.fromkeys([column, *self._table.key])))
-            on = self._table.identifier.as_string()
-            index = f"CREATE INDEX CONCURRENTLY ON {on} ({parts.as_string()})"
+            index = filtering.index(self._table, column)
             msg = f"no index lists the rows of {self._table} that are {status!r}; one that does: {index}"
             raise RefusedError(msg, "no_index")
 
@@ -284,6 +361,26 @@ class Rows:
         if self._table.columns[name].type == "bytea":
             return sql.SQL("octet_length({}) || ' bytes'").format(column)
         return sql.SQL("left({}::text, {})").format(column, sql.Literal(LONGEST))
+
+
+def page(
+    rows: Rows, status: str, options: Listing, now: Callable[[], datetime]
+) -> tuple[Listed, Page[RowLine]]:
+    """Return a page of a listing, in the order of the key, whichever way it was gone to.
+
+    Raises:
+        ConfigurationError: as `Rows.listed`; or a cursor or the limit is not valid.
+    """
+    limit, before, where = options.get("limit", 50), options.get("before"), options.get("where")
+    [key], most = decoded(before or options.get("after"), str) or [None], one_more(limit)
+    part = Part(status, most or 1, key, bool(before), where and Filter(*where))
+    found = rows.listed(part, options.get("column"))
+    is_more, kept = len(found.rows) > limit, found.rows[:limit]
+    kept = kept[::-1] if part.is_back else kept
+    first, last = (encoded([kept[at].key]) if kept else None for at in (0, -1))
+    previous = first if (is_more if part.is_back else part.after is not None) else None
+    following = last if part.is_back or is_more else None
+    return replace(found, rows=kept, previous=previous), Page(kept, following, now())
 
 
 def _shown(connection: psycopg.Connection[Any], table: Table, show: Show) -> list[str]:

@@ -196,30 +196,40 @@ class Table:
         parts = zip(self.key, columns, values, strict=True)
         return sql.SQL(" and ").join(self.columns[name].equal(*pair) for name, *pair in parts)
 
-    def is_after(self, text: str, of: str | None = None) -> sql.Composable:
-        """Return the condition on a row `t`, or on the key in the expression `of`, to come after the key in `text`."""
+    def is_after(self, text: str, of: str | None = None, *, before: bool = False) -> sql.Composable:
+        """Return the condition on a row `t`, or on the key in the expression `of`, to come after the key in `text`.
+
+        Args:
+            text: an SQL expression for the key.
+            of: another, in the place of the row.
+            before: to come before it.
+        """
         left = self._key_columns() if of is None else self._key_ordered(of)
         right = self._key_ordered(text)
         if self._is_compared_plainly:
-            return sql.SQL("{} > {}").format(_tuple(left), _tuple(right))
+            return sql.SQL("{} < {}" if before else "{} > {}").format(_tuple(left), _tuple(right))
         condition: sql.Composable = sql.SQL("false")
         for name, *pair in reversed(list(zip(self.key, left, right, strict=True))):
             column = self.columns[name]
             condition = sql.SQL("({} or ({} and {}))").format(
-                column.greater(*pair), column.equal(*pair), condition
+                column.greater(*(reversed(pair) if before else pair)), column.equal(*pair), condition
             )
         return condition
 
-    def is_after_within(self, column: str, value: sql.Composable, text: str) -> sql.Composable:
+    def is_after_within(
+        self, column: str, value: sql.Composable, text: str, *, before: bool = False
+    ) -> sql.Composable:
         """Return the condition on a row `t` to come after a key, in the order of a column and then the key.
 
         Args:
             column: the first of the order, which has a plain comparison.
             value: what the column of that row is.
             text: an SQL expression for the key.
+            before: to come before it.
         """
         left = [sql.Identifier("t", column), *self._key_columns()]
-        return sql.SQL("{} > {}").format(_tuple(left), _tuple([value, *self._key_ordered(text)]))
+        right = [value, *self._key_ordered(text)]
+        return sql.SQL("{} < {}" if before else "{} > {}").format(_tuple(left), _tuple(right))
 
     def is_plain(self, column: str) -> bool:
         """Tell whether a column, and the key, are compared by operators of `pg_catalog`."""

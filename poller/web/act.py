@@ -124,6 +124,10 @@ def read(form: Form) -> Act:
     if name in OF_ROWS and form.get("table") and (to is not None or name != "move"):
         selector = f"{form['table']}:{form['status']}" if form.get("status") else form["table"]
         keys = tuple(dict.fromkeys(form.all("key")))
+        if (
+            not keys and form.get("chosen") == "only"
+        ):  # of a listing that is filtered, all would be others, too
+            raise HTTPException(WRONG, "choose the rows: this listing is filtered")
         return Act(name, selector, keys, form.get("error") or None, to if name == "move" else None)
     raise HTTPException(WRONG, "there is no such act, or something of it is missing")
 

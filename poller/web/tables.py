@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 
@@ -36,13 +36,18 @@ def rows(request: Request) -> Response:
     table, status = asked(request, "table"), asked(request, "status")
     if table is None or status is None:
         return no_such(request, "name a table and a status")
+    by, value = asked(request, "by"), request.query_params.get("is", "")
+    given: dict[str, Any] = {"table": table, "status": status, "column": asked(request, "column")}
+    where = None if by is None else (by, value)
     try:
         listed, found = desk_of(request).client.listed(
             table,
             status,
-            column=asked(request, "column"),
+            column=given["column"],
             show=show_of(request, table),
+            where=where,
             after=asked(request, "after"),
+            before=asked(request, "before"),
             limit=PAGE,
         )
     except NothingSelectedError as error:
@@ -55,9 +60,10 @@ def rows(request: Request) -> Response:
             listed=None,
             found=None,
             targets=(),
-            table=table,
-            status=status,
+            where=where,
+            **given,
         )
+    given["table"] = listed.table
     targets = _targets(request, listed.table, listed.column, status)
     return page(
         request,
@@ -68,8 +74,8 @@ def rows(request: Request) -> Response:
         listed=listed,
         found=found,
         targets=targets,
-        table=listed.table,
-        status=status,
+        where=where,
+        **given,
     )
 
 

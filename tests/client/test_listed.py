@@ -9,7 +9,7 @@ import pytest
 from poller import Client, PollerError
 from poller.client import counts
 from poller.client.refusals import NothingSelectedError, RefusedError
-from tests.client.watching import watched
+from tests.client.watching import BOUND, watched
 from tests.command_line import known
 
 if TYPE_CHECKING:
@@ -68,11 +68,16 @@ def test_each_row_is_on_one_page(
         monkeypatch.setattr(counts, "LARGEST_SCAN_COST", -1.0)
     client, found, after = Client(url), list[str](), None
     while True:
-        page = client.rows("things", status, after=after, limit=10)
+        listed, page = client.listed("things", status, after=after, limit=10)
         found += [each.key for each in page.items]
         after = page.next
         if after is None:
             break
+    back = [*found[20:]]
+    while listed.previous is not None:
+        listed, page = client.listed("things", status, before=listed.previous, limit=10)
+        back = [each.key for each in page.items] + back
+    assert found == back
     assert len(found) == 23
     assert len(set(found)) == 23
     assert client.row("things", found[3]).statuses == {"status": status}
@@ -115,6 +120,64 @@ def test_no_more_rows_are_read_than_are_shown(url: str, db: psycopg.Connection[A
         listing = [rows for rows, text in seen.seen if '"public"."things"' in text]
         assert len(listing) >= 2
         assert max(listing) <= 60
+
+
+FILTERED = {
+    "an index of the column": ("create index on things (plan)", 10_001),
+    "one of status, column and key": ("create index on things (status, plan, id)", 60),
+    "one of column, status and key": ("create index on things (plan, status, id)", 60),
+    "one of status and column": ("create index on things (status, plan)", 10_001),
+    "one in which the key comes before": (
+        "create index on things (status, id, plan); create index on things (plan)",
+        10_001,
+    ),
+    "partitions": ("create index on things (plan)", 10_001),
+}
+
+
+@pytest.mark.parametrize("is_analyzed", [True, False], ids=["analyzed", "never analyzed"])
+@pytest.mark.parametrize("form", FILTERED)
+def test_g12_a_filter_goes_through_a_bounded_part_of_a_large_table(
+    url: str, db: psycopg.Connection[Any], form: str, *, is_analyzed: bool
+) -> None:
+    """Whatever index serves: few rows are found, and of many a page or none."""
+    index, most = FILTERED[form]
+    partitions = " partition by hash (id)" if form == "partitions" else ""
+    db.execute(f"create table things (id int, status text, plan int, primary key (id)){partitions}")
+    for number in range(4) if partitions else ():
+        db.execute(
+            f"create table things_{number} partition of things for values with (modulus 4, remainder {number})"
+        )
+    db.execute(
+        "insert into things select g, case when g % 3 = 0 then 'new' else 'done' end,"
+        " case when g % 60 < 2 then 1 else 2 end from generate_series(1, 60000) g"
+    )
+    db.execute(index)
+    if is_analyzed:
+        db.execute("analyze things")
+    known(db, "public.things", "new")
+    client = Client(url)
+
+    def keys(value: str, **more: Any) -> list[int]:
+        return [
+            int(each.key)
+            for each in client.rows("things", "new", show=["plan"], where=("plan", value), **more).items
+        ]
+
+    with watched() as seen:
+        page = client.rows("things", "new", show=["plan"], where=("plan", "1"))
+        assert [int(each.key) for each in page.items] == [60 * at for at in range(1, 51)]
+        assert keys("1", after=page.next) == [60 * at for at in range(51, 101)]
+        assert keys("7") == []
+        if most == 60:
+            assert len(keys("2")) == 50
+        else:
+            with pytest.raises(RefusedError, match=r"more than 10,000 rows .*CREATE INDEX"):
+                keys("2")
+    listing = [(rows, text) for rows, text in seen.seen if '"public"."things"' in text]
+    assert max(listing)[0] <= min(most + 100, BOUND), max(listing)
+    with pytest.raises(RefusedError):
+        keys("x")
 
 
 @pytest.mark.parametrize(

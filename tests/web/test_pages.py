@@ -42,7 +42,14 @@ PAGES = [
     "/healthz",
     "/readyz",
 ]
+KEY = r'class="mono" href="[^"]*key=(\d+)"'
 SHOW = {"tenants": {"show": ["note"]}}
+
+
+def link(text: str, rel: str) -> str:
+    """Return where a link of a page leads; "" if it is not there."""
+    found = re.search(rf'rel="{rel}" href="([^"]*)"', text)
+    return found[1].replace("&amp;", "&") if found else ""
 
 
 @pytest.fixture
@@ -125,20 +132,59 @@ def test_settings_that_make_no_sense_are_refused(url: str, tables: Any) -> None:
 
 
 def test_rows_come_a_page_at_a_time(url: str, db: psycopg.Connection[Any]) -> None:
-    """By their keys, along an index; each is on one page."""
+    """By their keys, along an index; each is on one page, whichever way one goes."""
     db.execute("insert into tenants (status) select 'normal' from generate_series(1, 120)")
-    client, found, path = browser(url), list[str](), "/rows?table=tenants&status=normal"
+    client, found, path, pages = (
+        browser(url),
+        list[str](),
+        "/rows?table=tenants&status=normal",
+        list[list[str]](),
+    )
     while path:
         text = client.get(path).text
-        found += re.findall(r'class="mono" href="[^"]*key=(\d+)"', text)
-        more = re.search(r'class="button" href="(/rows[^"]*)"', text)
-        path = more[1].replace("&amp;", "&") if more else ""
+        pages.append(re.findall(KEY, text))
+        found += pages[-1]
+        last, path = text, link(text, "next")
     expected = [
         row[0]
         for row in db.execute("select id::text from tenants where status = 'normal' order by tenants.id")
     ]
     assert found == expected
+    back, path = [pages[-1]], link(last, "prev")
+    while path:
+        text = client.get(path).text
+        back.append(re.findall(KEY, text))
+        path = link(text, "prev")
+    assert back[::-1] == pages
+    assert link(text, "next")
     assert client.get("/rows?table=tenants&status=normal&after=nonsense").status_code == 200
+
+
+def test_rows_are_filtered_by_what_an_index_begins_with(url: str, db: psycopg.Connection[Any]) -> None:
+    """The filter is in the address, and kept from page to page; other columns are told with the index that they lack."""
+    db.execute("alter table tenants add plan text, add slug text")
+    db.execute(
+        "insert into tenants (status, plan, slug) select 'normal', case when i % 2 = 0 then 'a&b' else 'c' end, i"
+        " from generate_series(1, 120) as i"
+    )
+    db.execute("create index on tenants (plan)")
+    client = browser(url, ALL, tables={"tenants": {"show": ["plan", "slug", "note"]}})
+    text = client.get(
+        "/rows", params={"table": "tenants", "status": "normal", "by": "plan", "is": "a&b"}
+    ).text
+    assert len(re.findall(KEY, text)) == 50
+    assert len(re.findall(KEY, client.get(link(text, "next")).text)) == 10
+    assert '<option value="slug" disabled>' in text
+    assert "ON &#34;public&#34;.&#34;tenants&#34; (&#34;status&#34;, &#34;slug&#34;, &#34;id&#34;)" in text
+    assert 'name="chosen" value="only"' in text
+    every = {"act": "retry", "table": "tenants", "status": "closing", "chosen": "only"}
+    assert client.post("/confirm", data=every).status_code == 400
+    refused = client.get("/rows?table=tenants&status=normal&by=slug&is=1").text
+    assert "no index begins with &#39;slug&#39;" in refused
+    assert client.get("/rows?table=tenants&status=normal&by=created_at&is=1").status_code == 404
+    looking = browser(url, Right.LOOK, tables={"tenants": {"show": "*"}})
+    assert looking.get("/rows?table=tenants&status=normal&by=plan&is=c").status_code == 404
+    assert "plan" not in looking.get("/rows?table=tenants&status=normal").text
 
 
 @pytest.mark.parametrize("is_common", [True, False])
@@ -160,9 +206,7 @@ def test_a_status_of_a_large_table_is_listed_along_an_index_or_not_at_all(
     monkeypatch.setattr(counts, "LARGEST_SCAN_COST", 0.0)
     text = client.get("/rows?table=tenants&status=normal").text
     assert text.count('name="key"') == 50
-    following = re.search(r'class="button" href="(/rows[^"]*)"', text)
-    assert following
-    assert client.get(following[1].replace("&amp;", "&")).text.count('name="key"') == 50
+    assert client.get(link(text, "next")).text.count('name="key"') == 50
 
 
 def test_a_row_tells_what_is_and_what_was(whole: str) -> None:
