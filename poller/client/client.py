@@ -34,6 +34,7 @@ from poller.client import inflight as held
 from poller.client import known_handlers as known_here
 from poller.client import limits as limited
 from poller.client import listed as table_rows
+from poller.client import performance as performing
 from poller.client import registered_checks as code_free
 from poller.client import status as overview
 from poller.client import totals as sums
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
     from poller.client.listed import Listed, Listing, RowLine, RowShown, Show
     from poller.client.moves import Moved
     from poller.client.pausing import HandlersPaused, HandlersResumed
+    from poller.client.performance import Performance, Upkeep
     from poller.client.purge import Counted, Progress, Purged, PurgeOptions
     from poller.client.registered_checks import Checked
     from poller.client.releasing import Released
@@ -221,6 +223,30 @@ class Client:
         """
         with self._database.session() as connection:
             return held_up.holdups(connection)
+
+    def performance(self, table: str, *, back: str = "1h") -> Performance:
+        """Return what a table's handlers have done in spans of time, and how long their attempts take.
+
+        Args:
+            table: with or without its schema.
+            back: how far: `"1h"`, by minutes; `"24h"`, by half hours; `"7d"`, by three hours.
+
+        Raises:
+            NothingSelectedError: no handler is known for the table.
+            ConfigurationError: it is not told so far back.
+        """
+        with self._database.session() as connection:
+            return performing.performance(connection, table, back)
+
+    def upkeep(self, table: str) -> Upkeep:
+        """Return how the server keeps a table: dead row versions, indexes, when it was last vacuumed and analyzed.
+
+        Raises:
+            NothingSelectedError: no handler is known for the table.
+            ConfigurationError: it is not there.
+        """
+        with self._database.session() as connection:
+            return performing.upkeep(connection, table)
 
     def find(self, word: str) -> Page[Found]:
         """Return all that a word may mean: a handler, a job, a run, or a row by its key.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from poller.web.across import across
 from poller.web.down import down
-from poller.web.pages import asked, page
-from poller.web.refused import no_such
+from poller.web.pages import page
 from poller.web.state import desk_of
 
 if TYPE_CHECKING:
@@ -33,39 +33,18 @@ def home(request: Request) -> Response:
     return page(
         request,
         "home.html",
-        known=_known(seen),
+        known=known_of(seen),
         seen=seen,
-        jobs=_ahead(seen),
         machines=_in_order([drawn(each) for each in shown.machines]) if shown else [],
         strip=None if shown is None else strip(seen),
+        slots=slots(seen),
         top=TOP,
     )
-
-
-def machine(request: Request) -> Response:
-    """Show one table's machine in full."""
-    seen = desk_of(request).snapshot.seen()
-    table, column = asked(request, "table"), asked(request, "column")
-    found = [
-        each
-        for each in (seen.overview.machines if seen.overview else ())
-        if each.machine.table == table and column in {None, each.machine.column}
-    ]
-    if not found and seen.overview is not None:
-        return no_such(request, f"no handler is known for table {table}")
-    made = [drawn(each) for each in found]
-    return page(request, "machine.html", known=_known(seen), seen=seen, machines=made, table=table or "")
 
 
 def _in_order(machines: list[Drawn]) -> list[Drawn]:
     """Return machines by their names, those first that take the whole width."""
     return sorted(machines, key=lambda each: each[1][0].is_short)
-
-
-def _ahead(seen: Seen) -> list[JobLine]:
-    """Return the jobs that have a slot ahead, the next first."""
-    found = [(each.next_at, each) for each in (seen.beside.jobs if seen.beside else ()) if each.next_at]
-    return [each for _, each in sorted(found, key=lambda pair: pair[0])]
 
 
 def drawn(watched: Watched) -> Drawn:
@@ -74,6 +53,12 @@ def drawn(watched: Watched) -> Drawn:
     places = {each.status: (each.x, each.y) for each in made[0].statuses}
     lines = sorted(watched.statuses, key=lambda each: places.get(each.status, LAST))
     return replace(watched, statuses=tuple(lines)), made
+
+
+def slots(seen: Seen) -> list[JobLine]:
+    """Return the jobs that run next, the next first."""
+    jobs = [(each.next_at, each) for each in (seen.beside.jobs if seen.beside else ()) if each.next_at]
+    return [each for _, each in sorted(jobs, key=itemgetter(0))[:TOP]]
 
 
 def strip(seen: Seen) -> dict[str, Any]:
@@ -115,7 +100,7 @@ def _is_due(line: Any, handlers: list[Any]) -> bool:
     return any((each.table, each.status) == (line.table, line.status) for each in handlers)
 
 
-def _known(seen: Seen) -> object:
+def known_of(seen: Seen) -> object:
     """Return what the page shows, without what changes with each look though nothing happens."""
     if seen.overview is None:
         return seen.fault, seen.reason

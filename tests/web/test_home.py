@@ -172,6 +172,29 @@ def test_a_table_that_nobody_handles_has_no_page(page: TestClient) -> None:
     assert "Leads to" in page.get("/machine?table=public.tenants").text
 
 
+def test_the_page_of_a_machine_tells_how_it_does_and_is_kept(
+    url: str, page: TestClient, db: psycopg.Connection[Any]
+) -> None:
+    """Each part for itself: as a picture and as a table; one that cannot be told leaves the others."""
+    path = "/machine?table=public.tenants&back="
+    text = page.get(f"{path}24h").text
+    assert '<svg class="stacked"' in text
+    assert "5 moved, 0 failed, 0 parked" in text
+    assert re.search(r'data-label="Moved" class="num">5</td>', text)
+    assert re.search(r'data-label="p95" class="num">\d+ ms', text)
+    assert "tenants_pkey" in text
+    assert 'aria-current="true">24h</a>' in text
+    assert "style=" not in text
+    assert page.get(f"{path}8d").status_code == 404
+    db.execute("truncate poller.tally; revoke all on poller.tally from public")
+    assert "Nothing was done in the last 7d" in page.get(f"{path}7d").text
+    with psycopg.connect(url) as other:
+        other.execute("lock table poller.tally in access exclusive mode")
+        text = page.get(f"{path}1h").text
+    assert "not counted: another session has a table locked" in text
+    assert "tenants_pkey" in text
+
+
 HOSTILE = [
     "<img src=x onerror=alert(1)>",
     '" hx-get="/x',
