@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from poller.client import (
     actions,
     checks,
+    counting,
     draining,
     handler_lookup,
     jobs,
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
 
     from poller.client.actions import Action
     from poller.client.checks import Finding
+    from poller.client.counting import CountAhead, ExactCount
     from poller.client.database import DatabaseLocation, LookingConnection
     from poller.client.draining import Draining
     from poller.client.explain import ClaimExplained, RowExplained
@@ -151,6 +153,38 @@ class Client:
             lines = overview.status(connection, known, exact=exact, progress=progress)
             now = RowQueries(connection).now()
         return Page(tuple(lines), None, now, exact=all(each.exact for each in lines))
+
+    def count_ahead(self, table: str, status: str, *, column: str | None = None) -> CountAhead:
+        """Return how much `count` would read, and how long that may take.
+
+        Args:
+            table: with or without its schema; one that handlers are known for.
+            status: the status.
+            column: the status column, where the table has several.
+
+        Raises:
+            NothingSelectedError: no handler is known for the table.
+        """
+        with self._database.session() as connection:
+            return counting.Counter(connection, table, status, column).ahead()
+
+    def count(
+        self, table: str, status: str, *, column: str | None = None, seconds: float = 30.0
+    ) -> ExactCount:
+        """Count all rows of one status, however many they are.
+
+        Args:
+            table: with or without its schema; one that handlers are known for.
+            status: the status.
+            column: the status column, where the table has several.
+            seconds: after which it is given up.
+
+        Raises:
+            NothingSelectedError: no handler is known for the table.
+            psycopg.errors.QueryCanceled: there was not enough time.
+        """
+        with self._database.session(alone=True) as connection:
+            return counting.Counter(connection, table, status, column).count(seconds)
 
     def watch(self) -> Watch:
         """Open what looks at the whole fleet again and again, on a connection of its own, which is closed with it.

@@ -173,10 +173,10 @@ class Rows:
         known = [each for each in RowQueries(connection).known_handlers() if each.table != str(RUNS)]
         self.known: Sequence[Known] = of_table(name, known)
         self._connection = connection
-        self._table = tables.describe(connection, table_name(self.known[0].table), look=True)
-        self._shown = _shown(connection, self._table, show)
+        self.table = tables.describe(connection, table_name(self.known[0].table), look=True)
+        self._shown = _shown(connection, self.table, show)
         self.status_columns = [
-            *dict.fromkeys(each.column for each in self.known if each.column in self._table.columns)
+            *dict.fromkeys(each.column for each in self.known if each.column in self.table.columns)
         ]
 
     # --- a listing --------------------------------------------------------------------------------
@@ -187,24 +187,24 @@ class Rows:
         Raises:
             ConfigurationError: no index serves, or a column cannot have its value.
         """
-        chosen = self._column(part.status, column)
+        chosen = self.column(part.status, column)
         names = tuple(each for each in self._shown if each != chosen)
-        known = filtering.filters(self._connection, self._table, chosen, names)
+        known = filtering.filters(self._connection, self.table, chosen, names)
         try:
             found = self._found(chosen, part, known)
         except psycopg.DataError:
             told = f" with {part.where.column} {part.where.value!r}" if part.where else ""
-            msg = f"{self._table} has no status {part.status!r}{told}, or the page is no page of it"
+            msg = f"{self.table} has no status {part.status!r}{told}, or the page is no page of it"
             raise RefusedError(msg, "no_status") from None
         handlers = [each.id for each in self.known if (each.status, each.column) == (part.status, chosen)]
         states = self._states([row[0] for row in found], handlers)
         return Listed(
-            table=str(self._table),
+            table=str(self.table),
             column=chosen,
             status=part.status,
             columns=names,
             hidden=tuple(
-                each for each in self._table.columns if each not in {*names, *self._table.key, chosen}
+                each for each in self.table.columns if each not in {*names, *self.table.key, chosen}
             ),
             handled=bool(handlers),
             rows=tuple(RowLine(key, tuple(values[: len(names)]), states.get(key)) for key, *values in found),
@@ -229,12 +229,12 @@ class Rows:
         where the order begins with the status, which it does not see to be one and the same.
         """
         questions = [self._listing(column, part)]
-        if self._table.is_plain(column) and part.where is None:
+        if self.table.is_plain(column) and part.where is None:
             questions.append(self._listing(column, part, is_first=True))
         beside = part.where and part.where.column
         with along_indexes(self._connection):
             for each in questions:
-                searched = StatusColumn(self._table, column)
+                searched = StatusColumn(self.table, column)
                 if searched.is_bounded(self._connection, each, part.asked, beside):
                     return self._connection.execute(each, part.asked).fetchall()
         return None
@@ -245,36 +245,36 @@ class Rows:
         Raises:
             RefusedError: they are not.
         """
-        names = dict.fromkeys([*self._table.key, column, *self._shown])
+        names = dict.fromkeys([*self.table.key, column, *self._shown])
         with along_indexes(self._connection):
             parts = self._parts(column, part)
             shows = (column, parts["shows"])
-            found = filtering.among_few(self._connection, self._table, shows, where, names)
+            found = filtering.among_few(self._connection, self.table, shows, where, names)
             question = statement("filter_rows", found=found, **parts)
             return self._connection.execute(question, part.asked).fetchall()
 
     def _listing(self, column: str, part: Part, *, is_first: bool = False) -> sql.Composed:
         parts = self._parts(column, part, is_first=is_first)
         if part.where is not None:
-            is_its = filtering.has_value(self._table, part.where)
+            is_its = filtering.has_value(self.table, part.where)
             parts["shows"] = sql.SQL("{} and {}").format(parts["shows"], is_its)
-        return statement("list_rows", table=self._table.identifier, users=self._table.users, **parts)
+        return statement("list_rows", table=self.table.identifier, users=self.table.users, **parts)
 
     def _parts(self, column: str, part: Part, *, is_first: bool = False) -> dict[str, sql.Composable]:
         """Return what the statements of listings have in common."""
         own, value = sql.Identifier("t", column), sql.Literal(part.status)
-        typed = sql.SQL("{}::{}").format(value, trusted(self._table.columns[column].full_type))
-        shown = self._table.columns[column].equal(own, value)
-        is_after = self._table.is_after("%(after)s", before=part.is_back)
-        order = [sql.Identifier("t", each) for each in self._table.key]
+        typed = sql.SQL("{}::{}").format(value, trusted(self.table.columns[column].full_type))
+        shown = self.table.columns[column].equal(own, value)
+        is_after = self.table.is_after("%(after)s", before=part.is_back)
+        order = [sql.Identifier("t", each) for each in self.table.key]
         if is_first:
             shown = sql.SQL("{0} >= {1} and {0} <= {1}").format(own, typed)
-            is_after = self._table.is_after_within(column, typed, "%(after)s", before=part.is_back)
+            is_after = self.table.is_after_within(column, typed, "%(after)s", before=part.is_back)
             order.insert(0, own)
         names = [each for each in self._shown if each != column]
         direction = sql.SQL(" desc" if part.is_back else "")
         return {
-            "key": self._table.key_text(),
+            "key": self.table.key_text(),
             "values": sql.SQL(", ").join(map(self._text, names)) if names else sql.SQL("null"),
             "shows": shown,
             "after": sql.SQL("true") if part.after is None else is_after,
@@ -287,17 +287,22 @@ class Rows:
         Raises:
             RefusedError: with the index that would serve.
         """
-        counts = StatusCounter(self._connection, self._table, column)
+        counts = StatusCounter(self._connection, self.table, column)
         whole = counts.whole(())
         if whole is None or counts.counted(whole, ()) is None:
-            index = filtering.index(self._table, column)
-            msg = f"no index lists the rows of {self._table} that are {status!r}; one that does: {index}"
+            index = filtering.index(self.table, column)
+            msg = f"no index lists the rows of {self.table} that are {status!r}; one that does: {index}"
             raise RefusedError(msg, "no_index")
 
-    def _column(self, status: str, column: str | None) -> str:
+    def column(self, status: str, column: str | None) -> str:
+        """Return the status column that is meant.
+
+        Raises:
+            NothingSelectedError: the one that is named is none.
+        """
         if column is not None:
             if column not in self.status_columns:
-                msg = f"{column!r} is no status column of {self._table}"
+                msg = f"{column!r} is no status column of {self.table}"
                 raise NothingSelectedError(msg)
             return column
         named = [each.column for each in self.known if each.status == status]
@@ -314,19 +319,19 @@ class Rows:
         names = [*self._shown]
         question = statement(
             "show_row",
-            table=self._table.identifier,
-            users=self._table.users,
-            key=self._table.key_text(),
+            table=self.table.identifier,
+            users=self.table.users,
+            key=self.table.key_text(),
             statuses=sql.SQL(", ").join(
                 sql.SQL("{}::text").format(sql.Identifier("t", each)) for each in self.status_columns
             ),
             values=sql.SQL(", ").join(map(self._text, names)) if names else sql.SQL("null"),
-            is_own=self._table.is_key("%(key)s"),
+            is_own=self.table.is_key("%(key)s"),
         )
         try:
             row = self._connection.execute(question, {"key": key}).fetchone()
         except psycopg.DataError:
-            msg = f"{key!r} cannot be a key of {self._table}"
+            msg = f"{key!r} cannot be a key of {self.table}"
             raise RefusedError(msg, "no_key") from None
         found, statuses, *values = row or (key, [])
         told = dict(zip(names, values, strict=False))
@@ -334,15 +339,15 @@ class Rows:
             ColumnLine(
                 each.name,
                 each.full_type,
-                each.name in self._table.key,
+                each.name in self.table.key,
                 each.name in told,
                 told.get(each.name),
             )
-            for each in self._table.columns.values()
+            for each in self.table.columns.values()
         )
         states = {each.status: self._states([found], [each.id]) for each in self.known}
         return RowShown(
-            table=str(self._table),
+            table=str(self.table),
             key=found,
             statuses=dict(zip(self.status_columns, statuses, strict=False)),
             columns=columns,
@@ -358,7 +363,7 @@ class Rows:
     def _text(self, name: str) -> sql.Composed:
         """Return a column as text that is cut; of binary data its length alone."""
         column = sql.Identifier("t", name)
-        if self._table.columns[name].type == "bytea":
+        if self.table.columns[name].type == "bytea":
             return sql.SQL("octet_length({}) || ' bytes'").format(column)
         return sql.SQL("left({}::text, {})").format(column, sql.Literal(LONGEST))
 

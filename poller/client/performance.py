@@ -7,13 +7,14 @@ estimates; nothing of the table itself is read.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from poller.client.row_queries import RowQueries
 from poller.client.selector import of_table
 from poller.db import tables
 from poller.db.statements import array, statement
-from poller.db.typed_rows import all_rows
+from poller.db.typed_rows import all_rows, only_row
 from poller.errors import ConfigurationError
 from poller.model.table_name import table_name
 
@@ -126,10 +127,12 @@ def upkeep(connection: psycopg.Connection[Any], table: str) -> Upkeep:
     """
     described = tables.describe(connection, table_name(_known(connection, table)[0].table))
     asked = {"table": described.oid}
-    [counts] = connection.execute(statement("upkeep"), asked).fetchall()
-    indexes = all_rows(connection, statement("index_upkeep"), asked, IndexUpkeep)
-    without = RowQueries(connection).health(described).without_autovacuum or ()
-    return Upkeep(str(described), *counts, without_autovacuum=tuple(without), indexes=tuple(indexes))
+    beside: dict[str, Any] = {
+        "table": str(described),
+        "without_autovacuum": tuple(RowQueries(connection).health(described).without_autovacuum or ()),
+        "indexes": tuple(all_rows(connection, statement("index_upkeep"), asked, IndexUpkeep)),
+    }
+    return only_row(connection, statement("upkeep"), asked, partial(Upkeep, **beside))
 
 
 def _known(connection: psycopg.Connection[Any], table: str) -> Sequence[Known]:

@@ -34,6 +34,8 @@ PAGES = [
     "/runs?job=tick",
     "/runs/1",
     "/workers",
+    "/count?table=tenants&status=normal",
+    "/count?table=tenants&status=normal&go=1",
     "/limits",
     "/check",
     "/actions",
