@@ -294,6 +294,19 @@ class Client:
         with self._database.session() as connection:
             return _all(connection, finding.find(connection, word, known.handlers if known else ()))
 
+    def nearest(self, word: str, *, limit: int = 2) -> Page[Found]:
+        """Return the rows whose keys are next to a word, which may be nobody's key, in each table that has handlers.
+
+        Args:
+            word: a key, as text; a composite key is a JSON array.
+            limit: how many before it, and as many after it.
+        """
+        known = known_here.found(self._handlers)
+        with self._database.session() as connection:
+            return _all(
+                connection, tuple(finding.nearest(connection, word, known.handlers if known else (), limit))
+            )
+
     def graph(self, table: str | None = None, *, counts: bool = False) -> Graph:
         """Return the state machines that handlers make: of the client's own, and of those that workers have registered.
 

@@ -6,16 +6,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import psycopg
+from psycopg import sql
 
 from poller.client import handler_lookup
+from poller.client.counts import along_indexes
 from poller.client.job_queries import JobQueries
 from poller.client.selector import is_spelled, same_key
+from poller.db.statements import statement
 from poller.model.table_name import split_off_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from poller.client.handler_lookup import Declared
+    from poller.db.statements import Statement
+    from poller.db.tables import Table
     from poller.model.handler import Handler
     from poller.store.binding import Binding
 
@@ -98,3 +103,43 @@ def _row(connection: psycopg.Connection[Any], binding: Binding, key: str) -> tup
         if row is not None:
             return row[0], row[1]
     return None
+
+
+def nearest(
+    connection: psycopg.Connection[Any], word: str, handlers: Iterable[Handler], most: int
+) -> Iterator[Found]:
+    """Yield the rows whose keys are next to a word in the order of the key, in each table whose key it could be.
+
+    Args:
+        connection: in autocommit mode.
+        word: a key, as text.
+        handlers: the client's; those that the database knows are looked at, too.
+        most: how many before, and as many after it.
+    """
+    bindings = [each.binding for each in handler_lookup.declared(connection, handlers) if each.binding]
+    for table in {binding.table.oid: binding.table for binding in bindings}.values():
+        try:
+            with along_indexes(connection):
+                rows = connection.execute(_nearest(table), {"key": word, "limit": most}).fetchall()
+        except (
+            psycopg.DataError,
+            psycopg.ProgrammingError,
+        ):  # it cannot be a key, or this role may not read it
+            continue
+        except (psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled):
+            continue
+        yield from (Found("row", str(table), key=row[0]) for row in rows)
+
+
+def _nearest(table: Table) -> Statement:
+    columns = [sql.Identifier("t", each) for each in table.key]
+    return statement(
+        "nearest_keys",
+        key=table.key_text(),
+        table=table.identifier,
+        users=table.users,
+        before=table.is_after("%(key)s", before=True),
+        after=table.is_after("%(key)s"),
+        ascending=sql.SQL(", ").join(columns),
+        descending=sql.SQL(", ").join(each + sql.SQL(" desc") for each in columns),
+    )

@@ -124,6 +124,7 @@ def test_g12_nothing_of_it_goes_through_a_large_table(
     client = Client(url, [moves("thing")])
     with watched() as watch:
         client.find(word)
+        client.nearest(word)
         client.totals()
         client.limits()
     assert watch.most[0] <= BOUND, watch.most

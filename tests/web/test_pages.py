@@ -280,14 +280,35 @@ def test_output_and_errors_become_no_more_than_text(url: str, db: psycopg.Connec
         ("tick", "/job?name=tick"),
         ("tenants", "/machine?table=public.tenants&column="),
         ("10", "/row?table=public.tenants&key=10"),
+        ("tenants:closing", "/rows?table=public.tenants&status=closing"),
+        ("do_nothing", ""),
     ],
 )
 def test_what_is_found_at_once_is_gone_to(whole: str, q: str, leads: str) -> None:
     """A job, a table, a key; of several there is a list."""
     answer = browser(whole).get("/find", params={"q": q})
+    if not leads:
+        assert answer.text.count("handler do_nothing of public.tenants:") == 2
+        return
     assert answer.status_code == 303
     assert leads.startswith(answer.headers["Location"]) or answer.headers["Location"] == leads
     assert "run 1" in browser(whole).get("/find", params={"q": "1"}).text
+
+
+def test_what_is_not_found_leads_to_what_is_like_it(whole: str) -> None:
+    """Names that contain it; else the keys next to it, before and after, in tables whose key it could be."""
+    client = browser(whole, Right.LOOK)
+    alike = client.get("/find", params={"q": "ENAN"}).text
+    for each in (
+        "table public.tenants",
+        "handler do_nothing of public.tenants:closing",
+        "status stuck of public.tenants",
+    ):
+        assert each in alike
+    near = client.get("/find", params={"q": "999"}).text
+    assert re.findall(r">row (\d+) of public.tenants<", near) == ["10", "9"]
+    assert re.findall(r">row (-?\d+) of", client.get("/find", params={"q": "-3"}).text) == ["1", "2"]
+    assert "Nothing has this key or name" in client.get("/find", params={"q": "a\tb"}).text
 
 
 @pytest.mark.parametrize(
