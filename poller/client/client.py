@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     from poller.client.graph import Graph
     from poller.client.holdups import FullKey, Holdups
     from poller.client.inflight import Held
-    from poller.client.job_queries import RunLine
+    from poller.client.job_queries import FailedDays, RunLine, RunsBeside
     from poller.client.jobs import Cancelled, JobLine, Logs, Paused, Removed, Resumed, Triggered
     from poller.client.known_handlers import Source
     from poller.client.limits import LimitLine
@@ -500,6 +500,24 @@ class Client:
         here = known_here.defined(self._handlers)
         with self._database.session() as connection:
             return jobs.line(connection, name, here)
+
+    def failed_days(self, name: str, *, days: int = 90) -> FailedDays:
+        """Return on which days runs of a job have failed.
+
+        Args:
+            name: the job's.
+            days: how many days to look back.
+
+        Raises:
+            NothingSelectedError: there is no such job.
+        """
+        with self._database.session() as connection:
+            return jobs.failed_days(connection, name, days)
+
+    def runs_beside(self, number: int) -> RunsBeside:
+        """Return the numbers of the runs of the same job before and after one."""
+        with self._database.session() as connection:
+            return JobQueries(connection).beside(number)
 
     def run(self, number: int) -> RunLine:
         """Return a run.

@@ -7,6 +7,7 @@ order is one statement that checks the state itself. psycopg's errors are raised
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import UTC
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from psycopg import sql
@@ -18,8 +19,8 @@ from poller.db.clamped_times import clamp_times
 from poller.db.statements import statement
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
+    from collections.abc import Mapping, Sequence
+    from datetime import date, datetime
 
     import psycopg
 
@@ -101,6 +102,28 @@ class RunLine:
     seconds: float | None = aside()
 
 
+@dataclass(frozen=True, slots=True)
+class FailedDays:
+    """On which days runs of a job have failed, and how many; by UTC.
+
+    Attributes:
+        days: those with any.
+        today: the last of the days that were looked at.
+        exact: all were counted; else the newest 10,000, of all that run the same function.
+    """
+
+    days: Mapping[date, int]
+    today: date
+    exact: bool
+
+
+class RunsBeside(NamedTuple):
+    """The numbers of the runs of a job before and after one; None where there is none."""
+
+    before: int | None
+    after: int | None
+
+
 class Printed(NamedTuple):
     """A run, and what it has printed and logged."""
 
@@ -162,6 +185,18 @@ class JobQueries:
         with self.connection.cursor(row_factory=class_row(RunLine)) as cursor:
             clamp_times(cursor)
             return cursor.execute(statement("runs", newest=one), asked).fetchone()
+
+    def beside(self, number: int) -> RunsBeside:
+        """Return the runs before and after one."""
+        return RunsBeside(*(self._along("runs_beside", id=number) or (None, None)))
+
+    def failed_days(self, job: JobRow, days: int) -> FailedDays:
+        """Count the failed runs of a job by day."""
+        asked = {"name": job.name, "function": job.function, "days": days, "most": MANY_RUNS}
+        with along_indexes(self.connection):
+            rows = self.connection.execute(statement("failed_days"), asked).fetchall()
+        found = {day: failed for day, failed, _ in rows}
+        return FailedDays(found, job.now.astimezone(UTC).date(), all(row[2] < MANY_RUNS for row in rows))
 
     def run(self, number: int) -> Printed | None:
         """Return a run with what it has printed."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from poller.client.job_queries import JobRow, RunLine
+    from poller.client.job_queries import FailedDays, JobRow, RunLine
     from poller.jobs.job import Job
     from poller.schedules.slots import Schedule
 
@@ -192,6 +192,16 @@ def run(connection: psycopg.Connection[Any], number: int) -> RunLine:
     if found is None:
         raise _no_such_run(number)
     return found
+
+
+def failed_days(connection: psycopg.Connection[Any], name: str, days: int) -> FailedDays:
+    """Return on which days runs of a job have failed.
+
+    Raises:
+        NothingSelectedError: there is no such job.
+    """
+    queries = JobQueries(connection)
+    return queries.failed_days(_known(queries, name), days)
 
 
 def _line(row: JobRow, here: Collection[str] | None) -> JobLine:

@@ -10,6 +10,8 @@ from starlette.responses import PlainTextResponse
 from poller.client.refusals import NothingSelectedError
 from poller.errors import ConfigurationError
 from poller.schedules import slots
+from poller.web.failed_days import calendar
+from poller.web.output import printed
 from poller.web.pages import asked, page
 from poller.web.refused import no_such
 from poller.web.rights import Right
@@ -32,6 +34,8 @@ AHEAD = 5  # slots
 WRONG = 400
 DAY = 500  # the last runs, which the picture of a day is made of
 SLOWLY = 10.0  # seconds that they last
+DAYS = 91  # thirteen weeks
+LONG = 60.0  # seconds that the days with failures last
 EVERY = 5  # seconds between two looks
 BAR, TALL = 8, 40.0
 
@@ -74,15 +78,17 @@ def job(request: Request) -> Response:
     desk = desk_of(request)
     try:
         line = desk.shared.ask(("job", name), lambda: desk.client.job(name))
+        failed = desk.shared.ask(("failed", name), lambda: desk.client.failed_days(name, days=DAYS), LONG)
         found = desk.shared.ask(("recent", name), lambda: desk.client.runs(name, limit=RECENT))
     except NothingSelectedError as error:
         return no_such(request, str(error))
     return page(
         request,
         "job.html",
-        known=(line, _without_age(found.items)),
+        known=(line, _without_age(found.items), failed),
         every=EVERY,
         line=line,
+        calendar=calendar(failed, DAYS),
         runs=found.items,
         bars=list(bars(found.items)),
         ahead=list(ahead(line)),
@@ -108,12 +114,19 @@ def run(request: Request) -> Response:
     client, number = desk_of(request).client, request.path_params["id"]
     try:
         line = client.run(number)
+        beside = client.runs_beside(number)
         output = client.logs(number).output if viewer_of(request).may(Right.VALUES) else None
     except (NothingSelectedError, OverflowError) as error:
         return no_such(request, str(error))
     every = 1 if line.finished_at is None else EVERY
     return page(
-        request, "run.html", known=(_without_age([line]), output), every=every, line=line, output=output
+        request,
+        "run.html",
+        known=(_without_age([line]), output, beside),
+        every=every,
+        line=line,
+        beside=beside,
+        output=output and printed(output),
     )
 
 

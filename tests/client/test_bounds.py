@@ -278,6 +278,11 @@ def test_g12_listings_of_jobs_and_runs_are_bounded(
             assert {each.job for each in asked.runs("job 1", limit=100).items} <= {"job 1", "mine"}
             assert [each.job for each in asked.runs("mine").items] == ["mine"]
             assert len({each.id for each in asked.runs("job 1").items}) == 20_002
+            beside = asked.runs_beside(50_000)
+            assert {beside.before, beside.after} == {49_995, 50_005}
+            failed = asked.failed_days("job 0")
+            assert sum(failed.days.values()) == (10_000 if status == "failed" else 0)
+            assert failed.exact == (status != "failed")
         assert watch.most[0] <= BOUND, (known_of_them, watch.most)
 
 

@@ -268,10 +268,45 @@ def test_output_and_errors_become_no_more_than_text(url: str, db: psycopg.Connec
     for path in PAGES:
         text = client.get(path).text
         assert not re.search("<script>|\x1b|\u202e|\x07", text), path
-    assert "\nline two" in client.get("/runs/1").text
+    assert '\n<a id="L2" href="#L2">2</a>line two' in client.get("/runs/1").text
     answer = client.get("/runs/1/output")
     assert answer.headers["Content-Disposition"] == 'attachment; filename="run-1.txt"'
     assert answer.headers["Content-Type"].startswith("text/plain")
+
+
+def test_lines_of_an_output_can_be_linked_to(url: str, db: psycopg.Connection[Any]) -> None:
+    """Without what only a terminal understands; of a great many lines there are none. Its neighbours are a link away."""
+    db.execute(
+        "update poller.run set output = E'one\n\x1b[1;32m<two>\x1b[0m\r\n\x1b]0;title\x07three\n' where id = 2"
+    )
+    client = browser(url)
+    text = client.get("/runs/2").text
+    assert (
+        '<a id="L1" href="#L1">1</a>one\n<a id="L2" href="#L2">2</a>&lt;two&gt;\n<a id="L3" href="#L3">3</a>three</pre>'
+        in text
+    )
+    assert client.get("/runs/2/output").text.startswith("one\n\x1b[1;32m<two>")
+    assert link(text, "prev") == "/runs/1"
+    assert link(text, "next") == ""
+    assert link(client.get("/runs/1").text, "next") == "/runs/2"
+    db.execute("update poller.run set output = repeat(E'x\n', 32000) where id = 2")
+    text = client.get("/runs/2").text
+    assert 'id="L1"' not in text
+    assert len(text) < 100_000
+
+
+def test_a_job_shows_the_days_on_which_it_failed(url: str, db: psycopg.Connection[Any]) -> None:
+    """As squares and as a table, thirteen weeks; those of a schedule made of it are its own."""
+    db.execute(
+        "insert into poller.run (job, function, planned_at, status, finished_at)"
+        " select case when i % 2 = 0 then 'tick' else 'of tick' end, 'tick', now() - i * interval '1 second', 'failed',"
+        " now() - case when i <= 6 then interval '3 days' when i = 7 then interval '90 days' else interval '92 days' end"
+        " from generate_series(1, 9) as i"
+    )
+    text = browser(url, Right.LOOK).get("/job?name=tick").text
+    assert "7 failed runs on 2 days of 91, UTC" in text
+    assert [text.count(f'<rect class="{kind}"') for kind in ("none", "few", "many")] == [89, 1, 1]
+    assert re.search(r'data-label="Failed runs" class="num">6</td>', text)
 
 
 @pytest.mark.parametrize(
