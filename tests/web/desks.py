@@ -56,7 +56,7 @@ def checksum(db: Any) -> list[Any]:
     ]
 
 
-def confirmed(client: TestClient, form: dict[str, Any]) -> dict[str, Any]:
+def confirmed(client: Any, form: dict[str, Any]) -> dict[str, Any]:
     """Return what the form of the confirm page sends."""
     text = client.post("/confirm", data=form).text
     return {**form, **dict(re.findall(r'name="(shown|token)" value="([^"]*)"', text))}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -10,22 +11,27 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx2
 import pytest
 
 from poller.cli import ui
 from poller.web import serve
-from tests.command_line import the_line
+from tests.command_line import known, the_line, value
+from tests.harness import wait_until
+from tests.web.desks import confirmed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import psycopg
 
     from tests.command_line import InProcess
     from tests.harness import Project
 
 READY = 1.5  # seconds
+STOP = 1.0  # seconds
 PROXY = "--trusted-proxy=127.0.0.1"
 
 
@@ -171,6 +177,41 @@ def test_a_desk_is_served_until_it_is_stopped(started: tuple[subprocess.Popen[st
     )
     assert link not in printed
     assert took < READY, "of a processor's time: other tests run beside it"
+
+
+def test_with_fifty_connections_and_an_act_under_way_it_ends_within_a_second(
+    project: Project, db: psycopg.Connection[Any]
+) -> None:
+    """Idle ones, and some in the middle of a request; of the act that stays which is written down."""
+    number = known(db, "public.tenants", "pending")
+    db.execute(
+        "insert into poller.attempt (handler_id, key, state, attempt, crashes, company, next_at, error, visit)"
+        " select %s, i::text, 'parked', 5, 1, 1, now(), 'no', gen_random_uuid() from generate_series(1, 5000) as i",
+        [number],
+    )
+    rights = "look,values,operate,move"
+    desk = project.start("ui", "--port", "0", "--auth", "none", "--allow", rights)
+    desk.wait_for_log("/\n")
+    base = desk.log.strip().rstrip("/")
+    with contextlib.ExitStack() as stack:
+        for tab in range(50):
+            made = socket.create_connection(("127.0.0.1", int(base.rpartition(":")[2])), timeout=20)
+            stack.enter_context(made).sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n")
+            if tab % 10:
+                made.sendall(b"\r\n")
+                assert made.recv(20).startswith(b"HTTP/1.1 200")
+        with httpx2.Client(base_url=base, headers={"Sec-Fetch-Site": "same-origin"}) as browser:
+            form = {"act": "retry", "table": "public.tenants", "status": "pending"}
+            assert browser.post("/confirm", data=confirmed(browser, form)).status_code == 303
+        wait_until("a batch is done", lambda: value(db, "select count(*) from poller.action"))
+        began = time.monotonic()
+        desk.signal(signal.SIGTERM)
+        assert desk.wait() == 0
+        took = time.monotonic() - began
+    written = value(db, "select sum(affected) from poller.action")
+    assert written == value(db, "select count(*) from poller.attempt where state = 'waiting'")
+    assert desk.log.count("\n") == 1
+    assert took < STOP, f"{took:.2f} s"
 
 
 def _processor_time(pid: int) -> float:

@@ -6,7 +6,7 @@ import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from time import monotonic, sleep
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -15,6 +15,7 @@ import pytest
 from poller.web import under_way
 from poller.web.rights import ALL, USUAL, Right
 from tests.command_line import value
+from tests.harness import wait_until
 from tests.web.desks import browser, confirmed
 
 if TYPE_CHECKING:
@@ -69,10 +70,9 @@ def begun(client: TestClient, form: dict[str, str]) -> str:
 
 def ended(client: TestClient, path: str) -> str:
     """Return what the page of an act says once that has ended."""
-    until = monotonic() + PATIENCE
-    while ">Go on<" not in (text := client.get(path).text):
-        assert monotonic() < until, text
-        sleep(0.05)
+    text = wait_until(
+        "it has ended", lambda: found if ">Go on<" in (found := client.get(path).text) else None
+    )
     status = re.search(r'<p role="status">(.*)</p>', text)
     assert status is not None
     return re.sub(r"</?b>", "", status[1]).strip()
@@ -160,14 +160,8 @@ def test_what_goes_wrong_is_told(client: TestClient, url: str, db: psycopg.Conne
 
 def waiting(db: psycopg.Connection[Any]) -> int:
     """Return which session waits for a lock, once one does."""
-    until = monotonic() + PATIENCE
-    while monotonic() < until:
-        if found := db.execute(
-            "select pid from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
-        ).fetchone():
-            return int(found[0])
-        sleep(0.01)
-    pytest.fail("no session waits for a lock")
+    asked = "select pid from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+    return int(wait_until("a session waits for a lock", lambda: db.execute(asked).fetchone())[0])
 
 
 def test_pages_are_shown_while_acts_take_long(
