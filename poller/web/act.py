@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
+import msgspec
 from starlette.exceptions import HTTPException
 
 from poller.client.refusals import NothingSelectedError
@@ -16,12 +17,13 @@ if TYPE_CHECKING:
     from poller.client.client import Client
     from poller.client.overview import Overview
     from poller.web.forms import Form
-    from poller.web.under_way import Progress
+    from poller.web.progress import Progress
 
 MOST = 1000  # rows that the right `operate` covers, and that are done while the viewer waits
 HELD = 100_000  # rows in flight that are counted
 DIGITS = 18  # of the number of a run
-WRONG = 400
+LONGEST_ARGS = 10_000  # characters
+WRONG, TOO_LARGE = 400, 413
 NAMED, OF_ROWS = ("pause", "resume", "trigger"), ("retry", "release", "move")
 
 SAID = {  # what the confirm page asks, and what follows
@@ -30,7 +32,7 @@ SAID = {  # what the confirm page asks, and what follows
         "Nothing of it starts on the whole fleet until it is resumed. What runs goes on, and ends.",
     ),
     "resume": ("Resume {target}?", "It goes on from now; slots that came meanwhile are not made up for."),
-    "trigger": ("Run {target} now?", "A run is entered beside its schedule, with its own arguments."),
+    "trigger": ("Run {target} now?", "A run is entered beside its schedule."),
     "cancel": ("Cancel run {target}?", "If it waits, it does not begin; if it runs, it is asked to stop."),
     "retry": (
         "Retry rows of {target}?",
@@ -71,6 +73,7 @@ class Act:
         keys: of the rows that are chosen; none for all.
         error: only rows with this error.
         to: the status that rows are moved to.
+        args: what a job is called with, as JSON; None for its own.
     """
 
     name: str
@@ -78,11 +81,12 @@ class Act:
     keys: tuple[str, ...] = ()
     error: str | None = None
     to: str | None = None
+    args: str | None = None
 
     @property
     def parts(self) -> tuple[object, ...]:
         """What is signed."""
-        return (self.name, self.target, len(self.keys), *self.keys, self.error, self.to)
+        return (self.name, self.target, len(self.keys), *self.keys, self.error, self.to, self.args)
 
     @property
     def question(self) -> str:
@@ -118,7 +122,7 @@ def read(form: Form) -> Act:
     """
     name, to, run = form.get("act", ""), form.get("to") or None, form.get("run", "")
     if name in NAMED and form.get("name"):
-        return Act(name, form["name"])
+        return Act(name, form["name"], args=_arguments(form.get("args", "")) if name == "trigger" else None)
     if name == "cancel" and run.isascii() and run.isdigit() and len(run) <= DIGITS:
         return Act(name, run)
     if name in OF_ROWS and form.get("table") and (to is not None or name != "move"):
@@ -130,6 +134,24 @@ def read(form: Form) -> Act:
             raise HTTPException(WRONG, "choose the rows: this listing is filtered")
         return Act(name, selector, keys, form.get("error") or None, to if name == "move" else None)
     raise HTTPException(WRONG, "there is no such act, or something of it is missing")
+
+
+def _arguments(text: str) -> str | None:
+    """Return what a job is to be called with, as it was written; None if nothing was.
+
+    Raises:
+        HTTPException: it is no JSON object, or too long.
+    """
+    if not text.strip():
+        return None
+    if len(text) > LONGEST_ARGS:
+        raise HTTPException(TOO_LARGE, f"the arguments have more than {LONGEST_ARGS:,} characters")
+    try:
+        msgspec.json.decode(text, type=dict[str, Any])
+    except (ValueError, RecursionError) as error:
+        msg = f'the arguments must be a JSON object, such as {{"day": "2026-11-28"}}: {error}'
+        raise HTTPException(WRONG, msg) from None
+    return text.strip()
 
 
 def rows_of(client: Client, act: Act, overview: Overview | None) -> tuple[int | None, bool]:
@@ -206,7 +228,9 @@ def carry_out(orders: Client, act: Act, most: int | None, progress: Progress) ->
             return f"{moved.rows:,} rows were moved to {act.to}{left}{_end(moved.stopped)}"
         case "cancel":
             orders.cancel(int(act.target))
-        case "pause" | "resume" | "trigger":
+        case "trigger":
+            orders.trigger(act.target, None if act.args is None else msgspec.json.decode(act.args))
+        case "pause" | "resume":
             getattr(orders, act.name)(act.target)
     return None
 

@@ -22,11 +22,11 @@ from poller.web.act import MOST, OF_ROWS, Act, carry_out, read, rows_of
 from poller.web.answers import FORBIDDEN
 from poller.web.forms import form_of
 from poller.web.pages import page
+from poller.web.progress import Progress, stoppable
 from poller.web.refused import no_such
 from poller.web.rendering import address
 from poller.web.rights import Right
 from poller.web.state import desk_of, viewer_of
-from poller.web.under_way import Progress, stoppable
 
 if TYPE_CHECKING:
     from starlette.requests import Request

@@ -10,6 +10,8 @@ from starlette.responses import PlainTextResponse
 from poller.client.refusals import NothingSelectedError
 from poller.errors import ConfigurationError
 from poller.schedules import slots
+from poller.telemetry.printable import as_json
+from poller.web.act import LONGEST_ARGS
 from poller.web.failed_days import calendar
 from poller.web.output import printed
 from poller.web.pages import asked, page
@@ -94,6 +96,17 @@ def job(request: Request) -> Response:
         ahead=list(ahead(line)),
         as_of=found.as_of,
     )
+
+
+def trigger(request: Request) -> Response:
+    """Show the form by which a job is run with arguments."""
+    try:
+        line = desk_of(request).client.job(asked(request, "name") or "")
+    except NothingSelectedError as error:
+        return no_such(request, str(error))
+    is_shown = line.args and viewer_of(request).may(Right.VALUES)
+    own = as_json(line.args, indent=2) if is_shown else ""
+    return page(request, "trigger.html", line=line, own=own, longest=LONGEST_ARGS)
 
 
 def runs(request: Request) -> Response:

@@ -40,6 +40,7 @@ ROUTES = (
     Route("GET", "/trouble", Right.LOOK, troubles.trouble),
     Route("GET", "/jobs", Right.LOOK, job_pages.jobs),
     Route("GET", "/job", Right.LOOK, job_pages.job),
+    Route("GET", "/trigger", Right.LOOK | Right.OPERATE, job_pages.trigger),
     Route("GET", "/runs", Right.LOOK, job_pages.runs),
     Route("GET", "/runs/{id:int}", Right.LOOK, job_pages.run),
     Route("GET", "/runs/{id:int}/output", Right.VALUES | Right.LOOK, job_pages.output),

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from poller.web.under_way import end_all, wait_for_all
+from poller.web.progress import end_all
+from poller.web.under_way import wait_for_all
 
 if TYPE_CHECKING:
     import socket

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import itertools
 import threading
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import monotonic, time
@@ -20,9 +19,10 @@ from typing import TYPE_CHECKING
 
 from poller.errors import PollerError
 from poller.web.faults import Refused, said
+from poller.web.progress import Progress, stoppable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from poller.web.act import Act
 
@@ -31,20 +31,7 @@ if TYPE_CHECKING:
 KEPT = 100  # acts that have ended and are shown still
 BROKEN = "The desk has a fault, which its log tells."
 
-_stops: set[threading.Event] = set()
 _threads: set[threading.Thread] = set()
-
-
-@dataclass(slots=True)
-class Progress:
-    """How far an act is: called with how many rows it has reached."""
-
-    rows: int = 0
-    stop: threading.Event = field(default_factory=threading.Event)
-
-    def __call__(self, rows: int) -> None:
-        """Note it."""
-        self.rows = rows
 
 
 @dataclass(slots=True)
@@ -125,22 +112,6 @@ def _run(made: UnderWay, carry_out: Done) -> None:
     finally:
         made.said, made.ended_at = text, datetime.now(UTC)
         _threads.discard(threading.current_thread())
-
-
-@contextmanager
-def stoppable(progress: Progress) -> Iterator[Progress]:
-    """Have an act be told to end when the process is to."""
-    _stops.add(progress.stop)
-    try:
-        yield progress
-    finally:
-        _stops.discard(progress.stop)
-
-
-def end_all() -> None:
-    """Tell all acts to end after their current batch: the process is to end."""
-    for stop in list(_stops):
-        stop.set()
 
 
 def wait_for_all(seconds: float) -> None:

@@ -170,6 +170,61 @@ def test_what_was_confirmed_is_carried_out_once(client: TestClient, db: psycopg.
     assert checksum(db) == before
 
 
+def test_a_job_is_run_with_arguments(client: TestClient, db: psycopg.Connection[Any]) -> None:
+    """Which the confirm page shows, whatever they hold; empty are the job's own."""
+    db.execute("""update poller.job set args = '{"day": "a<b>\u202e"}' where name = 'tick'""")
+    assert '<a class="button small" href="/trigger?name=tick">' in client.get("/job?name=tick").text
+    text = client.get("/trigger?name=tick").text
+    assert "&#34;day&#34;: &#34;a&lt;b&gt;\\u202e&#34;" in text
+    assert (
+        "a&lt;b" not in browser(str(db.info.dsn), Right.LOOK | Right.OPERATE).get("/trigger?name=tick").text
+    )
+    assert client.get("/trigger?name=nothing").status_code == 404
+    given = {
+        "act": "trigger",
+        "name": "tick",
+        "args": '{\r\n "day": "<i>\u202e\\ud83d\\ude00",\r\n "n": 1}\r\n',
+    }
+    shown = client.post("/confirm", data=given)
+    assert "<pre" in shown.text
+    assert "&lt;i&gt;\\u202e" in shown.text
+    body = shown.text.partition('<main id="live"')[2]
+    before = checksum(db)
+    for other in ({"args": '{"n": 2}'}, {"args": ""}):
+        assert client.post("/confirm", data=confirmed(client, given) | other).status_code == 200
+    assert checksum(db) == before
+    assert client.post("/confirm", data=_as_sent(Fields(body).sent)).status_code == 303
+    assert value(db, "select args from poller.run order by id desc limit 1") == {"day": "<i>\u202e😀", "n": 1}
+    client.post("/confirm", data=confirmed(client, {"act": "trigger", "name": "tick", "args": " "}))
+    assert value(db, "select args from poller.run order by id desc limit 1") == {"day": "a<b>\u202e"}
+
+
+@pytest.mark.parametrize(
+    ("args", "status"),
+    [
+        ("[1]", 400),
+        ("1", 400),
+        ("{", 400),
+        ('{"a": NaN}', 400),
+        ("{'a': 1}", 400),
+        ('{"a": ' + "[" * 4900 + "]" * 4900 + "}", 400),
+        ('{"a": "' + "x" * 10_000 + '"}', 413),
+        (r'{"a": "\ud800"}', 400),
+        ('{"a": 1' + "0" * 5000 + "}", 400),
+    ],
+    ids=lambda each: str(each)[:12],
+)
+def test_arguments_that_are_none_are_refused(
+    client: TestClient, db: psycopg.Connection[Any], args: str, status: int
+) -> None:
+    """With what is wrong, and nothing begun."""
+    before, form = checksum(db), {"act": "trigger", "name": "tick", "args": args}
+    answer = client.post("/confirm", data=form)
+    assert answer.status_code == status, answer.text
+    assert "arguments" in answer.text
+    assert checksum(db) == before
+
+
 def test_a_row_is_moved_from_the_status_that_its_page_shows(client: TestClient) -> None:
     """Not from one that it comes to have meanwhile."""
     text = client.get("/row?table=tenants&key=10").text
@@ -277,6 +332,7 @@ def test_there_are_no_other_acts(client: TestClient, form: dict[str, str]) -> No
     [
         ({"act": "pause", "name": "nothing"}, "no job or handler is named"),
         ({"act": "trigger", "name": "nothing"}, "there is no job"),
+        ({"act": "trigger", "name": "tick", "args": r'{"a": "\u0000"}'}, "Postgres cannot store"),
         ({"act": "cancel", "run": "999"}, "no run"),
         ({"act": "retry", "table": "nothing"}, "no handler is known"),
         ({"act": "move", "table": "public.tenants", "status": "closing", "to": "closing"}, "has the status"),

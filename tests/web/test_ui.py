@@ -179,6 +179,7 @@ def test_a_desk_is_served_until_it_is_stopped(started: tuple[subprocess.Popen[st
     assert took < READY, "of a processor's time: other tests run beside it"
 
 
+@pytest.mark.alone
 def test_with_fifty_connections_and_an_act_under_way_it_ends_within_a_second(
     project: Project, db: psycopg.Connection[Any]
 ) -> None:

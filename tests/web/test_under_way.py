@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from poller.web import under_way
+from poller.web import progress, under_way
 from poller.web.rights import ALL, USUAL, Right
 from tests.command_line import value
 from tests.harness import wait_until
@@ -183,7 +183,7 @@ def test_the_end_of_the_process_ends_acts(client: TestClient, url: str, db: psyc
     with held_up(url):
         path = begun(client, RETRY)
         waiting(db)
-        under_way.end_all()
+        progress.end_all()
         began = monotonic()
         under_way.wait_for_all(0.1)
         assert 0.1 <= monotonic() - began < 5
