@@ -16,11 +16,12 @@ from poller.lazy import lazy
 
 if TYPE_CHECKING:
     from poller import web
-    from poller.web import api_description, entrances, serve
+    from poller.web import api_description, entrances, proxies, serve
 else:  # they need the extra
     web = lazy("poller.web")
     api_description = lazy("poller.web.api_description")
     entrances = lazy("poller.web.entrances")
+    proxies = lazy("poller.web.proxies")
     serve = lazy("poller.web.serve")
 
 TOKEN, NONE, FILE, HEADER = "token", "none", "file:", "header:"
@@ -58,7 +59,7 @@ Proxies = Annotated[
         metavar="NETWORK",
         envvar="POLLER_UI_TRUSTED_PROXY",
         show_default=False,
-        help="From where the header is believed: 10.0.0.7 or 10.0.0.0/8.",
+        help="From where X-Forwarded-Prefix and --auth header: are believed: 10.0.0.7 or 10.0.0.0/8.",
     ),
 ]
 Allowed = Annotated[
@@ -118,7 +119,13 @@ def ui(  # noqa: PLR0913 - its options
     entrance = _entrance(auth or TOKEN, allow, trusted_proxy or [], shown)
     tables = context.obj.sections.get("desk", {}).get("tables", {})
     place = command_client.location(database)
-    desk = web.desk(place, authorize=entrance, allowed_hosts=allowed_host or [], tables=tables)
+    desk = web.desk(
+        place,
+        authorize=entrance,
+        allowed_hosts=allowed_host or [],
+        tables=tables,
+        trusted_proxies=trusted_proxy or [],
+    )
     with _listening(addresses[0], port) as listener:
         shown.append(_address(listener))
         if isinstance(entrance, entrances.OneTimeLink):
@@ -128,13 +135,13 @@ def ui(  # noqa: PLR0913 - its options
         serve.serve(desk, listener)
 
 
-def _entrance(auth: str, allow: str | None, proxies: list[str], shown: list[str]) -> Any:
+def _entrance(auth: str, allow: str | None, trusted: list[str], shown: list[str]) -> Any:
     """Return the way in that was asked for.
 
     Raises:
         ConfigurationError: it makes no sense, or its file does not.
     """
-    _refuse_beside(auth, allow, proxies)
+    _refuse_beside(auth, allow, trusted)
     rights = None if allow is None else web.rights_of(allow)
     match auth.partition(":")[0], auth.partition(":")[2]:
         case ("token", ""):
@@ -145,14 +152,12 @@ def _entrance(auth: str, allow: str | None, proxies: list[str], shown: list[str]
         case ("file", path) if path:
             return entrances.accounts(Path(path))
         case ("header", name) if name.isascii() and name.replace("-", "").isalnum():
-            return entrances.Header(
-                name, entrances.networks(proxies), web.USUAL if rights is None else rights
-            )
+            return entrances.Header(name, proxies.networks(trusted), web.USUAL if rights is None else rights)
     msg = f"--auth must be token, none, file:PATH or header:NAME, got {auth!r}"
     raise ConfigurationError(msg)
 
 
-def _refuse_beside(auth: str, allow: str | None, proxies: list[str]) -> None:
+def _refuse_beside(auth: str, allow: str | None, trusted: list[str]) -> None:
     """Refuse options that do not go with a way in.
 
     Raises:
@@ -161,10 +166,8 @@ def _refuse_beside(auth: str, allow: str | None, proxies: list[str]) -> None:
     msg = None
     if auth.startswith(FILE) and allow is not None:
         msg = "--allow is not for --auth file: the file says what each may do"
-    if auth.startswith(HEADER) and not proxies:
+    if auth.startswith(HEADER) and not trusted:
         msg = "--auth header: needs --trusted-proxy: anybody else could send the header, too"
-    if proxies and not auth.startswith(HEADER):
-        msg = "--trusted-proxy goes with --auth header:NAME"
     if msg is not None:
         raise ConfigurationError(msg)
 

@@ -17,6 +17,7 @@ from poller.web.doors import Doors
 from poller.web.enter import invite
 from poller.web.faults import Refused, is_forbidden, said
 from poller.web.guard import Guard, matcher
+from poller.web.proxies import networks
 from poller.web.routes import ROUTES
 from poller.web.seal import Seal
 from poller.web.shared import Shared
@@ -48,10 +49,12 @@ class Options(TypedDict, total=False):
         tables: for each table, as the database names it (`public.orders`) or without its schema, what of it is shown
             to viewers with the right `values`: `{"orders": {"show": ["slug", "plan"]}}`; "*" shows all columns but those
             whose names say that they are secret.
+        trusted_proxies: addresses and networks (`10.0.0.0/8`) from where `X-Forwarded-Prefix` is believed.
     """
 
     allowed_hosts: Sequence[str]
     tables: Mapping[str, Any]
+    trusted_proxies: Sequence[str]
 
 
 def desk(database: Database, *, authorize: Asked, **options: Unpack[Options]) -> Desk:
@@ -63,8 +66,9 @@ def desk(database: Database, *, authorize: Asked, **options: Unpack[Options]) ->
         **options: see `Options`.
 
     Raises:
-        ConfigurationError: the URL is not valid.
+        ConfigurationError: the URL is not valid, or a proxy's address.
     """
+    proxies = networks(options.get("trusted_proxies", ()))
     inner = Starlette(
         routes=[matcher(each) for each in ROUTES],
         middleware=[Middleware(Guard, routes=ROUTES, authorize=authorize, invite=partial(invite, authorize))],
@@ -87,7 +91,7 @@ def desk(database: Database, *, authorize: Asked, **options: Unpack[Options]) ->
         seal=Seal(),
         under_way=ActsUnderWay(),
     )
-    return Doors(inner, options.get("allowed_hosts", ()))
+    return Doors(inner, options.get("allowed_hosts", ()), proxies)
 
 
 def _name(database: Database) -> str:

@@ -5,7 +5,8 @@
    the request says which name was asked for, and scripts cannot change that.
 2. A request that may change something must come from the desk's own pages: browsers say so in `Sec-Fetch-Site`, or, over
    plain HTTP from elsewhere than this host, in `Origin`. What says neither is no browser, and needs a bearer token.
-3. Each response that can be shown, errors included, carries headers that allow no script, style, frame or request but
+3. Where it is: under the path that a proxy names, if that is trusted.
+4. Each response that can be shown, errors included, carries headers that allow no script, style, frame or request but
    the desk's own.
 """
 
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING
 from starlette.datastructures import Headers, MutableHeaders
 
 from poller.web.answers import FORBIDDEN, MISDIRECTED, refusal
+from poller.web.proxies import placed
 from poller.web.route import SAFE
 
 if TYPE_CHECKING:
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from poller.web.proxies import Network
+
+WRONG = 400
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -44,8 +49,11 @@ _HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(\d{1,5}))?")
 class Doors:
     """An ASGI application in front of the desk's."""
 
-    def __init__(self, inner: ASGIApp, allowed_hosts: Iterable[str] = ()) -> None:
+    def __init__(
+        self, inner: ASGIApp, allowed_hosts: Iterable[str] = (), proxies: Iterable[Network] = ()
+    ) -> None:
         self._inner = inner
+        self._proxies = tuple(proxies)
         self._hosts = LOOPBACK | {each.lower() for each in allowed_hosts}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -53,7 +61,13 @@ class Doors:
         if scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
         elif scope["type"] == "http":
-            refused = self._refused(scope)
+            refused: Response | None
+            try:
+                scope = placed(scope, self._proxies)
+            except ValueError as error:
+                refused = refusal(scope, WRONG, str(error))
+            else:
+                refused = self._refused(scope)
             await (refused or self._inner)(scope, receive, _with_headers(send))
         else:
             await self._inner(scope, receive, send)

@@ -6,7 +6,6 @@ import base64
 import binascii
 import hashlib
 import hmac
-import ipaddress
 import secrets
 import stat
 import threading
@@ -18,17 +17,18 @@ import msgspec
 
 from poller.errors import ConfigurationError
 from poller.web import passwords
+from poller.web.proxies import is_among
 from poller.web.rights import NONE, USUAL, Right, Viewer, rights_of
 from poller.web.sessions import Sessions
 from poller.web.tries import Tries
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from starlette.requests import Request
 
-    Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+    from poller.web.proxies import Network
 
 LINK_LASTS = 60.0  # seconds
 LONGEST = 1000  # characters of a name or password
@@ -101,12 +101,7 @@ class Header:
 
     def trusts(self, request: Request) -> bool:
         """Tell whether a request comes from a proxy that is named."""
-        try:
-            address = ipaddress.ip_address(request.client.host if request.client else "")
-        except ValueError:  # a socket's path
-            return False
-        mapped = getattr(address, "ipv4_mapped", None) or address
-        return any(mapped in each for each in self.proxies)
+        return is_among(address_of(request), self.proxies)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,19 +160,6 @@ class Accounts:
 def address_of(request: Request) -> str:
     """Return the address of the peer; what headers say of others is not asked."""
     return request.client.host if request.client else ""
-
-
-def networks(given: Iterable[str]) -> tuple[Network, ...]:
-    """Return networks as they are written: `10.0.0.0/8`, or one address.
-
-    Raises:
-        ConfigurationError: one is none.
-    """
-    try:
-        return tuple(ipaddress.ip_network(each) for each in given)
-    except ValueError as error:
-        msg = f"a trusted proxy must be an address or a network such as 10.0.0.0/8: {error}"
-        raise ConfigurationError(msg) from None
 
 
 class _User(msgspec.Struct, forbid_unknown_fields=True):

@@ -12,7 +12,8 @@ from starlette.testclient import TestClient
 
 from poller.errors import ConfigurationError
 from poller.web import desk, passwords
-from poller.web.entrances import LINK_LASTS, Header, OneTimeLink, accounts, networks
+from poller.web.entrances import LINK_LASTS, Header, OneTimeLink, accounts
+from poller.web.proxies import networks
 from poller.web.rights import ALL, USUAL, Right, Viewer
 from poller.web.sessions import LASTS
 from poller.web.tries import MOST, WITHIN

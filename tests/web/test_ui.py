@@ -58,7 +58,7 @@ def never(monkeypatch: pytest.MonkeyPatch) -> None:
         (["--auth", "header:X-User"], "needs --trusted-proxy"),
         (["--auth", "header:X User", PROXY], "--auth must be token, none"),
         (["--auth", "header:X-User", "--trusted-proxy", "proxy"], "trusted proxy must be an address"),
-        ([PROXY], "goes with --auth header"),
+        (["--trusted-proxy", "proxy"], "trusted proxy must be an address"),
         (["--allow", "admin"], "there is no right 'admin'"),
         (["--database", "mysql://localhost/x"], "poller needs postgres://"),
     ],
