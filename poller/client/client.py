@@ -25,6 +25,7 @@ from poller.client import (
     retrying,
     triggers,
 )
+from poller.client import alerts as alerting
 from poller.client import explain as explaining
 from poller.client import find as finding
 from poller.client import gauges as measured
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from poller.client.actions import Action
+    from poller.client.alerts import Episode, Silence, Silenced
     from poller.client.checks import Finding
     from poller.client.counting import CountAhead, ExactCount
     from poller.client.database import DatabaseLocation, LookingConnection
@@ -371,6 +373,16 @@ class Client:
             chosen, known = selected(connection, selector)
             found, is_all = Troubles(connection, known).groups(chosen)
             return Page(tuple(found), None, RowQueries(connection).now(), exact=is_all)
+
+    def alerts(self) -> Page[Episode]:
+        """Return what goes wrong, the newest first, then what was over within a day; each with the notices of it."""
+        with self._database.session() as connection:
+            return _all(connection, alerting.episodes(connection))
+
+    def silences(self) -> Page[Silence]:
+        """Return the silences that hold, the one that ends last first."""
+        with self._database.session() as connection:
+            return _all(connection, alerting.silences(connection))
 
     def rows(self, table: str, status: str, **options: Unpack[Listing]) -> Page[RowLine]:
         """Return rows of a user's table that show a status, in the order of their keys.
@@ -773,6 +785,24 @@ class Client:
             done, changed = pausing.resume(connection, name)
             if changed:
                 self._author.enter(connection, "resume", name, changed)
+        return done
+
+    def silence(self, name: str, duration: Age, reason: str | None = None) -> Silenced:
+        """Keep alerts quiet about jobs, handlers and hosts for a while; what still lasts then is told.
+
+        Args:
+            name: as alerts have it: a job's, a host's, `TABLE` or `TABLE:STATUS`; with `*` and `?` for several.
+            duration: for how long, by the database's clock; a number is seconds, and 0 ends the silence of this name.
+            reason: why, for those who read it.
+
+        Raises:
+            NothingSelectedError: nothing is known by the name; or it was not silenced.
+            ConfigurationError: the duration is not valid.
+        """
+        with self._database.order() as connection:
+            done = alerting.silence(connection, name, duration, reason, self._author.person)
+            detail = alerting.detail(done, duration, reason)
+            self._author.enter(connection, "silence", name, len(done.subjects), detail=detail)
         return done
 
     def cancel(self, run: int) -> Cancelled:

@@ -145,7 +145,7 @@ def _handlers(queries: JobQueries, name: str) -> list[Known]:
     chosen = [each for each in handlers if status in ("", each.status)]
     if chosen:
         return chosen
-    raise NothingSelectedError(_no_such(name, [*queries.names(), *_names(known)]))
+    raise NothingSelectedError(no_such(name, [*queries.names(), *_names(known)]))
 
 
 def _is_one(table: str, known: Sequence[Known]) -> bool:
@@ -156,7 +156,8 @@ def _is_one(table: str, known: Sequence[Known]) -> bool:
     return any(is_named(each.table, wanted) for each in known)
 
 
-def _no_such(name: str, known: Sequence[str]) -> str:
+def no_such(name: str, known: Sequence[str]) -> str:
+    """Return the refusal of a name that no job and no handler has, with those that come near."""
     near = ", ".join(nearest(name, sorted(known), most=20))
     hint = f"known: {near}" if near else "no program has registered any here yet"
     return f"no job or handler is named {name!r}; {hint}"

@@ -25,10 +25,11 @@ with known as materialized (
     select j.name, j.function, j.next_at
       from known as k
      cross join lateral (
-           select w.name, w.function, w.next_at, w.grace
+           select w.name, w.function, coalesce(w.next_at, greatest(w.planned_to, w.changed_at)) as next_at, w.grace
              from poller.job as w
             where w.function = k.function and w.schedule is not null and w.paused_at is null and not w.exhausted
               and coalesce(w.next_at, timestamptz '-infinity') < poller.now() - interval '1 second'
+              and (w.next_at is not null or w.kind <> 'fixed_delay')
             order by coalesce(w.next_at, timestamptz '-infinity')
             limit 20) as j
      where j.next_at < poller.now() - j.grace

@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from poller import job
 from poller.alerts.alerting import MOST_AN_HOUR
 from tests.alerts.stage import Stage
-from tests.website import Server, serving
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import psycopg
+    import pytest
+
+    from tests.website import Server
 
 HOW = {"error": ""}  # what the job of these tests raises
 
@@ -24,12 +22,6 @@ HOW = {"error": ""}  # what the job of these tests raises
 def sync() -> None:
     if HOW["error"]:
         raise {"value": ValueError, "key": KeyError}[HOW["error"]]("CANARY")
-
-
-@pytest.fixture
-def site() -> Iterator[Server]:
-    with serving() as site:
-        yield site
 
 
 def runs(stage: Stage, *errors: str) -> None:
