@@ -61,7 +61,7 @@ class Senders:
     def start(self, message: Message, letter: Letter) -> None:
         """Send a message, in the background."""
         thread = threading.Thread(
-            target=self._send, args=(message, letter), name=f"poller alerts {message.target}", daemon=True
+            target=self._send, args=(message, letter), name=f"poller message to {message.target}", daemon=True
         )
         self._busy[message.target] = _Sending(message, monotonic(), thread)
         thread.start()

@@ -1,0 +1,159 @@
+"""What reaches a target, and what one that is slow, broken or silent costs: its own messages, and nothing else."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.handlers import Message as MessageHandler
+
+from poller import job
+from tests.alerts.stage import Stage
+from tests.command_line import value
+from tests.harness import wait_until
+
+if TYPE_CHECKING:
+    from email.message import Message
+
+    from tests.website import Server, Visit
+
+HOW = {"works": True}
+
+
+@job(ping="env:HC", alerts=())
+def backup() -> None:
+    if not HOW["works"]:
+        raise ValueError("CANARY")
+
+
+@job()
+def one() -> None:
+    raise ValueError("CANARY")
+
+
+@job(alerts="other")
+def two() -> None:
+    raise KeyError("CANARY")
+
+
+class Mailbox(MessageHandler):
+    """Keeps the mails that it is sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mails: list[Message] = []
+
+    def handle_message(self, message: Message) -> None:
+        self.mails.append(message)
+
+
+def test_a_health_check_hears_of_each_run_in_order(
+    url: str, db: psycopg.Connection[Any], site: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its start and its end with the same id; while one cannot be sent, the later ones wait."""
+    monkeypatch.setenv("HC", site.url("/hc"))
+    site.at("/hc/start", 503)
+    site.at("/hc/fail")
+    site.at("/hc")
+    with Stage(url, site, monkeypatch, backup) as stage:
+        for works in (True, False):
+            HOW["works"] = works
+            stage.engine.trigger(backup)
+            stage.engine.run_due()
+        assert stage.tell() == []
+        assert {each.path.partition("?")[0] for each in site.received} == {"/hc/start"}
+        assert value(db, "select error from poller.message order by id limit 1") == "the answer was 503"
+        site.received.clear()
+        site.at("/hc/start")
+        stage.advance("10s")
+        stage.tell()
+    assert [each.path.partition("?")[0] for each in site.received] == [
+        "/hc/start",
+        "/hc",
+        "/hc/start",
+        "/hc/fail",
+    ]
+    runs = [each.path.partition("rid=")[2] for each in site.received]
+    assert (runs[0], runs[2]) == (runs[1], runs[3])
+    assert len(set(runs)) == 2
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of apprise and what it uses
+def test_a_mail_is_sent_by_apprise(
+    url: str, site: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """From a title and a text; the server's password is in no log."""
+    mailbox = Mailbox()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    controller = Controller(mailbox, hostname="127.0.0.1", port=port)
+    controller.start()
+    caplog.set_level(logging.DEBUG)
+    try:
+        with Stage(url, site, monkeypatch, one) as stage:
+            monkeypatch.setenv(
+                "ONCALL", f"mailto://127.0.0.1:{port}?from=p@example.org&to=o@example.org&token=T0K3N"
+            )
+            stage.engine.trigger(one)
+            stage.engine.run_due()
+            stage.tell()
+    finally:
+        controller.stop()
+    [mail] = mailbox.mails
+    assert mail["subject"].startswith("[poller] job one failed, ValueError at test_targets.py")
+    assert "CANARY" not in mail.as_string()
+    assert "T0K3N" not in caplog.text
+
+
+def test_a_target_that_does_not_answer_keeps_its_own_messages_only(
+    url: str, db: psycopg.Connection[Any], site: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other's arrive meanwhile; its own come again, each with its key, once it answers."""
+
+    def hang(visit: Visit) -> None:
+        site.release.wait(10)
+
+    monkeypatch.setattr("poller.alerts.sending.SEND_SECONDS", 0.3)
+    monkeypatch.setenv("OTHER", site.at("/other"))
+    targets = {"oncall": {"url": "env:ONCALL"}, "other": {"url": "env:OTHER"}}
+    with Stage(url, site, monkeypatch, one, two, targets=targets) as stage:
+        site.answers["/hook"] = hang
+        stage.engine.trigger(one)
+        stage.engine.trigger(two)
+        stage.engine.run_due()
+        began = monotonic()
+        stage.alerting.run_once()
+        wait_until("the other target hears", lambda: "/other" in [each.path for each in site.received])
+        stage.alerting._senders.wait(["oncall"], 5)
+        assert monotonic() - began < 3
+        stage.alerting.run_once()
+        assert value(db, "select error from poller.message where target = 'oncall'") == "no answer in time"
+        site.at("/hook")
+        stage.advance("10s")
+        assert stage.reasons() == [("one", "failed", "opened")]
+    keys = {each.headers["idempotency-key"] for each in site.received if each.path == "/hook"}
+    assert len(keys) == 1
+    assert value(db, "select attempts from poller.message where target = 'oncall'") == 2
+
+
+def test_no_run_waits_for_its_alerts(
+    url: str, db: psycopg.Connection[Any], site: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even for the table that it leaves a signal in: what cannot be left is not left, and the run is as it was."""
+    with Stage(url, site, monkeypatch, one) as stage, psycopg.connect(url) as other:
+        other.execute("lock table poller.signal in access exclusive mode")
+        stage.engine.trigger(one)
+        began = monotonic()
+        [done] = stage.engine.run_due()
+        assert done.to == "failed"
+        assert monotonic() - began < 1
+        other.rollback()
+        stage.engine.trigger(one)
+        stage.engine.run_due()
+        assert [each["times"] for each in stage.tell()] == [1]
+    assert value(db, "select count(*) from poller.run where status = 'failed'") == 2
