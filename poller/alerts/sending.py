@@ -148,7 +148,7 @@ def _request(url: str, key: str, content: dict[str, Any] | None) -> None:
     late = Undelivered("no answer in time")
     try:
         answer = send_request.send_stoppably(
-            request, SEND_SECONDS, lambda: late if monotonic() > until else None
+            request, 2 * SEND_SECONDS, lambda: late if monotonic() > until else None
         )
     except send_request.NoAnswer:
         _refuse("no answer")

@@ -1,7 +1,7 @@
 """poller's own housekeeping: a job that every fleet has purges poller's records, as any purge does.
 
 Rows' history and the counts by minute are kept for 30 days; runs as long as their job says (`keep`);
-workers for a day after their death; people's orders for 90 days.
+workers for a day after their death; people's orders and silences for 90 days; episodes for 30 days after their end.
 """
 
 from __future__ import annotations
@@ -35,6 +35,10 @@ def _retentions() -> tuple[Retention, ...]:
         purge("poller.run", column="finished_at", older_than="1m", where=_RUN_IS_OLD),
         purge("poller.worker", column="died_at", older_than="1d"),
         purge("poller.action", column="at", older_than=ORDERS_KEPT),
+        purge("poller.signal", column="at", older_than="1d"),
+        purge("poller.message", column="at", older_than=KEPT),
+        purge("poller.episode", column="closed_at", older_than=KEPT),
+        purge("poller.silence", column="until", older_than=ORDERS_KEPT),
     )
     return tuple(cast("Retention", each.function) for each in purges)
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from poller.runtime.failpoints import VARIABLE
 from tests.command_line import value
 from tests.harness import wait_until
-from tests.website import Received, Server
 
 if TYPE_CHECKING:
     import psycopg
 
     from tests.harness import Project
+    from tests.website import Received, Server
 
 HANDLERS = """
 from poller import job
@@ -72,7 +72,8 @@ def test_each_episode_is_told_once_and_nothing_is_lost(
     dumped = value(
         db,
         "select string_agg(x::text, '') from (select to_jsonb(e) as x from poller.episode as e"
-        " union all select to_jsonb(m) from poller.message as m union all select to_jsonb(n) from poller.notice as n) as t",
+        " union all select to_jsonb(m) from poller.message as m"
+        " union all select to_jsonb(n) from poller.notice as n) as t",
     )
     assert "T0K3N" not in dumped
     assert "CANARY" not in dumped
