@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from poller.errors import ConfigurationError
-from poller.schedules import slots
+from poller.schedules import slots, wall_clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 DAY = timedelta(hours=24)
 WIDE, LEAST = 1000.0, 3.0  # of the whole lane, and of a run, in the lane's own measure
 OFTEN = timedelta(minutes=15)  # slots that are closer are drawn as one band
+HALF_HOUR = timedelta(minutes=30)  # clocks are put on at a whole hour or a half one
 ENDED_WELL = frozenset({"succeeded", "done"})
 
 
@@ -42,7 +43,7 @@ class Lane:
     @property
     def ran(self) -> int:
         """How many runs are drawn."""
-        return sum(each.kind not in {"slot", "often"} for each in self.marks)
+        return sum(each.kind not in {"slot", "often", "shift"} for each in self.marks)
 
     @property
     def ahead(self) -> str:
@@ -53,13 +54,42 @@ class Lane:
 
 def lanes(jobs: Sequence[JobLine], runs: Sequence[RunLine], now: datetime) -> list[Lane]:
     """Return a lane for each job that has run within a day or will, in the order of the jobs."""
-    found = []
+    found, shifts = [], _Shifts(now)
     for job in jobs:
         ran = (_mark(each, now) for each in runs if each.job == job.name)
         marks = tuple(each for each in (*ran, *_ahead(job, now)) if each.x + each.width > 0)
         if marks:
-            found.append(Lane(job.name, marks))
+            found.append(Lane(job.name, (*shifts.of(job), *marks)))
     return found
+
+
+class _Shifts:
+    """When clocks are put on or back within the picture, by the zones of schedules."""
+
+    def __init__(self, now: datetime) -> None:
+        self._now = now
+        self._known: dict[str, tuple[Mark, ...]] = {}
+
+    def of(self, job: JobLine) -> tuple[Mark, ...]:
+        """Return the marks for a job: a slot of its day may be missing there, or come twice."""
+        if job.schedule is None or job.schedule.startswith("@"):
+            return ()
+        if job.tz not in self._known:
+            self._known[job.tz] = tuple(self._marks(job.tz))
+        return self._known[job.tz]
+
+    def _marks(self, tz: str) -> Iterator[Mark]:
+        try:
+            zone = wall_clock.zone(tz)
+        except ConfigurationError:
+            return
+        first = (self._now - DAY).replace(minute=0, second=0, microsecond=0)
+        for number in range(1, 2 * DAY // HALF_HOUR + 1):
+            at = first + number * HALF_HOUR
+            before, after = (each.astimezone(zone).utcoffset() for each in (at - HALF_HOUR, at))
+            if before is not None and after is not None and before != after:
+                said = f"clocks of {tz} go from {at + before:%H:%M} to {at + after:%H:%M}"
+                yield Mark(place(at, self._now), LEAST, "shift", said)
 
 
 def place(at: datetime, now: datetime) -> float:

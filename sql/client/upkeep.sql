@@ -8,7 +8,8 @@ with part as (
      union
     select c.oid from pg_class as c where c.oid = %(table)s::oid and c.relkind <> 'p'
 )
-select coalesce(sum(s.n_live_tup), 0)::bigint as rows, coalesce(sum(s.n_dead_tup), 0)::bigint as dead,
+select coalesce(sum(case when c.reltuples < 0 then s.n_live_tup else c.reltuples end), 0)::bigint as rows,
+       coalesce(sum(s.n_dead_tup), 0)::bigint as dead,
        (coalesce(sum(c.relpages), 0) * current_setting('block_size')::bigint)::bigint as bytes,
        count(*)::integer as parts,
        case when bool_and(greatest(s.last_vacuum, s.last_autovacuum) is not null)

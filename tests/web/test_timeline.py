@@ -90,3 +90,21 @@ def test_runs_are_bars_from_begin_to_end() -> None:
     assert failed.width == pytest.approx(WIDE / 8)
     assert short.width == 3
     assert lanes([job(None)], [run(30, 1)], NOW) == []
+
+
+@pytest.mark.parametrize(
+    ("schedule", "tz", "said"),
+    [
+        ("0 3 * * *", "Europe/Berlin", ["clocks of Europe/Berlin go from 02:00 to 03:00"]),
+        ("0 3 * * *", "Australia/Lord_Howe", []),
+        ("0 3 * * *", "Nowhere/None", []),
+        ("@every 1h", "Europe/Berlin", []),
+    ],
+)
+def test_a_day_that_lacks_an_hour_is_marked(schedule: str, tz: str, said: list[str]) -> None:
+    """Where a schedule is by that zone's clocks, at the time at which they are put on."""
+    [lane] = lanes([job(schedule, tz)], [run(1, 0.5)], NOW)
+    found = [each for each in lane.marks if each.kind == "shift"]
+    assert [each.said for each in found] == said
+    assert [each.x for each in found] == [place(NOW.replace(hour=1), NOW)] * len(said)
+    assert lane.ran == 1
