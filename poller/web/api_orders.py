@@ -17,9 +17,9 @@ from poller.web.act import MOST, Act, rows_of
 from poller.web.answers import FORBIDDEN
 from poller.web.api_questions import number
 from poller.web.forms import WRONG
+from poller.web.progress import Progress, stoppable
 from poller.web.rights import Right
 from poller.web.state import desk_of, viewer_of
-from poller.web.under_way import Progress, stoppable
 
 if TYPE_CHECKING:
     from starlette.requests import Request
