@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from poller.client.actions import Action
     from poller.client.answers import Page
+    from poller.client.holdups import Holdups, Session
     from poller.client.job_queries import RunLine
     from poller.client.jobs import JobLine
     from poller.client.listed import RowLine, RowShown, State
@@ -78,6 +79,21 @@ def moved(done: Moved) -> Moved:
 def nothing_moved(said: str) -> str:  # noqa: ARG001 - it is not told
     """Hide why no row could be moved."""
     return "no row could be moved"
+
+
+def holdups(found: Holdups) -> Holdups:
+    """Hide the sessions' statements."""
+    waiting = tuple(replace(each, blockers=tuple(map(_session, each.blockers))) for each in found.waiting)
+    return replace(
+        found,
+        waiting=waiting,
+        oldest=found.oldest and _session(found.oldest),
+        snapshot=found.snapshot and _session(found.snapshot),
+    )
+
+
+def _session(found: Session) -> Session:
+    return replace(found, query=None)
 
 
 def state(known: State) -> State:

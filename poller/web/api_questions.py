@@ -16,8 +16,9 @@ from poller.client.listed import State  # noqa: TC001 - as above
 from poller.client.refusals import NothingSelectedError
 from poller.web import api_hidden as hidden
 from poller.web.job_pages import ahead
+from poller.web.rights import Right
 from poller.web.shared import MOMENT
-from poller.web.state import VIA, desk_of
+from poller.web.state import VIA, desk_of, viewer_of
 from poller.web.tables import show_of
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from poller.client.actions import Action
     from poller.client.graph import Graph
+    from poller.client.holdups import FullKey, Holdups
     from poller.client.inflight import Held
     from poller.client.job_queries import RunLine
     from poller.client.jobs import JobLine, Logs
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     )
 
 T = TypeVar("T")
+CHECK_SECONDS = 5.0
 SLOWLY = 10.0  # seconds that answers last which take long, and change little
 LARGEST = 2**63 - 1  # number of a run
 
@@ -206,9 +209,24 @@ def limits(request: Request, asked: Asked) -> Page[LimitLine]:
     return _shared(request, asked, desk_of(request).client.limits)
 
 
-def check(request: Request, asked: Asked) -> Page[Finding]:
-    """What is wrong with the handlers and the database, and suggestions."""
-    return _shared(request, asked, lambda: _informed(request).check(), SLOWLY)
+def full_keys(request: Request, asked: Asked) -> Page[FullKey]:
+    """The values of `per_key` of which no further row may begin, with the row in front of each."""
+    desk, may_see = desk_of(request), viewer_of(request).may(Right.VALUES)
+    show = desk.show.of if may_see else lambda _: ()
+    return _shared(request, (asked, may_see), lambda: desk.client.full_keys(show=show))
+
+
+def holdups(request: Request, asked: Asked) -> Holdups:
+    """Sessions of poller that wait for a lock, for whom; and the oldest transaction and snapshot."""
+    found = _shared(request, asked, desk_of(request).client.holdups)
+    return hidden.kept(request, found, hidden.holdups)
+
+
+def check(request: Request, asked: Asked) -> dict[str, Any]:
+    """What is wrong with the handlers and the database, as far as is seen without code; and what was not checked."""
+    ask = desk_of(request).client.check_registered
+    found = _shared(request, asked, lambda: ask(seconds=CHECK_SECONDS), SLOWLY)
+    return told(Page(found.findings, None, found.as_of)) | {"unchecked": list(found.unchecked)}
 
 
 def actions(request: Request, asked: Listing) -> Page[Action]:

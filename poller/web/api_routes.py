@@ -6,6 +6,7 @@ from poller.client import (
     actions,
     checks,
     graph,
+    holdups,
     inflight,
     job_queries,
     jobs,
@@ -45,6 +46,8 @@ CALLS = (
     Call("GET", "/runs/{id:int}/output", LOOK | Right.VALUES, questions.output, asked.Asked, jobs.Logs),
     Call("GET", "/workers", LOOK, questions.workers, asked.Asked, list[row_queries.WorkerLine]),
     Call("GET", "/limits", LOOK, questions.limits, asked.Asked, list[limits.LimitLine]),
+    Call("GET", "/limits/keys", LOOK, questions.full_keys, asked.Asked, list[holdups.FullKey]),
+    Call("GET", "/limits/holdups", LOOK, questions.holdups, asked.Asked, holdups.Holdups),
     Call("GET", "/check", LOOK, questions.check, asked.Asked, list[checks.Finding]),
     Call("GET", "/actions", LOOK, questions.actions, asked.Listing, list[actions.Action]),
     Call(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from time import process_time
 from typing import TYPE_CHECKING, Any
 
@@ -31,8 +33,7 @@ from tests.web.desks import BASE, OWN, browser, checksum
 from tests.web.fleets import SECRET
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
     from tests.command_line import InProcess
     from tests.conftest import Alter
@@ -71,12 +72,14 @@ ASKED = {
     "runs/{id:int}": "runs/1",
     "runs/{id:int}/output": "runs/1/output",
     "limits": "limits",
+    "limits/keys": "limits/keys",
+    "limits/holdups": "limits/holdups",
     "openapi.json": "openapi.json",
 }
 # What a viewer with the right `values` is shown them in.
 WITH_VALUES = {
     *("rows", "row", "trouble", "trouble/groups", "history", "jobs", "runs", "runs/{id:int}"),
-    *("runs/{id:int}/output", "actions", "explain"),
+    *("runs/{id:int}/output", "actions", "explain", "limits/holdups"),
 }
 # Each page, and where a program finds what it shows.
 PAGES = {
@@ -93,21 +96,23 @@ PAGES = {
     "/workers": {"workers", "inflight"},
     "/actions": {"actions"},
     "/find": {"row", "jobs", "runs/{id:int}", "graph"},
-    "/limits": {"limits"},
+    "/limits": {"limits", "limits/keys", "limits/holdups"},
     "/check": {"check"},
 }
 NO_DATA = {"/healthz", "/readyz", "/static/{digest}/{name}", "/enter", "/login", "/acts/{id:int}"}
 
 
 @pytest.fixture
-def whole(url: str, db: psycopg.Connection[Any]) -> str:
+def whole(url: str, db: psycopg.Connection[Any]) -> Iterator[str]:
     """The URL of a database with a fleet, whose every text that may quote a value does."""
     db.execute("update poller.run set error = %s", [f"OSError: {SECRET}"])
     db.execute("update poller.job set args = jsonb_build_object('a', %s::text)", [SECRET])
     Client(url).retry("tenants:closing", error=f"ValueError: error of 7 {SECRET}")
     db.execute("update poller.attempt set state = 'waiting', attempt = 2 where key = '7'")
     db.execute("update poller.event set error = %s, traceback = %s", [SECRET, SECRET])
-    return url
+    with psycopg.connect(url) as other:  # its transaction stays open
+        other.execute(f"select '{SECRET}'")
+        yield url
 
 
 @pytest.mark.parametrize("question", SAME)
@@ -167,6 +172,14 @@ def test_each_question_is_answered_by_the_rights_of_the_viewer(whole: str) -> No
     assert {each["error"] for each in causes} == {"ValueError shop.py:7"}
     unnamed = browser(whole).get(f"{API}/{ASKED['rows']}").json()["items"]
     assert {*unnamed[0]["values"]} == {"created_at"}
+
+
+def test_the_docs_name_routes_that_are_there() -> None:
+    """In their examples."""
+    text = (Path(__file__).parents[2] / "docs" / "desk.md").read_text(encoding="utf-8")
+    named = set(re.findall(rf"{API}(/[\w/.]+)", text))
+    assert {"/status", "/retry", "/openapi.json"} <= named
+    assert named - {"/openapi.json"} <= {each.path.replace("{id:int}", "4711") for each in CALLS}
 
 
 def test_every_page_shows_what_the_api_has() -> None:
