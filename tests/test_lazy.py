@@ -53,6 +53,7 @@ LATE = {  # each with what it would bring along
     "poller.web.api_description",
     "poller.web.app",
     "poller.web.entrances",
+    "poller.web.proxies",
     "poller.web.serve",
     "poller.testing",  # all of the engine, where pytest runs
     "poller.tui.app",  # textual

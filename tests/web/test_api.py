@@ -87,6 +87,8 @@ PAGES = {
     "/machine": {"graph", "status", "handlers"},
     "/rows": {"rows"},
     "/row": {"row", "history", "explain"},
+    "/count": {"status"},
+    "/trigger": {"jobs"},
     "/trouble": {"trouble", "trouble/groups"},
     "/jobs": {"jobs", "runs"},
     "/job": {"jobs", "jobs/next", "runs"},

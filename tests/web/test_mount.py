@@ -93,6 +93,7 @@ PLACES = {  # of the pages that need a query, and of files
     "/row": "/row?table=public.tenants&key=6",
     "/job": "/job?name=tick",
     "/trigger": "/trigger?name=tick",
+    "/count": "/count?table=public.tenants&status=closing",
 }
 NOT_HERE = {
     "/enter",
