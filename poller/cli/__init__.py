@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+from poller.cli import probe
 from poller.fleet.signals import requests
 
 
@@ -17,6 +18,9 @@ def main() -> None:
     if hidden := _leave_folder_to_registry():
         print(hidden, file=sys.stderr)  # noqa: T201 - nothing else can be imported
         sys.exit(2)
+
+    if (answer := probe.quickly(sys.argv[1:])) is not None:
+        sys.exit(answer)
 
     from poller.cli import app, exit_status  # noqa: PLC0415 - so that it is the guard that sees a Ctrl-C
 

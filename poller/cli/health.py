@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from poller.cli.options import HeartbeatFile
+from poller.cli.probe import fault
 from poller.telemetry import heartbeat_file
 
 
@@ -13,7 +14,7 @@ def health(*, heartbeat: HeartbeatFile = None) -> None:
 
     Neither the database nor the handlers are looked at: it is for probes that may restart what they find dead.
     """
-    wrong = heartbeat_file.fault(heartbeat_file.path(heartbeat))
+    wrong = fault(heartbeat_file.path(heartbeat))
     if wrong is not None:
         typer.echo(wrong, err=True)
         raise typer.Exit(1)

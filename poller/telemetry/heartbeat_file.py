@@ -1,4 +1,4 @@
-"""The file by which a supervisor shows other processes of its host that its loops run: what `poller health` reads.
+"""The file by which a supervisor shows other processes of its host that its loops run.
 
 The time in it is the kernel's monotonic one, which all processes of a host share and nobody sets. By default it stands
 where files of running programs do, named by the working folder; the directory is this user's own.
@@ -13,6 +13,7 @@ import os
 import tempfile
 from pathlib import Path
 from time import monotonic
+from typing import NamedTuple
 
 STALE_SECONDS = 15.0  # older than this, its supervisor stands still or is gone
 
@@ -25,6 +26,18 @@ def path(given: str | None) -> Path:
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     home = Path(runtime) / "poller" if runtime else Path(tempfile.gettempdir()) / f"poller-{os.getuid()}"
     return home / f"{name}.heartbeat"
+
+
+class Beat(NamedTuple):
+    """A heartbeat: of which process, and how many seconds ago."""
+
+    pid: int
+    age: float
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether its supervisor's loops run; one of before the host's start is in the future."""
+        return 0 <= self.age <= STALE_SECONDS
 
 
 class Heartbeat:
@@ -54,28 +67,19 @@ class Heartbeat:
     def remove(self) -> None:
         """Take it away: this supervisor ends in order. Another's is left."""
         for each in (self._new, self._file):
-            if each == self._new or _read(self._file).get("pid") == os.getpid():
+            said = read(self._file)
+            if each == self._new or (said is not None and said.pid == os.getpid()):
                 with contextlib.suppress(OSError):
                     each.unlink(missing_ok=True)
 
 
-def fault(file: Path) -> str | None:
-    """Return what is wrong by the file, in a line; None if its supervisor's loops run."""
-    said = _read(file)
-    if not said:
-        return f"no poller run of this folder: there is no heartbeat in {file}"
-    age = monotonic() - float(said["monotonic"])
-    if not 0 <= age <= STALE_SECONDS:
-        return f"poller run (process {said['pid']}) stands still or is gone: its last heartbeat was {age:.0f}s ago"
-    return None
-
-
-def _read(file: Path) -> dict[str, float]:
+def read(file: Path) -> Beat | None:
+    """Return the last heartbeat; None if there is none."""
     try:
         said = json.loads(file.read_text(encoding="utf-8"))
-        return {"pid": int(said["pid"]), "monotonic": float(said["monotonic"])}
+        return Beat(int(said["pid"]), monotonic() - float(said["monotonic"]))
     except (OSError, ValueError, KeyError, TypeError):
-        return {}
+        return None
 
 
 def _refuse_others(folder: Path) -> None:
