@@ -41,6 +41,7 @@ KEYS = (
     ("t", "trigger a job now"),
     ("c", "cancel a run"),
     ("D", "drain a worker"),
+    ("C", "check the handlers and jobs against the database"),
     ("/", "find a row by its key, a run, a job, a handler"),
     ("z", "times in UTC, or in the local zone"),
     ("d", "dark, or light"),
@@ -61,6 +62,7 @@ class Top(AskingApp):
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "find", "Find", key_display="/"),
+        Binding("C", "check", "Check", show=False),
         Binding("z", "zone", "Zone"),
         Binding("d", "switch_theme", "Theme", show=False),
         Binding("question_mark", "keys", "Help", key_display="?"),
@@ -109,6 +111,11 @@ class Top(AskingApp):
     def action_keys(self) -> None:
         """Show the keys."""
         self.push_screen(Keys(KEYS))
+
+    def action_check(self) -> None:
+        """Show what is wrong with the handlers and jobs."""
+        if self.screen is self._main:
+            self._main.open(details.of_check())
 
     def action_find(self) -> None:
         """Ask for a word, and open what it means."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 EVENTS = 50  # of a row's history
 RUNS = 200  # of a job, the newest, among which a run is looked for
-OFTEN, SELDOM = 1.0, 5.0  # seconds from one look at it to the next
+OFTEN, SELDOM, RARELY = 1.0, 5.0, 60.0  # seconds from one look at it to the next
 LONGEST_OUTPUT = 1000  # lines of a run's output, the last ones
 _NUMBERS = ("id", "pid", "worker")  # that count nothing
 _IN_SECONDS = ("p50", "p95", "timeout", "seconds", "heartbeat_age", "window", "next_in")
@@ -94,6 +94,23 @@ def of_line(title: str, line: Any) -> Detail:
         return [Section("", pairs_of(line, asked.client.totals().as_of, zone, ("id",)))]
 
     return Detail(title, ask)
+
+
+def of_check() -> Detail:
+    """Return what is wrong with the handlers and jobs, held against the database."""
+
+    def ask(asked: Asked, _: tzinfo | None) -> list[Section]:
+        if not asked.has_code:
+            return [Section("what is checked is the handlers' code, and there is none here")]
+        found = asked.client.check().items
+        return [
+            Section(
+                f"{each.severity}: {one_line(near(each.where))}", lines=_lines(f"{each.what}\n{each.todo}")
+            )
+            for each in found
+        ] or [Section("no problems found")]
+
+    return Detail("check", ask, every=RARELY)
 
 
 def of_row(row: Rows) -> Detail:

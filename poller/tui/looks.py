@@ -46,12 +46,12 @@ class Asked:
     def __init__(self, client: Client, counting: Callable[[Source], Client], *, has_code: bool) -> None:
         self.client = client
         self._counting = counting
-        self._has_code = has_code
+        self.has_code = has_code
 
     @property
     def machines(self) -> Client:
         """The client for what needs to know the handlers."""
-        return self.client if self._has_code else self._counting(self.client.registered())
+        return self.client if self.has_code else self._counting(self.client.registered())
 
 
 @dataclass(frozen=True, slots=True)

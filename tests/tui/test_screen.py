@@ -174,6 +174,24 @@ def test_times_are_told_in_utc_or_in_the_local_zone(busy: str, monkeypatch: pyte
         time.tzset()
 
 
+def test_a_check_says_what_is_wrong_and_what_to_do(url: str, db: psycopg.Connection[Any]) -> None:
+    """With the handlers' code; without it, that this is what lacks."""
+    make_tenants(db, "pending")
+
+    async def scene(*, package: bool) -> None:
+        async with stage(url, TENANTS, package=package) as it:
+            await it.press("C")
+            if not package:
+                await it.see("what is checked is the handlers' code")
+                return
+            await it.see("warning: public.tenants:pending", "CREATE INDEX CONCURRENTLY")
+            await it.press("escape")
+            await it.see_no("CREATE INDEX")
+
+    for package in (True, False):
+        play(scene(package=package))
+
+
 def test_help_theme_and_the_way_out(busy: str) -> None:
     """Keys do nothing else while a dialog is open."""
 
