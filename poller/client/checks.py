@@ -381,7 +381,8 @@ class Checks:
             if isinstance(error, psycopg.errors.QueryCanceled) and self._until is not None:
                 raise OutOfTimeError from None
             what = f"this could not be checked: {error.diag.message_primary or error}"
-            yield Finding("warning", where, " ".join(what.split()), "check whether the role may read it")
+            todo = "check whether the role may read it"
+            yield Finding("warning", where, " ".join(what.split()), todo, "unchecked")
 
 
 def _hidden_columns(handler: Handler, table: Table) -> Findings:

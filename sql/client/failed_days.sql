@@ -15,5 +15,6 @@ with failed as materialized (
 select (f.finished_at at time zone 'UTC')::date as day, count(*) as failed, (select count(*) from failed) as looked
   from failed as f
  where %(name)s in (f.job, f.function)
+   and f.finished_at < poller.now() + interval '1 day'
  group by 1
  order by 1

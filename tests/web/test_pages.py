@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from poller import Client
 from poller.client import counts
@@ -272,6 +273,27 @@ def test_output_and_errors_become_no_more_than_text(url: str, db: psycopg.Connec
     answer = client.get("/runs/1/output")
     assert answer.headers["Content-Disposition"] == 'attachment; filename="run-1.txt"'
     assert answer.headers["Content-Type"].startswith("text/plain")
+
+
+def test_a_role_that_sees_little_sees_all_pages(whole: str, db: psycopg.Connection[Any]) -> None:
+    """What it may not know is said to be hidden; a run that has ended at no time hides nothing."""
+    db.execute(
+        "create role looker login; grant usage on schema poller to looker; grant select on tenants to looker"
+    )
+    db.execute(
+        "grant select on all tables in schema poller to looker; grant update (status) on tenants to looker"
+    )
+    db.execute("grant execute on all functions in schema poller to looker")
+    db.execute("update poller.run set finished_at = 'infinity', status = 'failed' where id = 2")
+    try:
+        client = browser(make_conninfo(whole, user="looker"), tables=SHOW)
+        told = {path: client.get(path) for path in PAGES}
+        client.app._inner.state.desk.snapshot._thread.join()  # type: ignore[attr-defined]
+    finally:
+        db.execute("drop owned by looker; drop role looker")
+    assert {path: answer.status_code for path, answer in told.items() if answer.status_code != 200} == {}
+    assert "pg_read_all_stats" in told["/limits"].text
+    assert "as the role <code>looker</code>" in told["/check"].text
 
 
 def test_lines_of_an_output_can_be_linked_to(url: str, db: psycopg.Connection[Any]) -> None:
