@@ -151,6 +151,12 @@ def actions(
         return cursor.execute(statement("actions"), {"after": after, "limit": limit}).fetchall()
 
 
+def may_order(connection: psycopg.Connection[Any]) -> bool:
+    """Tell whether the role may give orders for rows and workers."""
+    row = connection.execute(statement("may_order"), {}).fetchone()
+    return bool(row and row[0])
+
+
 def may_enter(connection: psycopg.Connection[Any]) -> bool:
     """Tell whether orders can be logged here: a purge needs neither poller's schema nor rights in it."""
     row = connection.execute(statement("may_enter_action"), {}).fetchone()

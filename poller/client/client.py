@@ -605,6 +605,11 @@ class Client:
             found = actions.actions(connection, place[0] if place else None, most)
             return cut(found, limit, RowQueries(connection).now(), lambda each: [each.id])
 
+    def may_order(self) -> bool:
+        """Tell whether the database's role may give orders, or only ask: whether it may write `poller.attempt`."""
+        with self._database.session() as connection:
+            return actions.may_order(connection)
+
     # --- orders for rows --------------------------------------------------------------------------
 
     def retry(  # noqa: PLR0913 - what makes an order

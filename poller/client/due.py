@@ -126,10 +126,10 @@ def time_of(connection: psycopg.Connection[Any], binding: Binding) -> sql.Compos
     if binding.handler.due is not None:
         return sql.Identifier("t", binding.handler.due)
     column = binding.table.columns.get(CREATED)
-    if column is not None and column.type in TIMESTAMPS:
+    if column is not None and column.readable and column.type in TIMESTAMPS:
         return sql.Identifier("t", CREATED)
     row = connection.execute(statement("tracks_commits"), {}).fetchone()
-    return _WRITTEN if row and row[0] else _NOBODY_KNOWS
+    return _WRITTEN if binding.table.readable and row and row[0] else _NOBODY_KNOWS
 
 
 def _written(connection: psycopg.Connection[Any], handlers: Sequence[int], ago: int) -> datetime | None:

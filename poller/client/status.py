@@ -355,4 +355,4 @@ def _others(found: Mapping[str | None, Count], known: Sequence[str]) -> list[str
 
 def _created(table: Table) -> list[str]:
     column = table.columns.get(CREATED)
-    return [CREATED] if column is not None and column.type in TIMESTAMPS else []
+    return [CREATED] if column is not None and column.readable and column.type in TIMESTAMPS else []

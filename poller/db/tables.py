@@ -79,8 +79,8 @@ class Comparison:
 class Column:
     """A column: `type` without its length (to cast to), `full_type` with it; `collation` quoted, if not its type's.
 
-    `code` is the number of the type that the driver sees: of a domain, that which it is made of. `settable`: the role
-    that asks may update it. `comparison`: if it is not that of `pg_catalog`, which the path gives.
+    `code` is the number of the type that the driver sees: of a domain, that which it is made of. `settable`, `readable`:
+    the role that asks may update it, or read it. `comparison`: if it is not that of `pg_catalog`, which the path gives.
     """
 
     name: str
@@ -92,6 +92,7 @@ class Column:
     code: int = 0
     settable: bool = True
     comparison: Comparison | None = None
+    readable: bool = True
 
     def equal(self, left: sql.Composable, right: sql.Composable) -> sql.Composed:
         """Return the condition that two of its values are equal."""
@@ -126,7 +127,8 @@ class Table:
     """A table, its columns by name, its primary key's columns in order, and the zone of times without one.
 
     That is the database's own: what `localtimestamp` and `now()` write into such a column there. Of a table that is
-    only looked at, no right to change anything is asked.
+    only looked at, no right to change anything is asked. `readable`: the role that asks may read all of it, what is not a
+    column of the user's included.
     """
 
     oid: int
@@ -138,6 +140,7 @@ class Table:
     row_security: bool
     zone: str
     looked_at: bool = False
+    readable: bool = True
 
     def __str__(self) -> str:
         return dotted(self.schema, self.name)
@@ -336,6 +339,7 @@ def describe(connection: psycopg.Connection[Any], name: TableName, *, look: bool
         row_security=found.relrowsecurity,
         zone=found.zone,
         looked_at=look,
+        readable=found.may_select_all,
     )
 
 
@@ -356,6 +360,7 @@ def _column(found: dict[str, Any]) -> Column:
         found["code"],
         found["settable"],
         comparison=found["comparison"] and Comparison(**found["comparison"]),
+        readable=found["readable"],
     )
 
 

@@ -90,6 +90,7 @@ def desk(database: Database, *, authorize: Asked, **options: Unpack[Options]) ->
         shared=Shared(),
         seal=Seal(),
         under_way=ActsUnderWay(),
+        roles=Shared(),
     )
     return Doors(inner, options.get("allowed_hosts", ()), proxies)
 

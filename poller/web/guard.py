@@ -6,6 +6,7 @@ It stands before all endpoints, so that none can forget to ask; a request withou
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
@@ -15,7 +16,8 @@ from starlette.routing import Route as Matcher
 
 from poller.web.answers import FORBIDDEN, NOT_ALLOWED, NOT_FOUND, refusal
 from poller.web.entrances import Header, OneTimeLink, Open
-from poller.web.rights import names
+from poller.web.rights import READING, names
+from poller.web.state import desk_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     Asked = Callable[[Request], Viewer | Awaitable[Viewer | None] | None]
 
 WRONG = 400
+READS_ONLY = "the database role of this desk may only read: it may not write poller.attempt"
 
 
 def matcher(route: Route) -> Matcher:
@@ -69,9 +72,11 @@ class Guard:
         viewer = await self._viewer(request)
         if viewer is None:
             return self._invite(request)
-        if not viewer.may(found.right):
-            return refusal(scope, FORBIDDEN, _lacking(found.right))
-        request.state.viewer = viewer
+        held = await _held(request, viewer)
+        if not held.may(found.right):
+            is_role = viewer.may(found.right)
+            return refusal(scope, FORBIDDEN, READS_ONLY if is_role else _lacking(found.right))
+        request.state.viewer = held
         return None
 
     def _found(self, scope: Scope) -> tuple[Route | None, list[Route]]:
@@ -92,6 +97,13 @@ class Guard:
         if isinstance(self._authorize, Open | OneTimeLink | Header):  # they look into memory only
             return self._authorize(request)
         return await run_in_threadpool(self._authorize, request)  # type: ignore[arg-type] # it is no coroutine function
+
+
+async def _held(request: Request, viewer: Viewer) -> Viewer:
+    """Return a viewer with those rights that the database's role has, too."""
+    if viewer.rights in READING or await run_in_threadpool(desk_of(request).may_order):
+        return viewer
+    return replace(viewer, rights=viewer.rights & READING)
 
 
 def _matches(made: Matcher, scope: Scope) -> Match:

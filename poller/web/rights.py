@@ -23,6 +23,7 @@ class Right(Flag):
 
 USUAL = Right.LOOK | Right.VALUES | Right.OPERATE
 ALL = USUAL | Right.MOVE
+READING = Right.LOOK | Right.VALUES
 NONE = Right(0)
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from poller.client.client import Client
+from poller.errors import PollerError
+from poller.web.faults import Refused
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from poller.web.snapshot import Snapshot
     from poller.web.under_way import ActsUnderWay
 
+ROLE_LASTS = 60.0  # seconds that the rights of the database's role are remembered
 VIA = "desk"  # the face, as orders are logged with it
 
 
@@ -33,6 +36,7 @@ class State:
         show: which columns of users' tables are shown, by table.
         shared: answers that all viewers share for a moment.
         seal: signs what the confirm page has shown.
+        roles: remembers for a while what the database's role may do.
         under_way: the acts that go on while pages show how far they are.
         entrance: how people come in: one of `entrances`, or the host's own `authorize`.
     """
@@ -46,6 +50,14 @@ class State:
     shared: Shared
     seal: Seal
     under_way: ActsUnderWay
+    roles: Shared
+
+    def may_order(self) -> bool:
+        """Tell whether the database's role may give orders; it may, as long as that is not known."""
+        try:
+            return self.roles.ask("may order", self.client.may_order, ROLE_LASTS)
+        except (PollerError, Refused):
+            return True
 
     def orders_of(self, viewer: Viewer, via: str = VIA) -> Client:
         """Return a client for a viewer's orders, which are logged with their name."""

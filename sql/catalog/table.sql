@@ -3,17 +3,22 @@
 -- Index    the catalogue's own.
 -- How a type outside of pg_catalog is compared: by the operators of its default class, which only a superuser makes.
 -- A type is given without its length where it serves to cast a key, since a cast to varchar(3) cuts silently.
+-- A session that can only read needs no right to write, nor one to read columns that it does not ask for.
 -- What an index merely includes is not part of the key. Partitions are no heirs: their keys are the whole table's.
 select c.oid::bigint, n.nspname, c.relname, c.relkind::text, c.relrowsecurity,
        pg_catalog.to_regclass('pg_catalog.pg_dist_partition') is not null as has_citus,
-       has_table_privilege(c.oid, 'select') as may_select,
-       has_any_column_privilege(c.oid, 'update') as may_update,
+       has_table_privilege(c.oid, 'select') as may_select_all,
+       has_table_privilege(c.oid, 'select')
+       or current_setting('transaction_read_only')::bool and has_any_column_privilege(c.oid, 'select') as may_select,
+       current_setting('transaction_read_only')::bool or has_any_column_privilege(c.oid, 'update') as may_update,
        (select jsonb_agg(jsonb_build_object(
                    'name', a.attname,
                    'type', format_type(a.atttypid, -1),
                    'full_type', format_type(a.atttypid, a.atttypmod),
                    'generated', a.attgenerated <> '' or a.attidentity = 'a',
-                   'settable', has_column_privilege(c.oid, a.attnum, 'update'),
+                   'readable', has_column_privilege(c.oid, a.attnum, 'select'),
+                   'settable', current_setting('transaction_read_only')::bool
+                               or has_column_privilege(c.oid, a.attnum, 'update'),
                    'code', (with recursive base (oid, domain_of) as (
                                 select y.oid, y.typbasetype from pg_type as y where y.oid = a.atttypid
                                  union all
