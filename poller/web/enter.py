@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from poller.web.answers import NOBODY, NOT_FOUND, refusal
 from poller.web.entrances import Accounts, OneTimeLink, address_of
 from poller.web.forms import form_of
-from poller.web.rendering import SECONDS, THEMES, ZONES, part
+from poller.web.rendering import SECONDS, SWITCH, THEMES, ZONES, part
 from poller.web.route import API, path_of
 from poller.web.state import desk_of
 
@@ -103,7 +103,7 @@ async def display(request: Request) -> Response:
     """Keep how pages are to be in cookies of the browser; the database is not asked."""
     form = await form_of(request)
     response = _see(request, local(form.get("next", HOME)))
-    for name, known in (("theme", THEMES), ("zone", ZONES), ("refresh", SECONDS)):
+    for name, known in (("theme", THEMES), ("zone", ZONES), ("refresh", SECONDS), ("keys", SWITCH)):
         if form.get(name) in known:
             path = str(request.scope.get("root_path", "")) or HOME
             response.set_cookie(

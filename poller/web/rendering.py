@@ -37,6 +37,19 @@ PAGES = (
     ("Actions", "/actions"),
     ("Find", "/find"),
 )
+KEYS = (
+    ("?", "show or hide this"),
+    ("/", "find"),
+    ("g", "then the first letter of a page's name: go there"),
+    ("j k", "the next row, the one before"),
+    ("x", "choose the row"),
+    ("Enter", "open it"),
+    ("r", "refresh now"),
+    ("p", "pause, or go on"),
+    ("z", "zone of times"),
+    ("d", "theme"),
+)
+SWITCH = ("1", "0")
 THEMES, ZONES, SECONDS = ("", "light", "dark"), ("utc", "local"), ("0", "1", "2", "5", "10")
 
 
@@ -46,6 +59,7 @@ class Look(NamedTuple):
     theme: str
     zone: str
     refresh: str
+    keys: str = "1"
 
 
 def look_of(cookies: Mapping[str, str]) -> Look:
@@ -54,6 +68,7 @@ def look_of(cookies: Mapping[str, str]) -> Look:
         _one_of(cookies.get("poller_theme"), THEMES, ""),
         _one_of(cookies.get("poller_zone"), ZONES, "utc"),
         _one_of(cookies.get("poller_refresh"), SECONDS, "2"),
+        _one_of(cookies.get("poller_keys"), SWITCH, "1"),
     )
 
 
@@ -71,6 +86,7 @@ def frame(scope: Scope) -> dict[str, Any]:
         "every": 0,
         "here": path_of(scope),
         "is_live": False,
+        "keys": KEYS,
         "layout": "base.html",
         "look": Look("", "utc", "0"),
         "now": None,
