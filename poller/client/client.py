@@ -7,6 +7,7 @@ that carries it out (`poller.action`); a purge, which has many, after the last.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -54,7 +55,7 @@ from poller.jobs import runtime_schedules
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import timedelta
     from typing import Unpack
 
@@ -135,6 +136,12 @@ class Client:
         self._database = Database(database, via, hurried=hurried)
         self._handlers = handlers
         self._author = Author(via, person)
+
+    @contextmanager
+    def together(self) -> Iterator[Client]:
+        """Give a client whose questions share one connection, for as long as the block lasts; one thread uses it."""
+        with self._database.session() as connection:
+            yield Client(connection, self._handlers, via=self._author.via, person=self._author.person)
 
     # --- questions --------------------------------------------------------------------------------
 

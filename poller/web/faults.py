@@ -15,9 +15,10 @@ _AWAY = ("08", "57P")  # classes of SQLSTATE
 
 
 def said(error: Exception) -> str:
-    """Return an error of the client's in words."""
+    """Return an error of the client's in words, without where the database is."""
     if not isinstance(error, psycopg.Error):
-        return str(error)
+        is_away = getattr(error, "reason", "") == "unreachable"
+        return "the database cannot be reached; try again" if is_away else str(error)
     if type(error) in _WORDS:
         return _WORDS[type(error)]
     if error.sqlstate is None or error.sqlstate.startswith(_AWAY):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from poller.client.client import Client
+    from poller.client.explain import ClaimExplained, RowExplained
     from poller.client.listed import RowShown
     from poller.client.row_queries import HistoryEvent
 
@@ -84,18 +85,15 @@ def row(request: Request) -> Response:
     table, key = asked(request, "table"), request.query_params.get("key")  # which may be empty
     if table is None or key is None:
         return no_such(request, "name a table and a key")
-    client = desk_of(request).client
     try:
-        shown = client.row(table, key, show=show_of(request, table))
+        with desk_of(request).client.together() as client:
+            shown = client.row(table, key, show=show_of(request, table))
+            back, events = _history(client, shown)
+            taken = _taken(request, shown.table)
+            status = next((each for each in shown.statuses.values() if each in taken), None)
+            why = _why(client, shown, status)
     except (NothingSelectedError, ConfigurationError) as error:
         return no_such(request, str(error))
-    back, events = _history(client, shown)
-    taken = _taken(request, shown.table)
-    status = next((each for each in shown.statuses.values() if each in taken), None)
-    why = None
-    if status is not None and shown.key:
-        with contextlib.suppress(PollerError, Refused):  # the rest of the page is still worth something
-            why = client.explain(f"{shown.table}:{status}:{shown.key}")
     moves = [
         (value, _targets(request, shown.table, column, value))
         for column, value in shown.statuses.items()
@@ -111,6 +109,14 @@ def row(request: Request) -> Response:
         status=status,
         moves=moves,
     )
+
+
+def _why(client: Client, shown: RowShown, status: str | None) -> RowExplained | ClaimExplained | None:
+    """Return why a row is not being worked on; None if that cannot be told: the rest of the page is worth something."""
+    if status is not None and shown.key:
+        with contextlib.suppress(PollerError, Refused):
+            return client.explain(f"{shown.table}:{status}:{shown.key}")
+    return None
 
 
 def _history(client: Client, shown: RowShown) -> tuple[str, tuple[HistoryEvent, ...]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import psycopg
@@ -11,12 +11,16 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from poller import Client
-from poller.client import counts
+from poller.client import counts, database
 from poller.errors import ConfigurationError
 from poller.web.rights import ALL, Right
+from poller.web.routes import ROUTES
 from tests.command_line import value
-from tests.web.desks import browser
+from tests.web.desks import browser, named, path_of
 from tests.web.fleets import SECRET
+
+if TYPE_CHECKING:
+    from poller.web.route import Route
 
 PEOPLED = True
 
@@ -404,6 +408,57 @@ def test_what_is_shown_of_a_table_does_not_depend_on_how_it_is_spelled(whole: st
     tables = {"public.tenants": {"show": ["note"]}, "tenants": {"show": []}}
     text = browser(whole, tables=tables).get(f"/row?table={spelled}&key=6").text
     assert SECRET in text.partition("<h2>Columns</h2>")[2].partition("</section>")[0]
+
+
+def test_a_row_is_asked_about_on_one_connection(whole: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes longer to open one than to ask."""
+    client, opened = browser(whole), list[str]()
+    client.get("/")
+    plain = database.reachable
+    monkeypatch.setattr(
+        database, "reachable", lambda *given, **options: (opened.append(""), plain(*given, **options))[1]
+    )
+    assert client.get("/row?table=tenants&key=7").status_code == 200
+    assert len(opened) == 1
+
+
+def test_what_happened_is_looked_for_as_far_back_as_there_is_time(
+    url: str, db: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In thirty days; else in the last one, which the page says; else it says that there is too much."""
+    monkeypatch.setattr(database, "HURRIED_STATEMENT", "500ms")
+    client = browser(url)
+    assert "in the last 30 days" in client.get("/row?table=tenants&key=1").text
+    db.execute(
+        "alter table poller.event rename to event_kept;"
+        "create function public.slow() returns bool language sql volatile cost 100000 as"
+        " $$ select pg_catalog.pg_sleep(2) is not null $$;"
+        "create view poller.event as select * from poller.event_kept"
+        " where at > now() - interval '25 hours' or public.slow()"
+    )
+    db.execute("update poller.event_kept set at = at - interval '2 days' where verdict <> 'moved'")
+    db.execute(
+        "insert into poller.event_kept (at, handler_id, key, verdict, from_status, attempt, lease)"
+        " select now() - interval '3 days', handler_id, key, 'retrying', from_status, 1, gen_random_uuid()"
+        " from poller.event_kept where key = '1' limit 1"
+    )
+    text = client.get("/row?table=tenants&key=1").text
+    assert "in the last day" in text
+    assert ">moved</span>" in text
+    db.execute("update poller.event_kept set at = now() - interval '3 days'")
+    db.execute("create or replace view poller.event as select * from poller.event_kept where public.slow()")
+    assert "There is too much to look through." in client.get("/row?table=tenants&key=1").text
+
+
+@pytest.mark.parametrize("route", [each for each in ROUTES if each.is_safe and each.right], ids=named)
+def test_while_the_database_is_away_each_page_says_so(route: Route) -> None:
+    """None breaks, and none shows where it is, or as whom one goes there."""
+    away = browser("postgresql://some:hunter2@127.0.0.1:1/nowhere")
+    answer = away.get(path_of(route), params={"table": "t", "status": "s", "key": "k", "name": "n", "q": "q"})
+    assert answer.status_code in {200, 404, 503}, answer.text
+    assert not re.search(r"hunter2|Traceback|127\.0\.0\.1", answer.text)
+    if answer.status_code == 503:
+        assert re.search("database|connect", answer.text)
 
 
 def test_a_question_that_waits_too_long_is_given_up(whole: str, monkeypatch: pytest.MonkeyPatch) -> None:
