@@ -167,7 +167,7 @@ def waiting(db: psycopg.Connection[Any]) -> int:
 def test_pages_are_shown_while_acts_take_long(
     client: TestClient, url: str, db: psycopg.Connection[Any]
 ) -> None:
-    """Acts have threads of their own: as many as there are may wait, and every page comes."""
+    """Acts have threads of their own; one that waits for another session's lock holds up no page."""
     given = confirmed(client, RETRY | {"key": "6"})
     with held_up(url) as other, ThreadPoolExecutor(1) as pool:
         act = pool.submit(client.post, "/confirm", data=given)
