@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx2
+import psycopg
 import pytest
 
 from poller.cli import ui
@@ -25,13 +26,14 @@ from tests.web.desks import confirmed
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import psycopg
-
     from tests.command_line import InProcess
     from tests.harness import Project
 
 READY = 1.5  # seconds
 STOP = 1.0  # seconds
+WAITS = (
+    "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+)
 PROXY = "--trusted-proxy=127.0.0.1"
 
 
@@ -180,8 +182,11 @@ def test_a_desk_is_served_until_it_is_stopped(started: tuple[subprocess.Popen[st
 
 
 @pytest.mark.alone
+@pytest.mark.parametrize("is_held", [False, True], ids=["", "whose batch waits for a lock"])
 def test_with_fifty_connections_and_an_act_under_way_it_ends_within_a_second(
-    project: Project, db: psycopg.Connection[Any]
+    project: Project,
+    db: psycopg.Connection[Any],
+    is_held: bool,  # noqa: FBT001 - a parameter
 ) -> None:
     """Idle ones, and some in the middle of a request; of the act that stays which is written down."""
     number = known(db, "public.tenants", "pending")
@@ -195,6 +200,9 @@ def test_with_fifty_connections_and_an_act_under_way_it_ends_within_a_second(
     desk.wait_for_log("/\n")
     base = desk.log.strip().rstrip("/")
     with contextlib.ExitStack() as stack:
+        if is_held:
+            other = stack.enter_context(psycopg.connect(project.url))
+            other.execute("lock table poller.action in share mode")
         for tab in range(50):
             made = socket.create_connection(("127.0.0.1", int(base.rpartition(":")[2])), timeout=20)
             stack.enter_context(made).sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n")
@@ -204,12 +212,14 @@ def test_with_fifty_connections_and_an_act_under_way_it_ends_within_a_second(
         with httpx2.Client(base_url=base, headers={"Sec-Fetch-Site": "same-origin"}) as browser:
             form = {"act": "retry", "table": "public.tenants", "status": "pending"}
             assert browser.post("/confirm", data=confirmed(browser, form)).status_code == 303
-        wait_until("a batch is done", lambda: value(db, "select count(*) from poller.action"))
+        asked = WAITS if is_held else "select count(*) from poller.action"
+        wait_until("a batch is done, or waits", lambda: value(db, asked))
         began = time.monotonic()
         desk.signal(signal.SIGTERM)
         assert desk.wait() == 0
         took = time.monotonic() - began
-    written = value(db, "select sum(affected) from poller.action")
+    written = value(db, "select coalesce(sum(affected), 0) from poller.action")
+    assert (written == 0) is is_held
     assert written == value(db, "select count(*) from poller.attempt where state = 'waiting'")
     assert desk.log.count("\n") == 1
     assert took < STOP, f"{took:.2f} s"
