@@ -16,13 +16,13 @@ QUIETLY := --quiet --quiet --disable-pip-version-check
 CODE := poller handlers tests benchmarks examples
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-thorough test-servers test-bounds check sizes format bench bench-peers pictures controls chaos coverage lock clean
+.PHONY: help run test test-thorough test-servers test-bounds check sizes format bench bench-peers pictures readme-picture controls chaos coverage lock clean
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
 help: ## Print this
 	@echo 'make <target> [PYTHON=python3.12] [VENV=.venv]'
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: $(USED) ## Index Python's standard library with four workers, until Ctrl-C
 	@$(BIN)/python -m handlers.seed
@@ -65,6 +65,9 @@ bench-peers: $(USED) ## Measure beside other job systems, as far as they can be 
 
 pictures: $(DEVELOPED) ## Take a picture of each page of the desk, in any state, to be looked at in .pictures/
 	$(BIN)/python -m tests.browser.pictures $(PAGES)
+
+readme-picture: $(DEVELOPED) ## Take the picture of the desk that README.md shows, docs/desk.png
+	$(BIN)/python -m tests.browser.picture
 
 controls: $(DEVELOPED) ## Take each guard away in a copy, and see that the tests notice
 	$(BIN)/python -m tests.faults.controls

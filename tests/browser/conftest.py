@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from tests.browser.desk import Looked, chromium, executable, served
+from tests.browser.desk import SHUT, Looked, chromium, executable, served
 from tests.browser.pages import NOWHERE
 from tests.browser.shop import SHOWN, open_shop
 from tests.servers import fresh_database
@@ -42,14 +42,15 @@ def shop(server: str, template: str) -> Iterator[str]:
 
 @pytest.fixture(scope=FOLDER)
 def desks(browser: Browser, server: str, template: str, shop: str) -> Iterator[dict[str, str]]:
-    """The addresses of three desks, by the state of what they show."""
+    """The addresses of desks, by the state of what they show."""
     with (
         fresh_database(server, template=template) as empty,
         served(shop, **SHOWN) as full_desk,
         served(empty) as empty_desk,
         served(NOWHERE) as away_desk,
+        served(NOWHERE, SHUT) as shut_desk,
     ):
-        yield {"full": full_desk, "empty": empty_desk, "away": away_desk}
+        yield {"full": full_desk, "empty": empty_desk, "away": away_desk, "shut": shut_desk}
 
 
 @pytest.fixture

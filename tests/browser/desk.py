@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any, Self
 import uvicorn
 
 from poller.web import desk
-from poller.web.rights import ALL, Right, Viewer
+from poller.web.entrances import Accounts
+from poller.web.rights import ALL, Viewer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from playwright.sync_api import Browser, Page
 
+SHUT = Accounts({}, ())  # who comes has to log in
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 ALONE = (  # by itself it asks for updates; here each name but the desk's address leads nowhere
     "--no-sandbox",
@@ -35,9 +37,9 @@ addEventListener("securitypolicyviolation", (at) => violations.push(`${at.violat
 
 
 @contextlib.contextmanager
-def served(url: str, rights: Right = ALL, **options: Any) -> Iterator[str]:
+def served(url: str, authorize: Any = lambda _: Viewer("ann", ALL), **options: Any) -> Iterator[str]:
     """Serve the desk of a database on any free port, and give its address."""
-    app = desk(url, authorize=lambda _: Viewer("ann", rights), **options)
+    app = desk(url, authorize=authorize, **options)
     settings = uvicorn.Config(app, log_level="critical", ws="none", timeout_graceful_shutdown=1)
     server = uvicorn.Server(settings)
     with socket.create_server(("127.0.0.1", 0)) as listener:

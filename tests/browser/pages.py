@@ -17,6 +17,5 @@ PAGES = {
     "workers": "/workers",
     "actions": "/actions",
     "find": "/find?q=1200",
-    "login": "/login",
     "missing": "/nowhere",
 }

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from poller.db import migration
-from tests.browser.desk import chromium, served
+from tests.browser.desk import SHUT, chromium, served
 from tests.browser.pages import NOWHERE, PAGES
 from tests.browser.shop import SHOWN, open_shop
 from tests.servers import fresh_database, shared_server
@@ -39,10 +39,16 @@ def main() -> None:
             migration.migrate(full)
             open_shop(full, db)
         browser = stack.enter_context(chromium())
-        for state, url in (("full", full), ("empty", empty), ("away", NOWHERE)):
-            base = stack.enter_context(served(url, **SHOWN))
-            for file in _taken(browser, base, state, sys.argv[1:] or list(PAGES)):
+        for state, url in (("full", full), ("empty", empty), ("away", NOWHERE), ("shut", NOWHERE)):
+            entrance = {"authorize": SHUT} if state == "shut" else {}
+            base = stack.enter_context(served(url, **entrance, **SHOWN))
+            for file in _taken(browser, base, state, _names(state)):
                 print(file.relative_to(Path.cwd()))  # noqa: T201 - it is a program
+
+
+def _names(state: str) -> list[str]:
+    """Return the pages to be taken; who has to log in sees one, whatever was asked for."""
+    return ["home"] if state == "shut" else sys.argv[1:] or list(PAGES)
 
 
 def _taken(browser: Browser, base: str, state: str, names: list[str]) -> Iterator[Path]:
