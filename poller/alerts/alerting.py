@@ -1,11 +1,11 @@
 """Tells of what goes wrong: a service of the supervisor that turns signs into episodes, and sends notices of them.
 
 The model. A run that fails leaves a signal, in its own transaction (`poller.run_signals`). A round takes signals and
-writes episodes of them; the supervisor that leads the planning of its jobs also surveys, every ten seconds, what does
-not happen: runs that do not start, rows that wait. An episode is open once over the whole fleet. It owes a notice when
-it opens, when another error comes, and when it is over; each target's notices are gathered for a while, and become one
-message. Every supervisor that knows a target's address may send: it takes a message for half a minute, sends it on a
-thread of its own, and writes down what became of it.
+writes episodes of them; once in ten seconds one of the supervisors that know the same jobs and handlers also surveys
+what does not happen: runs that do not start, rows that wait. An episode is open once over the whole fleet. It owes a
+notice when it opens, when another error comes, and when it is over; each target's notices are gathered for a while, and
+become one message. Every supervisor that knows a target's address may send: it takes a message for half a minute, sends
+it on a thread of its own, and writes down what became of it.
 
 What may be trusted: what the database holds. An episode, a notice and a message are made once, each in the transaction
 that takes what it is made of. A message may be sent again by another sender, with the same key, if its first one died,
@@ -17,6 +17,7 @@ A round that fails is repeated. No run waits for any of this.
 
 from __future__ import annotations
 
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,7 @@ MOST_AN_HOUR = 20  # messages of notices to one target; what comes beyond is sum
 GIVE_UP_SECONDS = 86400.0  # after which a message is not sent again
 GIVE_UP_PING_SECONDS = 600.0  # a ping that is late says something false
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 2.0, 300.0  # between two attempts to send a message
+OUTPUT_BYTES = 10_000  # of a run's output, in a ping
 HEARTBEAT = ":heartbeat"
 
 _PAUSES = policy(
@@ -68,24 +70,24 @@ class Alerting:
     Args:
         link: a connection of its own.
         subjects: what it tells of.
-        leads: returns whether this supervisor plans the jobs: then it surveys, too.
+        beats: whether it sends the heartbeat: of several databases, one does.
 
     Attributes:
         wake: called when a message has been sent: there may be another for its target.
     """
 
-    def __init__(self, link: Link, subjects: Subjects, leads: Callable[[], bool]) -> None:
+    def __init__(self, link: Link, subjects: Subjects, *, beats: bool = True) -> None:
         self.wake: Callable[[], None] = lambda: None
         self._link = link
         self._store = AlertStore(link)
         self._subjects = subjects
         self._settings = subjects.settings
-        self._leads = leads
         self._addresses = _known(subjects.addresses)
-        beat = {HEARTBEAT: self._settings.heartbeat} if self._settings.heartbeat else {}
+        beat = {HEARTBEAT: self._settings.heartbeat} if beats and self._settings.heartbeat else {}
         self._senders = Senders({**self._addresses, **beat}, self._wake)
-        self._survey_at = monotonic() + SURVEY_SECONDS
-        self._watch_at = self._beat_at = 0.0
+        self._survey_at = monotonic() + SURVEY_SECONDS  # until then what is due has begun
+        self._beat_at = 0.0 if beat else inf
+        self._watch_at = 0.0
         self._failing: dict[str, str] = {}  # the last error of targets that do not take messages
 
     def _wake(self) -> None:
@@ -103,8 +105,7 @@ class Alerting:
         if now >= self._watch_at:
             self.prepare()
         self._write_results()
-        if self._leads():
-            self._lead(now)
+        self._take_turns(now)
         functions = self._subjects.functions
         if not self._store.work_waits(functions, self._addresses):
             return LOOK_SECONDS
@@ -120,22 +121,25 @@ class Alerting:
         """Start over on a new connection."""
         self._link.close()
 
-    def _lead(self, now: float) -> None:
+    def _take_turns(self, now: float) -> None:
+        """Survey, and send the heartbeat, if it is time and no other supervisor has."""
         if now >= self._survey_at:
-            self._survey_at = now + SURVEY_SECONDS
-            self.survey()
-        if self._settings.heartbeat and now >= self._beat_at and HEARTBEAT in self._senders.idle():
-            self._beat_at = now + HEARTBEAT_SECONDS
-            self._senders.beat(HEARTBEAT)
+            self._survey_at = now + SURVEY_SECONDS / 2
+            if self._store.take_turn(f"survey {self._subjects.digest}", SURVEY_SECONDS - 1.0):
+                self.survey()
+        if now >= self._beat_at and HEARTBEAT in self._senders.idle():
+            self._beat_at = now + HEARTBEAT_SECONDS / 4
+            if self._store.take_turn("heartbeat", HEARTBEAT_SECONDS - 1.0):
+                self._senders.beat(HEARTBEAT)
 
     # --- what goes wrong ----------------------------------------------------------------------------
 
     def survey(self) -> None:
         """Look for what does not happen, and write down what is new of it, and what is over."""
-        found, handlers = survey(self._store, self._subjects)
-        self._store.open_episodes(found)
+        seen = survey(self._store, self._subjects)
+        self._store.open_episodes(seen.found)
         recovery = self._settings.recovery
-        self._store.close_states(STATES, found, self._subjects.functions, handlers, recovery=recovery)
+        self._store.close_states(STATES, seen.found, seen.functions, seen.handlers, recovery=recovery)
 
     def _take_signals(self, functions: Sequence[str]) -> bool:
         """Turn signals into episodes and pings; return whether there may be more."""
@@ -169,7 +173,17 @@ class Alerting:
             [name for name in self._senders.idle() if name != HEARTBEAT], LEASE_SECONDS
         ):
             reach("message taken")
-            self._senders.start(each, letter(each))
+            self._senders.start(each, letter(each, self._output(each)))
+
+    def _output(self, message: Message) -> str:
+        """Return what a ping carries of its run's output."""
+        if not self._settings.output or message.ping not in ("success", "fail"):
+            return ""
+        return (
+            self._store.output(message.payload["run"], OUTPUT_CHARACTERS)
+            .encode()[-OUTPUT_BYTES:]
+            .decode(errors="ignore")
+        )
 
     def _write_results(self) -> None:
         for each in self._senders.results():

@@ -33,7 +33,6 @@ MISSING = "alerts need httpx2 and apprise; run: pip install 'poller[alerts]'"
 
 _OPTIONS: dict[str, Any] = {
     "headers": None,
-    "data": None,
     "expect": SUCCESS,
     "redirects": "same-host",
     "private": None,
@@ -101,9 +100,9 @@ def send(reference: str, letter: Letter) -> None:
     try:
         found = address(reference)
         if letter.ping is not None:
-            _request(_ping(found, letter), letter.key, None)
+            _request(_ping(found, letter), letter.key, data=letter.text or None)
         elif _is_web(found):
-            _request(found, letter.key, letter.content)
+            _request(found, letter.key, json=letter.content)
         elif not services.tell(found, letter.title, f"{letter.text}\n\n{letter.key}"):
             _refuse("the service did not take it")
     except Undelivered:
@@ -122,7 +121,7 @@ def _is_valid(found: str) -> bool:
     """Tell whether a request can be sent to a web address."""
     send_request.send_stoppably  # noqa: B018 - it is imported: else it is found missing when it is needed
     try:
-        order(found, method="POST", json=None, **_OPTIONS)
+        order(found, method="POST", json=None, data=None, **_OPTIONS)
     except ConfigurationError:  # its text may hold the address
         return False
     return True
@@ -136,14 +135,15 @@ def _ping(found: str, letter: Letter) -> str:
     return urlunsplit(parts._replace(path=path, query=query))
 
 
-def _request(url: str, key: str, content: dict[str, Any] | None) -> None:
-    """Send a request; the time counts from here, whatever the server does.
+def _request(url: str, key: str, *, json: dict[str, Any] | None = None, data: str | None = None) -> None:
+    """Send a request, without a body a GET; the time counts from here, whatever the server does.
 
     Raises:
         Undelivered: there was no answer in time, or it was not a success.
     """
     options = {**_OPTIONS, "headers": {"Idempotency-Key": key}}
-    request, _ = order(url, method="GET" if content is None else "POST", json=content, **options)
+    method = "GET" if json is None and data is None else "POST"
+    request, _ = order(url, method=method, json=json, data=data, **options)
     until = monotonic() + SEND_SECONDS
     late = Undelivered("no answer in time")
     try:

@@ -44,6 +44,7 @@ class AlertSettings:
         recovery: whether it is told that something is over.
         group: for how long notices of one target are gathered.
         heartbeat: where an outside service hears that the fleet is there.
+        output: whether the ping that ends a run carries the end of what that has printed.
         targets: by name, where the address of each is to be found.
         routes: the first one that leads somewhere counts.
     """
@@ -54,6 +55,7 @@ class AlertSettings:
     recovery: bool = True
     group: float = 30.0
     heartbeat: str | None = None
+    output: bool = False
     targets: Mapping[str, str] = field(default_factory=dict)
     routes: tuple[Route, ...] = ()
 
@@ -201,6 +203,7 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "recovery": _truth,
     "group": _duration,
     "heartbeat": _address,
+    "output": _truth,
     "targets": _targets,
     "routes": _routes,
 }

@@ -108,6 +108,11 @@ class AlertStore:
         asked = {"functions": array(pings), "pings": array(pings.values())}
         self.connection.execute(statement("watch_functions"), asked)
 
+    def take_turn(self, name: str, seconds: float) -> bool:
+        """Take a turn at what is done once in so many seconds over the fleet; False if it is not time yet."""
+        asked = {"name": name, "seconds": seconds}
+        return self.connection.execute(statement("take_turn"), asked).fetchone() is not None
+
     def work_waits(self, functions: Iterable[str], targets: Iterable[str]) -> bool:
         """Tell whether there is anything to do but to survey."""
         asked = {"functions": array(functions), "targets": array(targets)}
@@ -194,6 +199,11 @@ class AlertStore:
         """Take the next message of each target, to be sent within so many seconds."""
         asked = {"targets": array(targets), "seconds": seconds}
         return all_rows(self.connection, statement("take_messages"), asked, Message)
+
+    def output(self, run: int, most: int) -> str:
+        """Return the end of what a run has printed, so many characters at the most."""
+        row = self.connection.execute(statement("output_of"), {"run": run, "most": most}).fetchone()
+        return str(row[0]) if row else ""
 
     def sent(self, message: Message) -> None:
         """Write down that a message has arrived."""

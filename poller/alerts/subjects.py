@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -38,6 +40,12 @@ class Subjects:
     def functions(self) -> list[str]:
         """The names of the jobs' functions."""
         return [each.name for each in self.jobs]
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """What those have in common who know the same jobs and handlers."""
+        names = sorted([*self.functions, *map(name_of, self.handlers)])
+        return hashlib.sha256("\n".join(names).encode()).hexdigest()
 
     @property
     def handlers(self) -> list[Binding]:

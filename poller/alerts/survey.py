@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +29,7 @@ STATES = (
     "oldest",
     "failing",
 )  # kinds that are over once a survey does not find them
+MOST_LATE = 20  # jobs of one function that survey_jobs.sql finds late: there may be more
 LEAST_ATTEMPTS = 10  # in ten minutes, for a share of them to say anything
 
 
@@ -80,8 +83,17 @@ def _failed(subjects: Subjects, name: str, many: Sequence[Signal]) -> Found:
     return {**made, "at_first": max(len(many), subjects.settings.after)}
 
 
-def survey(store: AlertStore, subjects: Subjects) -> tuple[list[Found], list[str]]:
-    """Return what does not go as it should, and the handlers that were looked at: those that are not paused."""
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a survey has found, and the functions and handlers that it has looked at to the end: none that is paused."""
+
+    found: list[Found]
+    functions: list[str]
+    handlers: list[str]
+
+
+def survey(store: AlertStore, subjects: Subjects) -> Seen:
+    """Return what does not go as it should."""
     jobs, names = subjects.jobs, subjects.functions
     long = [LONG_SHARE * each.options.timeout for each in jobs]
     troubles = store.survey_jobs(names, long, [each.options.expect for each in jobs])
@@ -91,7 +103,9 @@ def survey(store: AlertStore, subjects: Subjects) -> tuple[list[Found], list[str
     for each in counted:
         made += _of_handler(store, subjects, bindings[each.id], each)
     made += [_of_host(subjects, each) for each in store.survey_hosts()]
-    return made, [each.name for each in counted]
+    late = Counter(each.function for each in troubles if each.kind == "late")
+    whole = [name for name in names if late[name] < MOST_LATE]
+    return Seen(made, whole, [each.name for each in counted])
 
 
 def _of_job(subjects: Subjects, trouble: JobTrouble) -> Found:

@@ -83,12 +83,12 @@ def line(notice: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def letter(message: Message) -> Letter:
-    """Return what is sent of a message: the same each time."""
+def letter(message: Message, output: str = "") -> Letter:
+    """Return what is sent of a message, the same each time; a ping carries the output."""
     key = str(message.key)
     if message.ping is not None:
         run = token_of(f"{message.payload['job']}:{message.payload['run']}")
-        return Letter(key=key, ping=message.ping, run=run)
+        return Letter(key=key, ping=message.ping, run=run, text=output)
     content = {"key": key, **message.payload}
     return Letter(key=key, title=message.payload["title"], text=message.payload["text"], content=content)
 

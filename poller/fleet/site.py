@@ -232,7 +232,7 @@ class Site:
             return None
         told = subjects.Subjects(self._options.alerts or AlertSettings(), self._jobs, self._bindings)
         link = Link(self._location.url, "alerts")
-        made = Alerting(link, told, lambda: self._scheduler.leads)
+        made = Alerting(link, told, beats=self._is_first)
         made.prepare()
         link.close()
         self._telling = Loop("alerts", made.run_once, made.recover, spacing=SPACING_SECONDS)

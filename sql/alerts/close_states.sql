@@ -4,10 +4,12 @@
 -- Fence    the row is open still: an episode ends once.
 -- Index    episode_open; job's primary key.
 with over as materialized (
-    select e.id, e.subject_type = 'job' and not exists (select from poller.job as j where j.name = e.subject) as is_gone
+    select e.id, g.is_gone
       from poller.episode as e
+     cross join lateral (
+           select e.subject_type = 'job' and not exists (select from poller.job as j where j.name = e.subject) as is_gone) as g
      where e.closed_at is null
-       and e.kind = any (%(kinds)s::text[])
+       and (e.kind = any (%(kinds)s::text[]) or g.is_gone)
        and (e.subject_type = 'handler' and e.subject = any (%(handlers)s::text[])
             or e.subject_type = 'job'
                and not exists (select from poller.job as j
@@ -16,7 +18,7 @@ with over as materialized (
        and (e.subject_type, e.subject, e.kind) not in (
              select f.subject_type, f.subject, f.kind
                from jsonb_to_recordset(%(found)s::jsonb) as f (subject_type text, subject text, kind text))
-       for update skip locked
+       for update of e skip locked
 )
 update poller.episode as e
    set closed_at = poller.now(),

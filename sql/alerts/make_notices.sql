@@ -20,15 +20,15 @@ with owing as materialized (
            owed = case when c.reason = 'opened' and e.closed_at is not null and %(recovery)s then 'recovered' end
       from chosen as c
      where e.id = c.id
-    returning e.id, e.targets, e.notices, c.reason
+    returning e.id, e.targets, e.notices, c.reason, e.error, e.place
 ), dropped as (
     update poller.episode as e
        set owed = null
       from owing as o
      where e.id = o.id and o.is_silent and e.closed_at is not null and e.notices = 0
 )
-insert into poller.notice (episode_id, target, number, reason)
-select t.id, g.target, t.notices, t.reason
+insert into poller.notice (episode_id, target, number, reason, error, place)
+select t.id, g.target, t.notices, t.reason, t.error, t.place
   from told as t, unnest(t.targets) as g (target)
  order by t.id, g.target
     on conflict do nothing

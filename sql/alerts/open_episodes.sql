@@ -21,8 +21,11 @@ select f.subject_type, f.subject, f.kind, f.targets, f.at_first, f.error, f.plac
                               as f (subject_type text, subject text, kind text, more bigint)
                            where f.subject_type = e.subject_type and f.subject = e.subject and f.kind = e.kind),
        last_at = greatest(e.last_at, excluded.last_at),
-       error = coalesce(excluded.error, e.error),
-       place = coalesce(excluded.place, e.place),
+       (error, place) = (
+           select coalesce(split_part(n.s, ' ', 1), excluded.error, e.error),
+                  case when n.s is null then coalesce(excluded.place, e.place)
+                       else nullif(substr(n.s, length(split_part(n.s, ' ', 1)) + 2), '') end
+             from (select min(u.s) as s from unnest(excluded.signatures) as u (s) where u.s <> all (e.signatures)) as n),
        detail = coalesce(excluded.detail, e.detail),
        owed = case when e.owed is null and not excluded.signatures <@ e.signatures and cardinality(e.signatures) < 50
                    then 'changed' else e.owed end,

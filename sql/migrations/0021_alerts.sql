@@ -7,6 +7,12 @@ create table poller.watched (
     seen_at  timestamptz not null default poller.now()
 );
 
+-- When something was done last that is done once in a while over the fleet: a survey of some jobs and handlers, a heartbeat.
+create table poller.turn (
+    name text primary key,
+    at   timestamptz not null default poller.now()
+);
+
 -- What a run's own statement leaves: it failed, or, for those that ping, started or ended. Taken up within a second or two.
 create table poller.signal (
     id         bigint generated always as identity primary key,
@@ -74,6 +80,8 @@ create table poller.notice (
     number     integer not null check (number > 0),
     reason     text not null check (reason in ('opened', 'changed', 'reminder', 'recovered')),
     at         timestamptz not null default poller.now(),
+    error      text,
+    place      text,
     message    uuid,
     unique (episode_id, target, number)
 );

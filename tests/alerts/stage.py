@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import inf
 from typing import TYPE_CHECKING, Any, Self
 
 from poller.alerts.alerting import Alerting
@@ -48,7 +49,8 @@ class Stage:
     def __enter__(self) -> Self:
         self.engine.__enter__()
         subjects = Subjects(self.settings, self.jobs, self.engine._bindings)
-        self.alerting = Alerting(self.engine._link("alerts"), subjects, lambda: False)
+        self.alerting = Alerting(self.engine._link("alerts"), subjects)
+        self.alerting._survey_at = inf  # a test says when
         self.alerting.prepare()
         return self
 

@@ -49,7 +49,8 @@ def test_an_episode_is_told_of_when_it_opens_changes_lasts_and_ends(
         runs(stage, "value", "value")
         assert stage.tell() == []
         runs(stage, "key", "key", "value")
-        assert stage.reasons() == [("sync", "failed", "changed")]
+        [changed] = stage.tell()
+        assert (changed["reason"], changed["error"]) == ("changed", "KeyError")
         stage.advance("25h")
         [reminder] = stage.tell()
         assert (reminder["reason"], reminder["times"], reminder["number"]) == ("reminder", 8, 3)

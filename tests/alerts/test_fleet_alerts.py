@@ -17,10 +17,13 @@ if TYPE_CHECKING:
     from tests.website import Received, Server
 
 HANDLERS = """
+import sys
 from poller import job
 
 @job()
-def first(): raise ValueError("CANARY")
+def first():
+    sends = {"apprise", "httpx2", "poller.alerts.sending"} & sys.modules.keys()
+    raise (SystemError if sends else ValueError)("CANARY")
 
 @job()
 def second(): raise KeyError("CANARY")
@@ -94,6 +97,8 @@ def _hold(db: psycopg.Connection[Any], received: list[Received]) -> None:
         "select subject, times from poller.episode where kind = 'failed' order by subject"
     ).fetchall()
     assert failed == [("first", RUNS), ("second", RUNS), ("third", RUNS)]
+    signatures = value(db, "select string_agg(signatures::text, ' ') from poller.episode")
+    assert "SystemError" not in signatures, "a worker has loaded what sends"
     bodies = [json.loads(each.body) for each in received]
     notices = {notice["id"]: notice for body in bodies for notice in body["notices"]}
     made = db.execute("select episode_id || '-' || number from poller.notice").fetchall()

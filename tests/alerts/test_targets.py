@@ -27,6 +27,7 @@ HOW = {"works": True}
 
 @job(ping="env:HC", alerts=())
 def backup() -> None:
+    print("begun" + "é" * 10_000 + "done")  # noqa: T201 - its output
     if not HOW["works"]:
         raise ValueError("CANARY")
 
@@ -60,7 +61,7 @@ def test_a_health_check_hears_of_each_run_in_order(
     site.at("/hc/start", 503)
     site.at("/hc/fail")
     site.at("/hc")
-    with Stage(url, site, monkeypatch, backup) as stage:
+    with Stage(url, site, monkeypatch, backup, output=True) as stage:
         for works in (True, False):
             HOW["works"] = works
             stage.engine.trigger(backup)
@@ -81,6 +82,10 @@ def test_a_health_check_hears_of_each_run_in_order(
     runs = [each.path.partition("rid=")[2] for each in site.received]
     assert (runs[0], runs[2]) == (runs[1], runs[3])
     assert len(set(runs)) == 2
+    start, success, _, _ = site.received
+    assert (start.method, start.body) == ("GET", b"")
+    assert (success.method, success.body.decode().strip("é")) == ("POST", "done\n")
+    assert 9_990 < len(success.body) <= 10_000
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of apprise and what it uses

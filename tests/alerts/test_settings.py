@@ -1,0 +1,93 @@
+"""Whom the settings say to tell; and what is done once over the fleet: surveys, and the heartbeat."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from poller import job
+from poller.alerts.settings import parse
+from poller.cli import settings as files
+from tests.alerts.stage import Stage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.website import Server
+
+SECTION = """
+to = "oncall"
+repeat = "never"
+[alerts.targets]
+oncall.url = "env:ONCALL"
+billing.url = "file:/run/secrets/billing"
+[[alerts.routes]]
+jobs = "billing.*"
+to = ["billing", "oncall"]
+[[alerts.routes]]
+jobs = "billing.test"
+to = []
+[[alerts.routes]]
+handlers = "orders:p?id"
+to = "billing"
+[[alerts.routes]]
+handlers = "shop.orders"
+to = "billing"
+"""
+
+
+@job()
+def idle() -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("of", "named", "told"),
+    [
+        (("job", "billing.close"), None, ("billing", "oncall")),
+        (("job", "billing.test"), None, ("billing", "oncall")),
+        (("job", "backup"), None, ("oncall",)),
+        (("job", "backup"), (), ()),
+        (("job", "billing.close"), ("oncall",), ("oncall",)),
+        (("handler", "public.orders:paid"), None, ("billing",)),
+        (("handler", "public.orders:unpaid"), None, ("oncall",)),
+        (("handler", "shop.orders:new"), None, ("billing",)),
+        (("handler", "billing.close:new"), None, ("oncall",)),
+        (("host", "billing.close"), None, ("oncall",)),
+    ],
+)
+@pytest.mark.parametrize("file", ["poller.toml", "pyproject.toml"])
+def test_the_option_then_the_first_route_then_the_default(
+    tmp_path: Path, file: str, of: tuple[str, str], named: tuple[str, ...] | None, told: tuple[str, ...]
+) -> None:
+    """From either file."""
+    text = f"[alerts]\n{SECTION}"
+    if file == "pyproject.toml":
+        text = text.replace("[alerts", "[tool.poller.alerts")
+    (tmp_path / file).write_text(text)
+    found = files.read(tmp_path)
+    assert found is not None
+    made = parse(found.sections["alerts"], found.file)
+    assert made.targets_of(*of, named) == told
+    assert made.repeat is None
+
+
+def test_one_supervisor_surveys_and_beats(url: str, site: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of those that know the same; the other one does when its time has come."""
+    monkeypatch.setenv("HC", site.at("/hc"))
+    with (
+        Stage(url, site, monkeypatch, idle, heartbeat="env:HC") as one,
+        Stage(url, site, monkeypatch, idle, heartbeat="env:HC") as other,
+    ):
+        surveys = []
+        for each in (one, other):
+            monkeypatch.setattr(each.alerting, "survey", lambda each=each: surveys.append(each))
+        for expected in (1, 2):
+            for each in (one, other):
+                each.alerting._survey_at = each.alerting._beat_at = 0.0
+                each.tell()
+                each.alerting._senders.wait([":heartbeat"], 5)
+            assert len(surveys) == expected
+            assert [each.path for each in site.received] == ["/hc"] * expected
+            one.advance("1m")
+            other.advance("1m")
