@@ -146,7 +146,7 @@ def test_each_package_that_is_imported_is_declared() -> None:
         *project["dependencies"],
         *(
             each
-            for name in ("http", "embedded", "otel", "sentry", "top", "ui")
+            for name in ("alerts", "http", "embedded", "metrics", "otel", "sentry", "top", "ui")
             for each in project["optional-dependencies"][name]
         ),
     ]

@@ -179,11 +179,8 @@ class Alerting:
         """Return what a ping carries of its run's output."""
         if not self._settings.output or message.ping not in ("success", "fail"):
             return ""
-        return (
-            self._store.output(message.payload["run"], OUTPUT_CHARACTERS)
-            .encode()[-OUTPUT_BYTES:]
-            .decode(errors="ignore")
-        )
+        text = self._store.output(message.payload["run"], OUTPUT_BYTES)
+        return text.encode()[-OUTPUT_BYTES:].decode(errors="ignore")
 
     def _write_results(self) -> None:
         for each in self._senders.results():

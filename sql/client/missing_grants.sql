@@ -6,7 +6,8 @@ select n.table_name, string_agg(n.privilege, ', ' order by n.place) as privilege
   from (values ('handler', 'select', 1), ('handler', 'insert', 2), ('handler', 'update', 3), ('history', 'select', 1), ('counted', 'select', 1), ('total', 'select', 1), ('run_total', 'select', 1), ('row_total', 'select', 1), ('row_total', 'insert', 2), ('row_total', 'update', 3)
          union all
         select t.table_name, p.*
-          from unnest(array['worker', 'session', 'claim', 'attempt', 'event', 'move', 'tally', 'job', 'run', 'start', 'planner', 'action', 'gauge'])
+          from unnest(array['worker', 'session', 'claim', 'attempt', 'event', 'move', 'tally', 'job', 'run', 'start', 'planner', 'action', 'gauge',
+                          'watched', 'turn', 'signal', 'episode', 'notice', 'message', 'silence'])
             as t (table_name),
                (values ('select', 1), ('insert', 2), ('update', 3), ('delete', 4)) as p
        ) as n (table_name, privilege, place)
