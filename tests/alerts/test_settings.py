@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from poller import job
+from poller import Alert, ConfigurationError, job
 from poller.alerts.settings import parse
 from poller.cli import settings as files
 from tests.alerts.stage import Stage
@@ -91,3 +91,36 @@ def test_one_supervisor_surveys_and_beats(url: str, site: Server, monkeypatch: p
             assert [each.path for each in site.received] == ["/hc"] * expected
             one.advance("1m")
             other.advance("1m")
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"parked": 0}, "parked must be a whole number from 1"),
+        ({"oldest": "soon"}, "is not a duration"),
+        ({"oldest": "0s"}, "oldest must be more than 0s"),
+        ({"failing": 1.5}, "failing must be a share"),
+        ({"failing": True}, "failing must be a share"),
+        ({"to": 5}, "alerts must be the name of a target"),
+        ({"to": ["a", ""]}, "alerts must be the name of a target"),
+    ],
+)
+def test_an_alert_that_cannot_work_is_refused(options: dict[str, Any], says: str) -> None:
+    """By its option."""
+    with pytest.raises(ConfigurationError, match=says):
+        Alert(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"expect": "31d"}, "expect must be more than 0s and less than keep"),
+        ({"ping": "https://example.org"}, "ping must say where the address is"),
+        ({"ping": "env: "}, "ping must say where the address is"),
+        ({"alerts": 5}, "alerts must be the name of a target"),
+    ],
+)
+def test_options_of_jobs_that_cannot_work_are_refused(options: dict[str, Any], says: str) -> None:
+    """Where they are written."""
+    with pytest.raises(ConfigurationError, match=rf"test_settings.py:\d+: {says}"):
+        job(**options)

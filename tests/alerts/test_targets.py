@@ -146,6 +146,54 @@ def test_a_target_that_does_not_answer_keeps_its_own_messages_only(
     assert value(db, "select attempts from poller.message where target = 'oncall'") == 2
 
 
+def test_a_sender_that_was_too_slow_changes_nothing(
+    url: str, db: psycopg.Connection[Any], site: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another one has taken its message meanwhile: what that reports holds."""
+    with Stage(url, site, monkeypatch, one) as stage:
+        stage.engine.trigger(one)
+        stage.engine.run_due()
+        stage.alerting._take_signals(["one"])
+        stage.alerting._make_notices()
+        stage.alerting._gather("oncall")
+        store = stage.alerting._store
+        [slow] = store.take_messages(["oncall"], 30.0)
+        assert store.take_messages(["oncall"], 30.0) == []
+        stage.advance("31s")
+        [again] = store.take_messages(["oncall"], 30.0)
+        assert (again.key, again.payload, again.attempts) == (slow.key, slow.payload, 2)
+        store.failed(slow, None, "too late")
+        assert value(db, "select state from poller.message") == "waiting"
+        store.sent(again)
+        store.failed(again, None, "it has arrived")
+        assert value(db, "select state from poller.message") == "sent"
+
+
+def test_a_service_that_hangs_is_left_behind(
+    url: str, db: psycopg.Connection[Any], site: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its library waits longer than it should: the message counts as not sent, and its target gets no other thread."""
+    monkeypatch.setattr("poller.alerts.senders.PATIENCE_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as mute, Stage(url, site, monkeypatch, one) as stage:
+        port = mute.getsockname()[1]
+        monkeypatch.setenv("ONCALL", f"mailto://127.0.0.1:{port}?from=p@example.org&to=o@example.org")
+        stage.engine.trigger(one)
+        stage.engine.run_due()
+        stage.alerting.run_once()
+        wait_until(
+            "it is given up",
+            lambda: stage.alerting.run_once() and value(db, "select error from poller.message"),
+        )
+        assert value(db, "select error from poller.message") == "no answer in time"
+        assert stage.alerting._senders.idle() == []
+        stage.advance("1m")
+        stage.alerting.run_once()
+        assert value(db, "select attempts from poller.message") == 1
+        connection, _ = mute.accept()
+        connection.close()
+        wait_until("the thread ends", stage.alerting._senders.idle)
+
+
 def test_no_run_waits_for_its_alerts(
     url: str, db: psycopg.Connection[Any], site: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

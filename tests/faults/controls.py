@@ -56,6 +56,7 @@ COLUMNS = "tests/store/test_status_columns.py"
 HELD_AND_SAME = "       and {shows_held}\n       and o.is_held\n"
 TAKE = "sql/functions/take.sql"
 PAUSES = "tests/fleet/test_pauses.py"
+ALERTS = "tests/alerts"
 CLAIMS_AGAIN = (
     " where o.key not in (\n             select k.key from poller.claim as c, unnest(c.keys) as k (key)\n"
     "              where c.handler_id = take.handler and c.lease <> all (take.seen))\n       and"
@@ -823,6 +824,41 @@ CONTROLS = (
         '     where "~listed"."~needed" is null and {due}\n',
         '     where "~listed"."~needed" is null\n',
         ("tests/ready_made/test_purge.py",),
+    ),
+    Control(
+        "what a run leaves for its alerts cannot fail it",
+        "sql/functions/run_signals.sql",
+        "exception when others then\n    raise warning",
+        "exception when others then\n    raise exception",
+        (f"{ALERTS}/test_targets.py::test_no_run_waits_for_its_alerts",),
+    ),
+    Control(
+        "pings of a job keep their order",
+        "sql/alerts/take_messages.sql",
+        "(w.ping is not null or w.next_at <= poller.now())",
+        "w.next_at <= poller.now()",
+        (f"{ALERTS}/test_targets.py::test_a_health_check_hears_of_each_run_in_order",),
+    ),
+    Control(
+        "a sender whose message another has taken reports nothing",
+        "sql/alerts/message_failed.sql",
+        "and attempts = %(attempts)s and",
+        "and",
+        (f"{ALERTS}/test_targets.py::test_a_sender_that_was_too_slow_changes_nothing",),
+    ),
+    Control(
+        "what is paused is silent",
+        "sql/functions/is_silent.sql",
+        "and j.paused_at is not null",
+        "and false",
+        (f"{ALERTS}/test_surveys.py::test_jobs",),
+    ),
+    Control(
+        "an episode is told once",
+        "sql/alerts/make_notices.sql",
+        "owed = case when c.reason = 'opened' and e.closed_at is not null and %(recovery)s then 'recovered' end",
+        "owed = e.owed",
+        (f"{ALERTS}/test_episodes.py",),
     ),
 )
 

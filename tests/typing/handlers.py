@@ -107,6 +107,9 @@ handler("tenant", to="normal")  # type: ignore[call-arg]
 handler("tenant", status="a", to="b", batches=5)  # type: ignore[call-arg]
 handler("tenant", status="a", to="b", batch="5")  # type: ignore[arg-type]
 handler("tenant", status="a", to="b", history="some")  # type: ignore[arg-type]
+handler("tenant", status="a", to="b", alerts=poller.Alert("oncall", parked=2, oldest="15m", failing=0.2))
+handler("tenant", status="a", to="b", alerts=["oncall", "billing"])
+handler("tenant", status="a", to="b", alerts=5)  # type: ignore[arg-type]
 handler("tenant", status="a", to="b", timeout=30)  # type: ignore[arg-type]
 handler("tenant", status="a", to="b", trace=7)  # type: ignore[arg-type]
 handler("tenant", status="a", to=1.5)  # type: ignore[arg-type]

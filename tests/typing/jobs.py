@@ -69,6 +69,9 @@ cron("* * * * *", overlaps="skip")  # type: ignore[call-arg]
 fixed_rate(30)  # type: ignore[arg-type]
 fixed_delay("1m", misfire="never")  # type: ignore[arg-type]
 job(after=5)  # type: ignore[arg-type]
+purge("audit", column="at", older_than="1d", alerts=("oncall",), expect="26h", ping="env:HC")
+shell("backup", "true", schedule=cron("0 3 * * *", expect="26h"), alerts="oncall", ping="env:HC")
+job(ping=5)  # type: ignore[arg-type]
 purge("audit", column="at")  # type: ignore[call-arg]
 purge("audit", column="at", older_than="1d", overlap="no")  # type: ignore[arg-type]
 age_out("task", column="at", older_than="1d", status="new")  # type: ignore[call-arg]
