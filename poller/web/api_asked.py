@@ -5,7 +5,7 @@ A field that is not known is refused: who misspells a filter is not to get an an
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -61,12 +61,40 @@ class Grouped(Asked, frozen=True):
     selector: Text = "all"
 
 
-class OfTable(Listing, frozen=True, kw_only=True):
+class OfStatus(Asked, frozen=True):
     """The rows of a table that show a status; `column` names the status column, where there are several."""
 
     table: Text
     status: Text
     column: Text | None = None
+
+
+class OfTable(OfStatus, frozen=True):
+    """A page of them; those whose column `by`, which is shown and which an index begins with, `is` as given."""
+
+    by: Text | None = None
+    value: Key = msgspec.field(default="", name="is")
+    after: Cursor | None = None
+    before: Cursor | None = None
+    limit: Limit = PER_PAGE
+
+
+class OneTable(Asked, frozen=True):
+    """A table, with or without its schema."""
+
+    table: Text
+
+
+class Done(OneTable, frozen=True):
+    """What was done on a table, and how far back."""
+
+    back: Literal["1h", "24h", "7d"] = "1h"
+
+
+class Word(Asked, frozen=True):
+    """A key, a run's number, a job's name, a table, `TABLE:STATUS` or `TABLE:KEY`."""
+
+    word: Text
 
 
 class OneRow(Asked, frozen=True):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from poller.client.actions import Action
+    from poller.client.alerts import Episode
     from poller.client.answers import Page
     from poller.client.holdups import Holdups, Session
     from poller.client.job_queries import RunLine
@@ -79,6 +80,11 @@ def moved(done: Moved) -> Moved:
 def nothing_moved(said: str) -> str:  # noqa: ARG001 - it is not told
     """Hide why no row could be moved."""
     return "no row could be moved"
+
+
+def episode(line: Episode) -> Episode:
+    """Hide what servers have answered to notices."""
+    return replace(line, notices=[replace(each, error=None) for each in line.notices])
 
 
 def holdups(found: Holdups) -> Holdups:

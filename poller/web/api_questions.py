@@ -8,6 +8,8 @@ from datetime import datetime  # noqa: TC003 - the schema reads it
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from starlette.exceptions import HTTPException
+
 from poller.client import explain as explaining
 from poller.client.answers import Page, as_object
 from poller.client.checks import Finding  # noqa: TC001 - as above
@@ -15,6 +17,8 @@ from poller.client.client import Client
 from poller.client.listed import State  # noqa: TC001 - as above
 from poller.client.refusals import NothingSelectedError
 from poller.web import api_hidden as hidden
+from poller.web.answers import UNAVAILABLE
+from poller.web.counting import counted
 from poller.web.job_pages import ahead
 from poller.web.rights import Right
 from poller.web.shared import MOMENT
@@ -27,6 +31,9 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from poller.client.actions import Action
+    from poller.client.alerts import Episode
+    from poller.client.counting import ExactCount
+    from poller.client.find import Found
     from poller.client.graph import Graph
     from poller.client.holdups import FullKey, Holdups
     from poller.client.inflight import Held
@@ -34,21 +41,26 @@ if TYPE_CHECKING:
     from poller.client.jobs import JobLine, Logs
     from poller.client.limits import LimitLine
     from poller.client.listed import RowShown
+    from poller.client.performance import Performance, Upkeep
     from poller.client.row_queries import HistoryEvent, WorkerLine
     from poller.client.status import HandlerLine, StatusLine
     from poller.client.trouble import Failure, Group
     from poller.web.api_asked import (
         Ahead,
         Asked,
+        Done,
         Drawn,
         Explained,
         Grouped,
         Listing,
         OfJob,
         OfRow,
+        OfStatus,
         OfTable,
         OneRow,
+        OneTable,
         Selected,
+        Word,
     )
 
 T = TypeVar("T")
@@ -114,21 +126,33 @@ def handlers(request: Request, asked: Asked) -> Page[HandlerLine]:
     return _shared(request, asked, lambda: _informed(request).handlers())
 
 
-def rows(request: Request, asked: OfTable) -> Page[Listed]:
+def rows(request: Request, asked: OfTable) -> dict[str, Any]:
     """The rows of a table that show a status, in the order of their keys; values of columns that the desk shows."""
     listed, found = desk_of(request).client.listed(
         asked.table,
         asked.status,
         column=asked.column,
         show=show_of(request, asked.table),
+        where=None if asked.by is None else (asked.by, asked.value),
         after=asked.after,
+        before=asked.before,
         limit=asked.limit,
     )
     lines = hidden.page(request, found, hidden.row_line).items
     items = [
         Listed(each.key, dict(zip(listed.columns, each.values, strict=True)), each.state) for each in lines
     ]
-    return Page(tuple(items), found.next, found.as_of, exact=found.exact)
+    page = Page(tuple(items), found.next, found.as_of, exact=found.exact)
+    return told(page) | {"previous": listed.previous}
+
+
+def count(request: Request, asked: OfStatus) -> ExactCount:
+    """All rows of one status, counted however many they are: one count at a time, given up after half a minute."""
+    ahead = desk_of(request).client.count_ahead(asked.table, asked.status, column=asked.column)
+    found, why = counted(request, ahead)
+    if found is None:
+        raise HTTPException(UNAVAILABLE, why)
+    return found
 
 
 def row(request: Request, asked: OneRow) -> RowShown:
@@ -197,6 +221,28 @@ def run(request: Request, asked: Asked) -> RunLine:  # noqa: ARG001 - as all are
 def output(request: Request, asked: Asked) -> Logs:  # noqa: ARG001 - as above
     """What a run has printed and logged so far."""
     return desk_of(request).client.logs(number(request))
+
+
+def performance(request: Request, asked: Done) -> Performance:
+    """What a table's handlers have done in spans of time, and how long their attempts take."""
+    ask = desk_of(request).client.performance
+    return _shared(request, asked, lambda: ask(asked.table, back=asked.back), SLOWLY)
+
+
+def upkeep(request: Request, asked: OneTable) -> Upkeep:
+    """How the server keeps a table: dead row versions, indexes, when it was last vacuumed and analyzed."""
+    ask = desk_of(request).client.upkeep
+    return _shared(request, asked, lambda: ask(asked.table), SLOWLY)
+
+
+def find(request: Request, asked: Word) -> Page[Found]:
+    """All that a word may mean: a handler, a job, a run, or a row by its key."""
+    return desk_of(request).client.find(asked.word)
+
+
+def alerts(request: Request, asked: Asked) -> Page[Episode]:
+    """What goes wrong, the newest first, then what was over within a day; each with the notices of it."""
+    return hidden.page(request, _shared(request, asked, desk_of(request).client.alerts), hidden.episode)
 
 
 def workers(request: Request, asked: Asked) -> Page[WorkerLine]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from poller.client.counting import CountAhead
+    from poller.client.counting import CountAhead, ExactCount
 
 SECONDS = 30.0
 _one_at_a_time = threading.Lock()
@@ -34,11 +34,11 @@ def count(request: Request) -> Response:
         return no_such(request, str(error))
     except psycopg.DataError:
         return no_such(request, f"{table} has no status {status}")
-    found, why = _counted(request, ahead) if asked(request, "go") else (None, None)
+    found, why = counted(request, ahead) if asked(request, "go") else (None, None)
     return page(request, "count.html", ahead=ahead, found=found, why=why, seconds=SECONDS)
 
 
-def _counted(request: Request, ahead: CountAhead) -> tuple[object, str | None]:
+def counted(request: Request, ahead: CountAhead) -> tuple[ExactCount | None, str | None]:
     """Return the count, or None and why there is none."""
     if not _one_at_a_time.acquire(blocking=False):
         return None, "Another count is under way. Try again when it has ended."

@@ -56,6 +56,7 @@ SAME: dict[str, list[str]] = {
     "workers": ["workers"],
     "check": ["check", *FLEET],
     "actions": ["actions"],
+    "alerts": ["alerts"],
     "explain?selector=tenants:closing:6": ["explain", "tenants:closing:6"],
     "explain?selector=tenants:closing": ["explain", "tenants:closing"],
     "graph": ["graph", "--format"],
@@ -68,6 +69,10 @@ ASKED = {
     "history": "history?table=tenants&key=7",
     "rows": "rows?table=tenants&status=closing",
     "row": "row?table=tenants&key=6",
+    "count": "count?table=tenants&status=closing",
+    "performance": "performance?table=tenants",
+    "upkeep": "upkeep?table=tenants",
+    "find": "find?word=6",
     "jobs/next": "jobs/next",
     "runs/{id:int}": "runs/1",
     "runs/{id:int}/output": "runs/1/output",
@@ -84,20 +89,22 @@ WITH_VALUES = {
 # Each page, and where a program finds what it shows.
 PAGES = {
     "/": {"status", "handlers", "graph", "trouble/groups", "jobs/next", "actions", "workers"},
-    "/machine": {"graph", "status", "handlers"},
+    "/machine": {"graph", "status", "handlers", "performance", "upkeep"},
     "/rows": {"rows"},
+    "/count": {"count"},
     "/row": {"row", "history", "explain"},
     "/count": {"status"},
     "/trigger": {"jobs"},
     "/trouble": {"trouble", "trouble/groups"},
     "/jobs": {"jobs", "runs"},
     "/job": {"jobs", "jobs/next", "runs"},
+    "/trigger": {"jobs"},
     "/runs": {"runs"},
     "/runs/{id:int}": {"runs/{id:int}", "runs/{id:int}/output"},
     "/runs/{id:int}/output": {"runs/{id:int}/output"},
     "/workers": {"workers", "inflight"},
     "/actions": {"actions"},
-    "/find": {"row", "jobs", "runs/{id:int}", "graph"},
+    "/find": {"find"},
     "/limits": {"limits", "limits/keys", "limits/holdups"},
     "/check": {"check"},
 }
@@ -124,6 +131,8 @@ def test_items_are_those_of_the_command_line(
     """Byte for byte; of handlers in the order of their names, since the database does not know that of the code."""
     ahead = "update poller.job set planned_to = now(), anchor = now(), changed_at = now()"
     db.execute(ahead)  # the fleet's clock was: of that each face tells what it has to do about it
+    episode = "insert into poller.episode (subject_type, subject, kind, targets, times)"
+    db.execute(f"{episode} values ('job', 'tick', 'failed', '{{}}', 1)")
     Client(url).retry("tenants:closing:6")
     form = "json" if SAME[question][-1] == "--format" else "--json"
     command = [*SAME[question], form]
@@ -151,6 +160,19 @@ def test_a_listing_comes_page_by_page(url: str) -> None:
     assert [*first] == ["items", "next", "as_of", "exact"]
     assert [each["items"][0]["key"] for each in (first, second)] == ["7", "6"]
     assert (second["next"], second["exact"]) == (None, True)
+
+
+def test_rows_are_filtered_and_listed_both_ways(url: str, db: psycopg.Connection[Any]) -> None:
+    """By a column that is shown, and that an index begins with."""
+    db.execute("update tenants set note = 'x' where id in (7, 9)")
+    db.execute("create index on tenants (note, id)")
+    client = browser(url, tables=SHOW)
+    asked: dict[str, Any] = {"table": "tenants", "status": "closing", "by": "note", "is": "x", "limit": 1}
+    first = client.get(f"{API}/rows", params=asked).json()
+    second = client.get(f"{API}/rows", params=asked | {"after": first["next"]}).json()
+    back = client.get(f"{API}/rows", params=asked | {"before": second["previous"]}).json()
+    assert [each["items"][0]["key"] for each in (first, second, back)] == ["7", "9", "7"]
+    assert client.get(f"{API}/rows", params=asked | {"by": "status"}).status_code == 404
 
 
 def test_each_question_is_answered_by_the_rights_of_the_viewer(whole: str) -> None:
