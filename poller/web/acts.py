@@ -90,7 +90,7 @@ def _carried_out(request: Request, act: Act, most: int | None) -> Response:
     """Carry an act out, while the viewer waits if it is on few rows; else have it go on."""
     viewer, desk = viewer_of(request), desk_of(request)
     orders = desk.orders_of(viewer)
-    if act.name in OF_ROWS and (most is None or most > MOST):
+    if _is_long(act, most):
         begun = desk.under_way.begin(
             act, viewer.name, most, lambda each: _done(desk, orders, act, most, each)
         )
@@ -100,6 +100,11 @@ def _carried_out(request: Request, act: Act, most: int | None) -> Response:
     if said is None:
         return _see(request, act.back)
     return page(request, "done.html", act=act, said=said)
+
+
+def _is_long(act: Act, rows: int | None) -> bool:
+    """Tell whether an act goes on by itself."""
+    return act.name in OF_ROWS and (rows is None or rows > MOST)
 
 
 def _done(desk: State, orders: Client, act: Act, most: int | None, progress: Progress) -> str | None:
@@ -147,6 +152,7 @@ def _ask(request: Request, act: Act, warning: str | None = None) -> Response:
         act=act,
         rows=rows,
         exact=exact,
+        is_long=_is_long(act, rows),
         token=token,
         shown=shown,
         warning=warning,

@@ -82,6 +82,7 @@ def test_many_rows_are_done_in_batches_never_more_than_were_confirmed(
     client: TestClient, url: str, db: psycopg.Connection[Any]
 ) -> None:
     """Its page renews itself, or by a link; a second tab is led to it; what comes meanwhile is left."""
+    assert "can be stopped" in client.post("/confirm", data=RETRY).text
     with held_up(url):
         path = begun(client, RETRY)
         text = client.get(path).text
