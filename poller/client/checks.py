@@ -7,6 +7,7 @@ a warning costs time or hides rows, advice should be read once. The checks chang
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -352,18 +353,22 @@ class Checks:
                 "warning", str(job), "no index finds the old rows, so each run reads the whole table", index
             )
 
-    def _hurry(self) -> None:
-        """Let no statement take longer than there is time.
+    @contextmanager
+    def _in_time(self) -> Iterator[None]:
+        """Let no statement take longer than there is time; the session's own timeout stays as it is.
 
         Raises:
-            OutOfTimeError: there is none left.
+            OutOfTimeError: there is no time left.
         """
         if self._until is None:
+            yield
             return
         left = int((self._until - monotonic()) * 1000)
         if left <= 0:
             raise OutOfTimeError
-        self._connection.execute(statement("limit_statement"), {"timeout": f"{left}ms"})
+        with self._connection.transaction():
+            self._connection.execute(statement("limit_statement"), {"timeout": f"{left}ms"})
+            yield
 
     def _guarded(self, where: str, look: Callable[[], Iterable[Finding]]) -> Findings:
         """Run a check; an error of Postgres becomes a finding, and the other checks go on.
@@ -373,8 +378,8 @@ class Checks:
             OutOfTimeError: there is no time left.
         """
         try:
-            self._hurry()
-            yield from look()
+            with self._in_time():
+                yield from look()
         except psycopg.Error as error:
             if self._connection.closed:
                 raise

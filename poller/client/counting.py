@@ -92,11 +92,10 @@ class Counter:
             psycopg.errors.QueryCanceled: it takes longer than so many seconds.
             psycopg.DataError: the column cannot have the status.
         """
-        self._connection.execute(
-            statement("limit_statement"), {"timeout": f"{max(1, int(seconds * 1000))}ms"}
-        )
-        began = monotonic()
-        [row] = self._connection.execute(self._question, {}).fetchall()
+        began, timeout = monotonic(), f"{max(1, int(seconds * 1000))}ms"
+        with self._connection.transaction():
+            self._connection.execute(statement("limit_statement"), {"timeout": timeout})
+            [row] = self._connection.execute(self._question, {}).fetchall()
         return ExactCount(str(self._table), self._column, self._status, row[0], monotonic() - began)
 
 

@@ -1,3 +1,3 @@
--- Purpose  Let no statement of the session take longer than there is time for it.
+-- Purpose  Let no statement of the transaction take longer than there is time for it.
 -- Locks    none.  Fence  none.  Index  none.
-select set_config('statement_timeout', %(timeout)s, false)
+select set_config('statement_timeout', %(timeout)s, true)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from poller import Client
 from poller.testing import Engine
 from poller.web.rights import ALL, Right
-from tests.command_line import known, make_tenants
+from tests.command_line import known, make_tenants, value
 from tests.engines import moves
 from tests.web.desks import browser
 
@@ -50,6 +50,9 @@ def test_it_ends_when_its_time_is_over(url: str, db: psycopg.Connection[Any]) ->
     none = client.check_registered(seconds=0)
     assert none.findings == ()
     assert "the rest: it took longer than 0 s" in none.unchecked
+    Client(db).check_registered()
+    Client(db).count("tenants", "pending")
+    assert value(db, "show statement_timeout") == "0"
     with db.transaction():
         db.execute("lock table tenants in access exclusive mode")
         cut = client.check_registered(seconds=0.3)
