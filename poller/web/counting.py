@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from poller.client.counting import CountAhead, ExactCount
 
 SECONDS = 30.0
+ELSEWHERE = ("cross-site", "same-site")  # a page of another site may not have the desk count
 _one_at_a_time = threading.Lock()
 
 
@@ -34,7 +35,8 @@ def count(request: Request) -> Response:
         return no_such(request, str(error))
     except psycopg.DataError:
         return no_such(request, f"{table} has no status {status}")
-    found, why = counted(request, ahead) if asked(request, "go") else (None, None)
+    is_asked = asked(request, "go") and request.headers.get("sec-fetch-site") not in ELSEWHERE
+    found, why = counted(request, ahead) if is_asked else (None, None)
     return page(request, "count.html", ahead=ahead, found=found, why=why, seconds=SECONDS)
 
 

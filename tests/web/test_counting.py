@@ -35,6 +35,7 @@ def test_a_status_is_counted_when_that_is_asked_for(
     with watched() as seen:
         assert "<b>20,005 rows</b>" in client.get(f"{PATH}&go=1").text
     assert max(seen.seen)[0] > 20_000
+    assert "by the planner" in client.get(f"{PATH}&go=1", headers={"Sec-Fetch-Site": "cross-site"}).text
     db.execute("create index on tenants (status)")
     assert "An index finds them" in client.get("/count?table=tenants&status=closing").text
     monkeypatch.setattr(counts, "LARGEST_SCAN_COST", -1.0)
