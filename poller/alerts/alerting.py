@@ -156,8 +156,8 @@ class Alerting:
 
     def _make_notices(self) -> None:
         recovery = self._settings.recovery
-        while self._store.make_notices(repeat=self._settings.repeat, recovery=recovery, most=MOST_NOTICES):
-            pass  # an episode that is over already owes another one
+        for _ in range(2):  # an episode that was over before it was told owes another one
+            self._store.make_notices(repeat=self._settings.repeat, recovery=recovery, most=MOST_NOTICES)
 
     def _gather(self, target: str) -> None:
         """Make one message of the notices that a target has not been sent."""
