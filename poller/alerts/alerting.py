@@ -95,8 +95,7 @@ class Alerting:
 
     def prepare(self) -> None:
         """Have runs leave signals from now on, before the first of them."""
-        pings = {name: f"{PING}{name}" in self._addresses for name in self._subjects.functions}
-        self._store.watch(pings)
+        self._store.watch({each.name: each.options.ping is not None for each in self._subjects.jobs})
         self._watch_at = monotonic() + WATCH_SECONDS
 
     def run_once(self) -> float:
@@ -126,6 +125,7 @@ class Alerting:
         if now >= self._survey_at:
             self._survey_at = now + SURVEY_SECONDS / 2
             if self._store.take_turn(f"survey {self._subjects.digest}", SURVEY_SECONDS - 1.0):
+                self._store.give_up_pings(GIVE_UP_PING_SECONDS)
                 self.survey()
         if now >= self._beat_at and HEARTBEAT in self._senders.idle():
             self._beat_at = now + HEARTBEAT_SECONDS / 4
@@ -148,7 +148,10 @@ class Alerting:
             reach("signals taken")
             if found := failed_runs(self._subjects, signals):
                 self._store.open_episodes(found)
-            if pings := [_ping(each) for each in signals if f"{PING}{each.function}" in self._addresses]:
+            pinging = (
+                self._subjects.addresses
+            )  # also if the address itself is known to other supervisors only
+            if pings := [_ping(each) for each in signals if f"{PING}{each.function}" in pinging]:
                 self._store.write_pings(pings)
         return len(signals) == MOST_SIGNALS
 

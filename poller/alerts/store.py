@@ -191,6 +191,10 @@ class AlertStore:
         asked = {"target": target, "payload": json.dumps(payload), "notices": array(notices)}
         self.connection.execute(statement("write_message"), asked)
 
+    def give_up_pings(self, seconds: float) -> None:
+        """Give up pings that have waited for longer than that."""
+        self.connection.execute(statement("give_up_pings"), {"seconds": seconds})
+
     def write_pings(self, pings: Sequence[Mapping[str, Any]]) -> None:
         """Make a message of each ping."""
         self.connection.execute(statement("write_pings"), {"pings": json.dumps(pings)})

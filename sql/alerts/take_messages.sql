@@ -10,6 +10,7 @@ with next as materialized (
            select w.id, w.next_at
              from poller.message as w
             where w.target = t.target and w.state = 'waiting' and (w.ping is not null or w.next_at <= poller.now())
+              and (w.ping is null or w.at > poller.now() - interval '10 minutes')
             order by w.id
             limit 1
               for update skip locked) as m

@@ -57,10 +57,21 @@ def test_a_health_check_hears_of_each_run_in_order(
     url: str, db: psycopg.Connection[Any], site: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its start and its end with the same id; while one cannot be sent, the later ones wait."""
-    monkeypatch.setenv("HC", site.url("/hc"))
     site.at("/hc/start", 503)
     site.at("/hc/fail")
     site.at("/hc")
+    with Stage(url, site, monkeypatch, backup) as elsewhere:  # a host that does not know the address
+        elsewhere.engine.trigger(backup)
+        elsewhere.engine.run_due()
+        elsewhere.tell()
+        elsewhere.advance("11m")
+        elsewhere.alerting._survey_at = 0.0
+        elsewhere.tell()
+        given_up = "select count(*) from poller.message where state = 'given up'"
+        assert value(db, given_up) == 2
+    assert site.received == []
+    db.execute("delete from poller.message")
+    monkeypatch.setenv("HC", site.url("/hc"))
     with Stage(url, site, monkeypatch, backup, output=True) as stage:
         for works in (True, False):
             HOW["works"] = works
