@@ -105,12 +105,12 @@ def _places(line: Arrow) -> Iterator[Point]:
 def _path(line: Arrow) -> str:
     """Return a path that leaves and enters each point level; from a status to itself, a loop."""
     if line.edge.from_ == line.edge.to:
-        begin, *control = (f"{x:.1f} {y:.1f}" for x, y in line.points)
+        begin, *control = (f"{x:.0f} {y:.0f}" for x, y in line.points)
         return f"M{begin}C{' '.join(control)}"
     (x, y), *rest = line.points
-    parts = [f"M{x:.1f} {y:.1f}"]
+    parts = [f"M{x:.0f} {y:.0f}"]
     for to_x, to_y in rest:
         middle = (x + to_x) / 2
-        parts.append(f"C{middle:.1f} {y:.1f} {middle:.1f} {to_y:.1f} {to_x:.1f} {to_y:.1f}")
+        parts.append(f"C{middle:.0f} {y:.0f} {middle:.0f} {to_y:.0f} {to_x:.0f} {to_y:.0f}")
         x, y = to_x, to_y
     return "".join(parts)

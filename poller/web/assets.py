@@ -7,14 +7,17 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from poller.web.packing import packed
+
 FOLDER = Path(__file__).parent / "static"
 KINDS = {".css": "text/css", ".js": "text/javascript"}
 
 
 class Asset(NamedTuple):
-    """A file: its bytes, and the hash that its address has."""
+    """A file: its bytes, these compressed, and the hash that its address has."""
 
     data: bytes
+    packed: bytes
     digest: str
 
 
@@ -31,4 +34,4 @@ def address(name: str) -> str:
 
 
 def _asset(data: bytes) -> Asset:
-    return Asset(data, hashlib.sha256(data).hexdigest()[:16])
+    return Asset(data, packed(data), hashlib.sha256(data).hexdigest()[:16])

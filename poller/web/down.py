@@ -101,13 +101,13 @@ def _labels(texts: Sequence[str], statuses: Sequence[Status]) -> Iterator[Move]:
     for text, status in zip(texts, statuses, strict=True):
         if text:
             x, y = status.x + PADDING, status.y + status.height + 16
-            yield Move(path="", kind="label", said="", to="", name=text, x=x, y=y)
+            yield Move(path="", kind="label", to="", name=text, x=x, y=y)
 
 
 def _path(left: float, x: float, begin: float, end: float) -> str:
     """Return a path out to a lane, along it, and back."""
     bend = RADIUS if end > begin else -RADIUS
     return (
-        f"M{left:.1f} {begin:.1f}H{x + RADIUS:.1f}Q{x:.1f} {begin:.1f} {x:.1f} {begin + bend:.1f}"
-        f"V{end - bend:.1f}Q{x:.1f} {end:.1f} {x + RADIUS:.1f} {end:.1f}H{left - 2:.1f}"
+        f"M{left:.0f} {begin:.0f}H{x + RADIUS:.0f}Q{x:.0f} {begin:.0f} {x:.0f} {begin + bend:.0f}"
+        f"V{end - bend:.0f}Q{x:.0f} {end:.0f} {x + RADIUS:.0f} {end:.0f}H{left - 2:.0f}"
     )

@@ -82,7 +82,6 @@ class Move:
 
     path: str
     kind: str
-    said: str
     to: str
     name: str = ""
     rate: str = ""
@@ -142,7 +141,6 @@ class Numbers:
         return Move(
             path="",
             kind=edge.kind,
-            said=_said(edge),
             to=one_line(edge.to),
             name={"failure": "on failure", "seen": "undeclared"}.get(edge.kind, shortened(name, LABEL)),
             rate=rate(done) if done else "",
@@ -198,13 +196,3 @@ def _said_of(name: str, line: StatusLine | None, *, is_paused: bool) -> str:
         counts = (("in flight", line.in_flight), ("waiting", line.waiting), ("parked", line.parked))
         parts += [f"{count:,} {state}" for state, count in counts if count]
     return ", ".join(parts + ["paused"] * is_paused)
-
-
-def _said(edge: Edge) -> str:
-    words = {
-        "move": "moves to",
-        "failure": "goes, out of attempts, to",
-        "retry": "is tried again as",
-        "seen": "went, undeclared, to",
-    }
-    return f"{one_line(edge.from_)} {words[edge.kind]} {one_line(edge.to)}"

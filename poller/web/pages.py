@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
+from poller.web import packing
 from poller.web.entrances import Accounts, OneTimeLink
 from poller.web.rendering import frame, look_of, rendered
 from poller.web.rights import Right
@@ -41,8 +42,8 @@ def page(
         **values: what the template shows.
     """
     version = "" if known is None else version_of(request, known)
-    headers = {"Vary": "HX-Request, Cookie"} | (
-        {"ETag": f'"{version}"', "HX-PTag": version} if version else {}
+    headers = {"Vary": "HX-Request, Cookie, Accept-Encoding"} | (
+        {"ETag": f'W/"{version}"', "HX-PTag": version} if version else {}
     )
     if version and version in {request.headers.get("hx-ptag"), _etag(request)}:
         return Response(status_code=NOT_MODIFIED, headers=headers)
@@ -64,7 +65,10 @@ def page(
         "version": version,
         "viewer": viewer,
     }
-    return Response(rendered(template, **(around | values)), code, headers, media_type="text/html")
+    body = rendered(template, **(around | values)).encode()
+    if packing.is_wanted(request):
+        headers, body = headers | packing.HEADERS, packing.packed(body, packing.LEVEL)
+    return Response(body, code, headers, media_type="text/html")
 
 
 def version_of(request: Request, known: object) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
+from poller.web import packing
 from poller.web.answers import NOT_FOUND, refusal
 from poller.web.assets import KINDS, assets
 
@@ -22,5 +23,7 @@ def static(request: Request) -> Response:
     found = assets().get(name)
     if found is None or found.digest != request.path_params["digest"]:
         return refusal(request.scope, NOT_FOUND, "there is no such file")
-    headers = {"Cache-Control": FOR_GOOD}
-    return Response(found.data, media_type=KINDS[Path(name).suffix], headers=headers)
+    headers, data = {"Cache-Control": FOR_GOOD, "Vary": "Accept-Encoding"}, found.data
+    if packing.is_wanted(request):
+        headers, data = headers | packing.HEADERS, found.packed
+    return Response(data, media_type=KINDS[Path(name).suffix], headers=headers)

@@ -59,3 +59,15 @@ def test_no_template_has_script_or_style_in_itself(template: object) -> None:
     text = template.read_text(encoding="utf-8")  # type: ignore[attr-defined]
     assert not re.search(r"\sstyle=|\son\w+=|<style|hx-on|\bjs:|javascript:|\|\s*safe|autoescape|://", text)
     assert not re.search(r"<script(?! src)", text)
+
+
+def test_what_repeats_nothing_of_a_request_is_compressed(url: str) -> None:
+    """Files, and pages without a query; a browser that does not take it gets it plain."""
+    client = browser(url)
+    style = assets.address("desk.css")
+    for path, is_packed in ((style, True), ("/workers", True), ("/find?q=secret", False)):
+        assert client.get(path).headers.get("Content-Encoding") == ("gzip" if is_packed else None)
+        plain = client.get(path, headers={"Accept-Encoding": "identity"})
+        assert "Content-Encoding" not in plain.headers
+        assert path != style or plain.content == client.get(path).content == assets.assets()["desk.css"].data
+        assert "Accept-Encoding" in plain.headers["Vary"]

@@ -1,0 +1,146 @@
+"""`python -m benchmarks.desk`: how soon the desk's home page is there, in a browser, and how much of it.
+
+Ten tables with 21 handlers and 186,000 rows; the desk is a process of its own on loopback. A first visit has an empty
+cache, and is timed from the start of its navigation to the first contentful paint, as the browser tells it.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from statistics import median, quantiles
+from typing import TYPE_CHECKING, Any
+from urllib.request import Request, urlopen
+
+import psycopg
+from psycopg.sql import SQL, Identifier
+from rich.console import Console
+
+from benchmarks import proc
+from benchmarks.lines import Line, Measured, Target, table
+from poller.db import migration
+from poller.testing import Engine
+from tests.browser.desk import Looked, chromium
+from tests.browser.shop import open_shop
+from tests.engines import moves
+from tests.servers import cluster
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Browser
+
+LOADS, CROWD = 30, 50
+TABLES, ROWS = 7, 25_000  # besides the shop's three
+TABLE = """
+create table {0} (id bigint primary key, status text);
+create index on {0} (status, id);
+insert into {0} select n, (array['pending', 'held', 'normal'])[1 + n % 3] from generate_series(1, {1}) as n
+"""
+PAINT = """() => new Promise((done) => new PerformanceObserver((list) => {
+  for (const each of list.getEntriesByName("first-contentful-paint")) done(each.startTime);
+}).observe({type: "paint", buffered: true}))"""
+TICK = "document.body.dispatchEvent(new Event('tick'))"
+
+
+def main() -> None:
+    """Measure, and print what came of it."""
+    with cluster() as server:
+        _fill(server.url)
+        with _desk(server.url) as (pid, base, took), chromium() as browser:
+            cold, warm = _paints(browser, base)
+            lines = [
+                _line("ready after", took * 1000, "ms", 1500),
+                _line("first visit, p50", median(cold), "ms", 200),
+                _line("first visit, p95", quantiles(cold, n=20)[-1], "ms", 400),
+                _line("next visit, p50", median(warm), "ms", 100),
+                *_sizes(browser, base),
+                _line(f"memory with {CROWD} browsers", _crowded(pid, base), "MiB", 80),
+            ]
+    Console().print(table({"desk": Measured(lines)}))
+
+
+def _line(what: str, figure: float, unit: str, most: float) -> Line:
+    return Line(what, figure, unit, target=Target("≤", most))
+
+
+def _fill(url: str) -> None:
+    migration.migrate(url)
+    with psycopg.connect(url, autocommit=True) as db:
+        open_shop(url, db)
+        work = []
+        for name in (f"parcel_{number}" for number in range(TABLES)):
+            db.execute(SQL(TABLE).format(Identifier(name), ROWS))
+            work += [moves(name), moves(name, status="held", to=("normal", "lost"))]
+        db.execute("analyze")
+        with Engine(url, *work):
+            pass
+
+
+@contextmanager
+def _desk(url: str) -> Iterator[tuple[int, str, float]]:
+    """Start a desk; give its process, its address, and the seconds until it stood there."""
+    command = [sys.executable, "-m", "poller", "ui", "--port=0", "--auth=none", "--allow=look,values,operate"]
+    began = time.monotonic()
+    with subprocess.Popen([*command, f"--database={url}"], stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
+        try:
+            assert process.stdout is not None  # noqa: S101 - it is a pipe
+            yield process.pid, process.stdout.readline().strip().rstrip("/"), time.monotonic() - began
+        finally:
+            process.terminate()
+
+
+def _paints(browser: Browser, base: str) -> tuple[list[float], list[float]]:
+    """Return the milliseconds of first visits, and of a second one each."""
+    cold, warm = [], []
+    for _ in range(LOADS):
+        with Looked(browser, base) as looked:
+            cold.append(_paint(looked))
+            warm.append(_paint(looked))
+    return cold, warm
+
+
+def _paint(looked: Looked) -> float:
+    return float(looked.at("/").evaluate(PAINT))
+
+
+def _sizes(browser: Browser, base: str) -> Iterator[Line]:
+    """Yield what goes over the wire, headers included; nothing is compressed."""
+    with Looked(browser, base) as looked:
+        seen: list[Any] = []
+        looked.page.on("requestfinished", lambda request: seen.append(request))  # noqa: PLW0108 - it is given attributes
+        page = looked.at("/workers")
+        yield _line("first visit, requests", len(_over_the_wire(seen)), "", 4)
+        yield _line("first visit", sum(_over_the_wire(seen)) / 1000, "kB", 60)
+        with page.expect_response("**/workers") as answer:
+            page.evaluate(TICK)
+        yield _line(
+            f"a tick without news ({answer.value.status})",
+            sum(_over_the_wire([answer.value.request])),
+            "bytes",
+            300,
+        )
+    yield _line("home", len(_asked(base).read()) / 1024, "KiB", 60)
+
+
+def _over_the_wire(requests: list[Any]) -> list[int]:
+    sizes = [each.sizes() for each in requests if not each.url.startswith("data:")]
+    return [each["responseHeadersSize"] + each["responseBodySize"] for each in sizes]
+
+
+def _crowded(pid: int, base: str) -> float:
+    """Return the memory of a desk at which many look."""
+    with ThreadPoolExecutor(CROWD) as pool:
+        list(pool.map(lambda _: _asked(base).read(), range(CROWD * 4)))
+    return proc.memory(pid).rss
+
+
+def _asked(base: str) -> Any:
+    return urlopen(Request(f"{base}/"))  # noqa: S310 - it is on loopback
+
+
+if __name__ == "__main__":
+    main()
