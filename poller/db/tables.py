@@ -127,8 +127,8 @@ class Table:
     """A table, its columns by name, its primary key's columns in order, and the zone of times without one.
 
     That is the database's own: what `localtimestamp` and `now()` write into such a column there. Of a table that is
-    only looked at, no right to change anything is asked. `readable`: the role that asks may read all of it, what is not a
-    column of the user's included.
+    only looked at, no right to change anything is asked. `readable`: the role that asks may read all of it,
+    what is not a column of the user's included.
     """
 
     oid: int

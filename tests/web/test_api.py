@@ -93,8 +93,6 @@ PAGES = {
     "/rows": {"rows"},
     "/count": {"count"},
     "/row": {"row", "history", "explain"},
-    "/count": {"status"},
-    "/trigger": {"jobs"},
     "/trouble": {"trouble", "trouble/groups"},
     "/jobs": {"jobs", "runs"},
     "/job": {"jobs", "jobs/next", "runs"},

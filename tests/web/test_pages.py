@@ -13,6 +13,7 @@ from psycopg.conninfo import make_conninfo
 from poller import Client
 from poller.client import counts, database
 from poller.errors import ConfigurationError
+from poller.web.api_routes import CALLS
 from poller.web.rights import ALL, Right
 from poller.web.routes import ROUTES
 from tests.command_line import value
@@ -454,7 +455,11 @@ def test_what_happened_is_looked_for_as_far_back_as_there_is_time(
 def test_while_the_database_is_away_each_page_says_so(route: Route) -> None:
     """None breaks, and none shows where it is, or as whom one goes there."""
     away = browser("postgresql://some:hunter2@127.0.0.1:1/nowhere")
-    answer = away.get(path_of(route), params={"table": "t", "status": "s", "key": "k", "name": "n", "q": "q"})
+    given = {"table": "t", "status": "s", "key": "k", "name": "n", "q": "q", "word": "q", "selector": "t:s:k"}
+    calls = {each.route.path: each.asked.__struct_fields__ for each in CALLS}
+    answer = away.get(
+        path_of(route), params={name: given[name] for name in calls.get(route.path, given) if name in given}
+    )
     assert answer.status_code in {200, 404, 503}, answer.text
     assert not re.search(r"hunter2|Traceback|127\.0\.0\.1", answer.text)
     if answer.status_code == 503:
