@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.routing import Mount
 from starlette.testclient import TestClient
 
 from poller import Client
@@ -389,6 +391,22 @@ def test_a_program_comes_in_with_its_token(tmp_path: Path, url: str, db: psycopg
     assert client.post(f"{API}/jobs/trigger", json=order, headers=token).status_code == 200
     assert client.get(f"{API}/status", headers=token).status_code == 200
     assert client.get(f"{API}/runs/1/output", headers=token).status_code == 403
+
+
+def test_a_mounted_desk_has_its_api_below_its_path(url: str) -> None:
+    """Its description says where; what is refused there is a problem, too, and the host's own pages are not."""
+    inner = desk(url, authorize=lambda _: Viewer("ann", Right.LOOK))
+    client = TestClient(Starlette(routes=[Mount("/ops", inner)]), base_url=BASE, headers=OWN)
+    assert client.get(f"/ops{API}/openapi.json").json()["servers"] == [{"url": f"/ops{API}"}]
+    assert client.get(f"/ops{API}/workers").status_code == 200
+    for path, status in (
+        (f"/ops{API}/nowhere", 404),
+        (f"/ops{API}/runs/1/output", 403),
+        (f"/ops{API}/retry", 405),
+    ):
+        answer = client.get(path)
+        assert (answer.status_code, answer.headers["content-type"]) == (status, PROBLEM)
+    assert client.get(f"{API}/workers").headers["content-type"].startswith("text/plain")
 
 
 DEEP = 5000
