@@ -7,6 +7,7 @@ import json
 import re
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from datetime import datetime
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from poller.errors import ConfigurationError
@@ -56,7 +57,7 @@ def as_object(answer: Any, *, whole: bool = False) -> dict[str, Any]:
     {'id': 7}
     """
     kept = {_named(each.name) for each in object_fields(answer, whole=whole)}
-    found = asdict(answer, dict_factory=lambda pairs: {_named(name): value for name, value in pairs})
+    found = asdict(answer, dict_factory=lambda pairs: {_named(name): _told(value) for name, value in pairs})
     return {name: value for name, value in found.items() if name in kept}
 
 
@@ -72,6 +73,11 @@ def as_json(value: Any, indent: int | None = None) -> str:
 
 def _plain(value: object) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def _told(value: Any) -> Any:
+    """Return a value that JSON has: it has no infinite numbers."""
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def _named(field: str) -> str:

@@ -393,6 +393,34 @@ def test_a_program_comes_in_with_its_token(tmp_path: Path, url: str, db: psycopg
     assert client.get(f"{API}/runs/1/output", headers=token).status_code == 403
 
 
+POISON = (
+    "update poller.run set done = 'NaN', total = 'infinity' where id = 1",
+    "update poller.run set output = E'\\x1b]52;c;\\x07' || repeat(U&'\\202E', 1000), error = E'\\x1b[2J' where id = 2",
+    "update poller.job set schedule = 'what?', tz = 'Nowhere', args = '{\"a\": 1e400}'",
+    "insert into poller.job (name, function, declared) values (E'<img>\\x1b\\u202e', 'tick', true)",
+    "update poller.attempt set next_at = 'infinity', error = E'\\x1b[2J\\u202e' where key = '6'",
+    "update poller.worker set host = E'<img>\\n', heartbeat_at = '-infinity', started_at = 'infinity'",
+    "update poller.event set at = 'infinity', seconds = 'NaN' where key = '1'",
+    "alter table tenants add at timestamptz default 'infinity', add number float8 default 'NaN'",
+    "alter table tenants add day date default '5000000-01-01', add bytes bytea default '\\xff'",
+)
+
+
+def test_what_cannot_be_read_costs_itself_only(url: str, db: psycopg.Connection[Any]) -> None:
+    """Each question is answered, in JSON that everybody reads; orders about it go by its name."""
+    Client(url).retry("tenants:closing:7")
+    for statement in POISON:
+        db.execute(statement)
+    client = browser(url, tables={"tenants": {"show": "*"}})
+    for path in ASKED.values():
+        answer = client.get(f"{API}/{path}")
+        assert answer.status_code == 200, (path, answer.text)
+        json.loads(answer.content, parse_constant=pytest.fail)
+        assert b"\x1b" not in answer.content
+    for path, body in (("pause", {}), ("resume", {}), ("trigger", {}), ("trigger", {"args": {}})):
+        assert client.post(f"{API}/jobs/{path}", json={"job": "tick"} | body).status_code == 200, path
+
+
 def test_a_mounted_desk_has_its_api_below_its_path(url: str) -> None:
     """Its description says where; what is refused there is a problem, too, and the host's own pages are not."""
     inner = desk(url, authorize=lambda _: Viewer("ann", Right.LOOK))
