@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from starlette.exceptions import HTTPException
 
+from poller.client.answers import as_json
 from poller.client.refusals import NothingSelectedError
 from poller.web import api_hidden as hidden
-from poller.web.act import MOST, Act, rows_of
+from poller.web.act import LONGEST_ARGS, MOST, TOO_LARGE, Act, rows_of
 from poller.web.answers import FORBIDDEN
 from poller.web.api_questions import number
 from poller.web.forms import WRONG
@@ -78,6 +79,8 @@ def move(request: Request, asked: MoveOrder) -> Moved:
 
 def trigger(request: Request, asked: TriggerOrder) -> Triggered:
     """Run a job now, beside its schedule."""
+    if asked.args is not None and len(as_json(asked.args)) > LONGEST_ARGS:
+        raise HTTPException(TOO_LARGE, f"the arguments have more than {LONGEST_ARGS:,} characters")
     return _orders(request).trigger(asked.job, asked.args, once=_key(request))
 
 
