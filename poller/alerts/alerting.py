@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING
 import tenacity
 
 from poller.alerts.senders import Senders
-from poller.alerts.sending import address
 from poller.alerts.store import AlertStore, Message
 from poller.alerts.subjects import PING
 from poller.alerts.survey import STATES, failed_runs, survey
@@ -32,6 +31,7 @@ from poller.alerts.words import letter, payload
 from poller.errors import ConfigurationError
 from poller.model.retry_policy import policy
 from poller.runtime.failpoints import reach
+from poller.targets.sending import address
 from poller.telemetry.bus import emit
 from poller.telemetry.events import MessageDelivered, MessageUndelivered
 

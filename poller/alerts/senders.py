@@ -13,9 +13,9 @@ from time import monotonic
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from poller.alerts.sending import SEND_SECONDS, Letter, Undelivered, send
 from poller.alerts.store import Message
 from poller.errors_in_words import class_name
+from poller.targets.sending import SEND_SECONDS, Letter, Undelivered, send
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

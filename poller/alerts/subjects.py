@@ -12,9 +12,9 @@ from poller.model.alert import Alert
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from poller.alerts.settings import AlertSettings
     from poller.jobs.job import Job
     from poller.store.binding import Binding
+    from poller.targets.settings import AlertSettings
 
 LONG_SHARE = 0.8  # of a run's timeout, after which it is told of: it is about to be stopped
 PING = (

@@ -8,8 +8,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from poller.alerts.sending import Letter
 from poller.model.context import token_of
+from poller.targets.sending import Letter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

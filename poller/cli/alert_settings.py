@@ -9,10 +9,10 @@ from poller.lazy import lazy
 if TYPE_CHECKING:
     import typer
 
-    from poller.alerts import settings
-    from poller.alerts.settings import AlertSettings
+    from poller.targets import settings
+    from poller.targets.settings import AlertSettings
 else:
-    settings = lazy("poller.alerts.settings")
+    settings = lazy("poller.targets.settings")
 
 
 def alert_settings(context: typer.Context) -> AlertSettings | None:

@@ -6,21 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import poller
 from poller.cli import render
-from poller.cli.alert_settings import alert_settings
 from poller.cli.command_client import client
 from poller.cli.options import Actor, AsJson, Database, duration, refuse_options_before
 from poller.errors import ConfigurationError
-from poller.lazy import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from poller.alerts import trial
     from poller.client.alerts import Episode, Silence
-else:
-    trial = lazy("poller.alerts.trial")
 
 MOST_NOTICES = 20  # that people are shown
 
@@ -49,11 +45,11 @@ def test(
     name: Annotated[str, typer.Argument(metavar="TARGET", help="Its name in the settings.")],
 ) -> None:
     """Send a message to a target, now. Exits with 1 if it does not arrive."""
-    settings = alert_settings(context)
-    if settings is None:
+    section = context.obj.sections.get("alerts")
+    if section is None:
         msg = f"the settings have no target {name!r}: they have no section alerts; see docs/alerts.md"
         raise ConfigurationError(msg)
-    trial.try_target(settings, name)
+    poller.Client.try_target(name, section)
     render.say(f"{name} was reached")
 
 

@@ -17,11 +17,11 @@ from poller.telemetry.printable import one_line
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from poller.alerts import checking as alert_checks
     from poller.client import known_handlers as registered
     from poller.client.checks import Finding
+    from poller.targets import checking as alert_checks
 else:
-    alert_checks = lazy("poller.alerts.checking")
+    alert_checks = lazy("poller.targets.checking")
     registered = lazy("poller.client.known_handlers")
 
 COLOURS = {"error": "red", "warning": "yellow", "advice": "blue"}

@@ -52,6 +52,8 @@ from poller.client.overview import Watch
 from poller.client.row_queries import RowQueries
 from poller.client.trouble import Troubles
 from poller.jobs import runtime_schedules
+from poller.targets import settings as alert_settings
+from poller.targets import trial
 
 if TYPE_CHECKING:
     import threading
@@ -816,6 +818,20 @@ class Client:
             detail = alerting.detail(done, duration, reason)
             self._author.enter(connection, "silence", name, len(done.subjects), detail=detail)
         return done
+
+    @staticmethod
+    def try_target(name: str, settings: Mapping[str, Any]) -> None:
+        """Send a message to a target of alerts, now; no database is asked.
+
+        Args:
+            name: of the target.
+            settings: the section `alerts` of the settings: `{"targets": {"oncall": {"url": "env:ONCALL_URL"}}}`.
+
+        Raises:
+            UnreachedError: it did not arrive; a `PollerError` whose `exit_status` is 1.
+            ConfigurationError: the settings have no such target, or its address is not there or not valid.
+        """
+        trial.try_target(alert_settings.parse(settings), name)
 
     def cancel(self, run: int) -> Cancelled:
         """Cancel a waiting run; ask a running one to stop.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from poller.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from poller.alerts.settings import AlertSettings
+    from poller.targets.settings import AlertSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

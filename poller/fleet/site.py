@@ -15,7 +15,6 @@ import psycopg
 
 from poller.alerts import subjects
 from poller.alerts.alerting import Alerting
-from poller.alerts.settings import AlertSettings
 from poller.db import schema
 from poller.db.connection import Link, opener, reachable
 from poller.errors import PollerError
@@ -35,6 +34,7 @@ from poller.services.sweeper import Sweeper
 from poller.store.binding import Binding, bind_all
 from poller.store.claim_plan import plan_claim
 from poller.store.liveness import register_handlers
+from poller.targets.settings import AlertSettings
 from poller.telemetry.bus import emit
 from poller.telemetry.events import SweepFailed
 

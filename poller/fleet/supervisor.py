@@ -13,7 +13,6 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, NoReturn
 
 from poller import registry
-from poller.alerts.checking import require_targets
 from poller.fleet.listening import Door
 from poller.fleet.signals import reap_orphans, requests
 from poller.fleet.signs_of_life import SignsOfLife
@@ -24,6 +23,7 @@ from poller.ready_made.housekeeping import housekeeping
 from poller.runtime.bell import Bell
 from poller.runtime.failpoints import reach
 from poller.services.loop import at_most, leave, within
+from poller.targets.checking import require_targets
 from poller.telemetry.bus import emit, subscribe
 from poller.telemetry.events import FleetSilenced, FleetStarted, FleetStopping
 from poller.telemetry.log import hear_others

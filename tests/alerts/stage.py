@@ -7,8 +7,8 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Self
 
 from poller.alerts.alerting import Alerting
-from poller.alerts.settings import parse
 from poller.alerts.subjects import Subjects
+from poller.targets.settings import parse
 from poller.testing import Engine
 
 if TYPE_CHECKING:

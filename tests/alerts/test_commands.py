@@ -84,6 +84,9 @@ def test_a_target_is_tried(
         the_line(here.run("alerts", "test", "oncall"), status=1)
         == "oncall was not reached: the answer was 503"
     )
+    with pytest.raises(poller.PollerError, match="the answer was 503") as refused:
+        poller.Client.try_target("oncall", {"targets": {"oncall": {"url": "env:ONCALL"}}})
+    assert refused.value.exit_status == 1
     monkeypatch.setenv("ONCALL", "T0K3N:nothing")
     assert "T0K3N" not in the_line(here.run("alerts", "test", "oncall"))
 

@@ -22,7 +22,7 @@ from poller import job
 
 @job()
 def first():
-    sends = {"apprise", "httpx2", "poller.alerts.sending"} & sys.modules.keys()
+    sends = {"apprise", "httpx2", "poller.targets.sending"} & sys.modules.keys()
     raise (SystemError if sends else ValueError)("CANARY")
 
 @job()

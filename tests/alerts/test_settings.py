@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from poller import Alert, ConfigurationError, job
-from poller.alerts.settings import parse
 from poller.cli import settings as files
+from poller.targets.settings import parse
 from tests.alerts.stage import Stage
 
 if TYPE_CHECKING:

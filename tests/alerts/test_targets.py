@@ -134,7 +134,7 @@ def test_a_target_that_does_not_answer_keeps_its_own_messages_only(
     def hang(visit: Visit) -> None:
         site.release.wait(10)
 
-    monkeypatch.setattr("poller.alerts.sending.SEND_SECONDS", 0.3)
+    monkeypatch.setattr("poller.targets.sending.SEND_SECONDS", 0.3)
     monkeypatch.setenv("OTHER", site.at("/other"))
     targets = {"oncall": {"url": "env:ONCALL"}, "other": {"url": "env:OTHER"}}
     with Stage(url, site, monkeypatch, one, two, targets=targets) as stage:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from poller.alerts.sending import require
-from poller.alerts.settings import AlertSettings
 from poller.errors import ConfigurationError
+from poller.targets.sending import require
+from poller.targets.settings import AlertSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -20,10 +20,10 @@ from poller.model.answers import Fail
 from poller.ready_made.http.request import order
 
 if TYPE_CHECKING:
-    from poller.alerts import services
     from poller.ready_made.http import send_request
+    from poller.targets import services
 else:  # they need the extra
-    services = lazy("poller.alerts.services")
+    services = lazy("poller.targets.services")
     send_request = lazy("poller.ready_made.http.send_request")
 
 SEND_SECONDS = 5.0  # for one message

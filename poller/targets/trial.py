@@ -5,17 +5,22 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING
 
-from poller.alerts.sending import Letter, Undelivered, require, send
-from poller.client.refusals import NothingSelectedError
-from poller.errors import ConfigurationError
+from poller.errors import ConfigurationError, PollerError
 from poller.services.loop import within
+from poller.targets.sending import Letter, Undelivered, require, send
 
 if TYPE_CHECKING:
-    from poller.alerts.settings import AlertSettings
+    from poller.targets.settings import AlertSettings
 
 TITLE = "[poller] a test of this target"
 TEXT = "If you read this, alerts reach you."
 PATIENCE_SECONDS = 15.0  # a service that apprise knows may take longer than its own time limits say
+
+
+class UnreachedError(PollerError):
+    """A target was not reached: a negative answer, not a fault."""
+
+    exit_status = 1
 
 
 def try_target(settings: AlertSettings, name: str) -> None:
@@ -23,7 +28,7 @@ def try_target(settings: AlertSettings, name: str) -> None:
 
     Raises:
         ConfigurationError: the settings have no such target, or its address is not there or not valid.
-        NothingSelectedError: it did not arrive.
+        UnreachedError: it did not arrive.
     """
     settings.refuse_unknown("the command", [name])
     where = settings.targets[name]
@@ -46,4 +51,4 @@ def try_target(settings: AlertSettings, name: str) -> None:
     within(PATIENCE_SECONDS, deliver)
     if failure:
         msg = f"{name} was not reached: {failure[0]}"
-        raise NothingSelectedError(msg)
+        raise UnreachedError(msg)

@@ -7,10 +7,10 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from poller.alerts.glob import matches
 from poller.duration import seconds
 from poller.errors import ConfigurationError
 from poller.model.alert import check_reference, targets
+from poller.targets.glob import matches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

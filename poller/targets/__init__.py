@@ -1,0 +1,1 @@
+"""Whom alerts reach: the settings, the addresses that they name, and the sending of one message."""
