@@ -24,6 +24,7 @@ from benchmarks import (
     idle,
     latency,
     lines,
+    listening,
     progress,
     report,
     schedules,
@@ -46,6 +47,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "backlog": backlog.MEASUREMENT,
     "crowd": crowd.MEASUREMENT,
     "hooks": hooks.MEASUREMENT,
+    "listening": listening.MEASUREMENT,
     "schedules": schedules.MEASUREMENT,
 }
 

@@ -13,6 +13,7 @@ import threading
 from typing import Any
 
 from poller.db.connection import DatabaseLocation
+from poller.fleet.listening import bound
 from poller.fleet.options import FleetOptions
 from poller.fleet.supervisor import Supervisor
 from poller.telemetry import log
@@ -24,7 +25,8 @@ def main() -> int:
     url = given.pop("url")
     threading.Thread(target=_end_with_input, daemon=True).start()
     log.setup("text", "WARNING")
-    return Supervisor([DatabaseLocation(url)], FleetOptions(**given, log_level="WARNING")).run()
+    listener = bound(given["listen"]) if "listen" in given else None
+    return Supervisor([DatabaseLocation(url)], FleetOptions(**given, log_level="WARNING"), listener).run()
 
 
 def _end_with_input() -> None:
@@ -40,6 +42,7 @@ def _arguments() -> dict[str, Any]:
     parser.add_argument("workers", type=int)
     parser.add_argument("--handlers", default="benchmarks.noop")
     parser.add_argument("--concurrency", type=int)
+    parser.add_argument("--listen")
     return vars(parser.parse_args())
 
 

@@ -17,6 +17,7 @@ import contextlib
 import json
 from dataclasses import dataclass
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
     from poller.store.binding import Binding
 
 PERIOD_SECONDS = 15.0  # between two measurements
-FRESH = "14 seconds"  # younger than this, they are not measured again
+FRESH_SECONDS = 14.0  # younger than this, they are not measured again
+ROLL_SECONDS = 600.0  # between two times at which minutes that are over are added up
 KEPT = "60 seconds"  # older than this, they are not shown, and dropped by the next measurement
 COUNTED_ROWS = 100_001  # rows in trouble of one handler and state that are counted
 
@@ -103,21 +105,33 @@ class FleetGauges:
 
     def __init__(self, bindings: Iterable[Binding] = ()) -> None:
         self._here = {each.id: each for each in bindings if not each.handler.is_job}
+        self._ours = {(str(each.table), each.handler.status) for each in self._here.values()}
         self._meter = DueMeter()
+        self._again_at = 0.0  # when handlers are measured again whose numbers are missing (monotonic)
+        self._roll_at = 0.0
 
     def read(self, connection: psycopg.Connection[Any]) -> list[Gauge]:
         """Return what was measured last."""
         return all_rows(connection, statement("gauges"), {"kept": KEPT}, Gauge)
 
+    def wants(self, found: Iterable[Gauge]) -> bool:
+        """Return whether it is time to measure: the numbers are old, or those of a handler that is here are missing."""
+        fresh = [each for each in found if each.age < FRESH_SECONDS]
+        return all(each.name != "workers" for each in fresh) or self._misses(
+            each.labels for each in fresh if each.name == "due"
+        )
+
     def refresh(self, connection: psycopg.Connection[Any]) -> bool:
         """Measure what is old, if it is this process's turn; return whether it did."""
         with connection.transaction():
-            turn = only_row(connection, statement("gauge_turn"), {"fresh": FRESH}, _Turn)
-            if not turn.taken or not (turn.is_old or self._are_missing(turn)):
+            turn = only_row(connection, statement("gauge_turn"), {"fresh": f"{FRESH_SECONDS} seconds"}, _Turn)
+            if not turn.taken or not (turn.is_old or self._misses(turn.due)):
                 return False
             self._measure(connection, turn).write(connection)
-        if turn.is_old:
+        self._again_at = monotonic() + FRESH_SECONDS
+        if monotonic() >= self._roll_at:
             self.roll(connection)
+            self._roll_at = monotonic() + ROLL_SECONDS
         return True
 
     def roll(self, connection: psycopg.Connection[Any]) -> None:
@@ -126,9 +140,10 @@ class FleetGauges:
             connection.execute(statement("lock_row_totals"))
             connection.execute(statement("roll_row_totals"))
 
-    def _are_missing(self, turn: _Turn) -> bool:
-        ours = {(str(each.table), each.handler.status) for each in self._here.values()}
-        return not ours <= {(each["table"], each["status"]) for each in turn.due}
+    def _misses(self, due: Iterable[Mapping[str, str]]) -> bool:
+        """Return whether a handler here is not among the measured; one that cannot be is not tried all the time."""
+        known = {(each["table"], each["status"]) for each in due}
+        return not self._ours <= known and monotonic() >= self._again_at
 
     def _measure(self, connection: psycopg.Connection[Any], turn: _Turn) -> _Measured:
         measured = _Measured()

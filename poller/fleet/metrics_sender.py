@@ -66,5 +66,5 @@ class MetricsSender:
 
     def _send_on(self) -> None:
         while True:
-            sleep(EVERY_SECONDS)
             self.send()
+            sleep(EVERY_SECONDS)

@@ -152,7 +152,10 @@ class Site:
         )
         self._watching = Loop("watcher", self._drain.run_once, self._drain.recover)
         self._keeper = GaugeKeeper(
-            Link(url, "gauges", lock_timeout=LOCK_TIMEOUT), self._bindings, listener.hears
+            Link(url, "gauges", lock_timeout=LOCK_TIMEOUT),
+            self._bindings,
+            listener.hears,
+            exports=self._options.listen is not None,
         )
         self._keeping = Loop("gauges", self._keeper.run_once, self._keeper.recover)
         self.loops = [self._listening, self._sweeping, self._forgetting, self._watching]
@@ -223,7 +226,8 @@ class Site:
             self._planning.wake()
         if "handler" in tables:
             self._watching.wake()
-        if "gauge" in tables:
+        if "gauge" in tables and self._keeper is not None:
+            self._keeper.hear()
             self._keeping.wake()
 
     def _prepared_alerts(self) -> Alerting | None:
