@@ -147,7 +147,7 @@ class FleetGauges:
 
     def _measure(self, connection: psycopg.Connection[Any], turn: _Turn) -> _Measured:
         measured = _Measured()
-        connection.execute(statement("along_indexes"))
+        connection.execute(statement("gauge_settings"))
         rows = all_rows(connection, statement("gauge_rows"), {"most": COUNTED_ROWS}, HandlerRows)
         if turn.is_old:
             for name, labels, value in connection.execute(statement("gauge_totals")).fetchall():

@@ -174,6 +174,11 @@ class Site:
         )
 
     @property
+    def slow_loops(self) -> list[Loop]:
+        """Loops whose round may take as long as it likes: before a drain begins, it looks at all rows in trouble."""
+        return [] if self._drain.has_begun else [self._watching]
+
+    @property
     def has_worker(self) -> bool:
         """Whether a worker here is up."""
         return any(child.is_up for child in self.children)

@@ -42,7 +42,12 @@ class Vitals:
     def standing_still(self) -> list[str]:
         """Return the loops that do not go on; before they have begun, none."""
         is_main_late = self._came_by is not None and monotonic() - self._came_by > MAIN_SECONDS
-        loops = [each.name for site in self._sites for each in site.loops if each.stands_still(ROUND_SECONDS)]
+        loops = [
+            each.name
+            for site in self._sites
+            for each in site.loops
+            if each.stands_still(ROUND_SECONDS) and each not in site.slow_loops
+        ]
         return [*(["poller main"] if is_main_late else []), *dict.fromkeys(loops)]
 
     def unready(self) -> list[str]:

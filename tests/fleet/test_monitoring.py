@@ -309,6 +309,7 @@ def test_a_service_that_stands_still_is_named(monkeypatch: pytest.MonkeyPatch) -
 class _Site:
     def __init__(self) -> None:
         self.go = threading.Event()
+        self.slow_loops: list[Loop] = []
         self.loops = [Loop("stuck", lambda: 60.0 if self.go.wait() else 0.0), Loop("sleeper", lambda: 60.0)]
 
     def __enter__(self) -> Self:
