@@ -130,8 +130,11 @@ class FleetGauges:
             self._measure(connection, turn).write(connection)
         self._again_at = monotonic() + FRESH_SECONDS
         if monotonic() >= self._roll_at:
-            self.roll(connection)
-            self._roll_at = monotonic() + ROLL_SECONDS
+            with contextlib.suppress(
+                psycopg.errors.LockNotAvailable
+            ):  # by a purge of minutes: the next time, then
+                self.roll(connection)
+                self._roll_at = monotonic() + ROLL_SECONDS
         return True
 
     def roll(self, connection: psycopg.Connection[Any]) -> None:

@@ -41,7 +41,7 @@ from poller import fixed_rate
 def work(row):
     if row.id % 100 == 0:
         raise ValueError("each hundredth")
-    time.sleep(0.001)
+    time.sleep(2 if row.id == 7 else 0.001)
 
 @fixed_rate("1s")
 def tick(): pass
@@ -220,8 +220,8 @@ def test_what_is_exported_is_what_the_catalogue_says(project: Project, db: psyco
 # --- probes ----------------------------------------------------------------------------------------------------------
 
 
-def test_probes_while_postgres_is_stopped(tmp_path: Path) -> None:
-    """It lives, answered in no time; it is not ready, and says why. Both are over once the database is back."""
+def test_probes_while_postgres_is_stopped_and_while_the_fleet_stops(tmp_path: Path) -> None:
+    """It lives, answered in no time; it is not ready, and says why."""
     with cluster() as server, Project(tmp_path, server.url) as project:
         with psycopg.connect(server.url, autocommit=True) as db:
             make_things(db, 1, 5)
@@ -238,6 +238,14 @@ def test_probes_while_postgres_is_stopped(tmp_path: Path) -> None:
         assert project.run("health").returncode == 0
         server.start()
         wait_until("it is ready again", lambda: seen.get("/readyz").status == 200)
+        with psycopg.connect(server.url, autocommit=True) as db:
+            make_things(db, 7, 7)
+            claimed = "select from poller.claim where '7' = any (keys)"
+            wait_until("the row is in hand", lambda: db.execute(claimed).fetchone() is not None)
+        seen.process.signal(signal.SIGTERM)
+        wait_until("it drains", lambda: seen.get("/readyz").said["failing"] == ["draining"])
+        assert seen.get("/healthz").status == 200
+        assert seen.process.wait() == 0
 
 
 def test_a_loop_that_stands_still_is_told_to_all_who_watch(
