@@ -17,8 +17,8 @@ from poller.client.client import Client
 from poller.client.listed import State  # noqa: TC001 - as above
 from poller.client.refusals import NothingSelectedError
 from poller.web import api_hidden as hidden
-from poller.web.answers import UNAVAILABLE
-from poller.web.counting import counted
+from poller.web.answers import FORBIDDEN, UNAVAILABLE
+from poller.web.counting import ELSEWHERE, counted
 from poller.web.job_pages import ahead
 from poller.web.rights import Right
 from poller.web.shared import MOMENT
@@ -148,6 +148,8 @@ def rows(request: Request, asked: OfTable) -> dict[str, Any]:
 
 def count(request: Request, asked: OfStatus) -> ExactCount:
     """All rows of one status, counted however many they are: one count at a time, given up after half a minute."""
+    if request.headers.get("sec-fetch-site") in ELSEWHERE:
+        raise HTTPException(FORBIDDEN, "a page of another site cannot have the desk count")
     ahead = desk_of(request).client.count_ahead(asked.table, asked.status, column=asked.column)
     found, why = counted(request, ahead)
     if found is None:
