@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import psycopg
 
 from poller.client.answers import aside
-from poller.client.gauges_due import DueMeter, HandlerRows
+from poller.client.gauges_due import COUNTED_ROWS, DueMeter, HandlerRows
 from poller.client.handler_lookup import registered
 from poller.client.row_queries import Known
 from poller.db.statements import array, statement
@@ -39,7 +39,6 @@ PERIOD_SECONDS = 15.0  # between two measurements
 FRESH_SECONDS = 14.0  # younger than this, they are not measured again
 ROLL_SECONDS = 600.0  # between two times at which minutes that are over are added up
 KEPT = "60 seconds"  # older than this, they are not shown, and dropped by the next measurement
-COUNTED_ROWS = 100_001  # rows in trouble of one handler and state that are counted
 
 
 @dataclass(frozen=True, slots=True)

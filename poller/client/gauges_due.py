@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from poller.store.binding import Binding
 
 MOST_DUE = 10_001  # what is told of more
+COUNTED_ROWS = 100_001  # rows in trouble of one handler and state that are counted
+MOST_PASSED = (
+    3000  # rows in trouble at the head of a queue that are passed over, to find the first that is due
+)
 HOLDS_SECONDS = 300.0  # that it holds how rows are found
 LEFT_OUT_SECONDS = 60.0  # for which a handler is left out if its rows could not be counted
 
@@ -52,6 +56,11 @@ class HandlerRows:
     overdue: int
     overdue_since: datetime | None
     now: datetime
+
+    @property
+    def is_countable(self) -> bool:
+        """Whether all of its rows in trouble were counted, so that those that are due can be told from them."""
+        return self.waiting + self.parked < COUNTED_ROWS
 
     @property
     def labels(self) -> dict[str, str]:
@@ -91,7 +100,7 @@ class DueMeter:
         self, connection: psycopg.Connection[Any], handlers: Sequence[tuple[HandlerRows, Binding]]
     ) -> dict[int, DueCount]:
         """Return what is due of each handler that could be counted, in a transaction that looks along indexes."""
-        left = [each for each in handlers if each[0].id not in self._left_out]
+        left = [each for each in handlers if each[0].is_countable and each[0].id not in self._left_out]
         try:
             with connection.transaction():
                 return self._measured(connection, left)
@@ -124,6 +133,7 @@ class DueMeter:
                 continue
             branches.append(branch)
             limits[f"most_{rows.id}"] = MOST_DUE + rows.held_back(shows_during=_shows_during(binding))
+            limits[f"head_{rows.id}"] = MOST_PASSED + min(MOST_DUE, rows.in_flight)
         if branches:
             question = Statement(sql.SQL(" union all ").join(branches))
             for handler, counted, head in connection.execute(question, limits).fetchall():
@@ -164,7 +174,7 @@ def _told(rows: HandlerRows, many: int, head: datetime | None) -> DueCount:
 def _planned(connection: psycopg.Connection[Any], binding: Binding) -> sql.Composed | None:
     """Return the part of the question about a handler; None if its rows are not found along an index."""
     limit = sql.Placeholder(f"most_{binding.id}")
-    first = first_of(binding, limit)
+    first, head = (first_of(binding, sql.Placeholder(f"{name}_{binding.id}")) for name in ("most", "head"))
     status = StatusColumn(binding.table, binding.handler.column)
     if not status.is_bounded(connection, first, {f"most_{binding.id}": MOST_DUE}):
         return None
@@ -177,7 +187,7 @@ def _planned(connection: psycopg.Connection[Any], binding: Binding) -> sql.Compo
         "gauge_due",
         handler=sql.Literal(binding.id),
         counted=counted,
-        first=first,
+        first=head,
         age=time_of(connection, binding),
         due=binding.due,
         key=binding.table.key_text(),

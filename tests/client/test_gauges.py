@@ -109,7 +109,15 @@ def test_conditions_count_and_many_are_not_counted(own: Connection, db: Connecti
     assert found["due pending public.tenants"] == 1
     assert found["due pending public.many"] <= 1000, "of the first 10,001 rows in the order of the claims"
     assert measure(own, moves("many"))["due pending public.many"] == 10_001
-    own.execute("set lock_timeout = '100ms'")
+    number = value(db, "select id from poller.handler where table_name = 'public.many'")
+    db.execute(
+        "insert into poller.attempt (handler_id, key, state, attempt, next_at, error, visit)"
+        " select %s, i::text, 'parked', 1, now(), 'no', gen_random_uuid() from generate_series(1, 4000) as i",
+        [number],
+    )
+    found = measure(own, moves("many"))
+    assert found["due pending public.many"] == 8000, "those in trouble at the head are passed over"
+    assert "oldest_due_seconds pending public.many" not in found, "but not all of them, to find the first"
     with db.transaction():
         db.execute("lock table many")
         found = measure(own, timed, odd)
