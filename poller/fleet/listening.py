@@ -41,7 +41,7 @@ def bound(address: str) -> socket.socket:
     host, colon, port = address.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004 - of TCP
-        msg = f"--listen must be HOST:PORT, such as 127.0.0.1:9091, got {address!r}"
+        msg = f"the address to listen at must be HOST:PORT, such as 127.0.0.1:9091, got {address!r}"
         raise ConfigurationError(msg)
     try:
         family, kind, number, _, place = socket.getaddrinfo(

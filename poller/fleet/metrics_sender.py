@@ -47,7 +47,7 @@ class MetricsSender:
     def start(self) -> None:
         """Gather and send from now on."""
         subscribe(self._gathered.hear)
-        threading.Thread(target=self._send_on, name="poller metrics", daemon=True).start()
+        threading.Thread(target=self._send_on, name="poller sender", daemon=True).start()
 
     def send(self) -> None:
         """Send what there is; what the pipe has no room for is kept for the next time."""
