@@ -157,8 +157,7 @@ def test_no_counter_goes_back_over_kills_restarts_and_purges(
         return waits == 0 and db.execute(states).fetchall() == [("parked", all_rows // 100)]
 
     supervisors = [start(), start()]
-    alive = "select count(*) from poller.worker where died_at is null"
-    wait_until("all workers are there", lambda: db.execute(alive).fetchone() == (4,))
+    wait_until("all workers have come", lambda: len(workers_of(db)) == 4)
     wait_until("the rows are done", is_done)
     before = measured(db, supervisors)[0]
     assert before["poller_rows_total moved pending public.thing"] == 1980
