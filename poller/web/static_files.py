@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 FOR_GOOD = "public, max-age=31536000, immutable"
 
 
-def static(request: Request) -> Response:
+async def static(request: Request) -> Response:
     """Return a file."""
     name = request.path_params["name"]
     found = assets().get(name)

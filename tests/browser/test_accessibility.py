@@ -30,9 +30,9 @@ RUN = """
   each.nodes.map((node) => `${each.id}: ${node.target} ${node.any.concat(node.all).map((check) => check.message)}`)))
 """
 WIDER = "() => [document.documentElement.scrollWidth, innerWidth]"
-SHOWN = {  # where the database is away most pages have the same refusal, and who is not known is shown one page
+SHOWN = {  # where there is nothing, or no database, most pages have the same refusal; who is not known is shown one
     "full": tuple(PAGES),
-    "empty": tuple(PAGES),
+    "empty": ("home", "machine", "trouble", "jobs", "runs", "workers", "actions", "find"),
     "away": ("home", "machine", "rows"),
     "shut": ("home",),
 }

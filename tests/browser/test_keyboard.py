@@ -22,7 +22,7 @@ FOCUSED = """() => {
 }"""
 # What the nodes of a drawing say, and what the table beneath it does, in the same words.
 DRAWN = """() => [...document.querySelectorAll(".machines .card")].map((card) => {
-  const cell = (row, name) => row.querySelector(`[data-label='${name}']`).textContent.trim();
+  const cell = (row, name) => row.querySelector(`[data-label='${name}']`)?.textContent.trim() ?? "";
   const kinds = ["In flight", "Waiting", "Parked"];
   const rows = [...card.querySelectorAll("tbody tr")].map((row) => [`${cell(row, "Status")}: ${cell(row, "Rows")} rows`,
     ...kinds.filter((kind) => Number(cell(row, kind))).map((kind) => `${cell(row, kind)} ${kind.toLowerCase()}`),
@@ -44,7 +44,7 @@ def test_an_act_is_done_by_keys_alone(looked: Looked) -> None:
     page.wait_for_url("**/confirm")
     _press(page, "Tab", "Pause")
     page.keyboard.press("Enter")
-    page.get_by_text("queued: 61 rows, 4 waiting, paused").first.wait_for(state="attached")
+    page.get_by_label("queued: 61 rows, 4 waiting, paused").first.wait_for(state="attached")
 
 
 def test_keys_lead_to_pages(looked: Looked) -> None:
