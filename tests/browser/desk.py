@@ -88,7 +88,8 @@ class Looked:
             **{"viewport": {"width": 1440, "height": 900}, "reduced_motion": "reduce"} | options,
         )
         self._context.add_init_script(WATCH)
-        self._context.set_default_timeout(5000)
+        self._context.set_default_timeout(5_000)
+        self._context.set_default_navigation_timeout(30_000)
         self.page: Page = self._context.new_page()
         self.page.on(
             "dialog", lambda dialog: (self.wrong.append(f"asks {dialog.message}"), dialog.dismiss())[0]

@@ -412,5 +412,5 @@ def test_after_an_act_the_page_shows_what_is_now(client: TestClient) -> None:
     assert "Resume" not in client.get("/").text
     assert client.post("/confirm", data=confirmed(client, FORMS["pause"])).headers["Location"] == "/"
     text = client.get("/").text
-    assert "is-paused" in text
+    assert ', paused"' in text
     assert "Resume" in text
