@@ -4,6 +4,9 @@ A drain is over when no row is in flight, waits for another attempt or is due. T
 query for due rows between them prove that, since a row that is claimed or moved in between changes the counts. A drain
 does not wait for paused handlers, except for their rows in flight; it reports their other rows at the end.
 
+Where rows are due and nothing changes for a while, it says what it waits for, and why. Rows that row security shows to
+the role and keeps it from changing are never taken: a drain that has no others left ends, as with rows that have failed.
+
 It also logs, once in each supervisor, who has paused a handler and when the handler is resumed.
 """
 
@@ -20,13 +23,15 @@ from poller.errors import ConfigurationError
 from poller.lazy import lazy
 from poller.services.forgetter import Forgetter
 from poller.store.claims import Claims
-from poller.store.drain_counts import DrainCounter, FleetCounts, PausedHandler
+from poller.store.drain_counts import DrainCounter, FleetCounts, Obstacle, PausedHandler
 from poller.telemetry.bus import emit
 from poller.telemetry.events import (
     DrainLeftAlone,
+    DrainLeftKept,
     DrainLeftPaused,
     DrainStarted,
     DrainStopped,
+    DrainWaits,
     FleetFinished,
     FleetNotBegun,
     FleetProgress,
@@ -46,6 +51,7 @@ else:  # only for a drain on a terminal
     progress_bar = lazy("poller.services.progress_bar")
 
 LOOK_SECONDS = 0.25  # between two looks at the counts in a drain
+QUIET_SECONDS = 10.0  # without a change, after which a drain says what it waits for
 PROGRESS_SECONDS = 10.0  # between two progress lines of a run
 
 
@@ -82,6 +88,8 @@ class Drain:
         self._on_begin = on_begin
         self._is_stale = False
         self._paused: dict[int, PausedHandler] = {}
+        self._kept: list[Binding] = []  # whose due rows nobody may change
+        self._quiet: tuple[FleetCounts, float] | None = None  # the counts, and since when (monotonic)
         self._look_at = 0.0  # when the next line is due (monotonic)
         self._since: datetime | None = None
         self._shown = self._before = FleetCounts(0, 0, 0, 0, 0)
@@ -162,7 +170,8 @@ class Drain:
             emit(finished, **self._logged)
             if self._drain:
                 self._tell_remembered()
-            left = self._drain and (done.failed + done.parked > 0 or self._tell_left(now))
+            self._tell_kept()
+            left = self._drain and (done.failed + done.parked > 0 or bool(self._kept) or self._tell_left(now))
         except psycopg.Error:
             emit(FleetSilenced(lost=True), **self._logged)
             return int(self._drain)
@@ -183,6 +192,11 @@ class Drain:
                 left = DrainLeftPaused(**binding.named, rows=rows, by=pause.by, until=pause.until)
                 emit(left, **self._logged)
 
+    def _tell_kept(self) -> None:
+        """Log the rows that a drain has left because this role may not change them."""
+        for binding in self._kept:
+            emit(DrainLeftKept(**binding.named, rows=self._counts.count_due([binding])), **self._logged)
+
     def _tell_left(self, now: FleetCounts) -> bool:
         """Log what a drain that was stopped has left; return whether it left anything."""
         if self.is_over or self._nothing_left(now):
@@ -193,10 +207,30 @@ class Drain:
 
     def _nothing_left(self, now: FleetCounts) -> bool:
         if now.in_flight or now.waiting:
+            self._quiet = None
             return False
         assert self._since is not None  # noqa: S101 - it has begun
-        due = self._claims.peek(self._bindings, {})
-        return not (due.fresh or due.retries) and self._counts.fleet(self._counted, self._since) == now
+        found = self._claims.peek(self._bindings, {})
+        due = [each for each in self._bindings if each.id in found.fresh | found.retries]
+        if due and not self._are_kept(due, now):
+            return False
+        return self._counts.fleet(self._counted, self._since) == now
+
+    def _are_kept(self, due: Sequence[Binding], now: FleetCounts) -> bool:
+        """Say why rows are not taken, once nothing has changed for a while; return whether none of them ever will be."""
+        if self._quiet is None or self._quiet[0] != now:
+            self._quiet = now, monotonic()
+        if monotonic() - self._quiet[1] < QUIET_SECONDS:
+            return False
+        self._quiet = now, monotonic()
+        obstacles = {each: self._counts.obstacle(each) for each in due}
+        kept = [each for each, why in obstacles.items() if why is Obstacle.ROW_SECURITY]
+        if len(kept) < len(due):
+            for each, why in obstacles.items():
+                emit(DrainWaits(**each.named, why=why.value), **self._logged)
+            return False
+        self._kept = kept
+        return True
 
     def _show(self, now: FleetCounts) -> None:
         done = self._done(now)

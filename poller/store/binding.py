@@ -24,7 +24,7 @@ from poller.model.handler import refuse_collisions
 from poller.store.row_size import row_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from poller.db.tables import Column, Table
     from poller.model.handler import Handler
@@ -438,6 +438,19 @@ class Binding:
             table_oid=sql.Literal(self.table.oid),
         )
 
+    @property
+    def kept_back(self) -> sql.Composed:
+        """The query whether a due row may be changed."""
+        return statement(
+            "kept_back",
+            **self._names(),
+            handler=sql.Literal(self.id),
+            due=self.due,
+            key=self.table.key_text(),
+            claimed_columns=self._claimed(),
+            key_order=self._key_order(),
+        )
+
     def peek(self, *, after: bool) -> sql.Composed:
         """Return the query whether a row is due; with `after`, past the key `%(after_<id>)s`."""
         return statement(
@@ -673,17 +686,17 @@ def bind_all(
             mean the same one.
     """
     bindings = [bind(connection, handler, look=look) for handler in handlers]
-    refuse_collisions((str(binding.table), binding.handler) for binding in bindings)
-    _refuse_equal(connection, bindings)
+    refuse_equal(connection, bindings)
     return bindings
 
 
-def _refuse_equal(connection: psycopg.Connection[Any], bindings: Iterable[Binding]) -> None:
-    """Refuse two handlers whose statuses are written differently, and are the same to the column.
+def refuse_equal(connection: psycopg.Connection[Any], bindings: Sequence[Binding]) -> None:
+    """Refuse two handlers whose statuses are the same to the column, however they are written.
 
     Raises:
         ConfigurationError: naming both places.
     """
+    refuse_collisions((str(binding.table), binding.handler) for binding in bindings)
     of_columns: dict[tuple[int, str], dict[str, Handler]] = {}
     for each in bindings:
         statuses = of_columns.setdefault((each.table.oid, each.handler.column), {})

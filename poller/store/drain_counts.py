@@ -6,7 +6,10 @@ An instance belongs to one thread, since its link does. The methods raise psycop
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, cast
+
+from psycopg.errors import LockNotAvailable
 
 from poller.db.statements import array, statement
 from poller.db.typed_rows import all_rows, only_row
@@ -38,6 +41,14 @@ class PausedHandler:
     since: datetime
     by: str | None
     until: datetime | None
+
+
+class Obstacle(Enum):
+    """What keeps a handler's due rows from being taken, in words."""
+
+    LOCK = "another transaction has them locked"
+    ROW_SECURITY = "row security shows them to this role, and keeps it from changing them"
+    UNKNOWN = "no worker takes them"
 
 
 class DrainCounter:
@@ -72,6 +83,17 @@ class DrainCounter:
         row = self.link.connection.execute(statement("left_alone"), asked).fetchone()
         assert row is not None  # noqa: S101 - an aggregate without groups has one row
         return row[0], row[1]
+
+    def obstacle(self, binding: Binding) -> Obstacle:
+        """Tell why no worker takes a handler's rows, which are due, as far as that can be known."""
+        if binding.handler.is_job:
+            return Obstacle.UNKNOWN
+        try:
+            found = self.link.connection.execute(binding.kept_back, {}).fetchone()
+        except LockNotAvailable:
+            return Obstacle.LOCK
+        is_hidden = found is None and binding.table.row_security
+        return Obstacle.ROW_SECURITY if is_hidden else Obstacle.UNKNOWN
 
     def count_due(self, bindings: Sequence[Binding]) -> int:
         """Count the rows that are due and not parked."""

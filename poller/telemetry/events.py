@@ -580,6 +580,20 @@ class DrainLeftPaused(HandlerEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DrainWaits(HandlerEvent):
+    """`poller run --drain` waits for rows of a handler that are due and that nobody has taken for a while, and why."""
+
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrainLeftKept(HandlerEvent):
+    """`poller run --drain` ends, and has left a handler's rows, which the role may see and not change."""
+
+    rows: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class DrainStopped(Event):
     """`poller run --drain` was stopped before its end, and has left rows."""
 

@@ -207,6 +207,10 @@ SENTENCES: dict[type[e.Event], Sentence] = {
     e.DrainLeftPaused: Sentence(
         INFO, lambda each: f"left alone: {each.rows:,} rows of {each.handler}, which is paused{_pause(each)}"
     ),
+    e.DrainWaits: Sentence(INFO, "waiting for the due rows of {handler}: {why}"),
+    e.DrainLeftKept: Sentence(
+        WARNING, "left {rows} due rows of {handler}: row security keeps this role from changing them"
+    ),
     e.DrainStopped: Sentence(
         WARNING,
         "stopped before the end: {rows} rows are left, {waiting} of them waiting to retry, {in_flight} in flight",
