@@ -31,7 +31,7 @@ def migrate(url: str, to: str = "head") -> str | None:
     """Bring the schema to a revision, one process at a time. Returns the version it was at.
 
     Raises:
-        ConfigurationError: there is no such revision.
+        ConfigurationError: there is no such revision, or the schema is beyond it.
         DatabaseError: the role may not, or the schema is newer than this version of poller knows.
     """
     with _engine_connection(url) as connection:
@@ -59,6 +59,9 @@ def migrate(url: str, to: str = "head") -> str | None:
             msg = f"cannot migrate: {str(cause).splitlines()[0]}; nothing was changed"
             is_refused = isinstance(cause, psycopg.errors.InsufficientPrivilege)
             raise DatabaseError(msg, "may_not_migrate" if is_refused else "") from None
+        if before is not None and to not in ("head", before) and _version_in(driver) == before:
+            msg = f"poller's schema is at {before}, and there is no way back to {to!r}; nothing was changed"
+            raise ConfigurationError(msg)
         connection.commit()
     return before
 

@@ -44,6 +44,7 @@ def test_migrate_makes_the_schema_and_says_what_it_did(project: Project, empty_u
     project.url = empty_url
     assert re.fullmatch(r"poller's schema is at \d+ \(was: none\)\n", project.run("migrate").stdout)
     assert re.fullmatch(r"poller's schema is at \d+\n", project.run("migrate").stdout)
+    assert "there is no way back to '0010'" in the_line(project.run("migrate", "--to", "0010"))
     assert project.run("workers").returncode == 0
 
 
