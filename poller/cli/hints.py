@@ -27,7 +27,9 @@ _HINTS = {
     "no_package": "name yours with --handlers, or write a first one with: poller init",
     "nothing_registered": "write one, or run: poller init",
     "went_elsewhere": "poller failures lists them; put them back with: poller move {shown!r} {to!r}",
-    "key_or_status": "for the row: poller move {table!r} STATUS {key!r}",
+    "key_or_status": (
+        "for the row: poller move {table!r} {to!r} {key!r}; for the others: poller move {table!r} {to!r} --from {key!r}"
+    ),
     "none_of_name": "give --only or --except one of these",
 }
 _TODOS = {

@@ -19,8 +19,22 @@ Selector = Annotated[str, typer.Argument(metavar="SELECTOR", help="TABLE:STATUS[
 Status = Annotated[str, typer.Argument(metavar="STATUS", help="The status to move the rows to.")]
 
 
-def move(
-    selector: Selector, status: Status, keys: Keys = None, *, actor: Actor = None, database: Database = None
+From = Annotated[
+    str | None,
+    typer.Option(
+        "--from", metavar="STATUS", help="The status that the rows show, if it may also be read as a key."
+    ),
+]
+
+
+def move(  # noqa: PLR0913 - what makes an order
+    selector: Selector,
+    status: Status,
+    keys: Keys = None,
+    *,
+    shown: From = None,
+    actor: Actor = None,
+    database: Database = None,
 ) -> None:
     """Move rows to another status by hand, a thousand at a time.
 
@@ -31,7 +45,7 @@ def move(
     """
     asked = client(database, actor=actor)
     with bar(f"moving {selector}") as progress, stopped_by_interrupt() as stop:
-        done = asked.move(selector, status, keys or (), progress=progress, stop=stop)
+        done = asked.move(selector, status, keys or (), shown=shown, progress=progress, stop=stop)
     stopped = "stopped; " if done.stopped else ""
     left = "".join(f"; {_left(each)}" for each in done.left)
     render.say(f"{stopped}moved {render.rows(done.rows)} of {done.table} to {done.status}{left}")

@@ -206,24 +206,23 @@ class Client:
         return Watch(self._database.kept(), self._handlers)
 
     def handlers(self) -> Page[HandlerLine]:
-        """Return the handlers and how they perform.
+        """Return the handlers and how they perform; the page's `faults` say of which tables that cannot be told.
 
         Raises:
-            ConfigurationError: no handlers were given, or one does not fit its table.
+            ConfigurationError: no handlers were given, or none fits its table.
         """
         known = known_here.required(self._handlers).handlers
         with self._database.session() as connection:
-            return _all(connection, overview.handlers(connection, known))
+            lines, faults = overview.handlers(connection, known)
+            return Page(tuple(lines), None, RowQueries(connection).now(), faults=faults)
 
     def registered(self) -> list[Handler]:
         """Return the handlers as workers have registered them last: to be shown and counted, without their code.
 
-        Their `where` is not known: `handlers` counts rows as due that it leaves out. Those are missing that do not fit
-        their tables.
+        Their `where` is not known: `handlers` counts rows as due that it leaves out.
         """
         with self._database.session() as connection:
-            found = handler_lookup.declared(connection, ())
-            return [each.handler for each in found if each.binding is not None]
+            return [each.handler for each in handler_lookup.declared(connection, ())]
 
     def totals(self) -> Totals:
         """Return what the whole fleet does now, in sums over all handlers and workers."""
@@ -703,6 +702,7 @@ class Client:
         status: str,
         keys: Sequence[str] = (),
         *,
+        shown: str | None = None,
         progress: Callable[[int], object] | None = None,
         stop: threading.Event | None = None,
         most: int | None = None,
@@ -716,6 +716,7 @@ class Client:
             selector: `TABLE:STATUS`, `TABLE:STATUS:KEY` or `TABLE:KEY`.
             status: the one that the rows are to have.
             keys: further keys, as text.
+            shown: the status that the rows show, apart from the selector, which is `TABLE` or `TABLE:KEY` then.
             progress: called after each batch with how many rows were moved.
             stop: an event; once it is set, the move ends after the current batch.
             most: how many rows at the most; None for all.
@@ -725,7 +726,7 @@ class Client:
             ConfigurationError: neither a status nor keys are named, or the column cannot have the status.
         """
         with self._database.session() as connection:
-            order = moves.MoveOrder(selector, status, keys)
+            order = moves.MoveOrder(selector, status, keys, shown)
             return moves.move(connection, self._author, order, progress, stop, most)
 
     # --- orders for workers -----------------------------------------------------------------------

@@ -16,8 +16,10 @@ from psycopg.rows import class_row, namedtuple_row
 from poller.client import answers, checks
 from poller.client.answers import aside
 from poller.client.handler_lookup import named
+from poller.client.key_forms import read_key
 from poller.client.pausing import pauses
 from poller.client.refusals import RefusedError
+from poller.client.selector import same_key
 from poller.db.connection import role_of
 from poller.db.statements import array, statement
 from poller.registry import Registered
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from psycopg import sql
 
     from poller.client.checks import Finding
+    from poller.client.handler_lookup import Named
     from poller.client.known_handlers import Source
     from poller.store.binding import Binding
 
@@ -107,13 +110,23 @@ def explain(
         NothingSelectedError: no such handler is known.
         ConfigurationError: no status is named, the key cannot be one, or the handler does not fit its table.
     """
-    binding, key, texts = named(connection, selector, source)
+    binding, key, texts = _named(connection, selector, source)
     if not key:
         return _claim(connection, binding, tuple(texts))
+    key = read_key(binding.table, key)
     asked = RowReasons(connection, binding, key, texts.get("where"))
     reasons = tuple(asked.reasons())
     waits = not reasons and asked.is_full
     return RowExplained(not reasons, reasons, f"{binding}:{key}", tuple(texts), waits)
+
+
+def _named(connection: psycopg.Connection[Any], selector: str, source: Source) -> Named:
+    """Return what a selector names; of a locked table without the handler's own texts, which cannot be read there."""
+    try:
+        with connection.transaction():
+            return named(connection, selector, source)
+    except psycopg.errors.LockNotAvailable:
+        return named(connection, selector, source, bare=True)
 
 
 def _claim(
@@ -183,7 +196,11 @@ class RowReasons:
         Raises:
             ConfigurationError: the key cannot be one of the table's.
         """
-        row = self._row()
+        try:
+            row = self._row()
+        except psycopg.errors.LockNotAvailable:
+            yield from self._of_locked_table()
+            return
         if row is None:
             what = f"{self._binding.table} has no row {self._key}"
             yield Reason("gone", what, {})
@@ -203,6 +220,19 @@ class RowReasons:
             yield from self._locked()
         yield from self._workers()
 
+    def _of_locked_table(self) -> Iterator[Reason]:
+        """Yield what is known of a row that cannot be read, since another session has the whole table locked."""
+        keys = array(same_key(self._key))
+        lease = self._asked("explain_lease", keys=keys)
+        yield from _leased(lease)
+        if lease is None:
+            yield from _put_off(self._asked("explain_attempt", keys=keys))
+        yield from self._paused()
+        if lease is None:
+            yield from self._limits()
+        yield _locked_by(self._asked("table_holder", table=self._binding.table.oid), "its whole table")
+        yield from self._workers()
+
     @property
     def _keys(self) -> str:
         return array([self._key])
@@ -215,6 +245,8 @@ class RowReasons:
         """Return the row, as a claim would see it; None if there is none."""
         try:
             return self._seen(self._binding.explain_row)
+        except psycopg.errors.LockNotAvailable:
+            raise
         except psycopg.Error as error:
             why = str(error.diag.message_primary or error)
         try:  # without what the handler asks of it, which may be what has failed
@@ -325,17 +357,8 @@ class RowReasons:
             return
         with self._connection.cursor(row_factory=namedtuple_row) as cursor:
             holder: Any = cursor.execute(self._binding.who_locks, {"key": self._key}).fetchone()
-        if holder is None:
-            if may_lock:
-                yield Reason("locked", "another transaction has it locked", {})
-            return
-        detail = (
-            f"session {holder.pid} of {holder.role} ({holder.application_name or 'unnamed'}) has it locked"
-        )
-        if holder.began is not None:  # a role sees that of its own sessions only, unless it may see all
-            detail += f", in a transaction since {_time(holder.began)}"
-        facts = {"pid": holder.pid, "role": holder.role, "application": holder.application_name}
-        yield Reason("locked", detail, {**facts, "since": holder.began})
+        if holder is not None or may_lock:
+            yield _locked_by(holder)
 
     def _kept_from_changes(self) -> Iterator[Reason]:
         """Tell that a row that can be seen cannot be locked: a policy for updates leaves it out, as in a claim."""
@@ -357,6 +380,19 @@ class RowReasons:
         else:
             detail = "no worker is alive"
         yield Reason("no_worker", detail, facts)
+
+
+def _locked_by(holder: Any, what: str = "it") -> Reason:
+    """Return that a session has a row, or its table, locked; the session, if it can be told."""
+    if holder is None:
+        return Reason("locked", f"another transaction has {what} locked", {})
+    detail = (
+        f"session {holder.pid} of {holder.role} ({holder.application_name or 'unnamed'}) has {what} locked"
+    )
+    if holder.began is not None:  # a role sees that of its own sessions only, unless it may see all
+        detail += f", in a transaction since {_time(holder.began)}"
+    facts = {"pid": holder.pid, "role": holder.role, "application": holder.application_name}
+    return Reason("locked", detail, {**facts, "since": holder.began})
 
 
 def _leased(lease: Any) -> Iterator[Reason]:

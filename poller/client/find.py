@@ -11,6 +11,7 @@ from psycopg import sql
 from poller.client import handler_lookup
 from poller.client.counts import along_indexes
 from poller.client.job_queries import JobQueries
+from poller.client.key_forms import is_whole
 from poller.client.selector import is_spelled, same_key
 from poller.db.statements import statement
 from poller.model.table_name import split_off_table
@@ -92,6 +93,8 @@ def _rows(connection: psycopg.Connection[Any], word: str, declared: Sequence[Dec
 
 def _row(connection: psycopg.Connection[Any], binding: Binding, key: str) -> tuple[str, str | None] | None:
     """Return the key and the status of the row with a key; None if there is none, or the key cannot be one."""
+    if not is_whole(binding.table, key):
+        return None
     for form in same_key(key):
         try:
             with connection.transaction():
@@ -118,6 +121,8 @@ def nearest(
     """
     bindings = [each.binding for each in handler_lookup.declared(connection, handlers) if each.binding]
     for table in {binding.table.oid: binding.table for binding in bindings}.values():
+        if not is_whole(table, word):
+            continue
         try:
             with along_indexes(connection):
                 rows = connection.execute(_nearest(table), {"key": word, "limit": most}).fetchall()

@@ -74,8 +74,14 @@ class Named(NamedTuple):
     unchecked: dict[str, str | None]
 
 
-def named(connection: psycopg.Connection[Any], selector: str, source: Source) -> Named:
+def named(connection: psycopg.Connection[Any], selector: str, source: Source, *, bare: bool = False) -> Named:
     """Return the handler that `TABLE:STATUS[:KEY]` names.
+
+    Args:
+        connection: where to ask.
+        selector: the name.
+        source: the handlers whose code is here.
+        bare: leave out its `where` and `order_by`, for which the table itself would be looked at.
 
     Raises:
         NothingSelectedError: there is none.
@@ -83,7 +89,7 @@ def named(connection: psycopg.Connection[Any], selector: str, source: Source) ->
     """
     table, rest = split_off_table(selector)
     _refuse_others(connection, selector, source)
-    here = _of_code(connection, table, source)
+    here = _of_code(connection, table, source, bare=bare)
     known = [each for each in RowQueries(connection).known_handlers() if each.table != str(RUNS)]
     there = of_table(table, known) if not here or _is_known(table, known) else []
     statuses = [each.handler.status for each in here] + [each.status for each in there]
@@ -129,10 +135,12 @@ def _table_name(text: str) -> TableName | None:
         return None
 
 
-def _of_code(connection: psycopg.Connection[Any], table: str, source: Source) -> list[Binding]:
+def _of_code(connection: psycopg.Connection[Any], table: str, source: Source, *, bare: bool) -> list[Binding]:
     wanted = table_name(table)
     loaded = known_here.found(source)
     alike = [each for each in loaded.handlers if each.table.name == wanted.name] if loaded else []
+    if bare:
+        alike = [replace(each, where=None, order_by=None) for each in alike]
     bound = [bind(connection, each, look=True) for each in alike]
     return numbered(connection, [each for each in bound if is_named(str(each.table), wanted)])
 
@@ -166,15 +174,22 @@ def _of_definition(connection: psycopg.Connection[Any], known: Known, key: str) 
 
 def declared(connection: psycopg.Connection[Any], handlers: Iterable[Handler]) -> list[Declared]:
     """Return the client's handlers, and further ones that the database knows: their code is elsewhere, or gone."""
-    ours = [_declared(connection, str(each.table), each) for each in handlers]
-    named = {(each.table, each.handler.column, each.handler.status) for each in ours}
     rows = connection.execute(statement("definitions")).fetchall()
+    ours = [_declared(connection, _registered_as(each, rows), each) for each in handlers]
+    named = {(each.table, each.handler.column, each.handler.status) for each in ours}
     others = [
         _declared(connection, table, rebuilt(table, status, column, definition))
         for table, column, status, definition in rows
         if definition is not None and (table, column, status) not in named
     ]
     return [*ours, *others]
+
+
+def _registered_as(handler: Handler, rows: Iterable[tuple[Any, ...]]) -> str:
+    """Return the name of the table by which a handler was registered, once: that of one that is gone tells no schema."""
+    own = handler.column, handler.status
+    names = [table for table, *named, _ in rows if tuple(named) == own and is_named(table, handler.table)]
+    return names[0] if len(names) == 1 else str(handler.table)
 
 
 def as_registered(connection: psycopg.Connection[Any]) -> tuple[list[Handler], list[str], list[str]]:

@@ -6,11 +6,13 @@ UTC, a composite key as a JSON array. A person may write the same key otherwise,
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import sql
 
+from poller.client.refusals import RefusedError
 from poller.client.selector import same_key
 from poller.db.statements import array, statement
 from poller.db.tables import describe
@@ -23,17 +25,50 @@ if TYPE_CHECKING:
     from poller.db.statements import Statement
     from poller.db.tables import Table
 
+EMPTY = '[""]'  # by which a selector names the row whose key is the empty text; nothing behind its last colon is no key
+_JSON = ("json", "jsonb")
 BATCH_ROWS = 1000  # keys that one statement asks for
 _NO_KEYS = (psycopg.DataError, psycopg.ProgrammingError, psycopg.errors.LockNotAvailable)
 
 
+def read_key(table: Table, key: str) -> str:
+    """Return a key as the table's statements take it.
+
+    Raises:
+        RefusedError: the table's key is composite, and this one has not as many parts.
+    """
+    if len(table.key) == 1:
+        return "" if key == EMPTY and table.columns[table.key[0]].type not in _JSON else key
+    if is_whole(table, key):
+        return key
+    names = ", ".join(table.key)
+    msg = f"{key!r} cannot be a key of {table}: give its {len(table.key)} parts ({names}) as a JSON array"
+    raise RefusedError(msg, "no_key")
+
+
+def is_whole(table: Table, key: str) -> bool:
+    """Tell whether a text has as many parts as the table's key: Postgres' statements look at the first of them only."""
+    if len(table.key) == 1:
+        return True
+    try:
+        parts = json.loads(key)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(parts, list) and len(parts) == len(table.key)
+
+
 def key_forms(connection: psycopg.Connection[Any], table: str, keys: Sequence[str]) -> tuple[str, ...]:
-    """Return keys of a table in all forms in which they may be stored, the given ones first."""
+    """Return keys of a table in all forms in which they may be stored, the given ones first.
+
+    Raises:
+        RefusedError: one has not as many parts as the table's key.
+    """
     try:
         with connection.transaction():
             described = describe(connection, table_name(table), look=True)
     except (ConfigurationError, psycopg.errors.LockNotAvailable):  # it is gone, or not to be looked at
         return tuple(dict.fromkeys(form for key in keys for form in same_key(key)))
+    keys = [read_key(described, each) for each in keys]
     found = list(keys)
     for question in _questions(described):
         for at in range(0, len(keys), BATCH_ROWS):

@@ -18,6 +18,7 @@ from poller.client import filtering
 from poller.client.answers import Page, decoded, encoded, one_more
 from poller.client.counts import StatusColumn, StatusCounter, along_indexes
 from poller.client.filtering import Filter, FilterLine
+from poller.client.key_forms import read_key
 from poller.client.refusals import NothingSelectedError, RefusedError
 from poller.client.row_queries import RowQueries
 from poller.client.selector import of_table
@@ -316,6 +317,7 @@ class Rows:
         Raises:
             ConfigurationError: the key cannot be one.
         """
+        key = read_key(self.table, key)
         names = [*self._shown]
         question = statement(
             "show_row",

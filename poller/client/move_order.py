@@ -14,6 +14,7 @@ import psycopg
 from psycopg import sql
 
 from poller.client.counts import StatusCounter
+from poller.client.key_forms import EMPTY, is_whole, read_key
 from poller.client.refusals import RefusedError
 from poller.client.row_queries import RowQueries
 from poller.client.selector import ALL, of_table, refuse_unfinished, split
@@ -30,11 +31,22 @@ if TYPE_CHECKING:
 
 
 class MoveOrder(NamedTuple):
-    """An order as it is given: `TABLE:STATUS[:KEY]` or `TABLE:KEY`, the status to move to, and further keys."""
+    """An order as it is given: `TABLE:STATUS[:KEY]` or `TABLE:KEY`, the status to move to, and further keys.
+
+    Attributes:
+        shown: the status that the rows show, named apart; what follows the table is a key then.
+    """
 
     selector: str
     to: str
     keys: Sequence[str] = ()
+    shown: str | None = None
+
+    @property
+    def target(self) -> str:
+        """The rows that it is for, as it is logged."""
+        name, rest = split_off_table(self.selector)
+        return self.selector if self.shown is None else ":".join(filter(None, (name, self.shown, rest)))
 
 
 class HandlerStatuses(NamedTuple):
@@ -73,29 +85,31 @@ def read(connection: psycopg.Connection[Any], order: MoveOrder) -> MovePlan:
         NothingSelectedError: no handler is known for the table.
         ConfigurationError: the selector names no rows, or the column cannot have the status.
     """
-    selector, to, keys = order
+    selector, to, keys, shown_status = order
     name, rest = split_off_table(selector)
     if selector == ALL:
         msg = "name a table, and a status or keys; one order cannot move all rows of all tables"
         raise RefusedError(msg, "all_rows")
     table, machines = _machines(connection, name)
     refuse_unfinished(selector, _statuses(table, machines))
+    keys = [read_key(table, each) for each in keys]
     if not to and not any("" in each.statuses for each in machines):
         msg = "name the status to move the rows to; no handler knows an empty one"
         raise RefusedError(msg, "no_status")
-    status, key = split(rest, _statuses(table, machines))
+    status, key = split(rest, _statuses(table, machines)) if shown_status is None else (shown_status, rest)
     if status is None and rest:
-        status, key = _of_row(connection, table, machines, rest, keys)
+        status, key = _of_row(connection, table, machines, rest, keys, to)
     guessed: str | None = rest if rest and status is None and not key else None
     if not (status or key or guessed or keys):
         msg = f"name a status or keys ({name}:STATUS, {name}:KEY); one order cannot move all rows of a table"
         raise RefusedError(msg, "all_rows")
     column = tables.status_column(connection, table, _column(machines, status, to))
-    tables.check_status(connection, table, column, to)
-    if guessed and (
-        keys or not _may_have(connection, table, column, guessed)
-    ):  # of keys, a row would show it
+    for each in (to, shown_status):
+        if each is not None:
+            tables.check_status(connection, table, column, each)
+    if guessed and (keys or _is_key(connection, table, column, guessed)):  # of keys, a row would show it
         guessed, key = None, rest
+    named = [read_key(table, key)] if key else []
     if to in (status, guessed):
         msg = f"{selector} has the status {to!r} already"
         raise RefusedError(msg, "same_status")
@@ -106,7 +120,7 @@ def read(connection: psycopg.Connection[Any], order: MoveOrder) -> MovePlan:
         column,
         froms=tuple(dict.fromkeys(each for each in shown if each not in (None, to))),
         to=to,
-        keys=tuple(dict.fromkeys((key, *keys) if key else keys)) or None,
+        keys=tuple(dict.fromkeys([*named, *keys])) or None,
         handlers=tuple(each.id for each in busy if each.during != to),
         guessed=guessed,
     )
@@ -126,12 +140,13 @@ def _statuses(table: Table, machines: Sequence[HandlerStatuses]) -> set[str]:
     return labels.union(*(each.statuses for each in machines))
 
 
-def _of_row(
+def _of_row(  # noqa: PLR0913, PLR0917 - the parts of an order
     connection: psycopg.Connection[Any],
     table: Table,
     machines: Sequence[HandlerStatuses],
     rest: str,
     keys: Sequence[str],
+    to: str,
 ) -> tuple[str | None, str]:
     """Return the status and the key by which a text, and further keys, name a row that is there; else neither.
 
@@ -139,16 +154,15 @@ def _of_row(
         RefusedError: the text is both the key of a row and a status that rows show.
     """
     columns = [table.columns[name] for name in {each.column for each in machines} & table.columns.keys()]
-    if _has(connection, table, table.is_key("%(key)s"), rest):
+    if is_whole(table, rest) and _has(connection, table, table.is_key("%(key)s"), read_key(table, rest)):
         if any(_is_shown(connection, table, each, rest, keys) for each in columns):
-            msg = (
-                f"{rest!r} may mean the row of {table} with that key, or the rows that show it as their status; "
-                "name the keys of the rows apart"
-            )
-            raise RefusedError(msg, "key_or_status", table=str(table), key=rest)
+            msg = f"{rest!r} may mean the row of {table} with that key, or the rows that show it as their status"
+            raise RefusedError(msg, "key_or_status", table=str(table), key=rest, to=to)
         return None, rest
     for status, key in (*_parted(rest), *((rest, each) for each in keys)):
-        if any(_has(connection, table, _shows(table, each, status), key) for each in columns):
+        if is_whole(table, key) and any(
+            _has(connection, table, _shows(table, each, status), key) for each in columns
+        ):
             return status, "" if status == rest else key
     return None, ""
 
@@ -197,6 +211,12 @@ def _may_have(connection: psycopg.Connection[Any], table: Table, column: Column,
     except ConfigurationError:
         return False
     return True
+
+
+def _is_key(connection: psycopg.Connection[Any], table: Table, column: Column, text: str) -> bool:
+    """Tell whether a text that no row has can only be meant as a key: a JSON array, or no status of the column's."""
+    is_array = text.startswith("[") and text.endswith("]") and (len(table.key) > 1 or text == EMPTY)
+    return is_array or not _may_have(connection, table, column, text)
 
 
 def _column(machines: Sequence[HandlerStatuses], status: str | None, to: str) -> str:

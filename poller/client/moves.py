@@ -118,7 +118,7 @@ def move(  # noqa: PLR0913, PLR0917 - the parts of one order
     asked = read(connection, order)
 
     def enter(rows: int) -> int:
-        return author.enter(connection, "move", order.selector, rows, order.keys, detail=f"to {order.to}")
+        return author.enter(connection, "move", order.target, rows, order.keys, detail=f"to {order.to}")
 
     batches = Batches(connection, enter, progress, stop, most)
     left = Moving(connection, asked, batches).run()
@@ -129,7 +129,7 @@ def move(  # noqa: PLR0913, PLR0917 - the parts of one order
 
 
 def _nothing(order: MoveOrder, asked: MovePlan, left: Sequence[Left]) -> str:
-    named = " ".join([order.selector, *order.keys])
+    named = " ".join([order.target, *order.keys])
     why = {each.reason: each for each in left}
     if "refused" in why:
         return f"nothing was moved: {why['refused'].detail}"

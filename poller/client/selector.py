@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from poller.client.refusals import NothingSelectedError, RefusedError
 from poller.errors import ConfigurationError
+from poller.jobs.run import TABLE as RUNS
 from poller.model.table_name import split_off_table, table_name
 
 if TYPE_CHECKING:
@@ -54,6 +55,9 @@ def select(selector: str, keys: Sequence[str], known: Sequence[Known]) -> Select
         ConfigurationError: the table's name is not valid.
     """
     text = " ".join([selector, *keys])
+    if not selector:
+        msg = "the selector is empty: give TABLE[:STATUS][:KEY], or all"
+        raise RefusedError(msg, "empty")
     if selector == ALL:
         return Selection(text, tuple(each.id for each in known), _keys(keys), tuple(keys) or None)
     name, rest = split_off_table(selector)
@@ -104,7 +108,7 @@ def of_table(name: str, known: Sequence[T]) -> list[T]:
     if tables:
         msg = f"{name} may mean {' or '.join(tables)}; name the schema, too"
         raise NothingSelectedError(msg)
-    there = ", ".join(sorted({each.table for each in known}))
+    there = ", ".join(sorted({each.table for each in known} - {str(RUNS)}))
     hint = f"there are handlers for {there}" if there else "no handler has run on this database yet"
     msg = f"no handler is known for table {name}; {hint}"
     raise NothingSelectedError(msg)

@@ -41,7 +41,10 @@ def table_name(table: object) -> TableName:
     elif hasattr(table, "name") and hasattr(table, "schema"):
         named = cast("Any", table)
         return TableName(named.schema, str(named.name))
-    msg = f"table must be 'name', 'schema.name', a SQLAlchemy Table or a mapped class, got {table!r}"
+    names = "'name' or 'schema.name'"
+    if not isinstance(table, str):
+        names = "'name', 'schema.name', a SQLAlchemy Table or a mapped class"
+    msg = f"table must be {names}, got {table!r}"
     raise ConfigurationError(msg)
 
 

@@ -300,6 +300,27 @@ def test_a_table_that_is_locked(able: Any, url: str) -> None:
         assert (found.reason, found.facts["pid"]) == ("locked", other.info.backend_pid)
 
 
+@pytest.mark.parametrize("where", [None, "site > 0"])
+def test_a_table_that_cannot_even_be_read(able: Any, url: str, where: str | None) -> None:
+    """As a row that is locked; what poller itself knows of the row is told with it."""
+    one = made(where=where)
+    worker = able(one)
+    hurried = Client(url, [one], hurried=True)
+    with psycopg.connect(url, application_name="ddl") as other:
+        other.execute("lock table thing in access exclusive mode")
+        found: Any = hurried.explain("thing:pending:1")
+        [locked] = found.reasons
+        assert (locked.reason, locked.facts["pid"]) == ("locked", other.info.backend_pid)
+        assert "(ddl) has its whole table locked, in a transaction since" in locked.detail
+        without_code: Any = Client(url, hurried=True).explain("thing:pending:1")
+        assert [each.reason for each in without_code.reasons] == ["locked"]
+    worker.claim(1)
+    with psycopg.connect(url) as other:
+        other.execute("lock table thing in access exclusive mode")
+        found = hurried.explain("thing:pending:1")
+        assert [each.reason for each in found.reasons] == ["leased", "locked"]
+
+
 def test_limit(able: Any, url: str) -> None:
     """With those who hold what it allows."""
     one = made(limit=2)

@@ -612,7 +612,9 @@ def test_what_is_a_key_and_a_status_is_not_guessed(
     assert (
         "'3' may mean the row of public.thing with that key, or the rows that show it as their status" in told
     )
-    assert told.endswith("for the row: poller move 'public.thing' STATUS '3'")
+    assert told.endswith(
+        "for the row: poller move 'public.thing' 'odd' '3'; for the others: poller move 'public.thing' 'odd' --from '3'"
+    )
     assert "may mean" in the_line(here.run("move", "thing:3", "odd", "4"))
     assert statuses(db) == {"3": count - 1, "pending": 1}
     assert Client(url).move("public.thing", "odd", ["3"]).rows == 1
