@@ -43,6 +43,7 @@ def handlers(*, handlers: Handlers = "handlers", as_json: AsJson = False, databa
     """
     page = client(database, handlers, needs_handlers=True).handlers()
     render.listing(page.items, _handlers(page.as_of), as_json=as_json, empty="no handlers")
+    render.say_each(page.faults)
 
 
 def failures(  # noqa: PLR0913 - the options of a listing

@@ -26,8 +26,10 @@ __all__ = [
     "clock",
     "listing",
     "near",
+    "plain",
     "rows",
     "say",
+    "say_each",
     "since",
     "table",
     "text",
@@ -118,6 +120,17 @@ def rows(count: int) -> str:
 def say(text: str, *, err: bool = False) -> None:
     """Print a text for people, which may hold others' names and errors."""
     typer.echo(printable.lines(text), err=err)
+
+
+def say_each(lines: Iterable[str]) -> None:
+    """Print why a listing is not whole, a line each, on standard error."""
+    for each in lines:
+        typer.echo(printable.one_line(each), err=True)
+
+
+def plain(text: str) -> Text:
+    """Return a text for a screen, in one line, in which nothing is markup."""
+    return Text(printable.one_line(text))
 
 
 def _cell(column: ListingColumn, line: Any) -> str:

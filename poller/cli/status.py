@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
+from rich.console import Group
 from rich.live import Live
 
 from poller.cli import render
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 PERIOD_SECONDS = 1.0  # between two looks
 LOOK_SHARE = 10  # a look may take one part in so many of the time
 NO_HANDLERS = "no handlers"
+NO_STATUS = "(null)"
 
 Watch = Annotated[bool, typer.Option("--watch", help="Refresh it until Ctrl-C.")]
 Exact = Annotated[bool, typer.Option("--exact", help="Count every row, which reads the whole tables.")]
@@ -34,6 +36,7 @@ class StatusLook(NamedTuple):
     lines: tuple[StatusLine, ...]
     at: datetime | None
     fault: str | None = None
+    left_out: tuple[str, ...] = ()
 
 
 def status(
@@ -54,7 +57,7 @@ def status(
 
     def look() -> StatusLook:
         page = fleet.status(exact=exact, progress=_say_counting)
-        return StatusLook(page.items, page.as_of)
+        return StatusLook(page.items, page.as_of, left_out=page.faults)
 
     if watch:
         _watch(look, as_json=as_json)
@@ -68,6 +71,7 @@ def _say_counting(table: str, rows: int) -> None:
 
 def _print(seen: StatusLook, *, as_json: bool) -> None:
     render.listing(seen.lines, _columns(seen.at), as_json=as_json, empty=NO_HANDLERS)
+    render.say_each(seen.left_out)
 
 
 def _watch(look: Callable[[], StatusLook], *, as_json: bool) -> None:
@@ -84,7 +88,9 @@ def _watch(look: Callable[[], StatusLook], *, as_json: bool) -> None:
 def _live(look: Callable[[], StatusLook]) -> None:
     with Live(auto_refresh=False) as live:
         for seen in _looks(look):
-            live.update(seen.fault or render.table(seen.lines, _columns(seen.at)), refresh=True)
+            table = render.table(seen.lines, _columns(seen.at))
+            left_out = map(render.plain, seen.left_out)
+            live.update(seen.fault or Group(table, *left_out), refresh=True)
 
 
 def _print_on(seen: StatusLook, *, as_json: bool) -> None:
@@ -96,6 +102,7 @@ def _print_on(seen: StatusLook, *, as_json: bool) -> None:
     else:
         typer.echo(render.text(seen.lines, _columns(seen.at)) + "\n")
     sys.stdout.flush()
+    render.say_each(seen.left_out)
 
 
 def _looks(look: Callable[[], StatusLook]) -> Iterator[StatusLook]:
@@ -115,7 +122,7 @@ def _looks(look: Callable[[], StatusLook]) -> Iterator[StatusLook]:
 def _columns(now: datetime | None) -> tuple[render.ListingColumn, ...]:
     return (
         render.ListingColumn("table", lambda line: line.table, roomy=True),
-        render.ListingColumn("status", lambda line: line.status),
+        render.ListingColumn("status", _status),
         render.ListingColumn(
             "rows", lambda line: line.rows if line.exact else f"≈ {line.rows:,}", right=True
         ),
@@ -127,6 +134,12 @@ def _columns(now: datetime | None) -> tuple[render.ListingColumn, ...]:
         render.ListingColumn("done/min", lambda line: line.done_per_minute, right=True),
         render.ListingColumn("", lambda line: "paused" if line.paused else None),
     )
+
+
+def _status(line: StatusLine) -> str:
+    """Return a status, with its column where the table has several."""
+    status = NO_STATUS if line.status is None else line.status
+    return status if line.column is None else f"{status} ({line.column})"
 
 
 def _statistics(line: StatusLine, now: datetime | None) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _ASIDE = "aside"
+_RARE = "rare"
 # As Python or Postgres' JSON writes it. Postgres refuses days that the calendar lacks.
 _TIME = re.compile(
     r"-?infinity|\d{4,6}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,6})?[+-]\d\d(?::\d\d){0,2}(?: BC)?"
@@ -33,17 +34,29 @@ class Page(Generic[T]):
         next: the `after=` of the page that follows; None if nothing follows.
         as_of: when it was read, by the database's clock.
         exact: no number in it is an estimate.
+        faults: why the lines of some tables are not in it, a line each.
     """
 
     items: tuple[T, ...]
     next: str | None
     as_of: datetime
     exact: bool = True
+    faults: tuple[str, ...] = ()
 
 
 def aside(default: Any = MISSING) -> Any:
     """Make a field that people see and programs may read, but that is left out of the answer's object."""
     return field(default=default, metadata={_ASIDE: True})
+
+
+def rare() -> Any:
+    """Make a field that an answer's object has only where it is not None."""
+    return field(default=None, metadata={_RARE: True})
+
+
+def is_rare(one: Field[Any]) -> bool:
+    """Tell whether an object has a field only where it is not None."""
+    return bool(one.metadata.get(_RARE))
 
 
 def as_object(answer: Any, *, whole: bool = False) -> dict[str, Any]:
@@ -56,7 +69,11 @@ def as_object(answer: Any, *, whole: bool = False) -> dict[str, Any]:
     >>> as_object(Run(7, 1.5))
     {'id': 7}
     """
-    kept = {_named(each.name) for each in object_fields(answer, whole=whole)}
+    kept = {
+        _named(each.name)
+        for each in object_fields(answer, whole=whole)
+        if not is_rare(each) or getattr(answer, each.name) is not None
+    }
     found = asdict(answer, dict_factory=lambda pairs: {_named(name): _told(value) for name, value in pairs})
     return {name: value for name, value in found.items() if name in kept}
 

@@ -151,19 +151,20 @@ class Client:
         """Return how many rows show each status that a handler takes or leads to, and each other one in the tables.
 
         Its cost does not grow with the tables: up to 10,000 rows are counted, of more there is the planner's estimate.
+        A table that is gone, locked, or does not fit its handlers costs its own lines only: the page's `faults` say so.
 
         Args:
             exact: read the tables through, and count every row.
             progress: called before each table that is read through, with its name and an estimate of its rows.
 
         Raises:
-            ConfigurationError: no handlers were given, or one does not fit its table.
+            ConfigurationError: no handlers were given, or none fits its table.
         """
         known = known_here.required(self._handlers).handlers
         with self._database.session() as connection:
-            lines = overview.status(connection, known, exact=exact, progress=progress)
+            lines, faults = overview.status(connection, known, exact=exact, progress=progress)
             now = RowQueries(connection).now()
-        return Page(tuple(lines), None, now, exact=all(each.exact for each in lines))
+        return Page(tuple(lines), None, now, exact=all(each.exact for each in lines), faults=faults)
 
     def count_ahead(self, table: str, status: str, *, column: str | None = None) -> CountAhead:
         """Return how much `count` would read, and how long that may take.

@@ -82,7 +82,7 @@ class Counter:
         rows = counts.estimate(self._status)
         found = plan(self._connection, self._question, {})
         is_read_through = any("Seq Scan" in each["Node Type"] for each in _nodes(found))
-        read = max(rows, counts.estimate()) if is_read_through else rows
+        read = max(rows, counts.estimate_all()) if is_read_through else rows
         return CountAhead(str(self._table), self._column, self._status, rows, read, read / ROWS_A_SECOND)
 
     def count(self, seconds: float) -> ExactCount:

@@ -140,12 +140,12 @@ class StatusCounter:
         return {row[0]: Count(row[1], exact=True, oldest=known_ages(ages, row[3:])) for row in rows}
 
     def of(
-        self, status: str, ages: Mapping[str, Iterable[sql.Composable]], users: sql.SQL | None = None
+        self, status: str | None, ages: Mapping[str, Iterable[sql.Composable]], users: sql.SQL | None = None
     ) -> Count:
         """Return the count of a status.
 
         Args:
-            status: the status.
+            status: the status; None for rows that have none.
             ages: timestamp columns, and the orders in which the first row of the status tells the earliest value.
             users: the start of the query, if not the table's.
         """
@@ -160,7 +160,7 @@ class StatusCounter:
 
     def branch(
         self,
-        status: str,
+        status: str | None,
         ages: Mapping[str, Iterable[sql.Composable]],
         users: sql.SQL | None = None,
         limit: str = "most",
@@ -179,7 +179,7 @@ class StatusCounter:
         question = statement("count_status", **named, most=sql.Placeholder(limit))
         counted = self._bounded(question, {limit: MOST_COUNTED_ROWS + 1})
         heads = {age: self._head(age, orders, named) for age, orders in ages.items()}
-        return Branch(status, counted, {age: each for age, each in heads.items() if each is not None})
+        return Branch(status or "", counted, {age: each for age, each in heads.items() if each is not None})
 
     def together(
         self, branches: Iterable[Branch], limits: Mapping[str, int]
@@ -196,9 +196,15 @@ class StatusCounter:
         question = statement("count_statuses", branches=sql.SQL(" union all ").join(parts))
         return {row[0]: row[1:] for row in self._connection.execute(question, limits).fetchall()}
 
-    def estimate(self, status: str | None = None) -> int:
-        """Return the planner's estimate of the rows that have a status, or of all."""
-        shows = sql.SQL("true") if status is None else self._shows(status)
+    def estimate_all(self) -> int:
+        """Return the planner's estimate of all rows."""
+        return self._estimate(sql.SQL("true"))
+
+    def estimate(self, status: str | None) -> int:
+        """Return the planner's estimate of the rows that have a status, or that have none."""
+        return self._estimate(self._shows(status))
+
+    def _estimate(self, shows: sql.Composable) -> int:
         question = statement("rows_of_status", shows=shows, **self._names())
         return int(plan(self._connection, question, {})["Plan Rows"])
 
@@ -225,8 +231,11 @@ class StatusCounter:
         row = None if question is None else self._connection.execute(question, _UP_TO).fetchone()
         return row and row[0]
 
-    def _shows(self, status: str) -> sql.Composed:
-        return self._column.equal(sql.Identifier("t", self._column.name), sql.Literal(status))
+    def _shows(self, status: str | None) -> sql.Composed:
+        column = sql.Identifier("t", self._column.name)
+        if status is None:
+            return sql.SQL("{} is null").format(column)
+        return self._column.equal(column, sql.Literal(status))
 
     def _names(self) -> dict[str, sql.Composable]:
         return {"table": self._table.identifier, "users": self._table.users}

@@ -24,8 +24,9 @@ from poller.db import schema
 from poller.db.clamped_times import clamp_times
 from poller.db.connection import DatabaseLocation, OwnConnection, locate, reachable
 from poller.db.search_path import SET_OWN, own_names
+from poller.db.server import READ_ONLY
 from poller.db.statements import has_users_part, statement
-from poller.errors import ConfigurationError
+from poller.errors import ConfigurationError, DatabaseError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,7 +81,7 @@ class Database:
 
         Raises:
             ConfigurationError: the call must be alone, and the caller's connection is in a transaction.
-            DatabaseError: the database cannot be reached or will not do.
+            DatabaseError: the database cannot be reached or will not do; or the call writes, and may only read there.
         """
         with self._opened(alone=alone) as connection:
             if migrated and self._looking is None:
@@ -88,8 +89,10 @@ class Database:
             try:
                 yield connection
             except psycopg.errors.LockNotAvailable as error:
-                _name_holder(connection, error)
+                name_holder(connection, error)
                 raise
+            except psycopg.errors.ReadOnlySqlTransaction:
+                raise DatabaseError(READ_ONLY, "read_only") from None
 
     @contextlib.contextmanager
     def order(self, *, migrated: bool = True) -> Iterator[psycopg.Connection[Any]]:
@@ -131,7 +134,7 @@ class Database:
         if self._hurried:
             return _looking(place, self._name, HURRIED_STATEMENT, HURRIED_LOCK)
         # Counting a large table may take long; the caller may stop it.
-        return reachable(place, self._name, statement_timeout="0")
+        return reachable(place, self._name, statement_timeout="0", writes=False)
 
 
 class LookingConnection:
@@ -181,7 +184,7 @@ class LookingConnection:
             self._connection.close()
 
 
-def _name_holder(connection: psycopg.Connection[Any], error: psycopg.Error) -> None:
+def name_holder(connection: psycopg.Connection[Any], error: psycopg.Error) -> None:
     """Add to an error who has which table locked, if that can be told, and the transaction is not the caller's."""
     with contextlib.suppress(psycopg.Error):
         row = connection.execute(statement("locked_table")).fetchone()
@@ -205,7 +208,7 @@ def _looking(
     Raises:
         DatabaseError: the database cannot be reached or will not do.
     """
-    made = reachable(place, name, statement_timeout=longest)
+    made = reachable(place, name, statement_timeout=longest, writes=False)
     made.execute(statement("read_only_session"), {"lock_timeout": longest_lock})
     return made
 

@@ -21,6 +21,7 @@ from poller.client import handler_lookup
 from poller.client import known_handlers as known_here
 from poller.client.actions import Action, actions
 from poller.client.counts import MOST_COUNTED_ROWS, Count, Statistics
+from poller.client.each_table import reason
 from poller.client.jobs import JobLine
 from poller.client.jobs import lines as job_lines
 from poller.client.pausing import pauses
@@ -307,7 +308,8 @@ class _Machine:
         if self.rows is not None and monotonic() >= self.rests_until:
             try:
                 found = self._counted(self.rows)
-                lines = tuple(self.rows.shown(found, self.known, seen.pulses, seen.paused))
+                shown = self.rows.shown(found, self.known, seen.pulses, seen.paused)
+                lines = tuple(each for each in shown if each.status is not None)
                 self.fault = None
             except psycopg.Error as error:
                 self._rest(error)
@@ -350,7 +352,7 @@ class _Machine:
         """
         if self.connection.broken or self.connection.closed:
             raise error
-        self.fault = _reason(error)
+        self.fault = reason(error)
         self.rests_until = monotonic() + RESTS
 
     def _handler(self, binding: Binding, seen: _Seen) -> Edges:
@@ -383,20 +385,10 @@ def _functions(connection: psycopg.Connection[Any]) -> dict[tuple[str, str, str]
 
 def _with_rows(machine: Machine, lines: Iterable[StatusLine]) -> Machine:
     """Return a machine with the rows of its statuses, and with those that no handler names."""
-    counted = {each.status: graphs.Node(each.status, each.rows, each.exact) for each in lines}
+    counted = {
+        each.status: graphs.Node(each.status, each.rows, each.exact)
+        for each in lines
+        if each.status is not None
+    }
     nodes = [counted.get(each.status, each) for each in machine.statuses]
     return replace(machine, statuses=tuple(nodes))
-
-
-def _reason(error: psycopg.Error) -> str:
-    """Return why a table could not be looked at: what the server says of it may name values, and is not told."""
-    match error:
-        case psycopg.errors.LockNotAvailable():
-            return "another session has its table locked"
-        case psycopg.errors.QueryCanceled():
-            return "counting its rows took too long"
-        case psycopg.errors.InsufficientPrivilege():
-            return "this role may not read its table"
-        case psycopg.errors.UndefinedTable() | psycopg.errors.UndefinedColumn():
-            return "its table has changed, or is gone"
-    return f"its rows could not be counted ({error.sqlstate})"

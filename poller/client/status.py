@@ -5,18 +5,20 @@ It is not one snapshot: the parts are read one after the other, and rows may mov
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from psycopg import sql
 
-from poller.client.answers import aside
+from poller.client.answers import aside, rare
 from poller.client.counts import Count, Statistics, StatusCounter
 from poller.client.due import CREATED, TIMESTAMPS, DueRows, due
+from poller.client.each_table import EachTable
 from poller.client.pausing import pauses
 from poller.client.row_queries import Pace, Pulse, RowQueries
-from poller.store.binding import bind_all
+from poller.store.binding import bind, refuse_equal
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
@@ -38,6 +40,7 @@ class StatusLine:
     """The rows of a table that have a status; what a handler holds counts where the rows show it.
 
     Attributes:
+        status: None for rows whose status is not set.
         exact: `rows` were counted; else it is the planner's estimate.
         oldest: the earliest `due` of these rows, else their earliest `created_at`, if there is such a column and an
             index tells; that of the first row in the order of the claims, where no index has the times.
@@ -45,10 +48,11 @@ class StatusLine:
         paused: the handler that takes this status is.
         done_per_minute: rows that left this status by its handler; None if it has none.
         statistics_at: when the table had been analysed that was estimated; None for never.
+        column: the status column, where the handlers of the table have several.
     """
 
     table: str
-    status: str
+    status: str | None
     rows: int
     exact: bool
     oldest: datetime | None
@@ -58,6 +62,7 @@ class StatusLine:
     paused: bool
     done_per_minute: float | None = aside()
     statistics_at: datetime | None = aside()  # noqa: RUF009 - a field without a default
+    column: str | None = rare()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +118,22 @@ class Fares(NamedTuple):
     pause: PausedHandler | None
 
 
-def bound(connection: psycopg.Connection[Any], handlers: Iterable[Handler]) -> list[Binding]:
-    """Bind handlers, with their numbers where the database knows them, and register nothing.
+def bound(
+    connection: psycopg.Connection[Any], handlers: Iterable[Handler], each_table: EachTable
+) -> list[Binding]:
+    """Bind those handlers that fit their tables, with their numbers where the database knows them; register nothing.
 
     Raises:
-        ConfigurationError: one does not fit its table.
+        ConfigurationError: two handlers mean the same rows.
     """
-    return numbered(connection, bind_all(connection, handlers, look=True))
+    fitting: list[Binding] = []
+    for each in handlers:
+        if each_table.has_refused(str(each.table)):
+            continue
+        with each_table.alone(str(each.table)):
+            fitting.append(bind(connection, each, look=True))
+    refuse_equal(connection, fitting)
+    return numbered(connection, fitting)
 
 
 def numbered(connection: psycopg.Connection[Any], bindings: list[Binding]) -> list[Binding]:
@@ -141,8 +155,10 @@ def status(
     *,
     exact: bool = False,
     progress: Progress | None = None,
-) -> list[StatusLine]:
+) -> tuple[list[StatusLine], tuple[str, ...]]:
     """Return a line for each status that a handler takes or leads to, in the order of the work; others come after them.
+
+    Beside them, why those of some tables are not there.
 
     Args:
         connection: in autocommit mode.
@@ -151,47 +167,67 @@ def status(
         progress: called before each table that is read through.
 
     Raises:
-        ConfigurationError: a handler does not fit its table.
+        ConfigurationError: no handler fits its table.
     """
-    bindings = bound(connection, handlers)
+    each_table = EachTable(connection)
+    bindings = bound(connection, handlers, each_table)
     known = RowQueries(connection).known_handlers()
     numbers = [each.id for each in known]
     pulses, paused = RowQueries(connection).pulse(numbers), pauses(connection, numbers)
-    machines = [Rows(connection, group, known) for group in by_column(bindings)]
-    return [line for each in machines for line in each.lines(pulses, paused, exact=exact, progress=progress)]
+    lines: list[StatusLine] = []
+    groups = [*by_column(bindings)]
+    machines = Counter(group[0].table.oid for group in groups)
+    for group in groups:
+        with each_table.alone(str(group[0].table)):
+            rows = Rows(connection, group, known, is_one_of_several=machines[group[0].table.oid] > 1)
+            lines += rows.lines(pulses, paused, exact=exact, progress=progress)
+    each_table.require(lines)
+    return lines, each_table.faults
 
 
 def rows_of(
     connection: psycopg.Connection[Any], bindings: Iterable[Binding]
 ) -> dict[tuple[str, str, str], Count]:
     """Return how many rows show each status of some handlers, as far as it can be told: by table, column and status."""
-    return {
-        (line.table, group[0].handler.column, line.status): Count(line.rows, exact=line.exact)
-        for group in by_column(bindings)
-        for line in Rows(connection, group).lines({}, (), exact=False, progress=None)
-    }
+    each_table, found = EachTable(connection), {}
+    for group in by_column(bindings):
+        column = group[0].handler.column
+        with each_table.alone(str(group[0].table)):
+            for line in Rows(connection, group).lines({}, (), exact=False, progress=None):
+                if line.status is not None:
+                    found[line.table, column, line.status] = Count(line.rows, exact=line.exact)
+    return found
 
 
-def handlers(connection: psycopg.Connection[Any], found: Sequence[Handler]) -> list[HandlerLine]:
-    """Return a line for each handler.
+def handlers(
+    connection: psycopg.Connection[Any], found: Sequence[Handler]
+) -> tuple[list[HandlerLine], tuple[str, ...]]:
+    """Return a line for each handler; beside them, why those of some tables are not there.
 
     Raises:
-        ConfigurationError: one does not fit its table.
+        ConfigurationError: none fits its table.
     """
-    bindings = bound(connection, found)
+    each_table = EachTable(connection)
+    bindings = bound(connection, found, each_table)
     queries = RowQueries(connection)
     pulses = queries.pulse(each.id for each in bindings)
     paused = pauses(connection, [each.id for each in bindings])
     paces, edges = queries.paces(PACE_MINUTES), queries.edges()
-    lines = []
+    lines: list[HandlerLine] = []
     for each in bindings:
+        if each_table.has_refused(str(each.table)):
+            continue
         pulse = pulses.get(each.id, Pulse())
         shown = pulse.parked + pulse.waiting + (0 if each.handler.during else pulse.in_flight)
         neighbours = [other.id for other in bindings if other.table.oid == each.table.oid]
-        waits = due(connection, each, shown, neighbours)
-        fares = Fares(pulse, waits, paces.get(each.id, Pace()), edges.get(each.id, {}), paused.get(each.id))
-        lines.append(_handler_line(each, fares))
-    return lines
+        with each_table.alone(str(each.table)):
+            waits = due(connection, each, shown, neighbours)
+            fares = Fares(
+                pulse, waits, paces.get(each.id, Pace()), edges.get(each.id, {}), paused.get(each.id)
+            )
+            lines.append(_handler_line(each, fares))
+    each_table.require(lines)
+    return lines, each_table.faults
 
 
 def graph(bindings: Iterable[Binding]) -> list[str]:
@@ -253,18 +289,27 @@ class Rows:
         connection: in autocommit mode.
         group: the machine's handlers.
         known: handlers that the database knows; also rows of those whose code is gone may be in trouble.
+        is_one_of_several: the table has further status columns, so that its lines name theirs.
     """
 
     def __init__(
-        self, connection: psycopg.Connection[Any], group: Sequence[Binding], known: Iterable[Known] = ()
+        self,
+        connection: psycopg.Connection[Any],
+        group: Sequence[Binding],
+        known: Iterable[Known] = (),
+        *,
+        is_one_of_several: bool = False,
     ) -> None:
+        self._named_column = group[0].handler.column if is_one_of_several else None
         self._queries = RowQueries(connection)
         self._group = group
         self._table = group[0].table
         self._column = group[0].handler.column
-        self._taken = {each.handler.status: each for each in group}
+        self._taken: dict[str | None, Binding] = {each.handler.status: each for each in group}
         machine = str(self._table), self._column
-        self._numbers = {each.status: each.id for each in known if (each.table, each.column) == machine}
+        self._numbers: dict[str | None, int] = {
+            each.status: each.id for each in known if (each.table, each.column) == machine
+        }
         self._numbers |= {status: each.id for status, each in self._taken.items()}
         self.counts = StatusCounter(connection, self._table, self._column)
 
@@ -281,6 +326,7 @@ class Rows:
         if found is None:
             known = self.counts.statistics()
             found = {name: self.counts.of(name, *self.asked(name)) for name in self.statuses(known)}
+            found |= self._without_status(known)
         return self.shown(found, known, pulses, paused)
 
     def shown(
@@ -292,7 +338,7 @@ class Rows:
     ) -> Iterator[StatusLine]:
         """Return a line for each status that was counted, and for each that the handlers name."""
         names = graph(self._group)
-        shown = {each.handler.held: each for each in self._group}
+        shown: dict[str | None, Binding] = {each.handler.held: each for each in self._group}
         for name in [*names, *_others(found, names)]:
             count, number = found.get(name, Count(0, exact=True)), self._numbers.get(name)
             own = Pulse() if number is None else pulses.get(number, Pulse())
@@ -315,6 +361,7 @@ class Rows:
                 paused=number is not None and number in paused,
                 done_per_minute=None if number is None else round(own.done_per_minute, 1),
                 statistics_at=None if count.exact else known.at,
+                column=self._named_column,
             )
 
     def statuses(self, known: Statistics) -> list[str]:
@@ -327,15 +374,22 @@ class Rows:
         binding = self._taken.get(status)
         return self._ages(status), binding.users if binding is not None else None
 
+    def _without_status(self, known: Statistics) -> dict[str | None, Count]:
+        """Return the count of rows whose status is null, where that can be; of such no estimate without statistics."""
+        if not self._table.columns[self._column].nullable:
+            return {}
+        count = self.counts.of(None, {})
+        return {None: count} if count.exact or known.at is not None else {}
+
     def _counted(self) -> dict[str | None, Count] | None:
         return self.counts.of_few(ages(self._group))
 
     def _read_through(self, progress: Progress | None) -> dict[str | None, Count]:
         if progress is not None:
-            progress(str(self._table), self.counts.estimate())
+            progress(str(self._table), self.counts.estimate_all())
         return self._queries.status_counts(self._table, self._column, ages(self._group))
 
-    def _ages(self, status: str) -> dict[str, list[sql.Composable]]:
+    def _ages(self, status: str | None) -> dict[str, list[sql.Composable]]:
         """Return the columns that tell the age of a status's rows, the first that can; with the orders that do."""
         binding = self._taken.get(status)
         own = binding.handler.due if binding is not None else None
@@ -344,13 +398,12 @@ class Rows:
         return {each: [sql.Identifier("t", each), *orders] for each in columns}
 
 
-def _others(found: Mapping[str | None, Count], known: Sequence[str]) -> list[str]:
-    """Return the statuses that rows have and no handler knows; an estimate of one row says that there may be none."""
-    return sorted(
-        name
-        for name, count in found.items()
-        if name is not None and name not in known and count.rows > (0 if count.exact else 1)
-    )
+def _others(found: Mapping[str | None, Count], known: Sequence[str]) -> list[str | None]:
+    """Return the statuses that rows have and no handler knows, None last; an estimate of one row may be of none."""
+    others = [
+        name for name, count in found.items() if name not in known and count.rows > (0 if count.exact else 1)
+    ]
+    return sorted(others, key=lambda name: (name is None, name))
 
 
 def _created(table: Table) -> list[str]:

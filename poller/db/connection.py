@@ -331,9 +331,15 @@ def _notified(connection: psycopg.Connection[Any]) -> frozenset[str]:
 
 
 def reachable(
-    location: DatabaseLocation, name: str = "cli", *, statement_timeout: str = "60s"
+    location: DatabaseLocation, name: str = "cli", *, statement_timeout: str = "60s", writes: bool = True
 ) -> psycopg.Connection[Any]:
     """Open a connection for a command, and check that poller can work with the server.
+
+    Args:
+        location: the database.
+        name: as `pg_stat_activity` shows it.
+        statement_timeout: how long a statement may take, in Postgres' notation.
+        writes: it is known to; else a server whose transactions are read-only will do.
 
     Raises:
         DatabaseError: it is unreachable or unsuitable (`server.check_server`); one line says why.
@@ -345,7 +351,7 @@ def reachable(
         raise DatabaseError(msg, "unreachable") from None
     clamp_times(connection)  # a command's output does not fail for a time that Python's calendar cannot hold
     try:
-        check_server(connection, location.url)
+        check_server(connection, location.url, writes=writes)
     except BaseException:
         connection.close()
         raise

@@ -38,6 +38,9 @@ _LOOKS = (
 _BACKEND = b"begin; select pg_catalog.pg_backend_pid()"
 
 
+READ_ONLY = "transactions are read-only here; unset default_transaction_read_only for this role or database"
+
+
 def check_greeting(connection: psycopg.Connection[Any]) -> None:
     """Refuse a server whose greeting shows that it is not Postgres; nothing is sent to it.
 
@@ -48,12 +51,13 @@ def check_greeting(connection: psycopg.Connection[Any]) -> None:
     _refuse(greeting("crdb_version") or greeting("server_version") or "")
 
 
-def check_server(connection: psycopg.Connection[Any], url: str) -> None:
+def check_server(connection: psycopg.Connection[Any], url: str, *, writes: bool = True) -> None:
     """Make sure that poller can work with a connection's server.
 
     Args:
         connection: in autocommit mode.
         url: what it was opened by, for a second one.
+        writes: transactions that may only read will not do.
 
     Raises:
         DatabaseError: it is not Postgres, too old, a standby, read-only, or behind a pooler in transaction mode.
@@ -67,9 +71,8 @@ def check_server(connection: psycopg.Connection[Any], url: str) -> None:
     if server.standby:
         msg = "the server is a standby, which cannot be written to; connect to the primary"
         raise DatabaseError(msg)
-    if server.read_only:
-        msg = "transactions are read-only here; unset default_transaction_read_only for this role or database"
-        raise DatabaseError(msg)
+    if server.read_only and writes:
+        raise DatabaseError(READ_ONLY)
     if server.backend_pid != connection.info.backend_pid and _is_shared(connection, url):
         msg = (
             "connected through a pooler in transaction mode, which loses the locks and settings of a session; "

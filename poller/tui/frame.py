@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from poller.telemetry.printable import one_line
 from poller.tui import head
 from poller.tui.columns import as_text, cells, fitted, heads
 from poller.tui.listing import Shown
@@ -44,6 +45,7 @@ def _part(listing: Listing, picture: Snapshot, zone: tzinfo | None, most: int | 
     if isinstance(answer, Fault):
         yield f"  {answer.why}"
         return
+    yield from (f"  {one_line(each)}" for each in answer.faults)
     if not answer.items:
         yield f"  {listing.empty}"
         return

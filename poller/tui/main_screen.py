@@ -9,6 +9,7 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Footer, Static
 
+from poller.telemetry.printable import one_line
 from poller.tui import head
 from poller.tui.columns import BAD, DIM, GOOD, PLAIN, WARN, as_text, cut
 from poller.tui.detail_screen import DetailScreen, content_of
@@ -200,7 +201,9 @@ class MainScreen(Ordering):
     def _tell_place(self) -> None:
         place = self.lines.position
         path = " ▸ ".join(as_text(each.title) for each in self.path[1:])
-        said = self.top.progress or path or self.top.setting.note
+        answer = self.lines.answer
+        faults = () if answer is None or isinstance(answer, Fault) else answer.faults
+        said = self.top.progress or path or one_line("; ".join(faults)) or self.top.setting.note
         width = self.size.width - 2 - len(place)
         shown = cut(said, width - 1)
         self.query_one("#path", Static).update(Content(f"{shown:<{width}}{place}"), layout=False)

@@ -119,4 +119,6 @@ class Ordering(Screen[None]):
 def _statuses(asked: Asked, rows: Rows) -> list[str]:
     """Return the statuses that rows may be moved to: the others of their table that are known."""
     lines: Any = asked.machines.status().items
-    return [each.status for each in lines if each.table == rows.table and each.status != rows.status]
+    return [
+        each.status for each in lines if each.table == rows.table and each.status not in (None, rows.status)
+    ]

@@ -34,7 +34,7 @@ RUNS = "poller.run"  # where trouble of runs is told
 def _status_columns(seen: Shown) -> Sequence[ListColumn]:
     most = max((each.rows for each in seen.lines), default=0)
     return (
-        ListColumn("status", lambda line: line.status, least=16),
+        ListColumn("status", _status, least=16),
         ListColumn("", lambda line: bar(line.rows, most), rank=8, most=BAR, tone=lambda _: DIM),
         ListColumn("rows", _rows, right=True),
         ListColumn("oldest", lambda line: since(line.oldest, seen.now), rank=2),
@@ -68,6 +68,11 @@ def _handler_columns(seen: Shown) -> Sequence[ListColumn]:
         ListColumn("timeout", lambda line: words(line.timeout), right=True, rank=8),
         ListColumn("place", lambda line: details.near(line.place), rank=9, most=60, tone=lambda _: DIM),
     )
+
+
+def _status(line: StatusLine) -> str:
+    status = "(null)" if line.status is None else line.status
+    return status if line.column is None else f"{status} ({line.column})"
 
 
 def _rows(line: StatusLine) -> str:
@@ -112,11 +117,11 @@ STATUS = Listing(
     Panel("status", lambda asked: asked.machines.status()),
     _status_columns,
     "no handler is known: name their package, or start some workers",
-    lambda line: f"{line.table}:{line.status}",
+    lambda line: f"{line.table}:{line.column or ''}:{line.status}",
     heading=lambda line: short(line.table),
-    opens=details.of_handler,
+    opens=lambda line: None if line.status is None else details.of_handler(line),
     acts=_STATUS_ACTS,
-    moves=_of,
+    moves=lambda line: None if line.status is None else _of(line),
 )
 HANDLERS = Listing(
     "Handlers",

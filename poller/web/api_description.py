@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 
 import msgspec
 
-from poller.client.answers import as_json, object_fields
+from poller.client.answers import as_json, is_rare, object_fields
 from poller.web.answers import PROBLEM, encoded
 from poller.web.api import BASE
 from poller.web.api_asked import JSON
@@ -150,6 +150,7 @@ def _answer(call: Call) -> dict[str, Any]:
             "next": {"type": ["string", "null"]},
             "as_of": {"type": "string", "format": "date-time"},
             "exact": {"type": "boolean"},
+            "faults": {"type": "array", "items": {"type": "string"}},
         },
     }
 
@@ -180,7 +181,11 @@ def shape(kind: type, *, whole: bool = False) -> type:
 def _shape(kind: type, kept: tuple[str, ...]) -> type:
     names = {"datetime": datetime, "Mapping": Mapping}
     hints = get_type_hints(kind, vars(sys.modules[kind.__module__]), names)
-    listed = [(each, _described(hints[each]), msgspec.field(name=each.removesuffix("_"))) for each in kept]
+    missing = {each.name: {"default": None} for each in object_fields(kind) if is_rare(each)}
+    listed = [
+        (each, _described(hints[each]), msgspec.field(name=each.removesuffix("_"), **missing.get(each, {})))
+        for each in kept
+    ]
     is_more = len(kept) > len(object_fields(kind))
     said = (kind.__doc__ or "").partition("\n")[0]
     name = f"{kind.__name__}InFull" if is_more else kind.__name__

@@ -309,7 +309,8 @@ def told(found: Any) -> dict[str, Any]:
     if not isinstance(found, Page):  # nor is it anywhere an item
         return as_object(found, whole=True)
     items = [as_object(each) for each in found.items]
-    return {"items": items, "next": found.next, "as_of": found.as_of, "exact": found.exact}
+    page = {"items": items, "next": found.next, "as_of": found.as_of, "exact": found.exact}
+    return page | {"faults": found.faults} if found.faults else page
 
 
 def _slots(line: JobLine, most: int) -> Iterator[Slot]:

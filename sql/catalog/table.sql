@@ -19,6 +19,7 @@ select c.oid::bigint, n.nspname, c.relname, c.relkind::text, c.relrowsecurity,
                    'readable', has_column_privilege(c.oid, a.attnum, 'select'),
                    'settable', current_setting('transaction_read_only')::bool
                                or has_column_privilege(c.oid, a.attnum, 'update'),
+                   'nullable', not a.attnotnull,
                    'code', (with recursive base (oid, domain_of) as (
                                 select y.oid, y.typbasetype from pg_type as y where y.oid = a.atttypid
                                  union all

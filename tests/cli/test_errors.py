@@ -11,7 +11,7 @@ import pytest
 
 from poller.cli import exit_status
 from poller.errors import ConfigurationError
-from tests.command_line import HANDLERS, make_tenants, the_line, value
+from tests.command_line import HANDLERS, hold, known, make_tenants, the_line, trouble, value
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,10 +54,28 @@ def test_a_database_that_is_not_migrated_is_told_to_be(project: Project, empty_u
     assert "run: poller migrate" in the_line(project.run("failures"))
 
 
-def test_a_read_only_database_is_named_as_such(project: Project, db: psycopg.Connection[Any]) -> None:
-    """And where that is set."""
+def test_a_read_only_database_answers_questions_and_is_named_to_orders(
+    project: Project, db: psycopg.Connection[Any]
+) -> None:
+    """In one line, with where that is set; nothing is changed."""
+    make_tenants(db, "pending", "closing")
+    project.handlers(HANDLERS)
+    handler = known(db, "public.tenants", "pending")
+    known(db, "public.tenants", "closing")
+    trouble(db, handler, "1")
+    hold(db, handler, "2")
     db.execute(f'alter database "{db.info.dbname}" set default_transaction_read_only = on')
-    assert "default_transaction_read_only" in the_line(project.run("workers"))
+    for question in (
+        "status", "handlers", "workers", "failures", "failures --group", "inflight", "actions", "jobs", "runs", "graph",
+        "alerts", "metrics", "top --once", "explain tenants:pending", "explain tenants:pending:1", "history tenants 1",
+    ):  # fmt: skip
+        ended = project.run(*question.split())
+        assert ended.returncode == (question.startswith("history")), (question, ended)
+    for order in (
+        "run --drain", "retry all", "release all", "move tenants:pending normal", "pause tenants",
+        "workers drain elsewhere", "silence tenants 1h", "purge tenants --column created_at --older-than 1d", "migrate",
+    ):  # fmt: skip
+        assert "default_transaction_read_only" in the_line(project.run(*order.split())), order
 
 
 def test_what_postgres_refuses_is_one_line(project: Project, db: psycopg.Connection[Any]) -> None:
