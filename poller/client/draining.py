@@ -37,11 +37,16 @@ class Draining:
 def drain(connection: psycopg.Connection[Any], name: str) -> tuple[Draining, ...]:
     """Drain workers: the one with this number, if the name is one; else all on the host of this name.
 
+    Args:
+        connection: in a transaction.
+        name: the number, or the host.
+
     Raises:
         NothingSelectedError: there is no such worker, or it was declared dead.
     """
     is_number = name.isascii() and name.isdigit()
     asked = {"number": name.lstrip("0"), "host": None} if is_number else {"number": None, "host": name}
+    connection.execute(statement("lock_registrations"))
     rows = connection.execute(statement("drain_workers"), asked).fetchall()
     if not rows:
         raise NothingSelectedError(_none(connection, name, is_number=is_number))

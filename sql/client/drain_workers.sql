@@ -2,7 +2,7 @@
 --          commit on, and learn of it by the notification, or by their next heartbeat. Those of a host that were declared dead
 --          may be there still, stopped or cut off: if one comes back, it drains (register_worker.sql). Returns those that
 --          have not been declared dead.
--- Locks    poller.worker: those rows, in the order of their numbers.
+-- Locks    the table was locked before (lock_registrations.sql); poller.worker: those rows, in the order of their numbers.
 -- Fence    the claims' own: poller.take and retake.sql see it.
 -- Index    none: one row a worker.
 with chosen as materialized (

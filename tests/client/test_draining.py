@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 
 from poller import Client
 from poller.client.refusals import NothingSelectedError
+from poller.db.statements import statement
 from tests.command_line import hold, known, the_line, value
+from tests.harness import wait_until
 
 if TYPE_CHECKING:
-    import psycopg
-
     from tests.command_line import InProcess
 
 
@@ -23,6 +25,42 @@ def workers(db: psycopg.Connection[Any]) -> list[int]:
     made = [hold(db, pending, str(key)) for key in range(3)]
     db.execute("update poller.worker set host = %s where id <> %s", [str(made[0]), made[0]])
     return made
+
+
+def entered_after(worker: psycopg.Connection[Any], of: int) -> tuple[int, bool]:
+    """Enter the process that a worker's supervisor starts in its place; return its number, and whether it drains."""
+    row = worker.execute("select supervisor, host, pid from poller.worker where id = %s", [of]).fetchone()
+    assert row is not None
+    names = ("supervisor", "host", "after")
+    asked = dict(zip(names, row, strict=True)) | {"pid": 1, "slots": 1, "handlers": [], "lease": 30.0}
+    [number, drains] = worker.execute(statement("register_worker"), asked).fetchone() or ()
+    return number, drains
+
+
+def waits(db: psycopg.Connection[Any]) -> bool:
+    """Tell whether a session waits for a lock."""
+    question = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+    return value(db, question) == 1
+
+
+def test_a_process_that_is_entered_at_the_same_moment_drains_whichever_is_first(
+    url: str, db: psycopg.Connection[Any], workers: list[int]
+) -> None:
+    """The order waits for it and reaches it; or it waits for the order, and is told."""
+    with ThreadPoolExecutor(1) as beside:
+        with psycopg.connect(url) as supervisor:
+            after, drains = entered_after(supervisor, workers[0])
+            assert not drains
+            ordered = beside.submit(Client(url).drain, "elsewhere")
+            wait_until("the order waits", lambda: waits(db))
+        assert [each.worker for each in ordered.result()] == [workers[0], after]
+        with psycopg.connect(url) as person, psycopg.connect(url, autocommit=True) as supervisor:
+            person.execute("select")  # the order is part of this transaction
+            Client(person).drain(workers[1])
+            entered = beside.submit(entered_after, supervisor, workers[1])
+            wait_until("the process waits", lambda: waits(db))
+            person.commit()
+            assert entered.result()[1]
 
 
 def draining(db: psycopg.Connection[Any]) -> list[int]:
