@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import psycopg
+
 from poller.client import known_handlers as known_here
 from poller.client.job_queries import JobQueries
 from poller.client.key_forms import key_forms
@@ -24,8 +26,6 @@ from poller.store.binding import bind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-    import psycopg
 
     from poller.client.known_handlers import Source
     from poller.client.row_queries import Known
@@ -140,9 +140,14 @@ def _of_code(connection: psycopg.Connection[Any], table: str, source: Source, *,
     loaded = known_here.found(source)
     alike = [each for each in loaded.handlers if each.table.name == wanted.name] if loaded else []
     if bare:
-        alike = [replace(each, where=None, order_by=None) for each in alike]
+        alike = [_bare(each) for each in alike]
     bound = [bind(connection, each, look=True) for each in alike]
     return numbered(connection, [each for each in bound if is_named(str(each.table), wanted)])
+
+
+def _bare(handler: Handler) -> Handler:
+    """Return a handler without its own texts, for which its table would be looked at."""
+    return replace(handler, where=None, order_by=None)
 
 
 def _is_known(table: str, known: list[Known]) -> bool:
@@ -208,8 +213,11 @@ def _declared(
     connection: psycopg.Connection[Any], table: str, handler: Handler, *, look: bool = True
 ) -> Declared:
     try:
-        with connection.transaction():  # in the caller's, what Postgres refuses would end that
-            binding = bind(connection, handler, look=look)
+        try:
+            with connection.transaction():  # in the caller's, what Postgres refuses would end that
+                binding = bind(connection, handler, look=look)
+        except psycopg.errors.LockNotAvailable:  # its own texts cannot be read there now
+            binding = bind(connection, _bare(handler), look=look)
     except ConfigurationError:  # its table does not exist yet, or no longer, or is a different one
         return Declared(table, handler)
     return Declared(str(binding.table), handler, binding)

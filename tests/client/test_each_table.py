@@ -33,7 +33,7 @@ def third(row): ...
 def first(row: Any) -> None: ...
 
 
-@handler("two", status="new", to="done")
+@handler("two", status="new", to="done", where="id > 0")
 def second(row: Any) -> None: ...
 
 
@@ -91,6 +91,14 @@ def test_a_table_that_is_locked_costs_its_own_lines_only(
             assert f"session {person.info.backend_pid} of postgres (dump) has public.two locked" in fault
         counted = {each.table: each.statuses[0].rows for each in asked.graph(counts=True).machines}
         assert counted == {"public.one": 0, "public.two": None, "public.three": 0}
+        with asked.watch() as eye:
+            faults = {each.machine.table: each.fault for each in eye.look().machines}
+        assert faults == {
+            "public.one": None,
+            "public.two": "another session has its table locked",
+            "public.three": None,
+        }
+        assert [each.key for each in asked.find("one:1").items] == ["1"]
     db.execute("drop table two")
     without_code = Client(url, Client(url).registered())
     assert "there is no table" in without_code.status().faults[0]
