@@ -56,7 +56,7 @@ def tables(page: Page[Any]) -> set[str]:
     return {each.table for each in page.items}
 
 
-def test_a_table_that_is_gone_or_does_not_fit_costs_its_own_lines_only(
+def test_g11_a_table_that_is_gone_or_does_not_fit_costs_its_own_lines_only(
     project: Project, db: psycopg.Connection[Any], three: None
 ) -> None:
     """The others are listed, each that is not is told once on standard error, and --json is an array as ever."""
@@ -77,7 +77,7 @@ def test_a_table_that_is_gone_or_does_not_fit_costs_its_own_lines_only(
     assert "there is no table one" in the_line(project.run("status"))
 
 
-def test_a_table_that_is_locked_costs_its_own_lines_only(
+def test_g11_a_table_that_is_locked_costs_its_own_lines_only(
     url: str, db: psycopg.Connection[Any], three: None
 ) -> None:
     """With who has it; also of the graph's numbers, of handlers without their code, and in a caller's transaction."""
