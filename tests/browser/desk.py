@@ -88,7 +88,7 @@ class Looked:
             **{"viewport": {"width": 1440, "height": 900}, "reduced_motion": "reduce"} | options,
         )
         self._context.add_init_script(WATCH)
-        self._context.set_default_timeout(5_000)
+        self._context.set_default_timeout(20_000)
         self._context.set_default_navigation_timeout(30_000)
         self.page: Page = self._context.new_page()
         self.page.on(
