@@ -16,7 +16,7 @@ begin
        and w.seen_at > poller.now() - interval '1 day';
     return null;
 exception when others then
-    raise warning 'poller: run % of job % leaves no signal for its alerts: %', new.id, new.job, sqlerrm;
+    raise warning using message = concat('poller: run ', new.id, ' of job ', new.job, ' leaves no signal for its alerts: ', sqlerrm);
     return null;
 end
 $$;
