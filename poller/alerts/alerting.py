@@ -56,6 +56,7 @@ GIVE_UP_PING_SECONDS = 600.0  # a ping that is late says something false
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 2.0, 300.0  # between two attempts to send a message
 OUTPUT_BYTES = 10_000  # of a run's output, in a ping
 HEARTBEAT = ":heartbeat"
+SIGNALS = ":signals"  # whose turn it is to take them, as a target's is to gather
 
 _PAUSES = policy(
     stop=tenacity.stop_never,
@@ -142,8 +143,10 @@ class Alerting:
         self._store.close_states(STATES, seen.found, seen.functions, seen.handlers, recovery=recovery)
 
     def _take_signals(self, functions: Sequence[str]) -> bool:
-        """Turn signals into episodes and pings; return whether there may be more."""
+        """Turn signals into episodes and pings, one supervisor at a time; return whether there may be more."""
         with self._store.connection.transaction():
+            if not self._store.hold_target(SIGNALS):
+                return False
             signals = self._store.take_signals(functions, self._settings.after, MOST_SIGNALS)
             reach("signals taken")
             if found := failed_runs(self._subjects, signals):

@@ -105,7 +105,9 @@ def survey(store: AlertStore, subjects: Subjects) -> Seen:
     made += [_of_host(subjects, each) for each in store.survey_hosts()]
     late = Counter(each.function for each in troubles if each.kind == "late")
     whole = [name for name in names if late[name] < MOST_LATE]
-    return Seen(made, whole, [each.name for each in counted])
+    # A job that was given another function has lines of both.
+    once = {(each["subject_type"], each["subject"], each["kind"]): each for each in made}
+    return Seen([*once.values()], whole, [each.name for each in counted])
 
 
 def _of_job(subjects: Subjects, trouble: JobTrouble) -> Found:

@@ -354,6 +354,8 @@ class RowReasons:
             yield from self._kept_from_changes() if is_kept else ()
             return
         if not self._binding.table.readable:  # who holds a row stands in the row
+            if may_lock:
+                yield _locked_by(None)
             return
         with self._connection.cursor(row_factory=namedtuple_row) as cursor:
             holder: Any = cursor.execute(self._binding.who_locks, {"key": self._key}).fetchone()

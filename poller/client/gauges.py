@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 PERIOD_SECONDS = 15.0  # between two measurements
 FRESH_SECONDS = 14.0  # younger than this, they are not measured again
+LACKING_SECONDS = 300.0  # until handlers whose numbers could not be had are measured out of turn
+OTHERS_SECONDS = 45.0  # for which due rows of other programs' handlers are left to who has their code
 ROLL_SECONDS = 600.0  # between two times at which minutes that are over are added up
 KEPT = "60 seconds"  # older than this, they are not shown, and dropped by the next measurement
 
@@ -68,22 +70,31 @@ class Gauge:
 
 
 class _Turn(NamedTuple):
-    """Whether this process measures now, whether the fleet's numbers are old, and whose due rows are not."""
+    """Whether this process measures now, whether the fleet's numbers are old, and whose due rows are not.
+
+    `recent` are the handlers whose due rows were measured within `OTHERS_SECONDS`, by whoever has their code.
+    """
 
     taken: bool
     is_old: bool
     due: list[dict[str, str]]
+    recent: list[dict[str, str]]
 
 
 class _Measured:
-    """Numbers by their names and labels; those with equal ones are added up."""
+    """Numbers by their names and labels; those with equal ones are added up, but of ages the highest counts."""
 
     def __init__(self) -> None:
         self._values: dict[tuple[str, str], float] = {}
 
     def add(self, name: str, labels: Mapping[str, str], value: float) -> None:
-        key = name, json.dumps(labels, sort_keys=True, ensure_ascii=False)
-        self._values[key] = self._values.get(key, 0.0) + value
+        key = name, _key(labels)
+        known = self._values.get(key, 0.0)
+        self._values[key] = max(known, value) if name == "oldest_due_seconds" else known + value
+
+    def lacks_any_of(self, handlers: Iterable[tuple[str, str]]) -> bool:
+        due = {labels for name, labels in self._values if name == "due"}
+        return not {_key({"table": table, "status": status}) for table, status in handlers} <= due
 
     def write(self, connection: psycopg.Connection[Any]) -> None:
         asked = {
@@ -123,17 +134,20 @@ class FleetGauges:
     def refresh(self, connection: psycopg.Connection[Any]) -> bool:
         """Measure what is old, if it is this process's turn; return whether it did."""
         with connection.transaction():
-            turn = only_row(connection, statement("gauge_turn"), {"fresh": f"{FRESH_SECONDS} seconds"}, _Turn)
+            asked = {"fresh": f"{FRESH_SECONDS} seconds", "others": f"{OTHERS_SECONDS} seconds"}
+            turn = only_row(connection, statement("gauge_turn"), asked, _Turn)
             if not turn.taken or not (turn.is_old or self._misses(turn.due)):
+                self._again_at = max(self._again_at, monotonic() + FRESH_SECONDS)
                 return False
-            self._measure(connection, turn).write(connection)
-        self._again_at = monotonic() + FRESH_SECONDS
+            measured = self._measure(connection, turn)
+            measured.write(connection)
+        is_lacking = measured.lacks_any_of(self._ours)
+        self._again_at = monotonic() + (LACKING_SECONDS if is_lacking else FRESH_SECONDS)
         if monotonic() >= self._roll_at:
-            with contextlib.suppress(
-                psycopg.errors.LockNotAvailable
-            ):  # by a purge of minutes: the next time, then
+            self._roll_at = monotonic() + ROLL_SECONDS
+            # A purge of minutes has the lock: the next time, then. Without the right `check` says what is missing.
+            with contextlib.suppress(psycopg.errors.LockNotAvailable, psycopg.errors.InsufficientPrivilege):
                 self.roll(connection)
-                self._roll_at = monotonic() + ROLL_SECONDS
         return True
 
     def roll(self, connection: psycopg.Connection[Any]) -> None:
@@ -166,7 +180,7 @@ class FleetGauges:
         self, connection: psycopg.Connection[Any], rows: Sequence[HandlerRows], turn: _Turn
     ) -> Iterable[tuple[HandlerRows, Any]]:
         """Measure the due rows of handlers that are here, and of others that nobody has measured for a minute."""
-        known = {(each["table"], each["status"]) for each in turn.due}
+        known = {(each["table"], each["status"]) for each in turn.recent}
         bound: list[tuple[HandlerRows, Binding]] = []
         for each in rows:
             binding = self._here.get(each.id)
@@ -176,6 +190,10 @@ class FleetGauges:
                 bound.append((each, binding))
         found = self._meter.measure(connection, bound)
         return [(each, found[each.id]) for each, _ in bound if each.id in found]
+
+
+def _key(labels: Mapping[str, str]) -> str:
+    return json.dumps(labels, sort_keys=True, ensure_ascii=False)
 
 
 def gauges(connection: psycopg.Connection[Any]) -> list[Gauge]:

@@ -31,6 +31,7 @@ MOST_PASSED = (
     3000  # rows in trouble at the head of a queue that are passed over, to find the first that is due
 )
 HOLDS_SECONDS = 300.0  # that it holds how rows are found
+ALONE_SECONDS = 10.0  # at most for handlers that are measured one by one
 LEFT_OUT_SECONDS = 60.0  # for which a handler is left out if its rows could not be counted
 
 
@@ -108,7 +109,10 @@ class DueMeter:
             if connection.closed or is_servers(error):
                 raise
         found: dict[int, DueCount] = {}
+        until = monotonic() + ALONE_SECONDS
         for each in left:
+            if monotonic() > until:  # the others have their turn once those that are too slow are left out
+                break
             try:
                 with connection.transaction():
                     found |= self._measured(connection, [each])

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 EMPTY = '[""]'  # by which a selector names the row whose key is the empty text; nothing behind its last colon is no key
 _JSON = ("json", "jsonb")
 BATCH_ROWS = 1000  # keys that one statement asks for
-_NO_KEYS = (psycopg.DataError, psycopg.ProgrammingError, psycopg.errors.LockNotAvailable)
+_NO_ANSWER = (psycopg.ProgrammingError, psycopg.errors.LockNotAvailable)
 
 
 def read_key(table: Table, key: str) -> str:
@@ -90,9 +90,16 @@ def _questions(table: Table) -> Iterator[Statement]:
 
 
 def _asked(connection: psycopg.Connection[Any], question: Statement, keys: Sequence[str]) -> list[str]:
-    """Return what a question finds; nothing where a key cannot be one of the table's, or the table is locked."""
+    """Return what a question finds; nothing of a key that cannot be one of the table's, or if the table is locked.
+
+    One such key is told apart from its neighbours by halves.
+    """
     try:
         with connection.transaction():
             return [row[0] for row in connection.execute(question, {"keys": array(keys)}).fetchall()]
-    except _NO_KEYS:
+    except psycopg.DataError:
+        middle = len(keys) // 2
+        parts = (keys[:middle], keys[middle:]) if middle else ()
+        return [form for part in parts for form in _asked(connection, question, part)]
+    except _NO_ANSWER:
         return []

@@ -131,11 +131,11 @@ def same_key(key: str) -> tuple[str, ...]:
     """Return the forms in which a key may be stored: as given, and as Postgres writes it if it is a JSON array."""
     try:
         parts = json.loads(key)
-    except ValueError:
+        written = json.dumps(parts, ensure_ascii=False)
+        written.encode()  # half a character, written as an escape, is in no database
+    except (ValueError, RecursionError):
         return (key,)
-    if not isinstance(parts, list):
-        return (key,)
-    return tuple(dict.fromkeys((key, json.dumps(parts, ensure_ascii=False))))
+    return tuple(dict.fromkeys((key, written))) if isinstance(parts, list) else (key,)
 
 
 def _keys(keys: Sequence[str]) -> tuple[str, ...] | None:

@@ -27,7 +27,7 @@ def samples(sites: Sequence[Site], gathered: Gathered) -> Iterator[Sample]:
     children = [child for site in sites for child in site.children]
     slots: Counter[tuple[str, tuple[str, ...]]] = Counter()
     for child in children:
-        slots.update(child.gauges)
+        slots.update(dict(child.gauges))
     for (name, labels), value in slots.items():
         yield Sample(name, dict(zip(BY_NAME[name].labels, labels, strict=True)), value)
     yield Sample("poller_worker_restarts_total", {}, sum(child.restarts for child in children))

@@ -1,7 +1,8 @@
 """The door for monitoring: `/metrics`, `/healthz` and `/readyz` by HTTP, on threads beside the supervisor's own.
 
 One thread accepts. A request has a thread of its own for as long as it takes, so that a client which says nothing holds
-up no probe; it is cut off after some seconds. None of them asks the database.
+up no probe; it is cut off once it has been silent for some seconds. There are so many threads at the most; who comes
+beyond them is sent away. None of them asks the database.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 else:  # it needs the extra
     metrics_text = lazy("poller.telemetry.metrics_text")
 
+MOST_REQUESTS = 64  # at a time
 SILENT_SECONDS = 5.0  # after which a client that says nothing is cut off
 INSTALL = "metrics need prometheus_client; run: pip install 'poller[metrics]'"
 
@@ -81,6 +83,7 @@ class Door(ThreadingHTTPServer):
         self.socket = listener
         self.vitals = vitals
         self.collect = collect
+        self._room = threading.BoundedSemaphore(MOST_REQUESTS)
 
     def start(self) -> None:
         """Answer from now on."""
@@ -88,6 +91,24 @@ class Door(ThreadingHTTPServer):
         shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         emit(FleetListens(address=shown, metrics=has_metrics()))
         threading.Thread(target=self.serve_forever, name="poller door", daemon=True).start()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer a request on a thread of its own, if there is room."""
+        if not self._room.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except BaseException:  # no thread could be started
+            self._room.release()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer a request, and make room."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._room.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing: the client is gone, or has said what is no request."""

@@ -175,8 +175,8 @@ class Site:
 
     @property
     def slow_loops(self) -> list[Loop]:
-        """Loops whose round may take as long as it likes: before a drain begins, it looks at all rows in trouble."""
-        return [] if self._drain.has_begun else [self._watching]
+        """Loops whose round may take as long as it likes: one that measures; before a drain, its look at all rows."""
+        return [self._keeping] if self._drain.has_begun else [self._keeping, self._watching]
 
     @property
     def has_worker(self) -> bool:
@@ -251,6 +251,7 @@ class Site:
     def stop_planning(self) -> None:
         """Stop the listener, the planner, the alerts, the forgetter and the keeper of the fleet's numbers."""
         self._keeping.stop()
+        self._keeper = None  # what it has read grows old
         self._listening.stop()
         self._forgetting.stop()
         self._planning.stop()

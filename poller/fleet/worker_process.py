@@ -139,6 +139,7 @@ class WorkerProcess:
         self.noticed_at = monotonic()
         status = self._process.returncode
         self._has_signed()  # what it may have said at last
+        self.gauges = {}  # it has no slots any more
         if self.drains or status == DRAINED:
             self.drains, self.restart_at = True, inf
             return
@@ -191,12 +192,13 @@ class WorkerProcess:
         return True
 
     def _note(self, line: bytes) -> None:
-        """Note a number that the worker has sent."""
-        name, labels, numbers = parsed(line)
-        if BY_NAME[name].kind == "gauge":
-            self.gauges[name, labels] = numbers[0]
-        else:
-            self._gathered.add(name, labels, numbers)
+        """Note a number that the worker has sent, unless it is torn, or of another version."""
+        with contextlib.suppress(ValueError, KeyError, IndexError, TypeError):
+            name, labels, numbers = parsed(line)
+            if BY_NAME[name].kind == "gauge":
+                self.gauges[name, labels] = numbers[0]
+            else:
+                self._gathered.add(name, labels, numbers)
 
     def _is_stopped(self) -> bool:
         if not hasattr(os, "waitid"):

@@ -20,6 +20,7 @@ from poller.model.context import token_of
 from poller.schedules.slots import Cron, Every
 from poller.store.outcomes import of_error
 from poller.telemetry import log
+from poller.telemetry.current_attempt import variable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -94,12 +95,19 @@ def _checks_in(handler: Handler, slug: str, config: dict[str, Any]) -> Callable[
                 capture_checkin(slug, run, status, seconds, config)  # type: ignore[arg-type]
 
         tell("in_progress")
+        raised: BaseException | None = None
         try:
             yield
-        except BaseException as error:
-            if of_error(handler, error, attempt.attempt).delay is None:
-                tell("error")
-            raise
-        tell("ok")
+        except BaseException as error:  # noqa: BLE001 - it stands, as the function ends without a word on it
+            raised = error
+        call: Any = variable.get()
+        if getattr(call, "ended", False):  # its time was up, or it was given back
+            if call.why is None:
+                return
+            raised = call.why
+        if raised is None:
+            tell("ok")
+        elif of_error(handler, raised, attempt.attempt).delay is None:
+            tell("error")
 
     return checked_in

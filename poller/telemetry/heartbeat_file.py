@@ -74,8 +74,10 @@ class Heartbeat:
 
 
 def read(file: Path) -> Beat | None:
-    """Return the last heartbeat; None if there is none."""
+    """Return the last heartbeat; None if there is none that this user may believe: its own, or root's."""
     try:
+        if file.stat().st_uid not in (0, os.getuid()) and os.getuid():
+            return None
         said = json.loads(file.read_text(encoding="utf-8"))
         return Beat(int(said["pid"]), monotonic() - float(said["monotonic"]))
     except (OSError, ValueError, KeyError, TypeError):

@@ -9,20 +9,26 @@ import msgspec
 from starlette.exceptions import HTTPException
 
 from poller.client.refusals import NothingSelectedError
+from poller.web.answers import FORBIDDEN
+from poller.web.causes import told
 from poller.web.rendering import address
+from poller.web.rights import Right
 
 if TYPE_CHECKING:
     import threading
 
     from poller.client.client import Client
+    from poller.client.moves import Left
     from poller.client.overview import Overview
     from poller.web.forms import Form
     from poller.web.progress import Progress
+    from poller.web.rights import Viewer
 
 MOST = 1000  # rows that the right `operate` covers, and that are done while the viewer waits
 HELD = 100_000  # rows in flight that are counted
 DIGITS = 18  # of the number of a run
 LONGEST_ARGS = 10_000  # characters
+NOT_MOVED = "no row could be moved"  # to whom is not told what the table says
 WRONG, TOO_LARGE = 400, 413
 NAMED, OF_ROWS = ("pause", "resume", "trigger"), ("retry", "release", "move")
 
@@ -154,6 +160,25 @@ def _arguments(text: str) -> str | None:
     return text.strip()
 
 
+def refuse_text(client: Client, act: Act, viewer: Viewer) -> None:
+    """Refuse an order for a part of an error's text from who may not see such texts: its answer would tell them.
+
+    Raises:
+        HTTPException: the error is neither a class nor a place, nor both.
+    """
+    if act.error is None or viewer.may(Right.VALUES):
+        return
+    groups = told(client.failure_groups(act.target).items, may_see=False)
+    known = {
+        name
+        for each in groups
+        for name in (each.error, each.place, f"{each.error} {each.place}")
+        if each.error
+    }
+    if act.error not in known:
+        raise HTTPException(FORBIDDEN, "to choose rows by the text of their error needs the right values")
+
+
 def rows_of(client: Client, act: Act, overview: Overview | None) -> tuple[int | None, bool]:
     """Return how many rows an act would be on now, and whether they were counted; None if it is not on rows.
 
@@ -175,7 +200,9 @@ def rows_of(client: Client, act: Act, overview: Overview | None) -> tuple[int | 
 def _in_trouble(client: Client, act: Act) -> tuple[int, bool]:
     groups = client.failure_groups(act.target)
     meant = [
-        each for each in groups.items if act.error in {None, each.error, f"{each.error} {each.place}".strip()}
+        each
+        for each in groups.items
+        if act.error in {None, each.error, each.place, f"{each.error} {each.place}".strip()}
     ]
     return _some(sum(each.waiting + each.parked for each in meant), act), groups.exact
 
@@ -201,7 +228,7 @@ def _some(rows: int, act: Act) -> int:
     return rows
 
 
-def carry_out(orders: Client, act: Act, most: int | None, progress: Progress) -> str | None:
+def carry_out(orders: Client, act: Act, most: int | None, progress: Progress, *, may_see: bool) -> str | None:
     """Carry an act out; return what it has done, or None if the page that follows shows it.
 
     Args:
@@ -209,6 +236,7 @@ def carry_out(orders: Client, act: Act, most: int | None, progress: Progress) ->
         act: what is to be done.
         most: how many rows at the most; None for no end.
         progress: is told how many rows are done, and can stop it.
+        may_see: whether all who are told may see what a table says of a row that it refuses, which may quote its values.
 
     Raises:
         PollerError: it cannot be done.
@@ -220,11 +248,11 @@ def carry_out(orders: Client, act: Act, most: int | None, progress: Progress) ->
             locked = f"; {done.locked:,} are locked by others and were left" if done.locked else ""
             return f"{done.rows:,} rows are due again{locked}{_end(done.stopped)}"
         case "release":
-            released = orders.release(act.target, act.keys, **how)
+            released = orders.release(act.target, act.keys, error=act.error, **how)
             return f"{released.rows:,} rows were taken from their workers{_end(released.stopped)}"
         case "move":
             moved = orders.move(act.target, str(act.to), act.keys, **how)
-            left = "".join(f"; {each.rows:,} left: {each.detail}" for each in moved.left)
+            left = "".join(f"; {each.rows:,} left: {_why(each, may_see=may_see)}" for each in moved.left)
             return f"{moved.rows:,} rows were moved to {act.to}{left}{_end(moved.stopped)}"
         case "cancel":
             orders.cancel(int(act.target))
@@ -233,6 +261,10 @@ def carry_out(orders: Client, act: Act, most: int | None, progress: Progress) ->
         case "pause" | "resume":
             getattr(orders, act.name)(act.target)
     return None
+
+
+def _why(left: Left, *, may_see: bool) -> str:
+    return left.detail if may_see or left.reason != "refused" else "the table refused them"
 
 
 def _end(stopped: bool) -> str:  # noqa: FBT001 - as the client says it

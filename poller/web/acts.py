@@ -18,7 +18,7 @@ from starlette.responses import RedirectResponse
 
 from poller.client.refusals import NothingSelectedError
 from poller.errors import ConfigurationError
-from poller.web.act import MOST, OF_ROWS, Act, carry_out, read, rows_of
+from poller.web.act import MOST, NOT_MOVED, OF_ROWS, Act, carry_out, read, refuse_text, rows_of
 from poller.web.answers import FORBIDDEN
 from poller.web.forms import form_of
 from poller.web.pages import page
@@ -63,12 +63,14 @@ def _answer(request: Request, form: Form) -> Response:
     if act.name == "move" and not viewer_of(request).may(Right.MOVE):
         raise HTTPException(FORBIDDEN, "this needs the right move")
     try:
+        refuse_text(desk_of(request).client, act, viewer_of(request))
         if "token" not in form:
             return _ask(request, act)
         return _confirmed(request, act, form)
     except (NothingSelectedError, ConfigurationError) as error:
         code = GONE if isinstance(error, NothingSelectedError) else WRONG
-        return page(request, "done.html", code=code, act=act, said=str(error))
+        is_told = act.name != "move" or viewer_of(request).may(Right.VALUES)
+        return page(request, "done.html", code=code, act=act, said=str(error) if is_told else NOT_MOVED)
 
 
 def _confirmed(request: Request, act: Act, form: Form) -> Response:
@@ -92,11 +94,11 @@ def _carried_out(request: Request, act: Act, most: int | None) -> Response:
     orders = desk.orders_of(viewer)
     if _is_long(act, most):
         begun = desk.under_way.begin(
-            act, viewer.name, most, lambda each: _done(desk, orders, act, most, each)
+            act, viewer.name, most, lambda each: _done(desk, orders, act, most, each, may_see=False)
         )
         return _see(request, f"/acts/{begun.number}")
     with stoppable(Progress()) as progress:
-        said = _done(desk, orders, act, most, progress)
+        said = _done(desk, orders, act, most, progress, may_see=viewer.may(Right.VALUES))
     if said is None:
         return _see(request, act.back)
     return page(request, "done.html", act=act, said=said)
@@ -107,10 +109,12 @@ def _is_long(act: Act, rows: int | None) -> bool:
     return act.name in OF_ROWS and (rows is None or rows > MOST)
 
 
-def _done(desk: State, orders: Client, act: Act, most: int | None, progress: Progress) -> str | None:
+def _done(  # noqa: PLR0913 - of an act
+    desk: State, orders: Client, act: Act, most: int | None, progress: Progress, *, may_see: bool
+) -> str | None:
     """Carry an act out; all pages show what is now, from then on."""
     try:
-        return carry_out(orders, act, most, progress)
+        return carry_out(orders, act, most, progress, may_see=may_see)
     finally:
         desk.snapshot.refresh()
         desk.shared.forget()

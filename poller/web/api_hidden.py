@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from poller.client.actions import Action
     from poller.client.alerts import Episode
     from poller.client.answers import Page
+    from poller.client.checks import Finding
     from poller.client.holdups import Holdups, Session
     from poller.client.job_queries import RunLine
     from poller.client.jobs import JobLine
@@ -75,6 +76,11 @@ def action(line: Action) -> Action:
 def moved(done: Moved) -> Moved:
     """Hide what the table said of rows that it refused."""
     return replace(done, left=tuple(replace(each, detail="") for each in done.left))
+
+
+def finding(line: Finding) -> Finding:
+    """Hide what the server says of what could not be checked."""
+    return replace(line, what="this could not be checked") if line.reason == "unchecked" else line
 
 
 def nothing_moved(said: str) -> str:  # noqa: ARG001 - it is not told

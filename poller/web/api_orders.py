@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from poller.client.answers import as_json
 from poller.client.refusals import NothingSelectedError
 from poller.web import api_hidden as hidden
-from poller.web.act import LONGEST_ARGS, MOST, TOO_LARGE, Act, rows_of
+from poller.web.act import LONGEST_ARGS, MOST, TOO_LARGE, Act, refuse_text, rows_of
 from poller.web.answers import FORBIDDEN
 from poller.web.api_questions import number
 from poller.web.forms import WRONG
@@ -137,9 +137,12 @@ def _most(request: Request, name: str, asked: RowsOrder) -> int | None:
     Raises:
         HTTPException: it is on more rows than the viewer may order things of.
     """
+    act = Act(name, asked.selector, tuple(dict.fromkeys(asked.keys)), asked.error)
+    refuse_text(desk_of(request).client, act, viewer_of(request))
     if viewer_of(request).may(Right.MOVE):
         return None
-    act = Act(name, asked.selector, tuple(dict.fromkeys(asked.keys)), asked.error)
+    if asked.error is not None:  # rows in flight are not counted by their error
+        return MOST
     rows, _ = rows_of(desk_of(request).client, act, None)
     if rows is None or rows > MOST:
         raise HTTPException(FORBIDDEN, f"an order on more than {MOST:,} rows needs the right move")

@@ -274,7 +274,8 @@ def check(request: Request, asked: Asked) -> dict[str, Any]:
     """What is wrong with the handlers and the database, as far as is seen without code; and what was not checked."""
     ask = desk_of(request).client.check_registered
     found = _shared(request, asked, lambda: ask(seconds=CHECK_SECONDS), SLOWLY)
-    return told(Page(found.findings, None, found.as_of)) | {"unchecked": list(found.unchecked)}
+    lines = hidden.page(request, Page(found.findings, None, found.as_of), hidden.finding)
+    return told(lines) | {"unchecked": list(found.unchecked)}
 
 
 def actions(request: Request, asked: Listing) -> Page[Action]:

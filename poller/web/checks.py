@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from poller.web import api_hidden
 from poller.web.pages import page
 from poller.web.rights import Right
 from poller.web.state import desk_of, viewer_of
@@ -13,8 +13,6 @@ from poller.web.state import desk_of, viewer_of
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
-
-    from poller.client.checks import Finding
 
 SECONDS = 5.0
 LASTS = 2.0  # seconds: several viewers who ask at once share an answer
@@ -27,7 +25,7 @@ def check(request: Request) -> Response:
     desk = desk_of(request)
     found = desk.shared.ask("check", lambda: desk.client.check_registered(seconds=SECONDS), LASTS)
     may_see = viewer_of(request).may(Right.VALUES)
-    shown = [each if may_see else _without_values(each) for each in found.findings]
+    shown = [each if may_see else api_hidden.finding(each) for each in found.findings]
     lines = sorted(shown, key=lambda each: ORDER.index(each.severity))
     return page(
         request,
@@ -36,8 +34,3 @@ def check(request: Request) -> Response:
         lines=[(each, bool(_STATEMENT.match(each.todo))) for each in lines],
         counts=[(name, sum(each.severity == name for each in lines)) for name in ORDER],
     )
-
-
-def _without_values(finding: Finding) -> Finding:
-    """Return a finding without what the server says, which may quote a value."""
-    return replace(finding, what="this could not be checked") if finding.reason == "unchecked" else finding

@@ -30,15 +30,16 @@ def limits(request: Request) -> Response:
     full = desk.shared.ask(("full", may_see), lambda: desk.client.full_keys(show=show, limit=KEYS))
     held = desk.shared.ask("holdups", desk.client.holdups)
     lines = [replace(each, next_in=None) for each in found.items]
+    old = [each for each in (held.oldest, held.snapshot) if _is_old(each, found.as_of)]
     return page(
         request,
         "limits.html",
-        known=(lines, full.items, _standing(held)),
+        known=(lines, full.items, _standing(held), [each and each.pid for each in old]),
         found=found,
         full=full.items,
         held=held,
         now=found.as_of,
-        old=[each for each in (held.oldest, held.snapshot) if _is_old(each, found.as_of)],
+        old=old,
         seconds=timedelta,
     )
 

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from time import monotonic, time
 from typing import TYPE_CHECKING
 
+from poller.client.refusals import NothingSelectedError
 from poller.errors import PollerError
 from poller.web.faults import Refused, said
 from poller.web.progress import Progress, stoppable
@@ -107,6 +108,8 @@ def _run(made: UnderWay, carry_out: Done) -> None:
     try:
         with stoppable(made.progress):
             text = carry_out(made.progress) or ""
+    except NothingSelectedError as error:  # of a move it tells what the table has said
+        text = "No row could be moved." if made.act.name == "move" else f"{error}."
     except (PollerError, Refused) as error:
         text = f"{said(error)}."
     finally:

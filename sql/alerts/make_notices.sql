@@ -6,9 +6,10 @@
 with owing as materialized (
     select e.id, coalesce(e.owed, 'reminder') as reason, poller.is_silent(e.subject_type, e.subject) as is_silent
       from poller.episode as e
-     where e.owed is not null
+     where (e.owed is not null
         or e.closed_at is null and e.notices > 0
-           and e.notified_at < poller.now() - make_interval(secs => %(repeat)s::float8)
+           and e.notified_at < poller.now() - make_interval(secs => %(repeat)s::float8))
+       and (not poller.is_silent(e.subject_type, e.subject) or e.closed_at is not null and e.notices = 0)
      order by e.id
        for update skip locked
 ), chosen as (

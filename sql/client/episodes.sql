@@ -13,7 +13,7 @@ with chosen as materialized (
 select e.id, e.subject_type as type, e.subject, e.kind, e.opened_at, e.last_at, e.closed_at, e.times, e.error, e.place, e.detail,
        e.targets, poller.is_silent(e.subject_type, e.subject) as silent,
        coalesce((select jsonb_agg(to_jsonb(n) order by n.number desc, n.target)
-          from (select o.number, o.target, o.reason, o.at, coalesce(m.state, 'gathered') as state, m.sent_at,
+          from (select o.number, o.target, o.reason, o.at, case when o.message is null then 'gathered' else coalesce(m.state, 'sent') end as state, m.sent_at,
                        coalesce(m.attempts, 0) as attempts, m.error
                   from poller.notice as o
                   left join poller.message as m on m.key = o.message

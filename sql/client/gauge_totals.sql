@@ -62,6 +62,9 @@ select 'runs_total', jsonb_build_object('job', r.job, 'outcome', r.outcome), sum
         select j.name, o.outcome, 0 from job as j cross join (values ('succeeded'), ('failed')) as o (outcome)) as r
  group by r.job, r.outcome
  union all
+select 'alerts_total', jsonb_build_object('target', m.target, 'outcome', m.outcome), m.messages::float8
+  from poller.message_total as m
+ union all
 select 'workers', jsonb_build_object('state', s.state), (select count(*) from worker as w where w.state = s.state)::float8
   from (values ('alive'), ('draining'), ('stopping'), ('dead')) as s (state)
  union all

@@ -7,7 +7,7 @@ select n.table_name, string_agg(n.privilege, ', ' order by n.place) as privilege
          union all
         select t.table_name, p.*
           from unnest(array['worker', 'session', 'claim', 'attempt', 'event', 'move', 'tally', 'job', 'run', 'start', 'planner', 'action', 'gauge',
-                          'watched', 'turn', 'signal', 'episode', 'notice', 'message', 'silence'])
+                          'watched', 'turn', 'signal', 'episode', 'notice', 'message', 'message_total', 'silence'])
             as t (table_name),
                (values ('select', 1), ('insert', 2), ('update', 3), ('delete', 4)) as p
        ) as n (table_name, privilege, place)

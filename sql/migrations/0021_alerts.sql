@@ -72,6 +72,14 @@ create index message_waiting on poller.message (target, id) where state = 'waiti
 create index message_recent on poller.message (target, at);
 create index message_at on poller.message (at);
 
+-- How many messages have ended, and how: messages are purged, and a counter never goes backwards.
+create table poller.message_total (
+    target   text not null,
+    outcome  text not null check (outcome in ('sent', 'given up')),
+    messages bigint not null,
+    primary key (target, outcome)
+) with (fillfactor = 50);
+
 -- One thing to tell one target of an episode: its first sign, a new error, that it still lasts, that it is over.
 create table poller.notice (
     id         bigint generated always as identity primary key,
@@ -111,3 +119,22 @@ create trigger run_signals after update of status on poller.run
     execute function poller.run_signals();
 
 \i functions/is_silent.sql
+
+-- Who may work on runs may work on what is new of this revision and the one before: a fleet goes on with the rights that it has.
+do $$
+declare
+    given record;
+begin
+    for given in
+        select case a.grantee when 0 then 'public' else a.grantee::regrole::text end as role, a.privilege_type as privilege, t.name
+          from pg_class as c
+         cross join aclexplode(c.relacl) as a
+         cross join unnest(array['gauge', 'row_total', 'run_total', 'watched', 'turn', 'signal', 'episode', 'notice', 'message',
+                                 'message_total', 'silence']) as t (name)
+         where c.oid = 'poller.run'::regclass and a.grantee <> c.relowner
+           and a.privilege_type in ('SELECT', 'INSERT', 'UPDATE', 'DELETE')
+    loop
+        execute 'grant ' || given.privilege || ' on poller.' || given.name || ' to ' || given.role;
+    end loop;
+end
+$$;

@@ -178,6 +178,10 @@ def test_a_sender_that_was_too_slow_changes_nothing(
         store.sent(again)
         store.failed(again, None, "it has arrived")
         assert value(db, "select state from poller.message") == "sent"
+        total = "select target, outcome, messages from poller.message_total"
+        assert db.execute(total).fetchall() == [("oncall", "sent", 1)]
+        db.execute("delete from poller.message")
+        assert value(db, "select messages from poller.message_total") == 1
 
 
 def test_a_service_that_hangs_is_left_behind(

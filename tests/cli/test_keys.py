@@ -112,3 +112,17 @@ def test_what_is_no_table_is_told_in_the_words_of_the_command_line(
         assert "SQLAlchemy" not in told
     db.execute("drop table two")
     assert [each.table for each in Client(url, [one]).graph().machines] == ["public.two"]
+
+
+def test_a_key_that_cannot_be_one_costs_itself_only(url: str, db: psycopg.Connection[Any]) -> None:
+    """Its neighbours are found in whatever way they are written; deep and broken JSON are texts like any other."""
+    db.execute("create table thing (id uuid primary key, status text)")
+    db.execute("insert into thing values ('a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', 'new')")
+    with Engine(url, handler("thing", status="new", to="old")(fails)) as engine:
+        engine.run_due()
+    client = Client(url)
+    for odd in ("oops", "[" * 5000, r'["\ud800"]'):
+        assert client.retry("thing", ["A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11", odd]).rows == 1
+        with Engine(url, handler("thing", status="new", to="old")(fails)) as engine:
+            engine.run_due()
+        assert client.find(odd).items == ()

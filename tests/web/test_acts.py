@@ -16,6 +16,7 @@ from poller.web.rights import ALL, USUAL, Right
 from poller.web.seal import LASTS, Seal
 from tests.command_line import value
 from tests.engines import moves, run
+from tests.harness import wait_until
 from tests.web.desks import browser, checksum, confirmed
 
 if TYPE_CHECKING:
@@ -285,6 +286,43 @@ def test_a_row_that_moves_meanwhile_is_told(client: TestClient, db: psycopg.Conn
     answer = client.post("/confirm", data=given)
     assert "1 rows were moved to kept; 1 left: row 10 shows &#39;closed&#39;." in answer.text
     assert value(db, "select status from tenants where id = 10") == "closed"
+
+
+def test_what_a_table_says_of_a_row_that_it_refuses_is_told_to_who_may_see_values(
+    url: str, db: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its words may quote them; nobody else is told, nor is the page of an act that goes on by itself."""
+    db.execute(
+        "create function refuse() returns trigger language plpgsql as $$ begin"
+        " raise exception 'customer has hunter2'; end $$;"
+        "create trigger refuse before update on tenants for each row when (new.id = 10) execute function refuse()"
+    )
+    blind = Right.LOOK | Right.OPERATE | Right.MOVE
+    for rights, is_told in ((blind, False), (ALL, True)):
+        client = browser(url, rights)
+        for keys in (["10"], ["9", "10"]):
+            form = {"act": "move", "table": "public.tenants", "status": "closing", "to": "kept", "key": keys}
+            text = client.post("/confirm", data=confirmed(client, form)).text
+            assert ("hunter2" in text) == is_told, text
+        db.execute("update tenants set status = 'closing' where id = 9")
+    monkeypatch.setattr("poller.web.acts.MOST", 1)
+    client = browser(url, ALL)
+    form = {"act": "move", "table": "public.tenants", "status": "closing", "to": "kept", "key": ["9", "10"]}
+    place = client.post("/confirm", data=confirmed(client, form)).headers["Location"]
+    wait_until("it has ended", lambda: "left: the table refused them" in client.get(place).text)
+    assert "hunter2" not in client.get(place).text
+
+
+def test_an_error_is_chosen_by_its_text_by_those_who_may_see_it(url: str) -> None:
+    """Others would find it out, letter by letter; its class and place are known to all."""
+    form = {"act": "retry", "table": "public.tenants", "status": "closing", "key": "6", "error": "error of 6"}
+    blind = browser(url, Right.LOOK | Right.OPERATE)
+    assert blind.post("/confirm", data=form).status_code == 403
+    assert blind.post("/confirm", data=form | {"error": "ValueError"}).status_code == 200
+    assert browser(url, USUAL).post("/confirm", data=form).status_code == 200
+    order = {"selector": "public.tenants:closing", "keys": ["6"], "error": "error of 6"}
+    assert blind.post("/api/v1/retry", json=order).status_code == 403
+    assert blind.post("/api/v1/retry", json=order | {"error": "shop.py:7"}).status_code == 200
 
 
 @pytest.mark.parametrize("rights", [USUAL, Right.LOOK | Right.OPERATE])
