@@ -62,6 +62,9 @@ class Answer(NamedTuple):
         return json.loads(self.text)
 
 
+ROWS_MOVED = "poller_rows_total moved pending public.thing"
+
+
 class Seen:
     """What a supervisor exports, from outside."""
 
@@ -121,6 +124,13 @@ def make_things(db: psycopg.Connection[Any], first: int, last: int) -> None:
     db.execute("insert into thing select generate_series(%s::int, %s)", [first, last])
 
 
+def moved_by(db: psycopg.Connection[Any]) -> float | None:
+    """Return how many rows have moved, as it was measured."""
+    asked = "select value from poller.gauge where name = 'rows_total' and labels ->> 'outcome' = 'moved'"
+    found = db.execute(asked).fetchone()
+    return None if found is None else found[0]
+
+
 def measured(db: psycopg.Connection[Any], supervisors: list[Seen]) -> list[dict[str, float]]:
     """Have the fleet measured now, and return what each supervisor exports then."""
 
@@ -128,7 +138,10 @@ def measured(db: psycopg.Connection[Any], supervisors: list[Seen]) -> list[dict[
         found = [each.numbers() for each in supervisors]
         at = db.execute("select min(at) from poller.gauge where name = 'workers'").fetchone()
         is_new = at is not None and at[0] is not None and at[0] > asked[0]
-        return found if is_new and all(fleet(each) == fleet(found[0]) != {} for each in found) else []
+        is_read = all(
+            each.get(ROWS_MOVED) == moved_by(db) for each in found
+        )  # and not what was measured before
+        return found if is_new and is_read and all(fleet(each) == fleet(found[0]) for each in found) else []
 
     [asked] = db.execute("select poller.now()").fetchall()
     db.execute("update poller.gauge set at = at - interval '20 seconds'")
