@@ -147,7 +147,7 @@ class MainScreen(Ordering):
 
     def show(self) -> None:
         """Show the picture that there is, and how old it is."""
-        if not self.is_mounted:
+        if not self.is_mounted or not self.query("#list"):  # a look may end while the screen is taken apart
             return
         top = self.top
         late = top.late
