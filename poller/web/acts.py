@@ -11,8 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from anyio import CapacityLimiter, to_thread
-from anyio.lowlevel import RunVar
+from anyio import to_thread
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse
 
@@ -21,6 +20,7 @@ from poller.errors import ConfigurationError
 from poller.web.act import MOST, NOT_MOVED, OF_ROWS, Act, carry_out, read, refuse_text, rows_of
 from poller.web.answers import FORBIDDEN
 from poller.web.forms import form_of
+from poller.web.own_threads import OwnThreads
 from poller.web.pages import page
 from poller.web.progress import Progress, stoppable
 from poller.web.refused import no_such
@@ -37,25 +37,14 @@ if TYPE_CHECKING:
     from poller.web.state import State
 
 SAMPLES = 3  # keys that the confirm page shows
-THREADS = 8
-_of_acts: RunVar[CapacityLimiter] = RunVar("_of_acts")
+THREADS = OwnThreads("acts")  # acts may take long: pages go on beside them
 SEE_OTHER, WRONG, GONE = 303, 400, 409
 
 
 async def confirm(request: Request) -> Response:
     """Show what an act would do; carry it out, if this was confirmed."""
     form = await form_of(request)
-    return await to_thread.run_sync(_answer, request, form, limiter=threads())
-
-
-def threads() -> CapacityLimiter:
-    """Return the threads that acts have for themselves, since they may take long: pages go on beside them."""
-    try:
-        return _of_acts.get()
-    except LookupError:
-        made = CapacityLimiter(THREADS)
-        _of_acts.set(made)
-        return made
+    return await to_thread.run_sync(_answer, request, form, limiter=THREADS.limiter)
 
 
 def _answer(request: Request, form: Form) -> Response:

@@ -20,7 +20,7 @@ from starlette.responses import Response
 from poller.client.answers import as_json
 from poller.client.refusals import NothingSelectedError
 from poller.errors import ConfigurationError
-from poller.web.acts import threads
+from poller.web.acts import THREADS
 from poller.web.answers import NOT_FOUND
 from poller.web.api_asked import INVALID, JSON, Asked, json_of, query_of
 from poller.web.api_questions import told
@@ -74,7 +74,7 @@ class Call:
 
 async def _answer(call: Call, request: Request) -> Response:
     asked = await json_of(request, call.asked) if call.has_body else query_of(request, call.asked)
-    limiter = None if call.method == "GET" else threads()
+    limiter = None if call.method == "GET" else THREADS.limiter
     found = await to_thread.run_sync(_found, call, request, asked, limiter=limiter)
     return Response(as_json(told(found)), media_type=JSON)
 

@@ -9,14 +9,14 @@ import inspect
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from anyio import CapacityLimiter, to_thread
-from anyio.lowlevel import RunVar
+from anyio import to_thread
 from starlette.requests import Request
 from starlette.routing import Match
 from starlette.routing import Route as Matcher
 
 from poller.web.answers import FORBIDDEN, NOT_ALLOWED, NOT_FOUND, refusal
 from poller.web.entrances import Header, OneTimeLink, Open
+from poller.web.own_threads import OwnThreads
 from poller.web.rights import READING, names
 from poller.web.state import desk_of
 
@@ -32,9 +32,8 @@ if TYPE_CHECKING:
     Invite = Callable[[Request], Response]
     Asked = Callable[[Request], Viewer | Awaitable[Viewer | None] | None]
 
-THREADS = 8
 WRONG = 400
-_of_guard: RunVar[CapacityLimiter] = RunVar("_of_guard")
+THREADS = OwnThreads("guard")  # pages that wait for the database do not keep it from an act
 READS_ONLY = "the database role of this desk may only read: it may not write poller.attempt"
 
 
@@ -99,24 +98,16 @@ class Guard:
             return found
         if isinstance(self._authorize, Open | OneTimeLink | Header):  # they look into memory only
             return self._authorize(request)
-        return await to_thread.run_sync(self._authorize, request, limiter=_threads())  # type: ignore[arg-type] # it is no coroutine function
+        return await to_thread.run_sync(self._authorize, request, limiter=THREADS.limiter)  # type: ignore[arg-type] # it is no coroutine function
 
 
 async def _held(request: Request, viewer: Viewer) -> Viewer:
     """Return a viewer with those rights that the database's role has, too."""
-    if viewer.rights in READING or await to_thread.run_sync(desk_of(request).may_order, limiter=_threads()):
+    if viewer.rights in READING or await to_thread.run_sync(
+        desk_of(request).may_order, limiter=THREADS.limiter
+    ):
         return viewer
     return replace(viewer, rights=viewer.rights & READING)
-
-
-def _threads() -> CapacityLimiter:
-    """Return the threads that the guard has for itself: pages that wait for the database do not keep it from an act."""
-    try:
-        return _of_guard.get()
-    except LookupError:
-        made = CapacityLimiter(THREADS)
-        _of_guard.set(made)
-        return made
 
 
 def _matches(made: Matcher, scope: Scope) -> Match:
