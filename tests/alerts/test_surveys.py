@@ -22,6 +22,11 @@ def sample() -> None:
         raise ValueError
 
 
+@fixed_rate("5m")
+def other() -> None:
+    """Succeed."""
+
+
 @handler(
     "task",
     status="new",
@@ -81,6 +86,21 @@ def test_jobs(url: str, db: psycopg.Connection[Any], site: Server, monkeypatch: 
         kinds = {each["kind"]: each for each in stage.tell(survey=True)}
         assert kinds.keys() == {"long", "missed", "stale"}
         assert kinds["missed"]["times"] > 0
+
+
+def test_a_job_that_was_given_another_function_is_one_subject(
+    url: str, db: psycopg.Connection[Any], site: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Skipped slots of both functions are one episode, and keep no other from being told."""
+    with Stage(url, site, monkeypatch, sample, other) as stage:
+        stage.engine.run_due()
+        db.execute("insert into poller.job (name, function, declared) values ('nightly', 'other', false)")
+        db.execute(
+            "insert into poller.run (job, function, planned_at, status, finished_at) select 'nightly', f,"
+            " poller.now() - interval '1 minute' * n, 'skipped', poller.now()"
+            " from unnest(array['sample', 'other']) with ordinality as t (f, n)"
+        )
+        assert stage.reasons(survey=True) == [("nightly", "missed", "opened")]
 
 
 def test_handlers(

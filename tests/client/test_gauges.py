@@ -145,6 +145,16 @@ def test_a_handler_that_nobody_runs_any_more_goes_away(url: str, own: Connection
     assert not [name for name in found if "closing" in name and "_total" not in name]
 
 
+def test_rows_of_a_condition_are_counted_by_those_who_have_its_code(own: Connection, db: Connection) -> None:
+    """Others, who would count without it, leave their numbers alone, though it is time to measure."""
+    make_tenants(db, *["pending"] * 4)
+    assert measure(own, moves("tenants", where="id % 2 = 1"))["due pending public.tenants"] == 2
+    db.execute("update poller.gauge set at = poller.now() - interval '20 seconds'")
+    others = FleetGauges()
+    assert others.refresh(own)
+    assert named(others.read(own))["due pending public.tenants"] == 2
+
+
 # --- totals --------------------------------------------------------------------------------------------------------
 
 
