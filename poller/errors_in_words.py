@@ -1,7 +1,7 @@
 """Errors in words, and texts that Postgres can store, whatever a user's objects do when they are touched.
 
 An exception is a user's object: its text, its class and its attributes may raise anything, `SystemExit` included, or
-return what is no text. Nothing here raises for that. A database's error is described by its primary message: what it
+return what is not a text. Nothing here raises for that. A database's error is described by its primary message: what it
 adds (`DETAIL`, SQLAlchemy's parameters) holds the values of rows.
 """
 
@@ -183,7 +183,7 @@ def _frames(error: BaseException) -> list[tuple[FrameType, int]]:
 def _users(filenames: list[str]) -> list[int]:
     """Return the places of the frames that are in the user's own code.
 
-    That is whatever is no library; or, if all is, the package of what poller has called.
+    That is whatever is not a library; or, if all is, the package of what poller has called.
     """
     called = [(at, name) for at, name in enumerate(filenames) if not name.startswith((_OURS, "<"))]
     users = [at for at, name in called if not name.startswith(_LIBRARIES)]

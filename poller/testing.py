@@ -297,7 +297,7 @@ class Engine:
 
     def _hint(self) -> None:
         """Say in the log that others have not committed: what a test's own transaction has written is not seen here."""
-        for (pid,) in self._link_of_ours.connection.execute(statement("uncommitted")):
+        for (pid,) in self._link_of_ours.connection.execute(statement("uncommitted_writes")):
             _logger.warning(
                 "nothing is due here, and the session %s has written what it has not committed; "
                 "an engine sees only what is committed",

@@ -70,7 +70,7 @@ def known(db: psycopg.Connection[Any], folder: Path, name: str) -> tuple[Any, ..
 def test_each_source_file_of_the_folder_becomes_a_pending_row(
     folder: Path, db: psycopg.Connection[Any]
 ) -> None:
-    """Packages that were installed beside the library, and what is no Python, are left out."""
+    """Packages that were installed beside the library, and what is not Python, are left out."""
     seed.create(db)
     assert seed.refresh(db, folder) == (11, 11)
 

@@ -1,1 +1,1 @@
-"""Alerts: episodes of what goes wrong, notices of them, and the messages that are made of these."""
+"""Alerts: an episode for each thing that goes wrong, its notices to targets, and the messages that carry them."""

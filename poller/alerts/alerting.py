@@ -1,4 +1,4 @@
-"""Tells of what goes wrong: a service of the supervisor that turns signs into episodes, and sends notices of them.
+"""Reports what goes wrong: a service of the supervisor that opens and closes episodes, and sends notices of them.
 
 The model. A run that fails leaves a signal, in its own transaction (`poller.run_signals`). A round takes signals and
 writes episodes of them; once in ten seconds one of the supervisors that know the same jobs and handlers also surveys
@@ -66,7 +66,7 @@ _PAUSES = policy(
 
 
 class Alerting:
-    """The alerts of one database, as one supervisor sees to them.
+    """The alerts of one database, as far as one supervisor takes its turn at them.
 
     Args:
         link: a connection of its own.
@@ -100,7 +100,7 @@ class Alerting:
         self._watch_at = monotonic() + WATCH_SECONDS
 
     def run_once(self) -> float:
-        """Do what there is to do. Returns the seconds until there may be more."""
+        """Open and close episodes, and send what is owed. Returns the seconds to the next round."""
         now = monotonic()
         if now >= self._watch_at:
             self.prepare()
@@ -136,7 +136,7 @@ class Alerting:
     # --- what goes wrong ----------------------------------------------------------------------------
 
     def survey(self) -> None:
-        """Look for what does not happen, and write down what is new of it, and what is over."""
+        """Look for trouble that leaves no signal (a run that is missing, say); open and close its episodes."""
         seen = survey(self._store, self._subjects)
         self._store.open_episodes(seen.found)
         recovery = self._settings.recovery

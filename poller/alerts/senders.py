@@ -67,12 +67,12 @@ class Senders:
         thread.start()
 
     def beat(self, target: str) -> None:
-        """Send a ping of no run: the fleet is there."""
+        """Send the fleet's own ping, which says that the fleet is there."""
         message = Message(key=uuid4(), target=target, ping="success", payload={}, attempts=1, age=0.0)
         self.start(message, Letter(key=str(message.key), ping="success"))
 
     def results(self) -> Iterator[Sent]:
-        """Yield what became of messages; one is forgotten once the next is asked for: it is written down by then."""
+        """Yield what became of messages; the caller must have written one down before it asks for the next."""
         self._give_up(monotonic())
         while self._results:
             yield self._results[0]

@@ -25,7 +25,7 @@ Found = dict[str, Any]  # a row of open_episodes.sql
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """What a run has left: it started, succeeded or failed. `counts`: enough of its job have failed in a row."""
+    """What a run has left: it started, succeeded or failed. `counts`: enough runs of its job have failed in a row."""
 
     event: str
     run_id: int
@@ -40,7 +40,7 @@ class Signal:
 
 @dataclass(frozen=True, slots=True)
 class JobTrouble:
-    """A job that does not go as it should, by a survey; `at` and `more` of what happens rather than lasts."""
+    """A job in trouble, as a survey found it; of missed slots, `at` is the last one's time, and `more` their number."""
 
     kind: str
     job: str
@@ -109,12 +109,12 @@ class AlertStore:
         self.connection.execute(statement("watch_functions"), asked)
 
     def take_turn(self, name: str, seconds: float) -> bool:
-        """Take a turn at what is done once in so many seconds over the fleet; False if it is not time yet."""
+        """Take the turn at a task that the fleet does once every so many seconds; False if it is not time yet."""
         asked = {"name": name, "seconds": seconds}
         return self.connection.execute(statement("take_turn"), asked).fetchone() is not None
 
     def work_waits(self, functions: Iterable[str], targets: Iterable[str]) -> bool:
-        """Tell whether there is anything to do but to survey."""
+        """Tell whether there is anything to do besides the survey."""
         asked = {"functions": array(functions), "targets": array(targets)}
         row = self.connection.execute(statement("work_waits"), asked).fetchone()
         return bool(row and row[0])
@@ -122,7 +122,7 @@ class AlertStore:
     # --- what goes wrong ----------------------------------------------------------------------------
 
     def take_signals(self, functions: Iterable[str], after: int, most: int) -> list[Signal]:
-        """Take signals; they are gone with the caller's transaction."""
+        """Take signals; the caller's transaction deletes them."""
         asked = {"functions": array(functions), "after": after, "most": most}
         return all_rows(self.connection, statement("take_signals"), asked, Signal)
 
@@ -143,11 +143,11 @@ class AlertStore:
         return all_rows(self.connection, statement("survey_hosts"), {}, HostTrouble)
 
     def open_episodes(self, found: Sequence[Found]) -> None:
-        """Write down what goes wrong; no two are of one subject and kind."""
+        """Open an episode for each thing that goes wrong, unless its subject has an open one of that kind."""
         self.connection.execute(statement("open_episodes"), {"found": json.dumps(found, default=str)})
 
     def close_failed(self, *, recovery: bool) -> int:
-        """End the episodes of what has succeeded since; return how many."""
+        """Close the episodes whose subject has succeeded since; return how many."""
         return self.connection.execute(statement("close_failed"), {"recovery": recovery}).rowcount
 
     def close_states(
@@ -159,7 +159,7 @@ class AlertStore:
         *,
         recovery: bool,
     ) -> int:
-        """End the episodes of these kinds that a survey has not found any more; return how many."""
+        """Close the episodes of these kinds whose trouble the survey no longer found; return how many."""
         asked = {"kinds": array(kinds), "functions": array(functions), "handlers": array(handlers)}
         beside = {"found": json.dumps(found, default=str), "recovery": recovery}
         return self.connection.execute(statement("close_states"), asked | beside).rowcount
@@ -182,7 +182,7 @@ class AlertStore:
         return bool(row and row[0])
 
     def gather_notices(self, target: str, most: int) -> list[dict[str, Any]]:
-        """Return the notices of a target that are in no message yet, the first ones first."""
+        """Return the notices of a target that no message carries yet, the oldest first."""
         with self.connection.cursor(row_factory=dict_row) as cursor:
             return cursor.execute(statement("gather_notices"), {"target": target, "most": most}).fetchall()
 
@@ -192,7 +192,7 @@ class AlertStore:
         self.connection.execute(statement("write_message"), asked)
 
     def give_up_pings(self, seconds: float) -> None:
-        """Give up pings that have waited for longer than that."""
+        """Give up pings that have waited for too long."""
         self.connection.execute(statement("give_up_pings"), {"seconds": seconds})
 
     def write_pings(self, pings: Sequence[Mapping[str, Any]]) -> None:
@@ -205,7 +205,7 @@ class AlertStore:
         return all_rows(self.connection, statement("take_messages"), asked, Message)
 
     def output(self, run: int, most: int) -> str:
-        """Return the end of what a run has printed, so many characters at the most."""
+        """Return the last characters that a run has printed."""
         row = self.connection.execute(statement("output_of"), {"run": run, "most": most}).fetchone()
         return str(row[0]) if row else ""
 

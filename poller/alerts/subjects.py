@@ -1,4 +1,4 @@
-"""What a program tells of: its jobs and its handlers, each with what their options say of alerts."""
+"""The subjects of a program's alerts: its jobs and handlers, with their options for alerts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PING = (
 
 @dataclass(frozen=True)
 class Subjects:
-    """The jobs and handlers that a program tells of.
+    """The jobs and handlers that a program reports on.
 
     Args:
         settings: of the alerts.
@@ -43,7 +43,7 @@ class Subjects:
 
     @functools.cached_property
     def digest(self) -> str:
-        """What those have in common who know the same jobs and handlers."""
+        """The same text for all programs that know the same jobs and handlers."""
         names = sorted([*self.functions, *map(name_of, self.handlers)])
         return hashlib.sha256("\n".join(names).encode()).hexdigest()
 
@@ -54,27 +54,27 @@ class Subjects:
 
     @property
     def addresses(self) -> dict[str, str]:
-        """Where the address of each target, and of each job's ping, is to be found."""
+        """The reference (`env:`, `file:`) to the address of each target and of each job's ping."""
         pings = {f"{PING}{each.name}": each.options.ping for each in self.jobs if each.options.ping}
         return {**self.settings.targets, **pings}
 
     def targets_of_job(self, name: str, function: str) -> tuple[str, ...]:
-        """Return whom to tell of a job, which may have been made at run time of a declared one's function."""
+        """Return the targets for a job, which may have been made at run time from a declared job's function."""
         named = next((each.options.alerts for each in self.jobs if each.name == function), None)
         return self.settings.targets_of("job", name, named)
 
     def targets_of_handler(self, binding: Binding) -> tuple[str, ...]:
-        """Return whom to tell of a handler."""
+        """Return the targets for a handler."""
         named = alert(binding).targets
         return self.settings.targets_of("handler", name_of(binding), named)
 
     def targets_of_host(self, host: str) -> tuple[str, ...]:
-        """Return whom to tell of a host."""
+        """Return the targets for a host."""
         return self.settings.targets_of("host", host, None)
 
 
 def name_of(binding: Binding) -> str:
-    """Return a handler's name, as all commands have it."""
+    """Return a handler's name, as commands show it."""
     return f"{binding.table}:{binding.handler.label}"
 
 
@@ -84,5 +84,5 @@ def alert(binding: Binding) -> Alert:
 
 
 def is_asked_for(settings: AlertSettings | None, jobs: Iterable[Job]) -> bool:
-    """Tell whether there is anything to tell: settings, or a job that pings."""
+    """Tell whether alerts are in use: there are settings, or a job pings."""
     return settings is not None or any(each.options.ping for each in jobs)

@@ -1,4 +1,4 @@
-"""Looks how jobs, handlers and hosts are, and says what does not go as it should, as rows of episodes."""
+"""Surveys jobs, handlers and hosts, and returns what is wrong with them, as rows of episodes."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class Seen:
 
 
 def survey(store: AlertStore, subjects: Subjects) -> Seen:
-    """Return what does not go as it should."""
+    """Return what is wrong now."""
     jobs, names = subjects.jobs, subjects.functions
     long = [LONG_SHARE * each.options.timeout for each in jobs]
     troubles = store.survey_jobs(names, long, [each.options.expect for each in jobs])

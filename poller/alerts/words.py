@@ -1,4 +1,4 @@
-"""What a message says: JSON for programs, and the same for people.
+"""The content of a message: JSON for programs, and a text for people.
 
 Nothing in it is a value of a user's row: names of jobs, tables and statuses, counts, times, an error's class and place.
 """
@@ -47,7 +47,7 @@ _BEFORE = {"opened": "", "changed": "another error: ", "reminder": "still: ", "r
 
 
 def payload(target: str, notices: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what a message of some notices holds, but for its key; of many, the first ones and counts of the rest."""
+    """Return a message's JSON without its key; of many notices, the first ones and counts of the rest."""
     shown, rest = notices[:MOST_SHOWN], notices[MOST_SHOWN:]
     more: dict[str, int] = {}
     for each in rest:
@@ -84,7 +84,7 @@ def line(notice: Mapping[str, Any]) -> str:
 
 
 def letter(message: Message, output: str = "") -> Letter:
-    """Return what is sent of a message, the same each time; a ping carries the output."""
+    """Return the letter for a message, the same at each attempt; a ping carries the run's output."""
     key = str(message.key)
     if message.ping is not None:
         run = token_of(f"{message.payload['job']}:{message.payload['run']}")

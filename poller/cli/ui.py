@@ -110,7 +110,7 @@ def ui(  # noqa: PLR0913 - its options
         return
     addresses = _addresses(host)
     if auth is None and not _is_loopback(addresses):
-        msg = f"--host {host} can be reached from other hosts: say who may come in with --auth file:PATH or header:NAME"
+        msg = f"--host {host} can be reached from elsewhere: choose who may log in with --auth file:PATH or header:NAME"
         raise ConfigurationError(msg)
     if auth == NONE and not _is_loopback(addresses):
         msg = f"--auth none would let in everybody who reaches {host}: it needs --host 127.0.0.1"
@@ -181,7 +181,7 @@ def _addresses(host: str) -> list[str]:
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError):
-        msg = f"--host {host} is no address, nor a name that stands for one"
+        msg = f"--host {host} is neither an address nor a host name that can be resolved"
         raise ConfigurationError(msg) from None
     return list(dict.fromkeys(str(each[4][0]) for each in found))
 

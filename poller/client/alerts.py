@@ -1,4 +1,4 @@
-"""Lists what alerts tell of, and keeps them quiet for a while.
+"""Lists the episodes and notices of alerts, and silences alerts for a while.
 
 What may be trusted: once a silence is committed, no notice is made of what it stands for; a message that holds one
 already may be on its way. What goes wrong in the meantime is told when the silence ends, if it still does.
@@ -146,7 +146,7 @@ def silence(
 
 
 def detail(silenced: Silenced, duration: Duration | float, reason: str | None) -> str:
-    """Return what is written down of a silence: how long it lasts, and why."""
+    """Return what the log of orders keeps of a silence: how long it lasts, and why."""
     if silenced.until is None:
         return "ended"
     lasts = f"for {timedelta(seconds=round(_checked(duration)))}"

@@ -199,7 +199,7 @@ class Client:
             return counting.Counter(connection, table, status, column).count(seconds)
 
     def watch(self) -> Watch:
-        """Open what looks at the whole fleet again and again, on a connection of its own, which is closed with it.
+        """Open a watch, which looks at the whole fleet again and again on a connection of its own.
 
         Raises:
             ConfigurationError: the client was made from a connection.
@@ -207,7 +207,7 @@ class Client:
         return Watch(self._database.kept(), self._handlers)
 
     def handlers(self) -> Page[HandlerLine]:
-        """Return the handlers and how they perform; the page's `faults` say of which tables that cannot be told.
+        """Return the handlers and how they perform; the page's `faults` name the tables that could not be looked at.
 
         Raises:
             ConfigurationError: no handlers were given, or none fits its table.
@@ -262,7 +262,7 @@ class Client:
             return _all(connection, tuple(found))
 
     def holdups(self) -> Holdups:
-        """Return poller's sessions that wait for a lock, for whom; and the oldest transaction and snapshot.
+        """Return poller's sessions that wait for a lock, who holds it, and the oldest transaction and snapshot.
 
         What other roles' sessions do is known to roles with `pg_read_all_stats`.
         """
@@ -306,7 +306,7 @@ class Client:
             return _all(connection, finding.find(connection, word, known.handlers if known else ()))
 
     def nearest(self, word: str, *, limit: int = 2) -> Page[Found]:
-        """Return the rows whose keys are next to a word, which may be nobody's key, in each table that has handlers.
+        """Return the rows whose keys are next to a word, which need not be a key, in each table that has handlers.
 
         Args:
             word: a key, as text; a composite key is a JSON array.
@@ -402,7 +402,7 @@ class Client:
             **options: see `Listing`.
 
         Raises:
-            NothingSelectedError: no handler is known for the table, or its rows are not filtered by the column.
+            NothingSelectedError: no handler is known for the table, or its rows cannot be filtered by the column.
             ConfigurationError: no index serves and the table is large; or the status, cursor or limit is not valid.
         """
         return self.listed(table, status, **options)[1]
@@ -804,7 +804,7 @@ class Client:
         return done
 
     def silence(self, name: str, duration: Age, reason: str | None = None) -> Silenced:
-        """Keep alerts quiet about jobs, handlers and hosts for a while; what still lasts then is told.
+        """Silence alerts about jobs, handlers and hosts for a while; trouble that still lasts at the end is reported.
 
         Args:
             name: as alerts have it: a job's, a host's, `TABLE` or `TABLE:STATUS`; with `*` and `?` for several.

@@ -1,4 +1,4 @@
-"""Counts all rows of one status, for somebody who can wait; and tells before how long that may take."""
+"""Counts all rows of one status, however long that takes, and estimates the time before."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROWS_A_SECOND = 1_000_000  # that one core reads, of common rows in memory; from
 
 @dataclass(frozen=True, slots=True)
 class CountAhead:
-    """What a count would be of.
+    """What a count would read, and how long it may take.
 
     Attributes:
         rows: how many rows have the status, by the planner's estimate.
@@ -73,7 +73,7 @@ class Counter:
         )
 
     def ahead(self) -> CountAhead:
-        """Return what the count would be of.
+        """Return what the count would read, and how long it may take.
 
         Raises:
             psycopg.DataError: the column cannot have the status.
@@ -86,7 +86,7 @@ class Counter:
         return CountAhead(str(self._table), self._column, self._status, rows, read, read / ROWS_A_SECOND)
 
     def count(self, seconds: float) -> ExactCount:
-        """Count.
+        """Count all rows of the status.
 
         Raises:
             psycopg.errors.QueryCanceled: it takes longer than so many seconds.

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
     from poller.db.tables import Table
 
-_TIMES = ("timestamp with time zone", "timestamp without time zone")  # nobody knows one to the microsecond
+_TIMES = (
+    "timestamp with time zone",
+    "timestamp without time zone",
+)  # people do not know one to the microsecond
 
 
 class Filter(NamedTuple):
@@ -72,7 +75,7 @@ def require(where: Filter, known: Sequence[FilterLine]) -> None:
     """Refuse a filter that no index serves.
 
     Raises:
-        NothingSelectedError: rows are not filtered by this column.
+        NothingSelectedError: rows cannot be filtered by this column.
         RefusedError: no index begins with it.
     """
     for each in known:
@@ -81,7 +84,7 @@ def require(where: Filter, known: Sequence[FilterLine]) -> None:
         if each.column == where.column:
             msg = f"no index begins with {where.column!r}; one that does: {each.index}"
             raise RefusedError(msg, "no_index")
-    msg = f"rows are not filtered by {where.column!r}"
+    msg = f"rows cannot be filtered by {where.column!r}"
     raise NothingSelectedError(msg)
 
 

@@ -1,4 +1,4 @@
-"""Measures the fleet for those who look from outside, and reads what was measured: the table `poller.gauge`.
+"""Measures the fleet for monitoring, and reads what was measured: the table `poller.gauge`.
 
 The model. Whoever wants the numbers looks how old they are; if they are, the process that gets an advisory lock measures
 them and tells all supervisors, which read them then. So a fleet of any size is measured once, and all export the same.
@@ -72,7 +72,7 @@ class Gauge:
 class _Turn(NamedTuple):
     """Whether this process measures now, whether the fleet's numbers are old, and whose due rows are not.
 
-    `recent` are the handlers whose due rows were measured within `OTHERS_SECONDS`, by whoever has their code.
+    `recent` are the handlers whose due rows were measured within `OTHERS_SECONDS`, by a process that has their code.
     """
 
     taken: bool
@@ -179,7 +179,7 @@ class FleetGauges:
     def _due(
         self, connection: psycopg.Connection[Any], rows: Sequence[HandlerRows], turn: _Turn
     ) -> Iterable[tuple[HandlerRows, Any]]:
-        """Measure the due rows of handlers that are here, and of others that nobody has measured for a minute."""
+        """Measure the due rows of handlers that are here, and of others that no process has measured for a minute."""
         known = {(each["table"], each["status"]) for each in turn.recent}
         bound: list[tuple[HandlerRows, Binding]] = []
         for each in rows:

@@ -75,7 +75,7 @@ class HandlerRows:
 
 @dataclass(frozen=True, slots=True)
 class DueCount:
-    """How many rows are due, and for how many seconds the first of them has been; None if nobody knows."""
+    """How many rows are due, and for how many seconds the first of them has been; None if that is not known."""
 
     rows: int
     seconds: float | None

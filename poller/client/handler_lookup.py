@@ -108,7 +108,7 @@ def named(connection: psycopg.Connection[Any], selector: str, source: Source, *,
 
 
 def _refuse_others(connection: psycopg.Connection[Any], selector: str, source: Source) -> None:
-    """Refuse what is no handler's: poller's own tables; and jobs, unless there is a handler for a table of that name."""
+    """Refuse poller's own tables; and jobs, unless there is a handler for a table of that name."""
     table, _ = split_off_table(selector)
     wanted = _table_name(table)
     if wanted is not None and wanted.schema == RUNS.schema:

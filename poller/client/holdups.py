@@ -1,4 +1,4 @@
-"""Tells what holds work up: values of `per_key` that are full, sessions that wait for locks, and old transactions.
+"""Finds what holds work up: values of `per_key` that are full, sessions that wait for locks, and old transactions.
 
 What may be trusted: each is read for itself, and may be over by the time that it is shown. A table that is locked, or
 that this role may not read, hides the values of its own handlers only.
@@ -100,7 +100,7 @@ class WaitingSession:
 
 @dataclass(frozen=True, slots=True)
 class Holdups:
-    """What sessions hold up.
+    """The sessions that wait for locks, and the oldest transaction and snapshot.
 
     Attributes:
         waiting: those of poller's that wait for a lock, the longest first; fifty at the most.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from poller.db.statements import Statement
     from poller.db.tables import Table
 
-EMPTY = '[""]'  # by which a selector names the row whose key is the empty text; nothing behind its last colon is no key
+EMPTY = '[""]'  # how a selector names the row whose key is the empty text: nothing after its last colon is an error
 _JSON = ("json", "jsonb")
 BATCH_ROWS = 1000  # keys that one statement asks for
 _NO_ANSWER = (psycopg.ProgrammingError, psycopg.errors.LockNotAvailable)

@@ -195,7 +195,7 @@ class Rows:
             found = self._found(chosen, part, known)
         except psycopg.DataError:
             told = f" with {part.where.column} {part.where.value!r}" if part.where else ""
-            msg = f"{self.table} has no status {part.status!r}{told}, or the page is no page of it"
+            msg = f"{self.table} has no status {part.status!r}{told}, or the page is not one of this listing"
             raise RefusedError(msg, "no_status") from None
         handlers = [each.id for each in self.known if (each.status, each.column) == (part.status, chosen)]
         states = self._states([row[0] for row in found], handlers)
@@ -303,7 +303,7 @@ class Rows:
         """
         if column is not None:
             if column not in self.status_columns:
-                msg = f"{column!r} is no status column of {self.table}"
+                msg = f"{column!r} is not a status column of {self.table}"
                 raise NothingSelectedError(msg)
             return column
         named = [each.column for each in self.known if each.status == status]

@@ -59,7 +59,7 @@ class RepeatableTrigger:
         if row is None or found is None:
             return None
         if found[3] != self._order:
-            msg = "this key was given with another order already"
+            msg = "this key has already been used for another order"
             raise RefusedError(msg, "key_used")
         job = JobQueries(connection).job(row[0])
         return Triggered(int(found[1]), row[0], is_paused=job is not None and job.paused_at is not None)

@@ -1,4 +1,4 @@
-"""Looks at the whole fleet again and again, for faces that many people look at: at a cost that does not grow with them.
+"""Looks at the whole fleet again and again, for faces with many viewers, at a cost that does not grow with the tables.
 
 The model. What is slow to find out (which handlers there are, whether a table is small, along which index a status is
 counted) holds for a minute. A look between is one statement for each table, and a few for the fleet. A table that is
@@ -151,7 +151,7 @@ class Watch:
         self._connection.close()
 
     def is_cut(self) -> bool:
-        """Tell whether the server has closed the connection, or is about to: it has sent what nobody has asked for."""
+        """Tell whether the server has closed the connection, or is about to: it has sent a message unasked."""
         heard = poll()
         heard.register(self._connection.fileno(), POLLIN)
         return bool(heard.poll(0))

@@ -255,7 +255,7 @@ class RowQueries:
             **asked: its `handler`; the `keys`, or from which digest on (`after`), and how many are looked at (`most`);
                 how many are retried at the most (`room`), and the `error` that the condition asks for.
         """
-        looked = statement("retry_named" if "keys" in asked else "retry_next")
+        looked = statement("retry_look_named" if "keys" in asked else "retry_look_next")
         question = statement("retry", looked=looked, is_meant=is_meant)
         with writing_along_indexes(self.connection):
             row = self.connection.execute(question, asked).fetchone()

@@ -38,7 +38,7 @@ RUNS = "poller.run"
 _STATES = ("waiting", "parked", "failed")
 _NEWEST = ("infinity", "", 2**31 - 1)
 _NOTHING = sql.SQL("null::text")
-# What a table raises that cannot be asked: it is gone, changed, forbidden, or locked by somebody.
+# The errors of a table that cannot be asked: it is gone, changed, forbidden, or locked by another session.
 _UNTOLD = (
     ConfigurationError,
     psycopg.ProgrammingError,
@@ -175,7 +175,9 @@ class Troubles:
     def _troubled(self, handlers: Iterable[int]) -> list[tuple[int, str]]:
         """Return the handlers that have rows in trouble, with the states of those."""
         with along_indexes(self._connection):
-            return self._connection.execute(statement("troubled"), {"handlers": array(handlers)}).fetchall()
+            return self._connection.execute(
+                statement("handlers_in_trouble"), {"handlers": array(handlers)}
+            ).fetchall()
 
     def _standing(self, rows: Sequence[Any]) -> list[Failure]:
         """Return the rows that are in trouble still: those that went to an `on_failure` may have moved on."""

@@ -304,7 +304,7 @@ def describe(connection: psycopg.Connection[Any], name: TableName, *, look: bool
         msg = f"there is no table {name}{_suggestion(connection, name)}"
         raise ConfigurationError(msg)
     if found.relkind not in _ORDINARY:
-        msg = f"{name} is {_KINDS.get(found.relkind, 'no table')}; a handler needs a table"
+        msg = f"{name} is {_KINDS.get(found.relkind, 'not a table')}; a handler needs a table"
         raise ConfigurationError(msg)
     if found.has_citus and _is_distributed(connection, found.oid):
         msg = (

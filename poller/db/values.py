@@ -96,7 +96,7 @@ def fetch(
         users: it is a table of the user's, which is read as the user's program reads; else poller's own.
 
     Of a value that cannot be read an infinite time is the greatest or the least that Python has; any other such
-    value is its text, or its bytes if it is no text.
+    value is its text, or its bytes if it is not a text.
     """
     result = connection.execute(question, asked).pgresult
     assert result is not None  # noqa: S101 - it has been executed

@@ -130,13 +130,6 @@ def lay_out(machine: Machine, sizes: Sizes | None = None) -> Picture:
     return _picture(machine, places, ways, grid, sizes or Sizes(_width))
 
 
-def transposed(picture: Picture) -> Picture:
-    """Return a picture that goes from top to bottom in the place of left to right."""
-    boxes = (Box(each.node, each.y, each.x, each.height, each.width) for each in picture.boxes)
-    lines = (Arrow(each.edge, tuple((y, x) for x, y in each.points)) for each in picture.lines)
-    return Picture(picture.machine, tuple(boxes), tuple(lines), picture.height, picture.width)
-
-
 def _columns(machine: Machine) -> dict[str, int]:
     """Return the column of each status: the length of the longest path to it, without the moves that lead back."""
     after: dict[str, list[str]] = {each.status: [] for each in machine.statuses}

@@ -38,7 +38,7 @@ def bound(address: str) -> socket.socket:
     """Return a socket that listens at HOST:PORT.
 
     Raises:
-        ConfigurationError: it is no address, or cannot be listened at.
+        ConfigurationError: it is not an address, or cannot be listened at.
     """
     host, colon, port = address.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
@@ -111,7 +111,7 @@ class Door(ThreadingHTTPServer):
             self._room.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: the client is gone, or has said what is no request."""
+        """Say nothing: the client is gone, or has sent something that is not a request."""
 
 
 class _Request(BaseHTTPRequestHandler):

@@ -1,4 +1,4 @@
-"""What is told of a handler, and to whom: its option `alerts`."""
+"""The option `alerts` of handlers: which trouble is reported, and to which targets."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ REFERENCES = ("env:", "file:")
 
 @dataclass(frozen=True)
 class Alert:
-    """What is told of a handler, and to whom. Rows that go to its `on_failure` are told in any case.
+    """Which trouble of a handler is reported, and to which targets. Rows that go to its `on_failure` always are.
 
     Attributes:
         to: a target of the settings, or several; without one, those that the settings name.
-        parked: told once so many rows are parked; None for never.
-        oldest: told once the first row has been due for so long.
-        failing: told once this share of the attempts of ten minutes has failed, of at least ten.
+        parked: reported once so many rows are parked; None for never.
+        oldest: reported once the first row has been due for so long.
+        failing: reported once this share of the attempts of ten minutes has failed, if there were ten or more.
 
     >>> @handler("orders", status="paid", to="shipped", alerts=Alert("oncall", oldest="15m", failing=0.2))
     ... def ship(order): ...
@@ -57,7 +57,7 @@ class Alert:
 
     @property
     def targets(self) -> tuple[str, ...] | None:
-        """The targets that it names, or None if the settings are to say."""
+        """The targets that it names, or None if the settings name them."""
         return targets(self.to)
 
     @property

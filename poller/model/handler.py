@@ -307,7 +307,7 @@ def _check(made: Handler) -> None:
     _check_limits(made)
     for name, text in (("where", made.where), ("order_by", made.order_by)):
         if text is not None and not text.strip():
-            msg = f"{name} is empty; leave it out, or write what it is to ask"
+            msg = f"{name} is empty; leave it out, or write SQL"
             raise ConfigurationError(msg)
     if made.history not in get_args(History):
         msg = f"history must be one of {', '.join(get_args(History))}, got {made.history!r}"

@@ -65,7 +65,7 @@ class Retention:
 
         Raises:
             ConfigurationError: there is no such table or column, it has no primary key, the column tells no
-                time, a status is none that the table allows, `where` is no condition on it, or a grant is
+                time, a status is none that the table allows, `where` is not a condition on it, or a grant is
                 missing.
         """
         old_rows.bind(connection, self.rule)

@@ -44,7 +44,7 @@ class Working(Protocol):
         ...
 
     def progress(self, done: float, total: float | None = None) -> None:
-        """Report its progress in rows; the total is an estimate."""
+        """Report how many rows are done; the total is an estimate."""
         ...
 
     def connect(self) -> AbstractContextManager[psycopg.Connection[Any]]:

@@ -80,7 +80,7 @@ def _readings(line: str, text: str) -> Iterator[tuple[str, str]]:
 def _wrapped(line: str, text: str) -> Iterator[tuple[str, str]]:
     """Yield readings of lines with extra text: a comment, quotes, the key of a YAML file."""
     if (commented := _COMMENT.fullmatch(line)) is not None:
-        yield "a comment is no part of the schedule", _lowered(commented[1])
+        yield "a comment is not part of the schedule", _lowered(commented[1])
     bare = _KEY.sub("", line, count=1)
     quoted = _QUOTED.fullmatch(bare)
     inner = quoted[2] if quoted else bare

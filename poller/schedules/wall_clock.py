@@ -73,7 +73,7 @@ def _by_offset(name: str) -> str | None:
         return None
     sign, hours, minutes = found[1], int(found[2]), int(found[3] or 0)
     if minutes or hours > _MOST_HOURS:
-        return "an offset is no zone; name a city: write it like 'Europe/Berlin'"
+        return "an offset is not a zone; name a city: write it like 'Europe/Berlin'"
     side, posix = ("ahead of", "-") if sign == "+" else ("behind", "+")
     zone = f"Etc/GMT{posix}{hours}" if hours else "UTC"
     return f"{hours}h {side} UTC is {zone}, with its sign turned; for a city's time write it like 'Europe/Berlin'"

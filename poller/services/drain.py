@@ -88,7 +88,7 @@ class Drain:
         self._on_begin = on_begin
         self._is_stale = False
         self._paused: dict[int, PausedHandler] = {}
-        self._kept: list[Binding] = []  # whose due rows nobody may change
+        self._kept: list[Binding] = []  # whose due rows this role may not change
         self._quiet: tuple[FleetCounts, float] | None = None  # the counts, and since when (monotonic)
         self._look_at = 0.0  # when the next line is due (monotonic)
         self._since: datetime | None = None

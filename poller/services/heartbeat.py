@@ -144,7 +144,7 @@ class Heartbeat:
         if self.worker is not None:
             connection, worker = self._link.connection, {"worker": self.worker}
             with connection.transaction():  # waits for a claim that is under way, so that `leave` sees it
-                connection.execute(statement("hold_worker"), worker)
+                connection.execute(statement("await_claims"), worker)
                 connection.execute(statement("leave"), worker)
                 recount(connection)
         self._link.close()

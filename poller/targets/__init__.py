@@ -1,1 +1,1 @@
-"""Whom alerts reach: the settings, the addresses that they name, and the sending of one message."""
+"""The targets of alerts: the settings that name them, their addresses, and the sending of one message."""

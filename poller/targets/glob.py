@@ -7,7 +7,7 @@ from functools import cache
 
 
 def matches(pattern: str, subject_type: str, subject: str) -> bool:
-    """Tell whether a pattern is for a job or a handler; one without a status is for all handlers of its table."""
+    """Tell whether a pattern matches a job or a handler; a table without a status matches all its handlers."""
     shapes = (
         [pattern]
         if subject_type != "handler"

@@ -45,7 +45,7 @@ class Undelivered(Exception):  # noqa: N818 - what happened to the message
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """What is sent: JSON for programs, a title and a text for people; of a ping, which, and its run as a UUID."""
+    """What is sent: JSON for programs, a title and a text for people; for a ping, its kind, and its run as a UUID."""
 
     key: str
     title: str = ""

@@ -1,4 +1,4 @@
-"""The section `alerts` of the settings: whom to tell, of what, and how often."""
+"""The section `alerts` of the settings: which targets get alerts, about what, and how often."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ LONGEST_SECONDS = 36525 * 86400.0
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Whom to tell of some jobs or handlers, instead of the default."""
+    """The targets for some jobs or handlers, instead of the default ones."""
 
     jobs: str | None
     handlers: str | None
     to: tuple[str, ...]
 
     def leads(self, subject_type: str, subject: str) -> bool:
-        """Tell whether it is for a job or a handler."""
+        """Tell whether the route is for a job or a handler of this name."""
         pattern = {"job": self.jobs, "handler": self.handlers}.get(subject_type)
         return pattern is not None and matches(pattern, subject_type, subject)
 
@@ -60,7 +60,7 @@ class AlertSettings:
     routes: tuple[Route, ...] = ()
 
     def targets_of(self, subject_type: str, subject: str, named: tuple[str, ...] | None) -> tuple[str, ...]:
-        """Return whom to tell of a job, a handler or a host; `named` is what its own option says."""
+        """Return the targets for a job, a handler or a host; `named` are those of its own option."""
         if named is not None:
             return named
         leading = (each.to for each in self.routes if each.leads(subject_type, subject))
@@ -126,7 +126,7 @@ def _names(what: str, value: object) -> tuple[str, ...]:
 
 
 def _count(what: str, value: object) -> int:
-    if type(value) is not int or not 1 <= value <= 1000:  # noqa: PLR2004 - more in a row is no alert
+    if type(value) is not int or not 1 <= value <= 1000:  # noqa: PLR2004 - more in a row is not an alert
         msg = f"{what} must be a whole number from 1 to 1000"
         raise ConfigurationError(msg)
     return value

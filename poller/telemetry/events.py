@@ -140,7 +140,7 @@ class ResultRefused(RowEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class RowCircling(HandlerEvent):
-    """A row comes back to the same status again and again, and is slowed down. One event for a handler and a while."""
+    """A row returns to the same status again and again, so it is slowed down. One event a handler and a while."""
 
     key: str
     moves: int
@@ -160,7 +160,7 @@ class RowsTakenBack(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class RowsBegunLate(HandlerEvent):
-    """Rows of a handler with a rate were given back, since they began too late; they may take longer from now on."""
+    """Rows of a handler with a rate began too late and were given back; rows may now begin `may_take_seconds` late."""
 
     rows: int
     may_take_seconds: float
@@ -168,7 +168,7 @@ class RowsBegunLate(HandlerEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class RowsForgotten(HandlerEvent):
-    """What poller remembered of rows that are gone, or show another status, was deleted."""
+    """A supervisor deleted what poller remembered of rows that are gone or show another status."""
 
     rows: int
 
@@ -186,14 +186,14 @@ class HandlerPutAside(HandlerEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class HandlerRestored(HandlerEvent):
-    """A worker claims rows of a handler again, that it had put aside."""
+    """A worker claims rows of a handler again after it had put the handler aside."""
 
     failures: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class HandlerPaused(HandlerEvent):
-    """A supervisor has seen that an operator paused a handler: nothing of it is claimed, `until` then or a resume."""
+    """A supervisor has seen that an operator paused a handler: no worker claims its rows until a resume, or `until`."""
 
     by: str | None
     until: datetime | None
@@ -206,21 +206,21 @@ class HandlerResumed(HandlerEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimFailed(HandlerEvent):
-    """A claim failed, perhaps for one of its rows: they are claimed one at a time for a while."""
+    """A claim failed, perhaps because of one row: the handler's rows are claimed one at a time for a while."""
 
     error: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimLost(Event):
-    """Rows were claimed under a registration that the worker has lost meanwhile: they are left to others."""
+    """A worker claimed rows, and was declared dead meanwhile: it leaves them to other workers."""
 
     rows: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResultsWait(HandlerEvent):
-    """Results of a handler cannot be written now, for the `reason`; they wait."""
+    """Results of a handler cannot be written now, for this `reason`; they wait."""
 
     reason: str
 
@@ -232,7 +232,7 @@ class ResultsWritable(HandlerEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class ResultsGivenUp(HandlerEvent):
-    """A handler's table is gone: the leases of its rows are released."""
+    """A handler's table is gone: the worker drops the results and releases the leases of its rows."""
 
     rows: int
     error: str
@@ -269,7 +269,7 @@ class TransactionUnwritable(HandlerEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class EventLoopBlocked(Event):
-    """A coroutine handler has kept the event loop of a worker for long. `attempt` says whose, if that is known."""
+    """A coroutine handler has blocked a worker's event loop for long; `attempt` names it, if it is known."""
 
     attempt: str | None
     seconds: float
@@ -296,7 +296,7 @@ class RunPlanned(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class RunFinished(Event):
-    """A run of a job has ended: as `succeeded`, `failed` or `cancelled`."""
+    """A run of a job has ended; its `status` is `succeeded`, `failed` or `cancelled`."""
 
     job: str
     run: int
@@ -407,7 +407,7 @@ class WorkerPooled(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class MessageUndelivered(Event):
-    """A message of alerts has not reached its target, and is sent again; told once for each error, until one arrives."""
+    """A message of alerts has not reached its target, and is sent again. One event an error, until a message arrives."""
 
     target: str
     error: str
@@ -415,7 +415,7 @@ class MessageUndelivered(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class MessageDelivered(Event):
-    """A message of alerts has reached its target, after others had not."""
+    """A message of alerts has reached a target that earlier messages had not reached."""
 
     target: str
 
@@ -464,7 +464,7 @@ class DatabaseLost(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class DatabaseBack(Event):
-    """A service of the engine has the database again, after so many failed rounds."""
+    """A service of the engine has the database again, after `failures` failed rounds."""
 
     service: str
     failures: int
@@ -472,7 +472,7 @@ class DatabaseBack(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceFailed(Event):
-    """A service of the engine has failed otherwise than by losing the database, and tries again."""
+    """A service of the engine has failed, though it has not lost the database, and tries again."""
 
     service: str
     error: str
@@ -480,7 +480,7 @@ class ServiceFailed(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceRestored(Event):
-    """A service of the engine works again, after so many failed rounds."""
+    """A service of the engine works again, after `failures` failed rounds."""
 
     service: str
     failures: int
@@ -488,7 +488,7 @@ class ServiceRestored(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class SweepFailed(Event):
-    """A supervisor could not take back, at its end, what its killed workers held; another supervisor will."""
+    """A supervisor could not, at its end, take back the rows that its killed workers held; another supervisor will."""
 
     error: str
 
@@ -510,7 +510,7 @@ class FleetStarted(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class FleetListens(Event):
-    """`poller run --listen` answers probes at this address, and with `metrics` scrapes, too."""
+    """`poller run --listen` answers probes at this address; if `metrics` is set, also scrapes."""
 
     address: str
     metrics: bool
@@ -525,7 +525,7 @@ class FleetStopping(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class FleetProgress(Event):
-    """What `poller run` has done since it began: now and then, when it has changed. `rate` is in rows a second."""
+    """What `poller run` has done so far; emitted now and then, if that has changed. `rate` is in rows a second."""
 
     moved: int
     rate: float
@@ -536,7 +536,7 @@ class FleetProgress(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class FleetFinished(Event):
-    """`poller run` ends, having done this."""
+    """`poller run` ends; the numbers say what it has done."""
 
     moved: int
     failed: int
@@ -550,21 +550,21 @@ class FleetNotBegun(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class FleetSilenced(Event):
-    """`poller run` ends without its counts: the database does not answer (`lost`: it refused), and has them."""
+    """`poller run` ends, and cannot tell what it has done: the database is gone (`lost`), or does not answer."""
 
     lost: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class DrainStarted(Event):
-    """`poller run --drain` begins with so many rows that are due."""
+    """`poller run --drain` begins; so many `rows` are due."""
 
     rows: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class DrainLeftAlone(Event):
-    """`poller run --drain` ends, and has left alone what is parked or snoozed."""
+    """`poller run --drain` ends, and has left alone the rows that are parked or snoozed."""
 
     parked: int
     snoozed: int
@@ -581,21 +581,21 @@ class DrainLeftPaused(HandlerEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class DrainWaits(HandlerEvent):
-    """`poller run --drain` waits for rows of a handler that are due and that nobody has taken for a while, and why."""
+    """`poller run --drain` waits for due rows that no worker has claimed for a while; `why` gives the reason."""
 
     why: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class DrainLeftKept(HandlerEvent):
-    """`poller run --drain` ends, and has left a handler's rows, which the role may see and not change."""
+    """`poller run --drain` ends, and has left a handler's rows, which its role may see but not change."""
 
     rows: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class DrainStopped(Event):
-    """`poller run --drain` was stopped before its end, and has left rows."""
+    """`poller run --drain` was stopped before all due rows were done."""
 
     rows: int
     waiting: int

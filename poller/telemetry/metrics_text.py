@@ -44,7 +44,7 @@ def text(accepts: str, collect: Callable[[], Iterable[Sample]]) -> tuple[bytes, 
     """Return metrics as text, and its content type.
 
     Args:
-        accepts: the header of the one who asks; empty for Prometheus' text format.
+        accepts: the request's `Accept` header; empty for Prometheus' text format.
         collect: returns the samples.
     """
     registry = CollectorRegistry(auto_describe=False)

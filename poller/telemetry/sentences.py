@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 DEBUG, INFO, WARNING = logging.DEBUG, logging.INFO, logging.WARNING
 
-_GONE = "what this run has done stands in the history of its rows"
+_GONE = "the history of the rows shows what this run has done"
 
 
 class Sentence(NamedTuple):

@@ -1,4 +1,4 @@
-"""The application behind the screens: what was seen last, and who asks for more.
+"""The application behind the screens: it keeps the last answers, and asks for new ones.
 
 Threads: one looks (`Watch`), and one for each question or order of a person's asks. They hand over what they have by
 messages, and what is shown is touched by the application's own loop alone. None of them is waited for at the end: an
@@ -81,7 +81,7 @@ class Told(Message):
 
 
 class AskingApp(App[None]):
-    """Asks, and keeps what was answered; its screens show it.
+    """Asks the client, and keeps the answers, which the screens show.
 
     Args:
         setting: where it looks, and in whose name it orders.
@@ -110,7 +110,7 @@ class AskingApp(App[None]):
         self._answers: dict[str, Page[Any] | Fault] = {}
 
     def on_unmount(self) -> None:
-        """Look no more, and let an order under way end after its batch."""
+        """Stop looking; an order under way ends after its current batch."""
         self.looking.stop()
         if self.under is not None:
             self.under.stop.set()
@@ -153,7 +153,7 @@ class AskingApp(App[None]):
     # --- questions and orders ---------------------------------------------------------------------
 
     def asked(self) -> Asked:
-        """Return whom a person's question or order asks: a client that opens a connection for each call."""
+        """Return the client for a person's questions and orders, which opens a connection for each call."""
 
         def client(handlers: Source) -> Client:
             return Client(self.setting.place, handlers, via=VIA, person=self.setting.person)

@@ -35,7 +35,7 @@ FAREWELL = 0.5  # seconds that the thread has for its end
 
 
 class Asked:
-    """Whom panels and orders ask.
+    """The clients that panels and orders ask.
 
     Args:
         client: of the database.

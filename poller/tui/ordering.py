@@ -76,7 +76,7 @@ class Ordering(Screen[None]):
         return True
 
     def propose(self, order: Act) -> None:
-        """Ask what an order would do now, and then the person."""
+        """Show what an order would do now, and carry it out if the person confirms."""
         self.top.ask(order.propose, partial(self._confirm, order), self._refused)
 
     def _choose(self, rows: Rows, statuses: Sequence[str]) -> None:

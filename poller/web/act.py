@@ -124,7 +124,7 @@ def read(form: Form) -> Act:
     """Read what a form asks for.
 
     Raises:
-        HTTPException: it is no act.
+        HTTPException: it is not an act.
     """
     name, to, run = form.get("act", ""), form.get("to") or None, form.get("run", "")
     if name in NAMED and form.get("name"):
@@ -139,14 +139,14 @@ def read(form: Form) -> Act:
         ):  # of a listing that is filtered, all would be others, too
             raise HTTPException(WRONG, "choose the rows: this listing is filtered")
         return Act(name, selector, keys, form.get("error") or None, to if name == "move" else None)
-    raise HTTPException(WRONG, "there is no such act, or something of it is missing")
+    raise HTTPException(WRONG, "unknown act, or a field of it is missing")
 
 
 def _arguments(text: str) -> str | None:
     """Return what a job is to be called with, as it was written; None if nothing was.
 
     Raises:
-        HTTPException: it is no JSON object, or too long.
+        HTTPException: it is not a JSON object, or too long.
     """
     if not text.strip():
         return None

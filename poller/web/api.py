@@ -95,7 +95,7 @@ def _found(call: Call, request: Request, asked: Asked) -> Any:
     except Refused as error:
         if not is_about_data(error):
             raise
-        raise HTTPException(wrong, "the database cannot read what was given") from None
+        raise HTTPException(wrong, "the database cannot read a value of the request") from None
     finally:
         if call.method != "GET":
             desk_of(request).snapshot.refresh()

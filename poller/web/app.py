@@ -62,7 +62,7 @@ def desk(database: Database, *, authorize: Asked, **options: Unpack[Options]) ->
 
     Args:
         database: a `postgresql://` URL.
-        authorize: returns who looks, or None for nobody.
+        authorize: returns the request's viewer, or None if it has none.
         **options: see `Options`.
 
     Raises:

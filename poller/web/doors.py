@@ -1,10 +1,10 @@
-"""The doors: what each request passes before anything else is done, whatever its route.
+"""The doors: the checks that every request passes first, whatever its route.
 
 1. `Host` must be a name that the desk is known by. A page of another site whose name was made to resolve to this
    host (DNS rebinding) is of one origin with the desk for the browser, and would get in with its cookies; but
    the request says which name was asked for, and scripts cannot change that.
 2. A request that may change something must come from the desk's own pages: browsers say so in `Sec-Fetch-Site`, or, over
-   plain HTTP from elsewhere than this host, in `Origin`. What says neither is no browser, and needs a bearer token.
+   plain HTTP from elsewhere than this host, in `Origin`. What says neither is not a browser, and needs a bearer token.
 3. Where it is: under the path that a proxy names, if that is trusted.
 4. Each response that can be shown, errors included, carries headers that allow no script, style, frame or request but
    the desk's own.

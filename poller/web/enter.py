@@ -1,4 +1,4 @@
-"""The pages by which people come in, and leave: the one-time link, the form of name and password."""
+"""The pages to log in and out: the one-time link, and the form for name and password."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KEPT = 365 * 86400  # seconds
 
 
 def invite(entrance: object, request: Request) -> Response:
-    """Return what somebody gets who is not known: the way in."""
+    """Return the answer to a request without a viewer: how to log in."""
     if (
         isinstance(entrance, Accounts)
         and request.method == "GET"
@@ -43,7 +43,7 @@ def invite(entrance: object, request: Request) -> Response:
 
 
 def enter(request: Request) -> Response:
-    """Let in who has the one-time link; the address that is shown then has no token."""
+    """Let in the browser that has the one-time link, and redirect it to an address without the token."""
     entrance = desk_of(request).entrance
     if not isinstance(entrance, OneTimeLink):
         return refusal(request.scope, NOT_FOUND, "there is no such page")
@@ -65,7 +65,7 @@ def login(request: Request) -> Response:
 
 
 async def log_in(request: Request) -> Response:
-    """Let in who has a right name and password."""
+    """Log in with a name and a password."""
     entrance = desk_of(request).entrance
     if not isinstance(entrance, Accounts):
         return refusal(request.scope, NOT_FOUND, "there is no such page")
@@ -90,7 +90,7 @@ def log_out(request: Request) -> Response:
 
 
 def local(target: str) -> str:
-    """Return a path of the desk that somebody is to be led to; the home page, if it may lead elsewhere.
+    """Return the path of the desk to redirect to; the home page, if the given path may lead elsewhere.
 
     >>> local("/rows?table=orders"), local("//evil.example/"), local("https://evil.example/")
     ('/rows?table=orders', '/', '/')
@@ -100,7 +100,7 @@ def local(target: str) -> str:
 
 
 async def display(request: Request) -> Response:
-    """Keep how pages are to be in cookies of the browser; the database is not asked."""
+    """Keep the display settings in cookies of the browser; the database is not asked."""
     form = await form_of(request)
     response = _see(request, local(form.get("next", HOME)))
     for name, known in (("theme", THEMES), ("zone", ZONES), ("refresh", SECONDS), ("keys", SWITCH)):

@@ -36,7 +36,7 @@ LONGEST = 1000  # characters of a name or password
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """Lets everybody in, as the one viewer; for a desk that only this host's users reach."""
+    """Lets every request in, as the same viewer; for a desk that only this host's users can reach."""
 
     viewer: Viewer
 
@@ -46,7 +46,7 @@ class Open:
 
 
 class OneTimeLink:
-    """Lets in who has the link that the terminal shows: once, within a minute; from then on by a cookie.
+    """Lets in the browser that opens the link which the terminal shows: once, within a minute; from then on by a cookie.
 
     Whoever comes without one has a new link shown in the terminal, if the last one is not good any more.
     """
@@ -67,7 +67,7 @@ class OneTimeLink:
         return self.sessions.viewer(request)
 
     def show(self) -> None:
-        """Have a link shown, unless there is one that is good still."""
+        """Show a link in the terminal, unless the last one is still valid."""
         with self._lock:
             if self._clock() < self._until:
                 return
@@ -75,7 +75,7 @@ class OneTimeLink:
             self._say(self._token)
 
     def redeem(self, token: str) -> Viewer | None:
-        """Return whom a token lets in; it does so once."""
+        """Return the viewer whom a token lets in; each token works once."""
         with self._lock:
             if self._clock() >= self._until or not _is_same(token, self._token):
                 return None
@@ -85,14 +85,14 @@ class OneTimeLink:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Believes what a proxy says of who asks; of nobody but the proxies that are named."""
+    """Takes the viewer's name from a header, which only the named proxies may set."""
 
     name: str
     proxies: tuple[Network, ...]
     rights: Right = USUAL
 
     def __call__(self, request: Request) -> Viewer | None:
-        """Return who asks, by the one header; somebody without rights, if it is no proxy that says so."""
+        """Return the viewer that the header names; a viewer without rights if the header is not from a named proxy."""
         if not self.trusts(request):
             return Viewer("", NONE)
         found = request.headers.getlist(self.name)
@@ -124,7 +124,7 @@ class Accounts:
     nobody: str = field(default_factory=lambda: passwords.hashed(secrets.token_urlsafe(9)))
 
     def __call__(self, request: Request) -> Viewer | None:
-        """Return who asks: by a cookie, a bearer token, or a name and password (`curl -u`)."""
+        """Return the viewer, by a cookie, a bearer token, or a name and password (`curl -u`)."""
         kind, _, given = request.headers.get("authorization", "").partition(" ")
         match kind.lower():
             case "":
@@ -136,7 +136,7 @@ class Accounts:
         return None
 
     def login(self, name: str, password: str, address: str) -> Viewer | None:
-        """Return whom a name and a password let in; after five wrong ones of an address, nobody for a minute."""
+        """Return the viewer with a name and a password; after five wrong tries an address is refused for a minute."""
         with self.one_at_a_time:  # so that a try counts for the next only once it is known to be wrong
             return self._login(name, password, address)
 
@@ -158,7 +158,7 @@ class Accounts:
 
 
 def address_of(request: Request) -> str:
-    """Return the address of the peer; what headers say of others is not asked."""
+    """Return the address of the peer; headers that name another address are ignored."""
     return request.client.host if request.client else ""
 
 
@@ -200,10 +200,10 @@ def accounts(path: Path) -> Accounts:
         msg = f"{path} cannot be read: {error.strerror}"
         raise ConfigurationError(msg) from None
     except (ValueError, msgspec.DecodeError) as error:
-        msg = f"{path} does not name users and tokens as docs/desk.md has them: {error}"
+        msg = f"{path} does not list users and tokens as docs/desk.md describes: {error}"
         raise ConfigurationError(msg) from None
     if not all(passwords.is_line(each.secret) for each in users.values()):
-        msg = f"{path} has a password that cannot be checked; make it anew by: python -m poller.web.passwords"
+        msg = f"{path} has a password that cannot be checked; hash it again with: python -m poller.web.passwords"
         raise ConfigurationError(msg)
     if not users and not tokens:
         msg = f"{path} names neither users nor tokens"

@@ -1,4 +1,4 @@
-"""What went wrong, as it is told at the desk: what the server says may quote values, and is told to nobody."""
+"""Errors in the desk's words: the server's own messages may quote values of rows, so no viewer sees them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _AWAY = ("08", "57P")  # classes of SQLSTATE
 
 
 def said(error: Exception) -> str:
-    """Return an error of the client's in words, without where the database is."""
+    """Return the text of a client's error, without the database's address."""
     if not isinstance(error, psycopg.Error):
         is_away = getattr(error, "reason", "") == "unreachable"
         return "the database cannot be reached; try again" if is_away else str(error)
@@ -27,7 +27,7 @@ def said(error: Exception) -> str:
 
 
 def is_about_data(error: Exception) -> bool:
-    """Tell whether what was asked for could not be read as a value of the database's."""
+    """Tell whether the database could not read a value of the request."""
     return isinstance(error, psycopg.DataError)
 
 

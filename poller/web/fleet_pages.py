@@ -38,7 +38,7 @@ def workers(request: Request) -> Response:
 
 
 def actions(request: Request) -> Response:
-    """Show who has ordered what, the newest first."""
+    """Show the orders and who gave them, the newest first."""
     try:
         found = desk_of(request).client.actions(after=asked(request, "after"), limit=PAGE)
     except ConfigurationError as error:

@@ -55,7 +55,7 @@ def _plain(name: str, value: str) -> tuple[str, str]:
     """Return a field as it was meant.
 
     Raises:
-        ValueError: it is no text that the database could have.
+        ValueError: it is not a text that the database could have.
     """
     if name.endswith("*"):
         name, value = name[:-1], unquote(value, errors="strict")

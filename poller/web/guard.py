@@ -47,7 +47,7 @@ class Guard:
 
     def __init__(self, inner: ASGIApp, routes: Iterable[Route], authorize: Asked, invite: Invite) -> None:
         self._inner = inner
-        self._invite = invite  # answers those whom `authorize` does not know
+        self._invite = invite  # answers requests without a viewer
         self._lines = [(matcher(each), each) for each in routes]
         self._authorize = authorize
 
@@ -98,7 +98,7 @@ class Guard:
             return found
         if isinstance(self._authorize, Open | OneTimeLink | Header):  # they look into memory only
             return self._authorize(request)
-        return await to_thread.run_sync(self._authorize, request, limiter=THREADS.limiter)  # type: ignore[arg-type] # it is no coroutine function
+        return await to_thread.run_sync(self._authorize, request, limiter=THREADS.limiter)  # type: ignore[arg-type] # it is not a coroutine function
 
 
 async def _held(request: Request, viewer: Viewer) -> Viewer:

@@ -1,4 +1,4 @@
-"""What all pages have in common: the frame, who looks, and what need not be sent again."""
+"""What all pages share: the frame, the viewer, and the version by which an unchanged page is not sent again."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 NOT_MODIFIED = 304
-FILTERS = 2000  # characters of a query that are looked at
 
 
 def page(
@@ -34,7 +33,7 @@ def page(
     """Return a page.
 
     Args:
-        request: who asks for it.
+        request: the request for it.
         template: its name.
         code: the status of the answer.
         known: what the page is made of, if it shows itself anew by itself; the same is not sent twice.
@@ -72,7 +71,7 @@ def page(
 
 
 def version_of(request: Request, known: object) -> str:
-    """Return a hash of what a page is made of: what it shows, to whom, and how."""
+    """Return a hash of a page's contents, its viewer and its display settings."""
     made = (
         known,
         viewer_of(request).rights,

@@ -1,6 +1,6 @@
-"""What proxies are believed: who asks (`entrances.Header`), and under which path they have the desk.
+"""Which proxies are trusted to name the viewer (`entrances.Header`) and the path under which they serve the desk.
 
-Headers are believed of the peers that were named, and of nobody else: any browser can send them, too.
+Headers are trusted only from the peers that were named: any browser can send them, too.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ def is_among(peer: str, proxies: Iterable[Network]) -> bool:
 
 
 def placed(scope: Scope, proxies: Iterable[Network]) -> Scope:
-    """Return a request as it is under the path that a proxy says it has the desk under, whether it keeps that or not.
+    """Return a request with the path that the proxy serves the desk under, whether the proxy strips that path or not.
 
     Raises:
-        ValueError: what it says is no path.
+        ValueError: the header is not a path.
     """
     said = Headers(scope=scope).getlist(PREFIX) if is_among(_peer(scope), proxies) else []
     if len(said) > 1 or not all(map(_PATH.fullmatch, said)):
-        msg = "X-Forwarded-Prefix is no path"
+        msg = "X-Forwarded-Prefix is not a path"
         raise ValueError(msg)
     prefix = "".join(said).rstrip("/")
     root, path = f"{prefix}{scope.get('root_path', '')}", str(scope["path"])

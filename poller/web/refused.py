@@ -1,4 +1,4 @@
-"""Pages that say no: in the frame, to who is known."""
+"""The pages for refusals, in the desk's frame for a known viewer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def no_such(request: Request, detail: str, code: int = NOT_FOUND) -> Response:
-    """Return the page that says what is not there."""
+    """Return the page that says what does not exist."""
     return page(
         request,
         "refusal.html",

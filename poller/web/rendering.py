@@ -73,7 +73,7 @@ def look_of(cookies: Mapping[str, str]) -> Look:
 
 
 def part(template: str, scope: Scope, **values: Any) -> str:
-    """Return a page that is shown to whoever asks, whether known or not."""
+    """Return a page for any request, also without a known viewer."""
     return rendered(template, **frame(scope), **values)
 
 

@@ -29,7 +29,7 @@ NONE = Right(0)
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """Somebody who looks at the desk.
+    """A person or program that uses the desk.
 
     Attributes:
         name: orders are written down with it.
@@ -65,7 +65,7 @@ def rights_of(text: str) -> Right:
     found = NONE
     for name in filter(None, map(str.strip, text.split(","))):
         if name.upper() not in Right.__members__:
-            msg = f"there is no right {name!r}; there are {', '.join(names(ALL))}"
+            msg = f"there is no right {name!r}; known: {', '.join(names(ALL))}"
             raise ConfigurationError(msg)
         found |= Right[name.upper()]
     return found

@@ -27,12 +27,12 @@ class Seal:
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def sign(self, parts: Sequence[object]) -> str:
-        """Return what proves that these parts were shown now."""
+        """Return a token which proves that these parts were shown now."""
         until = int(self.clock()) + LASTS
         return f"{until}.{self._mac(until, parts)}"
 
     def holds(self, token: str, parts: Sequence[object]) -> bool:
-        """Tell whether these parts were shown, and not long ago."""
+        """Tell whether a token shows that these parts were shown, and not long ago."""
         until, _, mac = token.partition(".")
         if not until.isascii() or not until.isdigit() or len(until) > 12:  # noqa: PLR2004 - digits
             return False
@@ -42,7 +42,7 @@ class Seal:
         return hmac.compare_digest(given, made)
 
     def spend(self, token: str) -> bool:
-        """Use up a token that holds; tell whether nobody has before."""
+        """Use up a valid token; return False if it has been used before."""
         with self.lock:
             now = self.clock()
             for each in [each for each, until in self.used.items() if until < now]:

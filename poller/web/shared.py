@@ -27,14 +27,14 @@ class _Answer:
 
 
 class Shared:
-    """The answers; used by any thread. Who asks while another does waits for that one's answer."""
+    """The answers; used by any thread. A thread that asks while another asks the same waits for that answer."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._answers: dict[Hashable, _Answer] = {}
 
     def ask(self, key: Hashable, question: Callable[[], T], lasts: float = MOMENT) -> T:
-        """Return the answer to a question, of a moment ago if there is one.
+        """Return the answer to a question; one from a moment ago, if there is one.
 
         That the database does not answer is remembered for a moment, too: else those who wait would each ask anew, and
         each wait for its end.
@@ -57,6 +57,6 @@ class Shared:
             return value
 
     def forget(self) -> None:
-        """Have all be asked anew: something was done."""
+        """Drop all answers, since an order may have changed them."""
         with self._lock:
             self._answers.clear()

@@ -1,4 +1,4 @@
-"""Which columns of users' tables are shown: none but those that are named, since others may be nobody's business."""
+"""Which columns of users' tables are shown: only those that the settings name, since others may hold private data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One look at the fleet for all who look at the desk.
+"""One look at the fleet for all viewers of the desk.
 
 The model. A thread looks every two seconds, while somebody has looked at a page within the last fifteen, and takes a
 twentieth of the time at the most. A page is made from what it found last; where nobody has looked for long, the first
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 EVERY = 2.0  # seconds between two looks
 SHARE = 20  # a look may take one part in so many of the time, as long as there is one in ten seconds
-WATCHED = 15.0  # seconds after which nobody looks any more
+WATCHED = 15.0  # seconds without a page after which the thread stops looking
 SLOWLY = 10.0  # seconds between two looks at what changes less: jobs, causes of trouble, acts
 GLANCE = 0.25  # seconds after which it is noticed that the server has gone away
 PATIENCE = 3.0  # seconds that a page waits for a look
@@ -63,7 +63,7 @@ class Snapshot:
         self._is_hurried = False
 
     def seen(self) -> Seen:
-        """Return what was seen last; of a moment ago, if somebody else looks at it, too."""
+        """Return the last look; it is a moment old if other viewers use it, too."""
         with self._changed:
             self._watched_until = monotonic() + WATCHED
             if monotonic() - self._took > SLOWLY:
@@ -73,7 +73,7 @@ class Snapshot:
             return self._seen
 
     def refresh(self) -> None:
-        """Have the next page show what is now: something was done."""
+        """Look again before the next page, since an order may have changed something."""
         with self._changed:
             self._wanted, self._is_hurried = self._seen.number + 2, True  # one may be on its way
             self._changed.notify_all()
@@ -84,7 +84,7 @@ class Snapshot:
             self._thread.start()
 
     def _run(self) -> None:
-        """Look again and again, until nobody does."""
+        """Look again and again, as long as any viewer asks for it."""
         eye = _Eye(self._client)
         try:  # a fault of the desk's own ends the thread: the next who looks starts another
             while self._goes_on():
@@ -142,7 +142,7 @@ class _Eye:
         return Seen(overview, self._beside)
 
     def is_cut(self) -> bool:
-        """Tell whether the server has said farewell, or nothing any more."""
+        """Tell whether the server has closed the connection, or no longer answers."""
         return self._watch is not None and self._watch.is_cut()
 
     def close(self) -> None:

@@ -71,6 +71,6 @@ def desk_of(request: Request) -> State:
 
 
 def viewer_of(request: Request) -> Viewer:
-    """Return who asks. The guard has seen to it that there is somebody, on each route that needs a right."""
+    """Return the request's viewer. The guard makes sure that there is one on each route that needs a right."""
     found: Viewer = request.state.viewer
     return found

@@ -24,7 +24,7 @@ class Tries:
         self._failed: dict[str, deque[float]] = {}
 
     def may(self, address: str) -> bool:
-        """Enter a try, and tell whether it may be made; one that succeeds is taken back by `forget`."""
+        """Count a try, and tell whether it is allowed; `forget` takes back a try that succeeded."""
         now, place = self._clock(), _place(address)
         with self._lock:
             tries = self._failed.setdefault(place, deque())
@@ -38,7 +38,7 @@ class Tries:
             return True
 
     def forget(self, address: str) -> None:
-        """Take back the last try of an address: it was none to guess."""
+        """Take back the last try of an address, since it was not a guess."""
         with self._lock:
             if tries := self._failed.get(_place(address)):
                 tries.pop()

@@ -1,6 +1,6 @@
 -- Purpose  Take a worker that has given everything back out of the list; one that still holds leases is
 --          declared dead instead, so that the sweeper takes them.
--- Locks    poller.worker: its own row, locked before in this transaction (hold_worker.sql).
+-- Locks    poller.worker: its own row, locked before in this transaction (await_claims.sql).
 -- Fence    that lock: no claim is under way that this statement would not see; the foreign key of poller.claim.
 -- Index    worker's primary key, claim_worker.
 with gone as (

@@ -160,7 +160,7 @@ def test_a_move_by_hand_is_seen(project: Project, db: psycopg.Connection[Any]) -
         {"from": "closed", "to": "open", "kind": "seen"}
     ]
     db.execute("truncate poller.event")
-    assert ("1", "stuck") not in seen(project), "a key is no status, though its history is purged"
+    assert ("1", "stuck") not in seen(project), "a key is not a status, though its history is purged"
 
 
 def test_without_any_handler_there_is_no_picture(project: Project, db: psycopg.Connection[Any]) -> None:

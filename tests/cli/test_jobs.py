@@ -185,7 +185,7 @@ def test_pollers_own_job_is_registered_everywhere(project: Project, db: psycopg.
 
 
 def test_without_jobs_the_listing_says_so(here: InProcess) -> None:
-    """Nothing to show is no error."""
+    """Nothing to show is not an error."""
     assert here.run("jobs").stdout.startswith("no jobs")
     assert objects(here.run("jobs", "--json")) == []
 

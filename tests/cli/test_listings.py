@@ -346,7 +346,7 @@ def terminal(columns: int) -> Iterator[tuple[int, int]]:
 
 
 def test_empty_listings_say_so_or_are_empty_arrays(here: InProcess) -> None:
-    """Nothing to show is no error."""
+    """Nothing to show is not an error."""
     for command in ("workers", "failures"):
         assert here.run(command).stdout.startswith("no ")
         assert objects(here.run(command, "--json")) == []

@@ -87,7 +87,7 @@ def test_a_dry_run_says_apart_what_would_be_kept(here: InProcess, db: psycopg.Co
 
 
 def test_a_declared_purge_gives_its_options(project: Project, db: psycopg.Connection[Any]) -> None:
-    """And those given here go before; an ageing is no purge."""
+    """And those given here go before; an ageing is not a purge."""
     make_audit(db, old=3, young=1)
     project.handlers(DECLARED)
 

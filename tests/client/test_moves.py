@@ -569,7 +569,7 @@ def test_a_table_that_is_locked_is_waited_for_once(
 def test_an_empty_status_is_none_unless_a_handler_knows_it(
     here: InProcess, url: str, db: psycopg.Connection[Any]
 ) -> None:
-    """A variable of the shell that is not set is no order to move all rows away."""
+    """A variable of the shell that is not set is not an order to move all rows away."""
     rows(db, 1)
     assert "name the status to move the rows to" in the_line(here.run("move", "thing:pending", ""))
     with Engine(url, handler("thing", status="new", to="")(_work)):

@@ -130,7 +130,7 @@ def test_each_statement_about_a_users_table_has_its_path_before_anything_runs(
 def test_functions_in_row_security_find_their_names_by_the_users_path(
     url: str, db: Connection, path: str
 ) -> None:
-    """Of a role that is no superuser."""
+    """Of a role that is not a superuser."""
     role = f"poller_rls_{uuid.uuid4().hex[:8]}"
     db.execute(
         "create table shown (id int); insert into shown values (1), (2);"

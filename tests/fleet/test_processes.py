@@ -150,7 +150,7 @@ def work(row):
 def test_a_terminal_that_closes_stops_a_fleet_as_sigterm_does(
     project: Project, db: psycopg.Connection[Any], number: signal.Signals
 ) -> None:
-    """Handlers finish, and the exit status is 0. A terminal says it twice, which is no second request."""
+    """Handlers finish, and the exit status is 0. A terminal says it twice, which is not a second request."""
     make_rows(db, 4)
     project.handlers(HANDLER.format(seconds=1))
     fleet = project.start("run", "--concurrency", "4")
@@ -369,7 +369,7 @@ def work(row):
 
 @pytest.mark.fault("F62")
 def test_g1_a_worker_that_begins_while_postgres_is_away_waits_for_it(tmp_path: Path) -> None:
-    """It is no quick death: the first row moves within 5 s of the database's return."""
+    """It is not a quick death: the first row moves within 5 s of the database's return."""
     with cluster() as server, Project(tmp_path, server.url) as project:
         project.handlers(HANDLER.format(seconds=0))
         with psycopg.connect(server.url, autocommit=True) as db:

@@ -126,7 +126,7 @@ class OddSnooze(Snooze):
 
 
 class OddRetry(Retry):
-    """Has a reason that is no text, and no end to its delay."""
+    """Has a reason that is not a text, and no end to its delay."""
 
     def __init__(self) -> None:
         super().__init__("1s", reason=object())  # type: ignore[arg-type]

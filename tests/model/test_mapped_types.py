@@ -287,7 +287,7 @@ class Wrapped(sa.types.UserDefinedType[str]):
 
 
 class Rich(Base):
-    """A class with all that is no plain column."""
+    """A class with all that is not a plain column."""
 
     __tablename__ = "rich"
 

@@ -109,7 +109,7 @@ def test_output_comes_in_order_and_while_the_command_runs(
 
 
 def test_outputs_do_not_break_into_each_others_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    """Half a line waits for its other half; text that is no UTF-8 comes as far as it can be read."""
+    """Half a line waits for its other half; text that is not UTF-8 comes as far as it can be read."""
     line = (
         r"printf 'ha'; sleep 0.2; echo err >&2; sleep 0.2; printf 'lf\n\344\303'; sleep 0.2; printf '\244\n'"
     )

@@ -203,7 +203,7 @@ def test_a_fixed_delay_counts_from_the_finish_however_the_run_ended(
 
 
 def test_a_fixed_delay_waits_while_its_run_is_tried_again(planner: Callable[..., Planner]) -> None:
-    """An attempt that failed is no finish."""
+    """An attempt that failed is not a finish."""
     p = planner(named("delay", fixed_delay("5m")))
     p.plan()
     p.execute("update poller.run set status = 'running'")

@@ -155,7 +155,7 @@ def test_no_more_are_begun_in_a_time_than_the_rate(db: psycopg.Connection[Any], 
 
 
 def test_the_window_of_a_rate_slides(url: str, db: psycopg.Connection[Any]) -> None:
-    """It is no calendar minute: what was begun a minute ago makes room, one by one."""
+    """It is not a calendar minute: what was begun a minute ago makes room, one by one."""
     begun: list[float] = []
     clock = 0.0
     step = moves("thing", lambda _: begun.append(clock), rate="10/65s")

@@ -46,13 +46,13 @@ def never(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--host", "0.0.0.0"], "say who may come in with --auth"),
-        (["--host", "::"], "say who may come in with --auth"),
-        (["--host", "::ffff:127.0.0.1"], "say who may come in with --auth"),
-        (["--host", "192.0.2.1"], "say who may come in with --auth"),
+        (["--host", "0.0.0.0"], "choose who may log in with --auth"),
+        (["--host", "::"], "choose who may log in with --auth"),
+        (["--host", "::ffff:127.0.0.1"], "choose who may log in with --auth"),
+        (["--host", "192.0.2.1"], "choose who may log in with --auth"),
         (["--host", "0.0.0.0", "--auth", "none"], "--auth none would let in everybody"),
         (["--host", "::", "--auth", "none"], "--auth none would let in everybody"),
-        (["--host", "no such host"], "is no address"),
+        (["--host", "no such host"], "is neither an address"),
         (["--auth", "nobody"], "--auth must be token, none"),
         (["--auth", "file:"], "--auth must be token, none"),
         (["--auth", "file:nowhere.toml"], "nowhere.toml cannot be read"),
@@ -79,7 +79,7 @@ def test_a_name_that_leads_elsewhere_is_no_loopback(here: InProcess, monkeypatch
     """However innocent it sounds: each address counts."""
     found = [(0, 0, 0, "", ("127.0.0.1", 0)), (0, 0, 0, "", ("192.0.2.1", 0))]
     monkeypatch.setattr(ui.socket, "getaddrinfo", lambda *_, **__: found)
-    assert "say who may come in" in the_line(here.run("ui", "--host", "localhost"))
+    assert "choose who may log in" in the_line(here.run("ui", "--host", "localhost"))
 
 
 def test_a_port_that_is_taken_is_told(here: InProcess) -> None:

@@ -1,4 +1,4 @@
--- Purpose  Select the next rows in trouble of a handler, in the order of their digests: a part of retry.sql.
+-- Purpose  Select the next rows in trouble of a handler, in the order of their digests: the look of retry.sql over all rows.
 -- Locks    none.  Fence  none.
 -- Index    attempt_key.
 select poller.digest(a.key) as digest
