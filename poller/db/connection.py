@@ -295,9 +295,16 @@ def session_tag(supervisor: UUID, pid: int) -> str:
 
 
 def is_conflict(error: BaseException) -> bool:
-    """Tell whether an error is about a lock that another session holds: a deadlock, a lock timeout."""
-    state: Any = guarded(lambda: getattr(getattr(error, "orig", None) or error, "sqlstate", None), None)
-    return type(state) is str and state.startswith(_CONFLICT)
+    """Tell whether an error is about what another session does: a deadlock, a lock timeout, a serialization failure.
+
+    SQLAlchemy has the driver's error in `orig`, Django as the cause of its own.
+    """
+    found = (
+        guarded(lambda: getattr(error, "orig", None) or error, error),
+        BaseException.__dict__["__cause__"].__get__(error),
+    )
+    states: list[Any] = [guarded(lambda each=each: each.sqlstate, None) for each in found]  # type: ignore[misc]
+    return any(type(state) is str and state.startswith(_CONFLICT) for state in states)
 
 
 def role_of(connection: psycopg.Connection[Any]) -> str:

@@ -22,13 +22,14 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
+from poller.db.connection import is_conflict
 from poller.db.values import text_for
 from poller.errors_in_words import ungrouped
 from poller.model.altered_instances import Altered, changes, lost
 from poller.model.answers import Fail, Retry, Snooze
 from poller.model.context import BatchContext, Context, Row
 from poller.store.lease import Result, Task
-from poller.store.outcomes import of_answer, of_error
+from poller.store.outcomes import of_answer, of_conflict, of_error
 from poller.store.settlements import settle_within
 from poller.telemetry.current_attempt import Attempt
 from poller.telemetry.log import trace
@@ -200,7 +201,16 @@ def of_raise(call: Call, error: BaseException) -> list[Outcome]:
 def failed(call: Call, error: BaseException) -> list[Outcome]:
     """Return the outcome of each task of an attempt that ended with an error, raised or found by the engine."""
     took = monotonic() - call.started
-    return [of_error(call.handler, error, task.attempt, task.age + took) for task in call.tasks]
+    of = of_conflict if _meets_others(call, error) else of_error
+    return [of(call.handler, error, task.attempt, task.age + took) for task in call.tasks]
+
+
+def _meets_others(call: Call, error: BaseException) -> bool:
+    """Return whether an error is a conflict over poller's own rows, which rows that `ctx.settle` moves share."""
+    if call.context is None or not call.context.has_asked:
+        return False
+    error = ungrouped(error)
+    return not issubclass(type(error), Snooze | Retry | Fail) and is_conflict(error)
 
 
 def is_somebodys(call: Call, error: BaseException) -> bool:

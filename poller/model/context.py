@@ -257,13 +257,13 @@ class Context:
             msg = "a transactional handler moves its row by its return value; leave ctx.settle out"
             raise PollerError(msg)
         move = Transition(status, **columns)
+        self.has_asked = True  # also if that raises
         done = self._settle(connection, move)
         if isinstance(done, str):
-            self.settled, self.has_asked = Transition(done), True
+            self.settled = Transition(done)
             return None
-        self.settled = (
-            move  # so that one which is never awaited is not taken for one that was never asked for
-        )
+        # so that one which is never awaited is not taken for one that was never asked for
+        self.settled, self.has_asked = move, False
         return self._settled_later(done)
 
     async def _settled_later(self, done: Awaitable[str]) -> None:

@@ -93,6 +93,19 @@ def _by_policy(handler: Handler, error: BaseException, attempt: int, age: float)
     return _failed(handler, error, attempt, delay)
 
 
+def of_conflict(handler: Handler, error: BaseException, attempt: int, age: float = 0.0) -> Outcome:
+    """Return the outcome after `ctx.settle` has met another transaction of its worker: never the last attempt.
+
+    Under REPEATABLE READ and SERIALIZABLE all such transactions but one fail: they share a lease, and the worker's
+    counts. The transaction was rolled back, and the row is not at fault.
+    """
+    outcome = of_error(handler, error, attempt, age)
+    if outcome.verdict is Became.RETRYING:
+        return outcome
+    return _failed(handler, ungrouped(error), attempt - 1, CONFLICT_SECONDS)
+
+
+CONFLICT_SECONDS = 1.0  # until an attempt that met others is made again, where the policy has none left
 BEGAN_LATE = "since they began too late after their claim to keep the rate"
 SWALLOWED = "a trigger or rule of the table swallowed the UPDATE"
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 import sqlalchemy
+from psycopg import IsolationLevel
 from psycopg.adapt import Dumper, Loader
 from psycopg.rows import class_row, dict_row, namedtuple_row, scalar_row
 from psycopg.types.json import set_json_loads
@@ -377,6 +380,47 @@ def test_g3_who_has_lost_the_lease_cannot_move_the_row(db: psycopg.Connection[An
     assert (late.became, moved.became) == ("late", "moved")
     assert late.error is not None
     assert "the lease has ended; roll back" in late.error
+
+
+class DjangosError(Exception):
+    """Django's own class of error, of which the driver's is the cause."""
+
+
+def commits_within(connection: psycopg.Connection[Any], ctx: Context) -> None:
+    ctx.settle(connection, "normal")
+
+
+def fails_as_django(connection: psycopg.Connection[Any], ctx: Context) -> None:
+    try:
+        ctx.settle(connection, "normal")
+    except psycopg.Error as error:
+        raise DjangosError from error
+
+
+@pytest.mark.fault("F75")
+@pytest.mark.parametrize("level", [IsolationLevel.REPEATABLE_READ, IsolationLevel.SERIALIZABLE])
+@pytest.mark.parametrize("settle", [commits_within, fails_as_django])
+def test_g11_transactions_that_meet_over_pollers_own_rows_cost_no_row_its_last_attempt(
+    db: psycopg.Connection[Any], url: str, level: IsolationLevel, settle: Any
+) -> None:
+    """Of two that see the same lease only one can shrink it; the other row is not at fault, and comes again."""
+    db.execute("insert into task values (2, 'pending')")
+    both = threading.Barrier(2)
+
+    def step(_: Row, ctx: Context) -> None:
+        with psycopg.connect(url) as connection:
+            connection.isolation_level = level
+            connection.execute("select")
+            with contextlib.suppress(threading.BrokenBarrierError):
+                both.wait(5 if not both.broken else 0)
+            both.abort()
+            settle(connection, ctx)
+
+    done = run_to_the_end(url, moves("task", step, attempts=1))
+
+    [met] = [each for each in done if each.became != "moved"]
+    assert (met.became, met.attempt) == ("retrying", 0)
+    assert db.execute("select status from task").fetchall() == [("normal",)] * 2
 
 
 @pytest.mark.parametrize(
