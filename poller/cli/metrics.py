@@ -28,5 +28,4 @@ def metrics(*, database: Database = None) -> None:
         raise ConfigurationError(msg)
     found = client(database).gauges().items
     samples = [metrics_text.Sample(each.metric, each.metric_labels, each.value) for each in found]
-    printed, _ = metrics_text.text("", lambda: samples)
-    typer.echo(printed.decode(), nl=False)
+    typer.echo(metrics_text.text(lambda: samples).decode(), nl=False)

@@ -1,21 +1,26 @@
 """The door for monitoring: `/metrics`, `/healthz` and `/readyz` by HTTP, on threads beside the supervisor's own.
 
-One thread accepts. A request has a thread of its own for as long as it takes, so that a client which says nothing holds
-up no probe; it is cut off once it has been silent for some seconds. There are so many threads at the most; who comes
-beyond them is sent away. None of them asks the database.
+One thread accepts. A request has a thread of its own for as long as it takes, so that a client which says nothing, or
+drips bytes, holds up no probe; it is cut off after some seconds, whatever it sends or reads. There are so many threads
+at the most: the client that has been there longest makes room for one that comes. None of them asks the database.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import io
 import json
+import re
 import socket
 import threading
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from poller.errors import ConfigurationError
+from poller.errors_in_words import reason
 from poller.lazy import lazy
 from poller.telemetry.bus import emit
 from poller.telemetry.events import FleetListens
@@ -29,8 +34,9 @@ if TYPE_CHECKING:
 else:  # it needs the extra
     metrics_text = lazy("poller.telemetry.metrics_text")
 
-MOST_REQUESTS = 64  # at a time
-SILENT_SECONDS = 5.0  # after which a client that says nothing is cut off
+MOST_CLIENTS = 64  # at a time
+MOST_SECONDS = 5.0  # that a client may take to ask and to take its answer
+_PORT = re.compile(r"[0-9]{1,5}")
 INSTALL = "metrics need prometheus_client; run: pip install 'poller[metrics]'"
 
 
@@ -42,21 +48,37 @@ def bound(address: str) -> socket.socket:
     """
     host, colon, port = address.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
-    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004 - of TCP
+    if not colon or not host or not _PORT.fullmatch(port) or int(port) > 65535:  # noqa: PLR2004 - of TCP
         msg = f"the address to listen at must be HOST:PORT, such as 127.0.0.1:9091, got {address!r}"
         raise ConfigurationError(msg)
     try:
-        family, kind, number, _, place = socket.getaddrinfo(
-            host, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        made = socket.socket(family, kind, number)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.bind(place)
-        made.listen(128)
+        return _first_listening(host, int(port))
     except (OSError, UnicodeError) as error:
         msg = f"cannot listen at {address}: {getattr(error, 'strerror', None) or error}"
         raise ConfigurationError(msg) from None
-    return made
+
+
+def _first_listening(host: str, port: int) -> socket.socket:
+    """Return a socket at the first of a name's addresses that there is here: `localhost` may be `::1`, without IPv6.
+
+    Raises:
+        OSError: there is none; that of the last one.
+    """
+    refusal = OSError(f"{host} has no address")
+    for family, kind, number, _, place in socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    ):
+        try:
+            with contextlib.ExitStack() as undone:
+                made = undone.enter_context(socket.socket(family, kind, number))
+                made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                made.bind(place)
+                made.listen(128)
+                undone.pop_all()
+                return made
+        except OSError as error:
+            refusal = error
+    raise refusal
 
 
 def has_metrics() -> bool:
@@ -83,7 +105,10 @@ class Door(ThreadingHTTPServer):
         self.socket = listener
         self.vitals = vitals
         self.collect = collect
-        self._room = threading.BoundedSemaphore(MOST_REQUESTS)
+        self._lock = threading.Lock()
+        self._clients: dict[
+            socket.socket, None
+        ] = {}  # those that are served, in the order in which they came
 
     def start(self) -> None:
         """Answer from now on."""
@@ -93,32 +118,62 @@ class Door(ThreadingHTTPServer):
         threading.Thread(target=self.serve_forever, name="poller door", daemon=True).start()
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Answer a request on a thread of its own, if there is room."""
-        if not self._room.acquire(blocking=False):
-            self.shutdown_request(request)
-            return
-        try:
-            super().process_request(request, client_address)
-        except BaseException:  # no thread could be started
-            self._room.release()
-            raise
+        """Answer a request on a thread of its own, in the place of the oldest if there are too many."""
+        with self._lock:
+            self._clients[request] = None
+            oldest = next(iter(self._clients)) if len(self._clients) > MOST_CLIENTS else None
+            self._clients.pop(oldest, None)  # type: ignore[arg-type]  # None is none of them
+        if oldest is not None:
+            with contextlib.suppress(OSError):
+                oldest.shutdown(socket.SHUT_RDWR)  # its thread finds that it is gone
+        super().process_request(request, client_address)
 
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Answer a request, and make room."""
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._room.release()
+    def shutdown_request(self, request: Any) -> None:
+        """Close a connection, and forget it."""
+        with self._lock:
+            self._clients.pop(request, None)
+        super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing: the client is gone, or has sent something that is not a request."""
 
 
+class _Exchange(io.RawIOBase):
+    """What a client sends and is sent, until its time is up: one that drips bytes would else keep its thread."""
+
+    def __init__(self, client: socket.socket) -> None:
+        self._client = client
+        self._ends = monotonic() + MOST_SECONDS
+
+    def readable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        return self._in_time().recv_into(buffer)
+
+    def write(self, data: Any) -> int:
+        return self._in_time().send(data)
+
+    def _in_time(self) -> socket.socket:
+        self._client.settimeout(max(0.001, self._ends - monotonic()))
+        return self._client
+
+
 class _Request(BaseHTTPRequestHandler):
     server: Door
     server_version, sys_version = "poller", ""
-    timeout = SILENT_SECONDS
-    wbufsize = -1  # head and body leave together: else the second waits for the first to be acknowledged
+
+    def setup(self) -> None:
+        exchange = _Exchange(self.request)
+        # Head and body leave together: else the second waits for the first to be acknowledged.
+        self.connection, self.rfile, self.wfile = (
+            self.request,
+            io.BufferedReader(exchange),
+            io.BufferedWriter(exchange),
+        )
 
     def do_GET(self) -> None:
         answers = {"/healthz": self._health, "/readyz": self._ready, "/metrics": self._metrics}
@@ -143,8 +198,14 @@ class _Request(BaseHTTPRequestHandler):
         if not has_metrics():
             self._send(HTTPStatus.NOT_IMPLEMENTED, f"{INSTALL}\n".encode())
             return
-        body, kind = metrics_text.text(self.headers.get("Accept", ""), self.server.collect)
-        self._send(HTTPStatus.OK, body, kind)
+        try:
+            body = metrics_text.text(self.server.collect)
+        except Exception as error:  # noqa: BLE001 - who scrapes is to see why there is nothing
+            self._send(
+                HTTPStatus.INTERNAL_SERVER_ERROR, f"{type(error).__name__}: {reason(error)}\n".encode()
+            )
+        else:
+            self._send(HTTPStatus.OK, body, metrics_text.CONTENT_TYPE)
 
     def _say(self, said: dict[str, Any], *, is_well: bool) -> None:
         status = HTTPStatus.OK if is_well else HTTPStatus.SERVICE_UNAVAILABLE

@@ -1,4 +1,8 @@
-"""Prints metrics in Prometheus' formats. Needs the extra `metrics`: this is the only module that imports it."""
+"""Prints metrics in Prometheus' text format. Needs the extra `metrics`: this is the only module that imports it.
+
+Never as OpenMetrics, which Prometheus would rather have: there a counter's family is named without `_total`, so that
+`poller_rows_total` and the gauge `poller_rows` would be two families of one name, which readers refuse or mix up.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,8 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4 as CONTENT_TYPE
+from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
 from poller.telemetry.metrics import BY_NAME
@@ -17,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from poller.telemetry.metrics import Metric
+
+__all__ = ["CONTENT_TYPE", "Observations", "Sample", "text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +47,15 @@ class Sample:
     value: float | Observations
 
 
-def text(accepts: str, collect: Callable[[], Iterable[Sample]]) -> tuple[bytes, str]:
-    """Return metrics as text, and its content type.
+def text(collect: Callable[[], Iterable[Sample]]) -> bytes:
+    """Return metrics as text.
 
     Args:
-        accepts: the request's `Accept` header; empty for Prometheus' text format.
         collect: returns the samples.
     """
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Collector(collect))
-    encode, content_type = choose_encoder(accepts)
-    return encode(registry), content_type
+    return generate_latest(registry)
 
 
 class _Collector:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -19,7 +20,7 @@ import psycopg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from poller.fleet import vitals
+from poller.fleet import listening, vitals
 from poller.fleet.listening import Door, bound
 from poller.fleet.vitals import Vitals
 from poller.runtime.failpoints import VARIABLE
@@ -29,6 +30,7 @@ from tests.harness import Project, wait_until, workers_of
 from tests.servers import cluster
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.harness import Process
@@ -349,31 +351,89 @@ class _Site:
             each.stop()
 
 
-def test_silent_clients_and_odd_requests_hold_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor does a missing extra: it is told how it is installed, and probes need it not."""
-    listener = bound("127.0.0.1:0")
-    address = f"127.0.0.1:{listener.getsockname()[1]}"
-    door = Door(listener, Vitals(), tuple)
-    door.start()
-    silent = [socket.create_connection(listener.getsockname()) for _ in range(20)]
-    assert get(address, "/healthz").status == 200
-    assert get(address, "/readyz").said == {"ready": False, "failing": ["database", "schema", "workers"]}
-    assert get(address, "/elsewhere").status == 404
-    assert get(address, "/metrics?x=1").status == 200
+@pytest.fixture
+def door(monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
+    """A door with room for a few, whose clients have half a second; its address is `its`."""
+    monkeypatch.setattr(listening, "MOST_CLIENTS", 20)
+    monkeypatch.setattr(listening, "MOST_SECONDS", 0.5)
+    made = Door(bound("127.0.0.1:0"), Vitals(), tuple)
+    made.start()
+    yield made
+    made.shutdown()
+    made.server_close()
+
+
+def its(door: Door) -> str:
+    """Return the address of a door."""
+    return f"127.0.0.1:{door.socket.getsockname()[1]}"
+
+
+def test_clients_that_say_nothing_or_drip_hold_nothing_up(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The oldest makes room for one that comes; who sends a byte now and then is cut off like the silent."""
+    monkeypatch.setattr(listening, "MOST_SECONDS", 600)
+    silent = [socket.create_connection(door.socket.getsockname()) for _ in range(40)]
+    wait_until("they are served", lambda: len(door._clients) == 20)
+    assert get(its(door), "/healthz").status == 200
+    silent[0].settimeout(10)
+    assert silent[0].recv(1) == b"", "it has made room"
+    for each in silent:
+        each.close()
+    wait_until("they are forgotten", lambda: not door._clients)
+
+    monkeypatch.setattr(listening, "MOST_SECONDS", 0.5)
+    with (
+        socket.create_connection(door.socket.getsockname()) as dripping,
+        contextlib.suppress(ConnectionError),
+    ):
+        began = time.monotonic()
+        while time.monotonic() - began < 10:
+            dripping.sendall(b"G")
+            time.sleep(0.05)
+        pytest.fail("it was served for as long as it dripped")
+
+
+def test_odd_requests_are_answered(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is missing or goes wrong is told; and whatever a scraper would rather have, it gets the text format."""
+    assert get(its(door), "/readyz").said == {"ready": False, "failing": ["database", "schema", "workers"]}
+    assert get(its(door), "/elsewhere").status == 404
+    for wants in ("", "application/openmetrics-text;version=1.0.0", "text/plain;version=odd", "image/png"):
+        asked = urllib.request.Request(f"http://{its(door)}/metrics?x=1", headers={"Accept": wants})
+        with urllib.request.urlopen(asked, timeout=10) as answer:
+            assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    monkeypatch.setattr(door, "collect", lambda: 1 / 0)
+    broken = get(its(door), "/metrics")
+    assert (broken.status, broken.text) == (500, "ZeroDivisionError: division by zero\n")
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
-    missing = get(address, "/metrics")
+    missing = get(its(door), "/metrics")
     assert (missing.status, missing.text) == (
         501,
         "metrics need prometheus_client; run: pip install 'poller[metrics]'\n",
     )
-    for each in silent:
-        each.close()
-    door.shutdown()
-    door.server_close()
+
+
+def test_a_name_is_listened_at_where_it_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`localhost` is ::1 first, also where there is no IPv6."""
+    plain = socket.getaddrinfo
+    found = [*plain("192.0.2.1", 0, type=socket.SOCK_STREAM), *plain("127.0.0.1", 0, type=socket.SOCK_STREAM)]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    with bound("localhost:0") as listener:
+        assert listener.getsockname()[0] == "127.0.0.1"
 
 
 @pytest.mark.parametrize(
-    "address", ["taken", "127.0.0.1", "127.0.0.1:http", "127.0.0.1:70000", ":9091", "nowhere.invalid:9091"]
+    "address",
+    [
+        "taken",
+        "127.0.0.1",
+        "127.0.0.1:http",
+        "127.0.0.1:70000",
+        ":9091",
+        "127.0.0.1:" + "9" * 5000,
+        "nowhere.invalid:9091",
+    ],
+    ids=lambda each: each[:20],
 )
 def test_an_address_that_will_not_do_is_refused_before_anything_starts(
     project: Project, db: psycopg.Connection[Any], address: str
