@@ -1,7 +1,8 @@
 """poller's own housekeeping: a job that every fleet has purges poller's records, as any purge does.
 
-Rows' history and the counts by minute are kept for 30 days; runs as long as their job says (`keep`);
-workers for a day after their death; people's orders and silences for 90 days; episodes for 30 days after their end.
+Rows' history and the counts by minute are kept for 30 days; runs as long as their job says (`keep`), but for the newest
+success of each; workers for a day after their death; people's orders and silences for 90 days; episodes for 30 days
+after their end.
 """
 
 from __future__ import annotations
@@ -23,8 +24,13 @@ if TYPE_CHECKING:
 KEPT = "30d"
 ORDERS_KEPT = "90d"
 
+# A job's newest success stays, as long as it may run: it says what the next run follows, and whether one is overdue.
 _RUN_IS_OLD = """finished_at < poller.now() - coalesce(
-    (select j.keep from poller.job as j where j.name = t.job), interval '30 days')"""
+    (select j.keep from poller.job as j where j.name = t.job), interval '30 days')
+    and not (t.status = 'succeeded'
+             and exists (select from poller.job as j where j.name = t.job and (j.declared or not j.exhausted))
+             and not exists (select from poller.run as n
+                              where n.job = t.job and n.status = 'succeeded' and n.planned_at > t.planned_at))"""
 
 
 def _retentions() -> tuple[Retention, ...]:
@@ -36,6 +42,8 @@ def _retentions() -> tuple[Retention, ...]:
         purge("poller.worker", column="died_at", older_than="1d"),
         purge("poller.action", column="at", older_than=ORDERS_KEPT),
         purge("poller.signal", column="at", older_than="1d"),
+        purge("poller.watched", column="seen_at", older_than="1d"),
+        purge("poller.turn", column="at", older_than="1d"),
         purge("poller.message", column="at", older_than=KEPT),
         purge("poller.episode", column="closed_at", older_than=KEPT),
         purge("poller.silence", column="until", older_than=ORDERS_KEPT),

@@ -323,14 +323,25 @@ def test_housekeeping_purges_what_poller_has_recorded(project: Project, db: psyc
             [died or "alive", died],
         )
     db.execute("update poller.worker set died_at = now() - interval '9 days' where id = %s", [holding])
-    for job, at in (("brief", "2 hours"), ("brief", "1 minute"), ("other", "31 days"), ("other", "29 days")):
+    for at in ("2 days", "1 hour"):
+        db.execute("insert into poller.turn (name, at) values (%s, now() - %s::interval)", [at, at])
+        db.execute("insert into poller.watched values (%s, false, now() - %s::interval)", [at, at])
+    db.execute("insert into poller.job (name, function, declared) values ('rare', 'rare', true)")
+    for job, at in (
+        ("brief", "2 hours"),
+        ("brief", "1 minute"),
+        ("other", "31 days"),
+        ("other", "29 days"),
+        ("rare", "50 days"),
+        ("rare", "40 days"),
+    ):
         db.execute(
             "insert into poller.run (job, function, planned_at, finished_at, status)"
             " values (%(job)s, %(job)s, now() - %(at)s::interval, now() - %(at)s::interval, 'succeeded')",
             {"job": job, "at": at},
         )
     start(project, "s = shell('brief', 'true', keep='1h')")
-    wait_until("the job is declared", lambda: value(db, "select count(*) from poller.job") == 2)
+    wait_until("the job is declared", lambda: value(db, "select count(*) from poller.job") == 3)
     wait_until("the worker is there", lambda: len(workers_of(db)) == 2)
     run = plan(db, "poller housekeeping")
 
@@ -341,9 +352,11 @@ def test_housekeeping_purges_what_poller_has_recorded(project: Project, db: psyc
     assert kept == [("29 days",), ("together 29 days",)]
     assert value(db, "select count(*) from poller.tally where minute < now() - interval '1 day'") == 1
     left = (
-        "select job, (now() - planned_at)::text like '29 days%%' from poller.run where id <> %s order by job"
+        "select job, extract(days from now() - planned_at)::int from poller.run where id <> %s order by job"
     )
-    assert db.execute(left, [run]).fetchall() == [("brief", False), ("other", True)]
+    assert db.execute(left, [run]).fetchall() == [("brief", 0), ("other", 29), ("rare", 40)]
+    assert db.execute("select name from poller.turn").fetchall() == [("1 hour",)]
+    assert value(db, "select count(*) from poller.watched where function in ('2 days', '1 hour')") == 1
     hosts = db.execute("select host from poller.worker where host <> 'elsewhere' and pid = 1 order by host")
     assert hosts.fetchall() == [("1 hour",), ("alive",)]
     assert value(db, "select count(*) from poller.worker where id = %s", holding) == 1
@@ -351,7 +364,7 @@ def test_housekeeping_purges_what_poller_has_recorded(project: Project, db: psyc
         "deleted 1 row of poller.event\n",
         "deleted 1 row of poller.move\n",
         "deleted 1 row of poller.tally\n",
-        "deleted 2 rows of poller.run\n",
+        "deleted 3 rows of poller.run\n",
         "deleted 1 row of poller.worker; kept 1 row that claim_worker_id_fkey needs\n",
     ):
         assert said in (seen.output or "")
