@@ -28,7 +28,13 @@ else:  # they need the extra
 
 SEND_SECONDS = 5.0  # for one message
 SUCCESS = range(200, 300)
+LOSING = (301, 302, 303)  # redirects that turn a POST into a GET, which drops what it carries (RFC 9110 15.4)
 ENDINGS = {"start": "/start", "success": "", "fail": "/fail"}  # of a health check's address
+SIGNS = {  # of what went wrong, in the text of an error
+    "the name does not resolve": "the name does not resolve",
+    "CERTIFICATE_VERIFY_FAILED": "its certificate is not valid",
+    "All connection attempts failed": "the connection was refused, or nothing is there",
+}
 MISSING = "alerts need httpx2 and apprise; run: pip install 'poller[alerts]'"
 
 _OPTIONS: dict[str, Any] = {
@@ -66,7 +72,7 @@ def address(reference: str) -> str:
         found, reason = os.environ.get(where, "").strip(), f"the variable {where} is not set"
     else:
         try:
-            found, reason = Path(where).read_text(encoding="utf-8").strip(), f"the file {where} is empty"
+            found, reason = Path(where).read_text(encoding="utf-8-sig").strip(), f"the file {where} is empty"
         except (OSError, UnicodeDecodeError) as error:
             why = getattr(error, "strerror", "") or class_name(error)
             found, reason = "", f"the file {where} cannot be read: {why}"
@@ -98,7 +104,7 @@ def send(reference: str, letter: Letter) -> None:
         Undelivered: it did not arrive, or that is not known.
     """
     try:
-        found = address(reference)
+        found = _found(reference)
         if letter.ping is not None:
             _request(_ping(found, letter), letter.key, data=letter.text or None)
         elif _is_web(found):
@@ -111,6 +117,13 @@ def send(reference: str, letter: Letter) -> None:
         raise Undelivered(MISSING) from None
     except Exception as error:  # noqa: BLE001 - a library's text may hold the address
         raise Undelivered(class_name(error)) from None
+
+
+def _found(reference: str) -> str:
+    try:
+        return address(reference)
+    except ConfigurationError as error:  # its text names the variable or the file
+        raise Undelivered(str(error)) from None
 
 
 def _is_web(found: str) -> bool:
@@ -142,6 +155,8 @@ def _request(url: str, key: str, *, json: dict[str, Any] | None = None, data: st
         Undelivered: there was no answer in time, or it was not a success.
     """
     options = {**_OPTIONS, "headers": {"Idempotency-Key": key}}
+    if json is not None:  # a redirect that would lose it is an answer, and no success
+        options["expect"] = [*SUCCESS, *LOSING]
     method = "GET" if json is None and data is None else "POST"
     request, _ = order(url, method=method, json=json, data=data, **options)
     until = monotonic() + SEND_SECONDS
@@ -150,12 +165,18 @@ def _request(url: str, key: str, *, json: dict[str, Any] | None = None, data: st
         answer = send_request.send_stoppably(
             request, 2 * SEND_SECONDS, lambda: late if monotonic() > until else None
         )
-    except send_request.NoAnswer:
-        _refuse("no answer")
+    except send_request.NoAnswer as error:
+        _refuse(_reason(str(error)))
     except Fail:
         _refuse("the address is neither public nor says that it is inside")
     if answer.status not in SUCCESS:
-        _refuse(f"the answer was {answer.status}")
+        moved = ": the address has moved" if answer.status in LOSING else ""
+        _refuse(f"the answer was {answer.status}{moved}")
+
+
+def _reason(text: str) -> str:
+    """Return why there was no answer, in words of our own: a library's may hold the address."""
+    return next((f"no answer: {words}" for sign, words in SIGNS.items() if sign in text), "no answer")
 
 
 def _refuse(text: str) -> NoReturn:

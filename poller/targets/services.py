@@ -6,6 +6,8 @@ import logging
 
 import apprise
 
+CHAT_CHARACTERS = 1000  # that a message may have at least, where several cost nothing
+
 
 def knows(address: str) -> bool:
     """Tell whether an address is one of a service."""
@@ -15,7 +17,17 @@ def knows(address: str) -> bool:
 def tell(address: str, title: str, text: str) -> bool:
     """Send a text to an address; return whether the service has taken it."""
     service = _service()
-    return bool(service.add(address) and service.notify(title=title, body=text))
+    if not service.add(address):
+        return False
+    for each in service:
+        if "overflow_mode" not in vars(each):  # the address does not say
+            each.overflow_mode = _fitting(each.body_maxlen)
+    return bool(service.notify(title=title, body=text))
+
+
+def _fitting(most: int) -> apprise.OverflowMode:
+    """Return what becomes of a text that is too long for a service: a chat gets parts, a telephone the first."""
+    return apprise.OverflowMode.SPLIT if most >= CHAT_CHARACTERS else apprise.OverflowMode.TRUNCATE
 
 
 def _service() -> apprise.Apprise:
