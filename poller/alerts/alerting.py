@@ -37,6 +37,7 @@ from poller.telemetry.events import MessageDelivered, MessageUndelivered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import datetime
 
     from poller.alerts.senders import Sent
     from poller.alerts.store import Signal
@@ -47,6 +48,8 @@ LOOK_SECONDS = 1.0  # between two rounds
 SURVEY_SECONDS = 10.0  # between two surveys
 WATCH_SECONDS = 60.0  # between two notes that somebody takes signals
 HEARTBEAT_SECONDS = 60.0
+HEARTBEAT_TURN_SECONDS = HEARTBEAT_SECONDS - 1.0
+HEARTBEAT_PAUSE_SECONDS = 5.0  # after one that has not arrived
 LEASE_SECONDS = 30.0  # that a sender has for a message
 MOST_SIGNALS = 1000  # taken in one transaction
 MOST_NOTICES = 1000  # made, or gathered, in one transaction
@@ -72,13 +75,15 @@ class Alerting:
         link: a connection of its own.
         subjects: what it tells of.
         beats: whether it sends the heartbeat: of several databases, one does.
+        database: its name, if there are several, which messages then say.
 
     Attributes:
         wake: called when a message has been sent: there may be another for its target.
     """
 
-    def __init__(self, link: Link, subjects: Subjects, *, beats: bool = True) -> None:
+    def __init__(self, link: Link, subjects: Subjects, *, beats: bool = True, database: str = "") -> None:
         self.wake: Callable[[], None] = lambda: None
+        self._database = database
         self._link = link
         self._store = AlertStore(link)
         self._subjects = subjects
@@ -89,18 +94,24 @@ class Alerting:
         self._survey_at = monotonic() + SURVEY_SECONDS  # until then what is due has begun
         self._beat_at = 0.0 if beat else inf
         self._watch_at = 0.0
+        self._since: datetime | None = None  # when it began, by the database's clock
         self._failing: dict[str, str] = {}  # the last error of targets that do not take messages
+        self._is_ending = False
 
     def _wake(self) -> None:
         self.wake()
 
     def prepare(self) -> None:
         """Have runs leave signals from now on, before the first of them."""
-        self._store.watch({each.name: each.options.ping is not None for each in self._subjects.jobs})
+        self._store.watch(self._subjects.watched)
+        self._since = self._since or self._store.now()
         self._watch_at = monotonic() + WATCH_SECONDS
 
     def run_once(self) -> float:
         """Open and close episodes, and send what is owed. Returns the seconds to the next round."""
+        if self._is_ending:
+            self._write_results()
+            return LOOK_SECONDS
         now = monotonic()
         if now >= self._watch_at:
             self.prepare()
@@ -117,6 +128,15 @@ class Alerting:
         self._send()
         return 0.0 if is_full else LOOK_SECONDS
 
+    def end(self) -> None:
+        """Begin nothing more: rounds only write down what becomes of the messages that are being sent."""
+        self._is_ending = True
+
+    @property
+    def is_sending(self) -> bool:
+        """Whether a message is being sent, or what became of one is not written down yet."""
+        return self._senders.is_sending(self._addresses)
+
     def recover(self) -> None:
         """Start over on a new connection."""
         self._link.close()
@@ -130,7 +150,7 @@ class Alerting:
                 self.survey()
         if now >= self._beat_at and HEARTBEAT in self._senders.idle():
             self._beat_at = now + HEARTBEAT_SECONDS / 4
-            if self._store.take_turn("heartbeat", HEARTBEAT_SECONDS - 1.0):
+            if self._store.take_turn("heartbeat", HEARTBEAT_TURN_SECONDS):
                 self._senders.beat(HEARTBEAT)
 
     # --- what goes wrong ----------------------------------------------------------------------------
@@ -141,6 +161,10 @@ class Alerting:
         self._store.open_episodes(seen.found)
         recovery = self._settings.recovery
         self._store.close_states(STATES, seen.found, seen.functions, seen.handlers, recovery=recovery)
+        if opened := self._store.open_subjects():
+            self._store.close_gone(self._since or self._store.now())
+            if routed := self._subjects.routed(opened):
+                self._store.route(routed)
 
     def _take_signals(self, functions: Sequence[str]) -> bool:
         """Turn signals into episodes and pings, one supervisor at a time; return whether there may be more."""
@@ -171,7 +195,8 @@ class Alerting:
             if self._store.hold_target(target) and (
                 notices := self._store.gather_notices(target, MOST_NOTICES)
             ):
-                self._store.write_message(target, payload(target, notices), [each["id"] for each in notices])
+                made = payload(target, notices, self._database)
+                self._store.write_message(target, made, [each["id"] for each in notices])
                 reach("notices gathered")
 
     def _send(self) -> None:
@@ -191,7 +216,7 @@ class Alerting:
     def _write_results(self) -> None:
         for each in self._senders.results():
             if each.message.target == HEARTBEAT:
-                self._tell(each)
+                self._note_heartbeat(each)
                 continue
             reach("message sent")
             if each.error is None:
@@ -199,6 +224,13 @@ class Alerting:
             else:
                 self._store.failed(each.message, _pause(each.message), each.error)
             self._tell(each)
+
+    def _note_heartbeat(self, sent: Sent) -> None:
+        """Have a heartbeat that has not arrived sent again soon, by any supervisor: else the fleet would seem dead."""
+        if sent.error is not None:
+            self._store.give_back_turn("heartbeat", HEARTBEAT_TURN_SECONDS, HEARTBEAT_PAUSE_SECONDS)
+            self._beat_at = monotonic() + HEARTBEAT_PAUSE_SECONDS
+        self._tell(sent)
 
     def _tell(self, sent: Sent) -> None:
         """Log a target's first failure of a kind, and that it is well again."""

@@ -78,6 +78,11 @@ class Senders:
             yield self._results[0]
             self._results.popleft()
 
+    def is_sending(self, targets: Iterable[str]) -> bool:
+        """Whether a message to some targets is on its way and not given up, or a result has not been asked for."""
+        waited_for = [name for name in targets if name in self._busy and not self._busy[name].is_given_up]
+        return bool(self._results) or any(map(self._is_busy, waited_for))
+
     @property
     def count(self) -> int:
         """How many threads send."""

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from poller.db.connection import Link
 
+STOPPED_TIMEOUT = (
+    "10s"  # after which a process that was stopped in a transaction keeps the others waiting no longer
+)
 Found = dict[str, Any]  # a row of open_episodes.sql
 
 
@@ -75,6 +78,17 @@ class HostTrouble:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenSubject:
+    """What an open episode is of, and whom it tells; the function of a job that is known."""
+
+    id: int
+    subject_type: str
+    subject: str
+    function: str | None
+    targets: list[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """A message that was taken to be sent: for which time, and how many seconds after it was made."""
 
@@ -104,7 +118,7 @@ class AlertStore:
         return now
 
     def watch(self, pings: Mapping[str, bool]) -> None:
-        """Have runs of these functions leave signals; those that ping, when they start and succeed, too."""
+        """Say that these functions of jobs, and handlers, are known; runs that ping leave signals of each step, too."""
         asked = {"functions": array(pings), "pings": array(pings.values())}
         self.connection.execute(statement("watch_functions"), asked)
 
@@ -112,6 +126,11 @@ class AlertStore:
         """Take the turn at a task that the fleet does once every so many seconds; False if it is not time yet."""
         asked = {"name": name, "seconds": seconds}
         return self.connection.execute(statement("take_turn"), asked).fetchone() is not None
+
+    def give_back_turn(self, name: str, seconds: float, pause: float) -> None:
+        """Give back a turn of so many seconds that has come to nothing: it may be taken again after a pause."""
+        asked = {"name": name, "seconds": seconds, "pause": pause}
+        self.connection.execute(statement("give_back_turn"), asked)
 
     def work_waits(self, functions: Iterable[str], targets: Iterable[str]) -> bool:
         """Tell whether there is anything to do besides the survey."""
@@ -164,11 +183,24 @@ class AlertStore:
         beside = {"found": json.dumps(found, default=str), "recovery": recovery}
         return self.connection.execute(statement("close_states"), asked | beside).rowcount
 
+    def close_gone(self, since: datetime) -> int:
+        """End the episodes of what is there no more, as one says who has been there since then; return how many."""
+        return self.connection.execute(statement("close_gone"), {"since": since}).rowcount
+
+    def open_subjects(self) -> list[OpenSubject]:
+        """Return what episodes are open of."""
+        return all_rows(self.connection, statement("open_subjects"), {}, OpenSubject)
+
+    def route(self, routed: Sequence[Mapping[str, Any]]) -> None:
+        """Write down whom some episodes tell."""
+        self.connection.execute(statement("route_episodes"), {"routed": json.dumps(routed)})
+
     # --- what is told ---------------------------------------------------------------------------------
 
     def make_notices(self, *, repeat: float | None, recovery: bool, most: int) -> int:
         """Make the notices that are owed; return how many."""
         asked = {"repeat": repeat, "recovery": recovery, "most": most}
+        self.connection.execute(statement("notify_added"), asked)
         return self.connection.execute(statement("make_notices"), asked).rowcount
 
     def targets_due(self, targets: Iterable[str], group: float, most: int) -> list[str]:
@@ -178,7 +210,8 @@ class AlertStore:
 
     def hold_target(self, target: str) -> bool:
         """Be the only one to make a message for a target, in the caller's transaction; False if another is."""
-        row = self.connection.execute(statement("hold_target"), {"target": target}).fetchone()
+        asked = {"target": target, "timeout": STOPPED_TIMEOUT}
+        row = self.connection.execute(statement("hold_target"), asked).fetchone()
         return bool(row and row[0])
 
     def gather_notices(self, target: str, most: int) -> list[dict[str, Any]]:

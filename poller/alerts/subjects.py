@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from poller.model.alert import Alert
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from poller.alerts.store import OpenSubject
     from poller.jobs.job import Job
     from poller.store.binding import Binding
     from poller.targets.settings import AlertSettings
@@ -57,6 +58,28 @@ class Subjects:
         """The reference (`env:`, `file:`) to the address of each target and of each job's ping."""
         pings = {f"{PING}{each.name}": each.options.ping for each in self.jobs if each.options.ping}
         return {**self.settings.targets, **pings}
+
+    @property
+    def watched(self) -> dict[str, bool]:
+        """What is known here, by the names of episodes: handlers, and jobs' functions with whether they ping."""
+        pings = {each.name: each.options.ping is not None for each in self.jobs}
+        return {**{name_of(each): False for each in self.handlers}, **pings}
+
+    def routed(self, opened: Iterable[OpenSubject]) -> list[dict[str, Any]]:
+        """Return whom open episodes are to tell, where that is known here and has changed."""
+        asked = [(each, self._targets_now(each)) for each in opened] if self.settings.targets else []
+        return [
+            {"id": each.id, "targets": now} for each, now in asked if now is not None and now != each.targets
+        ]
+
+    def _targets_now(self, opened: OpenSubject) -> list[str] | None:
+        if opened.subject_type == "host":
+            return [*self.targets_of_host(opened.subject)]
+        if opened.subject_type == "job":
+            known = opened.function in self.functions
+            return [*self.targets_of_job(opened.subject, opened.function or "")] if known else None
+        bindings = (each for each in self.handlers if name_of(each) == opened.subject)
+        return next(([*self.targets_of_handler(each)] for each in bindings), None)
 
     def targets_of_job(self, name: str, function: str) -> tuple[str, ...]:
         """Return the targets for a job, which may have been made at run time from a declared job's function."""

@@ -1,6 +1,7 @@
 """The content of a message: JSON for programs, and a text for people.
 
 Nothing in it is a value of a user's row: names of jobs, tables and statuses, counts, times, an error's class and place.
+A status, or the name of a class, may hold any character: no line for people is more than one, nor a header of a mail.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from poller.model.context import token_of
 from poller.targets.sending import Letter
+from poller.telemetry.printable import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,8 +48,14 @@ _WHAT = {
 _BEFORE = {"opened": "", "changed": "another error: ", "reminder": "still: ", "recovered": "recovered: "}
 
 
-def payload(target: str, notices: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return a message's JSON without its key; of many notices, the first ones and counts of the rest."""
+def payload(target: str, notices: Sequence[Mapping[str, Any]], database: str = "") -> dict[str, Any]:
+    """Return a message's JSON without its key; of many notices, the first ones and counts of the rest.
+
+    Args:
+        target: its name.
+        notices: with their episodes.
+        database: its name, if there are several: numbers of episodes are each database's own.
+    """
     shown, rest = notices[:MOST_SHOWN], notices[MOST_SHOWN:]
     more: dict[str, int] = {}
     for each in rest:
@@ -60,19 +68,24 @@ def payload(target: str, notices: Sequence[Mapping[str, Any]]) -> dict[str, Any]
         )
     return {
         "target": target,
-        "title": f"[poller] {title}",
+        "database": database or None,
+        "title": f"[{' '.join(filter(None, ('poller', one_line(database))))}] {title}",
         "text": "\n".join(lines),
-        "notices": [{"id": f"{each['episode']}-{each['number']}", **_plain(each)} for each in shown],
+        "notices": [{"id": _id(each, database), **_plain(each)} for each in shown],
         "more": more,
     }
 
 
 def line(notice: Mapping[str, Any]) -> str:
     """Return a notice in a line."""
+    return one_line(", ".join(_parts(notice)))
+
+
+def _parts(notice: Mapping[str, Any]) -> list[str]:
     parts = [f"{_BEFORE[notice['reason']]}{notice['type']} {notice['subject']} {_WHAT[notice['kind']]}"]
     if notice["reason"] == "recovered":
         parts.append(f"since {_clock(notice['opened_at'])}, until {_clock(notice['closed_at'])}")
-        return ", ".join(parts)
+        return parts
     if notice["error"]:
         parts.append(f"{notice['error']} at {notice['place']}" if notice["place"] else notice["error"])
     if notice["detail"]:
@@ -80,7 +93,7 @@ def line(notice: Mapping[str, Any]) -> str:
     if notice["kind"] == "failed":
         parts.append("once" if notice["times"] == 1 else f"{notice['times']:,} times")
     parts.append(f"since {_clock(notice['opened_at'])}")
-    return ", ".join(parts)
+    return parts
 
 
 def letter(message: Message, output: str = "") -> Letter:
@@ -93,8 +106,13 @@ def letter(message: Message, output: str = "") -> Letter:
     return Letter(key=key, title=message.payload["title"], text=message.payload["text"], content=content)
 
 
+def _id(notice: Mapping[str, Any], database: str) -> str:
+    number = f"{notice['episode']}-{notice['number']}"
+    return f"{database}:{number}" if database else number
+
+
 def _subjects(notices: Sequence[Mapping[str, Any]]) -> list[str]:
-    names = list(dict.fromkeys(each["subject"] for each in notices))
+    names = list(dict.fromkeys(one_line(each["subject"]) for each in notices))
     return names if len(names) <= 3 else [*names[:3], "…"]  # noqa: PLR2004 - what a subject line has room for
 
 

@@ -241,22 +241,27 @@ class Site:
             return None
         told = subjects.Subjects(self._options.alerts or AlertSettings(), self._jobs, self._bindings)
         link = Link(self._location.url, "alerts")
-        made = Alerting(link, told, beats=self._is_first)
+        made = Alerting(link, told, beats=self._is_first, database=self.label)
         made.prepare()
         link.close()
         self._telling = Loop("alerts", made.run_once, made.recover, spacing=SPACING_SECONDS)
         made.wake = self._telling.wake
         return made
 
+    @property
+    def is_sending(self) -> bool:
+        """Whether a message of its alerts is on its way, and can be written down once it has arrived."""
+        return self._alerting is not None and self._alerting.is_sending and not self._telling.is_failing
+
     def stop_planning(self) -> None:
-        """Stop the listener, the planner, the alerts, the forgetter and the keeper of the fleet's numbers."""
+        """Stop the listener, the planner, the forgetter and the keeper of the fleet's numbers; have no more told."""
         self._keeping.stop()
         self._keeper = None  # what it has read grows old
         self._listening.stop()
         self._forgetting.stop()
         self._planning.stop()
         if self._alerting is not None:
-            self._telling.stop()
+            self._alerting.end()
 
     def _sweep_at_last(self) -> None:
         """Rescue at once the rows that killed workers of this site still held, if the database answers."""
@@ -277,6 +282,9 @@ class Site:
         """Sweep once more, and log what was done; return 1 if a drain left rows parked or failed, else 0."""
         self._watching.stop()
         self._watching.join(LAST_WORDS_SECONDS)
+        if self._alerting is not None:
+            self._telling.stop()
+            self._telling.join(LAST_WORDS_SECONDS)
         self._sweep_at_last()
         return self._drain.end()
 

@@ -149,14 +149,22 @@ class Supervisor:
             return int(self._options.drain)
         return max(statuses, default=0)
 
+    def _is_sending(self, until: float) -> bool:
+        """Whether a message is on its way that is to be waited for: until then, unless there was a second request."""
+        return requests.count <= 1 and monotonic() < until and any(site.is_sending for site in self._sites)
+
     def _stop_children(self, children: list[WorkerProcess]) -> None:
-        """Pass on the requests; kill the remaining workers some seconds after the grace time."""
+        """Pass on the requests; kill the remaining workers some seconds after the grace time.
+
+        What is being sent is waited for within the grace time: else the next supervisor would send it again.
+        """
         emit(FleetStopping(grace_seconds=self._options.grace))
         for child in children:
             child.stop()
         asked = 1
-        kill_at = monotonic() + self._options.grace + KILL_AFTER_SECONDS
-        while any(not child.has_ended() for child in children):
+        ends = monotonic() + self._options.grace
+        kill_at = ends + KILL_AFTER_SECONDS
+        while any(not child.has_ended() for child in children) or self._is_sending(ends):
             if requests.count > asked:
                 asked = requests.count
                 for child in children:

@@ -1,6 +1,6 @@
 -- Purpose  End the episodes of jobs that have succeeded since they failed last; of jobs whose slots were missed once an hour
---          has passed, too; of handlers whose rows move and have not failed for ten minutes; of hosts whose dead worker has had
---          a successor for a minute.
+--          has passed, too; of handlers whose rows move and have not failed for ten minutes; of hosts on which a worker that
+--          came after the last sign of life of the one that died has been up for a minute.
 -- Locks    poller.episode: those rows, SKIP LOCKED.
 -- Fence    the row is open still: an episode ends once.
 -- Index    episode_open; run_succeeded; tally's primary key; one row a worker.
@@ -22,8 +22,11 @@ with over as materialized (
                                   where y.minute > e.last_at and y.moved > 0
                                     and h.table_name || ':' || h.status = e.subject)
                 when e.kind = 'gone'
-                then e.last_at < poller.now() - interval '1 minute'
-                     and exists (select from poller.worker as w where w.died_at is null and w.started_at >= e.opened_at - interval '1 hour')
+                then exists (select from poller.worker as w
+                              where w.host = e.subject and w.died_at is null and w.started_at < poller.now() - interval '1 minute'
+                                and w.started_at > coalesce(
+                                      (select max(d.heartbeat_at) from poller.worker as d
+                                        where d.host = e.subject and d.died_at is not null and d.stopping_at is null), e.last_at))
            end
        for update skip locked
 )

@@ -1,5 +1,6 @@
--- Purpose  Make the notices that are owed, and those of what still lasts: one a target. An episode that nothing may be told of
---          now (poller.is_silent) waits; one that ended meanwhile, untold, is never told.
+-- Purpose  Make the notices that are owed, and those of what still lasts: one a target. That it is over hear all that have heard of
+--          it, and no others. An episode that nothing may be told of now (poller.is_silent) waits; one that ended meanwhile,
+--          untold, is never told.
 -- Locks    poller.episode: those rows, SKIP LOCKED; poller.notice: new rows.
 -- Fence    the rows' locks, and the unique key of a notice: a number is told once to each target.
 -- Index    episode_owed, episode_open; silence_until.
@@ -30,6 +31,10 @@ with owing as materialized (
 )
 insert into poller.notice (episode_id, target, number, reason, error, place)
 select t.id, g.target, t.notices, t.reason, t.error, t.place
-  from told as t, unnest(t.targets) as g (target)
+  from told as t
+ cross join lateral (
+       select u.target from unnest(t.targets) as u (target) where t.reason <> 'recovered'
+        union
+       select n.target from poller.notice as n where n.episode_id = t.id and t.reason = 'recovered') as g
  order by t.id, g.target
     on conflict do nothing

@@ -1,9 +1,11 @@
 -- Purpose  Look which jobs do not go as they should: a run that did not start in its grace time, or was not even planned; a slot
---          that was skipped; a run that takes longer than it may; no success for as long as one is expected. None that is
---          paused.
+--          that was skipped since an earlier run was in progress, not one that made way for a later one after a downtime; a
+--          run that takes longer than it may; no success for as long as one is expected, since the job was changed or resumed
+--          last. None that is paused. What has become late or stale while no worker was up has its grace time from then on.
 -- Locks    none.
 -- Fence    none: read-only; open_episodes.sql writes down what is new.
--- Index    run_pending, job_next, run_unfinished, run_succeeded, run_skipped; twenty rows a function at most, and all that run.
+-- Index    run_pending, job_next, run_unfinished, run_succeeded, run_skipped, episode_open; twenty rows a function at most, and
+--          all that run; one row a worker for each that is late or stale.
 with known as materialized (
     select k.function, make_interval(secs => k.long) as long, make_interval(secs => k.expect) as expect
       from unnest(%(functions)s::text[], %(long)s::float8[], %(expect)s::float8[]) as k (function, long, expect)
@@ -20,7 +22,16 @@ with known as materialized (
             order by w.due_at, w.id
             limit 20) as r
       join poller.job as j on j.name = r.job
+     cross join lateral (
+           select min(w.started_at) as since
+             from poller.worker as w
+             join poller.handler as h on h.id = any (w.handlers)
+            where h.table_name = 'poller.run' and h.status = j.function
+              and (w.died_at is null or w.died_at > poller.now() - interval '1 hour')) as up
      where j.paused_at is null and r.due_at < poller.now() - j.grace
+       and (greatest(r.due_at, up.since) < poller.now() - j.grace
+            or exists (select from poller.episode as e
+                        where e.subject_type = 'job' and e.subject = j.name and e.kind = 'late' and e.closed_at is null))
      union all
     select j.name, j.function, j.next_at
       from known as k
@@ -42,6 +53,11 @@ select 'missed', r.job, r.function, max(r.planned_at), max(r.finished_at), count
   from poller.run as r
   join known as k on k.function = r.function
   join poller.job as j on j.name = r.job
+  join lateral (
+       select o.finished_at from poller.run as o
+        where o.job = r.job and o.planned_at < r.planned_at and o.status <> 'skipped'
+        order by o.planned_at desc
+        limit 1) as before on coalesce(before.finished_at > r.finished_at, true)
  where r.status = 'skipped' and j.paused_at is null
    and r.finished_at > poller.now() - interval '1 hour'
    and r.finished_at > coalesce(
@@ -66,5 +82,15 @@ select 'stale', j.name, j.function, coalesce(s.finished_at, j.anchor), null, 0
         where r.job = j.name and r.status = 'succeeded'
         order by r.planned_at desc
         limit 1) as s on true
+ cross join lateral (
+       select min(w.started_at) as since
+         from poller.worker as w
+         join poller.handler as h on h.id = any (w.handlers)
+        where h.table_name = 'poller.run' and h.status = j.function
+          and (w.died_at is null or w.died_at > poller.now() - interval '1 hour')) as up
  where k.expect is not null and j.paused_at is null
    and coalesce(s.finished_at, j.anchor) < poller.now() - k.expect
+   and (j.changed_at < poller.now() - k.expect
+        and not coalesce(coalesce(s.finished_at, j.anchor) + k.expect < up.since and up.since > poller.now() - j.grace, false)
+        or exists (select from poller.episode as e
+                    where e.subject_type = 'job' and e.subject = j.name and e.kind = 'stale' and e.closed_at is null))

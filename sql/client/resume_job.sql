@@ -4,6 +4,7 @@
 -- Fence    compare and set: it is paused.
 -- Index    job's primary key.
 update poller.job
-   set paused_at = null, paused_until = null, planned_to = poller.now(), next_at = null, exhausted = false
+   set paused_at = null, paused_until = null, planned_to = poller.now(), next_at = null, exhausted = false,
+       changed_at = poller.now()
  where name = %(name)s and paused_at is not null
 returning name

@@ -9,7 +9,8 @@ with over as materialized (
        for no key update skip locked
 )
 update poller.job as j
-   set paused_at = null, paused_until = null, planned_to = poller.now(), next_at = null, exhausted = false
+   set paused_at = null, paused_until = null, planned_to = poller.now(), next_at = null, exhausted = false,
+       changed_at = poller.now()
   from over
  where j.name = over.name
 returning (select pg_notify('poller', concat_ws(' ', 'handler', h.id::text, pg_current_xact_id()::text))::text

@@ -27,6 +27,7 @@ class Stage:
         site: the receiver.
         monkeypatch: for the environment.
         *work: handlers and jobs.
+        database: its name, as if there were several.
         **settings: of the section `alerts`, beside its targets.
     """
 
@@ -36,12 +37,14 @@ class Stage:
         site: Server,
         monkeypatch: pytest.MonkeyPatch,
         *work: Handler | Job,
+        database: str = "",
         **settings: Any,
     ) -> None:
         monkeypatch.setenv("ONCALL", site.at("/hook"))
         self.site = site
         self.engine = Engine(url, *work)
         self.jobs = self.engine._jobs
+        self._database = database
         self.settings = parse(
             {"to": "oncall", "group": "0s", "targets": {"oncall": {"url": "env:ONCALL"}}, **settings}
         )
@@ -49,7 +52,7 @@ class Stage:
     def __enter__(self) -> Self:
         self.engine.__enter__()
         subjects = Subjects(self.settings, self.jobs, self.engine._bindings)
-        self.alerting = Alerting(self.engine._link("alerts"), subjects)
+        self.alerting = Alerting(self.engine._link("alerts"), subjects, database=self._database)
         self.alerting._survey_at = inf  # a test says when
         self.alerting.prepare()
         return self

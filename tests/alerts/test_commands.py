@@ -84,6 +84,15 @@ def test_a_target_is_tried(
         the_line(here.run("alerts", "test", "oncall"), status=1)
         == "oncall was not reached: the answer was 503"
     )
+    for address, why in (
+        ("http://T0K3N.invalid", "does not resolve"),
+        ("http://localhost:1/T0K3N", "was refused"),
+    ):
+        monkeypatch.setenv("ONCALL", address)
+        line = the_line(here.run("alerts", "test", "oncall"), status=1)
+        assert why in line
+        assert "T0K3N" not in line
+    monkeypatch.setenv("ONCALL", site.url("/T0K3N"))
     with pytest.raises(poller.PollerError, match="the answer was 503") as refused:
         poller.Client.try_target("oncall", {"targets": {"oncall": {"url": "env:ONCALL"}}})
     assert refused.value.exit_status == 1

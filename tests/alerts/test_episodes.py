@@ -70,6 +70,24 @@ def test_an_episode_is_told_of_when_it_opens_changes_lasts_and_ends(
     assert not [each for each in site.received if b"CANARY" in each.body]
 
 
+def test_of_several_databases_a_message_says_which(
+    url: str, site: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And no two of their notices have one id, though each database counts for itself."""
+    for name in ("eu", "us"):
+        with Stage(url, site, monkeypatch, sync, database=name) as stage:
+            runs(stage, "value", "")
+            stage.tell()
+    bodies = [json.loads(each.body) for each in site.received]
+    assert [(each["database"], each["title"][:12]) for each in bodies] == [
+        ("eu", "[poller eu] "),
+        ("us", "[poller us] "),
+    ]
+    ids = [notice["id"] for each in bodies for notice in each["notices"]]
+    assert len({*ids}) == 4
+    assert all(each.startswith(("eu:", "us:")) for each in ids)
+
+
 def test_so_many_failures_in_a_row_are_needed(
     url: str, site: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
 from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from poller.runtime.failpoints import VARIABLE
 from tests.command_line import value
@@ -81,6 +85,37 @@ def test_each_episode_is_told_once_and_nothing_is_lost(
     assert "T0K3N" not in dumped
     assert "CANARY" not in dumped
     assert os.environ.get("ONCALL") is None
+
+
+def test_a_stop_waits_for_what_is_being_sent(
+    project: Project, db: psycopg.Connection[Any], site: Server
+) -> None:
+    """So that the next supervisor does not send it again; a second request to stop does not wait."""
+    project.handlers(HANDLERS)
+    (project.folder / "poller.toml").write_text(SETTINGS)
+    site.at("/hook")
+    answer = site.answers["/hook"]
+    failing = "insert into poller.run (job, function) values ('second', 'second')"
+    outcome = "select state, attempts from poller.message order by id desc limit 1"
+    for requests, state in ((1, "sent"), (2, "waiting")):
+        site.received.clear()
+        site.release.clear()
+        site.answers["/hook"] = lambda visit: (site.release.wait(10), answer(visit))  # type: ignore[func-returns-value]
+        fleet = project.start("run", ONCALL=site.url("/hook"))
+        fleet.wait_for_log("is ready")
+        db.execute("delete from poller.episode")
+        db.execute(failing)
+        wait_until("it is being sent", lambda: site.received)
+        fleet.signal(signal.SIGTERM)
+        fleet.wait_for_log("stopping")
+        if requests == 1:
+            with pytest.raises(subprocess.TimeoutExpired):
+                fleet.wait(1)
+            site.release.set()
+        else:
+            fleet.signal(signal.SIGTERM)
+        assert fleet.wait(4) == 0
+        assert db.execute(outcome).fetchone() == (state, 1)
 
 
 _ALL_TOLD = """

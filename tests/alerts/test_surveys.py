@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from poller import Alert, Fail, fixed_rate, handler
+from poller import Alert, Fail, fixed_rate, handler, job
+from poller.db.statements import statement
 from tests.alerts.stage import Stage
+from tests.command_line import value
 
 if TYPE_CHECKING:
     import psycopg
@@ -24,6 +26,16 @@ def sample() -> None:
 
 @fixed_rate("5m")
 def other() -> None:
+    """Succeed."""
+
+
+@job()
+def plain() -> None:
+    """Succeed."""
+
+
+@fixed_rate("5s", overlap="skip")
+def brisk() -> None:
     """Succeed."""
 
 
@@ -88,6 +100,56 @@ def test_jobs(url: str, db: psycopg.Connection[Any], site: Server, monkeypatch: 
         assert kinds["missed"]["times"] > 0
 
 
+def test_a_fleet_that_comes_back_makes_no_storm(
+    url: str, db: psycopg.Connection[Any], site: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Slots that made way for the newest one were not missed for a run in progress; one that was, is told."""
+    with Stage(url, site, monkeypatch, brisk) as stage:
+        stage.engine.run_due()
+        stage.advance("3h")
+        stage.engine._scheduler.run_once()
+        assert value(db, "select count(*) from poller.run where status = 'skipped'") > 3
+        assert stage.tell(survey=True) == []
+        stage.engine.run_due()
+        assert stage.tell(survey=True) == []
+        stage.engine.trigger(brisk)
+        running = (
+            "update poller.run set status = 'running', started_at = poller.now() where status = 'pending'"
+        )
+        stage.alerting._store.connection.execute(running)
+        stage.advance("6s")
+        stage.engine._scheduler.run_once()
+        assert stage.reasons(survey=True) == [("brisk", "missed", "opened")]
+
+
+def test_what_could_not_run_has_its_grace_time(
+    url: str, db: psycopg.Connection[Any], site: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the fleet's return, or from when the job was resumed; what was told of before is not over for that."""
+    HOW["works"] = True
+    with Stage(url, site, monkeypatch, sample) as stage:
+        execute = stage.alerting._store.connection.execute
+        stage.engine.run_due()
+        stage.advance("2h")
+        stage.engine._scheduler.run_once()
+        execute("update poller.worker set started_at = poller.now()")
+        assert stage.tell(survey=True) == []
+        stage.advance("2m")
+        told = {("sample", kind, "opened") for kind in ("late", "stale")}
+        assert {*stage.reasons(survey=True)} == told
+        execute("update poller.worker set started_at = poller.now()")
+        assert stage.tell(survey=True) == []
+        stage.engine.run_due()
+        assert {*stage.reasons(survey=True)} == {(*each[:2], "recovered") for each in told}
+
+        execute("update poller.job set paused_at = poller.now()")
+        stage.advance("3h")
+        execute(statement("resume_job"), {"name": "sample"})
+        assert stage.tell(survey=True) == []
+        stage.advance("21m")
+        assert ("sample", "stale", "opened") in stage.reasons(survey=True)
+
+
 def test_a_job_that_was_given_another_function_is_one_subject(
     url: str, db: psycopg.Connection[Any], site: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -95,6 +157,10 @@ def test_a_job_that_was_given_another_function_is_one_subject(
     with Stage(url, site, monkeypatch, sample, other) as stage:
         stage.engine.run_due()
         db.execute("insert into poller.job (name, function, declared) values ('nightly', 'other', false)")
+        db.execute(
+            "insert into poller.run (job, function, planned_at, status)"
+            " values ('nightly', 'other', poller.now() - interval '1 hour', 'running')"
+        )
         db.execute(
             "insert into poller.run (job, function, planned_at, status, finished_at) select 'nightly', f,"
             " poller.now() - interval '1 minute' * n, 'skipped', poller.now()"
@@ -141,17 +207,85 @@ def test_handlers(
     assert not [each for each in site.received if b"CANARY" in each.body]
 
 
+WORKER = (
+    "insert into poller.worker (supervisor, host, pid, slots, handlers, lease, died_at)"
+    " values (gen_random_uuid(), %s, 1, 8, '{}', '30 s', case when %s then poller.now() end)"
+)
+
+
 def test_a_host_that_loses_a_worker(
     url: str, db: psycopg.Connection[Any], site: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And has had another one for a minute."""
-    with Stage(url, site, monkeypatch, sample) as stage:
-        db.execute(
-            "insert into poller.worker (supervisor, host, pid, slots, handlers, lease, died_at)"
-            " values (gen_random_uuid(), 'db7', 1, 8, '{}', '30 s', now())"
-        )
-        [gone] = stage.tell(survey=True)
-        assert (gone["type"], gone["subject"], gone["kind"], gone["times"]) == ("host", "db7", "gone", 1)
-        assert stage.tell(survey=True) == []
+    """And has had another one for a minute: one of another host, or one that was there before, is none."""
+    with Stage(url, site, monkeypatch, plain) as stage:
+        join = stage.alerting._store.connection.execute
+        join(WORKER, ["db7", False])
+        stage.advance("1h")
+        join(WORKER, ["db7", True])
+        join(WORKER, ["lost", True])
+        gone = {each["subject"]: each for each in stage.tell(survey=True)}
+        assert gone.keys() == {"db7", "lost"}
+        assert (gone["db7"]["type"], gone["db7"]["kind"], gone["db7"]["times"]) == ("host", "gone", 1)
         stage.advance("2m")
-        assert ("db7", "gone", "recovered") in stage.reasons(survey=True)
+        assert stage.tell(survey=True) == []
+        stage.advance("1s")
+        join(WORKER, ["db7", False])
+        stage.advance("50s")
+        assert stage.tell(survey=True) == []
+        stage.advance("15s")
+        assert stage.reasons(survey=True) == [("db7", "gone", "recovered")]
+        stage.advance("25h")
+        assert ("lost", "gone", "reminder") not in stage.reasons(survey=True)
+    assert value(db, "select closed_at is not null from poller.episode where subject = 'lost'")
+
+
+def test_what_is_there_no_more_is_over(
+    url: str, db: psycopg.Connection[Any], site: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a job or handler that no program has known for an hour, nothing is told; one that is known elsewhere stays."""
+    db.execute("create table task (id int primary key, status text, created_at timestamptz default now())")
+    db.execute("insert into task values (100, 'new'), (101, 'new'), (102, 'new')")
+    HOW["works"] = False
+    with Stage(url, site, monkeypatch, work, sample) as before:
+        before.engine.run_due()
+        assert len(before.tell(survey=True)) == 2
+    open_ones = (
+        "select subject from poller.episode where closed_at is null and kind <> 'stale' order by subject"
+    )
+    with Stage(url, site, monkeypatch, plain) as after:
+        after.advance("50m")
+        after.tell(survey=True)
+        assert db.execute(open_ones).fetchall() == [("public.task:new",), ("sample",)]
+        watched = "update poller.watched set seen_at = poller.now() where function = 'sample'"
+        after.alerting._store.connection.execute(watched)
+        after.advance("20m")
+        assert after.tell(survey=True) == []
+        assert db.execute(open_ones).fetchall() == [("sample",)]
+        after.advance("2h")
+        assert after.tell(survey=True) == []
+        assert db.execute(open_ones).fetchall() == []
+
+
+def test_whom_to_tell_is_as_the_settings_have_it_now(
+    url: str, db: psycopg.Connection[Any], site: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A target that is added hears of what lasts, once; that it is over hear all that have heard of it."""
+    monkeypatch.setenv("OTHER", site.at("/other"))
+    targets = {"oncall": {"url": "env:ONCALL"}, "other": {"url": "env:OTHER"}}
+    HOW["works"] = False
+    with Stage(url, site, monkeypatch, sample, targets=targets) as stage:
+        stage.engine.run_due()
+        assert stage.reasons(survey=True) == [("sample", "failed", "opened")]
+    heard = "select target, number, reason from poller.notice order by id"
+    routes = [{"jobs": "sam*", "to": "other"}]
+    with Stage(url, site, monkeypatch, sample, targets=targets, routes=routes) as stage:
+        for _ in range(2):
+            assert stage.tell(survey=True) == []
+        assert db.execute(heard).fetchall() == [("oncall", 1, "opened"), ("other", 1, "opened")]
+        HOW["works"] = True
+        stage.engine.trigger(sample)
+        stage.engine.run_due()
+        assert stage.reasons(survey=True) == [("sample", "failed", "recovered")]
+        over = [("oncall", 2, "recovered"), ("other", 2, "recovered")]
+        assert db.execute(heard).fetchall()[2:] == over
+    assert sorted(each.path for each in site.received) == ["/hook", "/hook", "/other", "/other"]

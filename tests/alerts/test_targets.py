@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import socket
+from email.header import decode_header, make_header
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Message as MessageHandler
 
 from poller import job
+from poller.alerts.survey import found
 from tests.alerts.stage import Stage
 from tests.command_line import value
 from tests.harness import wait_until
@@ -124,6 +127,141 @@ def test_a_mail_is_sent_by_apprise(
     assert mail["subject"].startswith("[poller] job one failed, ValueError at test_targets.py")
     assert "CANARY" not in mail.as_string()
     assert "T0K3N" not in caplog.text
+
+
+HOSTILE = "task:new\r\nBcc: victim@example.org"  # a status may hold any character
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_what_people_get_is_whole_and_holds_no_header(
+    url: str, db: psycopg.Connection[Any], site: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lines of a mail are what they are; a flood comes in parts that the chat takes, nothing left out."""
+    mailbox = Mailbox()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    controller = Controller(mailbox, hostname="127.0.0.1", port=port)
+    controller.start()
+    monkeypatch.setenv("MAIL", f"mailto://127.0.0.1:{port}?from=p@example.org&to=o@example.org")
+    monkeypatch.setenv("CHAT", f"mmost://127.0.0.1:{site.port}/CHAT")
+    site.at("/hooks/CHAT")
+    targets = {"mail": {"url": "env:MAIL"}, "chat": {"url": "env:CHAT"}}
+    many = [f"task:{'x' * 300}{number}" for number in range(20)]
+    try:
+        with Stage(url, site, monkeypatch, one, to="mail", targets=targets) as stage:
+            opened = [found("handler", name, "parked", ["chat"]) for name in many]
+            stage.alerting._store.open_episodes([found("handler", HOSTILE, "parked", ["mail"]), *opened])
+            stage.tell()
+    finally:
+        controller.stop()
+    assert db.execute("select target, state from poller.message order by target").fetchall() == [
+        ("chat", "sent"),
+        ("mail", "sent"),
+    ]
+    [mail] = mailbox.mails
+    assert mail["bcc"] is None
+    assert r"new\r\nBcc" in str(make_header(decode_header(mail["subject"])))
+    parts = [json.loads(each.body)["text"] for each in site.received if each.path == "/hooks/CHAT"]
+    assert len(parts) > 1
+    assert all(len(each) <= 4000 for each in parts)
+    assert all(name in "".join(parts) for name in many)
+
+
+def test_a_message_is_not_lost_on_its_way(
+    url: str, db: psycopg.Connection[Any], site: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A redirect that drops what a POST carries has delivered nothing; one that keeps it has."""
+    site.redirect("/moved", site.url("/there"), 301)
+    site.redirect("/here", site.url("/there"), 308)
+    site.at("/there")
+    error = "select error from poller.message"
+    with Stage(url, site, monkeypatch, one) as stage:
+        monkeypatch.setenv("ONCALL", site.url("/moved"))
+        stage.engine.trigger(one)
+        stage.engine.run_due()
+        stage.tell()
+        assert value(db, error) == "the answer was 301: the address has moved"
+        monkeypatch.delenv("ONCALL")
+        stage.advance("10s")
+        stage.tell()
+        assert value(db, error) == "the variable ONCALL is not set"
+        monkeypatch.setenv("ONCALL", site.url("/here"))
+        stage.advance("10s")
+        stage.tell()
+    assert value(db, "select state from poller.message") == "sent"
+    assert [(each.method, each.path) for each in site.received] == [
+        ("POST", "/moved"),
+        ("POST", "/here"),
+        ("POST", "/there"),
+    ]
+    assert site.received[-1].body == site.received[0].body
+
+
+def test_pings_keep_their_order_while_the_first_is_in_other_hands(
+    url: str, db: psycopg.Connection[Any], site: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another session that holds its row is neither waited for nor overtaken."""
+    monkeypatch.setenv("HC", site.at("/hc"))
+    HOW["works"] = True
+    with Stage(url, site, monkeypatch, backup) as stage, psycopg.connect(url) as other:
+        stage.engine.trigger(backup)
+        stage.engine.run_due()
+        stage.alerting._take_signals(["backup"])
+        other.execute("select from poller.message where ping = 'start' for update")
+        assert stage.alerting._store.take_messages(["ping:backup"], 30.0) == []
+        other.rollback()
+        [first] = stage.alerting._store.take_messages(["ping:backup"], 30.0)
+        assert first.ping == "start"
+        assert stage.alerting._store.take_messages(["ping:backup"], 30.0) == []
+
+
+def test_a_process_that_was_stopped_does_not_keep_others_from_telling(
+    url: str, db: psycopg.Connection[Any], site: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it had taken in its transaction is there again, and told by another; it finds its session gone."""
+    monkeypatch.setattr("poller.alerts.store.STOPPED_TIMEOUT", "200ms")
+    with Stage(url, site, monkeypatch, one) as stopped, Stage(url, site, monkeypatch, one) as other:
+        other.engine.trigger(one)
+        other.engine.run_due()
+        store = stopped.alerting._store
+        store.connection.execute("begin")
+        assert store.hold_target(":signals")
+        assert len(store.take_signals(["one"], 1, 10)) == 1
+        assert other.tell() == []
+        wait_until("it is told", other.tell)
+        with pytest.raises(psycopg.errors.IdleInTransactionSessionTimeout):
+            store.now()
+        stopped.alerting.recover()
+        assert stopped.tell() == []
+    assert value(db, "select sum(times) from poller.episode") == 1
+
+
+def test_a_heartbeat_that_does_not_arrive_comes_again_soon(
+    url: str, site: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After seconds, from any supervisor, not after a minute; one that has arrived is the only one of its minute."""
+    monkeypatch.setenv("HB", site.at("/beat", 503))
+    with Stage(url, site, monkeypatch, one, heartbeat="env:HB") as stage:
+        alerting = stage.alerting
+
+        def beats() -> int:
+            site.received.clear()
+            alerting._beat_at = 0.0  # it is time to see whether it is this supervisor's turn
+            alerting.run_once()
+            alerting._senders.wait([":heartbeat"], 5)
+            alerting._write_results()
+            return len(site.received)
+
+        assert beats() == 1
+        assert alerting._beat_at - monotonic() < 10
+        assert beats() == 0
+        stage.advance("6s")
+        site.at("/beat")
+        assert beats() == 1
+        stage.advance("50s")
+        assert beats() == 0
+        stage.advance("10s")
+        assert beats() == 1
 
 
 def test_a_target_that_does_not_answer_keeps_its_own_messages_only(
