@@ -12,6 +12,7 @@ from poller.db import migration
 from poller.web import snapshot
 from tests.browser.desk import Looked, served
 from tests.browser.shop import SHOWN, open_shop
+from tests.harness import wait_until
 from tests.servers import cluster, fresh_database
 
 if TYPE_CHECKING:
@@ -138,8 +139,9 @@ def test_a_database_that_goes_away_is_told_and_comes_back(browser: Browser) -> N
 
 def _until(page: Page, selector: str) -> None:
     """Have the page renew itself until something is on it."""
-    for _ in range(50):
+
+    def is_there() -> int:
         page.evaluate(ANEW)
-        if page.locator(selector).count():
-            return
-    pytest.fail(f"{selector} never came")
+        return page.locator(selector).count()
+
+    wait_until(f"{selector} is there", is_there)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import re
@@ -229,3 +230,22 @@ def _processor_time(pid: int) -> float:
     """Return the seconds of a processor's time that a process has taken."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_the_last_part_of_an_answer_is_sent_at_once() -> None:
+    """It does not wait until the browser has acknowledged the part before: 40 ms on a connection that is kept."""
+
+    async def is_sent_at_once(listener: socket.socket) -> int:
+        accepted: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        def met(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            own = writer.get_extra_info("socket")
+            accepted.set_result(own.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        async with await asyncio.start_server(met, sock=listener):
+            _, writer = await asyncio.open_connection(*listener.getsockname())
+            writer.close()
+            return await asyncio.wait_for(accepted, 10)
+
+    assert asyncio.run(is_sent_at_once(ui._listening("127.0.0.1", 0)))
