@@ -7,6 +7,7 @@ that carries it out (`poller.action`); a purge, which has many, after the last.
 
 from __future__ import annotations
 
+import copy
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
@@ -103,7 +104,7 @@ DAY_SECONDS = 86400.0
 class Client:
     """Does what the command line does, with answers as data.
 
-    Made from a URL it may be used by any thread: each call opens a connection of its own. Made from a connection, each
+    Made from a URL it may be used by any thread: each call has a connection of its own. Made from a connection, each
     call is part of the caller's transaction if there is one, and threads take turns.
 
     Every call raises `DatabaseError` if the database cannot be reached or has no schema poller, and psycopg's errors for
@@ -115,7 +116,8 @@ class Client:
             `check` and `add_triggers` need them; orders for jobs are checked against them if they can be imported.
         via: the face that asks: orders are written down with it.
         person: who orders, if the face knows more than the database's role.
-        hurried: it gives no orders, and no statement of its questions takes longer than three seconds.
+        hurried: it gives no orders, no statement of its questions takes longer than three seconds, and made from a URL
+            it keeps some connections for a few seconds, for the questions that come next.
 
     Raises:
         ConfigurationError: the URL is not valid, or it is neither a URL nor a connection.
@@ -144,6 +146,12 @@ class Client:
         """Give a client whose questions share one connection, for as long as the block lasts; one thread uses it."""
         with self._database.session() as connection:
             yield Client(connection, self._handlers, via=self._author.via, person=self._author.person)
+
+    def informed(self, handlers: Source) -> Client:
+        """Return a client that asks as this one does, and knows these handlers."""
+        made = copy.copy(self)
+        made._handlers = handlers  # noqa: SLF001 - it is of this class
+        return made
 
     # --- questions --------------------------------------------------------------------------------
 

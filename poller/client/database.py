@@ -2,7 +2,8 @@
 
 With a URL each call opens its own connection and closes it. A kept connection would need a lock, behind which
 a quick query waits for a slow count; after each failover it would first fail; and it would occupy a
-backend for a page that is viewed once an hour. Opening one costs a few milliseconds. A face that looks again and again
+backend for a page that is viewed once an hour. Opening one costs some milliseconds, so calls that come soon after each
+other share one where many people ask (`BriefSessions`, of a client that is hurried). A face that looks again and again
 keeps one, for one thread (`LookingConnection`, `Database.kept`).
 
 The caller's connection is used by one thread at a time. Its settings are restored after each call.
@@ -13,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -20,6 +22,7 @@ from psycopg.adapt import AdaptersMap
 from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 
+from poller.client.brief_sessions import BriefSessions
 from poller.db import schema
 from poller.db.clamped_times import clamp_times
 from poller.db.connection import DatabaseLocation, OwnConnection, locate, reachable
@@ -53,11 +56,11 @@ class Database:
         hurried: bool = False,
     ) -> None:
         self._name = name  # as `pg_stat_activity` shows it
-        self._hurried = hurried  # its sessions write nothing, and no statement takes long
         self._lock = threading.RLock()
         self._connection: psycopg.Connection[Any] | None = None
         self._place: DatabaseLocation | None = None
         self._looking: LookingConnection | None = None
+        self._brief: BriefSessions | None = None
         if isinstance(database, LookingConnection):
             self._looking = database
         elif isinstance(database, psycopg.Connection):
@@ -70,6 +73,8 @@ class Database:
             kind = type(database).__name__
             msg = f"a Client needs a postgresql:// URL or a psycopg connection, got {kind}"
             raise ConfigurationError(msg)
+        if hurried and self._place is not None:  # its sessions write nothing, and no statement takes long
+            self._brief = BriefSessions(partial(_looking, self._place, name, HURRIED_STATEMENT, HURRIED_LOCK))
 
     @contextlib.contextmanager
     def session(self, *, migrated: bool = True, alone: bool = False) -> Iterator[psycopg.Connection[Any]]:
@@ -83,9 +88,7 @@ class Database:
             ConfigurationError: the call must be alone, and the caller's connection is in a transaction.
             DatabaseError: the database cannot be reached or will not do; or the call writes, and may only read there.
         """
-        with self._opened(alone=alone) as connection:
-            if migrated and self._looking is None:
-                schema.require(connection)
+        with self._opened(alone=alone, migrated=migrated) as connection:
             try:
                 yield connection
             except psycopg.errors.LockNotAvailable as error:
@@ -120,21 +123,20 @@ class Database:
         return _looking(self._place, self._name)
 
     @contextlib.contextmanager
-    def _opened(self, *, alone: bool) -> Iterator[psycopg.Connection[Any]]:
-        if self._looking is not None:
+    def _opened(self, *, alone: bool, migrated: bool) -> Iterator[psycopg.Connection[Any]]:
+        if self._looking is not None:  # which looks at the schema itself
             yield self._looking()
+        elif self._brief is not None:
+            with self._brief.lent(migrated=migrated) as brief:
+                yield brief
         elif self._place is not None:
-            with contextlib.closing(self._opened_for_a_call(self._place)) as own:
-                yield own
+            # Counting a large table may take long; the caller may stop it.
+            own = reachable(self._place, self._name, statement_timeout="0", writes=False)
+            with contextlib.closing(own):
+                yield _migrated(own) if migrated else own
         elif self._connection is not None:
             with self._lock, _lent(self._connection, alone=alone) as lent:
-                yield lent
-
-    def _opened_for_a_call(self, place: DatabaseLocation) -> psycopg.Connection[Any]:
-        if self._hurried:
-            return _looking(place, self._name, HURRIED_STATEMENT, HURRIED_LOCK)
-        # Counting a large table may take long; the caller may stop it.
-        return reachable(place, self._name, statement_timeout="0", writes=False)
+                yield _migrated(lent) if migrated else lent
 
 
 class LookingConnection:
@@ -182,6 +184,16 @@ class LookingConnection:
         """Close it; the next use opens another."""
         if self._connection is not None:
             self._connection.close()
+
+
+def _migrated(connection: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
+    """Return a connection to a database that has poller's schema.
+
+    Raises:
+        DatabaseError: it has not, or in another version.
+    """
+    schema.require(connection)
+    return connection
 
 
 def name_holder(connection: psycopg.Connection[Any], error: psycopg.Error) -> None:

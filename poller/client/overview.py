@@ -10,7 +10,6 @@ What may be trusted: as of `status`. It is not one snapshot, and an estimate is 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from select import POLLIN, poll
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
@@ -31,6 +30,7 @@ from poller.client.selector import ALL, select
 from poller.client.status import Rows, StatusLine, ages, by_column, numbered
 from poller.client.trouble import Group, Troubles
 from poller.db import schema
+from poller.db.connection import is_cut
 from poller.db.statements import statement
 from poller.errors import DatabaseError
 
@@ -135,7 +135,7 @@ class Watch:
     def __init__(self, connection: psycopg.Connection[Any], source: Source) -> None:
         self._connection = connection
         self._source = source
-        self._queries = RowQueries(connection)
+        self._queries = RowQueries(connection, looks_along=True)
         self._machines: list[_Machine] = []
         self._until = float("-inf")
         connection.execute(statement("watching"))
@@ -151,10 +151,8 @@ class Watch:
         self._connection.close()
 
     def is_cut(self) -> bool:
-        """Tell whether the server has closed the connection, or is about to: it has sent a message unasked."""
-        heard = poll()
-        heard.register(self._connection.fileno(), POLLIN)
-        return bool(heard.poll(0))
+        """Tell whether the server has closed the connection, or is about to."""
+        return is_cut(self._connection)
 
     def beside(self, jobs: int, acts: int) -> Beside:
         """Return what changes less: the causes of trouble, the first so many jobs by name, and the last so many acts.

@@ -6,6 +6,7 @@ They never block the engine: queries here are for people, and lock nothing. Only
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -129,10 +130,16 @@ class Index(NamedTuple):
 
 
 class RowQueries:
-    """The statements on handlers, rows and workers, on one connection in autocommit mode."""
+    """The statements on handlers, rows and workers, on one connection in autocommit mode.
 
-    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+    Args:
+        connection: on which they are asked.
+        looks_along: the session itself looks along indexes (`watching.sql`).
+    """
+
+    def __init__(self, connection: psycopg.Connection[Any], *, looks_along: bool = False) -> None:
         self.connection = connection
+        self._looks_along = looks_along
 
     # --- listings ---------------------------------------------------------------------------------
 
@@ -367,7 +374,7 @@ class RowQueries:
 
     def _along(self, name: str, **asked: Any) -> list[Any]:
         """Return the rows of a query that goes along its index, whatever the statistics say: it stops at its limit."""
-        with along_indexes(self.connection):
+        with contextlib.nullcontext() if self._looks_along else along_indexes(self.connection):
             return self._rows(name, **asked)
 
 

@@ -319,6 +319,13 @@ def is_pooled(connection: psycopg.Connection[Any]) -> bool:
     return row is not None and row[0] != connection.info.backend_pid
 
 
+def is_cut(connection: psycopg.Connection[Any]) -> bool:
+    """Tell whether the server has closed an idle connection, or is about to: it has sent what nobody has asked for."""
+    ready = select.poll()
+    ready.register(connection.fileno(), select.POLLIN)
+    return bool(ready.poll(0))
+
+
 def heard(connection: psycopg.Connection[Any], seconds: float, bell: Bell) -> frozenset[str]:
     """Sleep until a notification comes, the bell is rung or the time is over; return the texts of notifications, if any.
 

@@ -13,7 +13,6 @@ from starlette.exceptions import HTTPException
 from poller.client import explain as explaining
 from poller.client.answers import Page, as_object
 from poller.client.checks import Finding  # noqa: TC001 - as above
-from poller.client.client import Client
 from poller.client.listed import State  # noqa: TC001 - as above
 from poller.client.refusals import NothingSelectedError
 from poller.web import api_hidden as hidden
@@ -22,7 +21,7 @@ from poller.web.counting import ELSEWHERE, counted
 from poller.web.job_pages import ahead
 from poller.web.rights import Right
 from poller.web.shared import MOMENT
-from poller.web.state import VIA, desk_of, viewer_of
+from poller.web.state import desk_of, viewer_of
 from poller.web.tables import show_of
 
 if TYPE_CHECKING:
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
 
     from poller.client.actions import Action
     from poller.client.alerts import Episode
+    from poller.client.client import Client
     from poller.client.counting import ExactCount
     from poller.client.find import Found
     from poller.client.graph import Graph
@@ -321,8 +321,7 @@ def _slots(line: JobLine, most: int) -> Iterator[Slot]:
 def _informed(request: Request) -> Client:
     """Return a client that knows the handlers as workers have registered them."""
     desk = desk_of(request)
-    known = desk.shared.ask("registered", desk.client.registered, SLOWLY)
-    return Client(desk.database, known, via=VIA, hurried=True)
+    return desk.client.informed(desk.shared.ask("registered", desk.client.registered, SLOWLY))
 
 
 def _shared(request: Request, asked: object, question: Callable[[], T], lasts: float = MOMENT) -> T:

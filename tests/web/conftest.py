@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from poller.client import brief_sessions
 from poller.web import snapshot
 from tests.servers import fresh_database
 from tests.web.fleets import fleet
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _soon_nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The thread that looks ends soon after the test, and closes its connection."""
+    """The thread that looks ends soon after the test, and closes its connection; others are closed, too."""
     monkeypatch.setattr(snapshot, "WATCHED", 2.0)
+    monkeypatch.setattr(brief_sessions, "IDLE_SECONDS", 2.0)
 
 
 @pytest.fixture(scope="session")

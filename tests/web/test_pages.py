@@ -11,7 +11,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from poller import Client
-from poller.client import counts, database
+from poller.client import brief_sessions, counts, database
 from poller.errors import ConfigurationError
 from poller.web.api_routes import CALLS
 from poller.web.rights import ALL, Right
@@ -415,6 +415,7 @@ def test_a_row_is_asked_about_on_one_connection(whole: str, monkeypatch: pytest.
     """It takes longer to open one than to ask."""
     client, opened = browser(whole), list[str]()
     client.get("/")
+    monkeypatch.setattr(brief_sessions, "LIFE_SECONDS", 0.0)  # none is lent again
     plain = database.reachable
     monkeypatch.setattr(
         database, "reachable", lambda *given, **options: (opened.append(""), plain(*given, **options))[1]
