@@ -107,10 +107,10 @@ def _path(line: Arrow) -> str:
     if line.edge.from_ == line.edge.to:
         begin, *control = (f"{x:.0f} {y:.0f}" for x, y in line.points)
         return f"M{begin}C{' '.join(control)}"
-    (x, y), *rest = line.points
-    parts = [f"M{x:.0f} {y:.0f}"]
+    (x, y), *rest = [(round(x), round(y)) for x, y in line.points]
+    parts = [f"M{x} {y}"]
     for to_x, to_y in rest:
-        middle = (x + to_x) / 2
-        parts.append(f"C{middle:.0f} {y:.0f} {middle:.0f} {to_y:.0f} {to_x:.0f} {to_y:.0f}")
+        middle = (to_x - x) // 2
+        parts.append(f"c{middle} 0 {middle} {to_y - y} {to_x - x} {to_y - y}")
         x, y = to_x, to_y
     return "".join(parts)

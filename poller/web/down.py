@@ -106,8 +106,8 @@ def _labels(texts: Sequence[str], statuses: Sequence[Status]) -> Iterator[Move]:
 
 def _path(left: float, x: float, begin: float, end: float) -> str:
     """Return a path out to a lane, along it, and back."""
-    bend = RADIUS if end > begin else -RADIUS
+    out, down = x - left, RADIUS if end > begin else -RADIUS
     return (
-        f"M{left:.0f} {begin:.0f}H{x + RADIUS:.0f}Q{x:.0f} {begin:.0f} {x:.0f} {begin + bend:.0f}"
-        f"V{end - bend:.0f}Q{x:.0f} {end:.0f} {x + RADIUS:.0f} {end:.0f}H{left - 2:.0f}"
+        f"M{left:.0f} {begin:.0f}h{out + RADIUS:.0f}q{-RADIUS:.0f} 0 {-RADIUS:.0f} {down:.0f}"
+        f"v{end - begin - 2 * down:.0f}q0 {down:.0f} {RADIUS:.0f} {down:.0f}h{-out - RADIUS - 2:.0f}"
     )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from poller.web.across import across
 from poller.web.down import down
-from poller.web.pages import page
+from poller.web.pages import digest, page
 from poller.web.state import desk_of
 
 if TYPE_CHECKING:
@@ -29,17 +30,25 @@ TOP = 5  # causes, slots and acts that are shown
 def home(request: Request) -> Response:
     """Show the fleet."""
     seen = desk_of(request).snapshot.seen()
-    shown = seen.overview
     return page(
         request,
         "home.html",
         known=known_of(seen),
+        made=None if seen.fault else seen.made,
         seen=seen,
-        machines=_in_order([drawn(each) for each in shown.machines]) if shown else [],
-        strip=None if shown is None else strip(seen),
-        slots=slots(seen),
+        **seen.made.ask("home", lambda: _shown(seen), inf),
         top=TOP,
     )
+
+
+def _shown(seen: Seen) -> dict[str, Any]:
+    """Return what of a look is shown, as the page shows it."""
+    shown = seen.overview
+    return {
+        "machines": _in_order([drawn(each) for each in shown.machines]) if shown else [],
+        "strip": None if shown is None else strip(seen),
+        "slots": slots(seen),
+    }
 
 
 def _in_order(machines: list[Drawn]) -> list[Drawn]:
@@ -83,13 +92,13 @@ def strip(seen: Seen) -> dict[str, Any]:
     }
 
 
-def bars(shown: Overview) -> list[tuple[int, float, str]]:
+def bars(shown: Overview) -> list[tuple[int, str, str]]:
     """Return the bars of the last sixty minutes: the place, the height of at most 36, and what it says."""
     most = max(1, *(each.moved for each in shown.minutes))
     return [
         (
             number * 4,
-            max(1.0 if each.moved else 0.5, 36 * each.moved / most),
+            f"{max(1, 36 * each.moved // most)}" if each.moved else ".5",
             f"{each.minute:%H:%M}: {each.moved:,}",
         )
         for number, each in enumerate(shown.minutes)
@@ -100,8 +109,12 @@ def _is_due(line: Any, handlers: list[Any]) -> bool:
     return any((each.table, each.status) == (line.table, line.status) for each in handlers)
 
 
-def known_of(seen: Seen) -> object:
-    """Return what the page shows, without what changes with each look though nothing happens."""
+def known_of(seen: Seen) -> str:
+    """Return a hash of what was seen, without what changes with each look though nothing happens."""
+    return seen.made.ask("known", lambda: digest(_known(seen)), inf)
+
+
+def _known(seen: Seen) -> object:
     if seen.overview is None:
         return seen.fault, seen.reason
     workers = [replace(each, heartbeat_at=None, heartbeat_age=None) for each in seen.overview.workers]  # type: ignore[arg-type]

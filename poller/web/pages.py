@@ -4,30 +4,36 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
 from poller.web import packing
 from poller.web.entrances import Accounts, OneTimeLink
-from poller.web.rendering import frame, look_of, rendered
+from poller.web.rendering import CLOCK, clock, frame, look_of, rendered
 from poller.web.rights import Right
 from poller.web.route import path_of
 from poller.web.state import desk_of, viewer_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
     from starlette.requests import Request
+
+    from poller.web.shared import Shared
 
 NOT_MODIFIED = 304
 
 
-def page(
+def page(  # noqa: PLR0913 - what a page is made of
     request: Request,
     template: str,
     *,
     code: int = 200,
     known: object = None,
     every: int = 2,
+    made: Shared | None = None,
     **values: Any,
 ) -> Response:
     """Return a page.
@@ -38,6 +44,7 @@ def page(
         code: the status of the answer.
         known: what the page is made of, if it shows itself anew by itself; the same is not sent twice.
         every: how many seconds lie between two looks at the least.
+        made: keeps the page for others to whom it is the same, if `known` is all that it is made of.
         **values: what the template shows.
     """
     version = "" if known is None else version_of(request, known)
@@ -48,7 +55,7 @@ def page(
         return Response(status_code=NOT_MODIFIED, headers=headers)
     look = look_of(request.cookies)
     viewer = viewer_of(request)
-    query = request.url.query
+    query, now = request.url.query, datetime.now(UTC)
     around = frame(request.scope) | {
         "every": every,
         "can_leave": isinstance(desk_of(request).entrance, Accounts | OneTimeLink),
@@ -58,16 +65,23 @@ def page(
         "may_move": viewer.may(Right.MOVE),
         "may_operate": viewer.may(Right.OPERATE),
         "may_see": viewer.may(Right.VALUES),
-        "now": datetime.now(UTC),
+        "now": now,
         "place": desk_of(request).place,
         "self_path": path_of(request.scope) + (f"?{query}" if query else ""),
         "version": version,
         "viewer": viewer,
     }
-    body = rendered(template, **(around | values)).encode()
+    text = _once(
+        made, (version, viewer.name, around["layout"]), lambda: rendered(template, **(around | values))
+    )
+    body = text.replace(CLOCK, clock(now)).encode()
     if packing.is_wanted(request):
         headers, body = headers | packing.HEADERS, packing.packed(body, packing.LEVEL)
     return Response(body, code, headers, media_type="text/html")
+
+
+def _once(made: Shared | None, key: Hashable, render: Callable[[], str]) -> str:
+    return render() if made is None else made.ask(key, render, inf)
 
 
 def version_of(request: Request, known: object) -> str:
@@ -79,7 +93,12 @@ def version_of(request: Request, known: object) -> str:
         sorted(request.cookies.items()),
         request.scope.get("root_path"),
     )
-    return hashlib.blake2b(repr(made).encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+    return digest(made)
+
+
+def digest(known: object) -> str:
+    """Return a hash of what a page shows."""
+    return hashlib.blake2b(repr(known).encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
 
 
 def asked(request: Request, name: str) -> str | None:

@@ -49,6 +49,7 @@ KEYS = (
     ("z", "zone of times"),
     ("d", "theme"),
 )
+CLOCK = Markup("\0")  # stands in a page for the time at which it is sent: the rest may have been made before
 SWITCH = ("1", "0")
 THEMES, ZONES, SECONDS = ("", "light", "dark"), ("utc", "local"), ("0", "1", "2", "5", "10")
 
@@ -83,6 +84,7 @@ def frame(scope: Scope) -> dict[str, Any]:
     return {
         "asset": lambda name: root + assets.address(name),
         "can_leave": False,
+        "clock": CLOCK,
         "every": 0,
         "here": path_of(scope),
         "is_live": False,
@@ -116,10 +118,21 @@ def rendered(template: str, **values: Any) -> str:
     return _environment.get_template(template).render(values)
 
 
+def clock(at: datetime) -> str:
+    """Return a time of day, as pages show it."""
+    macros: Any = _environment.get_template("macros.html").module
+    return str(macros.clock(at))
+
+
 def since(at: datetime, now: datetime) -> str:
     """Return how long ago a time is, or how far ahead."""
     age = (now - at).total_seconds()
     return f"{words(age)} ago" if age >= 0 else f"in {words(-age)}"
+
+
+def moment(at: datetime) -> str:
+    """Return a time to the second, for programs."""
+    return at.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def cut(text: str, most: int) -> str:
@@ -165,6 +178,7 @@ _environment = jinja2.Environment(
 _environment.filters |= {
     "cut": cut,
     "lines": _lines,
+    "moment": moment,
     "pairs": pairs,
     "since": since,
     "told": told,

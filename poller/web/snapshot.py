@@ -10,12 +10,13 @@ What may be trusted: what is shown is as old as it says. If the database is away
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from poller.errors import PollerError
 from poller.web.faults import Refused, said
+from poller.web.shared import Shared
 
 if TYPE_CHECKING:
     from poller.client.client import Client
@@ -40,6 +41,7 @@ class Seen:
         fault: why the last look failed; None if it did not.
         reason: of the fault, as `PollerError` has it.
         number: of the look.
+        made: what was made of it to be shown, once for all who see it.
     """
 
     overview: Overview | None = None
@@ -47,6 +49,7 @@ class Seen:
     fault: str | None = None
     reason: str = ""
     number: int = 0
+    made: Shared = field(default_factory=Shared, compare=False, repr=False)
 
 
 class Snapshot:

@@ -15,14 +15,15 @@ pytestmark = pytest.mark.browser
 
 MOST = 80  # presses of a key that lead to anything
 FOCUSED = """() => {
-  const at = document.activeElement, style = getComputedStyle(at), box = at.querySelector(".box");
+  const at = document.activeElement, style = getComputedStyle(at), box = at.querySelector("rect");
   const isOutlined = style.outlineStyle !== "none" && style.outlineWidth !== "0px";
   return [at.innerText || at.getAttribute("aria-label") || at.textContent,
     isOutlined || (box && getComputedStyle(box).strokeWidth === "2px")];
 }"""
 # What the nodes of a drawing say, and what the table beneath it does, in the same words.
 DRAWN = """() => [...document.querySelectorAll(".machines .card")].map((card) => {
-  const cell = (row, name) => row.querySelector(`[data-label='${name}']`)?.textContent.trim() ?? "";
+  const names = [...card.querySelectorAll("th")].map((each) => each.textContent);
+  const cell = (row, name) => row.cells[names.indexOf(name)]?.textContent.trim() ?? "";
   const kinds = ["In flight", "Waiting", "Parked"];
   const rows = [...card.querySelectorAll("tbody tr")].map((row) => [`${cell(row, "Status")}: ${cell(row, "Rows")} rows`,
     ...kinds.filter((kind) => Number(cell(row, kind))).map((kind) => `${cell(row, kind)} ${kind.toLowerCase()}`),

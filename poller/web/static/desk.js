@@ -12,10 +12,11 @@
     return Math.floor(age) + "s";
   }
   function showTimes() {
-    for (const each of all("[data-show=ago]")) {
-      const age = (Date.now() + skew - Date.parse(each.getAttribute("datetime"))) / 1000;
+    for (const each of all("[data-ago], time:not([data-show])")) {
+      const age = (Date.now() + skew - Date.parse(each.dataset.ago || each.dateTime)) / 1000;
       const text = age >= 0 ? words(age) + " ago" : "in " + words(-age);
       if (each.textContent !== text) each.textContent = text;
+      if (each.dateTime && !each.title) each.title = each.dateTime.replace("T", " ").replace("Z", " UTC");
     }
     if (!local) return;
     for (const each of all("time[data-show=clock], time[data-show=full]")) {
