@@ -7,8 +7,9 @@ import os
 import pkgutil
 import sys
 import traceback
+from collections import deque
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from poller.errors import ConfigurationError, PollerError
 from poller.executor import remote_call
@@ -18,8 +19,18 @@ from poller.model.handler import Handler, refuse_collisions
 from poller.model.spelling import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from types import ModuleType
+
+
+_PLAIN = frozenset((str, bytes, int, float, bool, type(None)))  # a package may hold a million of them
+_ITEMS: dict[type, Callable[[Any], Iterable[object]]] = {
+    dict: dict.values,
+    list: list.__iter__,
+    tuple: tuple.__iter__,
+    set: set.__iter__,
+    frozenset: frozenset.__iter__,
+}
 
 
 class Registered(NamedTuple):
@@ -63,7 +74,7 @@ def middleware(package: str) -> tuple[Around, ...]:
         ConfigurationError: the package cannot be imported.
     """
     values = (value for module in _modules(package) for value in _values(module))
-    return in_order({value for value in values if isinstance(value, Around)})
+    return in_order({cast("Around", value) for value in values if issubclass(type(value), Around)})
 
 
 def _check_remote(registered: Handler | Job) -> None:
@@ -77,26 +88,32 @@ def _check_remote(registered: Handler | Job) -> None:
 def _values(module: ModuleType) -> Iterator[object]:
     """Yield what a module holds: its values, those in its lists and dicts, and those of its classes."""
     seen: set[int] = set()
-    waiting: list[object] = [vars(module)]
+    waiting: deque[object] = deque([vars(module)])
     while waiting:
-        value = waiting.pop(0)
-        if id(value) in seen:
+        value = waiting.popleft()
+        if type(value) in _PLAIN or id(value) in seen:
             continue
         seen.add(id(value))
         yield value
-        if isinstance(value, dict):
-            waiting += dict.values(value)
-        elif isinstance(value, list | tuple | set | frozenset):
-            waiting += value
-        elif isinstance(value, type) and value.__module__ == module.__name__:
-            waiting += vars(value).values()
+        waiting.extend(_held(value, module.__name__))
+
+
+def _held(value: object, module: str) -> Iterable[object]:
+    """Return what a value holds in which handlers may stand. It is not asked itself: it may be a proxy that raises."""
+    for kind, items in _ITEMS.items():
+        if issubclass(type(value), kind):
+            return items(value)
+    if issubclass(type(value), type) and vars(value).get("__module__") == module:
+        return vars(value).values()
+    return ()
 
 
 def _registered(value: object) -> Iterator[Handler | Job]:
     """Return what a module's value registers: itself, and what its function was made before."""
-    if isinstance(value, Job):
-        yield value
-    while isinstance(value, Handler):
+    if issubclass(type(value), Job):
+        yield cast("Job", value)
+    while issubclass(type(value), Handler):
+        value = cast("Handler", value)
         yield value
         value = value.also
 
@@ -161,7 +178,9 @@ def _import(name: str) -> ModuleType:
             msg = f"there is no package {name!r} in {Path.cwd()}"
             raise ConfigurationError(msg, "no_package", package=name) from error
         raise _failed(name, error) from error
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise _failed(name, error) from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from time import process_time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -252,11 +253,36 @@ def ship(order): ...
     assert sorted(map(str, registry.load("tasks").handlers)) == ["orders:late", "orders:paid"]
 
 
-def test_g10_a_module_that_ends_the_program_is_refused(write: Writer) -> None:
-    """It would end poller without a word."""
-    write({"tasks/__init__.py": "import sys\n\nsys.exit(0)\n"})
-    assert "tasks cannot be imported: SystemExit" in refusal()
-    assert "tasks/__init__.py:3)" in refusal()
+@pytest.mark.parametrize("what", ["SystemExit", "GeneratorExit", "BaseException"])
+def test_g10_a_module_that_ends_the_program_is_refused(write: Writer, what: str) -> None:
+    """It would end poller without a word, or with a traceback."""
+    write({"tasks/__init__.py": f"raise {what}\n"})
+    assert f"tasks cannot be imported: {what}" in refusal()
+    assert "tasks/__init__.py:1)" in refusal()
+
+
+def test_what_else_a_package_holds_costs_next_to_nothing_and_may_refuse_every_question(write: Writer) -> None:
+    """Words by the hundred thousand, and proxies of what is there only during a request."""
+    proxies = """
+class Proxy:
+    @property
+    def __class__(self):
+        raise RuntimeError("working outside of request context")
+
+class Lazy(list):
+    def __iter__(self):
+        raise RuntimeError("not loaded")
+
+request, rows = Proxy(), Lazy([1])
+words = list(map(str, range(300_000)))
+pairs = [(number,) for number in range(100_000)]
+"""
+    write({"tasks/__init__.py": ABOUT_ORDERS + proxies})
+    began = process_time()
+
+    assert len(registry.load("tasks").handlers) == 2
+    assert not registry.middleware("tasks")
+    assert process_time() - began < 10  # it was a minute and more
 
 
 @pytest.mark.parametrize("file", ["tasks/broken.py", "tasks/broken/__init__.py"])
