@@ -20,6 +20,16 @@ def test_a_file_or_folder_that_is_named_is_there(path: str) -> None:
     assert (TOP / path).exists()
 
 
+def test_files_that_are_named_alone_are_there() -> None:
+    """Somewhere: `claim_looks.py` beside its folder, say."""
+    names = set(re.findall(r"`(\w+\.(?:py|sql))`", PAGE))
+    assert names
+    assert (
+        names - {each.name for folder in ("poller", "sql", "tests") for each in (TOP / folder).rglob("*.*")}
+        == set()
+    )
+
+
 def test_the_targets_that_are_named_are_there() -> None:
     """In the Makefile."""
     targets = set(re.findall(r"^([a-z-]+):", (TOP / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))

@@ -14,12 +14,15 @@ import pytest
 
 import poller
 from poller import ConfigurationError, PollerError, handler
+from poller.cli.command_table import COMMANDS
 from poller.jobs.options import CheckedOptions, CommonOptions, JobOptions, RunOptions
 from poller.model.handler import Handler
 from poller.model.options import AttemptOptions, HandlerOptions
 from poller.model.retry_policy import POLICY
+from poller.telemetry import metrics
 
 TOP = Path(__file__).parents[1]
+DOCS = [f"docs/{each.name}" for each in (TOP / "docs").glob("*.md")]
 ALIASES = {
     "Duration",
     "History",
@@ -54,6 +57,21 @@ def test_an_option_is_typed_told_kept_and_documented(
     names = given[-1].__optional_keys__
     assert names - {each.name for each in dataclasses.fields(kept)} <= set(POLICY)
     assert not [name for name in names if f"`{name}`" not in table_of(page)]
+
+
+@pytest.mark.parametrize(
+    ("names", "pages"),
+    [
+        ([f"poller {each}\\b" for each in COMMANDS], ["README.md", *DOCS]),
+        ([f"`{each}`" for each in vars(poller.Client) if not each.startswith("_")], ["docs/operations.md"]),
+        ([f"`{each}`" for each in metrics.BY_NAME], ["docs/operations.md"]),
+    ],
+    ids=["commands", "client", "metrics"],
+)
+def test_what_users_can_ask_for_is_documented(names: list[str], pages: list[str]) -> None:
+    """By name: each command, each method of the client, each metric."""
+    text = "".join((TOP / each).read_text(encoding="utf-8") for each in pages)
+    assert [each for each in names if not re.search(each, text)] == []
 
 
 def test_a_misspelt_option_is_refused_where_it_is_written() -> None:
