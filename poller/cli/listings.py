@@ -25,7 +25,6 @@ from poller.telemetry.times import took
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from poller.client.actions import Action
     from poller.client.answers import Page
     from poller.client.status import HandlerLine
     from poller.client.trouble import Failure
@@ -142,16 +141,12 @@ def actions(
     say_if_cut(page, as_json=as_json)
 
 
-def _target(line: Action) -> str:
-    return " ".join([line.target, *(line.filter or ()), *([line.detail] if line.detail else ())])
-
-
 _ACTIONS = (
     render.ListingColumn("at", lambda line: render.clock(line.at)),
     render.ListingColumn("actor", lambda line: line.actor, roomy=True),
     render.ListingColumn("via", lambda line: line.via),
     render.ListingColumn("action", lambda line: line.action),
-    render.ListingColumn("target", _target, roomy=True),
+    render.ListingColumn("target", lambda line: line.meant, roomy=True),
     render.ListingColumn("affected", lambda line: line.affected, right=True),
 )
 

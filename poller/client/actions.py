@@ -29,7 +29,7 @@ class Action:
     Attributes:
         at: when, by the database's clock.
         actor: the database's role; behind it in parentheses the person, where the face knows one.
-        via: the face: `cli`, `top` or `python`.
+        via: the face: `cli`, `top`, `desk`, `api` or `python`.
         action: the name of the client's method.
         target: the selector, job, run or table that it was given.
         affected: how many rows, jobs, runs or tables it changed.
@@ -47,6 +47,11 @@ class Action:
     id: int = aside()
     filter: list[str] | None = aside()  # noqa: RUF009 - a field without a default
     detail: str | None = aside()
+
+    @property
+    def meant(self) -> str:
+        """What it was given, in one line: the target, the keys beside it, and further details."""
+        return " ".join([self.target, *(self.filter or ()), *([self.detail] if self.detail else ())])
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from poller.telemetry.times import moment, since
 from poller.tui import details, orders
@@ -57,13 +57,9 @@ def _action_columns(seen: Shown) -> Sequence[ListColumn]:
         ListColumn("actor", lambda line: line.actor, rank=2, most=40, least=14),
         ListColumn("via", lambda line: line.via, rank=3),
         ListColumn("order", lambda line: line.action),
-        ListColumn("target", _target, least=20, most=120),
+        ListColumn("target", lambda line: line.meant, least=20, most=120),
         ListColumn("affected", lambda line: line.affected, right=True),
     )
-
-
-def _target(line: Any) -> str:
-    return " ".join([line.target, *(line.filter or ()), *([line.detail] if line.detail else ())])
 
 
 ACTIONS = Listing(

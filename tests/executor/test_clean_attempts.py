@@ -15,8 +15,6 @@ from psycopg.rows import dict_row
 from sqlalchemy import text
 
 from poller import Context, Row, fixed_rate
-from poller.executor import batching
-from poller.services import claim_size
 from poller.testing import Engine
 from tests.engines import column, moves
 
@@ -49,13 +47,6 @@ def url(url: str) -> str:
 def db(url: str) -> Any:
     with psycopg.connect(url, autocommit=True) as connection:
         yield connection
-
-
-@pytest.fixture
-def _unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rows share their lease and their transaction, however slow the machine is."""
-    monkeypatch.setattr(claim_size, "HORIZON_SECONDS", 60.0)
-    monkeypatch.setattr(batching, "LONGEST_SECONDS", 60.0)
 
 
 def run(url: str, step: Any, **options: Any) -> list[Done]:
@@ -211,7 +202,7 @@ SETTINGS = [
 
 @pytest.mark.fault("F63")
 @pytest.mark.parametrize("setting", SETTINGS)
-@pytest.mark.usefixtures("_unhurried")
+@pytest.mark.usefixtures("unhurried")
 def test_g5_a_search_path_ends_with_its_row(url: str, db: psycopg.Connection[Any], setting: str) -> None:
     """A row without a tenant writes into no tenant's schema, and what is poller's is found."""
 
@@ -294,7 +285,7 @@ select current_user, current_setting('app.tenant', true), current_setting('state
 
 @pytest.mark.fault("F63")
 @pytest.mark.parametrize("use", USES)
-@pytest.mark.usefixtures("_unhurried")
+@pytest.mark.usefixtures("unhurried")
 def test_g5_what_a_row_sets_in_the_session_ends_with_it(
     url: str, db: psycopg.Connection[Any], use: Any
 ) -> None:
@@ -324,7 +315,7 @@ def test_g5_what_a_row_sets_in_the_session_ends_with_it(
 
 @pytest.mark.fault("F63")
 @pytest.mark.parametrize("way", ["connection.commit", "connection.rollback", "commit", "/* x */ ROLLBACK"])
-@pytest.mark.usefixtures("_unhurried")
+@pytest.mark.usefixtures("unhurried")
 def test_g5_who_ends_the_transaction_ends_nobody_elses_work(
     url: str, db: psycopg.Connection[Any], way: str
 ) -> None:
