@@ -405,6 +405,9 @@ def _serve(pipe: Connection, settings: dict[str, Any]) -> None:
         )  # the OOM killer should take this process before its worker or Postgres
     if settings:
         log.setup(**settings)
+    multiprocessing.set_start_method(
+        None, force=True
+    )  # a package may set one when it is imported, as in its worker
     requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     running: list[Context | None] = [None]
     threading.Thread(target=_listen, args=(pipe, requests, running), daemon=True).start()

@@ -29,6 +29,8 @@ class Requests:
 
     def listen(self) -> None:
         """Remember requests. Python handles Ctrl-C until the command is known."""
+        # A program that waits for its own signals blocks them, and what it starts inherits that: no stop would come.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (*_STOPPING, *_IDLE, signal.SIGINT, signal.SIGCHLD))
         for number in _STOPPING:
             # With nohup a terminal that closes is no reason to stop.
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:

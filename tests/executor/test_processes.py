@@ -13,7 +13,7 @@ import threading
 import time
 from concurrent.futures import Executor as Futures
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from multiprocessing import get_context, spawn
+from multiprocessing import get_context, set_start_method, spawn
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,6 +88,17 @@ def test_a_handler_runs_in_another_process_which_is_used_again(url: str, db: psy
     [(pid,)] = db.execute("select distinct pid from task").fetchall()
     assert pid != os.getpid()
     wait_until("the child has ended", lambda: not Path(f"/proc/{pid}").exists())
+
+
+def choose_how_to_start(row: Row) -> None:
+    """Do what packages do when they are imported, and what works once in a process."""
+    if row.id == 1:
+        set_start_method("spawn")
+
+
+def test_a_package_may_say_how_processes_are_started(url: str) -> None:
+    """As it does in the worker: that its child was started in some way is of no account."""
+    assert {(each.became, each.error) for each in run(url, made(choose_how_to_start))} == {("moved", None)}
 
 
 def crash(row: Row) -> None:

@@ -144,6 +144,28 @@ def work(row):
 
 # --- signals --------------------------------------------------------------------------------------------
 
+BLOCKED = """
+import os, signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGCHLD})
+os.execv(sys.executable, [sys.executable, "-m", "poller", "run", "--workers", "1"])
+"""
+
+
+@pytest.mark.fault("F60")
+def test_a_stop_is_obeyed_though_what_has_started_the_fleet_had_blocked_it(
+    project: Project, db: psycopg.Connection[Any]
+) -> None:
+    """What is started inherits the mask; so does a worker, whose death is noticed."""
+    make_rows(db, 1)
+    project.handlers(HANDLER.format(seconds=0))
+    fleet = start(project, sys.executable, "-c", BLOCKED)
+    wait_until("the row has moved", lambda: count(db, "normal") == 1)
+    [(worker, pid)] = workers_of(db)
+    os.kill(pid, signal.SIGKILL)
+    wait_until("it is replaced", lambda: [each for each in workers_of(db) if each[0] != worker])
+    fleet.signal(signal.SIGTERM)
+    assert fleet.wait(20) == 0, fleet.log
+
 
 @pytest.mark.fault("F60")
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGQUIT])
