@@ -24,11 +24,12 @@ PATIENCE = 120.0  # seconds that any awaited thing may take before a test has fa
 def wait_until(what: str, holds: Callable[[], Any], timeout: float = PATIENCE) -> Any:
     """Return what `holds` returns once that is true; fail, naming what was awaited, if it never is."""
     until = time.monotonic() + timeout
-    while time.monotonic() < until:
+    while (began := time.monotonic()) < until:
         value = holds()
         if value:
             return value
-        time.sleep(0.01)
+        # What takes long to ask is asked less often: else it would take the machine from what is awaited.
+        time.sleep(max(0.01, 2 * (time.monotonic() - began)))
     msg = f"waited {timeout:.0f}s in vain until {what}"
     raise AssertionError(msg)
 
