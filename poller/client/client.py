@@ -594,18 +594,19 @@ class Client:
         with self._database.session(alone=True) as connection:
             return code_free.check(connection, seconds)
 
-    def explain(self, selector: str) -> RowExplained | ClaimExplained:
+    def explain(self, selector: str, key: str | None = None) -> RowExplained | ClaimExplained:
         """Explain why a row is not being worked on, or how a handler's rows are claimed.
 
         Args:
             selector: `TABLE:STATUS:KEY`, or `TABLE:STATUS`.
+            key: the row's, of any form, behind `TABLE:STATUS`.
 
         Raises:
             NothingSelectedError: no such handler is known, by its code or by the database.
             ConfigurationError: no status is named, the key cannot be one, or the handler does not fit its table.
         """
         with self._database.session() as connection:
-            return explaining.explain(connection, selector, self._handlers)
+            return explaining.explain(connection, selector, self._handlers, key)
 
     def actions(self, *, after: str | None = None, limit: int | None = None) -> Page[Action]:
         """Return the orders that people have given, by any face, the newest first; they are kept for 90 days.

@@ -102,16 +102,19 @@ def as_object(found: RowExplained | ClaimExplained) -> dict[str, Any]:
 
 
 def explain(
-    connection: psycopg.Connection[Any], selector: str, source: Source
+    connection: psycopg.Connection[Any], selector: str, source: Source, key: str | None = None
 ) -> RowExplained | ClaimExplained:
     """Explain why a row is not being worked on (`TABLE:STATUS:KEY`), or how a handler's are claimed (`TABLE:STATUS`).
+
+    A key that is given apart is the row's, whatever it looks like.
 
     Raises:
         NothingSelectedError: no such handler is known.
         ConfigurationError: no status is named, the key cannot be one, or the handler does not fit its table.
     """
-    binding, key, texts = _named(connection, selector, source)
-    if not key:
+    binding, named_key, texts = _named(connection, selector, source)
+    key = (named_key or None) if key is None else key
+    if key is None:
         return _claim(connection, binding, tuple(texts))
     key = read_key(binding.table, key)
     asked = RowReasons(connection, binding, key, texts.get("where"))

@@ -91,12 +91,19 @@ class Watched:
 
     Attributes:
         fault: why its rows could not be counted; None if they were.
+        is_one_of_several: its table has further machines, of other columns.
     """
 
     machine: Machine
     statuses: tuple[StatusLine, ...]
     handlers: tuple[Edges, ...]
     fault: str | None = None
+    is_one_of_several: bool = False
+
+    @property
+    def column(self) -> str | None:
+        """The status column, where the table has several: else statuses alone tell which rows are meant."""
+        return self.machine.column if self.is_one_of_several else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +218,13 @@ class Watch:
             found = graphs.graph(declared, seen(self._connection, declared))
             functions = _functions(self._connection)
             machines = [
-                _Machine(self._connection, each, groups.get((each.table, each.column), []), functions)
+                _Machine(
+                    self._connection,
+                    each,
+                    groups.get((each.table, each.column), []),
+                    functions,
+                    is_one_of_several=sum(other.table == each.table for other in found.machines) > 1,
+                )
                 for each in found.machines
             ]
             for each in machines:
@@ -248,6 +261,7 @@ class _Machine:
     machine: Machine
     group: Sequence[Binding]
     functions: Mapping[tuple[str, str, str], str]
+    is_one_of_several: bool = False
     rows: Rows | None = None
     question: Any = None
     parts: list[_Part] = field(default_factory=list)
@@ -306,13 +320,12 @@ class _Machine:
         if self.rows is not None and monotonic() >= self.rests_until:
             try:
                 found = self._counted(self.rows)
-                shown = self.rows.shown(found, self.known, seen.pulses, seen.paused)
-                lines = tuple(each for each in shown if each.status is not None)
+                lines = tuple(self.rows.shown(found, self.known, seen.pulses, seen.paused))
                 self.fault = None
             except psycopg.Error as error:
                 self._rest(error)
         handlers = tuple(self._handler(each, seen) for each in self.group)
-        return Watched(_with_rows(self.machine, lines), lines, handlers, self.fault)
+        return Watched(_with_rows(self.machine, lines), lines, handlers, self.fault, self.is_one_of_several)
 
     def _counted(self, rows: Rows) -> Mapping[str | None, Count]:
         if self.question is not None:

@@ -203,7 +203,7 @@ def _told(ask: Callable[[], Iterator[str]]) -> list[str]:
 
 
 def _why(asked: Asked, row: Rows) -> Iterator[str]:
-    found = asked.client.explain(row.selector)
+    found = asked.client.explain(row.handler, row.key)
     if not isinstance(found, RowExplained):
         return
     if found.claimable:

@@ -9,6 +9,7 @@ import msgspec
 from starlette.exceptions import HTTPException
 
 from poller.client.refusals import NothingSelectedError
+from poller.model.table_name import split_off_table
 from poller.web.answers import FORBIDDEN
 from poller.web.causes import told
 from poller.web.rendering import address
@@ -107,17 +108,19 @@ class Act:
     @property
     def back(self) -> str:
         """The page that shows what it has done."""
-        table, _, status = self.target.partition(":")
+        table, status = split_off_table(self.target)
+        is_of_status = self.target != table
         match self.name:
             case "cancel":
                 return f"/runs/{self.target}"
             case "trigger":
                 return address("", "/runs", job=self.target)
             case "pause" | "resume":
-                return "/" if status else address("", "/job", name=self.target)
+                return "/" if is_of_status else address("", "/job", name=self.target)
         if len(self.keys) == 1:
             return address("", "/row", table=table, key=self.keys[0])
-        return address("", "/rows", table=table, status=status) if status and not self.error else "/trouble"
+        is_listed = is_of_status and not self.error
+        return address("", "/rows", table=table, status=status) if is_listed else "/trouble"
 
 
 def read(form: Form) -> Act:
@@ -126,13 +129,13 @@ def read(form: Form) -> Act:
     Raises:
         HTTPException: it is not an act.
     """
-    name, to, run = form.get("act", ""), form.get("to") or None, form.get("run", "")
+    name, to, run = form.get("act", ""), form.get("to"), form.get("run", "")
     if name in NAMED and form.get("name"):
         return Act(name, form["name"], args=_arguments(form.get("args", "")) if name == "trigger" else None)
     if name == "cancel" and run.isascii() and run.isdigit() and len(run) <= DIGITS:
         return Act(name, run)
     if name in OF_ROWS and form.get("table") and (to is not None or name != "move"):
-        selector = f"{form['table']}:{form['status']}" if form.get("status") else form["table"]
+        selector = f"{form['table']}:{form['status']}" if "status" in form else form["table"]
         keys = tuple(dict.fromkeys(form.all("key")))
         if (
             not keys and form.get("chosen") == "only"
@@ -246,14 +249,14 @@ def carry_out(orders: Client, act: Act, most: int | None, progress: Progress, *,
         case "retry":
             done = orders.retry(act.target, act.keys, error=act.error, **how)
             locked = f"; {done.locked:,} are locked by others and were left" if done.locked else ""
-            return f"{done.rows:,} rows are due again{locked}{_end(done.stopped)}"
+            return f"{_rows(done.rows)} due again{locked}{_end(done.stopped)}"
         case "release":
             released = orders.release(act.target, act.keys, error=act.error, **how)
-            return f"{released.rows:,} rows were taken from their workers{_end(released.stopped)}"
+            return f"{_rows(released.rows, were=True)} taken from their workers{_end(released.stopped)}"
         case "move":
             moved = orders.move(act.target, str(act.to), act.keys, **how)
             left = "".join(f"; {each.rows:,} left: {_why(each, may_see=may_see)}" for each in moved.left)
-            return f"{moved.rows:,} rows were moved to {act.to}{left}{_end(moved.stopped)}"
+            return f"{_rows(moved.rows, were=True)} moved to {act.to}{left}{_end(moved.stopped)}"
         case "cancel":
             orders.cancel(int(act.target))
         case "trigger":
@@ -261,6 +264,13 @@ def carry_out(orders: Client, act: Act, most: int | None, progress: Progress, *,
         case "pause" | "resume":
             getattr(orders, act.name)(act.target)
     return None
+
+
+def _rows(count: int, *, were: bool = False) -> str:
+    """Return a number of rows, with its verb."""
+    if count == 1:
+        return f"1 row {'was' if were else 'is'}"
+    return f"{count:,} rows {'were' if were else 'are'}"
 
 
 def _why(left: Left, *, may_see: bool) -> str:

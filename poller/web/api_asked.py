@@ -28,6 +28,7 @@ JSON = "application/json"
 _PLAIN = "^[^\\u0000]*$"  # Postgres has no text with a NUL
 Text = Annotated[str, Meta(min_length=1, pattern=_PLAIN)]
 Key = Annotated[str, Meta(pattern=_PLAIN)]  # it may be empty
+Status = Key
 Cursor = Annotated[str, Meta(min_length=1, pattern="^[A-Za-z0-9_-]+$")]
 Limit = Annotated[int, Meta(ge=1, le=MOST)]
 Time = Annotated[str, Meta(min_length=1, max_length=40, pattern=_PLAIN)]
@@ -65,7 +66,7 @@ class OfStatus(Asked, frozen=True):
     """The rows of a table that show a status; `column` names the status column, where there are several."""
 
     table: Text
-    status: Text
+    status: Status
     column: Text | None = None
 
 
@@ -156,7 +157,7 @@ class MoveOrder(Asked, frozen=True):
     """Rows to be moved: `TABLE:STATUS[:KEY]` or `TABLE:KEY`, further keys, and the status that they are to have."""
 
     selector: Text
-    to: Text
+    to: Status
     keys: Annotated[tuple[Key, ...], Meta(max_length=MOST)] = ()
 
 

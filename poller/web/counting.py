@@ -26,7 +26,8 @@ _one_at_a_time = threading.Lock()
 
 def count(request: Request) -> Response:
     """Tell how long a count may take; with `go` make it."""
-    table, status, column = asked(request, "table"), asked(request, "status"), asked(request, "column")
+    table, column = asked(request, "table"), asked(request, "column")
+    status = request.query_params.get("status")  # which may be empty
     if table is None or status is None:
         return no_such(request, "name a table and a status")
     try:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from poller.drawing.layout import columns_of
 from poller.telemetry.printable import one_line
+from poller.web.rendering import word
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,7 +118,7 @@ class Numbers:
     def status(self, name: str) -> Status:
         """Return a status with all that it says, not yet at its place."""
         line, handler = self._lines.get(name), self._handlers.get(name)
-        shown, is_paused = one_line(name), handler is not None and handler.paused
+        shown, is_paused = word(one_line(name)), handler is not None and handler.paused
         return Status(
             status=name,
             name=shortened(shown, LONGEST),

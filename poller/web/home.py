@@ -60,7 +60,9 @@ def drawn(watched: Watched) -> Drawn:
     """Return a machine with its pictures, its statuses in the order of the picture; those that no handler knows last."""
     made = across(watched), down(watched)
     places = {each.status: (each.x, each.y) for each in made[0].statuses}
-    lines = sorted(watched.statuses, key=lambda each: places.get(each.status or "", LAST))
+    lines = sorted(
+        watched.statuses, key=lambda each: LAST if each.status is None else places.get(each.status, LAST)
+    )
     return replace(watched, statuses=tuple(lines)), made
 
 

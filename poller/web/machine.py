@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from poller.client.refusals import NothingSelectedError
+from poller.client.selector import is_spelled
 from poller.errors import PollerError
 from poller.web.faults import Refused, said
 from poller.web.home import drawn, known_of
@@ -37,13 +38,13 @@ def machine(request: Request) -> Response:
     found = [
         each
         for each in (seen.overview.machines if seen.overview else ())
-        if each.machine.table == table and column in {None, each.machine.column}
+        if table and is_spelled(each.machine.table, table) and column in {None, each.machine.column}
     ]
     if back not in LASTS or (not found and seen.overview is not None):
         return no_such(
             request, f"no handler is known for table {table}" if back in LASTS else "there is no such time"
         )
-    name = table or ""
+    name = found[0].machine.table if found else table or ""
     done, why = _panel(
         request, ("done", name, back), lambda: desk.client.performance(name, back=back), LASTS[back]
     )

@@ -140,9 +140,14 @@ def cut(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[:most]}…"
 
 
+def word(name: str) -> str:
+    """Return a name so that it is seen though it is empty."""
+    return name or '""'
+
+
 def pairs(names: Iterable[str]) -> list[tuple[str, str]]:
     """Return names as the options of a choice."""
-    return [(each, each) for each in names]
+    return [(each, word(each)) for each in names]
 
 
 def took(seconds: float | None) -> str:
@@ -183,5 +188,6 @@ _environment.filters |= {
     "since": since,
     "told": told,
     "took": took,
+    "word": word,
 }
 _environment.tests["printable"] = str.isprintable

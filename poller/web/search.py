@@ -77,6 +77,8 @@ def _names(seen: Seen) -> Iterator[tuple[str, str]]:
             path = address("", "/rows", table=table, status=each.status)
             yield f"handler {each.function} of {table}:{each.status}", path
         for line in machine.statuses:
-            yield f"status {line.status} of {table}", address("", "/rows", table=table, status=line.status)
+            path = address("", "/rows", table=table, status=line.status, column=machine.column)
+            if line.status is not None:
+                yield f"status {line.status} of {table}", path
     for job in seen.beside.jobs if seen.beside else ():
         yield f"job {job.name}", address("", "/job", name=job.name)

@@ -34,7 +34,7 @@ BACK = ("30d", "1d")  # how far events are looked for; the second, if the first 
 
 def rows(request: Request) -> Response:
     """Show the rows of a table that have a status."""
-    table, status = asked(request, "table"), asked(request, "status")
+    table, status = asked(request, "table"), request.query_params.get("status")  # which may be empty
     if table is None or status is None:
         return no_such(request, "name a table and a status")
     by, value = asked(request, "by"), request.query_params.get("is", "")
@@ -97,7 +97,7 @@ def row(request: Request) -> Response:
     moves = [
         (value, _targets(request, shown.table, column, value))
         for column, value in shown.statuses.items()
-        if value
+        if value is not None
     ]
     return page(
         request,
@@ -113,9 +113,9 @@ def row(request: Request) -> Response:
 
 def _why(client: Client, shown: RowShown, status: str | None) -> RowExplained | ClaimExplained | None:
     """Return why a row is not being worked on; None if that cannot be told: the rest of the page is worth something."""
-    if status is not None and shown.key:
+    if status is not None:
         with contextlib.suppress(PollerError, Refused):
-            return client.explain(f"{shown.table}:{status}:{shown.key}")
+            return client.explain(f"{shown.table}:{status}", shown.key)
     return None
 
 

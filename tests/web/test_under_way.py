@@ -176,7 +176,7 @@ def test_pages_are_shown_while_acts_take_long(
         assert client.get("/workers").status_code == 200
         assert not act.done()
         other.rollback()
-        assert "1 rows are due again" in act.result(PATIENCE).text
+        assert "1 row is due again" in act.result(PATIENCE).text
 
 
 def test_the_end_of_the_process_ends_acts(client: TestClient, url: str, db: psycopg.Connection[Any]) -> None:

@@ -1,0 +1,128 @@
+"""Pages of tables whose statuses and keys look like one another, are empty or not set, or stand in several columns."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from poller import Client
+from poller.testing import Engine
+from tests.command_line import trouble, value
+from tests.engines import moves
+from tests.web.desks import browser, confirmed
+
+if TYPE_CHECKING:
+    import psycopg
+    from starlette.testclient import TestClient
+
+TABLES = """\
+create table parcels (id text primary key, status text, pay text not null default 'open');
+insert into parcels values ('x', 'new', 'open'), ('y', 'done', 'open'), ('z', null, 'done'), ('u', '', 'done');
+create table letters (id int primary key, status text not null);
+insert into letters values (1, ''), (2, ''), (3, 'sent');
+"""
+HANDLERS = (
+    moves("parcels", status="new", to="done"),
+    moves("parcels", status="new:x", to="done"),
+    moves("parcels", status="open", to=("done", "void"), column="pay"),
+    moves("letters", status="", to="sent"),
+)
+LINK = r'href="(/rows\?[^"]*)"'
+
+
+@pytest.fixture
+def client(url: str, db: psycopg.Connection[Any]) -> TestClient:
+    """A viewer who may all, of tables of that kind; nothing has run yet."""
+    db.execute(TABLES)
+    with Engine(url, *HANDLERS):
+        pass
+    return browser(url)
+
+
+def keys(client: TestClient, path: str) -> set[str]:
+    """Return the keys of the rows that a page lists."""
+    answer = client.get(unescape(path))
+    assert answer.status_code == 200, path
+    return set(re.findall(r'class="mono" href="[^"]*key=(\w+)"', answer.text))
+
+
+def links(text: str, status: str) -> set[str]:
+    """Return where the links of a status lead that stand in a text."""
+    return {unescape(each) for each in re.findall(LINK, text) if f"status={status}" in each.split("&amp;")}
+
+
+def test_each_link_of_a_machine_leads_to_its_own_rows(client: TestClient) -> None:
+    """Of several status columns of a table; from the picture, its table, the row, and what was found."""
+    text = client.get("/machine", params={"table": "public.parcels", "column": "status"}).text
+    assert [keys(client, each) for each in links(text, "done")] == [{"y"}]
+    text = client.get("/machine", params={"table": "public.parcels", "column": "pay"}).text
+    assert [keys(client, each) for each in links(text, "done")] == [{"z", "u"}]
+    found = {frozenset(keys(client, each)) for each in links(client.get("/").text, "done")}
+    assert found == {frozenset("y"), frozenset("zu")}
+    assert [keys(client, each) for each in links(client.get("/row?table=parcels&key=z").text, "done")] == [
+        {"z", "u"}
+    ]
+    assert {frozenset(keys(client, each)) for each in links(client.get("/find?q=done").text, "done")} == found
+
+
+def test_a_row_is_explained_though_its_name_may_mean_another_thing(url: str, client: TestClient) -> None:
+    """Status and key in one word are the status of another handler."""
+    answer = client.get("/row", params={"table": "public.parcels", "key": "x"})
+    assert answer.status_code == 200
+    assert "no_worker" in answer.text
+    assert Client(url).explain("parcels:new", "x").row == "public.parcels:new:x"  # type: ignore[union-attr]
+
+
+def test_an_act_is_on_the_handler_that_has_the_row(client: TestClient, db: psycopg.Connection[Any]) -> None:
+    """Not on the first whose status the row shows."""
+    trouble(db, value(db, "select id from poller.handler where status = 'open'"), "x")
+    text = client.get("/row", params={"table": "public.parcels", "key": "x"}).text
+    form = {
+        name: unescape(text)
+        for name, text in re.findall(
+            r'name="(\w+)" value="([^"]*)"', text.partition('value="retry"')[2].partition("</form>")[0]
+        )
+    }
+    assert form == {"table": "public.parcels", "status": "open", "key": "x"}
+    sent = {"act": "retry", **form}
+    assert "1 row is due again" in client.post("/confirm", data=confirmed(client, sent)).text
+
+
+def test_a_status_may_be_the_empty_text(client: TestClient, db: psycopg.Connection[Any]) -> None:
+    """Its rows are listed, counted, and moved there and away, by pages and by programs."""
+    assert [keys(client, each) for each in links(client.get("/").text, "") if "letters" in each] == [
+        {"1", "2"}
+    ]
+    assert "2 rows</b>" in client.get("/count?table=letters&status=&go=1").text
+    assert [each["key"] for each in client.get("/api/v1/rows?table=letters&status=").json()["items"]] == [
+        "1",
+        "2",
+    ]
+    assert client.get("/api/v1/count?table=letters&status=").json()["rows"] == 2
+    text = client.get("/row?table=letters&key=3").text
+    assert '<option value="">&#34;&#34;</option>' in text
+    there = {"act": "move", "table": "public.letters", "status": "sent", "key": "3", "to": ""}
+    client.post("/confirm", data=confirmed(client, there))
+    assert value(db, "select count(*) from letters where status = ''") == 3
+    body = {"selector": "letters:", "keys": ["3"], "to": "sent"}
+    assert client.post("/api/v1/move", json=body).json()["rows"] == 1
+    body = {"selector": "letters:sent", "keys": ["3"], "to": ""}
+    assert client.post("/api/v1/move", json=body).json()["rows"] == 1
+    paused = client.post("/confirm", data=confirmed(client, {"act": "pause", "name": "public.letters:"}))
+    assert client.get(paused.headers["Location"]).status_code == 200
+
+
+def test_rows_without_a_status_are_told(client: TestClient) -> None:
+    """As the command line tells them; they have no page, since no handler takes them."""
+    row = client.get("/").text.partition("null</span>")[2].partition("</tr>")[0]
+    assert 'class="num">1</td>' in row
+    assert keys(client, "/rows?table=parcels&status=&column=status") == {"u"}
+
+
+@pytest.mark.parametrize("table", ["letters", "public.letters"])
+def test_a_machine_is_found_by_either_name(client: TestClient, table: str) -> None:
+    """As rows are."""
+    assert "public.letters" in client.get("/machine", params={"table": table}).text
