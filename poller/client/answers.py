@@ -171,5 +171,13 @@ def _is_one(value: Any, kind: type) -> bool:
     if kind is datetime:
         return type(value) is str and _TIME.fullmatch(value) is not None
     if kind is str:
-        return type(value) is str and "\0" not in value
+        return type(value) is str and _is_text(value)
     return type(value) is kind
+
+
+def _is_text(value: str) -> bool:
+    """Tell whether a text can be one of the database's: without a NUL, and without half a character."""
+    try:
+        return b"\0" not in value.encode()
+    except UnicodeEncodeError:
+        return False

@@ -15,7 +15,8 @@ from poller.errors import PollerError
 from poller.web.answers import BROKEN, FORBIDDEN, UNAVAILABLE, refusal
 from poller.web.doors import Doors
 from poller.web.enter import invite
-from poller.web.faults import Refused, is_forbidden, said
+from poller.web.faults import Refused, is_about_data, is_forbidden, said
+from poller.web.forms import WRONG
 from poller.web.guard import Guard, matcher
 from poller.web.proxies import networks
 from poller.web.routes import ROUTES
@@ -66,7 +67,7 @@ def desk(database: Database, *, authorize: Asked, **options: Unpack[Options]) ->
         **options: see `Options`.
 
     Raises:
-        ConfigurationError: the URL is not valid, or a proxy's address.
+        ConfigurationError: the URL is not valid, a proxy's address, or an allowed host.
     """
     proxies = networks(options.get("trusted_proxies", ()))
     inner = Starlette(
@@ -107,6 +108,8 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:
+    if is_about_data(error):
+        return refusal(request.scope, WRONG, "the database cannot read what was given")
     return refusal(request.scope, FORBIDDEN if is_forbidden(error) else UNAVAILABLE, said(error))
 
 

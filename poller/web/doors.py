@@ -12,12 +12,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import re
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers, MutableHeaders
 
+from poller.errors import ConfigurationError
 from poller.web.answers import FORBIDDEN, MISDIRECTED, refusal
 from poller.web.proxies import placed
 from poller.web.route import SAFE
@@ -30,7 +32,10 @@ if TYPE_CHECKING:
 
     from poller.web.proxies import Network
 
+    Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
 WRONG = 400
+IPV6 = 6
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -47,14 +52,18 @@ _HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(\d{1,5}))?")
 
 
 class Doors:
-    """An ASGI application in front of the desk's."""
+    """An ASGI application in front of the desk's.
+
+    Raises:
+        ConfigurationError: an allowed host is none that a browser could name.
+    """
 
     def __init__(
         self, inner: ASGIApp, allowed_hosts: Iterable[str] = (), proxies: Iterable[Network] = ()
     ) -> None:
         self._inner = inner
         self._proxies = tuple(proxies)
-        self._hosts = LOOPBACK | {each.lower() for each in allowed_hosts}
+        self._hosts = LOOPBACK | {_allowed(each) for each in allowed_hosts}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or pass it on."""
@@ -110,11 +119,32 @@ def _is_address(host: str, scope: Scope) -> bool:
     """Tell whether a host is the very address at which the server has got the request."""
     server = scope.get("server")
     try:
-        return server is not None and ipaddress.ip_address(host.strip("[]")) == ipaddress.ip_address(
-            server[0]
-        )
+        return server is not None and ipaddress.ip_address(host.strip("[]")) == _address(server[0])
     except ValueError:  # one of them is a name, or a socket's path
         return False
+
+
+def _address(text: str) -> Address:
+    """Return an address without its interface; one of IPv4 as such, though the server listens for both kinds."""
+    found = ipaddress.ip_address(text.partition("%")[0])
+    return getattr(found, "ipv4_mapped", None) or found
+
+
+def _allowed(given: str) -> str:
+    """Return an allowed host as browsers name it.
+
+    Raises:
+        ConfigurationError: none would.
+    """
+    name = given.lower()
+    with contextlib.suppress(ValueError):
+        address = ipaddress.ip_address(name.strip("[]"))
+        return f"[{address}]" if address.version == IPV6 else str(address)
+    found = _HOST.fullmatch(name)
+    if found is None or found[2] is not None:
+        msg = f"an allowed host is a name without scheme and port, such as shop.example, got {given!r}"
+        raise ConfigurationError(msg)
+    return name
 
 
 def _with_headers(send: Send) -> Send:

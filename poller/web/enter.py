@@ -12,7 +12,7 @@ from poller.web.answers import NOBODY, NOT_FOUND, refusal
 from poller.web.entrances import Accounts, OneTimeLink, address_of
 from poller.web.forms import form_of
 from poller.web.rendering import SECONDS, SWITCH, THEMES, ZONES, part
-from poller.web.route import API, path_of
+from poller.web.route import API, SAFE, path_of
 from poller.web.state import desk_of
 
 if TYPE_CHECKING:
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 SEE_OTHER = 303
 HOME = "/"
+UNKNOWN = (
+    "This name and password are not known here, or were tried too often. Wait a minute after five tries."
+)
 KEPT = 365 * 86400  # seconds
 
 
@@ -27,10 +30,11 @@ def invite(entrance: object, request: Request) -> Response:
     """Return the answer to a request without a viewer: how to log in."""
     if (
         isinstance(entrance, Accounts)
-        and request.method == "GET"
         and request.headers.get("hx-request") != "true"  # the page loads itself, then
         and not path_of(request.scope).startswith(API)
     ):
+        if request.method not in SAFE:
+            return _form(request, HOME, NOBODY, "You are not logged in any more, and nothing was done.")
         return _see(request, f"/login?{urlencode({'next': _target(request)})}")
     if isinstance(entrance, OneTimeLink):
         entrance.show()
@@ -74,7 +78,7 @@ async def log_in(request: Request) -> Response:
     viewer = await run_in_threadpool(entrance.login, *given)
     target = local(form.get("next", HOME))
     if viewer is None:
-        return _form(request, target, NOBODY)
+        return _form(request, target, NOBODY, UNKNOWN)
     response = _see(request, target)
     entrance.sessions.begin(request, response, viewer)
     return response
@@ -112,8 +116,8 @@ async def display(request: Request) -> Response:
     return response
 
 
-def _form(request: Request, target: str, status: int = 200) -> Response:
-    text = part("login.html", request.scope, next=target, failed=status != 200)  # noqa: PLR2004 - HTTP's
+def _form(request: Request, target: str, status: int = 200, why: str | None = None) -> Response:
+    text = part("login.html", request.scope, next=target, why=why)
     return Response(text, status, media_type="text/html")
 
 

@@ -93,12 +93,14 @@ class Guard:
         return None, others
 
     async def _viewer(self, request: Request) -> Viewer | None:
-        if inspect.iscoroutinefunction(self._authorize):
-            found: Viewer | None = await self._authorize(request)
-            return found
         if isinstance(self._authorize, Open | OneTimeLink | Header):  # they look into memory only
             return self._authorize(request)
-        return await to_thread.run_sync(self._authorize, request, limiter=THREADS.limiter)  # type: ignore[arg-type] # it is not a coroutine function
+        if inspect.iscoroutinefunction(self._authorize):
+            found = self._authorize(request)
+        else:
+            found = await to_thread.run_sync(self._authorize, request, limiter=THREADS.limiter)  # type: ignore[arg-type] # it is called, whatever it returns
+        viewer: Viewer | None = await found if inspect.isawaitable(found) else found
+        return viewer
 
 
 async def _held(request: Request, viewer: Viewer) -> Viewer:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from poller.errors import PollerError
 from poller.web.answers import encoded
+from poller.web.faults import Refused
 from poller.web.state import desk_of
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def readyz(request: Request) -> Response:
     desk = desk_of(request)
     try:
         desk.shared.ask("ready", desk.client.workers)
-    except PollerError as error:
-        part = "schema" if error.reason in {"no_schema", "old_schema"} else "database"
+    except (PollerError, Refused) as error:
+        part = "schema" if getattr(error, "reason", "") in {"no_schema", "old_schema"} else "database"
         return encoded({"status": "not ready", "not_ready": [part]}, NOT_READY)
     return encoded({"status": "ready", "not_ready": []})

@@ -13,11 +13,11 @@ from poller.web import packing
 from poller.web.entrances import Accounts, OneTimeLink
 from poller.web.rendering import CLOCK, clock, frame, look_of, rendered
 from poller.web.rights import Right
-from poller.web.route import path_of
+from poller.web.route import SAFE, path_of
 from poller.web.state import desk_of, viewer_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable, Hashable, Mapping
 
     from starlette.requests import Request
 
@@ -55,7 +55,7 @@ def page(  # noqa: PLR0913 - what a page is made of
         return Response(status_code=NOT_MODIFIED, headers=headers)
     look = look_of(request.cookies)
     viewer = viewer_of(request)
-    query, now = request.url.query, datetime.now(UTC)
+    now = datetime.now(UTC)
     around = frame(request.scope) | {
         "every": every,
         "can_leave": isinstance(desk_of(request).entrance, Accounts | OneTimeLink),
@@ -67,7 +67,7 @@ def page(  # noqa: PLR0913 - what a page is made of
         "may_see": viewer.may(Right.VALUES),
         "now": now,
         "place": desk_of(request).place,
-        "self_path": path_of(request.scope) + (f"?{query}" if query else ""),
+        "self_path": _self_path(request, values),
         "version": version,
         "viewer": viewer,
     }
@@ -90,7 +90,7 @@ def version_of(request: Request, known: object) -> str:
         known,
         viewer_of(request).rights,
         request.url.query,
-        sorted(request.cookies.items()),
+        look_of(request.cookies),
         request.scope.get("root_path"),
     )
     return digest(made)
@@ -104,6 +104,15 @@ def digest(known: object) -> str:
 def asked(request: Request, name: str) -> str | None:
     """Return a field of the query; None if it is missing or empty."""
     return request.query_params.get(name) or None
+
+
+def _self_path(request: Request, values: Mapping[str, Any]) -> str:
+    """Return where this page is asked for again; of one that was posted, the one that it leads back to."""
+    if request.method not in SAFE:
+        act = values.get("act")
+        return "/" if act is None else str(act.back)
+    query = request.url.query
+    return path_of(request.scope) + (f"?{query}" if query else "")
 
 
 def _etag(request: Request) -> str:

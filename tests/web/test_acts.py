@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from html import unescape
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from poller import Client
+from poller.client.answers import encoded
 from poller.web import act as acts
 from poller.web.rights import ALL, USUAL, Right
 from poller.web.seal import LASTS, Seal
@@ -36,6 +38,7 @@ FORMS: dict[str, dict[str, str]] = {
     "move": {"act": "move", "table": "public.tenants", "status": "closing", "to": "kept"},
     "move one": {"act": "move", "table": "public.tenants", "key": "10", "to": "kept"},
 }
+HALF = "WyJcdWQ4MDAiXQ"  # a cursor: a text of half a character
 DONE = {
     "pause": ("pause", 1),
     "pause a job": ("pause", 1),
@@ -434,7 +437,19 @@ def test_where_no_class_is_stored_the_text_of_an_error_is_not_told(
         assert "sentinel" in browser(url).get(path).text
 
 
-@pytest.mark.parametrize("path", ["/find?q=a%00b", "/job?name=%00", "/runs?after=%00", "/jobs?after=x"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/find?q=a%00b",
+        "/job?name=%00",
+        "/runs?after=%00",
+        "/jobs?after=x",
+        f"/jobs?after={HALF}",
+        f"/runs?after={encoded(['2026-13-45 00:00:00+00', 1])}",
+        f"/api/v1/jobs?after={HALF}",
+        f"/api/v1/rows?table=tenants&status=closing&after={HALF}",
+    ],
+)
 def test_an_address_that_makes_no_sense_is_refused(client: TestClient, path: str) -> None:
     """It is the asker's fault, not the database's."""
     assert client.get(path).status_code == 400
@@ -443,6 +458,18 @@ def test_an_address_that_makes_no_sense_is_refused(client: TestClient, path: str
 def test_an_act_says_what_follows() -> None:
     """Each that there is, in words of its own."""
     assert acts.SAID.keys() == {*acts.NAMED, *acts.OF_ROWS, "cancel"}
+
+
+@pytest.mark.parametrize("name", ["pause", "retry one", "trigger"])
+def test_how_pages_look_can_be_chosen_on_one_that_was_posted(client: TestClient, name: str) -> None:
+    """Who does that is led to a page that there is, not to the address of the form."""
+    asked = client.post("/confirm", data=FORMS[name]).text
+    done = client.post("/confirm", data=confirmed(client, FORMS[name]), follow_redirects=True).text
+    for text in (asked, done):
+        target = re.search(r'name="next" value="([^"]*)"', text)
+        assert target is not None
+        answer = client.post("/display", data={"next": unescape(target[1]), "theme": "dark"})
+        assert client.get(answer.headers["Location"]).status_code == 200
 
 
 def test_after_an_act_the_page_shows_what_is_now(client: TestClient) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from starlette.testclient import TestClient
 
+from poller.errors import ConfigurationError
 from poller.web import desk
 from poller.web.doors import HEADERS
 from poller.web.rights import ALL, Viewer
@@ -16,6 +17,7 @@ from tests.web.desks import BASE, UNSAFE, browser, checksum, named, path_of
 
 if TYPE_CHECKING:
     import psycopg
+    from starlette.types import Receive, Scope, Send
 
     from poller.web.route import Route
 
@@ -81,6 +83,43 @@ def test_a_desk_is_known_by_the_address_that_was_connected_to(host: str, status:
         desk("postgresql://127.0.0.1:1/x", authorize=lambda _: None), base_url="http://192.0.2.7:8765"
     )
     assert client.get("/healthz", headers={"Host": host}).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("listens", "asked", "status"),
+    [
+        ("::ffff:192.0.2.7", "192.0.2.7:8765", 200),
+        ("::ffff:192.0.2.7", "192.0.2.8:8765", 421),
+        ("fe80::1%eth0", "[fe80::1]:8765", 200),
+    ],
+)
+def test_an_address_is_the_same_in_whichever_form_the_server_has_it(
+    listens: str, asked: str, status: int
+) -> None:
+    """As one that listens for both kinds of addresses names those of IPv4."""
+    inner = desk("postgresql://127.0.0.1:1/x", authorize=lambda _: None)
+
+    async def at(scope: Scope, receive: Receive, send: Send) -> None:
+        await inner({**scope, "server": (listens, 8765)}, receive, send)
+
+    client = TestClient(at, base_url="http://localhost")
+    assert client.get("/healthz", headers={"Host": asked}).status_code == status
+
+
+def test_an_allowed_address_is_written_as_people_write_it() -> None:
+    """Browsers put brackets around one of IPv6, and its shortest form within."""
+    client = browser("postgresql://127.0.0.1:1/nowhere", allowed_hosts=["FD00:0::1", "[fd00::2]"])
+    for host in ("[fd00::1]:8765", "[fd00::2]"):
+        assert client.get("/healthz", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["shop.example:8443", "https://shop.example", "*.example", "bücher.example", "shop example", ""]
+)
+def test_an_allowed_host_that_no_browser_would_name_is_refused(host: str) -> None:
+    """Rather than that nobody is let in by it."""
+    with pytest.raises(ConfigurationError, match="without scheme and port"):
+        browser("postgresql://127.0.0.1:1/nowhere", allowed_hosts=[host])
 
 
 def test_two_hosts_are_none(nowhere: TestClient) -> None:

@@ -170,14 +170,22 @@ def test_a_name_and_a_password_let_in(file: Path) -> None:
     """Whoever is not known is asked for them, and led to where they wanted to go."""
     client = client_of(accounts(file))
     asked = client.get("/rows", params={"table": "a&b"})
-    if asked.status_code == 303:
-        assert asked.headers["Location"] == "/login?next=%2Frows%3Ftable%3Da%2526b"
+    assert (asked.status_code, asked.headers["Location"]) == (303, "/login?next=%2Frows%3Ftable%3Da%2526b")
     assert client.get("/", headers={"HX-Request": "true"}).status_code == 401, "no form within a live page"
     form = client.get("/login", params={"next": "/jobs"})
     assert 'name="next" value="/jobs"' in form.text
     answer = client.post("/login", data={"name": "ann", "password": PASSWORD, "next": "/jobs"})
     assert (answer.status_code, answer.headers["Location"]) == (303, "/jobs")
     assert is_in(client)
+
+
+def test_whose_session_is_over_is_told_that_nothing_was_done(file: Path) -> None:
+    """With the form to come in again, whatever was sent; not as if a password had been wrong."""
+    answer = client_of(accounts(file)).post("/confirm", data={"act": "pause", "name": "tick"})
+    assert answer.status_code == 401
+    assert "nothing was done" in answer.text
+    assert 'action="/login"' in answer.text
+    assert "not known here" not in answer.text
 
 
 @pytest.mark.parametrize(

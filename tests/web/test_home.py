@@ -137,6 +137,8 @@ def test_what_has_not_changed_is_not_sent_again(
     assert sum(len(key) + len(value) + 4 for key, value in same.headers.items()) < 900
     assert page.get("/?x=1", headers={name: tag}).status_code == 200
     assert page.get("/machine?table=public.tenants", headers={name: tag}).status_code == 200
+    page.cookies.set("session", "of the host, new with each request")
+    assert page.get("/", headers={name: tag}).status_code == 304
     page.cookies.set("poller_theme", "dark")
     assert page.get("/", headers={name: tag}).status_code == 200
 
@@ -170,6 +172,14 @@ def test_without_a_schema_it_says_so(empty_url: str) -> None:
     client = browser(empty_url)
     assert "not ready for poller" in client.get("/").text
     assert client.get("/readyz").json() == {"status": "not ready", "not_ready": ["schema"]}
+
+
+def test_a_database_that_refuses_is_not_ready(url: str, db: psycopg.Connection[Any]) -> None:
+    """A probe is told so in JSON, as of any other reason."""
+    with db.transaction():
+        db.execute("lock table poller.worker")
+        answer = browser(url).get("/readyz")
+    assert (answer.status_code, answer.json()["not_ready"]) == (503, ["database"])
 
 
 def test_a_database_that_is_away_leaves_the_last_picture(

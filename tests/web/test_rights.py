@@ -66,15 +66,20 @@ def test_no_two_lines_are_for_one_route() -> None:
     assert {method for method, _ in lines} <= {"GET", "POST"}
 
 
-def test_authorize_may_be_a_coroutine_function(url: str) -> None:
+def test_authorize_may_be_whatever_returns_a_coroutine(url: str) -> None:
     """As a host that is asynchronous has it; and it gets the request."""
 
     async def authorize(request: Request) -> Viewer | None:
         return Viewer("ann", ALL) if request.headers.get("x-who") == "ann" else None
 
-    client = TestClient(desk(url, authorize=authorize), base_url=BASE, headers=OWN, follow_redirects=False)
-    assert client.post("/display", data={"next": "/"}).status_code == 401
-    assert client.post("/display", data={"next": "/"}, headers={"X-Who": "ann"}).status_code == 303
+    class Authorize:
+        async def __call__(self, request: Request) -> Viewer | None:
+            return await authorize(request)
+
+    for each in (authorize, Authorize()):
+        client = TestClient(desk(url, authorize=each), base_url=BASE, headers=OWN, follow_redirects=False)
+        assert client.post("/display", data={"next": "/"}).status_code == 401
+        assert client.post("/display", data={"next": "/"}, headers={"X-Who": "ann"}).status_code == 303
 
 
 def test_there_is_no_desk_without_authorize(url: str) -> None:
