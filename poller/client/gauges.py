@@ -8,26 +8,33 @@ registered of them, if no such process has done so for a minute.
 What it costs does not grow with the tables: due rows are counted along the index of their claims and up to a limit,
 those in trouble up to a larger one, and totals are kept (`sql/client/roll_row_totals.sql`).
 
-On failure: a table that is locked, broken or too slow costs its own handlers' numbers of due rows, and no others.
+A counter never goes back. Should the database, after a failover or a restore, count less than it has said before, a
+process that has heard it adds to the totals what they lack.
+
+On failure: what is locked, broken or too slow costs its own numbers, and no others: those of a handler's due rows, of
+its rows in trouble, of jobs (`Apart`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
+from psycopg import sql
 
 from poller.client.answers import aside
+from poller.client.apart import Apart
 from poller.client.gauges_due import COUNTED_ROWS, DueMeter, HandlerRows
 from poller.client.handler_lookup import registered
-from poller.client.row_queries import Known
-from poller.db.statements import array, statement
+from poller.client.row_queries import Known, RowQueries
+from poller.db.statements import Statement, array, statement
 from poller.db.typed_rows import all_rows, only_row
+from poller.jobs.run import TABLE as RUNS
 from poller.telemetry.metrics import STATES
 
 if TYPE_CHECKING:
@@ -41,6 +48,8 @@ LACKING_SECONDS = 300.0  # until handlers whose numbers could not be had are mea
 OTHERS_SECONDS = 45.0  # for which due rows of other programs' handlers are left to who has their code
 ROLL_SECONDS = 600.0  # between two times at which minutes that are over are added up
 KEPT = "60 seconds"  # older than this, they are not shown, and dropped by the next measurement
+RAISED = {"raise_totals": ("rows_total", "alerts_total"), "raise_run_totals": ("runs_total",)}
+TOTALS = ("gauge_workers", "gauge_row_totals", "gauge_jobs", "gauge_alerts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +101,14 @@ class _Measured:
         known = self._values.get(key, 0.0)
         self._values[key] = max(known, value) if name == "oldest_due_seconds" else known + value
 
+    def lacking(self, known: Mapping[tuple[str, str], float]) -> dict[tuple[str, str], float]:
+        """Return what counters lack of the numbers that they are known to have had."""
+        return {
+            counter: known[counter] - value
+            for counter, value in self._values.items()
+            if value < known.get(counter, value)
+        }
+
     def lacks_any_of(self, handlers: Iterable[tuple[str, str]]) -> bool:
         due = {labels for name, labels in self._values if name == "due"}
         return not {_key({"table": table, "status": status}) for table, status in handlers} <= due
@@ -117,18 +134,37 @@ class FleetGauges:
         self._here = {each.id: each for each in bindings if not each.handler.is_job}
         self._ours = {(str(each.table), each.handler.status) for each in self._here.values()}
         self._meter = DueMeter()
+        self._rows, self._totals = Apart(), Apart()
+        self._known: dict[tuple[str, str], float] = {}  # what counters have been, at the most
+        self._goes_back = False  # one has been more than the database says now
         self._again_at = 0.0  # when handlers are measured again whose numbers are missing (monotonic)
         self._roll_at = 0.0
 
     def read(self, connection: psycopg.Connection[Any]) -> list[Gauge]:
-        """Return what was measured last."""
-        return all_rows(connection, statement("gauges"), {"kept": KEPT}, Gauge)
+        """Return what was measured last; no counter is less than it was."""
+        self._goes_back = False
+        return [
+            self._in_order(each) for each in all_rows(connection, statement("gauges"), {"kept": KEPT}, Gauge)
+        ]
+
+    def _in_order(self, found: Gauge) -> Gauge:
+        if not found.name.endswith("_total"):
+            return found
+        counter = found.name, _key(found.labels)
+        known = self._known.setdefault(counter, found.value)
+        if found.value < known:
+            self._goes_back = True
+            return replace(found, value=known)
+        self._known[counter] = found.value
+        return found
 
     def wants(self, found: Iterable[Gauge]) -> bool:
-        """Return whether it is time to measure: the numbers are old, or those of a handler that is here are missing."""
+        """Return whether it is time to measure: they are old, a handler here lacks some, a counter goes back."""
         fresh = [each for each in found if each.age < FRESH_SECONDS]
-        return all(each.name != "workers" for each in fresh) or self._misses(
-            each.labels for each in fresh if each.name == "due"
+        return (
+            self._goes_back
+            or all(each.name != "workers" for each in fresh)
+            or self._misses(each.labels for each in fresh if each.name == "due")
         )
 
     def refresh(self, connection: psycopg.Connection[Any]) -> bool:
@@ -136,6 +172,7 @@ class FleetGauges:
         with connection.transaction():
             asked = {"fresh": f"{FRESH_SECONDS} seconds", "others": f"{OTHERS_SECONDS} seconds"}
             turn = only_row(connection, statement("gauge_turn"), asked, _Turn)
+            turn = turn._replace(is_old=turn.is_old or self._goes_back)
             if not turn.taken or not (turn.is_old or self._misses(turn.due)):
                 self._again_at = max(self._again_at, monotonic() + FRESH_SECONDS)
                 return False
@@ -164,10 +201,11 @@ class FleetGauges:
     def _measure(self, connection: psycopg.Connection[Any], turn: _Turn) -> _Measured:
         measured = _Measured()
         connection.execute(statement("gauge_settings"))
-        rows = all_rows(connection, statement("gauge_rows"), {"most": COUNTED_ROWS}, HandlerRows)
+        rows = self._counted(connection)
         if turn.is_old:
-            for name, labels, value in connection.execute(statement("gauge_totals")).fetchall():
+            for name, labels, value in self._added_up(connection):
                 measured.add(name, labels, value)
+            self._set_forward(connection, measured)
             for each in rows:
                 _add_states(measured, each)
         for each, due in self._due(connection, rows, turn):
@@ -175,6 +213,56 @@ class FleetGauges:
             if due.seconds is not None:
                 measured.add("oldest_due_seconds", each.labels, due.seconds)
         return measured
+
+    def _counted(self, connection: psycopg.Connection[Any]) -> list[HandlerRows]:
+        """Return the handlers with their rows in poller's own tables."""
+        known = {
+            each.id: each.id for each in RowQueries(connection).known_handlers() if each.table != str(RUNS)
+        }
+
+        def ask(handlers: Sequence[int]) -> list[HandlerRows]:
+            asked = {"most": COUNTED_ROWS, "handlers": array(handlers)}
+            return all_rows(connection, statement("gauge_rows"), asked, HandlerRows)
+
+        return [each for answer in self._rows.ask(connection, known, ask) for each in answer]
+
+    def _added_up(self, connection: psycopg.Connection[Any]) -> list[tuple[str, dict[str, str], float]]:
+        """Return the totals, and what is of no handler."""
+
+        def ask(names: Sequence[str]) -> list[tuple[str, dict[str, str], float]]:
+            parts = [sql.SQL("({})").format(statement(each)) for each in names]
+            return connection.execute(Statement(sql.SQL(" union all ").join(parts))).fetchall()
+
+        answers = self._totals.ask(connection, {each: each for each in TOTALS}, ask)
+        return [each for answer in answers for each in answer]
+
+    def _set_forward(self, connection: psycopg.Connection[Any], measured: _Measured) -> None:
+        """Add to totals what they lack of what they have been; without the right to, those begin anew."""
+        lacking = measured.lacking(self._known)
+        for raising, names in RAISED.items():
+            those = {counter: value for counter, value in lacking.items() if counter[0] in names}
+            if those and self._raise(connection, raising, those):
+                for (name, labels), value in those.items():
+                    measured.add(name, json.loads(labels), value)
+
+    def _raise(
+        self, connection: psycopg.Connection[Any], raising: str, lacking: Mapping[tuple[str, str], float]
+    ) -> bool:
+        asked = {
+            "names": array(name for name, _ in lacking),
+            "labels": array(labels for _, labels in lacking),
+            "values": array(lacking.values()),
+        }
+        try:
+            with connection.transaction():
+                connection.execute(statement(raising), asked)
+        except psycopg.errors.LockNotAvailable:  # by a purge of minutes: the next time, then
+            return False
+        except psycopg.errors.InsufficientPrivilege:
+            for counter in lacking:
+                del self._known[counter]
+            return False
+        return True
 
     def _due(
         self, connection: psycopg.Connection[Any], rows: Sequence[HandlerRows], turn: _Turn

@@ -10,18 +10,18 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-import psycopg
 from psycopg import sql
 
+from poller.client.apart import Apart
 from poller.client.counts import StatusColumn
 from poller.client.due import due, first_of, time_of
-from poller.db.connection import is_servers
 from poller.db.statements import Statement, statement
-from poller.telemetry.outage import LeftOut
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
+
+    import psycopg
 
     from poller.store.binding import Binding
 
@@ -31,8 +31,6 @@ MOST_PASSED = (
     3000  # rows in trouble at the head of a queue that are passed over, to find the first that is due
 )
 HOLDS_SECONDS = 300.0  # that it holds how rows are found
-ALONE_SECONDS = 10.0  # at most for handlers that are measured one by one
-LEFT_OUT_SECONDS = 60.0  # for which a handler is left out if its rows could not be counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +85,7 @@ class DueMeter:
     def __init__(self) -> None:
         self._branches: dict[int, tuple[float, sql.Composed | None]] = {}
         self._registered: dict[int, tuple[float, Binding | None]] = {}
-        self._left_out = LeftOut(LEFT_OUT_SECONDS)
+        self._apart = Apart()
 
     def remembered(self, handler: int, find: Callable[[], Binding | None]) -> Binding | None:
         """Return the binding of a handler whose code is not here, as it was found in the last minutes."""
@@ -101,26 +99,11 @@ class DueMeter:
         self, connection: psycopg.Connection[Any], handlers: Sequence[tuple[HandlerRows, Binding]]
     ) -> dict[int, DueCount]:
         """Return what is due of each handler that could be counted, in a transaction that looks along indexes."""
-        left = [each for each in handlers if each[0].is_countable and each[0].id not in self._left_out]
-        try:
-            with connection.transaction():
-                return self._measured(connection, left)
-        except psycopg.Error as error:
-            if connection.closed or is_servers(error):
-                raise
-        found: dict[int, DueCount] = {}
-        until = monotonic() + ALONE_SECONDS
-        for each in left:
-            if monotonic() > until:  # the others have their turn once those that are too slow are left out
-                break
-            try:
-                with connection.transaction():
-                    found |= self._measured(connection, [each])
-            except psycopg.Error as error:
-                if connection.closed or is_servers(error):
-                    raise
-                self._left_out.add(each[0].id)
-                self._branches.pop(each[0].id, None)
+        countable = {each[0].id: each for each in handlers if each[0].is_countable}
+        answers = self._apart.ask(connection, countable, lambda some: self._measured(connection, some))
+        found = {handler: due for answer in answers for handler, due in answer.items()}
+        for handler in countable.keys() - found.keys():
+            self._branches.pop(handler, None)  # it is planned anew
         return found
 
     def _measured(

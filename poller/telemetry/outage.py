@@ -63,7 +63,7 @@ class Outage:
 
 
 class LeftOut:
-    """Handlers, by their numbers, that are left out for a while: their tables could not be looked at, or written.
+    """Handlers, by their numbers, or others, that are left out for a while: they could not be looked at, or written.
 
     Args:
         seconds: for so long.
@@ -71,13 +71,13 @@ class LeftOut:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._until: dict[int, float] = {}
+        self._until: dict[int | str, float] = {}
 
-    def add(self, handler: int) -> None:
+    def add(self, handler: int | str) -> None:
         """Leave a handler out from now on."""
         self._until[handler] = monotonic() + self._seconds
 
-    def __contains__(self, handler: int) -> bool:
+    def __contains__(self, handler: int | str) -> bool:
         return monotonic() < self._until.get(handler, 0.0)
 
     def clear(self) -> None:

@@ -1,4 +1,4 @@
--- Purpose  Count each handler's rows in flight and in trouble, up to so many of a kind, for the fleet's gauges.
+-- Purpose  Count handlers' rows in flight and in trouble, up to so many of a kind, for the fleet's gauges.
 -- Locks    none.
 -- Fence    none: read-only.
 -- Index    claim_handler; attempt_latest and attempt_next, from a handler's first row; attempt_key, a probe for each row in flight.
@@ -10,7 +10,7 @@ with living as materialized (
 ), live as materialized (
     select distinct l.id from living cross join unnest(living.handlers) as l (id)
 ), held as materialized (
-    select c.handler_id, c.keys from poller.claim as c
+    select c.handler_id, c.keys from poller.claim as c where c.handler_id = any(%(handlers)s::integer[])
 ), in_flight as materialized (
     select h.handler_id, sum(cardinality(h.keys))::bigint as rows from held as h group by h.handler_id
 ), tried_again as materialized (
@@ -58,4 +58,4 @@ select h.id, h.table_name, h.status, h.status_column,
          from (select from poller.attempt as a
                 where a.handler_id = h.id and a.state <> 'parked' and a.next_at <= poller.now()
                 order by a.next_at limit %(most)s) as f) as overdue
- where h.table_name <> 'poller.run'
+ where h.id = any(%(handlers)s::integer[])

@@ -4,9 +4,11 @@
 --          adds minutes that are deleted.
 -- Fence    that lock: a count is added once.
 -- Index    tally's primary key.
+-- Up to the last minute that was counted in, however late the clock says it is: should it be set back, what is counted then is later.
 with bounds as materialized (
     select coalesce((select max(t.minute) from poller.row_total as t), '-infinity') as since,
-           date_trunc('minute', poller.now()) - interval '1 hour' as until
+           (select max(y.minute) from poller.tally as y
+             where y.minute <= date_trunc('minute', poller.now()) - interval '1 hour') as until
 ), counted as materialized (
     select y.handler_id, sum(y.moved) as moved, sum(y.failed) as failed, sum(y.parked) as parked, sum(y.retried) as retried
       from poller.tally as y

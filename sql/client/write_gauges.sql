@@ -10,6 +10,7 @@ with written as (
        set value = case when g.name like '%%\_total' then greatest(g.value, excluded.value) else excluded.value end,
            at = excluded.at
 ), dropped as (
-    delete from poller.gauge as g where g.at < poller.now() - %(kept)s::interval
+    delete from poller.gauge as g
+     where g.at not between poller.now() - %(kept)s::interval and poller.now() + interval '5 seconds'
 )
 select pg_notify('poller_supervisor', 'gauge')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -9,13 +10,14 @@ import pytest
 
 from poller import Client, fixed_delay, handler
 from poller.client.gauges import FleetGauges
-from poller.db import migration
+from poller.db import embedded_programs, migration
 from poller.db.connection import DatabaseLocation, reachable
 from poller.store.binding import bind_all
 from poller.store.liveness import register_handlers
 from poller.testing import Engine
 from tests.command_line import hold, known, make_tenants, trouble, value
 from tests.engines import fail, moves
+from tests.servers import fresh_database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,6 +57,13 @@ def named(found: list[Gauge] | tuple[Gauge, ...]) -> dict[str, float]:
         " ".join([each.name, *(each.labels[key] for key in sorted(each.labels))]): each.value
         for each in found
     }
+
+
+def restore(url: str, into: str) -> None:
+    """Dump a database, and restore it into another."""
+    programs = embedded_programs.newest()
+    dump = subprocess.run([programs / "pg_dump", url], check=True, capture_output=True)
+    subprocess.run([programs / "psql", "-Xq", into], input=dump.stdout, check=True, capture_output=True)
 
 
 def totals(found: dict[str, float]) -> dict[str, float]:
@@ -155,6 +164,48 @@ def test_rows_of_a_condition_are_counted_by_those_who_have_its_code(own: Connect
     assert named(others.read(own))["due pending public.tenants"] == 2
 
 
+def test_what_cannot_be_told_costs_its_own_numbers_only(own: Connection, db: Connection) -> None:
+    """Of a handler whose rows in trouble cannot be counted, and of jobs, whose totals another session has locked."""
+    make_tenants(db, "pending", "closing")
+    first, second = moves("tenants"), moves("tenants", status="closing", to="closed")
+    measure(own, first, second)
+    number = value(db, "select id from poller.handler where status = 'closing'")
+    hold(db, number, "2")
+    db.execute("update poller.worker set handlers = array(select id from poller.handler)")
+    db.execute(
+        "create or replace function poller.digest(key text) returns text immutable language plpgsql"
+        " as 'begin if key = ''2'' then raise ''slow''; end if; return key; end'"
+    )
+    trouble(db, number, "1", "parked")
+    with db.transaction():
+        db.execute("lock table poller.run_total in access exclusive mode")
+        found = measure(own, first, second)
+    assert found["due pending public.tenants"] == 1
+    assert found["rows_total moved closing public.tenants"] == 0, "totals are of another statement"
+    assert "workers alive" in found
+    assert not [name for name in found if name.startswith(("runs_", "job_", "parked closing", "due closing"))]
+
+
+def test_numbers_of_a_clock_that_was_set_back_are_measured_anew(own: Connection, db: Connection) -> None:
+    """They are in the future, and so neither shown nor taken for fresh; what is counted then is counted."""
+    make_tenants(db, "pending")
+    measure(own, moves("tenants"))
+    number = value(db, "select id from poller.handler where table_name = 'public.tenants'")
+    count = "insert into poller.tally (minute, handler_id, worker_id, moved) values (now(), %s, %s, 5)"
+    db.execute(count, [number, 1])
+    own.execute("set poller.clock_offset = '1 day'")
+    FleetGauges().roll(own)
+    assert FleetGauges().refresh(own)
+    own.execute("reset poller.clock_offset")
+    db.execute(count, [number, 2])
+    fleet = FleetGauges()
+    assert fleet.wants(fleet.read(own))
+    assert fleet.read(own) == []
+    assert fleet.refresh(own)
+    assert named(fleet.read(own))["rows_total moved pending public.tenants"] == 10
+    assert value(db, "select count(*) from poller.gauge where at > now() + interval '1 minute'") == 0
+
+
 # --- totals --------------------------------------------------------------------------------------------------------
 
 
@@ -253,6 +304,47 @@ def test_a_run_counts_when_it_ends_whoever_ends_it(url: str, own: Connection, db
         assert found["job_last_success_timestamp_seconds tidy"] == pytest.approx(float(finished), abs=0.01)
         client.pause("tidy")
         assert (found["job_paused tidy"], measure(own)["job_paused tidy"]) == (0, 1)
+
+
+def test_no_counter_goes_back_when_the_database_does(
+    server: str, url: str, own: Connection, db: Connection
+) -> None:
+    """A dump of it counts on; and what has lived through its restore sets the totals forward, for all."""
+    make_tenants(db, *["pending"] * 10)
+    with Engine(url, moves("tenants"), tidy) as engine:
+        db.execute("update tenants set status = 'later' where id > 4")
+        db.execute("insert into poller.message_total values ('oncall', 'sent', 1)")
+        engine.run_due()
+        measure(own, moves("tenants"))
+        with fresh_database(server) as earlier:
+            restore(url, earlier)
+            db.execute("update tenants set status = 'pending' where status = 'later'")
+            engine.trigger(tidy)
+            engine.run_due()
+            db.execute("update poller.message_total set messages = 3")
+            bindings = bind_all(own, [moves("tenants")])
+            register_handlers(own, bindings)
+            survivor = FleetGauges(bindings)
+            db.execute("update poller.gauge set at = poller.now() - %s::interval", [OLD])
+            assert survivor.refresh(own)
+            before = totals(named(survivor.read(own)))
+            assert before["rows_total moved pending public.tenants"] == 10
+            with reachable(DatabaseLocation(earlier), "gauges") as restored:
+                assert (
+                    totals(measure(restored, moves("tenants")))["rows_total moved pending public.tenants"]
+                    == 4
+                )
+                found = survivor.read(restored)
+                assert totals(named(found)).items() <= before.items()
+                assert survivor.wants(found)
+                assert survivor.refresh(restored)
+                restored.execute(
+                    "insert into poller.tally (minute, handler_id, worker_id, moved) values (now(), %s, 9, 1)",
+                    [bindings[0].id],
+                )
+                after = totals(measure(restored, moves("tenants")))
+    moved = "rows_total moved pending public.tenants"
+    assert after == {**before, moved: before[moved] + 1}
 
 
 def test_what_was_counted_before_the_upgrade_is_in_the_totals(empty_url: str) -> None:

@@ -1,0 +1,73 @@
+"""Asks about many things by one statement; where that fails, about each apart.
+
+So what is slow, locked or broken costs itself only, and where all is well there is one statement.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import psycopg
+
+from poller.db.connection import is_servers
+from poller.telemetry.outage import LeftOut
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+K = TypeVar("K", int, str)
+S = TypeVar("S")
+R = TypeVar("R")
+
+ALONE_SECONDS = 10.0  # at most for what is asked about one by one
+LEFT_OUT_SECONDS = 60.0  # for which nothing is asked about what could not be told
+
+
+class Apart:
+    """Asks again and again, on one connection, in a transaction."""
+
+    def __init__(self) -> None:
+        self._left_out = LeftOut(LEFT_OUT_SECONDS)
+
+    def ask(
+        self,
+        connection: psycopg.Connection[Any],
+        subjects: Mapping[K, S],
+        ask: Callable[[Sequence[S]], R],
+    ) -> list[R]:
+        """Return the answers: one about all subjects, or one about each of those that can be told.
+
+        Args:
+            connection: in a transaction.
+            subjects: by what each is left out for a while.
+            ask: asks about some of them.
+
+        Raises:
+            psycopg.Error: the connection is lost, or the server cannot go on.
+        """
+        left: dict[K, S] = {name: each for name, each in subjects.items() if name not in self._left_out}
+        answer = self._answer(connection, [*left.values()], ask)
+        if answer:
+            return answer
+        found: list[R] = []
+        until = monotonic() + ALONE_SECONDS
+        for name, each in left.items():
+            if monotonic() > until:  # the others have their turn once those that are too slow are left out
+                break
+            answer = self._answer(connection, [each], ask)
+            if not answer:
+                self._left_out.add(name)
+            found += answer
+        return found
+
+    def _answer(
+        self, connection: psycopg.Connection[Any], subjects: Sequence[S], ask: Callable[[Sequence[S]], R]
+    ) -> list[R]:
+        try:
+            with connection.transaction():
+                return [ask(subjects)]
+        except psycopg.Error as error:
+            if connection.closed or is_servers(error):
+                raise
+            return []
