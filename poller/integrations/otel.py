@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 ADOPTED = ("poller.integrations.adopted", "adopt")
 
 NOTHING: Span = INVALID_SPAN
+NO_TRACER: Tracer = NoOpTracer()
 LONGEST_TRACEPARENT = 512  # characters: the propagator warns of longer ones
 _ROOT = Context()
 _propagator = TraceContextTextMapPropagator()
@@ -53,8 +54,11 @@ def tracing(handler: Handler, job: Job | None) -> Iterator[Around]:
         handler: of rows, or of a job's runs.
         job: the job.
     """
-    tracer = trace.get_tracer("poller")
-    if failures.is_traced(handler) and not isinstance(tracer, NoOpTracer | ProxyTracer):
+    if not failures.is_traced(handler):
+        return
+    # A provider that the environment names and that is not there raises: the interface has logged it.
+    tracer = guarded(lambda: trace.get_tracer("poller"), NO_TRACER)
+    if not isinstance(tracer, NoOpTracer | ProxyTracer):
         farewells.add(flush)
         yield Around(_spans(tracer, handler, job), takes_rows=True, is_local=True)
 

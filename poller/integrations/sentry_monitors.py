@@ -6,6 +6,7 @@ A run is one check-in, however many attempts it has: in progress from its first 
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import re
 from math import ceil
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
     from poller.model.handler import Handler
     from poller.telemetry.current_attempt import Attempt
 
-LONGEST_SLUG = 50  # characters, as Sentry has it
+LONGEST_SLUG = 50  # characters, as Sentry has it; they cannot be digits alone
+MARK = 8  # characters that tell apart what is alike once it is a slug
 MOST_MINUTES = 40_320  # that Sentry takes for a margin or a run: 28 days
 FIELDS = 5  # of a cron line without seconds
 
@@ -78,7 +80,12 @@ def _minutes(seconds: float) -> int:
 
 
 def _slug(name: str) -> str:
-    return re.sub(r"[^a-z0-9_]+", "-", name.lower()).strip("-")[:LONGEST_SLUG]
+    """Return a job's name as Sentry takes it; with a mark where that is not all of it, so that no two jobs share one."""
+    slug = re.sub(r"[^a-z0-9_]+", "-", name.lower()).strip("-")
+    if name.isascii() and len(slug) <= LONGEST_SLUG and not slug.isdigit() and slug:
+        return slug
+    mark = hashlib.sha256(name.encode()).hexdigest()[:MARK]
+    return f"{slug[: LONGEST_SLUG - MARK - 1].strip('-')}-{mark}".strip("-")
 
 
 def _checks_in(handler: Handler, slug: str, config: dict[str, Any]) -> Callable[..., Generator[None, Any]]:

@@ -315,6 +315,20 @@ def test_a_tracer_that_fails_costs_no_row(
     assert column(db, "select seen from task") == ["0" * 32 + "-" + "0" * 16]
 
 
+def test_a_provider_that_is_not_there_costs_spans_only(
+    url: str, db: psycopg.Connection[Any], task: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The environment may name one for another program; a worker begins all the same."""
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", None)
+    monkeypatch.setenv("OTEL_PYTHON_TRACER_PROVIDER", "of_another_program")
+    made = moves("task", given.work, trace="traceparent")
+    assert surrounded([made], {}, ()) == [made]
+    task(PARENT)
+    with Engine(url, made) as engine:
+        engine.run_due()
+    assert column(db, "select status from task") == ["normal"]
+
+
 PACKAGE = """
 import os
 from opentelemetry import trace

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import logging
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from sentry_sdk.transport import Transport
 
 from poller import ConfigurationError, Row, cron, fixed_delay, fixed_rate
 from poller.integrations.sentry import PollerIntegration
-from poller.integrations.sentry_monitors import monitor_of
+from poller.integrations.sentry_monitors import _slug, monitor_of
 from poller.integrations.switch import surrounded
 from poller.jobs.run import handler_of
 from poller.testing import Engine
@@ -274,6 +275,26 @@ def test_what_a_monitor_can_say_is_said(
     with caplog.at_level(logging.INFO, "poller"):
         surrounded([handler_of(job, unused)], {job.name: job}, ())
     assert ("has no monitor at Sentry" in caplog.text) == (schedule is None)
+
+
+def test_no_two_jobs_share_a_monitor() -> None:
+    """Of names that Sentry cannot have, a part is a mark; those that it can have are theirs."""
+    long = "x" * 60
+    names = [
+        "nightly",
+        "Every now & then",
+        "résumé",
+        "rèsumè",
+        "отчёт",
+        "счёт",
+        "2024",
+        long + "a",
+        long + "b",
+    ]
+    slugs = [_slug(each) for each in names]
+    assert slugs[:2] == ["nightly", "every-now-then"]
+    assert len(set(slugs)) == len(names)
+    assert all(re.fullmatch(r"(?![0-9]+$)[a-z0-9_-]{1,50}", each) for each in slugs), slugs
 
 
 def test_a_delay_has_no_monitor(start: Start) -> None:
