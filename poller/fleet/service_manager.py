@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import socket
+
+_MICROSECONDS = re.compile(r"0*[1-9][0-9]{0,18}")  # 0 is none, and so is what is no number
 
 
 class ServiceManager:
@@ -22,7 +25,7 @@ class ServiceManager:
             os.environ.pop("WATCHDOG_PID", str(os.getpid())),
         )
         self._address = f"\0{address[1:]}" if address.startswith("@") else address
-        is_ours = self._address and patience.isdigit() and whose == str(os.getpid())
+        is_ours = self._address and _MICROSECONDS.fullmatch(patience) and whose == str(os.getpid())
         self.watchdog_seconds = int(patience) / 1e6 if is_ours else None
 
     def tell(self, *lines: str) -> None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from poller.fleet.site import Site
 
+LEAST_SECONDS = 0.05  # between two signs, however impatient the service manager
+
 
 class SignsOfLife:
     """What the main thread gives when it comes by; the main thread calls it.
@@ -38,7 +40,9 @@ class SignsOfLife:
         self._give_at = 0.0
         self._sites: Sequence[Site] = ()
         watchdog = self._manager.watchdog_seconds
-        self.every_seconds = LOOK_SECONDS if watchdog is None else min(LOOK_SECONDS, watchdog / 3)
+        self.every_seconds = max(
+            LEAST_SECONDS, min(LOOK_SECONDS, LOOK_SECONDS if watchdog is None else watchdog / 3)
+        )
 
     def begin(self, sites: Sequence[Site]) -> None:
         """Say that all services have begun."""

@@ -115,6 +115,15 @@ def lines(series: dict[Series, list[float]]) -> Iterator[tuple[Series, list[floa
 
 
 def parsed(line: bytes) -> tuple[str, tuple[str, ...], list[float]]:
-    """Return the name, the labels and the numbers of a line."""
+    """Return the name, the labels and the numbers of a line.
+
+    Raises:
+        ValueError: it is none, or that of a version that has the metric otherwise.
+        KeyError: the metric is another version's.
+    """
     name, labels, numbers = json.loads(line)
+    metric = BY_NAME[name]
+    many = len(metric.buckets) + 2 if metric.buckets else 1
+    if (len(labels), len(numbers)) != (len(metric.labels), many):
+        raise ValueError(name)
     return name, tuple(labels), numbers

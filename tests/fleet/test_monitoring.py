@@ -22,6 +22,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from poller.fleet import listening, vitals
 from poller.fleet.listening import Door, bound
+from poller.fleet.service_manager import ServiceManager
+from poller.fleet.signs_of_life import SignsOfLife
 from poller.fleet.vitals import Vitals
 from poller.runtime.failpoints import VARIABLE
 from poller.services.loop import Loop
@@ -310,6 +312,23 @@ def test_a_loop_that_stands_still_is_told_to_all_who_watch(
     gone = project.run("health", "--heartbeat-file", "beat")
     assert (gone.returncode, len(gone.stderr.splitlines())) == (1, 1)
     heard.close()
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [("0", None), ("", None), ("²", None), ("-5", None), ("9" * 5000, None), ("5000000", 5.0), ("1", 1e-6)],
+    ids=lambda each: str(each)[:10],
+)
+def test_a_watchdog_is_one_that_can_be(
+    monkeypatch: pytest.MonkeyPatch, said: str, seconds: float | None
+) -> None:
+    """What is none is left alone; and the most impatient one keeps no processor busy."""
+    monkeypatch.setenv("NOTIFY_SOCKET", "@nobody")
+    monkeypatch.setenv("WATCHDOG_USEC", said)
+    assert ServiceManager().watchdog_seconds == seconds
+    monkeypatch.setenv("NOTIFY_SOCKET", "@nobody")
+    monkeypatch.setenv("WATCHDOG_USEC", said)
+    assert 0.05 <= SignsOfLife(None).every_seconds <= 2
 
 
 def _listen(heard: socket.socket) -> list[str]:

@@ -128,12 +128,14 @@ def test_what_is_sent_arrives_once_among_the_signs(monkeypatch: pytest.MonkeyPat
     assert {sum(seen[DURATION, each][:-1]) for each in labels} == {2}
     assert seen["poller_leases_lost_total", ()] == [7]
     assert process.gauges == {("poller_slots", ("public.t:s",)): 8, ("poller_slots_busy", ("public.t:s",)): 3}
-    os.write(theirs, b'[{"torn\n[["poller_of_another_version", [], [1]]\n')
+    others = b'["poller_of_another_version", [], [1]]\n["poller_leases_lost_total", ["table"], [1]]\n'
+    os.write(theirs, b'[{"torn\n' + others + b'["poller_claim_rows", ["public.t", "s"], [1, 2, 3]]\n')
     assert process._has_signed(), "what it does not understand costs it nothing"
     assert process.gauges.keys() == {
         ("poller_slots", ("public.t:s",)),
         ("poller_slots_busy", ("public.t:s",)),
     }
+    assert whole.seen() == seen
     for each in (ours, theirs):
         os.close(each)
 
