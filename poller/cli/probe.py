@@ -44,8 +44,12 @@ def _mentions_it(name: str) -> bool:
 def fault(file: Path) -> str | None:
     """Return what is wrong by a heartbeat file, in a line; None if the loops run."""
     beat = heartbeat_file.read(file)
+    if beat is None and heartbeat_file.is_anothers(file):
+        return f"{file} is another user's: ask as the user of poller run, or as root"
     if beat is None:
         return f"no poller run shows a heartbeat in {file}"
+    if not beat.age >= 0:
+        return f"poller run (process {beat.pid}) is gone: the heartbeat in {file} is from before this host's start"
     if not beat.is_fresh:
         return f"poller run (process {beat.pid}) stands still or is gone: its last heartbeat was {beat.age:.0f}s ago"
     return None

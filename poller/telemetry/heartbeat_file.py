@@ -76,12 +76,19 @@ class Heartbeat:
 def read(file: Path) -> Beat | None:
     """Return the last heartbeat; None if there is none that this user may believe: its own, or root's."""
     try:
-        if file.stat().st_uid not in (0, os.getuid()) and os.getuid():
+        if is_anothers(file):
             return None
         said = json.loads(file.read_text(encoding="utf-8"))
         return Beat(int(said["pid"]), monotonic() - float(said["monotonic"]))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
+
+
+def is_anothers(file: Path) -> bool:
+    """Return whether a file is another user's, whom only root may believe."""
+    with contextlib.suppress(OSError):
+        return bool(os.getuid()) and file.stat().st_uid not in (0, os.getuid())
+    return False
 
 
 def _refuse_others(folder: Path) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import poller
+from poller.cli.probe import fault
 from poller.telemetry.heartbeat_file import Heartbeat, path, read
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import pytest
 
     from tests.command_line import InProcess
@@ -46,8 +48,25 @@ def test_health_imports_neither_handlers_nor_the_driver_and_finds_its_file_in_ea
     (project.folder / "poller.toml").write_text("heartbeat-file = 'beat'")
     assert project.run("health").returncode == 0
     assert project.run("health", "--json").returncode == 2
-    file.write_text("no JSON")
-    assert project.run("health").returncode == 1
+    for odd in ("no JSON", "[" * 100_000, '{"pid": 1, "monotonic": 1e18}', '{"pid": 1, "monotonic": NaN}'):
+        file.write_text(odd)
+        ended = project.run("health")
+        assert (ended.returncode, len(ended.stderr.splitlines())) == (1, 1), odd[:30]
+    in_a_folder_that_is_gone = (
+        f"mkdir gone; cd gone; rmdir ../gone; exec {sys.executable} -P -m poller health"
+    )
+    told = subprocess.run(
+        ["sh", "-c", in_a_folder_that_is_gone],
+        cwd=project.folder,
+        env={**os.environ, "PYTHONPATH": str(Path(poller.__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (told.returncode, told.stderr) == (
+        2,
+        "the working directory is gone; change into one that is there\n",
+    )
     loaded = project.run("health", "--heartbeat-file", "beat", PYTHONVERBOSE="1").stderr
     for module in ("typer", "psycopg", "sqlalchemy", "handlers"):
         assert f"import '{module}'" not in loaded
@@ -67,6 +86,14 @@ def test_the_usual_place_is_the_folders_and_this_users_alone(
     said = read(usual)
     assert said is not None
     assert (said.pid, said.is_fresh) == (os.getpid(), True)
+    owner = os.getuid()
+    with monkeypatch.context() as another:
+        another.setattr(os, "getuid", lambda: 4711)
+        if owner == 0:  # whose heartbeat everyone believes
+            os.chown(usual, 4712, -1)
+        assert read(usual) is None
+        assert "another user's" in str(fault(usual))
+    os.chown(usual, owner, -1)
     usual.write_text(usual.read_text().replace(str(os.getpid()), "1"))
     beat.remove()
     assert usual.exists()
