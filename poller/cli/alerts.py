@@ -11,6 +11,7 @@ from poller.cli import render
 from poller.cli.command_client import client
 from poller.cli.options import Actor, AsJson, Database, duration, refuse_options_before
 from poller.errors import ConfigurationError
+from poller.telemetry.printable import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from poller.client.alerts import Episode, Silence
 
 MOST_NOTICES = 20  # that people are shown
+SHOWN = 5  # names of what was silenced
 
 app = typer.Typer(invoke_without_command=True)
 
@@ -92,7 +94,8 @@ def silence(  # noqa: PLR0913 - its options
         render.say(f"{name} is not silenced any more")
     else:
         until = done.until.isoformat(timespec="seconds")
-        render.say(f"silenced until {until}: {', '.join(done.subjects[:5])}{_more(len(done.subjects) - 5)}")
+        named = ", ".join(map(one_line, done.subjects[:SHOWN]))
+        render.say(f"silenced until {until}: {named}{_more(len(done.subjects) - SHOWN)}")
 
 
 def _more(count: int) -> str:

@@ -19,6 +19,7 @@ from poller.db.statements import statement
 from poller.db.typed_rows import all_rows, only_row
 from poller.duration import seconds
 from poller.errors import ConfigurationError
+from poller.jobs.run import TABLE as RUNS
 
 if TYPE_CHECKING:
     import psycopg
@@ -128,6 +129,8 @@ def silence(
         ConfigurationError: the duration is not valid.
     """
     lasting, asked = _checked(duration), {"name": name, "reason": reason, "person": person}
+    if not 0 < len(name) <= PATTERN_CHARACTERS:
+        raise NothingSelectedError(no_such(name, _known(connection)))
     ended = connection.execute(statement("end_silence"), asked).rowcount
     if lasting == 0:
         if not ended:
@@ -140,7 +143,7 @@ def silence(
         {**asked, "seconds": lasting},
         lambda until, subjects: Silenced(name, tuple(subjects), until),
     )
-    if not made.subjects or not 0 < len(name) <= PATTERN_CHARACTERS:
+    if not made.subjects:
         raise NothingSelectedError(no_such(name, _known(connection)))
     return made
 
@@ -162,7 +165,11 @@ def _checked(duration: Duration | float) -> float:
 
 
 def _known(connection: psycopg.Connection[Any]) -> list[str]:
-    handlers = (f"{each.table}:{each.status}" for each in RowQueries(connection).known_handlers())
+    handlers = (
+        f"{each.table}:{each.status}"
+        for each in RowQueries(connection).known_handlers()
+        if each.table != str(RUNS)  # jobs go by their names
+    )
     return [*JobQueries(connection).names(), *handlers]
 
 

@@ -22,7 +22,8 @@ def tell(address: str, title: str, text: str) -> bool:
     for each in service:
         if "overflow_mode" not in vars(each):  # the address does not say
             each.overflow_mode = _fitting(each.body_maxlen)
-    return bool(service.notify(title=title, body=text))
+    # It is a text, not HTML or Markdown: names may hold what these would take for markup.
+    return bool(service.notify(title=title, body=text, body_format=apprise.NotifyFormat.TEXT))
 
 
 def _fitting(most: int) -> apprise.OverflowMode:

@@ -19,7 +19,7 @@ with made as (
     select e.subject, e.subject from poller.episode as e where e.closed_at is null
 )
 select m.until,
-       array(select k.name from known as k
+       array(select distinct k.name from known as k
               where k.name like m."like" or k.short like m."like" or k.name like m."like" || ':%%' or k.short like m."like" || ':%%'
               order by k.name
               limit 1001) as subjects

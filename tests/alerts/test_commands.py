@@ -8,6 +8,7 @@ import pytest
 
 import poller
 from poller import job
+from poller.alerts.survey import found
 from tests.alerts.stage import Stage
 from tests.command_line import objects, the_line
 
@@ -39,6 +40,14 @@ def test_episodes_notices_and_silences_are_shown_and_ordered(
     with Stage(url, site, monkeypatch, close) as stage:
         line = the_line(here.run("silence", "biling", "2h"), status=1)
         assert line.startswith("no job or handler is named 'biling'; known: billing.close")
+        assert "poller.run" not in line
+        assert the_line(here.run("silence", "", "2h"), status=1).startswith("no job or handler is named ''")
+        db.execute("insert into poller.handler (table_name, status) values ('public.t', E'a\\nb')")
+        stage.alerting._store.open_episodes([found("handler", "public.t:a\nb", "parked", [])])
+        [told] = here.run("silence", "t", "1m").stdout.splitlines()
+        assert told.endswith(r": public.t:a\nb")
+        db.execute("delete from poller.episode")
+        assert here.run("silence", "t", "--end").returncode == 0
         ended = here.run("silence", "billing.*", "2h", "--reason", "migration")
         assert ended.stdout.startswith("silenced until ")
         stage.engine.trigger(close)
@@ -62,7 +71,12 @@ def test_episodes_notices_and_silences_are_shown_and_ordered(
     [told] = episode.notices
     assert (told.target, told.number, told.reason, told.state) == ("oncall", 1, "opened", "sent")
     orders = [(each.action, each.target, each.affected) for each in poller.Client(url).actions().items]
-    assert orders == [("silence", "billing.*", 0), ("silence", "billing.*", 1)]
+    assert orders == [
+        ("silence", "billing.*", 0),
+        ("silence", "billing.*", 1),
+        ("silence", "t", 0),
+        ("silence", "t", 1),
+    ]
 
 
 def test_a_target_is_tried(

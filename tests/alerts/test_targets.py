@@ -129,7 +129,7 @@ def test_a_mail_is_sent_by_apprise(
     assert "T0K3N" not in caplog.text
 
 
-HOSTILE = "task:new\r\nBcc: victim@example.org"  # a status may hold any character
+HOSTILE = "task:<b>new</b>\r\nBcc: victim@example.org"  # a status may hold any character
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -160,7 +160,14 @@ def test_what_people_get_is_whole_and_holds_no_header(
     ]
     [mail] = mailbox.mails
     assert mail["bcc"] is None
-    assert r"new\r\nBcc" in str(make_header(decode_header(mail["subject"])))
+    assert r"<b>new</b>\r\nBcc" in str(make_header(decode_header(mail["subject"])))
+    bodies = {
+        each.get_content_type(): str(each.get_payload(decode=True) or b"", "utf-8") for each in mail.walk()
+    }
+    lines = bodies["text/plain"].strip().splitlines()
+    assert lines[-1] == str(value(db, "select key from poller.message where target = 'mail'"))
+    assert lines[0].startswith(r"handler task:<b>new</b>\r\nBcc: victim@example.org has parked rows")
+    assert "<b>" not in bodies.get("text/html", "")
     parts = [json.loads(each.body)["text"] for each in site.received if each.path == "/hooks/CHAT"]
     assert len(parts) > 1
     assert all(len(each) <= 4000 for each in parts)
