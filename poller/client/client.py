@@ -145,7 +145,9 @@ class Client:
     def together(self) -> Iterator[Client]:
         """Give a client whose questions share one connection, for as long as the block lasts; one thread uses it."""
         with self._database.session() as connection:
-            yield Client(connection, self._handlers, via=self._author.via, person=self._author.person)
+            made = copy.copy(self)
+            made._database = Database.of_call(connection)  # noqa: SLF001 - it is of this class
+            yield made
 
     def informed(self, handlers: Source) -> Client:
         """Return a client that asks as this one does, and knows these handlers."""

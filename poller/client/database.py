@@ -61,6 +61,7 @@ class Database:
         self._place: DatabaseLocation | None = None
         self._looking: LookingConnection | None = None
         self._brief: BriefSessions | None = None
+        self._is_migrated = False
         if isinstance(database, LookingConnection):
             self._looking = database
         elif isinstance(database, psycopg.Connection):
@@ -75,6 +76,13 @@ class Database:
             raise ConfigurationError(msg)
         if hurried and self._place is not None:  # its sessions write nothing, and no statement takes long
             self._brief = BriefSessions(partial(_looking, self._place, name, HURRIED_STATEMENT, HURRIED_LOCK))
+
+    @classmethod
+    def of_call(cls, connection: psycopg.Connection[Any]) -> Self:
+        """Return what gives the connection of a call to its parts: that poller's schema is there was seen."""
+        made = cls(connection)
+        made._is_migrated = True
+        return made
 
     @contextlib.contextmanager
     def session(self, *, migrated: bool = True, alone: bool = False) -> Iterator[psycopg.Connection[Any]]:
@@ -136,7 +144,7 @@ class Database:
                 yield _migrated(own) if migrated else own
         elif self._connection is not None:
             with self._lock, _lent(self._connection, alone=alone) as lent:
-                yield _migrated(lent) if migrated else lent
+                yield _migrated(lent) if migrated and not self._is_migrated else lent
 
 
 class LookingConnection:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from poller.client.known_handlers import Source
     from poller.client.row_queries import Known
     from poller.client.selector import Selection
+    from poller.db.tables import Table
     from poller.model.handler import Handler
     from poller.model.table_name import TableName
     from poller.store.binding import Binding
@@ -163,7 +164,7 @@ def registered(connection: psycopg.Connection[Any], known: Known) -> Binding | N
     # All jobs are handlers of one status, and known by their names.
     status = "pending" if known.table == str(RUNS) else known.status
     made = rebuilt(known.table, status, known.column, row[0])
-    return _declared(connection, known.table, made, look=False).binding
+    return _declared(connection, known.table, made, {}, look=False).binding
 
 
 def _of_definition(connection: psycopg.Connection[Any], known: Known, key: str) -> Named:
@@ -180,10 +181,11 @@ def _of_definition(connection: psycopg.Connection[Any], known: Known, key: str) 
 def declared(connection: psycopg.Connection[Any], handlers: Iterable[Handler]) -> list[Declared]:
     """Return the client's handlers, and further ones that the database knows: their code is elsewhere, or gone."""
     rows = connection.execute(statement("definitions")).fetchall()
-    ours = [_declared(connection, _registered_as(each, rows), each) for each in handlers]
+    tables: dict[TableName, Table] = {}
+    ours = [_declared(connection, _registered_as(each, rows), each, tables) for each in handlers]
     named = {(each.table, each.handler.column, each.handler.status) for each in ours}
     others = [
-        _declared(connection, table, rebuilt(table, status, column, definition))
+        _declared(connection, table, rebuilt(table, status, column, definition), tables)
         for table, column, status, definition in rows
         if definition is not None and (table, column, status) not in named
     ]
@@ -210,14 +212,19 @@ def as_registered(connection: psycopg.Connection[Any]) -> tuple[list[Handler], l
 
 
 def _declared(
-    connection: psycopg.Connection[Any], table: str, handler: Handler, *, look: bool = True
+    connection: psycopg.Connection[Any],
+    table: str,
+    handler: Handler,
+    tables: dict[TableName, Table],
+    *,
+    look: bool = True,
 ) -> Declared:
     try:
         try:
             with connection.transaction():  # in the caller's, what Postgres refuses would end that
-                binding = bind(connection, handler, look=look)
+                binding = bind(connection, handler, look=look, known=tables)
         except psycopg.errors.LockNotAvailable:  # its own texts cannot be read there now
-            binding = bind(connection, _bare(handler), look=look)
+            binding = bind(connection, _bare(handler), look=look, known=tables)
     except ConfigurationError:  # its table does not exist yet, or no longer, or is a different one
         return Declared(table, handler)
     return Declared(str(binding.table), handler, binding)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from poller.db.tables import Column, Table
     from poller.model.handler import Handler
     from poller.model.mapped import Reader
+    from poller.model.table_name import TableName
 
 LOOK_ROWS = 2000  # rows to search for those whose turn it is
 CLAIM_BYTES = 32 * 2**20  # the most that the rows of a claim may have, unless one row alone is larger
@@ -629,24 +630,34 @@ def _each(form: str, parts: list[Any]) -> sql.Composed:
     return sql.Composed([trusted(form).format(part) for part in parts])
 
 
-def bind(connection: psycopg.Connection[Any], handler: Handler, *, look: bool = False) -> Binding:
+def bind(
+    connection: psycopg.Connection[Any],
+    handler: Handler,
+    *,
+    look: bool = False,
+    known: dict[TableName, Table] | None = None,
+) -> Binding:
     """Bind a handler to its table; nothing of poller's own schema is needed yet.
 
     Args:
         connection: where the table is.
         handler: which.
         look: its rows will only be read, as questions do; the right to update them is not asked for.
+        known: tables that were described a moment ago for handlers before; this one is added.
 
     Raises:
         ConfigurationError: the table is unfit for the handler; the text begins with the handler's place.
     """
     try:
-        table = tables.describe(connection, handler.table, look=look)
+        table = known.get(handler.table) if known else None
+        table = table or tables.describe(connection, handler.table, look=look)
         tables.check(connection, handler, table)
         texts = _texts(connection, handler, table)
     except ConfigurationError as error:
         msg = f"{handler.place}: {error}"
         raise ConfigurationError(msg) from None
+    if known is not None:
+        known[handler.table] = table
     return Binding(
         handler,
         table,
