@@ -1,8 +1,9 @@
 """Looks at the whole fleet again and again, for faces with many viewers, at a cost that does not grow with the tables.
 
 The model. What is slow to find out (which handlers there are, whether a table is small, along which index a status is
-counted) holds for a minute. A look between is one statement for each table, and a few for the fleet. A table that is
-locked, gone or too slow costs the others nothing: it is told, and left alone for a while.
+counted; the causes of trouble, while nothing fails) holds for a minute. A look between is one statement for each table,
+and a few for the fleet. A table that is locked, gone or too slow costs the others nothing: it is told, and left alone for
+a while.
 
 What may be trusted: as of `status`. It is not one snapshot, and an estimate is as old as a minute.
 """
@@ -145,6 +146,10 @@ class Watch:
         self._queries = RowQueries(connection, looks_along=True)
         self._machines: list[_Machine] = []
         self._until = float("-inf")
+        self._pulses: Mapping[int, Pulse] = {}
+        self._found: tuple[tuple[Group, ...], bool] = (), True
+        self._signs: object = None  # by which it is seen that the causes of trouble are others
+        self._causes_until = float("-inf")
         connection.execute(statement("watching"))
 
     def __enter__(self) -> Self:
@@ -167,15 +172,26 @@ class Watch:
         Raises:
             psycopg.Error: the server refuses.
         """
-        known = self._queries.known_handlers()
-        groups, exact = Troubles(self._connection, known).groups(select(ALL, (), known))
         here = known_here.defined(self._source)
-        return Beside(
-            tuple(groups),
-            exact,
-            tuple(job_lines(self._connection, here, jobs)),
-            tuple(actions(self._connection, limit=acts)),
+        lines = tuple(job_lines(self._connection, here, jobs))
+        groups, exact = self._causes(lines)
+        return Beside(groups, exact, lines, tuple(actions(self._connection, limit=acts)))
+
+    def _causes(self, jobs: Sequence[JobLine]) -> tuple[tuple[Group, ...], bool]:
+        """Return the causes of trouble, and whether all is counted: those of a moment ago, if nothing has failed."""
+        pulses = self._pulses.items()
+        failing = any(each.failed_per_minute for _, each in pulses)
+        signs = (
+            [(number, each.waiting, each.parked) for number, each in pulses],
+            [each.last_at for each in jobs],
         )
+        if failing or signs != self._signs or monotonic() >= self._causes_until:
+            known = self._queries.known_handlers()
+            troubles = Troubles(self._connection, known, looks_along=True)
+            groups, exact = troubles.groups(select(ALL, (), known))
+            self._found, self._signs = (tuple(groups), exact), signs
+            self._causes_until = monotonic() + HOLDS
+        return self._found
 
     def look(self) -> Overview:
         """Return the fleet as it is.
@@ -198,7 +214,8 @@ class Watch:
             self._machines = self._known()
             self._until = monotonic() + HOLDS
         numbers = [each.id for machine in self._machines for each in machine.group if each.id]
-        seen = _Seen(self._queries.pulse(numbers), self._queries.edges(), pauses(self._connection, numbers))
+        self._pulses = self._queries.pulse(numbers)
+        seen = _Seen(self._pulses, self._queries.edges(), pauses(self._connection, numbers))
         minutes = self._connection.execute(statement("minutes"), {}).fetchall()
         return Overview(
             as_of=minutes[-1][3],

@@ -8,6 +8,7 @@ however much trouble there is; what takes more is asked again, from where the la
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from poller.model.table_name import table_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
     from datetime import datetime
 
     from poller.client.row_queries import Known
@@ -118,10 +120,14 @@ class Troubles:
     Args:
         connection: where to ask.
         known: the handlers that the database knows.
+        looks_along: the session itself looks along indexes (`watching.sql`).
     """
 
-    def __init__(self, connection: psycopg.Connection[Any], known: Sequence[Known]) -> None:
+    def __init__(
+        self, connection: psycopg.Connection[Any], known: Sequence[Known], *, looks_along: bool = False
+    ) -> None:
         self._connection = connection
+        self._looks_along = looks_along
         self._known = {each.id: each for each in known}
 
     # --- the listing ------------------------------------------------------------------------------
@@ -162,7 +168,7 @@ class Troubles:
             asked = {"at": at, "digest": digest, "rank": rank, "limit": wanted + 1}
             asked |= {"handlers": array(chosen.handlers), "keys": array(chosen.keys or ())}
             question = _listing_with(traceback) if chosen.keys else _listing(branches, rank, traceback)
-            with along_indexes(self._connection):
+            with self._along():
                 rows = self._connection.execute(question, asked).fetchall()
             found += self._standing(rows[:wanted])
             if len(rows) <= wanted:
@@ -174,10 +180,13 @@ class Troubles:
 
     def _troubled(self, handlers: Iterable[int]) -> list[tuple[int, str]]:
         """Return the handlers that have rows in trouble, with the states of those."""
-        with along_indexes(self._connection):
+        with self._along():
             return self._connection.execute(
                 statement("handlers_in_trouble"), {"handlers": array(handlers)}
             ).fetchall()
+
+    def _along(self) -> AbstractContextManager[None]:
+        return nullcontext() if self._looks_along else along_indexes(self._connection)
 
     def _standing(self, rows: Sequence[Any]) -> list[Failure]:
         """Return the rows that are in trouble still: those that went to an `on_failure` may have moved on."""
@@ -198,7 +207,7 @@ class Troubles:
         """Return those of one handler's rows that show another status now, or have failed again since."""
         keys = array({row[1] for row in rows})
         asked = {"handler": number, "keys": keys}
-        with along_indexes(self._connection):
+        with self._along():
             last = dict(self._connection.execute(statement("last_failed"), asked).fetchall())
         shown = self._statuses(self._known[number], keys)
         return [
@@ -270,7 +279,7 @@ class Troubles:
         while looked == GROUPED_ROWS:
             asked = {"handler": number, "state": state, "most": GROUPED_ROWS}
             asked |= {"changed_at": place[0], "digest": place[1]}
-            with along_indexes(self._connection):
+            with self._along():
                 rows = self._connection.execute(statement("group_trouble"), asked).fetchall()
             looked = rows[0][0] if rows else 0
             place = rows[0][1:3] if rows else place
@@ -280,7 +289,7 @@ class Troubles:
 
     def _failed_runs(self, job: Known) -> Iterator[Group]:
         asked = {"job": job.status, "most": FAILED_ROWS}
-        with along_indexes(self._connection):
+        with self._along():
             rows = self._connection.execute(statement("group_failed_runs"), asked).fetchall()
         for _, kind, place, count, *rest in rows:
             yield Group(job.table, job.status, kind, place, count, 0, 0, *rest)

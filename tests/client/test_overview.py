@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -15,7 +14,7 @@ from poller.client.overview import RESTS
 from poller.errors import ConfigurationError, DatabaseError
 from poller.testing import Engine
 from tests.client.watching import watched as watching
-from tests.command_line import value
+from tests.command_line import trouble, value
 from tests.engines import moves
 from tests.harness import wait_until
 from tests.web.fleets import fleet
@@ -110,15 +109,27 @@ def test_a_look_is_a_statement_a_table_and_five(
         first = eye.look()
         asked.clear()
         second = eye.look()
-    statements = [
-        each
-        for each in asked
-        if not re.match(r"begin|rollback|savepoint|release|select set_config", each.strip().lower())
-    ]
     large = TABLES - 1 if is_large else 0  # tables of which no index tells anything are not asked at all
-    assert len(statements) == LOOKS + TABLES - large
+    assert len(asked) == LOOKS + TABLES - large, asked
     assert rows_of(second) == rows_of(first)
     assert [each.rows for each in second.machines[3].statuses] == [0, 0, 30]
+
+
+def test_the_causes_of_trouble_are_asked_for_when_there_are_others(
+    url: str, db: psycopg.Connection[Any], asked: list[str]
+) -> None:
+    """While nothing fails, what changes less is two statements: the jobs, and the acts."""
+    fleet(url, db)
+    with Client(url).watch() as eye:
+        eye.look()
+        before = {each.error: each.rows for each in eye.beside(100, 5).groups}
+        eye.look()
+        asked.clear()
+        assert {each.error: each.rows for each in eye.beside(100, 5).groups} == before == {"ValueError": 2}
+        assert len([each for each in asked if not each.startswith("select set_config")]) == 2, asked
+        trouble(db, value(db, "select id from poller.handler where status = 'closing'"), "9")
+        eye.look()
+        assert {each.error: each.rows for each in eye.beside(100, 5).groups} == {**before, "error of 9": 1}
 
 
 def test_a_look_writes_nothing_and_waits_for_nobody_for_long(url: str, db: psycopg.Connection[Any]) -> None:
