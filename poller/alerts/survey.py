@@ -85,7 +85,7 @@ def _failed(subjects: Subjects, name: str, many: Sequence[Signal]) -> Found:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a survey has found, and the functions and handlers that it has looked at to the end: none that is paused."""
+    """What a survey has found, and which functions and handlers it covered: those that are not paused."""
 
     found: list[Found]
     functions: list[str]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from importlib import metadata
 
-    from poller.cli.exit_status import Session
+    from poller.cli.exit_status import CommandLineState
 else:  # `--help` does not wait for it
     metadata = lazy("importlib.metadata")
 
@@ -38,7 +38,7 @@ app = typer.Typer(
 )
 
 
-def run(session: Session) -> int:
+def run(session: CommandLineState) -> int:
     """Parse this process's arguments and run the command they name; return its exit status."""
     _refuse_bytes(sys.argv[1:])
     command = _command()
@@ -91,7 +91,7 @@ def _print_version(wanted: bool) -> None:  # noqa: FBT001 - Typer calls it
 
 
 def _remember_debug(context: typer.Context, wanted: bool) -> None:  # noqa: FBT001 - Typer calls it
-    session: Session = context.obj
+    session: CommandLineState = context.obj
     session.debug = session.debug or wanted
 
 

@@ -27,7 +27,7 @@ BUG = 70  # EX_SOFTWARE of sysexits.h
 
 
 @dataclass
-class Session:
+class CommandLineState:
     """The state of the whole command line; Typer's contexts carry it as their `obj`.
 
     Attributes:
@@ -48,9 +48,9 @@ class ExitMessage(NamedTuple):
     status: int
 
 
-def status_of(run: Callable[[Session], int]) -> int:
+def status_of(run: Callable[[CommandLineState], int]) -> int:
     """Run a command line, print its error on standard error, and return its exit status."""
-    session = Session()
+    session = CommandLineState()
     try:
         status = run(session)
         sys.stdout.flush()
@@ -63,7 +63,7 @@ def status_of(run: Callable[[Session], int]) -> int:
     return status
 
 
-def _tell(error: Exception, session: Session) -> int:
+def _tell(error: Exception, session: CommandLineState) -> int:
     known = answer(error, session)
     if known is None or session.debug:
         typer.echo(lines("".join(traceback.format_exception(error))), err=True, nl=False)
@@ -73,7 +73,7 @@ def _tell(error: Exception, session: Session) -> int:
     return known.status
 
 
-def answer(error: Exception, session: Session) -> ExitMessage | None:
+def answer(error: Exception, session: CommandLineState) -> ExitMessage | None:
     """Return the message for an error that the user can fix, or None for a bug."""
     if isinstance(error, PollerError):
         return ExitMessage(_one_line(hints.with_hint(error)), error.exit_status)
@@ -85,7 +85,7 @@ def answer(error: Exception, session: Session) -> ExitMessage | None:
     return None
 
 
-def _usage(error: Any, session: Session) -> str:
+def _usage(error: Any, session: CommandLineState) -> str:
     """Return what is wrong with an option or argument, and where it came from."""
     context: Any = getattr(error, "ctx", None)
     parameter: Any = getattr(error, "param", None)

@@ -60,7 +60,7 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """Postgres' statistics of a column: its frequent values; when they were gathered, None if never for a part."""
+    """Postgres' statistics of a column: its frequent values, and when they were gathered; None if a part has none."""
 
     values: tuple[str, ...]
     at: datetime | None

@@ -37,7 +37,7 @@ class EachTable:
 
     @contextlib.contextmanager
     def alone(self, table: str) -> Iterator[None]:
-        """Ask of one table; what it meets is kept, and ends the block.
+        """Look at one table; an error that concerns the table alone ends the block, and is kept as a fault.
 
         Raises:
             psycopg.Error: it is not about the table: the connection is gone.

@@ -36,7 +36,7 @@ _UNKNOWN = (
 
 
 class Texts(NamedTuple):
-    """A condition on a row `t`, and an order of rows `t`."""
+    """SQL of a program's author: a condition on a row `t`, and an order of rows `t`."""
 
     where: str | None = None
     order_by: str | None = None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic
 
 from poller.duration import Duration, seconds
 from poller.errors import ConfigurationError
-from poller.jobs.options import CheckedOptions, JobOptions, Named, options
+from poller.jobs.options import CheckedOptions, JobOptions, NamedJob, options
 from poller.model import signature
 from poller.model.code_place import calling_place, place_of
 from poller.model.handler import Handler
@@ -58,7 +58,7 @@ class When:
 
 
 @dataclass(kw_only=True, eq=False)
-class Job(Named, Generic[P, R]):
+class Job(NamedJob, Generic[P, R]):
     """A function with a schedule. It is still callable as the plain function, so that a test calls it.
 
     `P` is what that function takes, and `R` what it returns.

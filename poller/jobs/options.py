@@ -35,7 +35,7 @@ Overlap = Literal["allow", "skip", "queue", "replace"]
 Misfire = Literal["latest", "all", "skip"]
 
 
-class Named:
+class NamedJob:
     """An object that other jobs may run after: a `Job`, by its name."""
 
     name: str
@@ -66,7 +66,7 @@ class CommonOptions(AttemptOptions, total=False):
     jitter: Duration
     starts_at: datetime | None
     ends_at: datetime | None
-    after: Named | str | Iterable[Named | str]
+    after: NamedJob | str | Iterable[NamedJob | str]
     on: str | Iterable[str]
     keep: Duration
     alerts: str | Iterable[str] | None
@@ -194,7 +194,7 @@ def _check_kinds(name: object, on: object, after: object) -> None:
     for option, value, kinds, what in (
         ("name", () if name is None else name, str, "a string"),
         ("on", on, str, "a label or several"),
-        ("after", after, str | Named, "a job, its name, or several"),
+        ("after", after, str | NamedJob, "a job, its name, or several"),
     ):
         if unknown := [each for each in _many(value) if not isinstance(each, kinds)]:
             msg = f"{option} must be {what}, got {unknown[0]!r}"

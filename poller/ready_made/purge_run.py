@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from poller.ready_made.old_rows import Stale
-    from poller.ready_made.retention_report import Working
+    from poller.ready_made.retention_report import RetentionRun
     from poller.ready_made.retention_rule import RetentionRule
 
 LONG_BATCH_SECONDS = 0.5  # a batch that took longer makes the next ones smaller
@@ -54,7 +54,7 @@ class Purging:
         run: tells of progress, and when to stop.
     """
 
-    def __init__(self, connection: psycopg.Connection[Any], rule: RetentionRule, run: Working) -> None:
+    def __init__(self, connection: psycopg.Connection[Any], rule: RetentionRule, run: RetentionRun) -> None:
         self._connection = connection
         self._rule = rule
         self._run = run

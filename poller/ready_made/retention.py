@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from poller.model import mapped
     from poller.model.options import Expression, Status
     from poller.ready_made import old_rows, purge_run, ranges
-    from poller.ready_made.retention_report import RetentionReport, Working
+    from poller.ready_made.retention_report import RetentionReport, RetentionRun
 else:  # importing a handlers package does not wait for the driver
     mapped = lazy("poller.model.mapped")
     old_rows = lazy("poller.ready_made.old_rows")
@@ -46,7 +46,7 @@ class Retention:
 
     rule: RetentionRule
 
-    def __call__(self, run: Working) -> RetentionReport:
+    def __call__(self, run: RetentionRun) -> RetentionReport:
         """Apply the rule once, and log the result.
 
         Raises:
@@ -98,7 +98,7 @@ def purge(  # noqa: PLR0913 - the contract's options
     batch: int = 1000,
     pause: Duration = "50ms",
     **options: Unpack[RunOptions],
-) -> Job[[Working], RetentionReport]:
+) -> Job[[RetentionRun], RetentionReport]:
     """Make a job that deletes old rows, in small batches, without blocking other sessions.
 
     Rows that others have locked, or handlers hold, are left for the next run; rows that foreign keys
@@ -145,7 +145,7 @@ def age_out(  # noqa: PLR0913 - the contract's options
     batch: int = 1000,
     pause: Duration = "50ms",
     **options: Unpack[RunOptions],
-) -> Job[[Working], RetentionReport]:
+) -> Job[[RetentionRun], RetentionReport]:
     """Make a job that gives old rows another status, in small batches.
 
     Args:

@@ -26,7 +26,7 @@ class StopSignal(Protocol):
         ...
 
 
-class Working(Protocol):
+class RetentionRun(Protocol):
     """The part of a `Run` that a rule needs; the client has its own."""
 
     @property

@@ -181,7 +181,7 @@ class FixedDelay(_Slots):
         return _utc(instant) + timedelta(seconds=self.delay)
 
     def latest_at_or_before(self, instant: datetime, anchor: datetime) -> datetime | None:
-        """Return the slot after a run that finished at the anchor, if that is not still to come."""
+        """Return the slot that follows a run which finished at the anchor; None if it is still to come."""
         slot = _utc(anchor) + timedelta(seconds=self.delay)
         return slot if slot <= _utc(instant) else None
 

@@ -84,7 +84,7 @@ class Drain:
         self._drain = drain
         self._logged = {"database": label} if label else {}
         self.is_over = False  # a drain has found nothing left to do
-        self._bar: progress_bar.Bar | None = None
+        self._bar: progress_bar.ProgressBar | None = None
         self._on_begin = on_begin
         self._is_stale = False
         self._paused: dict[int, PausedHandler] = {}
@@ -109,7 +109,7 @@ class Drain:
             due = self._counts.count_due(self._going_on)
             emit(DrainStarted(rows=due), **self._logged)
             if sys.stderr.isatty() and not self._logged:
-                self._bar = progress_bar.Bar(due)
+                self._bar = progress_bar.ProgressBar(due)
         self._since = since
         self._on_begin()
 

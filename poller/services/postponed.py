@@ -66,7 +66,7 @@ class _Why(Enum):
 
 
 @dataclass(slots=True, eq=False)
-class Part:
+class WriteGroup:
     """Results of one handler whose outcomes set the same columns, to be written together.
 
     Attributes:
@@ -121,8 +121,8 @@ class Postponed:
         self._written = written
         self._given_up = given_up
         self._wake = wake
-        self._parts: list[Part] = []
-        self._tried: Part | None = None
+        self._parts: list[WriteGroup] = []
+        self._tried: WriteGroup | None = None
         self._lock = threading.Lock()  # the settler's thread adds, this thread takes
         self._said: dict[tuple[Binding, str], str] = {}
 
@@ -163,7 +163,7 @@ class Postponed:
                     break
             else:
                 now = monotonic()
-                self._parts.append(Part(results, _Why.TROUBLE, now, now))
+                self._parts.append(WriteGroup(results, _Why.TROUBLE, now, now))
         self._wake()
 
     def clear(self) -> None:
@@ -189,11 +189,11 @@ class Postponed:
         """Start over on a new connection."""
         self._settlements.link.close()
 
-    def _all(self) -> list[Part]:
+    def _all(self) -> list[WriteGroup]:
         with self._lock:
             return [*self._parts, *([self._tried] if self._tried else ())]
 
-    def _take(self) -> Part | None:
+    def _take(self) -> WriteGroup | None:
         """Take the part that has been due for the longest time, if any is due."""
         with self._lock:
             part = min(self._parts, key=lambda each: each.due_at, default=None)
@@ -206,7 +206,7 @@ class Postponed:
                 part.results = part.results[:MOST_ROWS]
             return part
 
-    def _put(self, *parts: Part) -> None:
+    def _put(self, *parts: WriteGroup) -> None:
         with self._lock:
             self._parts.extend(part for part in parts if part.results)
             self._tried = None
@@ -218,7 +218,7 @@ class Postponed:
         self._said.clear()
         return IDLE_SECONDS
 
-    def _try(self, part: Part) -> None:
+    def _try(self, part: WriteGroup) -> None:
         _ = self._settlements.link.connection  # failing to open it is an outage, not the fault of a row
         began = monotonic()
         try:
@@ -231,7 +231,7 @@ class Postponed:
         else:
             self._end(part, settled)
 
-    def _end(self, part: Part, settled: Settled) -> None:
+    def _end(self, part: WriteGroup, settled: Settled) -> None:
         """Report the written results; let the others wait for the locks of other transactions."""
         locked, written = settled.parted(Became.LOCKED)
         if locked:
@@ -243,7 +243,7 @@ class Postponed:
 
     # --- finding the fault -------------------------------------------------------------------------
 
-    def _lose(self, part: Part, error: Exception) -> None:
+    def _lose(self, part: WriteGroup, error: Exception) -> None:
         """Handle a connection that ended with a statement: once is chance; repeatedly, one of its rows is at fault."""
         self._settlements.link.close()
         part.losses += 1
@@ -255,12 +255,12 @@ class Postponed:
         else:
             self._halve(part)
 
-    def _halve(self, part: Part) -> None:
+    def _halve(self, part: WriteGroup) -> None:
         middle = len(part.results) // 2
         halves = (part.results[:middle], part.results[middle:])
-        self._put(*(Part(half, _Why.HALVED, part.due_at, monotonic()) for half in halves))
+        self._put(*(WriteGroup(half, _Why.HALVED, part.due_at, monotonic()) for half in halves))
 
-    def _find_fault(self, part: Part, error: Exception, took: float) -> None:
+    def _find_fault(self, part: WriteGroup, error: Exception, took: float) -> None:
         """Find out what an error concerns, and act on that; the connection lives."""
         alone = len(part.results) == 1
         if is_servers(error):
@@ -279,7 +279,7 @@ class Postponed:
         else:
             self._refuse(part.results[0], error)
 
-    def _fault_of_all(self, part: Part) -> Exception | None:
+    def _fault_of_all(self, part: WriteGroup) -> Exception | None:
         """Return why outcomes of a handler cannot be written at all; None if they can."""
         binding, columns, _ = part.form
         try:
@@ -292,7 +292,7 @@ class Postponed:
             return None
         return None
 
-    def _wait_for_all(self, part: Part, fault: Exception) -> None:
+    def _wait_for_all(self, part: WriteGroup, fault: Exception) -> None:
         self._settlements.link.close()  # this connection would keep a stale plan, or a server that was demoted
         if isinstance(fault, errors.UndefinedTable | errors.InvalidSchemaName) and self._is_gone(part):
             self._give_up(part, fault)
@@ -300,16 +300,16 @@ class Postponed:
         self._say(part.binding, "trouble", f"outcomes cannot be written: {reason(fault)}; they wait")
         self._put_off(part, _Why.TROUBLE)
 
-    def _is_gone(self, part: Part) -> bool:
+    def _is_gone(self, part: WriteGroup) -> bool:
         """Return whether a table has been missing for a while: briefly, it may just be being replaced."""
         return monotonic() - part.since > TABLE_SECONDS and not self._settlements.table_exists(part.binding)
 
-    def _give_up(self, part: Part, fault: Exception) -> None:
+    def _give_up(self, part: WriteGroup, fault: Exception) -> None:
         emit(ResultsGivenUp(**part.binding.named, rows=len(part.results), error=reason(fault)))
         self._settlements.forfeit({result.task.lease.id for result in part.results})
         self._given_up(part.binding, part.results)
 
-    def _wait_for_lock(self, part: Part, *, beneath: bool = False) -> None:
+    def _wait_for_lock(self, part: WriteGroup, *, beneath: bool = False) -> None:
         """Let rows wait for a lock: their own, their lease's, or one that a trigger needs (`beneath`)."""
         rows = ", ".join(each.task.key for each in part.results[:3])
         holder = self._settlements.who_locks(part.results[0].task)
@@ -329,7 +329,7 @@ class Postponed:
             self._say(part.binding, "lock of a lease", condition)
         self._put_off(part, _Why.LOCKED)
 
-    def _put_off(self, part: Part, why: _Why) -> None:
+    def _put_off(self, part: WriteGroup, why: _Why) -> None:
         delay = min(BACKOFF_MOST_SECONDS, BACKOFF_FIRST_SECONDS * 2 ** min(part.tries, 10))
         due_at = monotonic() + delay * random.uniform(0.8, 1.2)  # noqa: S311 - to part, not to hide
         self._put(replace(part, why=why, due_at=due_at, tries=part.tries + 1))
@@ -341,10 +341,10 @@ class Postponed:
             task = result.task
             self._say(task.binding, task.key, f"{task.key} cannot be settled: {reason(error)}; trying again")
             now = monotonic()
-            self._put(Part([result], _Why.LOCKED, now + BACKOFF_MOST_SECONDS, now, PATIENT_TRIES))
+            self._put(WriteGroup([result], _Why.LOCKED, now + BACKOFF_MOST_SECONDS, now, PATIENT_TRIES))
         else:
             now = monotonic()
-            self._put(Part([replace(result, outcome=outcome)], _Why.HALVED, now, now))
+            self._put(WriteGroup([replace(result, outcome=outcome)], _Why.HALVED, now, now))
 
     def _say(self, binding: Binding, about: str, what: str) -> None:
         """Log a condition of a handler once, and again when it has changed."""

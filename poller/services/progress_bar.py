@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from poller.store.drain_counts import FleetCounts
 
 
-class Bar:
+class ProgressBar:
     """The progress bar of a drain on a terminal."""
 
     def __init__(self, total: int) -> None:

@@ -52,7 +52,7 @@ class Trial:
         self._suspects = set()
 
     def single_waits(self, *, holds_others: bool) -> float | None:
-        """Return how many seconds a single must have waited before this worker takes it; None if it takes none."""
+        """Return how long a single must have waited before this worker takes it, in seconds; None if it takes none."""
         if any(task.company == 1 for task in list(self._suspects)):
             return None
         return SINGLE_WAIT_SECONDS if holds_others else 0.0

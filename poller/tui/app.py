@@ -15,7 +15,7 @@ from poller.tui.asking import AskingApp
 from poller.tui.dialogs import Choice, Find, Keys, name_of
 from poller.tui.main_screen import MainScreen
 from poller.tui.ordering import Ordering
-from poller.tui.orders import Rows
+from poller.tui.orders import ChosenRows
 from poller.tui.run_lists import runs_of
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from poller.client.find import Found
     from poller.tui.asking import Setting
     from poller.tui.details import Detail
-    from poller.tui.listing import Listing
+    from poller.tui.listing import ScreenList
     from poller.tui.looks import Looker
 
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -150,11 +150,11 @@ class Top(AskingApp):
         self.notify(why, severity="error", markup=False)
 
 
-def opened(found: Found) -> Listing | Detail:
+def opened(found: Found) -> ScreenList | Detail:
     """Return the list or the detail of what was found."""
     match found.kind:
         case "row":
-            return details.of_row(Rows(str(found.table), str(found.status), found.key))
+            return details.of_row(ChosenRows(str(found.table), str(found.status), found.key))
         case "handler":
             return details.of_handler(found)
         case "run":

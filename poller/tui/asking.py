@@ -1,7 +1,7 @@
 """The application behind the screens: it keeps the last answers, and asks for new ones.
 
-Threads: one looks (`Watch`), and one for each question or order of a person's asks. They hand over what they have by
-messages, and what is shown is touched by the application's own loop alone. None of them is waited for at the end: an
+Threads: one looks (`LookThread`); each question or order of a person has one of its own. They hand over what they have
+by messages, and what is shown is touched by the application's own loop alone. None of them is waited for at the end: an
 order that is under way is told to stop between two batches, and what it had not committed is undone.
 """
 
@@ -23,7 +23,7 @@ from textual.message import Message
 from poller.client.client import Client
 from poller.errors import PollerError
 from poller.telemetry.printable import one_line
-from poller.tui.looks import EVERY, SHARE, Asked, Away, Fault, Looker, Snapshot, Watch
+from poller.tui.looks import EVERY, SHARE, Away, Fault, Looker, LookResult, LookThread, ScreenClients
 from poller.tui.orders import Under, number
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from poller.client.answers import Page
     from poller.client.database import DatabaseLocation
     from poller.client.known_handlers import Source
-    from poller.tui.listing import Listing
+    from poller.tui.listing import ScreenList
     from poller.tui.looks import Panel
 
 T = TypeVar("T")
@@ -67,7 +67,7 @@ class Setting:
 class LookEnded(Message):
     """A look has ended."""
 
-    def __init__(self, seen: Snapshot | Away) -> None:
+    def __init__(self, seen: LookResult | Away) -> None:
         super().__init__()
         self.seen = seen
 
@@ -100,9 +100,9 @@ class AskingApp(App[None]):
         super().__init__(ansi_color="NO_COLOR" in os.environ)
         self.animation_level = "none"
         self.setting = setting
-        self.looking = Watch(looks, lambda seen: self.post_message(LookEnded(seen)))
+        self.looking = LookThread(looks, lambda seen: self.post_message(LookEnded(seen)))
         self.zone: tzinfo | None = UTC
-        self.picture: Snapshot | None = None
+        self.picture: LookResult | None = None
         self.why = ""
         self.rates: deque[float] = deque(maxlen=RATES)
         self.under: Under | None = None
@@ -126,7 +126,7 @@ class AskingApp(App[None]):
         self._answers = {each.name: self._answers[each.name] for each in panels if each.name in self._answers}
         self.looking.want(*panels)
 
-    def answer_to(self, listing: Listing) -> Page[Any] | Fault | None:
+    def answer_to(self, listing: ScreenList) -> Page[Any] | Fault | None:
         """Return what was seen last of a list; None if it has not been asked for yet."""
         return self._answers.get(listing.panel.name)
 
@@ -152,17 +152,20 @@ class AskingApp(App[None]):
 
     # --- questions and orders ---------------------------------------------------------------------
 
-    def asked(self) -> Asked:
+    def asked(self) -> ScreenClients:
         """Return the client for a person's questions and orders, which opens a connection for each call."""
 
         def client(handlers: Source) -> Client:
             return Client(self.setting.place, handlers, via=VIA, person=self.setting.person)
 
         package = self.setting.package
-        return Asked(client(package), client, has_code=package is not None)
+        return ScreenClients(client(package), client, has_code=package is not None)
 
     def ask(
-        self, question: Callable[[Asked], T], then: Callable[[T], object], failed: Callable[[str], object]
+        self,
+        question: Callable[[ScreenClients], T],
+        then: Callable[[T], object],
+        failed: Callable[[str], object],
     ) -> None:
         """Ask on a thread of its own.
 

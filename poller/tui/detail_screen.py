@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from textual.binding import BindingType
 
     from poller.tui.details import Detail, Section
-    from poller.tui.orders import Act, Rows
+    from poller.tui.orders import ChosenRows, DraftOrder
 
 
 class DetailScreen(Ordering):
@@ -87,12 +87,12 @@ class DetailScreen(Ordering):
                 Content.assemble(as_text(self.detail.title), (f"  {why}", "$text-error"))
             )
 
-    def order_for(self, key: str) -> Act | None:
+    def order_for(self, key: str) -> DraftOrder | None:
         """Return the order that a key stands for."""
         make = self.detail.acts.get(key)
         return None if make is None else make()
 
-    def rows_to_move(self) -> Rows | None:
+    def rows_to_move(self) -> ChosenRows | None:
         """Return the rows that may be moved."""
         return self.detail.moves
 

@@ -17,7 +17,7 @@ from poller.telemetry.printable import one_line
 from poller.telemetry.times import clock, since, took
 from poller.tui import orders
 from poller.tui.columns import as_text, short
-from poller.tui.orders import Act, Rows
+from poller.tui.orders import ChosenRows, DraftOrder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from poller.client.answers import Page
     from poller.client.job_queries import RunLine
     from poller.client.row_queries import HistoryEvent
-    from poller.tui.looks import Asked
+    from poller.tui.looks import ScreenClients
 
 EVENTS = 50  # of a row's history
 RUNS = 200  # of a job, the newest, among which a run is looked for
@@ -58,18 +58,18 @@ class Detail:
     """
 
     title: str
-    ask: Callable[[Asked, tzinfo | None], Sequence[Section]]
+    ask: Callable[[ScreenClients, tzinfo | None], Sequence[Section]]
     every: float = SELDOM
-    acts: Mapping[str, Callable[[], Act]] = field(default_factory=dict)
-    moves: Rows | None = None
+    acts: Mapping[str, Callable[[], DraftOrder]] = field(default_factory=dict)
+    moves: ChosenRows | None = None
     ends: bool = False
 
 
 def of_handler(line: Any) -> Detail:
     """Return the detail of a handler, or of a status that none takes: its rows, how it fares, and its limits."""
-    rows = Rows(line.table, line.status)
+    rows = ChosenRows(line.table, line.status)
 
-    def ask(asked: Asked, zone: tzinfo | None) -> list[Section]:
+    def ask(asked: ScreenClients, zone: tzinfo | None) -> list[Section]:
         machines = asked.machines
         pages: dict[str, Page[Any]] = {
             "rows": machines.status(),
@@ -90,7 +90,7 @@ def of_handler(line: Any) -> Detail:
 def of_line(title: str, line: Any) -> Detail:
     """Return the detail of a line that is known whole: its fields, but for its number."""
 
-    def ask(asked: Asked, zone: tzinfo | None) -> list[Section]:
+    def ask(asked: ScreenClients, zone: tzinfo | None) -> list[Section]:
         return [Section("", pairs_of(line, asked.client.totals().as_of, zone, ("id",)))]
 
     return Detail(title, ask)
@@ -99,7 +99,7 @@ def of_line(title: str, line: Any) -> Detail:
 def of_check() -> Detail:
     """Return what is wrong with the handlers and jobs, held against the database."""
 
-    def ask(asked: Asked, _: tzinfo | None) -> list[Section]:
+    def ask(asked: ScreenClients, _: tzinfo | None) -> list[Section]:
         if not asked.has_code:
             return [Section("what is checked is the handlers' code, and there is none here")]
         found = asked.client.check().items
@@ -113,12 +113,12 @@ def of_check() -> Detail:
     return Detail("check", ask, every=RARELY)
 
 
-def of_row(row: Rows) -> Detail:
+def of_row(row: ChosenRows) -> Detail:
     """Return the detail of a row: its trouble, why it is not worked on, and what happened to it."""
     assert row.key is not None  # noqa: S101 - it is one row
     key = row.key
 
-    def ask(asked: Asked, zone: tzinfo | None) -> list[Section]:
+    def ask(asked: ScreenClients, zone: tzinfo | None) -> list[Section]:
         trouble = asked.client.failures(row.selector, traceback=True).items
         history = _told(lambda: _events(asked, row.table, key, zone))
         return [
@@ -134,7 +134,7 @@ def of_row(row: Rows) -> Detail:
 def of_run(run: int, job: str) -> Detail:
     """Return the detail of a run: how it stands, and what it has printed, the end of it last."""
 
-    def ask(asked: Asked, zone: tzinfo | None) -> list[Section]:
+    def ask(asked: ScreenClients, zone: tzinfo | None) -> list[Section]:
         page = asked.client.runs(job, limit=RUNS)
         own = [
             Section("run", pairs_of(each, page.as_of, zone, ("id",))) for each in page.items if each.id == run
@@ -202,7 +202,7 @@ def _told(ask: Callable[[], Iterator[str]]) -> list[str]:
         return [one_line(error)]
 
 
-def _why(asked: Asked, row: Rows) -> Iterator[str]:
+def _why(asked: ScreenClients, row: ChosenRows) -> Iterator[str]:
     found = asked.client.explain(row.handler, row.key)
     if not isinstance(found, RowExplained):
         return
@@ -214,7 +214,7 @@ def _why(asked: Asked, row: Rows) -> Iterator[str]:
         yield f"(the handler's code is not here: its {' and '.join(found.unchecked)} are not looked at)"
 
 
-def _events(asked: Asked, table: str, key: str, zone: tzinfo | None) -> Iterator[str]:
+def _events(asked: ScreenClients, table: str, key: str, zone: tzinfo | None) -> Iterator[str]:
     page = asked.client.history(table, key, limit=EVENTS)
     yield from (_event(each, zone) for each in page.items)
     if page.next is not None:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import tzinfo
 
-    from poller.tui.listing import Listing
-    from poller.tui.looks import Snapshot
+    from poller.tui.listing import ScreenList
+    from poller.tui.looks import LookResult
 
 FEW = 5  # lines of what is shown beside the statuses
 WIDE = 200  # cells
@@ -27,7 +27,7 @@ HOME = (STATUS, *BESIDE)
 PANELS = tuple(each.panel for each in HOME)
 
 
-def frame(database: str, picture: Snapshot, zone: tzinfo | None = None) -> str:
+def frame(database: str, picture: LookResult, zone: tzinfo | None = None) -> str:
     """Return the first screen as text, its lines no wider than `WIDE`."""
     totals = picture.totals
     parts = [[_plain(head.first(database, totals, zone, None, "")), _plain(head.second(totals))]]
@@ -35,11 +35,11 @@ def frame(database: str, picture: Snapshot, zone: tzinfo | None = None) -> str:
     return "\n\n".join("\n".join(part) for part in parts)
 
 
-def _plain(pieces: Sequence[head.Piece]) -> str:
+def _plain(pieces: Sequence[head.LinePiece]) -> str:
     return "".join(each.text for each in pieces).rstrip()
 
 
-def _part(listing: Listing, picture: Snapshot, zone: tzinfo | None, most: int | None) -> Iterator[str]:
+def _part(listing: ScreenList, picture: LookResult, zone: tzinfo | None, most: int | None) -> Iterator[str]:
     answer = picture.answers[listing.panel.name]
     yield listing.title
     if isinstance(answer, Fault):

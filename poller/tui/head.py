@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _SPARKS = "▁▂▃▄▅▆▇█"
 
 
-class Piece(NamedTuple):
+class LinePiece(NamedTuple):
     """A piece of a line, and how it is to be seen."""
 
     text: str
@@ -26,7 +26,7 @@ class Piece(NamedTuple):
 
 def first(
     database: str, totals: Totals | None, zone: tzinfo | None, late: float | None, why: str
-) -> list[Piece]:
+) -> list[LinePiece]:
     """Return the first line: the database, and the time of the picture.
 
     Args:
@@ -36,23 +36,28 @@ def first(
         late: the picture's age in seconds, if it is too old.
         why: the database cannot be asked.
     """
-    pieces = [Piece("poller  ", DIM), Piece(one_line(database) + "  ")]
+    pieces = [LinePiece("poller  ", DIM), LinePiece(one_line(database) + "  ")]
     if totals is None:
-        return [*pieces, Piece(why or "looking …", BAD if why else DIM)]
+        return [*pieces, LinePiece(why or "looking …", BAD if why else DIM)]
     at = totals.as_of.astimezone(zone)
     told = f"{at:%H:%M:%S} {at.tzname() or ''}".rstrip()
     if late is None:
-        return [*pieces, Piece("● ", GOOD), Piece(told)]
-    return [*pieces, Piece("○ ", BAD), Piece(f"as of {told}, {words(late)} ago"), Piece(f"  {why}", BAD)]
+        return [*pieces, LinePiece("● ", GOOD), LinePiece(told)]
+    return [
+        *pieces,
+        LinePiece("○ ", BAD),
+        LinePiece(f"as of {told}, {words(late)} ago"),
+        LinePiece(f"  {why}", BAD),
+    ]
 
 
-def second(totals: Totals | None, rates: Sequence[float] = ()) -> list[Piece]:
+def second(totals: Totals | None, rates: Sequence[float] = ()) -> list[LinePiece]:
     """Return the second line: the fleet's numbers, with its rates of the last minutes as bars."""
     if totals is None:
         return []
     return [
         *_number(totals.done_per_minute, "done/min", PLAIN),
-        *([Piece(f"{spark(rates)}  ", DIM)] if rates else []),
+        *([LinePiece(f"{spark(rates)}  ", DIM)] if rates else []),
         *_number(totals.failed_per_minute, "failed/min", BAD),
         *_number(totals.in_flight, "in flight", GOOD),
         *_number(totals.waiting, "waiting", WARN),
@@ -71,5 +76,5 @@ def spark(rates: Sequence[float]) -> str:
     return "".join(_SPARKS[round((len(_SPARKS) - 1) * each / most)] for each in rates)
 
 
-def _number(value: float, name: str, tone: str) -> list[Piece]:
-    return [Piece(rate(value), tone if value else DIM), Piece(f" {name}  ", PLAIN if value else DIM)]
+def _number(value: float, name: str, tone: str) -> list[LinePiece]:
+    return [LinePiece(rate(value), tone if value else DIM), LinePiece(f" {name}  ", PLAIN if value else DIM)]

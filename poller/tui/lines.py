@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from poller.client.answers import Page
     from poller.tui.columns import Layout
-    from poller.tui.listing import Listing
+    from poller.tui.listing import ScreenList
 
 HEAD = 1  # lines above the list
 
@@ -74,7 +74,7 @@ class Lines(Widget, can_focus=True):
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 - as Textual has it
         super().__init__(id=id, classes=classes)
-        self.listing: Listing | None = None
+        self.listing: ScreenList | None = None
         self.answer: Page[Any] | Fault | None = None
         self.zone: tzinfo | None = None
         self._rows: list[str | int] = []  # a heading, or the index of a line
@@ -84,7 +84,7 @@ class Lines(Widget, can_focus=True):
 
     # --- what it shows ----------------------------------------------------------------------------
 
-    def show(self, listing: Listing, answer: Page[Any] | Fault | None, zone: tzinfo | None) -> None:
+    def show(self, listing: ScreenList, answer: Page[Any] | Fault | None, zone: tzinfo | None) -> None:
         """Show an answer to a listing's question; None: it has not been answered yet."""
         chosen = self.chosen if listing is self.listing else None
         before = None if chosen is None else listing.name_of(chosen)
@@ -242,7 +242,7 @@ class Lines(Widget, can_focus=True):
         return self.get_component_rich_style(f"lines--{shown}", partial=True) if shown else Style.null()
 
 
-def _under_headings(listing: Listing, lines: Sequence[Any]) -> Iterator[str | int]:
+def _under_headings(listing: ScreenList, lines: Sequence[Any]) -> Iterator[str | int]:
     above: str | None = None
     for at, line in enumerate(lines):
         heading = listing.heading(line)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from poller.client.answers import Page
     from poller.tui.details import Detail
     from poller.tui.looks import Panel
-    from poller.tui.orders import Act, Rows
+    from poller.tui.orders import ChosenRows, DraftOrder
 
 MOST = 200  # lines
 BAR = 20  # cells
@@ -38,7 +38,7 @@ def _nothing(_: Any) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class ScreenList:
     """A list on the screen.
 
     Attributes:
@@ -59,9 +59,9 @@ class Listing:
     empty: str
     name_of: Callable[[Any], str]
     heading: Callable[[Any], str | None] = _nothing
-    opens: Callable[[Any], Listing | Detail | None] = _nothing
-    acts: Mapping[str, Callable[[Any], Act | None]] = field(default_factory=dict)
-    moves: Callable[[Any], Rows | None] = _nothing
+    opens: Callable[[Any], ScreenList | Detail | None] = _nothing
+    acts: Mapping[str, Callable[[Any], DraftOrder | None]] = field(default_factory=dict)
+    moves: Callable[[Any], ChosenRows | None] = _nothing
 
 
 def bar(rows: int, most: int, width: int = BAR) -> str:

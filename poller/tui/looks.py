@@ -34,7 +34,7 @@ PAUSES = (0.5, 1.0, 2.0, 5.0)  # seconds between two looks at a database that is
 FAREWELL = 0.5  # seconds that the thread has for its end
 
 
-class Asked:
+class ScreenClients:
     """The clients that panels and orders ask.
 
     Args:
@@ -59,7 +59,7 @@ class Panel:
     """A question, and the name under which its answer is found in a picture."""
 
     name: str
-    ask: Callable[[Asked], Page[Any]]
+    ask: Callable[[ScreenClients], Page[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class LookResult:
     """What one look has seen.
 
     Attributes:
@@ -109,7 +109,7 @@ class Looker:
         self._package = package
         self._said = said
 
-    def look(self, panels: Sequence[Panel]) -> Snapshot | Away:
+    def look(self, panels: Sequence[Panel]) -> LookResult | Away:
         """Look once at the totals and some panels."""
         began = time.monotonic()
         try:
@@ -121,9 +121,9 @@ class Looker:
         except psycopg.Error as error:
             return Away(_reason(error))
         seen = time.monotonic()
-        return Snapshot(totals, answers, seen - began, seen)
+        return LookResult(totals, answers, seen - began, seen)
 
-    def first(self, *panels: Panel) -> Snapshot:
+    def first(self, *panels: Panel) -> LookResult:
         """Look once, where there is no look before that could be shown instead.
 
         Raises:
@@ -135,13 +135,13 @@ class Looker:
             raise DatabaseError(seen.why)
         return seen
 
-    def _asked(self) -> Asked:
+    def _asked(self) -> ScreenClients:
         def client(handlers: Source) -> Client:
             return Client(self.connection, handlers)
 
-        return Asked(client(self._package), client, has_code=self._package is not None)
+        return ScreenClients(client(self._package), client, has_code=self._package is not None)
 
-    def _answer(self, panel: Panel, asked: Asked) -> Page[Any] | Fault:
+    def _answer(self, panel: Panel, asked: ScreenClients) -> Page[Any] | Fault:
         """Return what a panel shows, or why it shows nothing.
 
         Raises:
@@ -159,7 +159,7 @@ class Looker:
             return Fault(one_line(f"{type(error).__name__}: {error}"))
 
 
-class Watch:
+class LookThread:
     """Looks on a thread of its own, until it is stopped.
 
     Args:
@@ -167,7 +167,7 @@ class Watch:
         hear: is called, by that thread, with each picture, and each time that there is none.
     """
 
-    def __init__(self, looks: Looker, hear: Callable[[Snapshot | Away], object]) -> None:
+    def __init__(self, looks: Looker, hear: Callable[[LookResult | Away], object]) -> None:
         self._looks = looks
         self._hear = hear
         self._wanted: tuple[Panel, ...] = ()

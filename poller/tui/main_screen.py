@@ -15,7 +15,7 @@ from poller.tui.columns import BAD, DIM, GOOD, PLAIN, WARN, as_text, cut
 from poller.tui.detail_screen import DetailScreen, content_of
 from poller.tui.details import Detail, Section, pairs_of
 from poller.tui.lines import Lines
-from poller.tui.listing import Listing
+from poller.tui.listing import ScreenList
 from poller.tui.looks import Fault
 from poller.tui.ordering import ORDERS, Ordering
 from poller.tui.row_lists import HANDLERS, STATUS, TROUBLE
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from textual.binding import BindingType
     from textual.geometry import Size
 
-    from poller.tui.orders import Act, Rows
+    from poller.tui.orders import ChosenRows, DraftOrder
 
 BELOW = (HANDLERS, TROUBLE, NEXT, ACTIONS)  # what stands below the statuses, if there is room
 TALL, WIDE = 36, 132  # from so many lines, and so many cells on, there is room for more
@@ -38,7 +38,7 @@ STYLES = {PLAIN: "", DIM: "dim", GOOD: "$text-success", WARN: "$text-warning", B
 class Tab(Static):
     """The name of a list; a click chooses it."""
 
-    def __init__(self, at: int, listing: Listing) -> None:
+    def __init__(self, at: int, listing: ScreenList) -> None:
         title = listing.title
         super().__init__(Content.assemble((title[0], "underline"), title[1:]), id=f"tab-{at}", markup=False)
         self._at = at
@@ -84,7 +84,7 @@ class MainScreen(Ordering):
     def __init__(self) -> None:
         super().__init__()
         self.at = 0  # the tab
-        self.path: list[Listing] = [TABS[0]]  # the list of the tab, and those opened behind its lines
+        self.path: list[ScreenList] = [TABS[0]]  # the list of the tab, and those opened behind its lines
         self._goes = False  # g was pressed
         self._held: tuple[Section, ...] = ()  # what the chosen line holds, as it is shown
         self._keys: tuple[object, ...] = ()  # what decides which keys are shown
@@ -113,7 +113,7 @@ class MainScreen(Ordering):
     # --- what it shows ----------------------------------------------------------------------------
 
     @property
-    def listing(self) -> Listing:
+    def listing(self) -> ScreenList:
         """The list that is shown."""
         return self.path[-1]
 
@@ -123,7 +123,7 @@ class MainScreen(Ordering):
         return self.query_one("#list", Lines)
 
     @property
-    def _shown(self) -> tuple[Listing, ...]:
+    def _shown(self) -> tuple[ScreenList, ...]:
         if not self.has_class("-tall"):
             return (self.listing,)
         return (self.listing, *(BELOW if self.has_class("-wide") else (TROUBLE,)))
@@ -168,7 +168,7 @@ class MainScreen(Ordering):
         totals = top.picture.totals if top.picture is not None else None
         rates = tuple(top.rates) if self.size.width >= WIDE else ()
         first = head.first(top.setting.title, totals, top.zone, top.late, top.why)
-        pieces = [*first, head.Piece("\n"), *head.second(totals, rates)]
+        pieces = [*first, head.LinePiece("\n"), *head.second(totals, rates)]
         self.query_one("#head", Static).update(
             Content.assemble(*((each.text, STYLES[each.tone]) for each in pieces)), layout=False
         )
@@ -243,9 +243,9 @@ class MainScreen(Ordering):
         """Open what stands behind the line that was clicked."""
         self.action_open()
 
-    def open(self, found: Listing | Detail | None) -> None:
+    def open(self, found: ScreenList | Detail | None) -> None:
         """Show a list, or a detail."""
-        if isinstance(found, Listing):
+        if isinstance(found, ScreenList):
             self.path.append(found)
             self._enter()
         elif found is not None:
@@ -277,14 +277,14 @@ class MainScreen(Ordering):
             return len(self.path) > 1
         return super().check_action(action, parameters)
 
-    def order_for(self, key: str) -> Act | None:
+    def order_for(self, key: str) -> DraftOrder | None:
         """Return the order for the chosen line that a key stands for."""
         make = self.listing.acts.get(key)
         if make is None or not self.is_mounted or self.lines.chosen is None:
             return None
         return make(self.lines.chosen)
 
-    def rows_to_move(self) -> Rows | None:
+    def rows_to_move(self) -> ChosenRows | None:
         """Return the rows of the chosen line, if they may be moved."""
         chosen = self.lines.chosen if self.is_mounted else None
         return None if chosen is None else self.listing.moves(chosen)
@@ -295,7 +295,7 @@ class MainScreen(Ordering):
         self.show()
 
 
-def _beside(listing: Listing) -> Lines:
+def _beside(listing: ScreenList) -> Lines:
     """Return the widget of a list that is there to be seen only."""
     made = Lines(id=f"below-{listing.panel.name}")
     made.can_focus = False

@@ -11,13 +11,13 @@ from textual.screen import Screen
 from poller.tui import orders
 from poller.tui.columns import as_text
 from poller.tui.dialogs import Choice, Confirm
-from poller.tui.orders import Act, Proposal, Rows, Under
+from poller.tui.orders import ChosenRows, DraftOrder, Proposal, Under
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from poller.tui.asking import AskingApp
-    from poller.tui.looks import Asked
+    from poller.tui.looks import ScreenClients
 
 ORDERS = (
     Binding("r", "order('r')", "Retry"),
@@ -38,11 +38,11 @@ class Ordering(Screen[None]):
         """The application."""
         return cast("AskingApp", self.app)
 
-    def order_for(self, key: str) -> Act | None:
+    def order_for(self, key: str) -> DraftOrder | None:
         """Return the order that a key stands for; None if there is none now."""
         raise NotImplementedError
 
-    def rows_to_move(self) -> Rows | None:
+    def rows_to_move(self) -> ChosenRows | None:
         """Return the rows that may be moved to another status; None if there are none now."""
         raise NotImplementedError
 
@@ -75,18 +75,18 @@ class Ordering(Screen[None]):
         self.top.under.stop.set()
         return True
 
-    def propose(self, order: Act) -> None:
+    def propose(self, order: DraftOrder) -> None:
         """Show what an order would do now, and carry it out if the person confirms."""
         self.top.ask(order.propose, partial(self._confirm, order), self._refused)
 
-    def _choose(self, rows: Rows, statuses: Sequence[str]) -> None:
+    def _choose(self, rows: ChosenRows, statuses: Sequence[str]) -> None:
         def chosen(at: int | None) -> None:
             if at is not None:
                 self.propose(orders.move(rows, statuses[at]))
 
         self.top.push_screen(Choice(f"Move {rows} to", statuses), chosen)
 
-    def _confirm(self, order: Act, proposal: Proposal) -> None:
+    def _confirm(self, order: DraftOrder, proposal: Proposal) -> None:
         def answered(answer: bool | None) -> None:  # noqa: FBT001 - Textual calls it
             if answer:
                 self._carry_out(order)
@@ -96,7 +96,7 @@ class Ordering(Screen[None]):
         else:
             self.top.push_screen(Confirm(proposal), answered)
 
-    def _carry_out(self, order: Act) -> None:
+    def _carry_out(self, order: DraftOrder) -> None:
         if self.top.under is not None:
             self.notify("an order is under way; Esc stops it", markup=False)
             return
@@ -116,7 +116,7 @@ class Ordering(Screen[None]):
         self.notify(why, severity="error", markup=False)
 
 
-def _statuses(asked: Asked, rows: Rows) -> list[str]:
+def _statuses(asked: ScreenClients, rows: ChosenRows) -> list[str]:
     """Return the statuses that rows may be moved to: the others of their table that are known."""
     lines: Any = asked.machines.status().items
     return [

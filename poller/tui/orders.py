@@ -15,7 +15,7 @@ from poller.telemetry.printable import one_line
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from poller.tui.looks import Asked
+    from poller.tui.looks import ScreenClients
 
 MANY = 1000  # rows in flight that are counted one by one
 RUNS = 100  # the newest of a job, among which those in progress are counted
@@ -45,7 +45,7 @@ class Under:
 
 
 @dataclass(frozen=True, slots=True)
-class Act:
+class DraftOrder:
     """An order, not given yet.
 
     Attributes:
@@ -53,12 +53,12 @@ class Act:
         act: carries it out, and returns what it has done.
     """
 
-    propose: Callable[[Asked], Proposal]
-    act: Callable[[Asked, Under], str]
+    propose: Callable[[ScreenClients], Proposal]
+    act: Callable[[ScreenClients, Under], str]
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class ChosenRows:
     """Rows of a handler: all of them, one, or those that failed with one error.
 
     Attributes:
@@ -93,17 +93,17 @@ class Rows:
         return one_line(f"{self.selector}{about}")
 
 
-def retry(rows: Rows) -> Act:
+def retry(rows: ChosenRows) -> DraftOrder:
     """Return the order to put rows in trouble back."""
 
-    def propose(asked: Asked) -> Proposal:
+    def propose(asked: ScreenClients) -> Proposal:
         count = _in_trouble(asked, rows)
         if not count:
             return Proposal(f"No row of {rows} is parked or waits for another attempt.")
         effect = "They become due at once, and their attempt count starts over."
         return Proposal(f"Retry {number(count)} of {rows}?", effect, f"Retry {number(count)}")
 
-    def act(asked: Asked, under: Under) -> str:
+    def act(asked: ScreenClients, under: Under) -> str:
         done = asked.client.retry(
             rows.handler, rows.keys, error=rows.error, progress=under.tell, stop=under.stop
         )
@@ -112,31 +112,31 @@ def retry(rows: Rows) -> Act:
         )
         return f"{_stopped(done.stopped)}retrying {number(done.rows)} of {rows}{left}"
 
-    return Act(propose, act)
+    return DraftOrder(propose, act)
 
 
-def release(rows: Rows) -> Act:
+def release(rows: ChosenRows) -> DraftOrder:
     """Return the order to take rows from the workers that hold them."""
 
-    def propose(asked: Asked) -> Proposal:
+    def propose(asked: ScreenClients) -> Proposal:
         count = held(asked, rows)
         if not count.rows:
             return Proposal(f"No row of {rows} is in flight.")
         effect = "They are due at once, and the attempt counts. Their handlers are not stopped, and may run beside it."
         return Proposal(f"Release {count} of {rows}?", effect, f"Release {count}")
 
-    def act(asked: Asked, under: Under) -> str:
+    def act(asked: ScreenClients, under: Under) -> str:
         done = asked.client.release(rows.handler, rows.keys, progress=under.tell, stop=under.stop)
         note = "; its during was left as it is, since its code is not here" if done.unknown else ""
         return f"{_stopped(done.stopped)}released {number(done.rows)} of {rows}{note}"
 
-    return Act(propose, act)
+    return DraftOrder(propose, act)
 
 
-def move(rows: Rows, to: str) -> Act:
+def move(rows: ChosenRows, to: str) -> DraftOrder:
     """Return the order to move rows to another status by hand."""
 
-    def propose(asked: Asked) -> Proposal:
+    def propose(asked: ScreenClients) -> Proposal:
         count = _showing(asked, rows)
         if not count.rows:
             return Proposal(f"No row of {rows} shows this status now.")
@@ -144,100 +144,100 @@ def move(rows: Rows, to: str) -> Act:
         question = f"Move {count} of {rows} to {one_line(to)}?"
         return Proposal(question, effect, f"Move {count}")
 
-    def act(asked: Asked, under: Under) -> str:
+    def act(asked: ScreenClients, under: Under) -> str:
         done = asked.client.move(rows.handler, to, rows.keys, progress=under.tell, stop=under.stop)
         left = (
             f"; {number(done.locked)} left, since another transaction has them locked" if done.locked else ""
         )
         return f"{_stopped(done.stopped)}moved {number(done.rows)} of {rows} to {one_line(to)}{left}"
 
-    return Act(propose, act)
+    return DraftOrder(propose, act)
 
 
-def pause(rows: Rows) -> Act:
+def pause(rows: ChosenRows) -> DraftOrder:
     """Return the order to pause a handler over the whole fleet."""
 
-    def propose(asked: Asked) -> Proposal:
+    def propose(asked: ScreenClients) -> Proposal:
         count = held(asked, rows)
         ends = f"{count} in flight will finish" if count.rows else "nothing of it is in flight"
         effect = f"No worker of the fleet claims its rows until it is resumed; {ends}."
         return Proposal(f"Pause {rows}?", effect, "Pause it")
 
-    def act(asked: Asked, _: Under) -> str:
+    def act(asked: ScreenClients, _: Under) -> str:
         asked.client.pause(rows.handler)
         return f"paused {rows}"
 
-    return Act(propose, act)
+    return DraftOrder(propose, act)
 
 
-def resume(name: str) -> Act:
+def resume(name: str) -> DraftOrder:
     """Return the order to let a job or a handler go on."""
     shown = one_line(name)
 
-    def propose(_: Asked) -> Proposal:
+    def propose(_: ScreenClients) -> Proposal:
         return Proposal(f"Resume {shown}?", "It goes on from now.", "Resume it")
 
-    def act(asked: Asked, _: Under) -> str:
+    def act(asked: ScreenClients, _: Under) -> str:
         done = asked.client.resume(name)
         return f"resumed {shown}" if done.changed else f"{shown} was not paused"
 
-    return Act(propose, act)
+    return DraftOrder(propose, act)
 
 
-def pause_job(name: str) -> Act:
+def pause_job(name: str) -> DraftOrder:
     """Return the order to pause a job."""
     shown = one_line(name)
 
-    def propose(asked: Asked) -> Proposal:
+    def propose(asked: ScreenClients) -> Proposal:
         ends = _going_on(asked, name)
         effect = f"Nothing of it is planned or starts until it is resumed; {ends}."
         return Proposal(f"Pause the job {shown}?", effect, "Pause it")
 
-    def act(asked: Asked, _: Under) -> str:
+    def act(asked: ScreenClients, _: Under) -> str:
         asked.client.pause(name)
         return f"paused {shown}"
 
-    return Act(propose, act)
+    return DraftOrder(propose, act)
 
 
-def trigger(name: str) -> Act:
+def trigger(name: str) -> DraftOrder:
     """Return the order to run a job now."""
     shown = one_line(name)
 
-    def propose(asked: Asked) -> Proposal:
+    def propose(asked: ScreenClients) -> Proposal:
         effect = f"It runs beside its schedule, with its own arguments; {_going_on(asked, name)}."
         return Proposal(f"Run the job {shown} now?", effect, "Run it")
 
-    def act(asked: Asked, _: Under) -> str:
+    def act(asked: ScreenClients, _: Under) -> str:
         done = asked.client.trigger(name)
         waits = "; the job is paused, so it waits" if done.is_paused else ""
         return f"entered run {done.run} of {shown}{waits}"
 
-    return Act(propose, act)
+    return DraftOrder(propose, act)
 
 
-def cancel(run: int) -> Act:
+def cancel(run: int) -> DraftOrder:
     """Return the order to stop a run."""
 
-    def propose(asked: Asked) -> Proposal:
+    def propose(asked: ScreenClients) -> Proposal:
         found = asked.client.logs(run)
         if found.status not in {"pending", "running"}:
             return Proposal(f"Run {run} of {one_line(found.job)} has ended: {found.status}.")
         effect = "It is asked to stop." if found.status == "running" else "It has not begun, and never will."
         return Proposal(f"Cancel run {run} of {one_line(found.job)}?", effect, "Cancel the run")
 
-    def act(asked: Asked, _: Under) -> str:
+    def act(asked: ScreenClients, _: Under) -> str:
         done = asked.client.cancel(run)
         said = "asked run {} of {} to stop" if done.is_running else "cancelled run {} of {}"
         return said.format(run, one_line(done.job))
 
-    return Act(propose, act)
+    return DraftOrder(propose, act)
 
 
-def drain(worker: int) -> Act:
+def drain(worker: int) -> DraftOrder:
     """Return the order to have a worker end once it holds nothing."""
 
-    def propose(asked: Asked) -> Proposal:
+    def propose(asked: ScreenClients) -> Proposal:
         line = next((each for each in asked.client.workers().items if each.id == worker), None)
         if line is None or line.state == "dead":
             return Proposal(f"Worker {worker} is not alive.")
@@ -247,11 +247,11 @@ def drain(worker: int) -> Act:
         effect = f"It claims nothing more, ends when it holds nothing ({holds} now), and is not replaced."
         return Proposal(f"Drain worker {worker} on {one_line(line.host)}?", effect, "Drain it")
 
-    def act(asked: Asked, _: Under) -> str:
+    def act(asked: ScreenClients, _: Under) -> str:
         asked.client.drain(worker)
         return f"draining worker {worker}"
 
-    return Act(propose, act)
+    return DraftOrder(propose, act)
 
 
 # --- counts --------------------------------------------------------------------------------------------
@@ -273,13 +273,13 @@ class RowCount:
         return f"{self.about}{number(self.rows)}"
 
 
-def held(asked: Asked, rows: Rows) -> RowCount:
+def held(asked: ScreenClients, rows: ChosenRows) -> RowCount:
     """Return how many rows workers hold."""
     page = asked.client.inflight(rows.selector, limit=MANY)
     return RowCount(len(page.items), "more than " if page.next is not None else "")
 
 
-def _in_trouble(asked: Asked, rows: Rows) -> int:
+def _in_trouble(asked: ScreenClients, rows: ChosenRows) -> int:
     if rows.key is not None:
         found: Any = asked.client.failures(rows.selector).items
         return sum(each.to is None for each in found)
@@ -294,7 +294,7 @@ def cause(error: str, place: str) -> str:
     return f"{error} {place}" if place else error
 
 
-def _showing(asked: Asked, rows: Rows) -> RowCount:
+def _showing(asked: ScreenClients, rows: ChosenRows) -> RowCount:
     """Return how many rows show the status that they are to be moved from."""
     if rows.key is not None:
         found = asked.client.find(f"{rows.table}:{rows.key}").items
@@ -305,7 +305,7 @@ def _showing(asked: Asked, rows: Rows) -> RowCount:
     return RowCount(sum(each.rows for each in those), "" if all(each.exact for each in those) else "≈ ")
 
 
-def _going_on(asked: Asked, job: str) -> str:
+def _going_on(asked: ScreenClients, job: str) -> str:
     found = asked.client.runs(job, limit=RUNS).items
     running = sum(each.status == "running" for each in found)
     if not running:

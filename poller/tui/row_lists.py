@@ -9,9 +9,9 @@ from poller.duration import words
 from poller.telemetry.times import since, took
 from poller.tui import details, orders
 from poller.tui.columns import BAD, DIM, GOOD, PLAIN, WARN, ListColumn, rate, short
-from poller.tui.listing import BAR, MOST, Listing, bar, handler_of, replaced, some
+from poller.tui.listing import BAR, MOST, ScreenList, bar, handler_of, replaced, some
 from poller.tui.looks import Panel
-from poller.tui.orders import Rows
+from poller.tui.orders import ChosenRows
 from poller.tui.run_lists import runs_of
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from poller.client.status import HandlerLine, StatusLine
     from poller.client.trouble import Failure, Group
     from poller.tui.listing import Shown
-    from poller.tui.looks import Asked
-    from poller.tui.orders import Act
+    from poller.tui.looks import ScreenClients
+    from poller.tui.orders import DraftOrder
 
 RUNS = "poller.run"  # where trouble of runs is told
 
@@ -92,27 +92,27 @@ def _paused(line: HandlerLine, now: datetime) -> str | None:
     return f"paused by {line.paused_by}{ends}"
 
 
-def _of(line: Any) -> Rows:
-    return Rows(line.table, line.status)
+def _of(line: Any) -> ChosenRows:
+    return ChosenRows(line.table, line.status)
 
 
-def _pause_or_resume(line: StatusLine | HandlerLine) -> Act:
+def _pause_or_resume(line: StatusLine | HandlerLine) -> DraftOrder:
     return orders.resume(_of(line).handler) if line.paused else orders.pause(_of(line))
 
 
-def _if_taken(make: Callable[[StatusLine], Act]) -> Callable[[StatusLine], Act | None]:
+def _if_taken(make: Callable[[StatusLine], DraftOrder]) -> Callable[[StatusLine], DraftOrder | None]:
     """Return what makes an order for a status that a handler takes; for others there is none."""
     return lambda line: None if line.done_per_minute is None else make(line)
 
 
-_HANDLER_ACTS: Mapping[str, Callable[[Any], Act]] = {
+_HANDLER_ACTS: Mapping[str, Callable[[Any], DraftOrder]] = {
     "r": lambda line: orders.retry(_of(line)),
     "p": _pause_or_resume,
     "l": lambda line: orders.release(_of(line)),
 }
 _STATUS_ACTS = {key: _if_taken(make) for key, make in _HANDLER_ACTS.items()}
 
-STATUS = Listing(
+STATUS = ScreenList(
     "Status",
     Panel("status", lambda asked: asked.machines.status()),
     _status_columns,
@@ -123,7 +123,7 @@ STATUS = Listing(
     acts=_STATUS_ACTS,
     moves=lambda line: None if line.status is None else _of(line),
 )
-HANDLERS = Listing(
+HANDLERS = ScreenList(
     "Handlers",
     Panel("handlers", lambda asked: asked.machines.handlers()),
     _handler_columns,
@@ -172,7 +172,7 @@ def _turns(line: LimitLine) -> str | None:
     return f"{line.per_key_limit or 1} at a time by {', '.join(line.per_key)}"
 
 
-LIMITS = Listing(
+LIMITS = ScreenList(
     "Limits",
     Panel("limits", lambda asked: asked.client.limits()),
     _limit_columns,
@@ -224,24 +224,24 @@ def _group_of(line: Group) -> str:
     return f"job {line.status}" if line.table == RUNS else handler_of(line)
 
 
-def _rows_of(group: Group) -> Listing:
+def _rows_of(group: Group) -> ScreenList:
     """Return the list of a group's rows; of a job's failed runs, all runs of the job."""
     if group.table == RUNS:
         return runs_of(group.status)
     ask = partial(_group_page, group=group)
-    return Listing(
+    return ScreenList(
         f"{handler_of(group)} ▸ {orders.cause(group.error, group.place)}",
         Panel("rows of a group", ask),
         _failure_columns,
         "none of them is in trouble any more",
         lambda line: line.key,
-        opens=lambda line: details.of_row(Rows(line.table, line.status, line.key)),
+        opens=lambda line: details.of_row(ChosenRows(line.table, line.status, line.key)),
         acts=_ROW_ACTS,
         moves=_row_of,
     )
 
 
-def _group_page(asked: Asked, group: Group) -> Page[Failure]:
+def _group_page(asked: ScreenClients, group: Group) -> Page[Failure]:
     """Return the newest rows of a group: those among the newest of its handler in trouble."""
     page = asked.client.failures(f"{group.table}:{group.status}", limit=10 * MOST)
     kept = [
@@ -252,15 +252,15 @@ def _group_page(asked: Asked, group: Group) -> Page[Failure]:
     return replaced(page, kept[:MOST], more=len(kept) > MOST or page.next is not None)
 
 
-def _row_of(line: Any) -> Rows:
-    return Rows(line.table, line.status, line.key)
+def _row_of(line: Any) -> ChosenRows:
+    return ChosenRows(line.table, line.status, line.key)
 
 
-def _retry_group(group: Group) -> Act:
+def _retry_group(group: Group) -> DraftOrder:
     if group.table == RUNS:
         return orders.trigger(group.status)
     error = orders.cause(group.error, group.place)
-    return orders.retry(Rows(group.table, group.status, error=error))
+    return orders.retry(ChosenRows(group.table, group.status, error=error))
 
 
 _ROW_ACTS = {
@@ -268,7 +268,7 @@ _ROW_ACTS = {
     "l": lambda line: orders.release(_row_of(line)),
 }
 
-TROUBLE = Listing(
+TROUBLE = ScreenList(
     "Trouble",
     Panel("trouble", lambda asked: asked.client.failure_groups()),
     _group_columns,
@@ -288,7 +288,7 @@ def _held_columns(seen: Shown) -> Sequence[ListColumn]:
     )
 
 
-INFLIGHT = Listing(
+INFLIGHT = ScreenList(
     "In flight",
     Panel("inflight", lambda asked: asked.client.inflight(limit=MOST)),
     _held_columns,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from poller.telemetry.times import moment, since, took
 from poller.tui import details, orders
 from poller.tui.columns import BAD, DIM, GOOD, PLAIN, WARN, ListColumn
-from poller.tui.listing import MOST, Listing, replaced, some
+from poller.tui.listing import MOST, ScreenList, replaced, some
 from poller.tui.looks import Panel
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from poller.client.answers import Page
     from poller.client.jobs import JobLine
     from poller.tui.listing import Shown
-    from poller.tui.looks import Asked
-    from poller.tui.orders import Act
+    from poller.tui.looks import ScreenClients
+    from poller.tui.orders import DraftOrder
 
 _TONES = {"failed": BAD, "running": GOOD, "pending": WARN, "cancelled": DIM, "skipped": DIM}
 
@@ -57,9 +57,9 @@ def _run_columns(seen: Shown) -> Sequence[ListColumn]:
     )
 
 
-def runs_of(job: str | None) -> Listing:
+def runs_of(job: str | None) -> ScreenList:
     """Return the list of runs: of a job, or of all."""
-    return Listing(
+    return ScreenList(
         "Runs" if job is None else f"runs of {job}",
         Panel("runs", lambda asked: asked.client.runs(job, limit=MOST)),
         _run_columns,
@@ -70,11 +70,11 @@ def runs_of(job: str | None) -> Listing:
     )
 
 
-def _pause_or_resume_job(line: JobLine) -> Act:
+def _pause_or_resume_job(line: JobLine) -> DraftOrder:
     return orders.resume(line.name) if line.state == "paused" else orders.pause_job(line.name)
 
 
-JOBS = Listing(
+JOBS = ScreenList(
     "Jobs",
     Panel("jobs", lambda asked: asked.client.jobs(limit=MOST)),
     _job_columns,
@@ -91,7 +91,7 @@ def _slot(line: JobLine) -> datetime:
     return line.next_at
 
 
-def _next_page(asked: Asked) -> Page[JobLine]:
+def _next_page(asked: ScreenClients) -> Page[JobLine]:
     """Return the jobs that have a next slot, the earliest first."""
     page = asked.client.jobs(limit=MOST)
     slots = sorted((each for each in page.items if each.next_at is not None), key=_slot)
@@ -102,4 +102,4 @@ def _next_columns(seen: Shown) -> Sequence[ListColumn]:
     return _job_columns(seen)[:1] + _job_columns(seen)[2:5]
 
 
-NEXT = Listing("Next runs", Panel("next", _next_page), _next_columns, "no job is to run", JOBS.name_of)
+NEXT = ScreenList("Next runs", Panel("next", _next_page), _next_columns, "no job is to run", JOBS.name_of)

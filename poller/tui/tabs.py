@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from poller.telemetry.times import moment, since
 from poller.tui import details, orders
 from poller.tui.columns import BAD, GOOD, PLAIN, WARN, ListColumn
-from poller.tui.listing import MOST, Listing, bar
+from poller.tui.listing import MOST, ScreenList, bar
 from poller.tui.looks import Panel
 from poller.tui.row_lists import HANDLERS, INFLIGHT, LIMITS, STATUS, TROUBLE
 from poller.tui.run_lists import ALL_RUNS, JOBS
@@ -40,7 +40,7 @@ def _worker_columns(seen: Shown) -> Sequence[ListColumn]:
 
 _STATES = {"alive": GOOD, "draining": WARN, "stopping": WARN, "dead": BAD}
 
-WORKERS = Listing(
+WORKERS = ScreenList(
     "Workers",
     Panel("workers", lambda asked: asked.client.workers()),
     _worker_columns,
@@ -62,7 +62,7 @@ def _action_columns(seen: Shown) -> Sequence[ListColumn]:
     )
 
 
-ACTIONS = Listing(
+ACTIONS = ScreenList(
     "Actions",
     Panel("actions", lambda asked: asked.client.actions(limit=MOST)),
     _action_columns,

@@ -35,7 +35,7 @@ Time = Annotated[str, Meta(min_length=1, max_length=40, pattern=_PLAIN)]
 
 
 class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Nothing."""
+    """A question without fields."""
 
 
 class Listing(Asked, frozen=True):

@@ -183,7 +183,7 @@ def test_a_reader_that_leaves_is_no_fault(project: Project) -> None:
 def test_a_bug_shows_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     """What is nobody's fault but ours exits with neither 0, 1 nor 2."""
 
-    def fail(_: exit_status.Session) -> int:
+    def fail(_: exit_status.CommandLineState) -> int:
         raise ZeroDivisionError
 
     assert exit_status.status_of(fail) == exit_status.BUG
@@ -193,7 +193,7 @@ def test_a_bug_shows_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_ctrl_c_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
     """The exit status is that of shells, and nothing is printed."""
 
-    def be_interrupted(_: exit_status.Session) -> int:
+    def be_interrupted(_: exit_status.CommandLineState) -> int:
         raise KeyboardInterrupt
 
     assert exit_status.status_of(be_interrupted) == 130
@@ -203,7 +203,7 @@ def test_a_ctrl_c_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
 def test_an_error_of_several_lines_is_told_in_one(capsys: pytest.CaptureFixture[str]) -> None:
     """Whatever the text is made of."""
 
-    def fail(_: exit_status.Session) -> int:
+    def fail(_: exit_status.CommandLineState) -> int:
         msg = "one\n  two"
         raise ConfigurationError(msg)
 

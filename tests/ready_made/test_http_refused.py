@@ -17,7 +17,7 @@ CANARY = "c4n4ry-s3cret"
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        ({"url": "example.com"}, "url must begin with http:// or https://"),
+        ({"url": "example.com"}, "url must begin with http:// or https://, and this has no scheme"),
         ({"url": "ftp://example.com"}, "url must begin with http:// or https://, not ftp:"),
         ({"url": "file:///etc/passwd"}, "url must begin with http:// or https://"),
         ({"url": ""}, "url must begin with"),

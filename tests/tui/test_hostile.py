@@ -9,7 +9,7 @@ from psycopg import sql
 
 from poller import handler
 from poller.tui.frame import PANELS, frame
-from poller.tui.looks import Snapshot
+from poller.tui.looks import LookResult
 from tests.command_line import hold, known
 from tests.tui.stage import WIDE, looks_at, play, stage
 
@@ -93,7 +93,7 @@ def test_a_frame_is_text(evil: str) -> None:
     """As the screen is."""
     looks = looks_at(evil, work)
     seen = looks.look(PANELS)
-    assert isinstance(seen, Snapshot)
+    assert isinstance(seen, LookResult)
     text = frame("shop", seen)
     assert "[red]" in text
     assert all(each.isprintable() for each in text.splitlines())

@@ -14,7 +14,7 @@ from poller.client.database import LookingConnection, locate
 from poller.db.connection import _NamedCursor
 from poller.tui import looks as looking
 from poller.tui.frame import HOME
-from poller.tui.looks import Away, Fault, Looker, Panel, Snapshot, Watch
+from poller.tui.looks import Away, Fault, Looker, LookResult, LookThread, Panel
 from poller.tui.row_lists import STATUS
 from poller.tui.tabs import TABS
 from tests.command_line import hold, known, make_tenants, trouble
@@ -54,7 +54,7 @@ def test_g12_a_look_takes_the_same_few_statements_each_time(
     counts = []
     for _ in range(3):
         statements.clear()
-        assert isinstance(looks.look(panels), Snapshot)
+        assert isinstance(looks.look(panels), LookResult)
         counts.append(len(statements))
         for key in range(50):
             trouble(db, number, f"{len(counts)}-{key}")
@@ -77,7 +77,7 @@ def test_a_look_changes_nothing_and_soon_gives_up(url: str, db: psycopg.Connecti
     looks = Looker(connection, None)
     before = db.execute("select pg_snapshot_xmax(pg_current_snapshot())").fetchone()
     seen = looks.look([each.panel for each in TABS])
-    assert isinstance(seen, Snapshot)
+    assert isinstance(seen, LookResult)
     assert not [each for each in seen.answers.values() if isinstance(each, Fault)]
     assert db.execute("select pg_snapshot_xmax(pg_current_snapshot())").fetchone() == before
     settings = {"statement_timeout": "2s", "lock_timeout": "250ms", "default_transaction_read_only": "on"}
@@ -169,12 +169,12 @@ def test_without_their_code_handlers_are_shown_as_workers_have_registered_them(
 class Scripted:
     """A looker that is told what to see."""
 
-    def __init__(self, *seen: Snapshot | Away) -> None:
+    def __init__(self, *seen: LookResult | Away) -> None:
         self.seen = list(seen)
         self.panels: list[Any] = []
         self.connection: Any = self
 
-    def look(self, panels: Any) -> Snapshot | Away:
+    def look(self, panels: Any) -> LookResult | Away:
         self.panels.append(panels)
         return self.seen.pop(0) if len(self.seen) > 1 else self.seen[0]
 
@@ -198,9 +198,9 @@ class Waits(threading.Event):
         return False
 
 
-def waited(*seen: Snapshot | Away) -> list[float | None]:
+def waited(*seen: LookResult | Away) -> list[float | None]:
     """Return for how long the thread waits after each look."""
-    watch = Watch(Scripted(*seen), lambda _: None)  # type: ignore[arg-type]
+    watch = LookThread(Scripted(*seen), lambda _: None)  # type: ignore[arg-type]
     watch._woken = Waits(1 + len(seen), watch._stopped)
     watch.start()
     watch._thread.join(10)
@@ -209,7 +209,7 @@ def waited(*seen: Snapshot | Away) -> list[float | None]:
 
 def test_a_look_takes_a_twentieth_of_the_time_at_the_most() -> None:
     """A cheap one comes every two seconds; where the database is away, the pauses grow up to five seconds."""
-    cheap, dear = Snapshot(None, {}, 0.01, 0.0), Snapshot(None, {}, 1.0, 0.0)  # type: ignore[arg-type]
+    cheap, dear = LookResult(None, {}, 0.01, 0.0), LookResult(None, {}, 1.0, 0.0)  # type: ignore[arg-type]
     assert waited(cheap, dear) == [pytest.approx(looking.EVERY - 0.01), pytest.approx(19.0)]
     away = Away("gone")
     assert waited(away, away, away, away, away, cheap, away)[:7] == [
@@ -230,7 +230,7 @@ def test_only_what_is_on_the_screen_is_asked_for(url: str, db: psycopg.Connectio
     panel = Panel("one", lambda each: asked.append("one") or each.client.workers())  # type: ignore[func-returns-value]
     looks = looks_at(url, PENDING)
     seen = looks.look([panel])
-    assert isinstance(seen, Snapshot)
+    assert isinstance(seen, LookResult)
     assert (asked, list(seen.answers)) == (["one"], ["one"])
     assert Client(url).totals().workers == seen.totals.workers == 0
     looks.connection.close()

@@ -20,7 +20,7 @@ from poller import (
     purge,
     shell,
 )
-from poller.ready_made.retention_report import RetentionReport, Working
+from poller.ready_made.retention_report import RetentionReport, RetentionRun
 from poller.testing import run
 
 nightly: When = cron("0 3 * * *", tz="Europe/Berlin", misfire="all", grace="1h")
@@ -50,8 +50,8 @@ old = purge("audit", column="created_at", older_than="180d", schedule=nightly, j
 aged = age_out("task", column="at", older_than="1d", status="new", to="old", attempts=2)
 backup = shell("backup", ["pg_dump"], schedule=nightly, timeout="1h", env={"A": None})
 ping = http("ping", "https://example.org", expect={200, 204}, redirects="any", on="web")
-assert_type(old, Job[[Working], RetentionReport])
-assert_type(aged, Job[[Working], RetentionReport])
+assert_type(old, Job[[RetentionRun], RetentionReport])
+assert_type(aged, Job[[RetentionRun], RetentionReport])
 assert_type(backup, Job[..., None])
 assert_type(ping, Job[..., None])
 assert_type(old(run()), RetentionReport)

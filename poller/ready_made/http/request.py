@@ -118,7 +118,8 @@ def _parts(url: Any) -> SplitResult:
         msg = "url is not valid: its host or port cannot be read"
         raise ConfigurationError(msg) from None
     if parts.scheme not in ("http", "https"):
-        msg = f"url must begin with http:// or https://, not {parts.scheme or 'without'}:"
+        found = f"not {parts.scheme}:" if parts.scheme else "and this has no scheme"
+        msg = f"url must begin with http:// or https://, {found}"
         raise ConfigurationError(msg)
     if not parts.hostname or port == 0:
         msg = "url has no host, or has port 0"
