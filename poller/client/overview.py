@@ -2,8 +2,8 @@
 
 The model. What is slow to find out (which handlers there are, whether a table is small, along which index a status is
 counted; the causes of trouble, while nothing fails) holds for a minute. A look between is one statement for each table,
-and a few for the fleet. A table that is locked, gone or too slow costs the others nothing: it is told, and left alone for
-a while.
+and a few for the fleet. A table that is locked, gone or too slow costs the others nothing: it is told, and left alone
+for a while.
 
 What may be trusted: as of `status`. It is not one snapshot, and an estimate is as old as a minute.
 """

@@ -9,7 +9,7 @@ import msgspec
 from starlette.exceptions import HTTPException
 
 from poller.client.refusals import NothingSelectedError
-from poller.model.table_name import split_off_table
+from poller.client.selector import table_and_status
 from poller.web.answers import FORBIDDEN
 from poller.web.causes import told
 from poller.web.rendering import address
@@ -108,7 +108,7 @@ class Act:
     @property
     def back(self) -> str:
         """The page that shows what it has done."""
-        table, status = split_off_table(self.target)
+        table, status = table_and_status(self.target)
         is_of_status = self.target != table
         match self.name:
             case "cancel":
