@@ -29,6 +29,7 @@ from tests.engines import column, moves, run, run_to_the_end
 from tests.gates import AT_GATE, unlock, wait_at_gate
 from tests.harness import PATIENCE, Project, wait_until
 from tests.servers import create_encoded
+from tests.times import TIMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -437,7 +438,7 @@ def work(row): time.sleep(0.25)
 """
     )
     draw = random.Random(3)
-    for _ in range(6):
+    for _ in range(2 * TIMES):
         fleet = project.start("run", "--workers", "2", "--concurrency", "4", "--grace", "30s")
         wait_until("both are ready", lambda fleet=fleet: fleet.log.count("is ready") == 2)
         db.execute("insert into thing (status) select 'pending' from generate_series(1, 8)")

@@ -61,7 +61,9 @@ def _run_until(
         nonlocal fleet
         if fleet.popen.poll() is not None:
             fleet = armed()
-        db.execute("insert into thing select i + (select max(id) from thing) from generate_series(1, 20) as i")
+        db.execute(
+            "insert into thing select i + (select max(id) from thing) from generate_series(1, 20) as i"
+        )
         time.sleep(0.1)
         return all(file.exists() for file in steps)
 

@@ -231,7 +231,7 @@ time_t time(time_t *now) {
     return precise.tv_sec;
 }
 """
-FLEETS = 10
+FLEETS = min(10, 4 * TIMES)  # each costs the machine a second to start
 
 
 def shifted_clocks(folder: Path) -> list[dict[str, str]]:
@@ -252,12 +252,12 @@ def shifted_clocks(folder: Path) -> list[dict[str, str]]:
 def test_g7_g8_every_slot_is_one_run_while_workers_and_planners_are_killed(
     project: Project, db: psycopg.Connection[Any]
 ) -> None:
-    """Ten supervisors, jobs each second, clocks minutes apart: no slot is missing, and none comes twice."""
+    """Several supervisors, jobs each second, clocks minutes apart: no slot is missing, and none comes twice."""
     environments = shifted_clocks(project.folder)
     project.handlers(HEAD + JOBS)
     order = ["run", "--workers", "1", "--concurrency", "4", "--poll", "200ms", "--lease", "5s"]
     fleets = [project.start(*order, **environment) for environment in environments]
-    wait_until("ten workers", lambda: len(workers_of(db)) == FLEETS, 120)
+    wait_until("a worker of each", lambda: len(workers_of(db)) == FLEETS, 120)
     began = clock_of(db)
     chance, killed = random.Random(7), Counter[str]()
     until = time.monotonic() + SOAK
