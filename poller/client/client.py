@@ -532,6 +532,17 @@ class Client:
         with self._database.session() as connection:
             return jobs.line(connection, name, here)
 
+    def newest_runs(self, names: Sequence[str], *, most: int) -> Page[RunLine]:
+        """Return the newest runs of each of some jobs.
+
+        Args:
+            names: the jobs'.
+            most: how many of one.
+        """
+        with self._database.session() as connection:
+            found = JobQueries(connection).newest_runs(names, most)
+            return Page(tuple(found), None, RowQueries(connection).now())
+
     def failed_days(self, name: str, *, days: int = 90) -> FailedDays:
         """Return on which days runs of a job have failed.
 

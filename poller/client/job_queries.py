@@ -16,7 +16,7 @@ from psycopg.rows import class_row, tuple_row
 from poller.client.answers import aside
 from poller.client.counts import along_indexes
 from poller.db.clamped_times import clamp_times
-from poller.db.statements import statement
+from poller.db.statements import array, statement
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -177,6 +177,14 @@ class JobQueries:
                 break
             place = (page[-1].planned_at, page[-1].id)
         return found
+
+    def newest_runs(self, jobs: Sequence[str], most: int) -> list[RunLine]:
+        """Return the newest runs of each of some jobs, so many of one at the most."""
+        asked = {"jobs": array(jobs), "most": most}
+        cursor = self.connection.cursor(row_factory=class_row(RunLine))
+        with along_indexes(self.connection), cursor:
+            clamp_times(cursor)
+            return cursor.execute(statement("newest_runs_of"), asked).fetchall()
 
     def run_line(self, number: int) -> RunLine | None:
         """Return a run as it is listed."""

@@ -34,7 +34,7 @@ JOBS, RUNS = 100, 50  # on a page
 RECENT = 60  # runs of a job that its page draws
 AHEAD = 5  # slots
 WRONG = 400
-DAY = 500  # the last runs, which the picture of a day is made of
+DAY, FEWEST = 500, 5  # runs that the picture of a day is made of, and of one job at the least
 SLOWLY = 10.0  # seconds that they last
 DAYS = 91  # thirteen weeks
 LONG = 60.0  # seconds that the days with failures last
@@ -60,14 +60,16 @@ def jobs(request: Request) -> Response:
         found = desk.shared.ask(("jobs", after), lambda: desk.client.jobs(after=after, limit=JOBS))
     except ConfigurationError as error:
         return no_such(request, str(error), WRONG)
-    ran = desk.shared.ask("a day", lambda: desk.client.runs(limit=DAY), SLOWLY)
+    names = [each.name for each in found.items]
+    most = max(FEWEST, DAY // max(1, len(names)))
+    ran = desk.shared.ask(("a day", after), lambda: desk.client.newest_runs(names, most=most), SLOWLY)
     return page(
         request,
         "jobs.html",
         known=(found.items, found.next, _without_age(ran.items), f"{found.as_of:%H:%M}"),
         every=EVERY,
         found=found,
-        lanes=lanes(found.items, ran.items, found.as_of),
+        lanes=lanes(found.items, ran.items, found.as_of, most),
         hours=list(hours(found.as_of)),
     )
 

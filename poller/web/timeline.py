@@ -20,6 +20,7 @@ DAY = timedelta(hours=24)
 WIDE, LEAST = 1000.0, 3.0  # of the whole lane, and of a run, in the lane's own measure
 OFTEN = timedelta(minutes=15)  # slots that are closer are drawn as one band
 HALF_HOUR = timedelta(minutes=30)  # clocks are put on at a whole hour or a half one
+NO_RUNS = frozenset({"slot", "often", "shift", "earlier"})  # kinds of marks
 ENDED_WELL = frozenset({"succeeded", "done"})
 
 
@@ -41,9 +42,11 @@ class Lane:
     marks: tuple[Mark, ...]
 
     @property
-    def ran(self) -> int:
-        """How many runs are drawn."""
-        return sum(each.kind not in {"slot", "often", "shift"} for each in self.marks)
+    def ran(self) -> str:
+        """How many runs are drawn, in words."""
+        drawn = sum(each.kind not in NO_RUNS for each in self.marks)
+        more = "more than " if any(each.kind == "earlier" for each in self.marks) else ""
+        return f"{more}{drawn} run{'' if drawn == 1 else 's'}"
 
     @property
     def ahead(self) -> str:
@@ -52,11 +55,19 @@ class Lane:
         return often[0] if often else f"{sum(each.kind == 'slot' for each in self.marks)} slots"
 
 
-def lanes(jobs: Sequence[JobLine], runs: Sequence[RunLine], now: datetime) -> list[Lane]:
-    """Return a lane for each job that has run within a day or will, in the order of the jobs."""
+def lanes(jobs: Sequence[JobLine], runs: Sequence[RunLine], now: datetime, most: int) -> list[Lane]:
+    """Return a lane for each job that has run within a day or will, in the order of the jobs.
+
+    Args:
+        jobs: whose.
+        runs: the newest of each.
+        now: the middle.
+        most: how many of a job there may be; one that has so many may have had more before.
+    """
     found, shifts = [], _Shifts(now)
     for job in jobs:
-        ran = (_mark(each, now) for each in runs if each.job == job.name)
+        ran = [_mark(each, now) for each in runs if each.job == job.name]
+        ran += _earlier(ran) if len(ran) == most else ()
         marks = tuple(each for each in (*ran, *_ahead(job, now)) if each.x + each.width > 0)
         if marks:
             found.append(Lane(job.name, (*shifts.of(job), *marks)))
@@ -104,6 +115,13 @@ def hours(now: datetime) -> Iterator[tuple[float, str]]:
         at = first + timedelta(hours=number)
         if at.hour % 6 == 0:
             yield place(at, now), f"{at:%H:%M}"
+
+
+def _earlier(ran: Sequence[Mark]) -> Iterator[Mark]:
+    """Yield a band for the runs before those that are drawn, if it is in the picture."""
+    first = min(each.x for each in ran)
+    if first > 0:
+        yield Mark(0.0, first, "earlier", "runs before these are not drawn")
 
 
 def _mark(run: RunLine, now: datetime) -> Mark:

@@ -278,6 +278,12 @@ def test_g12_listings_of_jobs_and_runs_are_bounded(
             assert {each.job for each in asked.runs("job 1", limit=100).items} <= {"job 1", "mine"}
             assert [each.job for each in asked.runs("mine").items] == ["mine"]
             assert len({each.id for each in asked.runs("job 1").items}) == 20_002
+            newest = asked.newest_runs([f"job {number}" for number in range(100)], most=7).items
+            assert [(each.job, each.id) for each in newest[:8]] == [
+                *(("job 0", number) for number in range(5, 40, 5)),
+                ("job 1", 100_001),
+            ]
+            assert len(newest) == 35
             beside = asked.runs_beside(50_000)
             assert {beside.before, beside.after} == {49_995, 50_005}
             failed = asked.failed_days("job 0")

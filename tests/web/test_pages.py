@@ -373,6 +373,24 @@ def test_what_is_not_found_leads_to_what_is_like_it(whole: str) -> None:
     assert "Nothing has this key or name" in client.get("/find", params={"q": "a\tb"}).text
 
 
+def test_what_runs_often_hides_no_other_job(url: str, db: psycopg.Connection[Any]) -> None:
+    """The night's run is drawn beside those of every second."""
+    db.execute(
+        "insert into poller.job (name, function, declared) select n, n, true from unnest(array['a', 'b']) as n"
+    )
+    db.execute(
+        "insert into poller.run (job, function, planned_at, started_at, finished_at, status)"
+        " select 'a', 'a', at, at, at, 'succeeded'"
+        " from generate_series(now() - interval '10 min', now(), '1 s') as at"
+        " union all select 'b', 'b', at, at, at, 'failed' from (select now() - interval '10 h') as t (at)"
+    )
+    text = browser(url).get("/jobs").text
+    assert re.findall(r'aria-label="([ab]: [^,]*)', text) == [
+        "a: more than 166 runs within a day back",
+        "b: 1 run within a day back",
+    ]
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -71,25 +71,35 @@ def test_slots_of_a_day_are_ahead(
     schedule: str | None, tz: str, due_in: float | None, slots: list[str]
 ) -> None:
     """Those that come often are one band; what cannot be read here has none."""
-    found = lanes([job(schedule, tz, due_in=due_in)], [run(1, 0.5)], NOW)
+    found = lanes([job(schedule, tz, due_in=due_in)], [run(1, 0.5)], NOW, 9)
     ahead = [each for each in found[0].marks if each.kind in {"slot", "often"}]
     assert [each.said for each in ahead] == slots
     assert all(WIDE / 2 <= each.x <= WIDE for each in ahead)
-    assert found[0].ran == 1
+    assert found[0].ran == "1 run"
     assert found[0].ahead == ("in words" if "in words" in slots else f"{len(slots)} slots")
 
 
 def test_runs_are_bars_from_begin_to_end() -> None:
     """One that goes on reaches to now; those of the day before are not there, and a job without any has no lane."""
     [lane] = lanes(
-        [job(None)], [run(2, None, "running"), run(12, 6, "failed"), run(23, 0.001), run(30, 1)], NOW
+        [job(None)], [run(2, None, "running"), run(12, 6, "failed"), run(23, 0.001), run(30, 1)], NOW, 9
     )
     assert [each.kind for each in lane.marks] == ["running", "failed", "run"]
     running, failed, short = lane.marks
     assert running.x + running.width == pytest.approx(WIDE / 2)
     assert failed.width == pytest.approx(WIDE / 8)
     assert short.width == 3
-    assert lanes([job(None)], [run(30, 1)], NOW) == []
+    assert lanes([job(None)], [run(30, 1)], NOW, 9) == []
+
+
+def test_what_is_not_drawn_is_told() -> None:
+    """Where a job has run more often than there is room for, its lane does not look as if it had not run before."""
+    [lane] = lanes([job(None)], [run(2, 0.1), run(3, 0.1)], NOW, 2)
+    assert [(each.kind, each.x) for each in lane.marks][2:] == [("earlier", 0)]
+    assert lane.marks[2].width == lane.marks[1].x
+    assert lane.ran == "more than 2 runs"
+    [lane] = lanes([job(None)], [run(2, 0.1), run(30, 0.1)], NOW, 2)
+    assert lane.ran == "1 run"
 
 
 @pytest.mark.parametrize(
@@ -103,8 +113,8 @@ def test_runs_are_bars_from_begin_to_end() -> None:
 )
 def test_a_day_that_lacks_an_hour_is_marked(schedule: str, tz: str, said: list[str]) -> None:
     """Where a schedule is by that zone's clocks, at the time at which they are put on."""
-    [lane] = lanes([job(schedule, tz)], [run(1, 0.5)], NOW)
+    [lane] = lanes([job(schedule, tz)], [run(1, 0.5)], NOW, 9)
     found = [each for each in lane.marks if each.kind == "shift"]
     assert [each.said for each in found] == said
     assert [each.x for each in found] == [place(NOW.replace(hour=1), NOW)] * len(said)
-    assert lane.ran == 1
+    assert lane.ran == "1 run"
