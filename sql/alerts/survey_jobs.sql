@@ -5,7 +5,7 @@
 -- Locks    none.
 -- Fence    none: read-only; open_episodes.sql writes down what is new.
 -- Index    run_pending, job_next, run_unfinished, run_succeeded, run_skipped, episode_open; twenty rows a function at most, and
---          all that run; one row a worker for each that is late or stale.
+--          all that run; one row a worker for each that is late or stale; run's unique key, what was skipped in a row.
 with known as materialized (
     select k.function, make_interval(secs => k.long) as long, make_interval(secs => k.expect) as expect
       from unnest(%(functions)s::text[], %(long)s::float8[], %(expect)s::float8[]) as k (function, long, expect)
@@ -49,23 +49,24 @@ select 'late' as kind, l.job, l.function, min(l.since) as since, null::timestamp
   from late as l
  group by l.job, l.function
  union all
-select 'missed', r.job, r.function, max(r.planned_at), max(r.finished_at), count(*)
-  from poller.run as r
-  join known as k on k.function = r.function
-  join poller.job as j on j.name = r.job
+select 'missed', m.job, m.function, m.since, m.at, m.more
+  from (select r.job, r.function, max(r.planned_at) as since, max(r.finished_at) as at, count(*) as more
+          from poller.run as r
+          join known as k on k.function = r.function
+          join poller.job as j on j.name = r.job
+         where r.status = 'skipped' and j.paused_at is null
+           and r.finished_at > poller.now() - interval '1 hour'
+           and r.finished_at > coalesce(
+                 (select e.last_at from poller.episode as e
+                   where e.subject_type = 'job' and e.subject = r.job and e.kind = 'missed'
+                   order by e.last_at desc
+                   limit 1), '-infinity')
+         group by r.job, r.function) as m
   join lateral (
        select o.finished_at from poller.run as o
-        where o.job = r.job and o.planned_at < r.planned_at and o.status <> 'skipped'
+        where o.job = m.job and o.planned_at < m.since and o.status <> 'skipped'
         order by o.planned_at desc
-        limit 1) as before on coalesce(before.finished_at > r.finished_at, true)
- where r.status = 'skipped' and j.paused_at is null
-   and r.finished_at > poller.now() - interval '1 hour'
-   and r.finished_at > coalesce(
-         (select e.last_at from poller.episode as e
-           where e.subject_type = 'job' and e.subject = r.job and e.kind = 'missed'
-           order by e.last_at desc
-           limit 1), '-infinity')
- group by r.job, r.function
+        limit 1) as before on coalesce(before.finished_at > m.at, true)
  union all
 select 'long', r.job, r.function, min(r.started_at), null, 0
   from poller.run as r
