@@ -32,6 +32,8 @@ LONGEST_ARGS = 10_000  # characters
 NOT_MOVED = "no row could be moved"  # to whom is not told what the table says
 WRONG, TOO_LARGE = 400, 413
 NAMED, OF_ROWS = ("pause", "resume", "trigger"), ("retry", "release", "move")
+SILENCES = (("1h", "1 hour"), ("4h", "4 hours"), ("1d", "a day"), ("7d", "a week"))
+LONGEST_REASON = 500  # characters
 
 SAID = {  # what the confirm page asks, and what follows
     "pause": (
@@ -40,6 +42,11 @@ SAID = {  # what the confirm page asks, and what follows
     ),
     "resume": ("Resume {target}?", "It goes on from now; slots that came meanwhile are not made up for."),
     "trigger": ("Run {target} now?", "A run is entered beside its schedule."),
+    "silence": (
+        "Silence {target} for {lasts}?",
+        "Alerts about it are kept quiet until then. What still goes wrong afterwards is told then.",
+    ),
+    "end": ("End the silence of {target}?", "What goes wrong is told at once."),
     "cancel": ("Cancel run {target}?", "If it waits, it does not begin; if it runs, it is asked to stop."),
     "retry": (
         "Retry rows of {target}?",
@@ -81,6 +88,8 @@ class Act:
         error: only rows with this error.
         to: the status that rows are moved to.
         args: what a job is called with, as JSON; None for its own.
+        lasts: how long a silence does; "0" ends it.
+        reason: why.
     """
 
     name: str
@@ -89,21 +98,38 @@ class Act:
     error: str | None = None
     to: str | None = None
     args: str | None = None
+    lasts: str | None = None
+    reason: str | None = None
 
     @property
     def parts(self) -> tuple[object, ...]:
         """What is signed."""
-        return (self.name, self.target, len(self.keys), *self.keys, self.error, self.to, self.args)
+        return (
+            self.name,
+            self.target,
+            len(self.keys),
+            *self.keys,
+            self.error,
+            self.to,
+            self.args,
+            self.lasts,
+            self.reason,
+        )
 
     @property
     def question(self) -> str:
         """What the confirm page asks."""
-        return SAID[self.name][0].format(target=self.target, to=self.to)
+        return SAID[self.said_as][0].format(target=self.target, to=self.to, lasts=self.lasts)
 
     @property
     def follows(self) -> str:
         """What happens if it is carried out."""
-        return SAID[self.name][1]
+        return SAID[self.said_as][1]
+
+    @property
+    def said_as(self) -> str:
+        """What it is called in words."""
+        return "end" if self.lasts == "0" else self.name
 
     @property
     def back(self) -> str:
@@ -115,6 +141,8 @@ class Act:
                 return f"/runs/{self.target}"
             case "trigger":
                 return address("", "/runs", job=self.target)
+            case "silence":
+                return "/alerts"
             case "pause" | "resume":
                 return "/" if is_of_status else address("", "/job", name=self.target)
         if len(self.keys) == 1:
@@ -130,6 +158,9 @@ def read(form: Form) -> Act:
         HTTPException: it is not an act.
     """
     name, to, run = form.get("act", ""), form.get("to"), form.get("run", "")
+    if name == "silence" and form.get("name") and form.get("for"):
+        reason = form.get("reason", "").strip()[:LONGEST_REASON] or None
+        return Act(name, form["name"], lasts=form["for"], reason=reason)
     if name in NAMED and form.get("name"):
         return Act(name, form["name"], args=_arguments(form.get("args", "")) if name == "trigger" else None)
     if name == "cancel" and run.isascii() and run.isdigit() and len(run) <= DIGITS:
@@ -261,6 +292,8 @@ def carry_out(orders: Client, act: Act, most: int | None, progress: Progress, *,
             orders.cancel(int(act.target))
         case "trigger":
             orders.trigger(act.target, None if act.args is None else msgspec.json.decode(act.args))
+        case "silence":
+            orders.silence(act.target, "0s" if act.lasts == "0" else str(act.lasts), act.reason)
         case "pause" | "resume":
             getattr(orders, act.name)(act.target)
     return None

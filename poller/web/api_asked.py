@@ -181,6 +181,14 @@ class JobResume(Asked, frozen=True):
     job: Text
 
 
+class SilenceOrder(Asked, frozen=True):
+    """A job, a host, `TABLE` or `TABLE:STATUS`, with `*` and `?` for several; for how long (`0s` ends it), and why."""
+
+    name: Text
+    lasts: Time = msgspec.field(name="for")
+    reason: Annotated[str, Meta(max_length=500, pattern=_PLAIN)] | None = None
+
+
 class HandlerPause(Asked, frozen=True):
     """Handlers, as `TABLE` or `TABLE:STATUS`, and for how long."""
 

@@ -25,6 +25,7 @@ from poller.web.state import desk_of, viewer_of
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+    from poller.client.alerts import Silenced
     from poller.client.client import Client
     from poller.client.jobs import Cancelled, Paused, Resumed, Triggered
     from poller.client.moves import Moved
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         JobResume,
         MoveOrder,
         RowsOrder,
+        SilenceOrder,
         TriggerOrder,
     )
 
@@ -106,6 +108,11 @@ def resume_handler(request: Request, asked: HandlerResume) -> Resumed | Handlers
     """Resume handlers."""
     _refuse_job(request, asked.handler)
     return _orders(request).resume(asked.handler)
+
+
+def silence(request: Request, asked: SilenceOrder) -> Silenced:
+    """Keep alerts quiet about jobs, handlers and hosts for a while; what still goes wrong then is told."""
+    return _orders(request).silence(asked.name, asked.lasts, asked.reason)
 
 
 def cancel(request: Request, asked: Asked) -> Cancelled:  # noqa: ARG001 - as all are called

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from poller.client.actions import Action
-    from poller.client.alerts import Episode
+    from poller.client.alerts import Episode, Silence
     from poller.client.client import Client
     from poller.client.counting import ExactCount
     from poller.client.find import Found
@@ -240,6 +240,11 @@ def upkeep(request: Request, asked: OneTable) -> Upkeep:
 def find(request: Request, asked: Word) -> Page[Found]:
     """All that a word may mean: a handler, a job, a run, or a row by its key."""
     return desk_of(request).client.find(asked.word)
+
+
+def silences(request: Request, asked: Asked) -> Page[Silence]:
+    """What alerts are kept quiet about, the one that ends last first."""
+    return _shared(request, asked, desk_of(request).client.silences)
 
 
 def alerts(request: Request, asked: Asked) -> Page[Episode]:

@@ -43,6 +43,7 @@ CALLS = (
     Call("GET", "/upkeep", LOOK, questions.upkeep, asked.OneTable, performance.Upkeep),
     Call("GET", "/find", LOOK, questions.find, asked.Word, list[find.Found]),
     Call("GET", "/alerts", LOOK, questions.alerts, asked.Asked, list[alerts.Episode]),
+    Call("GET", "/silences", LOOK, questions.silences, asked.Asked, list[alerts.Silence]),
     Call("GET", "/row", LOOK, questions.row, asked.OneRow, listed.RowShown),
     Call("GET", "/inflight", LOOK, questions.inflight, asked.Selected, list[inflight.Held]),
     Call("GET", "/trouble", LOOK, questions.trouble, asked.Selected, list[trouble.Failure]),
@@ -92,5 +93,6 @@ CALLS = (
         asked.HandlerResume,
         pausing.HandlersResumed,
     ),
+    Call("POST", "/silence", OPERATE, orders.silence, asked.SilenceOrder, alerts.Silenced),
     Call("POST", "/runs/{id:int}/cancel", OPERATE, orders.cancel, asked.Asked, jobs.Cancelled),
 )

@@ -35,12 +35,13 @@ PAGES = (
     ("Limits", "/limits"),
     ("Check", "/check"),
     ("Actions", "/actions"),
+    ("Alerts", "/alerts"),
     ("Find", "/find"),
 )
 KEYS = (
     ("?", "show or hide this"),
     ("/", "find"),
-    ("g", "then the first letter of a page's name: go there"),
+    ("g", "then the first letter of a page's name: go there; again: to the next with this letter"),
     ("j k", "the next row, the one before"),
     ("x", "choose the row"),
     ("Enter", "open it"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from poller.web import (
     acts,
+    alert_pages,
     api_description,
     checks,
     counting,
@@ -48,6 +49,7 @@ ROUTES = (
     Route("GET", "/limits", Right.LOOK, limits.limits),
     Route("GET", "/check", Right.LOOK, checks.check),
     Route("GET", "/actions", Right.LOOK, fleet_pages.actions),
+    Route("GET", "/alerts", Right.LOOK, alert_pages.alerts),
     Route("GET", "/find", Right.LOOK, search.find),
     Route("POST", "/confirm", Right.LOOK | Right.OPERATE, acts.confirm),
     Route("GET", "/acts/{id:int}", Right.LOOK, acts.under_way),

@@ -17,6 +17,7 @@ PAGES = {
     "trigger": "/trigger?name=sync_prices",
     "workers": "/workers",
     "limits": "/limits",
+    "alerts": "/alerts",
     "check": "/check",
     "count": "/count?table=public.orders&status=pending",
     "actions": "/actions",

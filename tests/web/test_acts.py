@@ -457,7 +457,7 @@ def test_an_address_that_makes_no_sense_is_refused(client: TestClient, path: str
 
 def test_an_act_says_what_follows() -> None:
     """Each that there is, in words of its own."""
-    assert acts.SAID.keys() == {*acts.NAMED, *acts.OF_ROWS, "cancel"}
+    assert acts.SAID.keys() == {*acts.NAMED, *acts.OF_ROWS, "cancel", "silence", "end"}
 
 
 @pytest.mark.parametrize("name", ["pause", "retry one", "trigger"])

@@ -78,6 +78,7 @@ ASKED = {
     "jobs/next": "jobs/next",
     "runs/{id:int}": "runs/1",
     "runs/{id:int}/output": "runs/1/output",
+    "silences": "silences",
     "limits": "limits",
     "limits/keys": "limits/keys",
     "limits/holdups": "limits/holdups",
@@ -104,6 +105,7 @@ PAGES = {
     "/runs/{id:int}/output": {"runs/{id:int}/output"},
     "/workers": {"workers", "inflight"},
     "/actions": {"actions"},
+    "/alerts": {"alerts", "silences"},
     "/find": {"find"},
     "/limits": {"limits", "limits/keys", "limits/holdups"},
     "/check": {"check"},
@@ -227,6 +229,7 @@ ORDERS: dict[str, tuple[dict[str, Any] | None, dict[str, Any], tuple[str, str, i
     "jobs/resume": ({"job": "tick"}, {"changed": True}, ("resume", "tick", 1)),
     "handlers/pause": ({"handler": "tenants"}, {"changed": True, "until": None}, ("pause", "tenants", 2)),
     "handlers/resume": ({"handler": "tenants:closing"}, {"changed": True}, ("resume", "tenants:closing", 1)),
+    "silence": ({"name": "ti*", "for": "2h", "reason": "why"}, {"subjects": ["tick"]}, ("silence", "ti*", 1)),
     "runs/3/cancel": (None, {"run": 3, "is_running": False}, ("cancel", "3", 1)),
 }
 
@@ -260,6 +263,8 @@ def test_each_order_is_carried_out_and_written_down(url: str, db: psycopg.Connec
         ("move", {"selector": "tenants", "to": "kept"}, 422, "name a status"),
         ("jobs/trigger", {"job": "tick", "arguments": {}}, 422, "unknown field `arguments`"),
         ("jobs/pause", {"job": "tick", "for": "soon"}, 422, "is not a duration"),
+        ("silence", {"name": "tick", "for": "soon"}, 422, "is not a duration"),
+        ("silence", {"name": "nothing", "for": "1h"}, 404, "is named 'nothing'"),
     ],
 )
 def test_an_order_that_cannot_be_is_refused(  # noqa: PLR0913, PLR0917 - a table

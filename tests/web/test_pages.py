@@ -45,6 +45,7 @@ PAGES = [
     "/limits",
     "/check",
     "/actions",
+    "/alerts",
     "/find",
     "/find?q=nothing",
     "/healthz",

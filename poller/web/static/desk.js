@@ -113,7 +113,10 @@
     if (key === "Escape" && menu) menu.open = false;
     if (!menu || body.dataset.keys === "0" || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.target.matches("input:not([type=checkbox]), select, textarea")) return;
-    if (before === "g") all("nav a").find((each) => each.textContent.trim().toLowerCase()[0] === key)?.click();
+    if (before === "g") {
+      const named = all("nav a").filter((each) => each.textContent.trim().toLowerCase()[0] === key);
+      named[(named.findIndex((each) => each.hasAttribute("aria-current")) + 1) % named.length]?.click();
+    }
     else if (Object.hasOwn(keys, key)) {
       event.preventDefault();
       keys[key]();
