@@ -157,6 +157,7 @@ class Alerting:
 
     def survey(self) -> None:
         """Look for trouble that leaves no signal (a run that is missing, say); open and close its episodes."""
+        self._store.set_back()
         seen = survey(self._store, self._subjects)
         self._store.open_episodes(seen.found)
         recovery = self._settings.recovery

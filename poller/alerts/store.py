@@ -145,6 +145,10 @@ class AlertStore:
         asked = {"functions": array(functions), "after": after, "most": most}
         return all_rows(self.connection, statement("take_signals"), asked, Signal)
 
+    def set_back(self) -> None:
+        """Bring back what a clock that ran ahead has written."""
+        self.connection.execute(statement("set_back_alerts"))
+
     def survey_jobs(
         self, functions: Iterable[str], long: Iterable[Any], expect: Iterable[Any]
     ) -> list[JobTrouble]:

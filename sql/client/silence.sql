@@ -8,19 +8,20 @@ with made as (
             poller.now() + make_interval(secs => %(seconds)s))
     returning "like", until
 ), known as (
-    select j.name, j.name as short from poller.job as j
+    select j.name, j.name as short, false as is_handler from poller.job as j
      union
-    select h.table_name || ':' || h.status, regexp_replace(h.table_name, '^public\.', '') || ':' || h.status
+    select h.table_name || ':' || h.status, regexp_replace(h.table_name, '^public\.', '') || ':' || h.status, true
       from poller.handler as h
      where h.table_name <> 'poller.run'
      union
-    select w.host, w.host from poller.worker as w
+    select w.host, w.host, false from poller.worker as w
      union
-    select e.subject, e.subject from poller.episode as e where e.closed_at is null
+    select e.subject, e.subject, e.subject_type = 'handler' from poller.episode as e where e.closed_at is null
 )
 select m.until,
        array(select distinct k.name from known as k
-              where k.name like m."like" or k.short like m."like" or k.name like m."like" || ':%%' or k.short like m."like" || ':%%'
+              where k.name like m."like" or k.short like m."like"
+                 or k.is_handler and (k.name like m."like" || ':%%' or k.short like m."like" || ':%%')
               order by k.name
               limit 1001) as subjects
   from made as m

@@ -43,6 +43,7 @@ def test_episodes_notices_and_silences_are_shown_and_ordered(
         assert "poller.run" not in line
         assert the_line(here.run("silence", "", "2h"), status=1).startswith("no job or handler is named ''")
         db.execute("insert into poller.handler (table_name, status) values ('public.t', E'a\\nb')")
+        db.execute("insert into poller.job (name, function, declared) values ('t:job', 'f', false)")
         stage.alerting._store.open_episodes([found("handler", "public.t:a\nb", "parked", [])])
         [told] = here.run("silence", "t", "1m").stdout.splitlines()
         assert told.endswith(r": public.t:a\nb")

@@ -70,6 +70,28 @@ def test_an_episode_is_told_of_when_it_opens_changes_lasts_and_ends(
     assert not [each for each in site.received if b"CANARY" in each.body]
 
 
+def test_a_clock_that_was_set_back_delays_nothing(
+    url: str, db: psycopg.Connection[Any], site: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it had written ahead of time counts as of now: a new failure is new, and a message is sent."""
+    with Stage(url, site, monkeypatch, sync) as stage:
+        runs(stage, "value", "")
+        stage.tell()
+        ahead = "poller.now() + interval '3 hours'"
+        db.execute(f"update poller.episode set last_at = {ahead}, closed_at = {ahead}, notified_at = {ahead}")
+        stage.alerting.survey()
+        runs(stage, "value")
+        stage.alerting._take_signals(["sync"])
+        stage.alerting._make_notices()
+        db.execute(f"update poller.notice set at = {ahead} where message is null")
+        stage.alerting.survey()
+        stage.alerting._gather("oncall")
+        db.execute(f"update poller.message set next_at = {ahead} where state = 'waiting'")
+        assert stage.reasons(survey=True) == [("sync", "failed", "opened")]
+        runs(stage, "")
+        assert stage.reasons() == [("sync", "failed", "recovered")]
+
+
 def test_of_several_databases_a_message_says_which(
     url: str, site: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -222,6 +222,25 @@ def test_pings_keep_their_order_while_the_first_is_in_other_hands(
         assert stage.alerting._store.take_messages(["ping:backup"], 30.0) == []
 
 
+def test_a_database_that_goes_away_meanwhile_costs_no_second_delivery(
+    url: str, db: psycopg.Connection[Any], site: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has become of a message is kept until it can be written down."""
+    with Stage(url, site, monkeypatch, one) as stage:
+        stage.engine.trigger(one)
+        stage.engine.run_due()
+        stage.alerting.run_once()
+        stage.alerting._senders.wait(["oncall"], 5)
+        session = stage.alerting._store.connection.info.backend_pid
+        db.execute("select pg_terminate_backend(%s, 5000)", [session])
+        with pytest.raises(psycopg.OperationalError):
+            stage.alerting.run_once()
+        stage.alerting.recover()
+        assert stage.tell() == []
+    assert len(site.received) == 1
+    assert db.execute("select state, attempts from poller.message").fetchone() == ("sent", 1)
+
+
 def test_a_process_that_was_stopped_does_not_keep_others_from_telling(
     url: str, db: psycopg.Connection[Any], site: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

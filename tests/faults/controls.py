@@ -868,6 +868,13 @@ CONTROLS = (
         (f"{ALERTS}/test_targets.py::test_a_health_check_hears_of_each_run_in_order",),
     ),
     Control(
+        "a ping that another session holds is not overtaken",
+        "sql/alerts/take_messages.sql",
+        "            limit 1) as m\n",
+        "            limit 1\n              for update skip locked) as m\n",
+        (f"{ALERTS}/test_targets.py::test_pings_keep_their_order_while_the_first_is_in_other_hands",),
+    ),
+    Control(
         "a sender whose message another has taken reports nothing",
         "sql/alerts/message_failed.sql",
         "and attempts = %(attempts)s and",
