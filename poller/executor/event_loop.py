@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import os
 import sys
 import threading
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from weakref import WeakMethod
 
 from poller.errors_in_words import guarded
+from poller.executor.forked import STATUS
 from poller.model.answers import describe
 from poller.telemetry.bus import emit
 from poller.telemetry.current_attempt import variable
@@ -23,7 +26,6 @@ from poller.telemetry.events import EventLoopBlocked, EventLoopInterrupted
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from types import FrameType
-    from typing import Any
 
     from poller.executor.attempt import Call
 
@@ -42,7 +44,16 @@ class EventLoop:
         self._asked_at: float | None = None  # a question that the loop has not answered yet (monotonic)
         self._has_said = False
         self._thread = threading.Thread(target=self._run, name="poller loop", daemon=True)
+        end = WeakMethod(self._end_fork)
+        os.register_at_fork(after_in_child=lambda: (found := end()) and found())
         self._thread.start()
+
+    def _end_fork(self) -> None:
+        """End a process that a coroutine has forked at its next await: its loop is a copy, with all that waits there."""
+        if threading.get_ident() == self._thread.ident:
+            ready: Any = getattr(self._loop, "_ready", [])  # other loops than asyncio's end one step later
+            ready.clear()
+            guarded(lambda: self._loop.call_soon(os._exit, STATUS), None)
 
     @property
     def is_closed(self) -> bool:
