@@ -47,6 +47,7 @@ else:  # needed only without a URL
 _QUOTED = re.compile(r'".*"', re.DOTALL)
 _UNREADABLE = "the database URL cannot be read"
 _ESCAPES = "write @ : / ? # % in a password as %40 %3A %2F %3F %23 %25"
+_STRANGE = re.compile(r'invalid URI query parameter: "(\w+)"')
 _PORTS = re.compile(r"[\d,]*")
 _NAMED = re.compile(r"([A-Za-z_][\w-]*)=(postgres(?:ql)?(?:\+\w+)?://.*)", re.DOTALL)
 
@@ -67,7 +68,6 @@ _PARAMETERS = {
     "keepalives_interval": "5",
     "keepalives_count": "3",
     "tcp_user_timeout": "15000",
-    "client_encoding": "utf8",
 }
 
 
@@ -211,16 +211,29 @@ def checked_url(url: str) -> str:
             raise ConfigurationError(msg)
         url = f"postgresql://{rest}"
     try:
-        parts = conninfo_to_dict(url)
+        conninfo_to_dict(url)
     except psycopg.ProgrammingError as error:
+        if stranger := _strange_parameter(url, str(error)):
+            msg = f"{_UNREADABLE}: Postgres knows no parameter {stranger!r} of a connection; leave it out"
+            raise ConfigurationError(msg) from None
         # libpq quotes what it stumbles over, and that may be a password.
         reason = _QUOTED.sub('"…"', _first_line(error))
         msg = f"{_UNREADABLE}: {reason}; {_ESCAPES}"
         raise ConfigurationError(msg) from None
-    if separator and _is_astray(parts):
+    if separator and _is_astray(conninfo_to_dict(url.replace("%40", "%2D"))):
         msg = f"{_UNREADABLE}: {_ESCAPES}"
         raise ConfigurationError(msg)
     return url
+
+
+def _strange_parameter(url: str, error: str) -> str | None:
+    """Return the parameter that libpq does not know, where it cannot be a piece of a password that was not escaped."""
+    before, _, query = url.partition("?")
+    authority = before.partition("://")[2].partition("/")[0]
+    found = _STRANGE.search(error)
+    if found is None or "@" in query or (":" in authority and "@" not in authority):
+        return None
+    return found[1]
 
 
 def _is_astray(parts: Mapping[str, object]) -> bool:
@@ -252,7 +265,10 @@ def connect(
     """
     given = conninfo_to_dict(url)
     defaults = {key: value for key, value in _PARAMETERS.items() if key not in given}
-    defaults.setdefault("application_name", f"poller {name}")
+    defaults |= {
+        "application_name": f"poller {name}",
+        "client_encoding": "utf8",
+    }  # in any other texts are bytes
     context: Any = OwnConnection.plain if kind is OwnConnection else None
     connection = kind.connect(make_conninfo(url, **defaults), autocommit=True, context=context)
     try:

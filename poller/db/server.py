@@ -38,6 +38,10 @@ _LOOKS = (
 _BACKEND = b"begin; select pg_catalog.pg_backend_pid()"
 
 
+OLD_STRINGS = (
+    "standard_conforming_strings is off here, so that poller's statements mean something else; "
+    "unset it for this role or database"
+)
 READ_ONLY = "transactions are read-only here; unset default_transaction_read_only for this role or database"
 
 
@@ -68,6 +72,8 @@ def check_server(connection: psycopg.Connection[Any], url: str, *, writes: bool 
     if server.version < OLDEST_SERVER:
         msg = f"the server is Postgres {server.version_name}; poller needs 14 or newer"
         raise DatabaseError(msg)
+    if connection.info.parameter_status("standard_conforming_strings") == "off":
+        raise DatabaseError(OLD_STRINGS)
     if server.standby:
         msg = "the server is a standby, which cannot be written to; connect to the primary"
         raise DatabaseError(msg)

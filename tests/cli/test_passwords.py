@@ -33,6 +33,8 @@ UNREADABLE = (
     f"host=h passwort={SECRET}",
     f"pass:{SECRET}://host",
     f"mysql://u:{SECRET}@host/db",
+    f"postgres://u:x@y?{SECRET}=1@host/db",
+    f"postgres://u:x?{SECRET}=1",
 )
 
 
@@ -52,6 +54,7 @@ def test_a_url_that_cannot_be_read_is_refused_without_its_password(project: Proj
         "postgresql+psycopg://u:p@[::1]:5432/app",
         "postgresql:///app?host=/run/postgresql&port=5432",
         "host=/run/postgresql dbname=app password='a @ b'",
+        "postgres://u:p@host/staging%40eu",
     ],
 )
 def test_a_url_that_is_well_written_is_taken(url: str) -> None:
@@ -63,6 +66,20 @@ def test_a_url_that_is_well_written_is_taken(url: str) -> None:
 def test_a_password_that_was_not_escaped_is_told_so(url: str) -> None:
     """libpq would take its end for a host, a port or a database, and name that."""
     with pytest.raises(ConfigurationError, match="%40"):
+        checked_url(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("postgresql+asyncpg://u:p@host/db?ssl=require", "ssl"),
+        ("postgres://u:p%40@host:6432/db?sslmode=require&pgbouncer=true", "pgbouncer"),
+        ("postgres://host/db?schema=public", "schema"),
+    ],
+)
+def test_a_parameter_that_only_another_library_knows_is_named(url: str, name: str) -> None:
+    """Where it can be no piece of a password: URLs are handed from one program to another."""
+    with pytest.raises(ConfigurationError, match=f"no parameter '{name}'"):
         checked_url(url)
 
 

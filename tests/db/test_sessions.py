@@ -11,7 +11,8 @@ from psycopg import sql
 from sqlalchemy import text
 
 from poller import Context, Row, Run, Snooze, Transition, job
-from poller.db.connection import OwnConnection, connect
+from poller.db.connection import DatabaseLocation, OwnConnection, connect, reachable
+from poller.errors import DatabaseError
 from poller.testing import Engine
 from tests.engines import column, fail, moves, run
 
@@ -154,6 +155,27 @@ def test_arrays_with_nulls_and_quoted_names_of_types_change_nothing(
     assert column(db, "select status from task order by id") == ["pending", "normal", "normal"]
     assert column(db, "select notes from task order by id") == [[], ["a"], []]
     assert column(db, "select error from poller.attempt") == [None]
+
+
+@pytest.mark.fault("F11")
+def test_texts_are_texts_whatever_encoding_a_url_names(url: str) -> None:
+    """In SQL_ASCII a driver gives bytes, in LATIN1 it cannot send what is beyond it."""
+    for encoding in ("SQL_ASCII", "LATIN1"):
+        location = DatabaseLocation(f"{url}&client_encoding={encoding}")
+        with reachable(location) as own, connect(location.url, "test") as handlers:
+            assert [each.execute("select %s::text", ["✓"]).fetchone() for each in (own, handlers)] == [
+                ("✓",)
+            ] * 2
+
+
+@pytest.mark.fault("F11")
+def test_g10_a_database_in_which_strings_mean_something_else_is_refused(
+    default: Callable[[str, str], None], url: str
+) -> None:
+    """As they did before Postgres 9.1: functions of the schema would be read so, too, whoever calls them."""
+    default("standard_conforming_strings", "off")
+    with pytest.raises(DatabaseError, match="standard_conforming_strings is off"):
+        reachable(DatabaseLocation(url))
 
 
 def test_the_question_what_is_due_is_not_compiled(url: str) -> None:
