@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import threading
 from pathlib import Path
+from typing import NoReturn
 
 from poller.cli import probe
 from poller.fleet.signals import requests
@@ -15,8 +17,8 @@ def main() -> None:
     """Run `poller` with this process's arguments, and exit with a status of the contract."""
     requests.listen()
     _open_standard_files()
-    if hidden := _leave_folder_to_registry():
-        print(hidden, file=sys.stderr)  # noqa: T201 - nothing else can be imported
+    if unfit := _folder_is_unfit():
+        print(unfit, file=sys.stderr)  # noqa: T201 - nothing else can be imported
         sys.exit(2)
 
     if (answer := probe.quickly(sys.argv[1:])) is not None:
@@ -24,7 +26,17 @@ def main() -> None:
 
     from poller.cli import app, exit_status  # noqa: PLC0415 - so that it is the guard that sees a Ctrl-C
 
-    sys.exit(exit_status.status_of(app.run))
+    _end(exit_status.status_of(app.run))
+
+
+def _end(status: int) -> NoReturn:
+    """End the process, though a thread goes on that the user's package has left behind."""
+    if any(not each.daemon for each in threading.enumerate() if each is not threading.main_thread()):
+        with contextlib.suppress(Exception):  # the package may have replaced them
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
 
 
 def _open_standard_files() -> None:
@@ -37,6 +49,14 @@ def _open_standard_files() -> None:
     sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115 - for as long as the process
     sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115 - as above
     sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115 - as above
+
+
+def _folder_is_unfit() -> str | None:
+    """Return what is wrong with the working directory, if it is gone or hides what Python needs."""
+    try:
+        return _leave_folder_to_registry()
+    except OSError as error:
+        return f"the working directory cannot be used: {error.strerror}; change to one that is there"
 
 
 def _leave_folder_to_registry() -> str | None:

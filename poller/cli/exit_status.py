@@ -6,6 +6,8 @@ traceback, and exits with 70. psycopg is not imported here, since `--help` is no
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import sys
 import traceback
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 USAGE = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+# The disk or the quota is full, or the terminal is gone.
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 BUG = 70  # EX_SOFTWARE of sysexits.h
 
 
@@ -55,7 +59,9 @@ def status_of(run: Callable[[CommandLineState], int]) -> int:
         status = run(session)
         sys.stdout.flush()
     except BrokenPipeError:
-        return _leave_pipe()
+        return _leave_output()
+    except OSError as error:
+        return _tell(error, session) if error.errno not in _UNWRITABLE else _tell_unwritable(error)
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the last place where it can be told
@@ -135,7 +141,14 @@ def _one_line(text: object) -> str:
     return one_line(" ".join(str(text).split()))
 
 
-def _leave_pipe() -> int:
-    """End quietly when the reader of our output is gone, and let nothing be flushed into the pipe at exit."""
+def _tell_unwritable(error: OSError) -> int:
+    _leave_output()
+    with contextlib.suppress(OSError):  # standard error may be the same file
+        typer.echo(f"the output cannot be written: {error.strerror}", err=True)
+    return 1
+
+
+def _leave_output() -> int:
+    """End when our output cannot be written, its reader is gone, say: let nothing be flushed into it at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 1

@@ -24,8 +24,16 @@ def path(given: str | None) -> Path:
         return Path(given)
     name = hashlib.sha256(os.fsencode(Path.cwd())).hexdigest()[:16]
     runtime = os.environ.get("XDG_RUNTIME_DIR")
-    home = Path(runtime) / "poller" if runtime else Path(tempfile.gettempdir()) / f"poller-{os.getuid()}"
+    home = Path(runtime) / "poller" if runtime else _temporary() / f"poller-{os.getuid()}"
     return home / f"{name}.heartbeat"
+
+
+def _temporary() -> Path:
+    """Return the folder for temporary files; where none can be written to, the one that the first write will name."""
+    try:
+        return Path(tempfile.gettempdir())
+    except OSError:
+        return Path("/tmp")  # noqa: S108 - nothing is written there
 
 
 class Beat(NamedTuple):

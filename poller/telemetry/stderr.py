@@ -105,7 +105,15 @@ class Queued(io.RawIOBase):
                 return
 
 
+class _Lasting(io.TextIOWrapper):
+    """A standard error that a package may close, as programs do that go to the background: the log goes on."""
+
+    def close(self) -> None:
+        self.flush()
+
+
 _file: Queued | None = None
+_stream: TextIO | None = None
 
 
 def unblock(tell: Callable[[int], None]) -> TextIO:
@@ -114,16 +122,16 @@ def unblock(tell: Callable[[int], None]) -> TextIO:
     Args:
         tell: called with the number of lines that were dropped, when it flows again.
     """
-    global _file  # noqa: PLW0603 - a process has one standard error
-    if _file is None:
+    global _file, _stream  # noqa: PLW0603 - a process has one standard error
+    if _file is None or _stream is None:
         _file = Queued(2, tell)
-        sys.stderr = io.TextIOWrapper(_file, "utf-8", "backslashreplace", line_buffering=True)
+        sys.stderr = _stream = _Lasting(_file, "utf-8", "backslashreplace", line_buffering=True)
         atexit.register(drain)
-    return sys.stderr
+    return _stream
 
 
 def drain(seconds: float = LAST_WORDS_SECONDS) -> None:
     """Wait for so long until what was said is written, before the process ends."""
-    if _file is not None:
-        sys.stderr.flush()
+    if _file is not None and _stream is not None:
+        _stream.flush()
         _file.drain(seconds)

@@ -180,6 +180,45 @@ def test_a_reader_that_leaves_is_no_fault(project: Project) -> None:
     assert errors == b""
 
 
+LEFT_BEHIND = """
+import threading, time
+threading.Thread(target=time.sleep, args=[600]).start()
+@handler("task", status="pending", to="normal")
+def step(row): pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "said"),
+    [
+        ("exec $POLLER next @daily >/dev/full", 1, "the output cannot be written: No space left on device\n"),
+        (
+            'mkdir gone && cd gone && rmdir "$PWD" && exec $POLLER check',
+            2,
+            "the working directory cannot be used: No such file or directory; change to one that is there\n",
+        ),
+        ("exec $POLLER check", 0, ""),
+    ],
+    ids=["a full disk", "a folder that is gone", "a thread that the package leaves behind"],
+)
+def test_what_surrounds_a_command_is_told_in_one_line_and_does_not_keep_it(
+    project: Project, db: psycopg.Connection[Any], script: str, status: int, said: str
+) -> None:
+    """It is no bug, and no reason not to end."""
+    db.execute("create table task (id int primary key, status text)")
+    project.handlers(LEFT_BEHIND)
+    ended = subprocess.run(
+        ["sh", "-c", script],
+        cwd=project.folder,
+        env=project.environment(POLLER=f"{sys.executable} -m poller"),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (status, said)
+
+
 def test_a_bug_shows_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     """What is nobody's fault but ours exits with neither 0, 1 nor 2."""
 

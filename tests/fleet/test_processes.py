@@ -297,6 +297,32 @@ atexit.register(time.sleep, 60)
     assert fleet.wait(10) == 0
 
 
+CLOSES = """
+import sys
+sys.stderr.close()
+"""
+
+
+def test_a_fleet_works_that_may_write_no_file_and_whose_package_closes_standard_error(
+    project: Project, db: psycopg.Connection[Any]
+) -> None:
+    """A container whose root is read-only has no folder for temporary files; daemons close what they were given."""
+    make_rows(db, 1)
+    project.handlers(CLOSES + HANDLER.format(seconds=0))
+    ended = subprocess.run(
+        ["sh", "-c", f"ulimit -f 0; exec {sys.executable} -m poller run --drain --workers 1"],
+        cwd=project.folder,
+        env=project.environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "heartbeat file: OSError: " in ended.stderr
+    assert "done: 1 moved" in ended.stderr
+
+
 # --- process 1 ------------------------------------------------------------------------------------------
 
 
