@@ -17,7 +17,7 @@ import queue
 import select
 import sys
 import threading
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -124,8 +124,9 @@ def unblock(tell: Callable[[int], None]) -> TextIO:
     """
     global _file, _stream  # noqa: PLW0603 - a process has one standard error
     if _file is None or _stream is None:
-        _file = Queued(2, tell)
-        sys.stderr = _stream = _Lasting(_file, "utf-8", "backslashreplace", line_buffering=True)
+        buffer: Any = Queued(2, tell)
+        _file = buffer
+        sys.stderr = _stream = _Lasting(buffer, "utf-8", "backslashreplace", line_buffering=True)
         atexit.register(drain)
     return _stream
 
