@@ -113,7 +113,7 @@ def _question(binding: Binding, first: sql.Composed, age: sql.Composable) -> sql
         "due",
         first=first,
         age=age,
-        due=binding.due,
+        due=binding.due_at_once,
         handler=sql.Literal(binding.id),
         key=binding.table.key_text(),
         key_columns=binding.table.key_columns(),

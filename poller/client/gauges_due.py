@@ -169,14 +169,14 @@ def _planned(connection: psycopg.Connection[Any], binding: Binding) -> sql.Compo
     if handler.where is None and handler.due is None:
         counted = statement("count_status", **named, shows=binding.shows_status, most=limit)
     else:
-        counted = statement("count_first", first=first, due=binding.due)
+        counted = statement("count_first", first=first, due=binding.due_at_once)
     return statement(
         "gauge_due",
         handler=sql.Literal(binding.id),
         counted=counted,
         first=head,
         age=time_of(connection, binding),
-        due=binding.due,
+        due=binding.due_at_once,
         key=binding.table.key_text(),
         key_columns=binding.table.key_columns(),
         claimed_columns=binding.table.key_claimed("k.key"),

@@ -35,6 +35,7 @@ LOOK_ROWS = 2000  # rows to search for those whose turn it is
 CLAIM_BYTES = 32 * 2**20  # the most that the rows of a claim may have, unless one row alone is larger
 
 _TRUE = sql.SQL("true")
+_NOW = sql.SQL("poller.now()")
 _NULL = sql.SQL("null")
 _KEPT = ("handler", "table", "id", "database", "encoding")  # when a handler is bound anew
 
@@ -300,7 +301,15 @@ class Binding:
     @cached_property
     def due(self) -> sql.Composed:
         """The condition on a row `t` that makes it due."""
-        further = (self._meets_where, self._is_time)
+        return self._due(_NOW)
+
+    @cached_property
+    def due_at_once(self) -> sql.Composed:
+        """The same, but the clock is read once, and not for each row; no plan can estimate by it."""
+        return self._due(sql.SQL("(select poller.now())"))
+
+    def _due(self, now: sql.SQL) -> sql.Composed:
+        further = (self._meets_where, self._is_time(now))
         conditions = [self.users, self._shows(self.handler.status), *(each for each in further if each)]
         return sql.SQL(" and ").join(conditions)
 
@@ -311,15 +320,13 @@ class Binding:
             None if where is None else sql.SQL("({}\n)").format(trusted(where))
         )  # it may end with a comment
 
-    @property
-    def _is_time(self) -> sql.Composed | None:
+    def _is_time(self, now: sql.SQL = _NOW) -> sql.Composed | None:
         """The condition on a row `t` that its time has come, if the handler has a `due`."""
         if self.handler.due is None:
             return None
         has_zone = self._has_zone(self.handler.due)
-        local = sql.SQL("(poller.now() at time zone {})").format(sql.Literal(self.table.zone))
-        now = sql.SQL("poller.now()") if has_zone else local
-        return sql.SQL("{} <= {}").format(sql.Identifier("t", self.handler.due), now)
+        local = sql.SQL("({} at time zone {})").format(now, sql.Literal(self.table.zone))
+        return sql.SQL("{} <= {}").format(sql.Identifier("t", self.handler.due), now if has_zone else local)
 
     def _has_zone(self, column: str) -> bool:
         return self.table.columns[column].type == "timestamp with time zone"
@@ -338,7 +345,7 @@ class Binding:
         due = self.handler.due
         return self._explain_row(
             where=self._meets_where or _TRUE,
-            is_time=self._is_time or _TRUE,
+            is_time=self._is_time() or _TRUE,
             due_at=_NULL if due is None else self._instant(due),
             group=self.group if self.handler.per_key else _NULL,
             group_text=self.group_text if self.handler.per_key else _NULL,
