@@ -108,6 +108,8 @@ def trigger(request: Request) -> Response:
         return no_such(request, str(error))
     is_shown = line.args and viewer_of(request).may(Right.VALUES)
     own = as_json(line.args, indent=2) if is_shown else ""
+    if len(own) > LONGEST_ARGS:  # nor could they be sent
+        own = ""
     return page(request, "trigger.html", line=line, own=own, longest=LONGEST_ARGS)
 
 

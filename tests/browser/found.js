@@ -1,6 +1,6 @@
 // Returns what has no business on a page of the desk: elements, attributes and links that no template has.
 (root) => {
-  const ATTRIBUTES = /^(class|id|href|title|name|value|type|method|action|for|role|scope|lang|content|rel|src|defer|hidden|tabindex|min|max|open|size|selected|checked|autofocus|placeholder|maxlength|charset|datetime|data-[a-z-]+|aria-[a-z]+|x|y|d|rx|cx|cy|r|dx|width|height|viewBox|fill|fill-rule|stroke|stroke-width|transform|marker-end|refX|refY|markerWidth|markerHeight|orient|patternUnits|patternTransform|preserveAspectRatio|text-anchor|hx-get|hx-trigger|hx-swap|colspan|autocomplete|required|download)$/;
+  const ATTRIBUTES = /^(class|id|href|title|name|value|type|method|action|form|for|role|scope|lang|content|rel|src|defer|hidden|tabindex|min|max|open|size|selected|checked|autofocus|placeholder|maxlength|charset|datetime|data-[a-z-]+|aria-[a-z]+|x|y|d|rx|cx|cy|r|dx|width|height|viewBox|fill|fill-rule|stroke|stroke-width|transform|marker-end|refX|refY|markerWidth|markerHeight|orient|patternUnits|patternTransform|preserveAspectRatio|text-anchor|hx-get|hx-trigger|hx-swap|colspan|autocomplete|required|download)$/;
   const FOREIGN = "iframe, img, style, base, object, embed, math, foreignObject, textarea, xss, "
     + "script:not([src^='/static/']), link:not([href^='/static/'], [rel=icon])";
   const isWithin = (address) => /^(\/[^/]|\/$|#)/.test(address);

@@ -430,6 +430,30 @@ def test_what_is_shown_of_a_table_does_not_depend_on_how_it_is_spelled(whole: st
     assert SECRET in text.partition("<h2>Columns</h2>")[2].partition("</section>")[0]
 
 
+def test_no_page_is_large_for_a_large_value(whole: str) -> None:
+    """Of a megabyte in a shown column, in an error or in a job's arguments, no more than the beginning is shown."""
+    large = "x y" * 350_000
+    with psycopg.connect(whole, autocommit=True) as db:
+        db.execute("update tenants set note = %s", [large])
+        db.execute("update poller.attempt set error = 'ValueError: ' || %s", [large])
+        db.execute("update poller.run set error = %s", [large])
+        db.execute("update poller.job set args = jsonb_build_object('a', %s::text)", [large])
+        run = value(db, "select max(id) from poller.run")
+    client = browser(whole, tables={"tenants": {"show": ["note"]}})
+    rows = "table=public.tenants&status=closing"
+    for path in (
+        "/",
+        f"/rows?{rows}",
+        "/row?table=public.tenants&key=7",
+        "/trouble",
+        f"/trouble?{rows}",
+        "/runs",
+    ):
+        assert len(client.get(path).content) < 64 * 1024, path
+    for path in (f"/runs/{run}", "/jobs", "/job?name=tick", "/trigger?name=tick"):
+        assert len(client.get(path).content) < 64 * 1024, path
+
+
 def test_a_row_is_asked_about_on_one_connection(whole: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It takes longer to open one than to ask."""
     client, opened = browser(whole), list[str]()

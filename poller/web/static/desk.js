@@ -13,7 +13,7 @@
   }
   function showTimes() {
     for (const each of all("[data-ago], time:not([data-show])")) {
-      const age = (Date.now() + skew - Date.parse(each.dataset.ago || each.dateTime)) / 1000;
+      const age = (Date.now() + skew - (each.dataset.ago * 1000 || Date.parse(each.dateTime))) / 1000;
       const text = age >= 0 ? words(age) + " ago" : "in " + words(-age);
       if (each.textContent !== text) each.textContent = text;
       if (each.dateTime && !each.title) each.title = each.dateTime.replace("T", " ").replace("Z", " UTC");
