@@ -1,11 +1,13 @@
-"""`python -m benchmarks.desk`: how soon the desk's home page is there in a browser, and how large it is.
+"""`python -m benchmarks.desk [ROWS]`: how soon the desk answers, how soon a browser paints it, and how large it is.
 
-Ten tables with 21 handlers and 186,000 rows; the desk is a process of its own on loopback. A first visit has an empty
-cache, and is timed from the start of its navigation to the first contentful paint, as the browser tells it.
+The fleet of `desk_fleet.py`, of 205,000 rows unless it is told otherwise; the desk is a process of its own on loopback.
+A first visit has an empty cache, and is timed from the start of its navigation to the first contentful paint, as the
+browser tells it. An answer is timed from its request to its last byte, on a connection that is kept.
 """
 
 from __future__ import annotations
 
+import http.client
 import subprocess
 import sys
 import time
@@ -13,19 +15,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from statistics import median, quantiles
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
-import psycopg
-from psycopg.sql import SQL, Identifier
 from rich.console import Console
 
 from benchmarks import proc
+from benchmarks.desk_fleet import TABLES, fill
 from benchmarks.lines import Line, Measured, Target, table
-from poller.db import migration
-from poller.testing import Engine
 from tests.browser.desk import Looked, chromium
-from tests.browser.shop import open_shop
-from tests.engines import moves
 from tests.servers import cluster
 
 if TYPE_CHECKING:
@@ -33,13 +31,21 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser
 
-LOADS, CROWD = 30, 50
-TABLES, ROWS = 7, 25_000  # besides the shop's three
-TABLE = """
-create table {0} (id bigint primary key, status text);
-create index on {0} (status, id);
-insert into {0} select n, (array['pending', 'held', 'normal'])[1 + n % 3] from generate_series(1, {1}) as n
-"""
+LOADS, ASKED, CROWD = 30, 200, 50
+ROWS = 205_000
+PATHS = {
+    "home": "/",
+    "machine": "/machine?table=public.parcel_0",
+    "rows": "/rows?table=public.parcel_0&status=pending",
+    "row": "/row?table=public.parcel_0&key=15",
+    "trouble": "/trouble",
+    "jobs": "/jobs",
+    "runs": "/runs",
+    "workers": "/workers",
+    "limits": "/limits",
+    "actions": "/actions",
+    "find": "/find?q=15",
+}
 PAINT = """() => new Promise((done) => new PerformanceObserver((list) => {
   for (const each of list.getEntriesByName("first-contentful-paint")) done(each.startTime);
 }).observe({type: "paint", buffered: true}))"""
@@ -49,7 +55,7 @@ TICK = "document.body.dispatchEvent(new Event('tick'))"
 def main() -> None:
     """Measure, and print what came of it."""
     with cluster() as server:
-        _fill(server.url)
+        fill(server.url, int(sys.argv[1] if sys.argv[1:] else ROWS) // TABLES)
         with _desk(server.url) as (pid, base, took), chromium() as browser:
             cold, warm, least = _paints(browser, base)
             lines = [
@@ -59,6 +65,7 @@ def main() -> None:
                 _line("next visit, p50", median(warm), "ms", 100),
                 Line("first visit to a page of one line, p50", median(least), "ms"),
                 *_sizes(browser, base),
+                *_answers(base),
                 _line(f"memory with {CROWD} browsers", _crowded(pid, base), "MiB", 80),
             ]
     Console().print(table({"desk": Measured(lines)}))
@@ -66,19 +73,6 @@ def main() -> None:
 
 def _line(what: str, figure: float, unit: str, most: float) -> Line:
     return Line(what, figure, unit, target=Target("≤", most))
-
-
-def _fill(url: str) -> None:
-    migration.migrate(url)
-    with psycopg.connect(url, autocommit=True) as db:
-        open_shop(url, db)
-        work = []
-        for name in (f"parcel_{number}" for number in range(TABLES)):
-            db.execute(SQL(TABLE).format(Identifier(name), ROWS))
-            work += [moves(name), moves(name, status="held", to=("normal", "lost"))]
-        db.execute("analyze")
-        with Engine(url, *work):
-            pass
 
 
 @contextmanager
@@ -127,6 +121,22 @@ def _sizes(browser: Browser, base: str) -> Iterator[Line]:
             300,
         )
     yield _line("home", len(_asked(base).read()) / 1024, "KiB", 60)
+
+
+def _answers(base: str) -> Iterator[Line]:
+    """Yield how long the desk takes for each page."""
+    connection = http.client.HTTPConnection(urlsplit(base).netloc)
+    for name, path in PATHS.items():
+        took = [_took(connection, path) for _ in range(ASKED)]
+        yield _line(f"answer: {name}, p50", median(took), "ms", 30)
+        yield _line(f"answer: {name}, p99", quantiles(took, n=100)[-1], "ms", 150)
+
+
+def _took(connection: http.client.HTTPConnection, path: str) -> float:
+    began = time.perf_counter()
+    connection.request("GET", path, headers={"Accept-Encoding": "gzip"})
+    connection.getresponse().read()
+    return (time.perf_counter() - began) * 1000
 
 
 def _over_the_wire(requests: list[Any]) -> list[int]:
