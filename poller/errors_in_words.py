@@ -13,6 +13,7 @@ import site
 import sys
 import sysconfig
 from pathlib import Path
+from textwrap import indent
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -97,9 +98,7 @@ def class_name(error: BaseException) -> str:
 def ungrouped(error: BaseException) -> BaseException:
     """Return the exception in a group of one, which `asyncio.TaskGroup` makes of any; any other as it is."""
     for _ in range(SHOWN_EXCEPTIONS):
-        if not issubclass(type(error), BaseExceptionGroup):
-            break
-        inside = BaseExceptionGroup.__dict__["exceptions"].__get__(error)
+        inside = _inside(error)
         if len(inside) != 1 or not _frames(
             inside[0]
         ):  # it comes from another process, and has left its frames there
@@ -217,10 +216,20 @@ def _called(error: BaseException) -> list[tuple[FrameType, int]]:
     return [each for each in _frames(error) if not each[0].f_code.co_filename.startswith(_OURS)]
 
 
-def _traced(error: BaseException) -> str:
+def _traced(error: BaseException, depth: int = 0) -> str:
     lines = [_frame(frame, line) for frame, line in _called(error)[-SHOWN_FRAMES:]]
     text = message(error)
-    return "\n".join([*lines, f"{class_name(error)}: {text}" if text else class_name(error)])
+    inside = _inside(error)[:SHOWN_EXCEPTIONS] if depth < SHOWN_EXCEPTIONS else ()
+    group = [indent(_traced(each, depth + 1), "  | ") for each in inside]
+    return "\n".join([*lines, f"{class_name(error)}: {text}" if text else class_name(error), *group])
+
+
+def _inside(error: BaseException) -> tuple[BaseException, ...]:
+    """Return the exceptions in a group; none of any other."""
+    if not issubclass(type(error), BaseExceptionGroup):
+        return ()
+    inside: tuple[BaseException, ...] = BaseExceptionGroup.__dict__["exceptions"].__get__(error)
+    return inside
 
 
 def _frame(frame: FrameType, line: int) -> str:

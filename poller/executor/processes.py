@@ -405,6 +405,7 @@ def _serve(pipe: Connection, settings: dict[str, Any]) -> None:
         )  # the OOM killer should take this process before its worker or Postgres
     if settings:
         log.setup(**settings)
+        log.forgive_output()
     multiprocessing.set_start_method(
         None, force=True
     )  # a package may set one when it is imported, as in its worker

@@ -57,6 +57,7 @@ def main(given: dict[str, Any]) -> None:
     begun: list[Worker] = []
     threading.Thread(target=_watch_supervisor, args=(_take_standard_input(), begun), daemon=True).start()
     log.setup(options.log_format, options.log_level, **order.logged)
+    log.forgive_output()
     try:
         bindings = _bindings(order)
     except (PollerError, psycopg.Error) as error:

@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from poller.errors_in_words import storable, traceback_of
+from poller.errors_in_words import storable, traceback_of, ungrouped
 from poller.jobs import output
 from poller.jobs.output import Sink
-from poller.model.answers import Transition, refuse_not_begun
+from poller.model.answers import Snooze, Transition, refuse_not_begun
 from poller.model.context import token_of
 from poller.model.handler import Handler
 from poller.model.outcome import Became, Outcome
@@ -71,8 +71,9 @@ class Notes:
         return {"output": self.sink.text(), "done": self.done, "total": self.total}
 
     def fail(self, error: BaseException) -> None:
-        """Keep the traceback of what has ended the run with what it has printed."""
-        traceback = traceback_of(error)
+        """Keep the traceback of what has ended the run with what it has printed; an answer has none."""
+        error = ungrouped(error)
+        traceback = "" if issubclass(type(error), Snooze) else traceback_of(error)
         if traceback:
             self.sink.write(f"{traceback}\n")
 

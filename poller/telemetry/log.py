@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from poller.errors_in_words import traceback_of
-from poller.telemetry import stderr
+from poller.telemetry import stderr, stdout
 from poller.telemetry.printable import as_json, lines, one_line
 
 if TYPE_CHECKING:
@@ -127,6 +127,15 @@ def hear_others() -> None:
     root = logging.getLogger()
     if _printers and not root.handlers:
         root.addHandler(_printers[0])
+
+
+def forgive_output() -> None:
+    """Let no handler of this process fail for what it prints (see `stdout`)."""
+    stdout.forgive(_tell_lost)
+
+
+def _tell_lost(error: OSError) -> None:
+    problem(f"standard output cannot be written: {error.strerror}; what handlers print is lost")
 
 
 def _tell_dropped(lines: int) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from poller import Context, Fail, Snooze
+from poller import Context, Fail, Snooze, job
 from poller.executor import event_loop
 from poller.testing import Engine
 from tests.engines import column, moves, run
@@ -192,6 +192,33 @@ def test_what_a_task_of_a_group_raises_alone_is_what_the_handler_raises(
 
     assert [each.became for each in done] == [became] * 10
     assert all((each.error or "").startswith(said or "") for each in done)
+
+
+@pytest.mark.parametrize(
+    ("errors", "kept", "left_out"),
+    [
+        ([ValueError("bad")], ["in one", "ValueError: bad"], "ExceptionGroup"),
+        ([ValueError("bad"), KeyError("worse")], ["| ", "ValueError: bad", "KeyError: 'worse'"], "Snooze"),
+        ([Snooze("1h")], [], "File"),
+    ],
+    ids=["error", "errors", "snooze"],
+)
+def test_what_the_tasks_of_a_jobs_group_raise_is_kept_with_its_run(
+    url: str, db: psycopg.Connection[Any], errors: list[BaseException], kept: list[str], left_out: str
+) -> None:
+    """Where each was raised; that there was a group says nothing."""
+
+    @job()
+    async def nightly() -> None:
+        await raise_in_a_group(*errors)
+
+    with Engine(url, nightly) as engine:
+        engine.trigger(nightly)
+        engine.run_due()
+
+    [output] = column(db, "select output from poller.run")
+    assert [each for each in kept if each not in output] == []
+    assert left_out not in output
 
 
 def test_a_snooze_from_a_group_snoozes_the_whole_batch_at_once(url: str) -> None:

@@ -297,6 +297,45 @@ atexit.register(time.sleep, 60)
     assert fleet.wait(10) == 0
 
 
+PRINTS = """
+@handler("thing", status="pending", to="half", attempts=1)
+def one(row):
+    print("\N{CHECK MARK}" * 9000)
+@handler("thing", status="half", to="normal", attempts=1, executor="process")
+def two(row):
+    print("\N{CHECK MARK}" * 9000)
+"""
+
+
+@pytest.mark.fault("F76")
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("exec $POLLER >/dev/full", "standard output cannot be written: No space left on device"),
+        ("$POLLER | true", "standard output cannot be written: Broken pipe"),
+        ("PYTHONIOENCODING=ascii exec $POLLER", "done: 8 moved"),
+    ],
+    ids=["a full disk", "a reader that is gone", "an encoding"],
+)
+def test_g11_what_a_handler_prints_costs_no_attempt(
+    project: Project, db: psycopg.Connection[Any], script: str, said: str
+) -> None:
+    """It is no part of its work; the log says that it is lost."""
+    make_rows(db, 4)
+    project.handlers(PRINTS)
+    ended = subprocess.run(
+        ["sh", "-c", script],
+        cwd=project.folder,
+        env=project.environment(POLLER=f"{sys.executable} -m poller run --drain --workers 1"),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert count(db, "normal") == 4, ended.stderr
+    assert said in ended.stderr
+
+
 CLOSES = """
 import sys
 sys.stderr.close()
