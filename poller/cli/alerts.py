@@ -75,7 +75,7 @@ def silence(  # noqa: PLR0913 - its options
     *,
     reason: Annotated[
         str | None,
-        typer.Option("--reason", metavar="TEXT", show_default=False, help="Why, for those who read it."),
+        typer.Option("--reason", metavar="TEXT", show_default=False, help="Why; shown with the silence."),
     ] = None,
     end: Annotated[bool, typer.Option("--end", help="End the silence of this name.")] = False,
     actor: Actor = None,
@@ -83,8 +83,8 @@ def silence(  # noqa: PLR0913 - its options
 ) -> None:
     """Silence alerts about jobs, handlers or hosts for a while.
 
-    What goes wrong is still shown by poller alerts, and told once the silence ends, if it lasts until then. Exits with 1
-    if nothing is known by the name.
+    Trouble is still shown by poller alerts, and is reported at the end of the silence if it lasts until then. Exits with
+    1 if nothing is known by the name.
     """
     if (lasts is None) != end:
         msg = "say for how long, as in 2h, or --end"

@@ -45,9 +45,7 @@ COMMANDS = {
     "graph": Entry("graph", "graph", "Draw the state machines that the handlers make."),
     "failures": Entry("listings", "failures", "Show the rows in trouble, with their last error."),
     "history": Entry("listings", "history", "Show what happened to one row."),
-    "explain": Entry(
-        "explain", "explain", "Say why a row is not being worked on, or how a handler's rows are claimed."
-    ),
+    "explain": Entry("explain", "explain", "Say why a row is not being worked on, or how rows are claimed."),
     "actions": Entry("listings", "actions", "Show what people have ordered, the newest first."),
     "retry": Entry("retry_release", "retry", "Retry rows in trouble: they are due at once."),
     "release": Entry("retry_release", "release", "Release leases by force."),
@@ -62,12 +60,10 @@ COMMANDS = {
     "cancel": Entry("runs", "cancel", "Stop a run."),
     "next": Entry("next", "next_", "Print the next slots of an expression, in its time zone."),
     "purge": Entry("purge", "purge", "Delete the old rows of a table, once, while others use it."),
-    "ui": Entry("ui", "ui", "Serve the desk: web pages about the fleet, with acts."),
+    "ui": Entry("ui", "ui", "Serve the desk: web pages about the fleet, with orders for it."),
     "metrics": Entry("metrics", "metrics", "Print the fleet's numbers in Prometheus' text format."),
-    "health": Entry(
-        "health", "health", "Exit with 0 while the loops of this folder's poller run go on, else with 1."
-    ),
-    "jobs": Entry("jobs", "app", "Show the jobs, their next and last runs; add and remove schedules."),
+    "health": Entry("health", "health", "Exit with 0 while this folder's poller run works, else with 1."),
+    "jobs": Entry("jobs", "app", "Show the jobs and their runs; add and remove schedules."),
     "db": Entry("db", "app", "The embedded Postgres of this folder."),
 }
 

@@ -26,7 +26,7 @@ Asked = Annotated[
 def explain(
     asked: Asked, *, handlers: Handlers = "handlers", as_json: AsObject = False, database: Database = None
 ) -> None:
-    """Say why a row is not being worked on, or how a handler's rows are claimed.
+    """Say why a row is not being worked on, or how rows are claimed.
 
     For a row: every reason, in the order in which they would have to be removed, each with the fact that proves it. For
     a handler: the claim statement, its plan on this database, and what it lacks. Without the --handlers package, the

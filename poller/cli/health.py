@@ -10,7 +10,7 @@ from poller.telemetry import heartbeat_file
 
 
 def health(*, heartbeat: HeartbeatFile = None) -> None:
-    """Exit with 0 while the loops of this folder's poller run go on, else with 1.
+    """Exit with 0 while this folder's poller run works, else with 1.
 
     Neither the database nor the handlers are looked at: it is for probes that may restart what they find dead.
     """

@@ -98,7 +98,7 @@ def jobs(  # noqa: PLR0913 - as of other listings
     as_json: AsJson = False,
     database: Database = None,
 ) -> None:
-    """Show the jobs, their next and last runs; add and remove schedules.
+    """Show the jobs and their runs; add and remove schedules.
 
     A job that the --handlers package does not define is shown as not registered here; if there is no such
     package, that is left open.
@@ -146,9 +146,9 @@ def remove(
     actor: Actor = None,
     database: Database = None,
 ) -> None:
-    """Remove a schedule that was made at run time, or a job that no program declares any more.
+    """Remove a schedule made at run time, or an undeclared job.
 
-    Its waiting runs are cancelled; runs in progress finish. A job that the --handlers package or a running worker
+    Its waiting runs are cancelled; runs in progress finish. A job that the --handlers package or a running worker still
     declares cannot be removed.
     """
     done = client(database, handlers, actor=actor).remove_job(name)

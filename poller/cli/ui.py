@@ -47,8 +47,8 @@ Auth = Annotated[
         envvar="POLLER_UI_AUTH",
         show_default=False,
         help=(
-            "token: by a link that is shown here, good once; none: whoever reaches it; file:PATH: users and tokens of a "
-            "file; header:NAME: as the trusted proxies say.  [default: token]"
+            "How viewers log in. token: by a link that is shown here and works once; none: not at all; file:PATH: as "
+            "users and tokens of a file; header:NAME: as the trusted proxies say.  [default: token]"
         ),
     ),
 ]
@@ -59,7 +59,7 @@ Proxies = Annotated[
         metavar="NETWORK",
         envvar="POLLER_UI_TRUSTED_PROXY",
         show_default=False,
-        help="From where X-Forwarded-Prefix and --auth header: are believed: 10.0.0.7 or 10.0.0.0/8.",
+        help="A proxy whose X-Forwarded-Prefix and --auth header: are trusted: 10.0.0.7 or 10.0.0.0/8.",
     ),
 ]
 Allowed = Annotated[
@@ -79,7 +79,7 @@ Allow = Annotated[
         metavar="RIGHTS",
         envvar="POLLER_UI_ALLOW",
         show_default=False,
-        help="look, values, operate, move, with commas between; not for file:, which says it itself.",
+        help="What viewers may do: look, values, operate, move, separated by commas. With file: the file says it.",
     ),
 ]
 Describes = Annotated[
@@ -99,7 +99,7 @@ def ui(  # noqa: PLR0913 - its options
     openapi: Describes = False,
     database: Database = None,
 ) -> None:
-    """Serve the desk: web pages about the fleet, with acts.
+    """Serve the desk: web pages about the fleet, with orders for it.
 
     By default it listens on this host alone, and shows a link that lets one browser in. It needs no handlers: the
     database knows them once workers have run. It ends with Ctrl-C.

@@ -40,11 +40,11 @@ def drain(
     actor: Actor = None,
     database: Database = None,
 ) -> None:
-    """Drain a worker, or all workers of a host: they stop claiming, and end once they hold nothing.
+    """Drain a worker, or all workers of a host, and replace none.
 
-    Handlers that have begun finish, however long that takes; rows that wait are given back. No other worker replaces
-    them, and a poller run without any worker left ends with 0. A worker that is stopped or cut off drains once it comes
-    back. A name of digits alone is a worker's number. Exits with 1 if no such worker is alive.
+    They stop claiming, and end once they hold nothing. Handlers that have begun finish, however long that takes; rows
+    that wait are given back. A poller run without any worker left ends with 0. A worker that is stopped or cut off
+    drains once it comes back. A name of digits alone is a worker's number. Exits with 1 if no such worker is alive.
     """
     for each in client(database, actor=actor).drain(name):
         holds = (

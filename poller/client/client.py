@@ -831,7 +831,7 @@ class Client:
         Args:
             name: as alerts have it: a job's, a host's, `TABLE` or `TABLE:STATUS`; with `*` and `?` for several.
             duration: for how long, by the database's clock; a number is seconds, and 0 ends the silence of this name.
-            reason: why, for those who read it.
+            reason: why; shown with the silence.
 
         Raises:
             NothingSelectedError: nothing is known by the name; or it was not silenced.

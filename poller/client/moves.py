@@ -281,7 +281,7 @@ class Moving:
         self, among: sql.Composable, order: sql.Composable, after: str | None
     ) -> tuple[list[str], str | None]:
         is_after = _TRUE if after is None else self._asked.table.is_after("%(after)s")
-        question = statement("move_page", **self._parts, among=among, order=order, after=is_after)
+        question = statement("keys_to_move", **self._parts, among=among, order=order, after=is_after)
         with along_indexes(self._connection):
             row = self._connection.execute(question, {"after": after, "page": PAGE_ROWS}).fetchone()
         assert row is not None  # noqa: S101 - a select without from has one row

@@ -150,7 +150,7 @@ class Watch:
         self._found: tuple[tuple[Group, ...], bool] = (), True
         self._signs: object = None  # by which it is seen that the causes of trouble are others
         self._causes_until = float("-inf")
-        connection.execute(statement("watching"))
+        connection.execute(statement("watch_settings"))
 
     def __enter__(self) -> Self:
         return self

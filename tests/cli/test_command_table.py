@@ -19,6 +19,7 @@ def test_the_line_of_a_command_is_the_first_sentence_of_its_help(name: str) -> N
     assert command.name == name
     text = " ".join((command.help or "").partition("\n\n")[0].split())
     assert (text + " ").startswith(COMMANDS[name].line + " ")
+    assert len(COMMANDS[name].line) <= 64, "the help would cut it off"
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["--version"]])
