@@ -36,6 +36,11 @@ class HandWorker:
     def claim(self, limit: int = 10) -> list[Task]:
         return self.claims.claim(self.binding, self.id, limit).tasks
 
+    def retries(self) -> list[tuple[str, int]]:
+        """Claim retries; return their keys and attempts."""
+        tasks = self.claims.claim_retries(self.binding, self.id, 10).tasks
+        return [(task.key, task.attempt) for task in tasks]
+
     def settle(self, tasks: list[Task], outcome: Outcome | None = None) -> int:
         outcome = outcome or Outcome(Became.MOVED, to="normal")
         results = [Result(task, outcome, 0.0) for task in tasks]

@@ -8,13 +8,13 @@ import subprocess
 import sys
 import textwrap
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from tests.forked import forks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     import psycopg
 
@@ -136,6 +136,12 @@ class Process:
             except subprocess.TimeoutExpired:
                 continue
             return
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return how long a process has been on a core."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def workers_of(db: psycopg.Connection[Any]) -> list[tuple[int, int]]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from poller.db.connection import connect
 from poller.model.context import CancelEvent
 from poller.ready_made.retention import purge
+from tests.command_line import value
 from tests.harness import wait_until
 
 if TYPE_CHECKING:
@@ -90,6 +91,12 @@ def make_slow(db: psycopg.Connection[Any]) -> None:
         "create function slow(id bigint) returns boolean volatile language plpgsql as $$"
         " begin if id = 1 then perform pg_sleep(1); end if; return true; end $$"
     )
+
+
+def other_sessions(db: psycopg.Connection[Any]) -> int:
+    """Return how many sessions the database has beside this one."""
+    question = "select count(*) from pg_stat_activity where datname = current_database() and pid <> %s"
+    return int(value(db, question, db.info.backend_pid))
 
 
 def wait_for_batch(db: psycopg.Connection[Any]) -> None:

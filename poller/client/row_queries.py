@@ -134,7 +134,7 @@ class RowQueries:
 
     Args:
         connection: on which they are asked.
-        looks_along: the session itself looks along indexes (`watching.sql`).
+        looks_along: the session itself looks along indexes (`watch_settings.sql`).
     """
 
     def __init__(self, connection: psycopg.Connection[Any], *, looks_along: bool = False) -> None:

@@ -120,7 +120,7 @@ class Troubles:
     Args:
         connection: where to ask.
         known: the handlers that the database knows.
-        looks_along: the session itself looks along indexes (`watching.sql`).
+        looks_along: the session itself looks along indexes (`watch_settings.sql`).
     """
 
     def __init__(

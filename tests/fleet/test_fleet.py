@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.harness import Project, wait_until, workers_of
+from tests.harness import Project, cpu_seconds, wait_until, workers_of
 from tests.servers import cluster
 
 # What the handlers of these tests write down: outside the database, so that no rollback hides it.
@@ -478,12 +478,6 @@ fourth, fifth = step("c", "d"), step("d", "normal")
     project.start("run", "--workers", "1", "--poll", "60s")
     started = "select count(*) from thing where status = 'normal'"
     wait_until("all have come to the end", lambda: db.execute(started).fetchone() == (2,))
-
-
-def cpu_seconds(pid: int) -> float:
-    """Return how long a process has been on a core."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @pytest.mark.parametrize("options", ["", ", limit=1", ", per_key='status'", ", rate='1/1h'"])

@@ -18,7 +18,7 @@ from poller.ready_made import old_rows, ranges
 from poller.ready_made.retention import age_out, purge
 from tests.command_line import value
 from tests.harness import wait_until
-from tests.maintained import PurgeRun, beside, make_slow, retention, run, wait_for_batch
+from tests.maintained import PurgeRun, beside, make_slow, other_sessions, retention, run, wait_for_batch
 
 if TYPE_CHECKING:
     from poller.jobs.job import Job
@@ -272,7 +272,7 @@ def test_an_ageing_that_is_killed_is_resumed(tmp_path: Path, db: psycopg.Connect
         wait_until("some are moved", lambda: _moved(db) > 500)
         process.kill()
 
-    wait_until("its session has ended", lambda: not _others(db))
+    wait_until("its session has ended", lambda: not other_sessions(db))
     moved = _moved(db)
     assert 500 < moved < 20_000
     assert moved % 100 == 0
@@ -293,11 +293,6 @@ def test_a_table_of_sqlalchemy_names_its_table(db: psycopg.Connection[Any], url:
 
 def _moved(db: psycopg.Connection[Any]) -> int:
     return int(value(db, "select count(*) from users where status = 'disabled'"))
-
-
-def _others(db: psycopg.Connection[Any]) -> int:
-    question = "select count(*) from pg_stat_activity where datname = current_database() and pid <> %s"
-    return int(value(db, question, db.info.backend_pid))
 
 
 def test_g2_rows_that_handlers_have_in_hand_are_not_aged(db: psycopg.Connection[Any], url: str) -> None:

@@ -24,6 +24,7 @@ from tests.maintained import (
     keys,
     make_audit,
     make_slow,
+    other_sessions,
     purge_audit,
     retention,
     run,
@@ -332,7 +333,7 @@ def test_a_purge_that_is_killed_is_resumed(project: Project, db: psycopg.Connect
     process.signal(signal.SIGKILL)
     process.wait()
 
-    wait_until("its session has ended", lambda: not _sessions(db))
+    wait_until("its session has ended", lambda: not other_sessions(db))
     left = value(db, "select count(*) from audit")
     assert 10 < left < 19_000
     assert left % 100 == 10  # no batch by halves
@@ -659,13 +660,8 @@ def _log_deletes(db: psycopg.Connection[Any], code: str = "") -> None:
     _trigger(db, f"{code} insert into gone values (old.id, lpad(pg_current_xact_id()::text, 20));")
 
 
-def _sessions(db: psycopg.Connection[Any]) -> int:
-    question = "select count(*) from pg_stat_activity where datname = current_database() and pid <> %s"
-    return int(value(db, question, db.info.backend_pid))
-
-
 def _rollbacks(db: psycopg.Connection[Any]) -> int:
-    wait_until("only we are connected", lambda: not _sessions(db))
+    wait_until("only we are connected", lambda: not other_sessions(db))
     db.execute("select pg_stat_force_next_flush()" if db.info.server_version >= 150000 else "select 1")
     return int(value(db, "select xact_rollback from pg_stat_database where datname = current_database()"))
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from poller import Handler
-    from tests.claiming import HandWorker, NewWorker
+    from tests.claiming import NewWorker
     from tests.conftest import Alter
     from tests.harness import Project
 
@@ -388,11 +388,6 @@ def failed(db: psycopg.Connection[Any], join: NewWorker, table: None) -> Binding
     return binding
 
 
-def _retries(worker: HandWorker) -> list[tuple[str, int]]:
-    tasks = worker.claims.claim_retries(worker.binding, worker.id, 10).tasks
-    return [(task.key, task.attempt) for task in tasks]
-
-
 def test_g2_a_row_that_is_being_forgotten_is_not_retried(
     url: str, db: psycopg.Connection[Any], join: NewWorker, failed: Binding, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -400,7 +395,7 @@ def test_g2_a_row_that_is_being_forgotten_is_not_retried(
     worker = join(failed)
     looking = Held(url, failed, "strays forgotten", monkeypatch)
     db.execute(HELD[1])
-    assert _retries(worker) == []
+    assert worker.retries() == []
     assert looking.go() == 1
     assert [task.attempt for task in worker.claim()] == [1]
 
@@ -414,7 +409,7 @@ def test_g2_control_without_the_lock_of_a_retry_its_attempts_are_forgotten_while
     with pytest.MonkeyPatch.context() as patch:
         looking = Held(url, failed, "strays forgotten", patch)
     db.execute(HELD[1])
-    assert _retries(worker) == [("1", 2)]
+    assert worker.retries() == [("1", 2)]
     assert looking.go() == 1
     assert column(db, "select count(*) from poller.attempt") == [0]
 
@@ -426,7 +421,7 @@ def test_a_row_that_comes_back_while_it_is_looked_at_is_at_the_same_visit(
     looking = Held(url, failed, "strays locked", monkeypatch)
     db.execute(HELD[1])
     assert looking.go() == 0
-    assert _retries(join(failed)) == [("1", 2)]
+    assert join(failed).retries() == [("1", 2)]
 
 
 def test_g2_a_row_that_is_held_is_not_forgotten(
@@ -435,7 +430,7 @@ def test_g2_a_row_that_is_held_is_not_forgotten(
     """Neither one that was claimed before the look, nor one whose claim was committed since its snapshot."""
     worker = join(failed)
     db.execute(HELD[1])
-    assert _retries(worker) == [("1", 2)]
+    assert worker.retries() == [("1", 2)]
     db.execute(HELD[0])
     assert Visits(worker.link).forget_strays(failed, "").rows == 0
     db.execute("create table claim_of_later as select * from poller.claim")

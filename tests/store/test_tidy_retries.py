@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from tests.claiming import HandWorker, NewWorker
+    from tests.claiming import NewWorker
     from tests.conftest import Alter
 
 BARRIER = 4711
@@ -39,11 +39,6 @@ def failed(db: psycopg.Connection[Any], join: NewWorker) -> Binding:
     worker.fail(worker.claim())
     db.execute("update thing set status = 'pending'")
     return binding
-
-
-def _retries(worker: HandWorker) -> list[tuple[str, int]]:
-    tasks = worker.claims.claim_retries(worker.binding, worker.id, 10).tasks
-    return [(task.key, task.attempt) for task in tasks]
 
 
 def _tidy_across(
@@ -73,7 +68,7 @@ def test_g6_a_retry_that_was_claimed_since_the_look_keeps_its_attempts(
 
     def comes_back() -> None:
         db.execute("update thing set status = 'pending'")
-        assert _retries(worker) == [("1", 2)]
+        assert worker.retries() == [("1", 2)]
 
     _tidy_across(url, db, failed, alter, comes_back)
     assert db.execute("select attempt, next_at <= poller.now() from poller.attempt").fetchall() == [(1, True)]
@@ -93,7 +88,7 @@ def test_g6_a_wait_that_was_written_since_the_look_stands(
         db.execute("update thing set status = 'pending'")
 
     _tidy_across(url, db, failed, alter, fails_again)
-    assert _retries(worker) == [("1", 3)]
+    assert worker.retries() == [("1", 3)]
 
 
 def test_g6_an_order_to_retry_that_was_given_since_the_look_stands(
@@ -108,7 +103,7 @@ def test_g6_an_order_to_retry_that_was_given_since_the_look_stands(
         db.execute("update poller.attempt set state = 'waiting', attempt = 0, next_at = poller.now()")
 
     _tidy_across(url, db, failed, alter, is_put_back)
-    assert _retries(worker) == [("1", 1)]
+    assert worker.retries() == [("1", 1)]
 
 
 @pytest.mark.parametrize(
@@ -132,7 +127,7 @@ def test_a_retry_that_can_be_taken_is_left_alone(
     """Due as it is."""
     worker = join(failed)
     worker.claims.tidy_retries(failed)
-    assert _retries(worker) == [("1", 2)]
+    assert worker.retries() == [("1", 2)]
 
 
 def test_g6_a_row_that_row_security_hides_keeps_its_attempts(

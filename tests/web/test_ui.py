@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import re
 import signal
 import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -21,11 +19,12 @@ import pytest
 from poller.cli import ui
 from poller.web import serve
 from tests.command_line import known, the_line, value
-from tests.harness import wait_until
+from tests.harness import cpu_seconds, wait_until
 from tests.web.desks import confirmed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.command_line import InProcess
     from tests.harness import Project
@@ -153,7 +152,7 @@ def started(project: Project) -> Iterator[tuple[subprocess.Popen[str], str, floa
     ) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
-        yield process, line.strip(), _processor_time(process.pid)
+        yield process, line.strip(), cpu_seconds(process.pid)
         process.kill()
 
 
@@ -224,12 +223,6 @@ def test_with_fifty_connections_and_an_act_under_way_it_ends_within_a_second(
     assert written == value(db, "select count(*) from poller.attempt where state = 'waiting'")
     assert desk.log.count("\n") == 1
     assert took < STOP, f"{took:.2f} s"
-
-
-def _processor_time(pid: int) -> float:
-    """Return the seconds of a processor's time that a process has taken."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def test_the_last_part_of_an_answer_is_sent_at_once() -> None:
