@@ -23,7 +23,16 @@ from textual.message import Message
 from poller.client.client import Client
 from poller.errors import PollerError
 from poller.telemetry.printable import one_line
-from poller.tui.looks import EVERY, SHARE, Away, Fault, Looker, LookResult, LookThread, ScreenClients
+from poller.tui.looks import (
+    LOOK_SECONDS,
+    LOOK_SHARE,
+    Away,
+    Fault,
+    Looker,
+    LookResult,
+    LookThread,
+    ScreenClients,
+)
 from poller.tui.orders import Under, number
 
 if TYPE_CHECKING:
@@ -39,8 +48,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 VIA = "top"  # the face, as orders are written down with it
-LATE = 2.0  # seconds for which a look may be missing
-RATES = 30  # looks whose rates are shown as bars
+LATE_SECONDS = 2.0  # seconds for which a look may be missing
+SHOWN_RATES = 30  # looks whose rates are shown as bars
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +113,7 @@ class AskingApp(App[None]):
         self.zone: tzinfo | None = UTC
         self.picture: LookResult | None = None
         self.why = ""
-        self.rates: deque[float] = deque(maxlen=RATES)
+        self.rates: deque[float] = deque(maxlen=SHOWN_RATES)
         self.under: Under | None = None
         self.progress = ""
         self._answers: dict[str, Page[Any] | Fault] = {}
@@ -136,8 +145,8 @@ class AskingApp(App[None]):
         if self.picture is None:
             return None
         age = time.monotonic() - self.picture.seen
-        expected = max(EVERY, SHARE * self.picture.seconds)
-        return age if self.why or age > expected + LATE else None
+        expected = max(LOOK_SECONDS, LOOK_SHARE * self.picture.seconds)
+        return age if self.why or age > expected + LATE_SECONDS else None
 
     def on_look_ended(self, message: LookEnded) -> None:
         """Show what was seen."""

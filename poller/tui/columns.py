@@ -16,7 +16,7 @@ from poller.telemetry.printable import one_line
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-GAP = 2  # cells between two columns
+GAP_CELLS = 2  # cells between two columns
 ELLIPSIS = "…"
 PLAIN, DIM, GOOD, WARN, BAD = "", "dim", "good", "warn", "bad"  # tones: a colour beside a word, never alone
 
@@ -136,4 +136,4 @@ def _least(column: ListColumn, wanted: int) -> int:
 
 def _width(widths: Iterable[int]) -> int:
     found = list(widths)
-    return sum(found) + GAP * max(0, len(found) - 1)
+    return sum(found) + GAP_CELLS * max(0, len(found) - 1)

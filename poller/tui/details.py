@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from poller.client.row_queries import HistoryEvent
     from poller.tui.looks import ScreenClients
 
-EVENTS = 50  # of a row's history
-RUNS = 200  # of a job, the newest, among which a run is looked for
-OFTEN, SELDOM, RARELY = 1.0, 5.0, 60.0  # seconds from one look at it to the next
+SHOWN_EVENTS = 50  # of a row's history
+SEARCHED_RUNS = 200  # of a job, the newest, among which a run is looked for
+OFTEN_SECONDS, SELDOM_SECONDS, RARELY_SECONDS = 1.0, 5.0, 60.0  # seconds from one look at it to the next
 LONGEST_OUTPUT = 1000  # lines of a run's output, the last ones
 _NUMBERS = ("id", "pid", "worker")  # that count nothing
 _IN_SECONDS = ("p50", "p95", "timeout", "seconds", "heartbeat_age", "window", "next_in")
@@ -59,7 +59,7 @@ class Detail:
 
     title: str
     ask: Callable[[ScreenClients, tzinfo | None], Sequence[Section]]
-    every: float = SELDOM
+    every: float = SELDOM_SECONDS
     acts: Mapping[str, Callable[[], DraftOrder]] = field(default_factory=dict)
     moves: ChosenRows | None = None
     ends: bool = False
@@ -110,7 +110,7 @@ def of_check() -> Detail:
             for each in found
         ] or [Section("no problems found")]
 
-    return Detail("check", ask, every=RARELY)
+    return Detail("check", ask, every=RARELY_SECONDS)
 
 
 def of_row(row: ChosenRows) -> Detail:
@@ -135,7 +135,7 @@ def of_run(run: int, job: str) -> Detail:
     """Return the detail of a run: how it stands, and what it has printed, the end of it last."""
 
     def ask(asked: ScreenClients, zone: tzinfo | None) -> list[Section]:
-        page = asked.client.runs(job, limit=RUNS)
+        page = asked.client.runs(job, limit=SEARCHED_RUNS)
         own = [
             Section("run", pairs_of(each, page.as_of, zone, ("id",))) for each in page.items if each.id == run
         ]
@@ -144,7 +144,7 @@ def of_run(run: int, job: str) -> Detail:
         return [*(own or [Section("", lines=(found.status,))]), Section("output", lines=printed)]
 
     acts = {"t": lambda: orders.trigger(job), "c": lambda: orders.cancel(run)}
-    return Detail(f"run {run} of {job}", ask, OFTEN, acts, ends=True)
+    return Detail(f"run {run} of {job}", ask, OFTEN_SECONDS, acts, ends=True)
 
 
 # --- texts ---------------------------------------------------------------------------------------------
@@ -215,10 +215,10 @@ def _why(asked: ScreenClients, row: ChosenRows) -> Iterator[str]:
 
 
 def _events(asked: ScreenClients, table: str, key: str, zone: tzinfo | None) -> Iterator[str]:
-    page = asked.client.history(table, key, limit=EVENTS)
+    page = asked.client.history(table, key, limit=SHOWN_EVENTS)
     yield from (_event(each, zone) for each in page.items)
     if page.next is not None:
-        yield f"(the last {EVENTS} events of one day)"
+        yield f"(the last {SHOWN_EVENTS} events of one day)"
 
 
 def _event(event: HistoryEvent, zone: tzinfo | None) -> str:

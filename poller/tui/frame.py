@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from poller.tui.listing import ScreenList
     from poller.tui.looks import LookResult
 
-FEW = 5  # lines of what is shown beside the statuses
-WIDE = 200  # cells
+PART_LINES = 5  # lines of what is shown beside the statuses
+FRAME_CELLS = 200  # cells
 BESIDE = (TROUBLE, NEXT, ACTIONS)
 HOME = (STATUS, *BESIDE)
 PANELS = tuple(each.panel for each in HOME)
 
 
 def frame(database: str, picture: LookResult, zone: tzinfo | None = None) -> str:
-    """Return the first screen as text, its lines no wider than `WIDE`."""
+    """Return the first screen as text, its lines no wider than `FRAME_CELLS`."""
     totals = picture.totals
     parts = [[_plain(head.first(database, totals, zone, None, "")), _plain(head.second(totals))]]
-    parts += [list(_part(each, picture, zone, None if each is STATUS else FEW)) for each in HOME]
+    parts += [list(_part(each, picture, zone, None if each is STATUS else PART_LINES)) for each in HOME]
     return "\n\n".join("\n".join(part) for part in parts)
 
 
@@ -50,7 +50,7 @@ def _part(listing: ScreenList, picture: LookResult, zone: tzinfo | None, most: i
         yield f"  {listing.empty}"
         return
     lines = answer.items[:most]
-    layout = fitted(listing.columns(Shown(lines, answer.as_of, zone)), lines, WIDE)
+    layout = fitted(listing.columns(Shown(lines, answer.as_of, zone)), lines, FRAME_CELLS)
     yield "  " + "  ".join(heads(layout)).rstrip()
     above = None
     for line in lines:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from poller.tui.columns import Layout
     from poller.tui.listing import ScreenList
 
-HEAD = 1  # lines above the list
+HEAD_LINES = 1  # lines above the list
 
 
 class Lines(Widget, can_focus=True):
@@ -120,7 +120,7 @@ class Lines(Widget, can_focus=True):
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002 - as Textual has it
         """Return how many lines it would take."""
-        return HEAD + max(1, len(self._rows))
+        return HEAD_LINES + max(1, len(self._rows))
 
     def on_resize(self) -> None:
         """Fit the columns into the new width."""
@@ -153,7 +153,7 @@ class Lines(Widget, can_focus=True):
 
     def on_click(self, event: events.Click) -> None:
         """Choose the line that was clicked; open it if it was clicked twice."""
-        at = self._top + event.get_content_offset_capture(self).y - HEAD
+        at = self._top + event.get_content_offset_capture(self).y - HEAD_LINES
         row = self._rows[at] if 0 <= at < len(self._rows) else None
         if isinstance(row, int):
             self._choose(row)
@@ -177,7 +177,7 @@ class Lines(Widget, can_focus=True):
 
     @property
     def _height(self) -> int:
-        return max(1, self.content_size.height - HEAD)
+        return max(1, self.content_size.height - HEAD_LINES)
 
     def _scroll(self) -> None:
         """Bring the cursor, and the heading above it if that is next, into view."""
@@ -199,9 +199,9 @@ class Lines(Widget, can_focus=True):
     def _segments(self, y: int) -> list[Segment]:
         if self._layout is None:
             return [Segment(text, self._style(tone)) for text, tone in self._instead(y)]
-        if y < HEAD:
+        if y < HEAD_LINES:
             return [Segment("  ".join(heads(self._layout)), self._style("head"))]
-        at = self._top + y - HEAD
+        at = self._top + y - HEAD_LINES
         if at >= len(self._rows):
             return []
         row = self._rows[at]
@@ -221,7 +221,7 @@ class Lines(Widget, can_focus=True):
 
     def _instead(self, y: int) -> Iterator[tuple[str, str]]:
         """Yield what stands where the lines would be, if there are none."""
-        if y != HEAD or self.listing is None:
+        if y != HEAD_LINES or self.listing is None:
             return
         width = self.content_size.width
         if isinstance(self.answer, Fault):

@@ -1,6 +1,6 @@
 """What a list on the screen is made of: a question, columns, what opens behind a line, and the orders for it.
 
-A list holds `MOST` lines. Where there are more, it says so; what is looked for beyond them is found by its key.
+A list holds `MOST_LINES` lines. Where there are more, it says so; what is looked for beyond them is found by its key.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from poller.tui.looks import Panel
     from poller.tui.orders import ChosenRows, DraftOrder
 
-MOST = 200  # lines
-BAR = 20  # cells
+MOST_LINES = 200  # lines
+BAR_CELLS = 20  # cells
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
@@ -64,7 +64,7 @@ class ScreenList:
     moves: Callable[[Any], ChosenRows | None] = _nothing
 
 
-def bar(rows: int, most: int, width: int = BAR) -> str:
+def bar(rows: int, most: int, width: int = BAR_CELLS) -> str:
     """Return how many rows there are beside the most, as a bar; a few are seen beside very many."""
     if not rows or not most:
         return ""

@@ -2,8 +2,8 @@
 
 The model. What is on the screen is what is asked for (`want`), and nothing else. A look is a few questions on one
 connection that reads only and soon gives up; what one question meets, a locked table say, is told in its panel, and the
-others are filled. The next look comes after `EVERY` seconds, or twenty times what the last one took, if that is longer:
-a screen takes a twentieth of one backend at the most. Where the database is away the look before stays, and is asked for
+others are filled. The next look comes after `LOOK_SECONDS`, or twenty times what the last one took, if that is longer: a
+screen takes a twentieth of one backend at the most. Where the database is away the look before stays, and is asked for
 again after growing pauses.
 """
 
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from poller.client.known_handlers import Source
     from poller.client.totals import Totals
 
-EVERY = 2.0  # seconds from the beginning of a look to the next
-SHARE = 20  # a look may take one part in so many of the time
+LOOK_SECONDS = 2.0  # seconds from the beginning of a look to the next
+LOOK_SHARE = 20  # a look may take one part in so many of the time
 PAUSES = (0.5, 1.0, 2.0, 5.0)  # seconds between two looks at a database that is away; the last is repeated
-FAREWELL = 0.5  # seconds that the thread has for its end
+END_SECONDS = 0.5  # seconds that the thread has for its end
 
 
 class ScreenClients:
@@ -195,7 +195,7 @@ class LookThread:
 
     def join(self) -> None:
         """Wait for its end, for a moment."""
-        self._thread.join(FAREWELL)
+        self._thread.join(END_SECONDS)
 
     def _run(self) -> None:
         failed = 0
@@ -209,7 +209,7 @@ class LookThread:
             if isinstance(seen, Away):
                 pause, failed = PAUSES[min(failed, len(PAUSES) - 1)], failed + 1
             else:
-                pause, failed = max(EVERY, SHARE * seen.seconds) - seen.seconds, 0
+                pause, failed = max(LOOK_SECONDS, LOOK_SHARE * seen.seconds) - seen.seconds, 0
             self._woken.wait(pause)
         self._looks.connection.close()
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from poller.tui.orders import ChosenRows, DraftOrder
 
 BELOW = (HANDLERS, TROUBLE, NEXT, ACTIONS)  # what stands below the statuses, if there is room
-TALL, WIDE = 36, 132  # from so many lines, and so many cells on, there is room for more
+TALL_LINES, WIDE_CELLS = 36, 132  # from so many lines, and so many cells on, there is room for more
 STYLES = {PLAIN: "", DIM: "dim", GOOD: "$text-success", WARN: "$text-warning", BAD: "$text-error"}
 
 
@@ -134,10 +134,10 @@ class MainScreen(Ordering):
 
     def _make_room(self, size: Size) -> None:
         before = self._shown
-        self.set_class(size.width >= WIDE, "-wide")
-        self.set_class(size.width < WIDE, "-narrow")
-        self.query_one(Footer).compact = size.width < WIDE
-        self.set_class(size.height >= TALL and self.listing is STATUS, "-tall")
+        self.set_class(size.width >= WIDE_CELLS, "-wide")
+        self.set_class(size.width < WIDE_CELLS, "-narrow")
+        self.query_one(Footer).compact = size.width < WIDE_CELLS
+        self.set_class(size.height >= TALL_LINES and self.listing is STATUS, "-tall")
         if self._shown != before:
             self._want()
 
@@ -166,7 +166,7 @@ class MainScreen(Ordering):
         """Show which database it is, and how old the picture."""
         top = self.top
         totals = top.picture.totals if top.picture is not None else None
-        rates = tuple(top.rates) if self.size.width >= WIDE else ()
+        rates = tuple(top.rates) if self.size.width >= WIDE_CELLS else ()
         first = head.first(top.setting.title, totals, top.zone, top.late, top.why)
         pieces = [*first, head.LinePiece("\n"), *head.second(totals, rates)]
         self.query_one("#head", Static).update(

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from poller.tui.looks import ScreenClients
 
-MANY = 1000  # rows in flight that are counted one by one
-RUNS = 100  # the newest of a job, among which those in progress are counted
+COUNTED_ROWS = 1000  # rows in flight that are counted one by one
+COUNTED_RUNS = 100  # the newest of a job, among which those in progress are counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,7 +275,7 @@ class RowCount:
 
 def held(asked: ScreenClients, rows: ChosenRows) -> RowCount:
     """Return how many rows workers hold."""
-    page = asked.client.inflight(rows.selector, limit=MANY)
+    page = asked.client.inflight(rows.selector, limit=COUNTED_ROWS)
     return RowCount(len(page.items), "more than " if page.next is not None else "")
 
 
@@ -306,7 +306,7 @@ def _showing(asked: ScreenClients, rows: ChosenRows) -> RowCount:
 
 
 def _going_on(asked: ScreenClients, job: str) -> str:
-    found = asked.client.runs(job, limit=RUNS).items
+    found = asked.client.runs(job, limit=COUNTED_RUNS).items
     running = sum(each.status == "running" for each in found)
     if not running:
         return "no run of it is in progress"

@@ -9,7 +9,7 @@ from poller.duration import words
 from poller.telemetry.times import since, took
 from poller.tui import details, orders
 from poller.tui.columns import BAD, DIM, GOOD, PLAIN, WARN, ListColumn, rate, short
-from poller.tui.listing import BAR, MOST, ScreenList, bar, handler_of, replaced, some
+from poller.tui.listing import BAR_CELLS, MOST_LINES, ScreenList, bar, handler_of, replaced, some
 from poller.tui.looks import Panel
 from poller.tui.orders import ChosenRows
 from poller.tui.run_lists import runs_of
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from poller.tui.looks import ScreenClients
     from poller.tui.orders import DraftOrder
 
-RUNS = "poller.run"  # where trouble of runs is told
+RUN_TABLE = "poller.run"  # where trouble of runs is told
 
 # --- statuses, handlers and their limits -----------------------------------------------------------------------------
 
@@ -35,7 +35,7 @@ def _status_columns(seen: Shown) -> Sequence[ListColumn]:
     most = max((each.rows for each in seen.lines), default=0)
     return (
         ListColumn("status", _status, least=16),
-        ListColumn("", lambda line: bar(line.rows, most), rank=8, most=BAR, tone=lambda _: DIM),
+        ListColumn("", lambda line: bar(line.rows, most), rank=8, most=BAR_CELLS, tone=lambda _: DIM),
         ListColumn("rows", _rows, right=True),
         ListColumn("oldest", lambda line: since(line.oldest, seen.now), rank=2),
         ListColumn("in flight", lambda line: line.in_flight, right=True, tone=some(GOOD, "in_flight")),
@@ -221,12 +221,12 @@ def next_of(line: Failure, now: datetime) -> str:
 
 
 def _group_of(line: Group) -> str:
-    return f"job {line.status}" if line.table == RUNS else handler_of(line)
+    return f"job {line.status}" if line.table == RUN_TABLE else handler_of(line)
 
 
 def _rows_of(group: Group) -> ScreenList:
     """Return the list of a group's rows; of a job's failed runs, all runs of the job."""
-    if group.table == RUNS:
+    if group.table == RUN_TABLE:
         return runs_of(group.status)
     ask = partial(_group_page, group=group)
     return ScreenList(
@@ -243,13 +243,13 @@ def _rows_of(group: Group) -> ScreenList:
 
 def _group_page(asked: ScreenClients, group: Group) -> Page[Failure]:
     """Return the newest rows of a group: those among the newest of its handler in trouble."""
-    page = asked.client.failures(f"{group.table}:{group.status}", limit=10 * MOST)
+    page = asked.client.failures(f"{group.table}:{group.status}", limit=10 * MOST_LINES)
     kept = [
         each
         for each in page.items
         if (each.kind or each.error, each.place or "") == (group.error, group.place)
     ]
-    return replaced(page, kept[:MOST], more=len(kept) > MOST or page.next is not None)
+    return replaced(page, kept[:MOST_LINES], more=len(kept) > MOST_LINES or page.next is not None)
 
 
 def _row_of(line: Any) -> ChosenRows:
@@ -257,7 +257,7 @@ def _row_of(line: Any) -> ChosenRows:
 
 
 def _retry_group(group: Group) -> DraftOrder:
-    if group.table == RUNS:
+    if group.table == RUN_TABLE:
         return orders.trigger(group.status)
     error = orders.cause(group.error, group.place)
     return orders.retry(ChosenRows(group.table, group.status, error=error))
@@ -290,7 +290,7 @@ def _held_columns(seen: Shown) -> Sequence[ListColumn]:
 
 INFLIGHT = ScreenList(
     "In flight",
-    Panel("inflight", lambda asked: asked.client.inflight(limit=MOST)),
+    Panel("inflight", lambda asked: asked.client.inflight(limit=MOST_LINES)),
     _held_columns,
     "nothing is in flight",
     lambda line: f"{line.table}:{line.status}:{line.key}",

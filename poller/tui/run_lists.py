@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from poller.telemetry.times import moment, since, took
 from poller.tui import details, orders
 from poller.tui.columns import BAD, DIM, GOOD, PLAIN, WARN, ListColumn
-from poller.tui.listing import MOST, ScreenList, replaced, some
+from poller.tui.listing import MOST_LINES, ScreenList, replaced, some
 from poller.tui.looks import Panel
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def runs_of(job: str | None) -> ScreenList:
     """Return the list of runs: of a job, or of all."""
     return ScreenList(
         "Runs" if job is None else f"runs of {job}",
-        Panel("runs", lambda asked: asked.client.runs(job, limit=MOST)),
+        Panel("runs", lambda asked: asked.client.runs(job, limit=MOST_LINES)),
         _run_columns,
         "no runs yet",
         lambda line: str(line.id),
@@ -76,7 +76,7 @@ def _pause_or_resume_job(line: JobLine) -> DraftOrder:
 
 JOBS = ScreenList(
     "Jobs",
-    Panel("jobs", lambda asked: asked.client.jobs(limit=MOST)),
+    Panel("jobs", lambda asked: asked.client.jobs(limit=MOST_LINES)),
     _job_columns,
     "no jobs: workers declare them when they start",
     lambda line: line.name,
@@ -93,7 +93,7 @@ def _slot(line: JobLine) -> datetime:
 
 def _next_page(asked: ScreenClients) -> Page[JobLine]:
     """Return the jobs that have a next slot, the earliest first."""
-    page = asked.client.jobs(limit=MOST)
+    page = asked.client.jobs(limit=MOST_LINES)
     slots = sorted((each for each in page.items if each.next_at is not None), key=_slot)
     return replaced(page, slots, more=page.next is not None)
 

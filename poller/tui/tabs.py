@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from poller.telemetry.times import moment, since
 from poller.tui import details, orders
 from poller.tui.columns import BAD, GOOD, PLAIN, WARN, ListColumn
-from poller.tui.listing import MOST, ScreenList, bar
+from poller.tui.listing import MOST_LINES, ScreenList, bar
 from poller.tui.looks import Panel
 from poller.tui.row_lists import HANDLERS, INFLIGHT, LIMITS, STATUS, TROUBLE
 from poller.tui.run_lists import ALL_RUNS, JOBS
@@ -64,7 +64,7 @@ def _action_columns(seen: Shown) -> Sequence[ListColumn]:
 
 ACTIONS = ScreenList(
     "Actions",
-    Panel("actions", lambda asked: asked.client.actions(limit=MOST)),
+    Panel("actions", lambda asked: asked.client.actions(limit=MOST_LINES)),
     _action_columns,
     "no orders yet",
     lambda line: str(line.id),

@@ -24,7 +24,7 @@ from tests.tui.stage import looks_at, play, stage
 
 PENDING = moves("tenants", limit=5)
 CLOSING = moves("tenants", status="closing", to="closed")
-MOST = 40  # statements of a look at the first screen, with two handlers of a table
+MOST_STATEMENTS = 40  # statements of a look at the first screen, with two handlers of a table
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_g12_a_look_takes_the_same_few_statements_each_time(
         " where application_name = 'poller top' and datname = current_database()"
     )
     assert len(set(counts)) == 1
-    assert counts[0] <= MOST
+    assert counts[0] <= MOST_STATEMENTS
     assert db.execute(sessions).fetchone() == (1,)
     looks.connection.close()
 
@@ -210,7 +210,7 @@ def waited(*seen: LookResult | Away) -> list[float | None]:
 def test_a_look_takes_a_twentieth_of_the_time_at_the_most() -> None:
     """A cheap one comes every two seconds; where the database is away, the pauses grow up to five seconds."""
     cheap, dear = LookResult(None, {}, 0.01, 0.0), LookResult(None, {}, 1.0, 0.0)  # type: ignore[arg-type]
-    assert waited(cheap, dear) == [pytest.approx(looking.EVERY - 0.01), pytest.approx(19.0)]
+    assert waited(cheap, dear) == [pytest.approx(looking.LOOK_SECONDS - 0.01), pytest.approx(19.0)]
     away = Away("gone")
     assert waited(away, away, away, away, away, cheap, away)[:7] == [
         0.5,
