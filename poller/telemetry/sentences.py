@@ -183,8 +183,8 @@ SENTENCES: dict[type[e.Event], Sentence] = {
     e.FleetListens: Sentence(
         INFO,
         lambda each: (
-            f"listening at {each.address}: /healthz, /readyz, "
-            + ("/metrics" if each.metrics else "and no /metrics before pip install 'poller[metrics]'")
+            f"listening at {each.address}: /healthz, /readyz"
+            + (", /metrics" if each.metrics else "; for /metrics run: pip install 'poller[metrics]'")
         ),
     ),
     e.FleetStopping: Sentence(
