@@ -54,5 +54,8 @@ def forgive(tell: Callable[[OSError], None]) -> None:
     before = sys.stdout
     raw = _Unfailing(1, tell)
     sys.stdout = io.TextIOWrapper(
-        io.BufferedWriter(raw), before.encoding, "backslashreplace", line_buffering=before.line_buffering
+        io.BufferedWriter(raw),
+        before.encoding,
+        "backslashreplace",
+        line_buffering=bool(before.line_buffering),
     )
