@@ -108,3 +108,20 @@ select now() - a.ago, a.actor, a.via, a.action, a.target, a.affected, a.detail
                ('3 h', 'deploy', 'cli', 'trigger', 'backup', 1, null),
                ('26 h', 'jonas', 'api', 'move', 'orders:review', 4, 'to declined')) as a (ago, actor, via, action, target, affected, detail)
  order by a.ago desc;
+insert into poller.episode (subject_type, subject, kind, targets, opened_at, last_at, closed_at, times, error, place, detail, notices)
+select e.type, e.subject, e.kind, e.targets, now() - e.opened, now() - e.last, now() - e.closed, e.times, e.error, e.place, e.detail, 1
+  from (values ('handler', 'public.orders:pending', 'parked', array['oncall', 'shop'], interval '50 min', interval '4 min', null::interval, 0,
+                'ConnectError', 'client.py:88', '12 rows are parked'),
+               ('job', 'sync_prices', 'failed', array['oncall'], '3 h', '20 min', null, 7, 'HTTPError', 'prices.py:12', null),
+               ('job', 'old_carts', 'stale', array['shop'], '2 d', '2 d', null, 0, null, null, 'no success since 2026-11-26 09:00:00 UTC'),
+               ('host', 'web-7f9c', 'gone', '{}', '5 h', '5 h', '4 h', 1, null, null, 'a worker process ended without having been stopped, or was cut off'))
+    as e (type, subject, kind, targets, opened, last, closed, times, error, place, detail);
+with made as (
+    insert into poller.message (target, payload, state, attempts, sent_at, error)
+    values ('oncall', '{}', 'sent', 1, now() - interval '49 min', null), ('shop', '{}', 'waiting', 3, null, 'the answer was 503')
+    returning key, target
+)
+insert into poller.notice (episode_id, target, number, reason, at, message)
+select e.id, m.target, 1, 'opened', now() - interval '49 min', m.key
+  from poller.episode as e join made as m on m.target = any (e.targets);
+insert into poller.silence (pattern, reason, actor, until) values ('orders:*', 'the payment provider is being moved', 'maria', now() + interval '3 h');
