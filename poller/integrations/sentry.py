@@ -139,9 +139,9 @@ def _transaction(attempt: Attempt) -> Any:
 
 def _report(errors: Iterable[BaseException], *, values: bool) -> None:
     """Report errors; those of one class and place, as many rows of a batch may have, once."""
-    with capture_internal_exceptions():
-        alike = {(kind_of(each), place_of(each)): each for each in errors}
-        for (kind, place), error in alike.items():
+    alike = {(kind_of(each), place_of(each)): each for each in errors}
+    for (kind, place), error in alike.items():
+        with capture_internal_exceptions():
             event, hint = _event(error, kind, place, values=values)
             sentry_sdk.capture_event(event, hint)
 
@@ -150,8 +150,7 @@ def _event(error: BaseException, kind: str, place: str, *, values: bool) -> tupl
     """Return an error as the SDK sends it, and its hint."""
     options = dict(sentry_sdk.get_client().options)
     options["include_local_variables"] = options["include_local_variables"] and values
-    mechanism = {"type": PollerIntegration.identifier, "handled": False}
-    event, hint = event_from_exception(error, client_options=options, mechanism=mechanism)
+    event, hint = _told(error, options)
     chain: list[dict[str, Any]] = event["exception"]["values"]
     chain[-1]["type"] = kind  # of what another process has raised, it may be a stand-in
     if not values:
@@ -161,6 +160,14 @@ def _event(error: BaseException, kind: str, place: str, *, values: bool) -> tupl
         event["fingerprint"] = [kind, place, "{{ transaction }}"]
     event["contexts"] = {"poller": {"place": place}}
     return event, hint
+
+
+def _told(error: BaseException, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Return an error as the SDK tells it; bare, if it raises when it is asked, as a user's object may."""
+    mechanism = {"type": PollerIntegration.identifier, "handled": False}
+    bare = {"level": "error", "exception": {"values": [{"value": HIDDEN, "mechanism": mechanism}]}}
+    told = guarded(lambda: event_from_exception(error, client_options=options, mechanism=mechanism), None)
+    return told or (bare, {})
 
 
 def _has_left_its_frames(error: BaseException) -> bool:

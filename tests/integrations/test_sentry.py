@@ -136,6 +136,31 @@ def test_errors_of_a_batch_are_reported_once_for_each_cause(
     assert CANARY not in json.dumps(sent.items)
 
 
+@pytest.mark.parametrize("values", [True, False])
+def test_an_error_that_raises_when_it_is_asked_is_reported(
+    url: str, task: Task, start: Start, *, values: bool
+) -> None:
+    """By its class and place; and so are the others of its batch."""
+
+    class OddError(Exception):
+        def __str__(self) -> str:
+            raise SystemExit
+
+    sent = start(values=values)
+    for _ in range(2):
+        task(None)
+
+    def work(rows: list[Row]) -> list[Exception]:
+        return [OddError(), ValueError("x" * 10_000_000)][: len(rows)]
+
+    with Engine(url, moves("task", work, batch=2, attempts=1)) as engine:
+        engine.run_due()
+    found = {each["exception"]["values"][-1]["type"]: each for each in sent.of("error")}
+    assert found.keys() == {"OddError", "ValueError"}
+    assert found["OddError"]["exception"]["values"][-1]["value"] == "[Filtered]"
+    assert found["OddError"]["tags"]["poller.table"] == "public.task"
+
+
 def test_values_are_sent_where_the_client_says_so(url: str, task: Task, start: Start) -> None:
     """By an option of its own: the texts of errors, the key, and the SDK's variables of frames."""
     sent = start(values=True)
