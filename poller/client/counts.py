@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from poller.db.tables import Table
 
 MOST_COUNTED_ROWS = 10_000  # rows that are counted; for more there is an estimate
-_UP_TO = {"most": MOST_COUNTED_ROWS + 1}
+UP_TO = {"most": MOST_COUNTED_ROWS + 1}
 _UNKNOWN = sql.SQL("null")
 LARGEST_SCAN_COST = 100_000.0  # the planner's cost of reading a table; mostly dead rows cost that, too
 
@@ -89,6 +89,19 @@ class Branch:
         )
 
 
+def together(branches: Iterable[Branch]) -> sql.Composed | None:
+    """Return the query for all that can be asked about some statuses; None if that is nothing."""
+    parts = [each.part() for each in branches]
+    return statement("count_statuses", branches=sql.SQL(" union all ").join(parts)) if parts else None
+
+
+def few(rows: Sequence[Any], ages: Sequence[str]) -> dict[str | None, Count] | None:
+    """Return the counts by the answer to the query of `StatusCounter.whole`, or None if there are too many rows."""
+    if rows and rows[0][2] > MOST_COUNTED_ROWS:
+        return None
+    return {row[0]: Count(row[1], exact=True, oldest=known_ages(ages, row[3:])) for row in rows}
+
+
 class StatusCounter:
     """Counts the rows of one table by one status column, on a connection in autocommit mode."""
 
@@ -129,15 +142,12 @@ class StatusCounter:
         )
         with self._connection.transaction(force_rollback=True):
             self._connection.execute(statement("no_parallel_plans"))
-            is_bounded = self._status.is_bounded(self._connection, question, _UP_TO)
+            is_bounded = self._status.is_bounded(self._connection, question, UP_TO)
         return question if is_bounded else None
 
     def counted(self, question: sql.Composed, ages: Sequence[str]) -> dict[str | None, Count] | None:
         """Return the counts of all statuses by the query of `whole`, or None if there are too many rows by now."""
-        rows = self._connection.execute(question, _UP_TO).fetchall()
-        if rows and rows[0][2] > MOST_COUNTED_ROWS:
-            return None
-        return {row[0]: Count(row[1], exact=True, oldest=known_ages(ages, row[3:])) for row in rows}
+        return few(self._connection.execute(question, UP_TO).fetchall(), ages)
 
     def of(
         self, status: str | None, ages: Mapping[str, Iterable[sql.Composable]], users: sql.SQL | None = None
@@ -190,11 +200,9 @@ class StatusCounter:
             branches: one for each status.
             limits: how many of each are counted, by the names of their parameters.
         """
-        parts = [each.part() for each in branches]
-        if not parts:
-            return {}
-        question = statement("count_statuses", branches=sql.SQL(" union all ").join(parts))
-        return {row[0]: row[1:] for row in self._connection.execute(question, limits).fetchall()}
+        question = together(branches)
+        rows = [] if question is None else self._connection.execute(question, limits).fetchall()
+        return {row[0]: row[1:] for row in rows}
 
     def estimate_all(self) -> int:
         """Return the planner's estimate of all rows."""
@@ -228,7 +236,7 @@ class StatusCounter:
         return question if self._status.is_bounded(self._connection, question, asked) else None
 
     def _value(self, question: sql.Composed | None) -> Any:
-        row = None if question is None else self._connection.execute(question, _UP_TO).fetchone()
+        row = None if question is None else self._connection.execute(question, UP_TO).fetchone()
         return row and row[0]
 
     def _shows(self, status: str | None) -> sql.Composed:

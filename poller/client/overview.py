@@ -2,8 +2,8 @@
 
 The model. What is slow to find out (which handlers there are, whether a table is small, along which index a status is
 counted; the causes of trouble, while nothing fails) holds for a minute. A look between is one statement for each table,
-and a few for the fleet. A table that is locked, gone or too slow costs the others nothing: it is told, and left alone
-for a while.
+and five for the fleet, in one round trip. A table that is locked, gone or too slow costs the others nothing: it is told,
+and left alone for a while.
 
 What may be trusted: as of `status`. It is not one snapshot, and an estimate is as old as a minute.
 """
@@ -20,12 +20,13 @@ from poller.client import graph as graphs
 from poller.client import handler_lookup
 from poller.client import known_handlers as known_here
 from poller.client.actions import Action, actions
-from poller.client.counts import MOST_COUNTED_ROWS, Count, Statistics
+from poller.client.counts import MOST_COUNTED_ROWS, UP_TO, Count, Statistics, few, together
 from poller.client.each_table import reason
 from poller.client.jobs import JobLine
 from poller.client.jobs import lines as job_lines
-from poller.client.pausing import pauses
-from poller.client.row_queries import Pulse, RowQueries, WorkerLine
+from poller.client.one_round import OneRound, Question
+from poller.client.pausing import by_handler, paused
+from poller.client.row_queries import WORKERS, Pulse, RowQueries, WorkerLine, activity, edges
 from poller.client.seen import seen
 from poller.client.selector import ALL, select
 from poller.client.status import Rows, StatusLine, ages, by_column, numbered
@@ -49,6 +50,7 @@ HOLDS = 60.0  # seconds that what was found out about tables holds
 ROOM = 500  # rows more than it has that are counted of a status: until then it is not planned anew
 RESTS = 10.0  # seconds that a table is left alone that could not be looked at
 _NOTHING = Statistics((), None)
+_EDGES, _MINUTES = Question(statement("moves_per_minute")), Question(statement("minutes"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,13 +216,16 @@ class Watch:
             self._machines = self._known()
             self._until = monotonic() + HOLDS
         numbers = [each.id for machine in self._machines for each in machine.group if each.id]
-        self._pulses = self._queries.pulse(numbers)
-        seen = _Seen(self._pulses, self._queries.edges(), pauses(self._connection, numbers))
-        minutes = self._connection.execute(statement("minutes"), {}).fetchall()
+        pulse, pauses = activity(numbers), paused(numbers)
+        counts = [question for each in self._machines for question in each.questions()]
+        answers = OneRound(self._connection, [pulse, _EDGES, pauses, _MINUTES, WORKERS, *counts])
+        self._pulses = self._queries.pulses(pulse, answers.rows(pulse))
+        seen = _Seen(self._pulses, edges(answers.rows(_EDGES)), by_handler(answers.rows(pauses)), answers)
+        minutes = answers.rows(_MINUTES)
         return Overview(
             as_of=minutes[-1][3],
             machines=tuple(each.look(seen) for each in self._machines),
-            workers=tuple(self._queries.workers()),
+            workers=tuple(answers.rows(WORKERS)),
             minutes=tuple(Minute(*row[:3]) for row in minutes),
         )
 
@@ -251,11 +256,12 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What a look finds of all handlers, by their numbers."""
+    """What a look finds of all handlers, by their numbers; and the answers of all tables."""
 
     pulses: Mapping[int, Pulse]
     edges: Mapping[int, Mapping[str, float]]
     paused: Mapping[int, PausedHandler]
+    answers: OneRound
 
 
 @dataclass(slots=True)
@@ -264,6 +270,13 @@ class _Part:
 
     branches: list[Branch] = field(default_factory=list)
     limits: dict[str, int] = field(default_factory=dict)
+    question: Question | None = None
+
+    def close(self) -> Self:
+        """Have its question be made: there will be no more statuses."""
+        query = together(self.branches)
+        self.question = None if query is None else Question(query, self.limits)
+        return self
 
     def each(self) -> Iterable[tuple[Branch, int]]:
         """Return the statuses with how many are counted; 0 of those that are not."""
@@ -280,7 +293,7 @@ class _Machine:
     functions: Mapping[tuple[str, str, str], str]
     is_one_of_several: bool = False
     rows: Rows | None = None
-    question: Any = None
+    whole: Question | None = None
     parts: list[_Part] = field(default_factory=list)
     estimates: dict[str | None, Count] = field(default_factory=dict)
     known: Statistics = _NOTHING
@@ -296,8 +309,9 @@ class _Machine:
         try:
             with self.connection.transaction():
                 self.rows = Rows(self.connection, self.group)
-                self.question = self.rows.counts.whole(ages(self.group))
-                if self.question is None:
+                query = self.rows.counts.whole(ages(self.group))
+                self.whole = None if query is None else Question(query, UP_TO)
+                if self.whole is None:
                     self._plan_each(self.rows)
         except psycopg.Error as error:
             self.rows = None  # it is planned anew with the others
@@ -320,7 +334,7 @@ class _Machine:
             else:
                 most = min(MOST_COUNTED_ROWS + 1, 2 * counted + ROOM)
             if most > left:
-                self.parts.append(part)
+                self.parts.append(part.close())
                 part, left = _Part(), MOST_COUNTED_ROWS
                 branch = rows.counts.branch(name, *rows.asked(name), "most_0")
                 limit = "most_0"
@@ -328,15 +342,22 @@ class _Machine:
                 part.branches.append(branch)
                 part.limits[limit] = most
                 left -= most
-        self.parts.append(part)
+        self.parts.append(part.close())
         self.connection.execute(statement("usual_plans"))
+
+    def questions(self) -> list[Question]:
+        """Return those by which its rows are counted; none while it is left alone."""
+        if self.rows is None or monotonic() < self.rests_until:
+            return []
+        asked = [each.question for each in self.parts] if self.whole is None else [self.whole]
+        return [each for each in asked if each is not None]
 
     def look(self, seen: _Seen) -> Watched:
         """Return what is seen of it now."""
         lines: tuple[StatusLine, ...] = ()
         if self.rows is not None and monotonic() >= self.rests_until:
             try:
-                found = self._counted(self.rows)
+                found = self._counted(self.rows, seen.answers)
                 lines = tuple(self.rows.shown(found, self.known, seen.pulses, seen.paused))
                 self.fault = None
             except psycopg.Error as error:
@@ -344,19 +365,19 @@ class _Machine:
         handlers = tuple(self._handler(each, seen) for each in self.group)
         return Watched(_with_rows(self.machine, lines), lines, handlers, self.fault, self.is_one_of_several)
 
-    def _counted(self, rows: Rows) -> Mapping[str | None, Count]:
-        if self.question is not None:
-            found = rows.counts.counted(self.question, ages(self.group))
+    def _counted(self, rows: Rows, answers: OneRound) -> Mapping[str | None, Count]:
+        if self.whole is not None:
+            found = few(answers.rows(self.whole), ages(self.group))
             if found is not None:
                 return found
-            self.question = None  # there are too many by now
+            self.whole = None  # there are too many by now
             self._plan_again(rows)
         counted = {**self.estimates}
         for part in self.parts:
-            asked = rows.counts.together(part.branches, part.limits)
+            asked = {row[0]: row[1:] for row in answers.rows(part.question)} if part.question else {}
             if any(most and asked[each.status][0] == most for each, most in part.each()):
                 self._plan_again(rows)  # one has grown beyond its room
-                return self._counted(rows)
+                return self._counted(rows, answers)
             counted |= {name: self._count(name, *told, rows) for name, told in asked.items()}
         return counted
 

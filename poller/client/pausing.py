@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from psycopg.rows import class_row
+
 from poller.client import jobs
 from poller.client.job_queries import JobQueries
+from poller.client.one_round import OneRound, Question
 from poller.client.refusals import NothingSelectedError
 from poller.client.row_queries import RowQueries
 from poller.client.selector import is_named, of_table, refuse_unfinished
 from poller.db.statements import array, statement
-from poller.db.typed_rows import all_rows
 from poller.duration import seconds
 from poller.errors import ConfigurationError
 from poller.jobs.run import TABLE as RUNS
@@ -111,7 +113,16 @@ def resume(connection: psycopg.Connection[Any], name: str) -> tuple[Resumed | Ha
 
 def pauses(connection: psycopg.Connection[Any], handlers: Iterable[int]) -> dict[int, Pause]:
     """Return the pause of each handler that is paused now, by its number."""
-    found = all_rows(connection, statement("paused"), {"handlers": array(handlers)}, Pause)
+    return by_handler(OneRound(connection, ()).rows(paused(handlers)))
+
+
+def paused(handlers: Iterable[int]) -> Question:
+    """Return the question which of these handlers are paused."""
+    return Question(statement("paused"), {"handlers": array(handlers)}, class_row(Pause))
+
+
+def by_handler(found: Iterable[Pause]) -> dict[int, Pause]:
+    """Return pauses by the numbers of their handlers."""
     return {each.handler_id: each for each in found}
 
 

@@ -14,6 +14,7 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from poller.client.counts import Count, along_indexes, known_ages, writing_along_indexes
+from poller.client.one_round import OneRound, Question
 from poller.db.statements import array, statement, trusted
 from poller.db.typed_rows import all_rows, only_row
 
@@ -129,6 +130,24 @@ class Index(NamedTuple):
     predicate: str | None
 
 
+WORKERS = Question(statement("workers"), rows=class_row(WorkerLine))
+
+
+def activity(handlers: Iterable[int]) -> Question:
+    """Return the question for what handlers do, by their numbers; 0 stands for an unknown one."""
+    numbers = sorted({each for each in handlers if each})
+    most = 1 + COUNTED_ROWS // max(1, len(numbers) * len(STATES))
+    return Question(statement("handler_activity"), {"handlers": array(numbers), "most": most})
+
+
+def edges(rows: Iterable[tuple[int, str, float]]) -> dict[int, dict[str, float]]:
+    """Return how many rows each handler has moved to each status, by the answer to `moves_per_minute.sql`."""
+    found: dict[int, dict[str, float]] = {}
+    for handler, to, moved in rows:
+        found.setdefault(handler, {})[to] = moved
+    return found
+
+
 class RowQueries:
     """The statements on handlers, rows and workers, on one connection in autocommit mode.
 
@@ -149,10 +168,12 @@ class RowQueries:
 
     def pulse(self, handlers: Iterable[int]) -> dict[int, Pulse]:
         """Return each handler's activity, by its number; 0 stands for an unknown one."""
-        numbers = sorted({each for each in handlers if each})
-        most = 1 + COUNTED_ROWS // max(1, len(numbers) * len(STATES))
-        rows = self._along("handler_activity", handlers=array(numbers), most=most)
-        return {number: self._pulse(number, most, counts) for number, *counts in rows}
+        question = activity(handlers)
+        return self.pulses(question, self._along("handler_activity", **question.asked))
+
+    def pulses(self, question: Question, rows: Iterable[Any]) -> dict[int, Pulse]:
+        """Return each handler's activity, by the answer to the question for it."""
+        return {number: self._pulse(number, question.asked["most"], counts) for number, *counts in rows}
 
     def _pulse(self, number: int, most: int, counts: Sequence[Any]) -> Pulse:
         """Return the pulse of a handler; if one statement reads only a part of its rows in trouble, count them all."""
@@ -171,10 +192,7 @@ class RowQueries:
 
     def edges(self) -> dict[int, dict[str, float]]:
         """Return how many rows each handler has moved to each status in the last minute."""
-        found: dict[int, dict[str, float]] = {}
-        for handler, to, rows in self._along("moves_per_minute"):
-            found.setdefault(handler, {})[to] = rows
-        return found
+        return edges(self._along("moves_per_minute"))
 
     def _count_trouble(self, handler: int, state: str) -> int:
         """Count the rows of a handler that are in one state, however many, some thousands a statement."""
@@ -204,8 +222,7 @@ class RowQueries:
 
     def workers(self) -> list[WorkerLine]:
         """Return the workers; those that died stay for a day."""
-        with self.connection.cursor(row_factory=class_row(WorkerLine)) as cursor:
-            return cursor.execute(statement("workers"), {}).fetchall()
+        return OneRound(self.connection, ()).rows(WORKERS)
 
     def history(
         self,

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from psycopg import sql
 from psycopg.sql import SQL, Identifier
 
 from poller import Client
 from poller.client import counts
+from poller.client.one_round import OneRound, Question
 from poller.client.overview import RESTS
+from poller.db.search_path import AS_USERS, OWN
 from poller.errors import ConfigurationError, DatabaseError
 from poller.testing import Engine
 from tests.client.watching import watched as watching
@@ -113,6 +117,31 @@ def test_a_look_is_a_statement_a_table_and_five(
     assert len(asked) == LOOKS + TABLES - large, asked
     assert rows_of(second) == rows_of(first)
     assert [each.rows for each in second.machines[3].statuses] == [0, 0, 30]
+
+
+def test_a_look_is_one_round_trip(url: str, db: psycopg.Connection[Any], asked: list[str]) -> None:
+    """All is sent before the first answer is there; no question is asked twice, and none is parsed under users' path."""
+    ten_tables(url, db)
+    with Client(url).watch() as eye, psycopg.connect(url) as other, ThreadPoolExecutor(1) as pool:
+        before = rows_of(eye.look())
+        eye._connection.execute("set lock_timeout = '1min'")
+        other.execute("lock table poller.claim in access exclusive mode")  # which the first one reads
+        asked.clear()
+        look = pool.submit(eye.look)
+        wait_until("all are sent", lambda: len(asked) == LOOKS + TABLES)
+        assert not look.done()
+        other.rollback()
+        assert rows_of(look.result()) == before
+        assert len(asked) == LOOKS + TABLES
+        users, path = (
+            Question(sql.Composed([SQL("select "), AS_USERS])),
+            Question(SQL("show search_path") + SQL("")),
+        )
+        refused = Question(SQL("select 1 / 0") + SQL(""))
+        answers = OneRound(eye._connection, [users, refused, path])
+        assert answers.rows(path) == [(OWN,)]
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            answers.rows(refused)
 
 
 def test_the_causes_of_trouble_are_asked_for_when_there_are_others(
