@@ -378,7 +378,9 @@ class _Machine:
             if any(most and asked[each.status][0] == most for each, most in part.each()):
                 self._plan_again(rows)  # one has grown beyond its room
                 return self._counted(rows, answers)
-            counted |= {name: self._count(name, *told, rows) for name, told in asked.items()}
+            counted |= {
+                name: self._count(name, number, oldest, rows) for name, (number, oldest) in asked.items()
+            }
         return counted
 
     def _plan_again(self, rows: Rows) -> None:
