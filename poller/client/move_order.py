@@ -46,7 +46,9 @@ class MoveOrder(NamedTuple):
     def target(self) -> str:
         """The rows that it is for, as it is logged."""
         name, rest = split_off_table(self.selector)
-        return self.selector if self.shown is None else ":".join(filter(None, (name, self.shown, rest)))
+        if self.shown is None:
+            return self.selector
+        return ":".join((name, self.shown, rest) if rest else (name, self.shown))
 
 
 class HandlerStatuses(NamedTuple):
@@ -97,10 +99,12 @@ def read(connection: psycopg.Connection[Any], order: MoveOrder) -> MovePlan:
         msg = "name the status to move the rows to; no handler knows an empty one"
         raise RefusedError(msg, "no_status")
     status, key = split(rest, _statuses(table, machines)) if shown_status is None else (shown_status, rest)
+    if shown_status is None and selector == name:  # the table alone names no status, the empty one neither
+        status = None
     if status is None and rest:
         status, key = _of_row(connection, table, machines, rest, keys, to)
     guessed: str | None = rest if rest and status is None and not key else None
-    if not (status or key or guessed or keys):
+    if status is None and not (key or guessed or keys):
         msg = f"name a status or keys ({name}:STATUS, {name}:KEY); one order cannot move all rows of a table"
         raise RefusedError(msg, "all_rows")
     column = tables.status_column(connection, table, _column(machines, status, to))
@@ -114,7 +118,7 @@ def read(connection: psycopg.Connection[Any], order: MoveOrder) -> MovePlan:
         msg = f"{selector} has the status {to!r} already"
         raise RefusedError(msg, "same_status")
     busy = [each for each in machines if each.status == status and each.column == column.name and each.during]
-    shown = [status or guessed, *(each.during for each in busy)]
+    shown = [guessed if status is None else status, *(each.during for each in busy)]
     return MovePlan(
         table,
         column,

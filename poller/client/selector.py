@@ -42,11 +42,6 @@ class Selection:
         return self.text
 
 
-def table_and_status(selector: str) -> tuple[str, str]:
-    """Return the table and the status of a selector without keys; `""` if it has no status, or an empty one."""
-    return split_off_table(selector)
-
-
 def select(selector: str, keys: Sequence[str], known: Sequence[Known]) -> Selection:
     """Return the rows that a selector names.
 

@@ -9,7 +9,6 @@ import msgspec
 from starlette.exceptions import HTTPException
 
 from poller.client.refusals import NothingSelectedError
-from poller.client.selector import table_and_status
 from poller.web.answers import FORBIDDEN
 from poller.web.causes import told
 from poller.web.rendering import address
@@ -90,6 +89,7 @@ class Act:
         args: what a job is called with, as JSON; None for its own.
         lasts: how long a silence does; "0" ends it.
         reason: why.
+        status: that the rows show: the end of the target, where a form has named it apart.
     """
 
     name: str
@@ -100,21 +100,18 @@ class Act:
     args: str | None = None
     lasts: str | None = None
     reason: str | None = None
+    status: str | None = None
+
+    @property
+    def table(self) -> str:
+        """The target without the status."""
+        return self.target if self.status is None else self.target.removesuffix(f":{self.status}")
 
     @property
     def parts(self) -> tuple[object, ...]:
         """What is signed."""
-        return (
-            self.name,
-            self.target,
-            len(self.keys),
-            *self.keys,
-            self.error,
-            self.to,
-            self.args,
-            self.lasts,
-            self.reason,
-        )
+        rest = (self.error, self.to, self.args, self.lasts, self.reason, self.status)
+        return (self.name, self.target, len(self.keys), *self.keys, *rest)
 
     @property
     def question(self) -> str:
@@ -134,8 +131,6 @@ class Act:
     @property
     def back(self) -> str:
         """The page that shows what it has done."""
-        table, status = table_and_status(self.target)
-        is_of_status = self.target != table
         match self.name:
             case "cancel":
                 return f"/runs/{self.target}"
@@ -144,11 +139,11 @@ class Act:
             case "silence":
                 return "/alerts"
             case "pause" | "resume":
-                return "/" if is_of_status else address("", "/job", name=self.target)
+                return "/" if ":" in self.target else address("", "/job", name=self.target)
         if len(self.keys) == 1:
-            return address("", "/row", table=table, key=self.keys[0])
-        is_listed = is_of_status and not self.error
-        return address("", "/rows", table=table, status=status) if is_listed else "/trouble"
+            return address("", "/row", table=self.table, key=self.keys[0])
+        is_listed = self.status is not None and not self.error
+        return address("", "/rows", table=self.table, status=self.status) if is_listed else "/trouble"
 
 
 def read(form: Form) -> Act:
@@ -166,13 +161,15 @@ def read(form: Form) -> Act:
     if name == "cancel" and run.isascii() and run.isdigit() and len(run) <= DIGITS:
         return Act(name, run)
     if name in OF_ROWS and form.get("table") and (to is not None or name != "move"):
-        selector = f"{form['table']}:{form['status']}" if "status" in form else form["table"]
+        status = form.get("status")
+        selector = form["table"] if status is None else f"{form['table']}:{status}"
         keys = tuple(dict.fromkeys(form.all("key")))
         if (
             not keys and form.get("chosen") == "only"
         ):  # of a listing that is filtered, all would be others, too
             raise HTTPException(WRONG, "choose the rows: this listing is filtered")
-        return Act(name, selector, keys, form.get("error") or None, to if name == "move" else None)
+        target_status = to if name == "move" else None
+        return Act(name, selector, keys, form.get("error") or None, target_status, status=status)
     raise HTTPException(WRONG, "unknown act, or a field of it is missing")
 
 
@@ -285,7 +282,7 @@ def carry_out(orders: Client, act: Act, most: int | None, progress: Progress, *,
             released = orders.release(act.target, act.keys, error=act.error, **how)
             return f"{_rows(released.rows, were=True)} taken from their workers{_end(released.stopped)}"
         case "move":
-            moved = orders.move(act.target, str(act.to), act.keys, **how)
+            moved = orders.move(act.table, str(act.to), act.keys, shown=act.status, **how)
             left = "".join(f"; {each.rows:,} left: {_why(each, may_see=may_see)}" for each in moved.left)
             return f"{_rows(moved.rows, were=True)} moved to {act.to}{left}{_end(moved.stopped)}"
         case "cancel":

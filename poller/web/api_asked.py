@@ -154,10 +154,17 @@ class RowsOrder(Asked, frozen=True):
 
 
 class MoveOrder(Asked, frozen=True):
-    """Rows to be moved: `TABLE:STATUS[:KEY]` or `TABLE:KEY`, further keys, and the status that they are to have."""
+    """Rows to be moved: `TABLE:STATUS[:KEY]` or `TABLE:KEY`, further keys, and the status that they are to have.
+
+    Attributes:
+        selector: which rows.
+        to: the status that they are to have.
+        shown: the status that they show, named apart: what follows the table is a key, then.
+    """
 
     selector: Text
     to: Status
+    shown: Status | None = msgspec.field(default=None, name="from")
     keys: Annotated[tuple[Key, ...], Meta(max_length=MOST)] = ()
 
 

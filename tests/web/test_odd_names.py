@@ -12,6 +12,7 @@ from poller import Client
 from poller.testing import Engine
 from tests.command_line import trouble, value
 from tests.engines import moves
+from tests.harness import wait_until
 from tests.web.desks import browser, confirmed
 
 if TYPE_CHECKING:
@@ -113,6 +114,32 @@ def test_a_status_may_be_the_empty_text(client: TestClient, db: psycopg.Connecti
     assert client.post("/api/v1/move", json=body).json()["rows"] == 1
     paused = client.post("/confirm", data=confirmed(client, {"act": "pause", "name": "public.letters:"}))
     assert client.get(paused.headers["Location"]).status_code == 200
+
+
+def test_a_status_is_not_taken_for_a_key(client: TestClient, db: psycopg.Connection[Any]) -> None:
+    """Of a page of rows with a status, though a row has it as its key, and even if by then no row shows it."""
+    db.execute("insert into parcels values ('lost', 'done', 'open'), ('a', 'lost', 'open')")
+    form = {"act": "move", "table": "public.parcels", "status": "lost", "to": "new"}
+    answer = client.post("/confirm", data=confirmed(client, form | {"key": "a"}))
+    assert "1 row was moved to new" in answer.text
+    answer = client.post("/confirm", data=confirmed(client, form), follow_redirects=True)
+    wait_until("it has ended", lambda: "No row could be moved" in client.get(answer.url.path).text)
+    db.execute("update parcels set status = 'lost' where id = 'a'")
+    body = {"selector": "parcels:lost", "to": "new"}
+    assert "may mean" in client.post("/api/v1/move", json=body).json()["detail"]
+    body = {"selector": "parcels", "from": "lost", "to": "new"}
+    assert client.post("/api/v1/move", json=body).json()["rows"] == 1
+    assert value(db, "select status from parcels where id = 'lost'") == "done"
+
+
+def test_the_empty_status_is_compared_too(client: TestClient, db: psycopg.Connection[Any]) -> None:
+    """A row that shows another by then is left; the table's name alone means any status."""
+    body = {"selector": "letters", "from": "", "to": "lost", "keys": ["3"]}
+    assert client.post("/api/v1/move", json=body).status_code == 404
+    assert client.post("/api/v1/move", json=body | {"keys": []}).json()["rows"] == 2
+    body = {"selector": "letters", "to": "lost", "keys": ["3"]}
+    assert client.post("/api/v1/move", json=body).json()["rows"] == 1
+    assert value(db, "select count(*) from letters where status = 'lost'") == 3
 
 
 def test_rows_without_a_status_are_told(client: TestClient) -> None:
