@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import socket
@@ -368,8 +369,9 @@ def test_a_service_that_hangs_is_left_behind(
         stage.advance("1m")
         stage.alerting.run_once()
         assert value(db, "select attempts from poller.message") == 1
-        connection, _ = mute.accept()
-        connection.close()
+        mute.settimeout(10)
+        with contextlib.suppress(TimeoutError):  # on a busy machine its time may be over before it has asked
+            mute.accept()[0].close()
         wait_until("the thread ends", stage.alerting._senders.idle)
 
 
