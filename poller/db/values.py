@@ -98,7 +98,7 @@ def fetch(
     Of a value that cannot be read an infinite time is the greatest or the least that Python has; any other such
     value is its text, or its bytes if it is not a text.
     """
-    result = connection.execute(question, asked).pgresult
+    result = connection.execute(question, asked, prepare=True).pgresult
     assert result is not None  # noqa: S101 - it has been executed
     adapters = users_adapters(connection) if users else Adapters(OwnConnection.plain.adapters, connection)
     try:

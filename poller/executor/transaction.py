@@ -53,6 +53,9 @@ if TYPE_CHECKING:
 
 LOOK_AGAIN_SECONDS = 0.05  # at least, to wait for a session that another thread has
 _UNDO = "rollback to savepoint poller_row; release savepoint poller_row"
+# Poller's statements have plans that do for all values, as those of its own links; a handler's are planned as it likes.
+_OWN = f"{SET_OWN}; set local plan_cache_mode = force_generic_plan"
+_USERS = f"{SET_USERS}; set local plan_cache_mode to default"
 
 
 class NotOpenedError(Exception):
@@ -293,7 +296,7 @@ class Transaction:
         self.is_over = False
         self.pid = self._driver.info.backend_pid
         self._clean.tags.clear()
-        self._run(self._clean.statement(self._timeout, discard=True), SET_OWN)
+        self._run(self._clean.statement(self._timeout, discard=True), _OWN)
 
     @property
     def is_spent(self) -> bool:
@@ -340,7 +343,7 @@ class Transaction:
 
     def begin_row(self) -> None:
         """Make a savepoint, in a clean session."""
-        self._run(*self._cleanup(discard=True), SET_USERS, "savepoint poller_row")
+        self._run(*self._cleanup(discard=True), _USERS, "savepoint poller_row")
         self._clean.is_lent = self._is_dirty = True
 
     def end_row(self) -> None:
@@ -369,7 +372,8 @@ class Transaction:
             LeaseLostError: the lease had ended.
             psycopg.Error: Postgres refuses one of them.
         """
-        self._run(*self._cleanup(discard=False))
+        if cleanup := self._cleanup(discard=False):
+            self._run(*cleanup, _OWN)
         groups: dict[tuple[str, ...], list[Result]] = {}
         for result in results:
             groups.setdefault(tuple(result.outcome.columns), []).append(result)

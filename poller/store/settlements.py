@@ -134,10 +134,10 @@ class Settlements:
     def _own(self, question: sql.Composed, asked: Mapping[str, Any]) -> Any:
         """Return the first row of an answer, regardless of the adapters that the connection's owner has registered."""
         if not isinstance(self.link, Borrowed):
-            return self.link.connection.execute(question, asked).fetchone()
+            return self.link.connection.execute(question, asked, prepare=True).fetchone()
         self.link.find_own_names()
         with OwnCursor(self.link.connection, row_factory=tuple_row) as cursor:
-            return cursor.execute(question, asked).fetchone()
+            return cursor.execute(question, asked, prepare=True).fetchone()
 
     def rehearse(self, binding: Binding, columns: tuple[str, ...] = ()) -> None:
         """Find out whether outcomes of a handler can be written at all now; write nothing.

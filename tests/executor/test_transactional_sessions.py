@@ -143,3 +143,24 @@ def test_an_engine_of_tests_says_why_no_session_can_be_opened(
         with refused(db), pytest.raises(PollerError, match="permission denied for view pg_settings"):
             engine.run_due()
         assert [(each.became, each.attempt) for each in engine.run_due()] == [("moved", 1)]
+
+
+def test_statements_of_poller_are_planned_once_and_a_handlers_as_it_likes(
+    url: str, db: psycopg.Connection[Any]
+) -> None:
+    """Their plans do for all values, from the first transaction on."""
+    db.execute("create table task (id int primary key, status text not null default 'pending')")
+    db.execute("insert into task select generate_series(1, 100)")
+    seen: list[tuple[str, int]] = []
+    mode = "select current_setting('plan_cache_mode')"
+    plans = "select sum(generic_plans - 100 * custom_plans) from pg_prepared_statements"
+    ours = f"{plans} where strpos(statement, 'poller') > 0"
+
+    def work(row: Row, ctx: Context) -> None:
+        if row.id in {1, 2, 100}:
+            seen.append(tuple(ctx.connection.exec_driver_sql(each).scalar() for each in (mode, ours)))  # type: ignore[arg-type]
+
+    with Engine(url, moves("task", work, transactional=True), concurrency=1) as engine:
+        engine.run_due()
+    assert [mode for mode, _ in seen] == ["auto"] * 3
+    assert 0 < seen[0][1] < seen[-1][1]

@@ -53,16 +53,20 @@ class Explaining:
         cursor = self._real.cursor(**options)
         plain = cursor.execute
 
-        def execute(question: Any, asked: Mapping[str, Any] | None = None) -> psycopg.Cursor[Any]:
+        def execute(
+            question: Any, asked: Mapping[str, Any] | None = None, **options: Any
+        ) -> psycopg.Cursor[Any]:
             self._visit(question, asked)
-            return plain(question, asked)
+            return plain(question, asked, **options)
 
         cursor.execute = execute  # type: ignore[method-assign, assignment]
         return cursor
 
-    def execute(self, question: Any, asked: Mapping[str, Any] | None = None) -> psycopg.Cursor[Any]:
+    def execute(
+        self, question: Any, asked: Mapping[str, Any] | None = None, **options: Any
+    ) -> psycopg.Cursor[Any]:
         self._visit(question, asked)
-        return self._real.execute(question, asked)
+        return self._real.execute(question, asked, **options)
 
     def _visit(self, question: Any, asked: Mapping[str, Any] | None) -> None:
         with self._real.transaction(force_rollback=True):
