@@ -349,6 +349,7 @@ def test_a_sender_that_was_too_slow_changes_nothing(
         assert value(db, "select messages from poller.message_total") == 1
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of apprise and what it uses
 def test_a_service_that_hangs_is_left_behind(
     url: str, db: psycopg.Connection[Any], site: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
