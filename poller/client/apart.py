@@ -1,6 +1,7 @@
-"""Asks about many things by one statement; where that fails, about each apart.
+"""Asks about many things by one statement; where that has failed, about each apart.
 
-So what is slow, locked or broken costs itself only, and where all is well there is one statement.
+So what is slow, locked or broken costs itself only, and where all is well there is one statement, without savepoints: a
+failure then ends the transaction, and the caller begins another one, `apart`.
 """
 
 from __future__ import annotations
@@ -25,10 +26,15 @@ LEFT_OUT_SECONDS = 60.0  # for which nothing is asked about what could not be to
 
 
 class Apart:
-    """Asks again and again, on one connection, in a transaction."""
+    """Asks again and again, on one connection, in a transaction.
+
+    Attributes:
+        apart: whether it asks about each apart.
+    """
 
     def __init__(self) -> None:
         self._left_out = LeftOut(LEFT_OUT_SECONDS)
+        self.apart = False
 
     def ask(
         self,
@@ -44,30 +50,21 @@ class Apart:
             ask: asks about some of them.
 
         Raises:
-            psycopg.Error: the connection is lost, or the server cannot go on.
+            psycopg.Error: the connection is lost, or the server cannot go on; or one of them cannot be told.
         """
         left: dict[K, S] = {name: each for name, each in subjects.items() if name not in self._left_out}
-        answer = self._answer(connection, [*left.values()], ask)
-        if answer:
-            return answer
+        if not self.apart:
+            return [ask([*left.values()])]
         found: list[R] = []
         until = monotonic() + ALONE_SECONDS
         for name, each in left.items():
             if monotonic() > until:  # the others have their turn once those that are too slow are left out
                 break
-            answer = self._answer(connection, [each], ask)
-            if not answer:
+            try:
+                with connection.transaction():
+                    found.append(ask([each]))
+            except psycopg.Error as error:
+                if connection.closed or is_servers(error):
+                    raise
                 self._left_out.add(name)
-            found += answer
         return found
-
-    def _answer(
-        self, connection: psycopg.Connection[Any], subjects: Sequence[S], ask: Callable[[Sequence[S]], R]
-    ) -> list[R]:
-        try:
-            with connection.transaction():
-                return [ask(subjects)]
-        except psycopg.Error as error:
-            if connection.closed or is_servers(error):
-                raise
-            return []

@@ -32,6 +32,7 @@ from poller.client.apart import Apart
 from poller.client.gauges_due import COUNTED_ROWS, DueMeter, HandlerRows
 from poller.client.handler_lookup import registered
 from poller.client.row_queries import Known, RowQueries
+from poller.db.connection import is_servers
 from poller.db.statements import Statement, array, statement
 from poller.db.typed_rows import all_rows, only_row
 from poller.jobs.run import TABLE as RUNS
@@ -169,6 +170,16 @@ class FleetGauges:
 
     def refresh(self, connection: psycopg.Connection[Any]) -> bool:
         """Measure what is old, if it is this process's turn; return whether it did."""
+        try:
+            return self._refresh(connection, apart=False)
+        except psycopg.Error as error:
+            if connection.closed or is_servers(error):
+                raise
+            return self._refresh(connection, apart=True)
+
+    def _refresh(self, connection: psycopg.Connection[Any], *, apart: bool) -> bool:
+        for each in (self._rows, self._totals, self._meter.apart):
+            each.apart = apart
         with connection.transaction():
             asked = {"fresh": f"{FRESH_SECONDS} seconds", "others": f"{OTHERS_SECONDS} seconds"}
             turn = only_row(connection, statement("gauge_turn"), asked, _Turn)

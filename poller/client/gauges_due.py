@@ -85,7 +85,7 @@ class DueMeter:
     def __init__(self) -> None:
         self._branches: dict[int, tuple[float, sql.Composed | None]] = {}
         self._registered: dict[int, tuple[float, Binding | None]] = {}
-        self._apart = Apart()
+        self.apart = Apart()
 
     def remembered(self, handler: int, find: Callable[[], Binding | None]) -> Binding | None:
         """Return the binding of a handler whose code is not here, as it was found in the last minutes."""
@@ -100,7 +100,7 @@ class DueMeter:
     ) -> dict[int, DueCount]:
         """Return what is due of each handler that could be counted, in a transaction that looks along indexes."""
         countable = {each[0].id: each for each in handlers if each[0].is_countable}
-        answers = self._apart.ask(connection, countable, lambda some: self._measured(connection, some))
+        answers = self.apart.ask(connection, countable, lambda some: self._measured(connection, some))
         found = {handler: due for answer in answers for handler, due in answer.items()}
         for handler in countable.keys() - found.keys():
             self._branches.pop(handler, None)  # it is planned anew
