@@ -167,7 +167,9 @@ class Settlements:
         if row is None:
             return None
         pid, role, application, began = row
-        return f"session {pid} of {role} ({application or 'unnamed'}), in a transaction since {began:%H:%M:%S} UTC,"
+        # A role sees that of its own sessions only, unless it may see all.
+        since = "" if began is None else f", in a transaction since {began:%H:%M:%S} UTC,"
+        return f"session {pid} of {role} ({application or 'unnamed'}){since}"
 
     def table_exists(self, binding: Binding) -> bool:
         """Return whether a table of the handler's name exists, even if it is a different table by now."""

@@ -21,6 +21,7 @@ from tests.harness import wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from poller.store.lease import Settled
     from poller.testing import Done
     from tests.claiming import NewWorker
     from tests.harness import Project
@@ -373,6 +374,30 @@ def test_g11_a_settle_apart_waits_for_no_lock_of_others(
         ["moved", "late"] if locked == "row" else ["moved", "moved"]
     )
     assert worker.settlements.settle_each(results[1:3], only_free=True).became == ["late", "moved"]
+
+
+@pytest.mark.fault("F45")
+def test_g11_a_role_that_sees_little_of_other_sessions_goes_on_beside_a_lock_of_theirs(
+    db: psycopg.Connection[Any], url: str, join: NewWorker, role: str
+) -> None:
+    """It is not shown since when they are in their transactions: it names them, and writes all but their row."""
+    make_task(db, 2)
+    db.execute(f"grant select, update on task to {role}; grant all on all tables in schema poller to {role}")
+    db.execute(f"grant usage on all sequences in schema poller to {role}")
+    worker = join(bind(db, handler("task", status="pending", to="normal")(do_nothing)))
+    results = [Result(task, Outcome(Became.MOVED, to="normal"), 0.0) for task in worker.claim()]
+    worker.link.connection.execute(f"set role {role}")
+    written: list[Settled] = []
+    postponed = Postponed(worker.link, written.append, lambda *_: None)
+    with person(url) as editor:
+        editor.execute("select from task where id = 1 for update")
+        postponed.add(results)
+        postponed.run_once()
+        said = worker.settlements.who_locks(results[0].task)
+    assert [each.task.key for settled in written for each in settled.results] == ["2"]
+    assert postponed.count == 1
+    assert said is not None
+    assert said.endswith("(psql of a person)")
 
 
 @pytest.mark.fault("F45")
