@@ -24,6 +24,7 @@ from poller.db.connection import role_of
 from poller.db.statements import array, statement
 from poller.registry import Registered
 from poller.store.claim_plan import plan_claim
+from poller.store.settlements import holder_of_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -391,9 +392,7 @@ def _locked_by(holder: Any, what: str = "it") -> Reason:
     """Return that a session has a row, or its table, locked; the session, if it can be told."""
     if holder is None:
         return Reason("locked", f"another transaction has {what} locked", {})
-    detail = (
-        f"session {holder.pid} of {holder.role} ({holder.application_name or 'unnamed'}) has {what} locked"
-    )
+    detail = f"{holder_of_lock(holder.pid, holder.role, holder.application_name)} has {what} locked"
     if holder.began is not None:  # a role sees that of its own sessions only, unless it may see all
         detail += f", in a transaction since {_time(holder.began)}"
     facts = {"pid": holder.pid, "role": holder.role, "application": holder.application_name}

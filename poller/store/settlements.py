@@ -161,7 +161,7 @@ class Settlements:
             connection.execute(binding.statuses, {"statuses": array(binding.handler.to)})
 
     def who_locks(self, task: Task) -> str | None:
-        """Name the session that holds the lock of a task's row, or of its whole table; None if that is not known."""
+        """Name who holds the lock of a task's row, or of its whole table; None if that is not known."""
         asked = {"key": task.key}
         row = self.link.connection.execute(task.binding.who_locks, asked).fetchone()
         if row is None:
@@ -169,7 +169,7 @@ class Settlements:
         pid, role, application, began = row
         # A role sees that of its own sessions only, unless it may see all.
         since = "" if began is None else f", in a transaction since {began:%H:%M:%S} UTC,"
-        return f"session {pid} of {role} ({application or 'unnamed'}){since}"
+        return f"{holder_of_lock(pid, role, application)}{since}"
 
     def table_exists(self, binding: Binding) -> bool:
         """Return whether a table of the handler's name exists, even if it is a different table by now."""
@@ -180,6 +180,15 @@ class Settlements:
     def forfeit(self, leases: Iterable[str]) -> None:
         """Give up leases without an outcome."""
         self.link.connection.execute(statement("forfeit"), {"leases": array(leases)})
+
+
+def holder_of_lock(pid: int | None, role: str, name: str | None) -> str:
+    """Name who holds a lock: a session, or a prepared transaction, which has none and outlives even the server."""
+    return (
+        f"the prepared transaction {name!r} of {role}"
+        if pid is None
+        else f"session {pid} of {role} ({name or 'unnamed'})"
+    )
 
 
 def settle_within(task: Task, connection: Any, move: Transition) -> str | Awaitable[str]:

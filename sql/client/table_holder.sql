@@ -2,11 +2,17 @@
 -- Locks    none.
 -- Fence    none: to be told only.
 -- Index    none: one row a lock.
-select a.pid, a.usename::text as role, a.application_name, date_trunc('second', a.xact_start) as began
+-- A prepared transaction has no session: its locks have no pid.
+select a.pid, coalesce(a.usename, x.owner)::text as role, coalesce(a.application_name, x.gid) as application_name,
+       date_trunc('second', coalesce(a.xact_start, x.prepared)) as began
   from pg_locks as l
-  join pg_stat_activity as a on a.pid = l.pid
+  left join pg_stat_activity as a on a.pid = l.pid
+  left join pg_locks as o on l.pid is null and o.pid is null and o.virtualtransaction = l.virtualtransaction
+                         and o.locktype = 'transactionid' and o.granted
+  left join pg_prepared_xacts as x on x.transaction = o.transactionid
  where l.granted
-   and l.pid <> pg_backend_pid()
+   and l.pid is distinct from pg_backend_pid()
+   and (a.pid is not null or x.gid is not null)
    and l.locktype = 'relation'
    and l.database = (select d.oid from pg_database as d where d.datname = current_database())
    and l.relation = %(table)s::oid

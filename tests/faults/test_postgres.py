@@ -16,7 +16,11 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from poller import Client, handler
 from poller.db import migration
+from poller.store.binding import bind
+from tests.claiming import HandWorker
+from tests.engines import do_nothing
 from tests.faults.audit import audit, began, leased, make_rows, transactional, wait_until_done
 from tests.faults.proxy import Proxy
 from tests.harness import Project, wait_until, workers_of
@@ -304,6 +308,31 @@ def tick(): pass
     assert len([key for key in audit_of if not key.startswith("run")]) >= 100
     ran = "select count(*), count(distinct planned_at) from poller.run where status = 'succeeded'"
     wait_until("slots run", lambda: (db.execute(ran).fetchone() or (0,))[0] >= 2)
+
+
+@pytest.mark.fault("F45")
+def test_a_prepared_transaction_that_nobody_ends_is_named(own: tuple[Cluster, Project]) -> None:
+    """It holds its locks without a session, over restarts, too: no list of sessions has it."""
+    server, _ = own
+    with _connected(server) as db:
+        db.execute("alter system set max_prepared_transactions = 1")
+    server.restart()
+    migration.migrate(server.url)
+    with _connected(server) as db:
+        db.execute(
+            "create table task (id int primary key, status text); insert into task values (1, 'pending')"
+        )
+        registered = handler("task", status="pending", to="normal")(do_nothing)
+        worker = HandWorker(server.url, bind(db, registered))
+        [task] = worker.claim()
+        db.execute("begin; select from task for update; prepare transaction 'forgotten'")
+
+        whole = "the prepared transaction 'forgotten' of postgres"
+        assert (worker.settlements.who_locks(task) or "").startswith(whole)
+        worker.link.connection.execute("delete from poller.claim")
+        [locked, *_] = Client(server.url, [registered]).explain("task:pending:1").reasons
+        assert (locked.reason, locked.detail[: len(whole)]) == ("locked", whole)
+        worker.link.close()
 
 
 @pytest.fixture
