@@ -1,4 +1,7 @@
-"""The widget of a list: a head, lines under headings, and a cursor that stays with its line when the list changes."""
+"""The widget of a list: a head, lines under headings, and a cursor that stays with its line when the list changes.
+
+Several lines may be chosen: they are known by their names, and stay chosen for as long as they are in the list.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from poller.tui.listing import ScreenList
 
 HEAD_LINES = 1  # lines above the list
+CHOSEN, GUTTER = "•", 1  # what stands before a line that is chosen with others; cells for it
 
 
 class Lines(Widget, can_focus=True):
@@ -45,7 +49,7 @@ class Lines(Widget, can_focus=True):
     DEFAULT_CSS = """
     Lines {
         height: 1fr;
-        padding: 0 1;
+        padding: 0 1 0 0;
         & > .lines--head { text-style: bold dim; }
         & > .lines--heading { color: $text-primary; text-style: bold; }
         & > .lines--cursor { background: $surface-lighten-2; text-style: bold; }
@@ -81,12 +85,15 @@ class Lines(Widget, can_focus=True):
         self._layout: Layout | None = None
         self._cursor = 0
         self._top = 0
+        self._several: set[str] = set()  # names of the lines that are chosen together
 
     # --- what it shows ----------------------------------------------------------------------------
 
     def show(self, listing: ScreenList, answer: Page[Any] | Fault | None, zone: tzinfo | None) -> None:
         """Show an answer to a listing's question; None: it has not been answered yet."""
         chosen = self.chosen if listing is self.listing else None
+        if listing is not self.listing:
+            self._several.clear()
         before = None if chosen is None else listing.name_of(chosen)
         self.listing, self.answer, self.zone = listing, answer, zone
         if before is None:
@@ -96,6 +103,7 @@ class Lines(Widget, can_focus=True):
             self._cursor = (
                 names.index(before) if before in names else min(self._cursor, max(0, len(names) - 1))
             )
+        self._several &= {listing.name_of(each) for each in self.lines}
         self._lay_out()
         if self.can_focus:
             self.post_message(self.Chosen())
@@ -116,7 +124,27 @@ class Lines(Widget, can_focus=True):
         if not self.lines or self.answer is None or isinstance(self.answer, Fault):
             return ""
         more = "+" if self.answer.next is not None else ""
-        return f"{self._cursor + 1}/{len(self.lines)}{more}"
+        several = f"{len(self._several)} chosen  " if self._several else ""
+        return f"{several}{self._cursor + 1}/{len(self.lines)}{more}"
+
+    @property
+    def several(self) -> list[Any]:
+        """The lines that are chosen together, in the order of the list; none where only the cursor's is."""
+        return [each for each in self.lines if self._called(each) in self._several]
+
+    def choose_too(self) -> None:
+        """Have the cursor's line be chosen together with others, or not any more; go on to the next."""
+        self._several ^= {self._called(self.chosen)}
+        self.action_move(1)
+
+    def choose_one(self) -> None:
+        """Have no line be chosen but the cursor's."""
+        self._several.clear()
+        self._choose(self._cursor)
+
+    def _called(self, line: Any) -> str:
+        assert self.listing is not None  # noqa: S101 - it has lines
+        return self.listing.name_of(line)
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002 - as Textual has it
         """Return how many lines it would take."""
@@ -136,7 +164,7 @@ class Lines(Widget, can_focus=True):
             and self.answer is not None
         ):
             seen = Shown(lines, self.answer.as_of, self.zone)
-            self._layout = fitted(self.listing.columns(seen), lines, self.content_size.width)
+            self._layout = fitted(self.listing.columns(seen), lines, self._width)
             self._rows = list(_under_headings(self.listing, lines))
         self._scroll()
         self.refresh(layout=len(self._rows) != before)
@@ -193,8 +221,20 @@ class Lines(Widget, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         """Return a line of the widget."""
-        width = self.content_size.width
-        return Strip(self._segments(y)).adjust_cell_length(width, self.rich_style)
+        made = [Segment(self._gutter(y), self._style(PLAIN)), *self._segments(y)]
+        return Strip(made).adjust_cell_length(self.content_size.width, self.rich_style)
+
+    def _gutter(self, y: int) -> str:
+        at = self._top + y - HEAD_LINES
+        row = (
+            self._rows[at] if y >= HEAD_LINES and at < len(self._rows) and self._layout is not None else None
+        )
+        is_chosen = isinstance(row, int) and self._called(self.lines[row]) in self._several
+        return CHOSEN if is_chosen else " " * GUTTER
+
+    @property
+    def _width(self) -> int:
+        return self.content_size.width - GUTTER
 
     def _segments(self, y: int) -> list[Segment]:
         if self._layout is None:
@@ -206,7 +246,7 @@ class Lines(Widget, can_focus=True):
             return []
         row = self._rows[at]
         if isinstance(row, str):
-            return [Segment(cut(row, self.content_size.width), self._style("heading"))]
+            return [Segment(cut(row, self._width), self._style("heading"))]
         return self._line(row)
 
     def _line(self, at: int) -> list[Segment]:
@@ -216,14 +256,14 @@ class Lines(Widget, can_focus=True):
         for cell in cells(self._layout, self.lines[at]):
             made += [gap] if made else []
             made.append(Segment(cell.text, behind + self._tone(cell.tone)))
-        rest = self.content_size.width - sum(each.cell_length for each in made)
+        rest = self._width - sum(each.cell_length for each in made)
         return [*made, Segment(" " * max(0, rest), behind)]
 
     def _instead(self, y: int) -> Iterator[tuple[str, str]]:
         """Yield what stands where the lines would be, if there are none."""
         if y != HEAD_LINES or self.listing is None:
             return
-        width = self.content_size.width
+        width = self._width
         if isinstance(self.answer, Fault):
             yield cut(self.answer.why, width), BAD
         elif self.answer is None:

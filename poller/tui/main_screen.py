@@ -18,6 +18,7 @@ from poller.tui.lines import Lines
 from poller.tui.listing import ScreenList
 from poller.tui.looks import Fault
 from poller.tui.ordering import ORDERS, Ordering
+from poller.tui.orders import together
 from poller.tui.row_lists import HANDLERS, STATUS, TROUBLE
 from poller.tui.run_lists import NEXT
 from poller.tui.tabs import ACTIONS, TABS
@@ -75,6 +76,7 @@ class MainScreen(Ordering):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "open", "Open", key_display="↵"),
         Binding("escape,backspace", "back", "Back", key_display="Esc"),
+        Binding("x", "choose", "Choose"),
         *ORDERS,
         Binding("tab,right", "turn(1)", "Next tab", show=False),
         Binding("shift+tab,left", "turn(-1)", "Tab before", show=False),
@@ -192,6 +194,7 @@ class MainScreen(Ordering):
         others = (
             self.rows_to_move() is not None,
             self.lines.chosen is not None,
+            bool(self.lines.several),
             len(self.path),
         )
         if (orders, *others) != self._keys:
@@ -257,7 +260,9 @@ class MainScreen(Ordering):
 
     def action_back(self) -> None:
         """Go back to the list before."""
-        if len(self.path) > 1:
+        if self.lines.several:
+            self.lines.choose_one()
+        elif len(self.path) > 1:
             self.path.pop()
             self._enter()
 
@@ -274,7 +279,9 @@ class MainScreen(Ordering):
         if action == "open":
             return self.is_mounted and self.lines.chosen is not None
         if action == "back":
-            return len(self.path) > 1
+            return len(self.path) > 1 or (self.is_mounted and bool(self.lines.several))
+        if action == "choose":
+            return self._row is not None
         return super().check_action(action, parameters)
 
     def order_for(self, key: str) -> DraftOrder | None:
@@ -282,15 +289,39 @@ class MainScreen(Ordering):
         make = self.listing.acts.get(key)
         if make is None or not self.is_mounted or self.lines.chosen is None:
             return None
-        return make(self.lines.chosen)
+        return make(self._several or self.lines.chosen)
 
     def rows_to_move(self) -> ChosenRows | None:
         """Return the rows of the chosen line, if they may be moved."""
         chosen = self.lines.chosen if self.is_mounted else None
-        return None if chosen is None else self.listing.moves(chosen)
+        return None if chosen is None else self._several or self.listing.moves(chosen)
+
+    @property
+    def _several(self) -> ChosenRows | None:
+        """The rows that are chosen together."""
+        rows = [self.listing.moves(each) for each in self.lines.several]
+        return together([each for each in rows if each is not None]) if rows else None
+
+    @property
+    def _row(self) -> ChosenRows | None:
+        """The row of the cursor's line, if that is one."""
+        chosen = self.lines.chosen if self.is_mounted else None
+        found = None if chosen is None else self.listing.moves(chosen)
+        return None if found is None or found.key is None else found
+
+    def action_choose(self) -> None:
+        """Choose the cursor's row together with others, or not any more; an order is for one handler's."""
+        row, several = self._row, self._several
+        if row is None:
+            return
+        if several is not None and several.handler != row.handler:
+            self.notify(f"those chosen are of {one_line(several.handler)}: Esc forgets them", markup=False)
+            return
+        self.lines.choose_too()
 
     def has_changed(self) -> None:
         """Look at once."""
+        self.lines.choose_one()
         self.top.looking.wake()
         self.show()
 

@@ -7,13 +7,13 @@ a client of its own, which may take long, and is stopped between two batches.
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from poller.telemetry.printable import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from poller.tui.looks import ScreenClients
 
@@ -59,19 +59,21 @@ class DraftOrder:
 
 @dataclass(frozen=True, slots=True)
 class ChosenRows:
-    """Rows of a handler: all of them, one, or those that failed with one error.
+    """Rows of a handler: all of them, one, several, or those that failed with one error.
 
     Attributes:
         table: as the database names it.
         status: that the handler takes.
         key: of one row.
         error: the class and the place of the errors, as groups show them.
+        others: keys of further rows.
     """
 
     table: str
     status: str
     key: str | None = None
     error: str | None = None
+    others: tuple[str, ...] = ()
 
     @property
     def selector(self) -> str:
@@ -86,11 +88,21 @@ class ChosenRows:
     @property
     def keys(self) -> tuple[str, ...]:
         """The keys beside the handler."""
-        return () if self.key is None else (self.key,)
+        return () if self.key is None else (self.key, *self.others)
+
+    @property
+    def each(self) -> list[ChosenRows]:
+        """Each of several rows."""
+        return [replace(self, key=key, others=()) for key in self.keys]
 
     def __str__(self) -> str:
         about = f" with {self.error}" if self.error else ""
-        return one_line(f"{self.selector}{about}")
+        return one_line(f"{self.handler if self.others else self.selector}{about}")
+
+
+def together(rows: Sequence[ChosenRows]) -> ChosenRows:
+    """Return several rows of one handler as one thing to give an order for."""
+    return replace(rows[0], others=tuple(str(each.key) for each in rows[1:]))
 
 
 def retry(rows: ChosenRows) -> DraftOrder:
@@ -145,7 +157,9 @@ def move(rows: ChosenRows, to: str) -> DraftOrder:
         return Proposal(question, effect, f"Move {count}")
 
     def act(asked: ScreenClients, under: Under) -> str:
-        done = asked.client.move(rows.handler, to, rows.keys, progress=under.tell, stop=under.stop)
+        done = asked.client.move(
+            rows.table, to, rows.keys, shown=rows.status, progress=under.tell, stop=under.stop
+        )
         left = (
             f"; {number(done.locked)} left, since another transaction has them locked" if done.locked else ""
         )
@@ -275,11 +289,15 @@ class RowCount:
 
 def held(asked: ScreenClients, rows: ChosenRows) -> RowCount:
     """Return how many rows workers hold."""
+    if rows.others:
+        return RowCount(sum(held(asked, each).rows for each in rows.each))
     page = asked.client.inflight(rows.selector, limit=COUNTED_ROWS)
     return RowCount(len(page.items), "more than " if page.next is not None else "")
 
 
 def _in_trouble(asked: ScreenClients, rows: ChosenRows) -> int:
+    if rows.others:
+        return sum(_in_trouble(asked, each) for each in rows.each)
     if rows.key is not None:
         found: Any = asked.client.failures(rows.selector).items
         return sum(each.to is None for each in found)
@@ -296,6 +314,8 @@ def cause(error: str, place: str) -> str:
 
 def _showing(asked: ScreenClients, rows: ChosenRows) -> RowCount:
     """Return how many rows show the status that they are to be moved from."""
+    if rows.others:
+        return RowCount(sum(_showing(asked, each).rows for each in rows.each))
     if rows.key is not None:
         found = asked.client.find(f"{rows.table}:{rows.key}").items
         shown = [each for each in found if each.kind == "row" and each.table == rows.table]

@@ -253,7 +253,8 @@ def _group_page(asked: ScreenClients, group: Group) -> Page[Failure]:
 
 
 def _row_of(line: Any) -> ChosenRows:
-    return ChosenRows(line.table, line.status, line.key)
+    """Return the row of a line; several that are chosen together are what they are."""
+    return line if isinstance(line, ChosenRows) else ChosenRows(line.table, line.status, line.key)
 
 
 def _retry_group(group: Group) -> DraftOrder:

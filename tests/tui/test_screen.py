@@ -296,6 +296,42 @@ def test_one_row_is_retried_released_and_moved(busy: str, db: psycopg.Connection
     assert value(db, "select count(*) from tenants where status = 'pending'") == 0
 
 
+def test_rows_that_are_chosen_together_are_ordered_together(busy: str, db: psycopg.Connection[Any]) -> None:
+    """Those of one handler, and no others; they are forgotten once that is done, at Esc, and in another list."""
+    number = value(db, "select id from poller.handler where status = 'closing'")
+    db.execute("insert into tenants (status) values ('closing')")
+    hold(db, value(db, "select id from poller.handler where status = 'pending'"), "8")
+    hold(db, number, "10")
+
+    async def scene() -> None:
+        async with stage(busy, TENANTS, FAILING, tick) as it:
+            await it.go("t", "ValueError")
+            await it.see_no("Choose")
+            await it.press("enter")
+            await it.see("Choose", "1/2")
+            await it.press("x", "x")
+            await it.see("2 chosen  2/2", "•4", "•5")
+            await it.press("escape")
+            await it.see_no("chosen")
+            await it.press("home", "x", "down", "x", "r")
+            await it.see("Retry 2 rows of public.tenants:closing?")
+            await it.press("y")
+            await it.see("retrying 2 rows of public.tenants:closing")
+            await it.go("i", "tenants:pending")
+            await it.press("home", "x", "end", "x")
+            await it.see("are of public.tenants:pending", "1 chosen")
+            await it.press("up", "x", "l")
+            await it.see("Release 2 rows of public.tenants:pending?")
+            await it.press("y")
+            await it.see("released 2 rows of public.tenants:pending")
+            await it.see_no("2 chosen")
+
+    play(scene())
+    found = [(action, affected) for _, action, _, affected in actions(db)]
+    assert found == [("retry", 2), ("release", 2)]
+    assert value(db, "select count(*) from poller.claim") == 1
+
+
 def test_handlers_and_jobs_are_paused_and_resumed_jobs_triggered_runs_cancelled_and_workers_drained(
     busy: str, db: psycopg.Connection[Any]
 ) -> None:
