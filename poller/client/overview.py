@@ -374,7 +374,8 @@ class _Machine:
             self._plan_again(rows)
         counted = {**self.estimates}
         for part in self.parts:
-            asked = {row[0]: row[1:] for row in answers.rows(part.question)} if part.question else {}
+            rows_of = answers.rows(part.question) if part.question else []
+            asked = {name: (counted, oldest) for name, counted, oldest in rows_of}
             if any(most and asked[each.status][0] == most for each, most in part.each()):
                 self._plan_again(rows)  # one has grown beyond its room
                 return self._counted(rows, answers)
