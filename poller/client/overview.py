@@ -375,7 +375,7 @@ class _Machine:
         counted = {**self.estimates}
         for part in self.parts:
             rows_of = answers.rows(part.question) if part.question else []
-            asked = {name: (counted, oldest) for name, counted, oldest in rows_of}
+            asked = {name: (number, oldest) for name, number, oldest in rows_of}
             if any(most and asked[each.status][0] == most for each, most in part.each()):
                 self._plan_again(rows)  # one has grown beyond its room
                 return self._counted(rows, answers)

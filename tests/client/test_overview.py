@@ -122,7 +122,7 @@ def test_a_look_is_a_statement_a_table_and_five(
 def test_a_look_is_one_round_trip(url: str, db: psycopg.Connection[Any], asked: list[str]) -> None:
     """All is sent before the first answer is there; no question is asked twice, and none is parsed under users' path."""
     ten_tables(url, db)
-    with Client(url).watch() as eye, psycopg.connect(url) as other, ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(1) as pool, Client(url).watch() as eye, psycopg.connect(url) as other:
         before = rows_of(eye.look())
         eye._connection.execute("set lock_timeout = '1min'")
         other.execute("lock table poller.claim in access exclusive mode")  # which the first one reads
