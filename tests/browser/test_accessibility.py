@@ -29,6 +29,19 @@ RUN = """
 }).then((found) => found.violations.flatMap((each) =>
   each.nodes.map((node) => `${each.id}: ${node.target} ${node.any.concat(node.all).map((check) => check.message)}`)))
 """
+FAINT = """
+() => {
+  const light = (color) => color.match(/[\\d.]+/g).slice(0, 3).map(Number).map((part) => part / 255)
+    .map((part) => part <= .04045 ? part / 12.92 : ((part + .055) / 1.055) ** 2.4)
+    .reduce((sum, part, at) => sum + part * [.2126, .7152, .0722][at], 0);
+  const behind = light(getComputedStyle(document.querySelector(".graph").parentElement).backgroundColor);
+  const contrast = (color) => (Math.max(light(color), behind) + .05) / (Math.min(light(color), behind) + .05);
+  return [...document.querySelectorAll(".graph text, .graph rect, .graph > path")].filter((each) => {
+    const look = getComputedStyle(each);
+    return contrast(each.tagName === "text" ? look.fill : look.stroke) < 4.5;
+  }).map((each) => each.outerHTML);
+}
+"""
 WIDER = "() => [document.documentElement.scrollWidth, innerWidth]"
 SHOWN = {  # where there is nothing, or no database, most pages have the same refusal; who is not known is shown one
     "full": tuple(PAGES),
@@ -71,6 +84,36 @@ def test_axe_finds_nothing(lookers: dict[str, Looked], state: str, name: str) ->
         page.set_viewport_size({"width": width, "height": 800})
         wide, window = page.evaluate(WIDER)
         assert wide <= window
+
+
+def test_text_of_twice_the_size_fits(lookers: dict[str, Looked]) -> None:
+    """As who reads badly has set it in the browser; nothing has to be scrolled sideways."""
+    page = lookers["full"].page
+    large = {"fontSizes": {"standard": 32}}
+    page.context.new_cdp_session(page).send("Page.setFontSizes", large)
+    wide = []
+    for name in SHOWN["full"]:
+        lookers["full"].at(PAGES[name])
+        assert page.evaluate("getComputedStyle(document.documentElement).fontSize") == "28px"
+        for width in (1280, 640):
+            page.set_viewport_size({"width": width, "height": 900})
+            shown, window = page.evaluate(WIDER)
+            wide += [f"{name}: {shown} of {window}"] if shown > window else []
+    page.context.new_cdp_session(page).send("Page.setFontSizes", {"fontSizes": {"standard": 16}})
+    assert wide == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_pictures_are_seen_in_the_colours_of_the_system(lookers: dict[str, Looked], theme: Any) -> None:
+    """Where it forces its own, whatever the page was to look like."""
+    page = lookers["full"].at(PAGES["home"])
+    page.emulate_media(color_scheme=theme, forced_colors="active")
+    try:
+        for own in ("light", "dark"):
+            page.evaluate("(own) => { document.documentElement.dataset.theme = own; }", own)
+            assert page.evaluate(FAINT) == []
+    finally:
+        page.emulate_media(forced_colors="none")
 
 
 def _found(page: Page, width: int, theme: Any, rules: dict[str, Any]) -> list[str]:
