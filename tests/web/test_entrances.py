@@ -260,9 +260,9 @@ def test_a_file_that_others_can_read_is_refused(file: Path) -> None:
     ("text", "said"),
     [
         ("", "neither users nor tokens"),
-        ("[users", "does not name"),
+        ("[users", "does not list"),
         ("[user.ann]\nx = 1", "unknown field `user`"),
-        ('[users.ann]\npassword = "hunter2"\nrights = "look"', "does not name"),
+        ('[users.ann]\npassword = "hunter2"\nrights = "look"', "does not list"),
         (f'[users.ann]\npassword = "{HASHED}"', "missing required field `rights`"),
         (f'[users.ann]\npassword = "{HASHED}"\nrights = "root"', "no right 'root'"),
         (
@@ -270,7 +270,7 @@ def test_a_file_that_others_can_read_is_refused(file: Path) -> None:
             "cannot be checked",
         ),
         (f'[users.ann]\npassword = "{HASHED.replace("=", "a")}"\nrights = "look"', "cannot be checked"),
-        ('[tokens.ci]\nsha256 = "hunter2"\nrights = "look"', "does not name"),
+        ('[tokens.ci]\nsha256 = "hunter2"\nrights = "look"', "does not list"),
     ],
 )
 def test_a_file_that_makes_no_sense_is_refused(file: Path, text: str, said: str) -> None:
