@@ -63,13 +63,12 @@ def _leave_folder_to_registry() -> str | None:
     """Remove the folder that `python -m` puts first in the path: its modules must not hide later imports.
 
     Returns:
-        what to tell of one that has been imported before we were asked, in the place of one of Python's own; or of a
-        folder that is gone.
+        what to tell of one that has been imported before we were asked, in the place of one of Python's own.
+
+    Raises:
+        OSError: the folder is gone.
     """
-    try:
-        folder = str(Path.cwd())
-    except FileNotFoundError:
-        return "the working directory is gone; change into one that is there"
+    folder = str(Path.cwd())
     if sys.flags.safe_path or sys.path[:1] != [folder]:
         return None
     del sys.path[0]

@@ -65,7 +65,7 @@ def test_health_imports_neither_handlers_nor_the_driver_and_finds_its_file_in_ea
     )
     assert (told.returncode, told.stderr) == (
         2,
-        "the working directory is gone; change into one that is there\n",
+        "the working directory cannot be used: No such file or directory; change to one that is there\n",
     )
     loaded = project.run("health", "--heartbeat-file", "beat", PYTHONVERBOSE="1").stderr
     for module in ("typer", "psycopg", "sqlalchemy", "handlers"):

@@ -14,7 +14,7 @@ from psycopg.rows import dict_row
 
 import poller
 from poller import Client, PollerError, fixed_rate
-from poller.cli.exit_status import Session, answer
+from poller.cli.exit_status import CommandLineState, answer
 from poller.client import answers, client
 from poller.client.refusals import NothingSelectedError
 from poller.errors import ConfigurationError
@@ -125,7 +125,7 @@ def test_a_table_that_is_locked_keeps_no_other_answer_back(url: str, db: psycopg
         assert [each.verdict for each in asked.history("tenants", "1").items] == ["failed"]
         with pytest.raises(psycopg.errors.LockNotAvailable) as refused:
             asked.status()
-        told = answer(refused.value, Session())
+        told = answer(refused.value, CommandLineState())
         assert told is not None
         assert told.status == 2
         assert told.line.startswith(

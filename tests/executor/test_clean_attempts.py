@@ -223,7 +223,7 @@ def use_role(connection: Any) -> None:
 
 def use_setting(connection: Any) -> None:
     connection.execute(text("select set_config('app.tenant', 'one', true)"))
-    connection.execute(text("set statement_timeout = '1ms'"))
+    connection.execute(text("set statement_timeout = '200ms'"))
 
 
 def use_temporary_table(connection: Any) -> None:

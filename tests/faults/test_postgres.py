@@ -56,24 +56,25 @@ def test_g3_a_fleet_goes_on_over_a_database_that_was_set_back(own: tuple[Cluster
     """
     server, project = own
     with _connected(server) as db:
-        make_rows(db, 600)
-    project.handlers(transactional(0.01))
+        make_rows(db, 1000)
+    project.handlers(transactional(0.02))
     project.start("run", "--workers", "2", "--lease", "2s")
     wait_until("it is under way", lambda: len(began(project)) > 60)
     data = server.folder / ".poller" / "data"
     backup = server.folder / "backup"
     server.stop("immediate")
     subprocess.run(["cp", "-a", data, backup], check=True)
+    before = len(began(project))
     server.start()
-    wait_until("it has gone on", lambda: len(began(project)) > 300)
+    wait_until("it has gone on", lambda: len(began(project)) > before + 100)
     server.stop("immediate")
     shutil.rmtree(data)
     backup.rename(data)
     server.start()
     with _connected(server) as db:
         wait_until_done(db)
-        audit_of_effects(db, 600)
-    assert len(began(project)) > 700, "what had been lost was done again"
+        audit_of_effects(db, 1000)
+    assert len(began(project)) > 1050, "what had been lost was done again"
 
 
 def audit_of_effects(db: psycopg.Connection[Any], rows: int) -> None:
