@@ -5,10 +5,17 @@
 -- Locks    none.
 -- Fence    none: read-only; open_episodes.sql writes down what is new.
 -- Index    run_pending, job_next, run_unfinished, run_succeeded, run_skipped, episode_open; twenty rows a function at most, and
---          all that run; one row a worker for each that is late or stale; run's unique key, what was skipped in a row.
+--          all that run; the handlers of each worker, once; run's unique key, what was skipped in a row.
 with known as materialized (
     select k.function, make_interval(secs => k.long) as long, make_interval(secs => k.expect) as expect
       from unnest(%(functions)s::text[], %(long)s::float8[], %(expect)s::float8[]) as k (function, long, expect)
+), up as materialized (
+    select h.status as function, min(w.started_at) as since
+      from poller.worker as w
+     cross join lateral unnest(w.handlers) as x (id)
+      join poller.handler as h on h.id = x.id
+     where h.table_name = 'poller.run' and (w.died_at is null or w.died_at > poller.now() - interval '1 hour')
+     group by h.status
 ), late as (
     select r.job, r.function, r.planned_at as since
       from known as k
@@ -22,12 +29,7 @@ with known as materialized (
             order by w.due_at, w.id
             limit 20) as r
       join poller.job as j on j.name = r.job
-     cross join lateral (
-           select min(w.started_at) as since
-             from poller.worker as w
-             join poller.handler as h on h.id = any (w.handlers)
-            where h.table_name = 'poller.run' and h.status = j.function
-              and (w.died_at is null or w.died_at > poller.now() - interval '1 hour')) as up
+      left join up on up.function = k.function
      where j.paused_at is null and r.due_at < poller.now() - j.grace
        and (greatest(r.due_at, up.since) < poller.now() - j.grace
             or exists (select from poller.episode as e
@@ -83,12 +85,7 @@ select 'stale', j.name, j.function, coalesce(s.finished_at, j.anchor), null, 0
         where r.job = j.name and r.status = 'succeeded'
         order by r.planned_at desc
         limit 1) as s on true
- cross join lateral (
-       select min(w.started_at) as since
-         from poller.worker as w
-         join poller.handler as h on h.id = any (w.handlers)
-        where h.table_name = 'poller.run' and h.status = j.function
-          and (w.died_at is null or w.died_at > poller.now() - interval '1 hour')) as up
+  left join up on up.function = k.function
  where k.expect is not null and j.paused_at is null
    and coalesce(s.finished_at, j.anchor) < poller.now() - k.expect
    and (j.changed_at < poller.now() - k.expect

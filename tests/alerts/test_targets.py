@@ -22,6 +22,7 @@ from tests.command_line import value
 from tests.harness import wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from email.message import Message
 
     from tests.website import Server, Visit
@@ -55,6 +56,20 @@ class Mailbox(MessageHandler):
 
     def handle_message(self, message: Message) -> None:
         self.mails.append(message)
+
+
+@contextlib.contextmanager
+def mail_server() -> Iterator[tuple[Mailbox, int]]:
+    """Give a mailbox, and the port at which mails for it are taken."""
+    mailbox = Mailbox()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    controller = Controller(mailbox, hostname="127.0.0.1", port=port)
+    controller.start()
+    try:
+        yield mailbox, port
+    finally:
+        controller.stop()
 
 
 def test_a_health_check_hears_of_each_run_in_order(
@@ -108,22 +123,14 @@ def test_a_mail_is_sent_by_apprise(
     url: str, site: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """From a title and a text; the server's password is in no log."""
-    mailbox = Mailbox()
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    controller = Controller(mailbox, hostname="127.0.0.1", port=port)
-    controller.start()
     caplog.set_level(logging.DEBUG)
-    try:
-        with Stage(url, site, monkeypatch, one) as stage:
-            monkeypatch.setenv(
-                "ONCALL", f"mailto://127.0.0.1:{port}?from=p@example.org&to=o@example.org&token=T0K3N"
-            )
-            stage.engine.trigger(one)
-            stage.engine.run_due()
-            stage.tell()
-    finally:
-        controller.stop()
+    with mail_server() as (mailbox, port), Stage(url, site, monkeypatch, one) as stage:
+        monkeypatch.setenv(
+            "ONCALL", f"mailto://127.0.0.1:{port}?from=p@example.org&to=o@example.org&token=T0K3N"
+        )
+        stage.engine.trigger(one)
+        stage.engine.run_due()
+        stage.tell()
     [mail] = mailbox.mails
     assert mail["subject"].startswith("[poller] job one failed, ValueError at test_targets.py")
     assert "CANARY" not in mail.as_string()
@@ -138,23 +145,16 @@ def test_what_people_get_is_whole_and_holds_no_header(
     url: str, db: psycopg.Connection[Any], site: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Lines of a mail are what they are; a flood comes in parts that the chat takes, nothing left out."""
-    mailbox = Mailbox()
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    controller = Controller(mailbox, hostname="127.0.0.1", port=port)
-    controller.start()
-    monkeypatch.setenv("MAIL", f"mailto://127.0.0.1:{port}?from=p@example.org&to=o@example.org")
     monkeypatch.setenv("CHAT", f"mmost://127.0.0.1:{site.port}/CHAT")
     site.at("/hooks/CHAT")
     targets = {"mail": {"url": "env:MAIL"}, "chat": {"url": "env:CHAT"}}
     many = [f"task:{'x' * 300}{number}" for number in range(20)]
-    try:
+    with mail_server() as (mailbox, port):
+        monkeypatch.setenv("MAIL", f"mailto://127.0.0.1:{port}?from=p@example.org&to=o@example.org")
         with Stage(url, site, monkeypatch, one, to="mail", targets=targets) as stage:
             opened = [found("handler", name, "parked", ["chat"]) for name in many]
             stage.alerting._store.open_episodes([found("handler", HOSTILE, "parked", ["mail"]), *opened])
             stage.tell()
-    finally:
-        controller.stop()
     assert db.execute("select target, state from poller.message order by target").fetchall() == [
         ("chat", "sent"),
         ("mail", "sent"),
