@@ -59,6 +59,18 @@ class Project:
         head = "from poller import Context, Fail, Retry, Row, Snooze, Transition, handler\n"
         (package / "__init__.py").write_text(head + textwrap.dedent(code))
 
+    def shell(self, script: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a script of the shell in the folder, and wait for its end."""
+        return subprocess.run(
+            ["sh", "-c", script],
+            cwd=self.folder,
+            env=self.environment(**environment),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
     def environment(self, **extra: str) -> dict[str, str]:
         """Return the environment of a user who has chosen the test's database."""
         plain = {

@@ -207,15 +207,7 @@ def test_what_surrounds_a_command_is_told_in_one_line_and_does_not_keep_it(
     """It is no bug, and no reason not to end."""
     db.execute("create table task (id int primary key, status text)")
     project.handlers(LEFT_BEHIND)
-    ended = subprocess.run(
-        ["sh", "-c", script],
-        cwd=project.folder,
-        env=project.environment(POLLER=f"{sys.executable} -m poller"),
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    ended = project.shell(script, POLLER=f"{sys.executable} -m poller")
     assert (ended.returncode, ended.stderr) == (status, said)
 
 

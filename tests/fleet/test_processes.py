@@ -323,15 +323,7 @@ def test_g11_what_a_handler_prints_costs_no_attempt(
     """It is no part of its work; the log says that it is lost."""
     make_rows(db, 4)
     project.handlers(PRINTS)
-    ended = subprocess.run(
-        ["sh", "-c", script],
-        cwd=project.folder,
-        env=project.environment(POLLER=f"{sys.executable} -m poller run --drain --workers 1"),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    ended = project.shell(script, POLLER=f"{sys.executable} -m poller run --drain --workers 1")
     assert count(db, "normal") == 4, ended.stderr
     assert said in ended.stderr
 
