@@ -167,7 +167,8 @@ def test_a_look_writes_nothing_and_waits_for_nobody_for_long(url: str, db: psyco
     with Client(url, via="desk").watch() as eye:
         eye.look()
         [(name, state)] = db.execute(
-            "select application_name, backend_xid from pg_stat_activity where application_name = 'poller desk'"
+            "select application_name, backend_xid from pg_stat_activity"
+            " where application_name = 'poller desk' and leader_pid is null"
         ).fetchall()
         shown = {
             each: eye._connection.execute(f"show {each}").fetchone()[0]  # type: ignore[index]

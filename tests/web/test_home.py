@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 PEOPLED = True
 
 LOOK = Right.LOOK
-SESSIONS = "select count(*) from pg_stat_activity where application_name = 'poller desk'"
+SESSIONS = (
+    "select count(*) from pg_stat_activity where application_name = 'poller desk' and leader_pid is null"
+)
 
 
 def named(name: str) -> Any:
