@@ -15,6 +15,9 @@ THOROUGH = $(shell grep --recursive --files-with-matches --include='test_*.py' '
 QUIETLY := --quiet --quiet --disable-pip-version-check
 CODE := poller handlers tests benchmarks examples
 
+# What is compiled is kept, in $(VENV) and beside the code: else each of a thousand processes would do it again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help run test test-thorough test-servers test-bounds check sizes format bench bench-peers pictures readme-picture controls chaos coverage lock clean
 .DELETE_ON_ERROR:

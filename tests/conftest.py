@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import compileall
 import contextlib
+import os
 import signal
+import sys
 import uuid
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 from psycopg.sql import SQL
 
-import poller
 from poller.db import migration, statements
 from poller.store import settlements
 from tests import gates
@@ -24,16 +23,18 @@ from tests.harness import Project
 from tests.servers import fresh_database, shared_server
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from poller.store.binding import Binding
     from tests.claiming import NewWorker
 
 
-def pytest_configure(config: pytest.Config) -> None:
+def pytest_configure() -> None:
     """Prepare what the programs need that are started here."""
     _hear_signals()
-    if not hasattr(config, "workerinput"):  # that is pytest-xdist's: the one that has started it has done it
-        # Else each of a thousand programs would compile poller, where PYTHONDONTWRITEBYTECODE keeps it from being kept.
-        compileall.compile_dir(str(Path(poller.__file__).parent), quiet=2)
+    # Else each of a thousand programs would compile poller and all that it imports, half a second's work.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
 
 
 def _hear_signals() -> None:

@@ -140,6 +140,7 @@ def _be(asked: dict[str, Any], files: Sequence[int]) -> None:
         os.close(file)
     os.environ.clear()
     os.environ.update(asked["environment"])
+    sys.dont_write_bytecode = bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
     os.chdir(asked["folder"])
     sys.path.insert(0, asked["folder"])
     sys.argv = ["poller", *(os.fsdecode(bytes.fromhex(each)) for each in asked["arguments"])]

@@ -76,7 +76,10 @@ class Project:
         plain = {
             k: v for k, v in os.environ.items() if not k.startswith(("POLLER_", "DATABASE_URL", "COLUMNS"))
         }
-        return {**plain, "POLLER_DATABASE_URL": self.url, **extra}
+        kept = {
+            "PYTHONDONTWRITEBYTECODE": "1"
+        }  # handlers may be written twice in a second, which no cache would notice
+        return {**plain, **kept, "POLLER_DATABASE_URL": self.url, **extra}
 
     def run(self, *arguments: str, timeout: float = 60, **extra: str) -> subprocess.CompletedProcess[str]:
         """Run `poller …` to its end; it has been imported already, unless Python itself is told something."""
