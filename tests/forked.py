@@ -62,27 +62,77 @@ class Forks:
         Raises:
             TimeoutExpired: it took longer, and was killed.
         """
-        asked = {"arguments": [os.fsencode(each).hex() for each in arguments], "folder": str(folder)}
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
-            status = self._status({**asked, "environment": environment}, (out, errors), timeout)
+            forked = self.start(arguments, folder, environment, (out, errors))
+            try:
+                status = forked.wait(timeout)
+            except subprocess.TimeoutExpired:
+                forked.send_signal(signal.SIGKILL)
+                raise
             printed = [_text(each) for each in (out, errors)]
         return subprocess.CompletedProcess(["poller", *arguments], status, *printed)
 
-    def _status(self, asked: dict[str, Any], files: Sequence[IO[bytes]], timeout: float) -> int:
+    def start(
+        self, arguments: Sequence[str], folder: Path, environment: dict[str, str], files: Sequence[IO[bytes]]
+    ) -> Forked:
+        """Start `poller …`, whose output and errors go to two open files."""
+        asked = {"arguments": [os.fsencode(each).hex() for each in arguments], "folder": str(folder)}
         ours, its = socket.socketpair()
-        with ours:
-            with its:
-                socket.send_fds(self._channel, [b"."], [its.fileno(), *(each.fileno() for each in files)])
-            answers = ours.makefile("rw")
-            answers.write(json.dumps(asked) + "\n")
-            answers.flush()
-            pid = int(answers.readline())
-            ours.settimeout(timeout)
+        with its:
+            socket.send_fds(self._channel, [b"."], [its.fileno(), *(each.fileno() for each in files)])
+        ours.sendall(json.dumps({**asked, "environment": environment}).encode() + b"\n")
+        return Forked(["poller", *arguments], ours)
+
+
+class Forked:
+    """A command that runs, with what `subprocess.Popen` knows of one.
+
+    Args:
+        arguments: what was called.
+        answers: where its process id is told, and its exit status.
+    """
+
+    def __init__(self, arguments: list[str], answers: socket.socket) -> None:
+        self._arguments = arguments
+        self._answers = answers
+        self._rest = b""
+        self.pid = int(self._line(None))
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """Return the exit status, None while it runs."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self.wait(0)
+        return None
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return the exit status, once it has ended.
+
+        Raises:
+            TimeoutExpired: it goes on.
+        """
+        if self.returncode is None:
             try:
-                return int(answers.readline())
-            except TimeoutError:
-                os.kill(pid, signal.SIGKILL)
-                raise subprocess.TimeoutExpired(["poller", *asked["arguments"]], timeout) from None
+                self.returncode = int(self._line(timeout))
+            except (TimeoutError, BlockingIOError):
+                raise subprocess.TimeoutExpired(self._arguments, timeout or 0) from None
+            self._answers.close()
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal, unless it has ended."""
+        if self.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def _line(self, timeout: float | None) -> bytes:
+        self._answers.settimeout(timeout)
+        while b"\n" not in self._rest:
+            read = self._answers.recv(100)
+            assert read, "whoever waits for the command was killed"
+            self._rest += read
+        line, _, self._rest = self._rest.partition(b"\n")
+        return line
 
 
 def _text(file: IO[bytes]) -> str:

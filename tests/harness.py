@@ -9,15 +9,16 @@ import sys
 import textwrap
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
-from tests.forked import forks
+from tests.forked import Forked, forks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import psycopg
 
+Popen = subprocess.Popen[bytes] | Forked
 PATIENCE = 120.0  # seconds that any awaited thing may take before a test has failed, however busy the machine
 
 
@@ -84,7 +85,7 @@ class Project:
     def run(self, *arguments: str, timeout: float = 60, **extra: str) -> subprocess.CompletedProcess[str]:
         """Run `poller …` to its end; it has been imported already, unless Python itself is told something."""
         environment = self.environment(**extra)
-        if not any(name.startswith("PYTHON") for name in extra):
+        if _may_fork(extra):
             return forks().run(arguments, self.folder, environment, timeout)
         return subprocess.run(
             [sys.executable, "-m", "poller", *arguments],
@@ -97,26 +98,42 @@ class Project:
         )
 
     def start(self, *arguments: str, **extra: str) -> Process:
-        """Start `poller …` and go on; it is ended with the test."""
-        log = self.folder / f"log-{len(self.processes)}.txt"
-        with log.open("w") as out:
-            popen = subprocess.Popen(
-                [sys.executable, "-m", "poller", *arguments],
+        """Start `poller …` and go on; it is ended with the test. It has been imported already, as in `run`."""
+        if not _may_fork(extra):
+            return self.start_python("-m", "poller", *arguments, **extra)
+        environment = self.environment(**extra)
+        return self._started(lambda out: forks().start(arguments, self.folder, environment, (out, out)))
+
+    def start_python(self, *arguments: str, **extra: str) -> Process:
+        """Start Python with its own title and imports, and go on; it is ended with the test."""
+        return self._started(
+            lambda out: subprocess.Popen(
+                [sys.executable, *arguments],
                 cwd=self.folder,
                 env=self.environment(**extra),
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
             )
-        process = Process(popen, log)
+        )
+
+    def _started(self, begin: Callable[[IO[bytes]], Popen]) -> Process:
+        log = self.folder / f"log-{len(self.processes)}.txt"
+        with log.open("wb") as out:
+            process = Process(begin(out), log)
         self.processes.append(process)
         return process
+
+
+def _may_fork(extra: dict[str, str]) -> bool:
+    """Tell whether a command may be forked from one that was imported: not if it is told what is read at imports."""
+    return not any(name.startswith(("PYTHON", "POLLER_TEST_")) for name in extra)
 
 
 class Process:
     """A running `poller` and its log."""
 
-    def __init__(self, popen: subprocess.Popen[bytes], log: Path) -> None:
+    def __init__(self, popen: Popen, log: Path) -> None:
         self.popen = popen
         self._log = log
 

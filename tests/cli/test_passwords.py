@@ -102,7 +102,7 @@ def test_a_password_on_the_command_line_is_taken_out_of_the_title(
         def work(row): pass
     """)
     db.execute("create table thing (id int primary key, status text)")
-    running = project.start("run", *form.format(secret_url).split(), "--workers", "1")
+    running = project.start_python("-m", "poller", "run", *form.format(secret_url).split(), "--workers", "1")
     [(_, worker)] = wait_until("it works", lambda: workers_of(db))
     for pid in (running.pid, worker):
         title = Path(f"/proc/{pid}/cmdline").read_text()

@@ -96,7 +96,7 @@ def test_neither_is_ever_said(tmp_path: Path, url: str, db: psycopg.Connection[A
     with serving() as site, Project(tmp_path, secret_url) as project:
         site.answers["/refused"] = lambda visit: visit.answer(422, visit.server.received[-1].body)
         project.handlers(HANDLERS.replace("{url}", site.url("/refused")).replace("{body}", BODY))
-        fleet = project.start("run", "--workers", "2", "--log-format", log_format)
+        fleet = project.start_python("-m", "poller", "run", "--workers", "2", "--log-format", log_format)
         wait_until("they are there", lambda: len(workers_of(db)) == 2)
         question = "select count(*) from poller.history where verdict in ('parked', 'failed')"
         wait_until("rows have failed", lambda: (db.execute(question).fetchone() or (0,))[0] >= 10)

@@ -123,7 +123,7 @@ def test_g1_the_rows_of_a_killed_worker_are_taken_up_by_others_within_a_second(
     project: Project, db: psycopg.Connection[Any]
 ) -> None:
     """kill -9 of one of four workers in the midst of its handlers."""
-    make_rows(db, 200)
+    make_rows(db, 60)
     project.handlers(SLOW)
     project.start("run", "--workers", "4", "--concurrency", "2")
     wait_until("every worker has begun", lambda: len({pid for _, pid, _ in ran(project)}) == 4)
@@ -142,7 +142,7 @@ def test_g1_the_rows_of_a_killed_worker_are_taken_up_by_others_within_a_second(
         ),
     )
     assert max(again.values()) - killed_at < 1.0
-    wait_until("all rows are done", lambda: statuses(db) == {"normal": 200})
+    wait_until("all rows are done", lambda: statuses(db) == {"normal": 60})
 
 
 def test_g1_a_fleet_killed_whole_goes_on_where_it_was(project: Project, db: psycopg.Connection[Any]) -> None:

@@ -103,7 +103,7 @@ def test_g6_a_limit_is_never_exceeded_and_used_to_the_full(
     project: Project, db: psycopg.Connection[Any]
 ) -> None:
     """Seven at a time over six workers; the places of the dead come back."""
-    make_rows(db, 1000)
+    make_rows(db, 600)
     project.handlers(
         NOTE
         + """
@@ -120,7 +120,7 @@ def work(row):
     spans = pairwise(seen)
     busy = sum((until - since) * count for (since, count), (until, _) in spans)
     assert busy / (seen[-1][0] - seen[0][0]) > 3.5, "half of it at least, kills and a busy machine included"
-    assert len({each.row for each in found}) == 1000
+    assert len({each.row for each in found}) == 600
 
 
 @pytest.mark.alone

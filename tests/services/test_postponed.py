@@ -413,11 +413,11 @@ def test_g11_a_lock_that_a_trigger_waits_for_makes_only_its_row_wait(
     with person(url) as editor:
         editor.execute("update account set id = id")
         left = "select id from task where status = 'pending'"
-        wait_until("the others go on", lambda: column(db, left) == [7], 10)
+        wait_until("the others go on", lambda: column(db, left) == [7])
         fleet.wait_for_log("that row waits")
         assert column(db, "select count(*) from poller.attempt") == [0]
         editor.commit()
-    wait_until("it is moved", lambda: column(db, left) == [], 5)
+    wait_until("it is moved", lambda: column(db, left) == [])
 
 
 WORK = """
