@@ -1,7 +1,7 @@
 -- Purpose  Name a table that another session has locked, and that session: after a wait for a lock was given up.
 -- Locks    none.  Fence  none: to be told only.
 -- Index    none: one row a lock. The strongest first.
-select l.relation::regclass::text as name, a.pid, a.usename::text as role, a.application_name, date_trunc('second', a.xact_start) as began
+select l.relation::regclass::text as name, coalesce(a.leader_pid, a.pid) as pid, a.usename::text as role, a.application_name, date_trunc('second', a.xact_start) as began
   from pg_locks as l
   join pg_class as c on c.oid = l.relation
   join pg_stat_activity as a on a.pid = l.pid

@@ -4,7 +4,7 @@
 -- Index    the primary key of the user's table.
 -- A row's xmax is the transaction that has locked or changed it, if only one has ("multixact" otherwise: not told).
 -- A prepared transaction has no session: its locks have no pid.
-select a.pid, coalesce(a.usename, x.owner)::text as role, coalesce(a.application_name, x.gid) as application_name,
+select coalesce(a.leader_pid, a.pid) as pid, coalesce(a.usename, x.owner)::text as role, coalesce(a.application_name, x.gid) as application_name,
        date_trunc('second', coalesce(a.xact_start, x.prepared)) as began
   from pg_locks as l
   left join pg_stat_activity as a on a.pid = l.pid

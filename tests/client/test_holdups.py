@@ -9,10 +9,11 @@ import psycopg
 import pytest
 
 from poller import Client
+from poller.db.statements import statement
 from poller.testing import Engine
 from tests.client.watching import BOUND, watched
 from tests.command_line import hold, make_tenants, trouble, value
-from tests.engines import moves
+from tests.engines import column, moves
 from tests.harness import wait_until
 
 if TYPE_CHECKING:
@@ -99,6 +100,28 @@ def test_who_waits_is_told_with_whom_they_wait_for(url: str, db: psycopg.Connect
     assert line.blockers[0].query == "lock table tenants in exclusive mode"
     assert found.oldest is not None
     assert (found.oldest.pid, found.sees_all) == (pids[0], True)
+
+
+def test_a_parallel_worker_of_a_query_is_not_told_as_a_session(db: psycopg.Connection[Any]) -> None:
+    """It is its leader's, in whose middle the question is asked here: that one is the asker, who is left out."""
+    question = (
+        statement("oldest_sessions").as_string().replace(" as transaction", "").replace(" as snapshot", "")
+    )
+    db.execute(
+        "create table large as select generate_series(1, 100000) as i;"
+        "alter table large set (parallel_workers = 2); analyze large;"
+        "create function asked() returns text parallel restricted language plpgsql as $f$"
+        " declare oldest int; newest int; sees bool; workers int; begin"
+        f" select * from ({question}) as q into oldest, newest, sees;"  # type: ignore[arg-type]
+        " select count(*) from pg_stat_activity where leader_pid = pg_backend_pid() into workers;"
+        " return concat_ws(' ', workers > 0, oldest, newest); end $f$;"
+        "set parallel_setup_cost = 0; set parallel_tuple_cost = 0; set min_parallel_table_scan_size = 0;"
+        "set parallel_leader_participation = off; set max_parallel_workers_per_gather = 2"
+    )
+    asked = (
+        "select case when i = 1 then asked() end from large"  # whose workers wait meanwhile to send the rest
+    )
+    assert set(column(db, asked)) == {None, "t"}
 
 
 def test_what_a_role_may_not_see_is_not_told(url: str, db: psycopg.Connection[Any]) -> None:
