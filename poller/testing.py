@@ -29,6 +29,7 @@ from poller.db.connection import Link, checked_url, opener
 from poller.db.statements import statement
 from poller.duration import Duration, seconds
 from poller.errors import PollerError
+from poller.executor.lent_connection import LentConnection
 from poller.executor.transaction import Transactions
 from poller.integrations.switch import surrounded
 from poller.jobs import job_store
@@ -365,7 +366,7 @@ class Engine:
 
     def _connect(self) -> psycopg.Connection[Any]:
         """Open a connection for a handler or a run, with its clock moved."""
-        connection = opener(self._url)()
+        connection = opener(self._url, kind=LentConnection)()
         move_clock(connection, self._offset)
         return connection
 

@@ -295,14 +295,17 @@ def connect(
 
 
 @functools.cache
-def opener(url: str, tag: str = "") -> Callable[[], psycopg.Connection[Any]]:
+def opener(
+    url: str, tag: str = "", kind: type[psycopg.Connection[Any]] = psycopg.Connection
+) -> Callable[[], psycopg.Connection[Any]]:
     """Return a function that opens a connection for a handler or a job's run, which have their own timeouts.
 
     Args:
         url: the database.
         tag: of the process, if it is a worker's (`session_tag`).
+        kind: of the connection.
     """
-    return functools.partial(connect, url, f"run {tag}".strip(), statement_timeout="0")
+    return functools.partial(connect, url, f"run {tag}".strip(), statement_timeout="0", kind=kind)
 
 
 def session_tag(supervisor: UUID, pid: int) -> str:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 import psycopg
 from psycopg import sql
-from psycopg.rows import tuple_row
 
 from poller.errors import PollerError
 
@@ -60,11 +59,9 @@ class CleanSession:
         self.is_lent = False
         self.tags: set[str] = set()
         self._driver = driver
-        self._cursor = _watched(self)
         self._statements: dict[tuple[str, bool], str] = {}
-        self._threshold = driver.prepare_threshold
         self._settings = dict(driver.execute(_KEPT).fetchall())
-        driver.cursor_factory = self._cursor
+        driver.cursor_factory = _watched(self)
 
     def statement(self, timeout: str, *, discard: bool) -> str:
         """Return the statement that resets the session.
@@ -73,9 +70,6 @@ class CleanSession:
             timeout: how long the transaction may stay idle, in Postgres' notation.
             discard: drop temporary tables, too; poller's own statements see none.
         """
-        # A cursor's type is the driver's own: what it returns is read by us next.
-        self._driver.row_factory, self._driver.cursor_factory = tuple_row, self._cursor
-        self._driver.prepare_threshold = self._threshold
         if (timeout, discard) not in self._statements:
             self._statements[timeout, discard] = self._composed(timeout, discard=discard)
         return self._statements[timeout, discard]

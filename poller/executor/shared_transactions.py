@@ -18,6 +18,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
+from psycopg import OperationalError
+
 from poller.db.connection import is_conflict
 from poller.errors import LeaseLostError, PollerError
 from poller.errors_in_words import reason
@@ -146,7 +148,11 @@ class SharedTransactions:
     # --- the handlers -------------------------------------------------------------------------------
 
     def _run(self, shared: SharedTransaction, transaction: Transaction) -> None:
-        """Run the handlers one after the other, until all have run or the transaction has taken long enough."""
+        """Run the handlers one after the other, until all have run or the transaction has taken long enough.
+
+        Raises:
+            OperationalError: the connection was closed under one of them.
+        """
         there = _standing(shared, transaction)
         began = monotonic()
         batched = shared.tasks[0].handler.batch > 1
@@ -159,6 +165,9 @@ class SharedTransactions:
                 shared.leave([task for group in groups[at:] for task in group])
                 return
             self._run_within(shared, transaction, tasks)
+            if transaction.is_lost:
+                msg = "the connection of the transaction was closed"
+                raise OperationalError(msg)
         shared.seconds = monotonic() - began
 
     def _run_within(self, shared: SharedTransaction, transaction: Transaction, tasks: list[Task]) -> None:

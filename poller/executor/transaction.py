@@ -24,11 +24,10 @@ import contextlib
 import threading
 from time import monotonic
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 import psycopg
 from psycopg.pq import TransactionStatus
-from sqlalchemy import create_engine, event
+from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
 from poller.db.connection import Borrowed
@@ -36,7 +35,8 @@ from poller.db.search_path import SET_OWN, SET_USERS
 from poller.db.statements import texts
 from poller.db.values import fetch
 from poller.errors import LeaseLostError, PollerError
-from poller.executor.clean_session import NOT_YOURS, CleanSession
+from poller.executor.clean_session import NOT_YOURS
+from poller.executor.lent_connection import LentConnection
 from poller.model.outcome import Became
 from poller.store.lease import Settled
 from poller.store.settlements import Settlements
@@ -58,6 +58,9 @@ _OWN = f"{SET_OWN}; set local plan_cache_mode = force_generic_plan"
 _USERS = f"{SET_USERS}; set local plan_cache_mode to default"
 
 
+NOT_YOURS_TO_CLOSE = "a transactional handler must not close or invalidate its connection; leave that out"
+
+
 class NotOpenedError(Exception):
     """No session could be opened, so nothing has begun, and no row is at fault."""
 
@@ -66,13 +69,12 @@ class Transactions:
     """The source of transactions for one worker's transactional handlers.
 
     Args:
-        connect: opens a psycopg connection.
+        connect: opens a `LentConnection`.
         most: how many connections are kept open.
     """
 
     def __init__(self, connect: Callable[[], psycopg.Connection[Any]], most: int) -> None:
         self._connect = connect
-        self._sessions: WeakKeyDictionary[psycopg.Connection[Any], CleanSession] = WeakKeyDictionary()
         self._outage = Outage("transactional sessions")
         self._again_at = 0.0  # when to try again to open a session (monotonic)
         self._opened = 0  # sessions opened so far
@@ -89,8 +91,6 @@ class Transactions:
             pool_use_lifo=True,  # a session that has been used has cached plans
             use_native_hstore=False,  # looking for it would use the users' search path
         )
-        event.listen(self._engine, "commit", self._refuse)
-        event.listen(self._engine, "rollback", self._refuse)
 
     @contextlib.contextmanager
     def begin(self, binding: Binding) -> Iterator[Transaction]:
@@ -112,8 +112,8 @@ class Transactions:
                 raise
             finally:
                 transaction.is_over = True
-                if self._sessions[driver].ends_connection:
-                    connection.detach()  # closes the connection instead of keeping it
+                if not transaction.keeps_connection:
+                    _drop(connection, driver)
 
     def renew(self) -> None:
         """Close the sessions that are idle; those of later transactions are opened anew."""
@@ -164,7 +164,7 @@ class Transactions:
         try:
             connection = self._engine.connect()
             connection.begin()  # SQLAlchemy sessions join it, by savepoints
-            transaction = Transaction(connection, binding, self._sessions[_driver(connection)])
+            transaction = Transaction(connection, binding)
         except Exception as error:
             if connection is not None:
                 with contextlib.suppress(Exception):  # whatever its state, the connection is dropped
@@ -252,25 +252,19 @@ class Transactions:
         """Close the connections that are not in use."""
         self._engine.dispose()
 
-    def _open(self) -> psycopg.Connection[Any]:
+    def _open(self) -> LentConnection:
         connection = self._connect()
+        assert isinstance(connection, LentConnection)  # noqa: S101 - what a handler does to another kind would stay
         try:
             # Inserts by handlers must wake the workers, unlike poller's own moves; the watchdog enforces timeouts.
             connection.execute("select pg_catalog.set_config('poller.quiet', '', false)")
-            self._sessions[connection] = CleanSession(connection)
+            _ = connection.session  # what it is like now
             connection.autocommit = False
             self._opened += 1
         except BaseException:
             connection.close()
             raise
         return connection
-
-    def _refuse(self, connection: Connection) -> None:
-        """Refuse a commit or rollback while a handler has the connection: it would affect other rows, too."""
-        driver = connection.connection.driver_connection
-        session = self._sessions.get(driver) if isinstance(driver, psycopg.Connection) else None
-        if session is not None and session.is_lent:
-            raise PollerError(NOT_YOURS)
 
 
 class Transaction:
@@ -282,11 +276,11 @@ class Transaction:
         is_over: whether it has been committed or rolled back.
     """
 
-    def __init__(self, connection: Connection, binding: Binding, session: CleanSession) -> None:
+    def __init__(self, connection: Connection, binding: Binding) -> None:
         self._connection = connection
         self._binding = binding
-        self._clean = session
         self._driver = _driver(connection)
+        self._clean = self._driver.session
         self._settlements = Settlements(Borrowed(self._driver))
         self._options = connection.get_execution_options()
         self._timeout = f"{binding.handler.timeout + 5:.0f}s"
@@ -302,8 +296,28 @@ class Transaction:
     def is_spent(self) -> bool:
         """Whether the next row needs another transaction, because a handler left state that cannot be reset."""
         return self._is_dirty and (
-            self._clean.ends_transaction or self._connection.get_execution_options() != self._options
+            self._clean.ends_transaction
+            or not self._is_whole
+            or self._connection.get_execution_options() != self._options
         )
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the connection has ended, with the work of all rows."""
+        return self._driver.closed
+
+    @property
+    def keeps_connection(self) -> bool:
+        """Whether other transactions can use the connection."""
+        return self._is_whole and not self._clean.ends_connection
+
+    @property
+    def _is_whole(self) -> bool:
+        """Whether handlers have left the connection in its wrapper: one can detach, invalidate or close that."""
+        if self._connection.closed or self._connection.invalidated:
+            return False
+        pooled: Any = self._connection.connection
+        return not pooled.is_detached and pooled.dbapi_connection is self._driver
 
     def lock(self, tasks: Sequence[Task]) -> dict[str, tuple[Any, ...]]:
         """Lock the rows of tasks; return those that are unchanged since the claim, by their keys."""
@@ -338,13 +352,23 @@ class Transaction:
             loan.undo()
             raise
         finally:
-            self._clean.is_lent = False
+            self._take_back()
             context.lend(None)
 
     def begin_row(self) -> None:
         """Make a savepoint, in a clean session."""
         self._run(*self._cleanup(discard=True), _USERS, "savepoint poller_row")
-        self._clean.is_lent = self._is_dirty = True
+        self._is_dirty = True
+        self._driver.lend()
+
+    def require_connection(self) -> None:
+        """Refuse to keep what a handler has written that has closed the connection.
+
+        Raises:
+            PollerError: it has.
+        """
+        if self._driver.is_given_up or self._driver.closed or self._connection.closed:
+            raise PollerError(NOT_YOURS_TO_CLOSE)
 
     def end_row(self) -> None:
         """Keep what was written since the savepoint.
@@ -362,8 +386,16 @@ class Transaction:
 
     def undo_row(self) -> None:
         """Undo what was written since the savepoint."""
-        self._clean.is_lent = False
-        self._run(_UNDO)
+        self._take_back()
+        if not self._driver.closed:  # else all is undone
+            self._run(_UNDO)
+
+    def _take_back(self) -> None:
+        """End what a handler may do with the connection, and what it has noted there."""
+        if self._driver.is_lent:
+            self._driver.take_back()
+            if self._is_whole:
+                self._connection.info.clear()
 
     def settle(self, results: Sequence[Result]) -> Settled:
         """Write the outcomes; return what became of each row.
@@ -434,7 +466,13 @@ class _Loan:
         return self._session
 
     def end(self) -> None:
-        """Keep what was written."""
+        """Keep what was written.
+
+        Raises:
+            PollerError: the connection, or the transaction, is not as it was lent.
+        """
+        if self._is_used:
+            self._transaction.require_connection()
         if self._session is not None:
             self._session.commit()
             self._session.close()
@@ -458,7 +496,15 @@ class _Loan:
             nested.close()
 
 
-def _driver(connection: Connection) -> psycopg.Connection[Any]:
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, psycopg.Connection)  # noqa: S101 - we have opened it
+def _driver(connection: Connection) -> LentConnection:
+    driver = connection.connection.dbapi_connection  # `driver_connection` is None once it is detached
+    assert isinstance(driver, LentConnection)  # noqa: S101 - we have opened it
     return driver
+
+
+def _drop(connection: Connection, driver: LentConnection) -> None:
+    """Close a connection instead of keeping it, whatever a handler has done to it."""
+    for _ in range(2):  # the first may end at the transaction, which is over
+        with contextlib.suppress(Exception):
+            connection.close()
+    driver.close()

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from poller.db.connection import Link, opener, session_tag
+from poller.executor.lent_connection import LentConnection
 from poller.lazy import lazy
 from poller.runtime.bell import Bell
 from poller.services.circling import Circling
@@ -120,7 +121,7 @@ class Worker:
             poll=options.poll,
             heartbeat=self._heartbeat,
             trusted_until=self._trusted_until,
-            transactions=_transactions(opener(url, tag), options.slots, bindings),
+            transactions=_transactions(opener(url, tag, LentConnection), options.slots, bindings),
             wakes=Wakes(
                 claimer=self._wake_claimer,
                 postponed=self._wake_postponed,

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-from psycopg.rows import dict_row
+from psycopg.adapt import Loader
+from psycopg.rows import dict_row, tuple_row
+from psycopg.types.json import set_json_loads
 from sqlalchemy import text
 
 from poller import Context, Row, fixed_rate
@@ -19,6 +21,8 @@ from poller.testing import Engine
 from tests.engines import column, moves
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from poller.testing import Done
     from tests.harness import Project
 
@@ -192,6 +196,16 @@ def test_standard_input_is_at_its_end(project: Project, db: psycopg.Connection[A
 
 # --- sessions of transactional handlers ----------------------------------------------------------------
 
+overheard: list[str] = []  # by the handlers that a row has left on its connection
+
+
+class Shouting(Loader):
+    """Reads text as a program may wish to, for one row."""
+
+    def load(self, data: Any) -> str:
+        return bytes(data).decode().upper()
+
+
 SETTINGS = [
     "set local search_path = {}",
     "set search_path = {}",
@@ -253,6 +267,23 @@ def use_factories(connection: Any) -> None:
     connection.connection.driver_connection.cursor_factory = psycopg.ClientCursor
 
 
+def use_driver(connection: Any) -> None:
+    """Change whatever psycopg lets one change of a connection in a transaction."""
+    driver = connection.connection.driver_connection
+    driver.server_cursor_factory = psycopg.RawServerCursor
+    driver.prepare_threshold, driver.prepared_max = None, 0
+    driver.add_notice_handler(lambda _: overheard.append("notice"))
+    driver.add_notify_handler(lambda _: overheard.append("notify"))
+    set_json_loads(lambda _: "changed", driver)
+    driver.adapters.register_loader("text", Shouting)
+    connection.info["tenant"] = "one"
+
+
+def use_detached(connection: Any) -> None:
+    connection.detach()
+    connection.execute(text("insert into note values (0)"))
+
+
 def use_schemas(connection: Any) -> None:
     connection.execution_options(schema_translate_map={None: "one"})
 
@@ -270,6 +301,8 @@ USES = [
     use_constraints,
     use_lock,
     use_factories,
+    use_driver,
+    use_detached,
     use_schemas,
     leave_a_savepoint,
 ]
@@ -281,6 +314,23 @@ select current_user, current_setting('app.tenant', true), current_setting('state
        (select count(*) from pg_prepared_statements where from_sql),
        (select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid())
 """
+
+
+def state_of(connection: Any) -> list[Any]:
+    """Return what a handler finds on its connection in this process; have the server say something, too."""
+    driver = connection.connection.driver_connection
+    connection.execute(text("do $$ begin raise notice 'heard'; perform pg_notify('poller', 'x'); end $$"))
+    json = connection.connection.cursor().execute("""select '{"a": 1}'::json""").fetchone()
+    return [
+        driver.server_cursor_factory,
+        (driver.row_factory, driver.prepare_threshold, driver.prepared_max),
+        dict(connection.info),
+        (json, list(overheard)),
+        driver.autocommit,
+    ]
+
+
+PRISTINE = [psycopg.ServerCursor, (tuple_row, 5, 100), {}, (({"a": 1},), []), False]
 
 
 @pytest.mark.fault("F63")
@@ -304,6 +354,7 @@ def test_g5_what_a_row_sets_in_the_session_ends_with_it(
             found = ctx.connection.execute(text(STATE)).one()
             seen.append((found[0], found[1] or None, *found[2:]))
             assert ctx.connection.get_execution_options() == {}
+            assert state_of(ctx.connection) == PRISTINE
             ctx.connection.execute(text("insert into child values (:task)"), {"task": 1000 + row.id})
             ctx.connection.execute(text("insert into task values (:task, 'made')"), {"task": 1000 + row.id})
 
@@ -334,6 +385,56 @@ def test_g5_who_ends_the_transaction_ends_nobody_elses_work(
     assert column(db, "select id from task where status = 'normal' order by 1") == expected
     [error] = [each.error for each in done if each.became == "parked"]
     assert "must not end its transaction" in str(error)
+
+
+def _driver_of(connection: Any) -> Any:
+    return connection.connection.driver_connection
+
+
+def leave_a_with(connection: Any) -> None:
+    with _driver_of(connection) as driver:
+        driver.execute("select")
+
+
+CLOSINGS: dict[str, Callable[[Any], object]] = {
+    "invalidate": lambda connection: connection.invalidate(),
+    "close": lambda connection: connection.close(),
+    "close the pool's": lambda connection: connection.connection.close(),
+    "close the driver's": lambda connection: _driver_of(connection).close(),
+    "commit the pool's": lambda connection: connection.connection.commit(),
+    "commit the driver's": lambda connection: _driver_of(connection).commit(),
+    "roll the driver's back": lambda connection: _driver_of(connection).rollback(),
+    "leave the driver's with": leave_a_with,
+    "detach and commit": lambda connection: (connection.detach(), connection.commit()),
+    "finish libpq's": lambda connection: _driver_of(connection).pgconn.finish(),
+}
+
+
+@pytest.mark.fault("F63")
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.usefixtures("unhurried")
+def test_g5_who_closes_the_connection_costs_only_its_own_row(
+    url: str, db: psycopg.Connection[Any], batch: int
+) -> None:
+    """It fails, with the reason; the others' writes and moves commit together, once."""
+    db.execute("insert into task select i, 'pending' from generate_series(%s, 20) as i", [COUNT + 1])
+    ways = dict(zip(range(2, 21, 2), CLOSINGS, strict=True))
+
+    def step(given: Any, ctx: Context) -> None:
+        rows = [given] if batch == 1 else given
+        for row in rows:
+            ctx.connection.execute(text("insert into note values (:task)"), {"task": row.id})
+        way = next((ways[row.id] for row in rows if row.id in ways), None)
+        if way:
+            CLOSINGS[way](ctx.connection)
+
+    done = run(url, step, transactional=True, attempts=1, batch=batch)
+    failed = {ways[int(each.key)]: each.error for each in done if each.became == "parked"}
+    assert set(failed) == set(CLOSINGS)
+    for way, error in failed.items():
+        assert "a transactional handler must not" in str(error), way
+    assert column(db, "select task from note order by 1") == list(range(1, 21, 2))
+    assert column(db, "select id from task where status = 'normal' order by 1") == list(range(1, 21, 2))
 
 
 def test_each_thread_of_a_worker_is_clean(url: str) -> None:

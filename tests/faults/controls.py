@@ -160,10 +160,17 @@ CONTROLS = (
     ),
     Control(
         "a handler cannot end its transaction",
-        "poller/executor/transaction.py",
-        "        if session is not None and session.is_lent:\n",
-        "        if False:\n",
+        "poller/executor/lent_connection.py",
+        "    def _refuse_end(self) -> None:\n        if self.is_lent:\n",
+        "    def _refuse_end(self) -> None:\n        if False:\n",
         ("tests/executor/test_transactional.py", "tests/executor/test_clean_attempts.py"),
+    ),
+    Control(
+        "a connection that a handler has detached is lent to no other",
+        "poller/executor/transaction.py",
+        "            or not self._is_whole\n",
+        "",
+        ("tests/executor/test_clean_attempts.py",),
     ),
     Control(
         "nor by a statement",
