@@ -317,6 +317,9 @@ class Moving:
             self._is_locked = True
             self._missed += keys
             return
+        except psycopg.errors.SerializationFailure:  # one of them was moved to another partition under it
+            self._missed += keys
+            return
         except _REFUSALS as error:
             self._refuse_all(error)
             if len(keys) == 1:

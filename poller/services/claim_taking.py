@@ -5,8 +5,8 @@ not begin. Rows for which there is no room are noted (`Looks.more`), and left to
 this worker's turn.
 
 On failure: an error that is not the connection's concerns one handler. Where one of its rows may be the cause (its size,
-a value that cannot be read), rows are at first claimed one by one and read by their keys, so that only the attempt at
-that row fails; otherwise the handler is put aside for a while.
+a value that cannot be read, a program that keeps moving it between partitions), rows are at first claimed one by one and
+read by their keys, so that only the attempt at that row fails; otherwise the handler is put aside for a while.
 
 Threads. The claimer's.
 """
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 NOT_NOW_SECONDS = 0.5  # until the next look for retries, after none could be taken
 WRITE_SECONDS = 0.02  # to wait for results to be written, which frees the bytes of large rows
-_ABOUT_TABLES = ("28", "3F", "40", "42", "55P03")  # classes of errors that no row can cause
+_ABOUT_TABLES = ("28", "3F", "40P", "42", "55P03")  # classes of errors that no row can cause
 
 
 class Taker:

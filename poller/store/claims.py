@@ -1,7 +1,9 @@
 """The claimer's statements: which rows are due, and the claim of rows under a lease.
 
 Each method runs one statement of `sql/claim/` (a few run more). An instance belongs to one thread, since its link does.
-The methods raise psycopg's errors as they are: the claimer decides what an error means.
+The methods raise psycopg's errors as they are: the claimer decides what an error means. But a claim is tried again at
+once if a row left its partition under it: Postgres then fails the statement, SKIP LOCKED or not, and a new snapshot
+finds the row where it is.
 """
 
 from __future__ import annotations
@@ -9,10 +11,11 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 from datetime import datetime
+from functools import wraps
 from time import monotonic
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec
 
-from psycopg import sql
+from psycopg import errors, sql
 
 from poller.db.statements import Statement, array, statement
 from poller.db.values import fetch
@@ -22,13 +25,17 @@ from poller.store.lease import Lease, Task
 from poller.store.limits import Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from poller.db.connection import Borrowed, Link
     from poller.store.binding import Binding
     from poller.store.limits import Room
 
+P = ParamSpec("P")
 UNION_ALL = sql.SQL(" union all ")
+MOVED_TRIES = (
+    5  # of a claim whose rows leave their partitions under it; then fewer rows are claimed at a time
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +82,21 @@ class DrainsError(Exception):
     """The claiming worker has been told to drain."""
 
 
+def _again_if_moved(
+    claim: Callable[Concatenate[Claims, P], Claimed],
+) -> Callable[Concatenate[Claims, P], Claimed]:
+    """Let a claim be tried again if a row was moved to another partition while it locked rows."""
+
+    @wraps(claim)
+    def claim_again(claims: Claims, *arguments: P.args, **options: P.kwargs) -> Claimed:
+        for _ in range(MOVED_TRIES - 1):
+            with contextlib.suppress(errors.SerializationFailure):
+                return claim(claims, *arguments, **options)
+        return claim(claims, *arguments, **options)
+
+    return claim_again  # type: ignore[return-value]  # its first parameter has a name, too
+
+
 class Claims:
     """The statements of a claimer, on one link.
 
@@ -88,6 +110,7 @@ class Claims:
         self._seen: dict[Binding, list[str]] = {}  # leases that need no second look; see poller.take
         self._peeks: dict[Any, Statement] = {}
 
+    @_again_if_moved
     def claim(
         self, binding: Binding, worker: int, limit: int, after: str | None = None, *, careful: bool = False
     ) -> Claimed:
@@ -136,6 +159,7 @@ class Claims:
             tasks = [Task(lease, row[0], row) for row in rows]
         return Claimed(tasks, last, full, payload["size"])
 
+    @_again_if_moved
     def claim_retries(  # noqa: PLR0913 - the parts of one question
         self,
         binding: Binding,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -18,7 +19,8 @@ from poller.store.binding import bind
 from poller.testing import Engine
 from tests.client.watching import watched
 from tests.command_line import objects, the_line, value
-from tests.harness import wait_until
+from tests.gates import GATE, unlock, wait_at_gate
+from tests.harness import PATIENCE, wait_until
 
 if TYPE_CHECKING:
     from tests.claiming import NewWorker
@@ -127,6 +129,29 @@ def test_what_another_transaction_has_locked_is_left_and_told(
             here.run("move", "thing:pending", "odd"), 1
         )
         assert here.run("move", "thing:2", "odd").returncode == 1
+    assert statuses(db) == {"pending": 1, "odd": 2}
+
+
+def test_a_row_that_leaves_its_partition_meanwhile_holds_up_no_other(
+    url: str, db: psycopg.Connection[Any], gate: psycopg.Connection[Any]
+) -> None:
+    """It is under another key by then; Postgres fails the statement, and the others are tried again."""
+    db.execute(
+        "drop table thing; create table thing (id int, place text, status text, primary key (id, place))"
+        " partition by list (place); create table a partition of thing for values in ('a');"
+        "create table b partition of thing for values in ('b');"
+        "insert into thing select i, 'a', 'pending' from generate_series(1, 3) as i;"
+        "create function at_gate() returns trigger language plpgsql as $$ begin"  # its snapshot is taken by then
+        f" perform pg_advisory_xact_lock_shared({GATE}); return null; end $$;"
+        "create trigger at_gate before update on thing for each statement execute function at_gate()"
+    )
+    with psycopg.connect(url, autocommit=True) as person, ThreadPoolExecutor() as pool:
+        person.execute("set session_replication_role = replica")
+        moving = pool.submit(Client(url).move, "thing:pending", "odd")
+        wait_at_gate(gate)
+        person.execute("update thing set place = 'b' where id = 2")
+        unlock(gate)
+        assert moving.result(PATIENCE).rows == 2
     assert statuses(db) == {"pending": 1, "odd": 2}
 
 

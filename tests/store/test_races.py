@@ -22,8 +22,8 @@ from poller.store.claims import Claims
 from poller.testing import Engine
 from tests import gates
 from tests.engines import moves
-from tests.gates import GATE, unlock, wait_at_gate
-from tests.harness import wait_until
+from tests.gates import AT_GATE, GATE, unlock, wait_at_gate
+from tests.harness import PATIENCE, wait_until
 
 if TYPE_CHECKING:
     from poller.store.lease import Task
@@ -141,6 +141,39 @@ def test_g2_a_lease_in_another_order_is_looked_into_whatever_its_last_key(
         (["1"], True),
     ]
     assert ours.claims.claim(binding, ours.id, 10, after="2").tasks == []
+
+
+@pytest.mark.parametrize("retried", [False, True], ids=["fresh", "retries"])
+@pytest.mark.parametrize("options", [{}, {"limit": 9}], ids=str)
+def test_g11_a_row_that_leaves_its_partition_during_a_claim_holds_up_no_other(
+    db: psycopg.Connection[Any],
+    join: NewWorker,
+    gate: psycopg.Connection[Any],
+    options: dict[str, Any],
+    retried: Any,
+) -> None:
+    """Postgres fails the whole statement, which skips rows that are locked; the claim is tried again at once."""
+    db.execute(
+        "create table parted (id int, place text, status text not null default 'pending', primary key (id, place))"
+        " partition by list (place); create table a partition of parted for values in ('a');"
+        "create table b partition of parted for values in ('b');"
+        "insert into parted select i, 'a' from generate_series(1, 3) as i"
+    )
+    worker = join(bind(db, moves("parted", where=AT_GATE, **options)))
+    if retried:
+        db.execute(
+            "insert into poller.attempt (handler_id, key, state, attempt, visit)"
+            " select %s, jsonb_build_array(id, place)::text, 'waiting', 1, gen_random_uuid() from parted",
+            [worker.binding.id],
+        )
+    claim = worker.claims.claim_retries if retried else worker.claims.claim
+    with ThreadPoolExecutor() as pool:
+        claimed = pool.submit(claim, worker.binding, worker.id, 10)
+        wait_at_gate(gate)
+        db.execute("update parted set place = 'b' where id = 2")
+        unlock(gate)
+        keys = {task.key for task in claimed.result(PATIENCE).tasks}
+    assert keys == {'[1, "a"]', '[3, "a"]', *([] if retried else ['[2, "b"]'])}
 
 
 def test_a_claim_does_not_wait_for_a_row_that_somebody_edits(
