@@ -358,13 +358,14 @@ class RowQueries:
 
     def advised_index(self, binding: Binding, order: sql.Composable, *, concurrently: bool) -> str:
         """Return the statement that makes the index which serves a handler's claims."""
+        column = binding.table.columns[binding.handler.column]
+        status = sql.Literal(binding.handler.status)
         made = statement(
             "advised_index",
             concurrently=sql.SQL("CONCURRENTLY " if concurrently else ""),
             table=binding.table.identifier,
             order=order,
-            column=sql.Identifier(binding.handler.column),
-            status=sql.Literal(binding.handler.status),
+            shows_status=column.comparable(sql.Identifier(column.name)) + sql.SQL(" = ") + status,
         )
         return made.as_string(self.connection).replace("%%", "%").strip() + ";"
 

@@ -102,6 +102,12 @@ class Column:
             return self.comparison.of(self.comparison.equal, left, right)
         return sql.SQL("{} = {}").format(left, right)
 
+    def comparable(self, value: sql.Composable) -> sql.Composed:
+        """Return a value of it as Postgres' plain operators take it: enums' take no domain over one."""
+        if self.comparison is None or self.comparison.type == self.type:
+            return sql.SQL("{}").format(value)
+        return sql.SQL("({}::{})").format(value, trusted(self.comparison.type))
+
     def differs(self, left: sql.Composable, right: sql.Composable) -> sql.Composed:
         """Return the condition that a value of it, or null, differs from one that is not null."""
         if self.comparison is not None:

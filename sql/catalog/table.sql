@@ -1,7 +1,8 @@
 -- Purpose  Describe a user's table from the catalogue: handlers are checked against this at start-up.
 -- Locks    none.  Fence  none.
 -- Index    the catalogue's own.
--- How a type outside of pg_catalog is compared: by the operators of its default class, which only a superuser makes.
+-- How a type outside of pg_catalog is compared: by the operators of its default class, which only a superuser makes. Those of
+-- enums take no domain over one, so that its values are cast.
 -- A type is given without its length where it serves to cast a key, since a cast to varchar(3) cuts silently.
 -- A session that can only read needs no right to write, nor one to read columns that it does not ask for.
 -- What an index merely includes is not part of the key. Partitions are no heirs: their keys are the whole table's.
@@ -20,36 +21,35 @@ select c.oid::bigint, n.nspname, c.relname, c.relkind::text, c.relrowsecurity,
                    'settable', current_setting('transaction_read_only')::bool
                                or has_column_privilege(c.oid, a.attnum, 'update'),
                    'nullable', not a.attnotnull,
-                   'code', (with recursive base (oid, domain_of) as (
-                                select y.oid, y.typbasetype from pg_type as y where y.oid = a.atttypid
-                                 union all
-                                select y.oid, y.typbasetype from base join pg_type as y on y.oid = base.domain_of)
-                            select base.oid::bigint from base where base.domain_of = 0),
+                   'code', base.oid::bigint,
                    'collation', (select quote_ident(s.nspname) || '.' || quote_ident(l.collname)
                                    from pg_collation as l join pg_namespace as s on s.oid = l.collnamespace
                                    join pg_type as y on y.oid = a.atttypid
                                   where l.oid = a.attcollation and a.attcollation <> y.typcollation),
-                   'comparison', (with recursive base (oid, domain_of) as (
-                                      select y.oid, y.typbasetype from pg_type as y where y.oid = a.atttypid
-                                       union all
-                                      select y.oid, y.typbasetype from base join pg_type as y on y.oid = base.domain_of)
-                                  select jsonb_build_object(
+                   'comparison', (select jsonb_build_object(
                                              'schema', n.nspname, 'type', format_type(base.oid, -1),
                                              'equal', max(o.oprname) filter (where p.amopstrategy = 3),
                                              'greater', max(o.oprname) filter (where p.amopstrategy = 5))
-                                    from base
-                                    join pg_opclass as f on f.opcintype = base.oid and f.opcdefault
+                                    from pg_opclass as f
                                     join pg_am as m on m.oid = f.opcmethod and m.amname = 'btree'
-                                    join pg_amop as p on p.amopfamily = f.opcfamily and p.amoplefttype = base.oid
-                                                     and p.amoprighttype = base.oid and p.amopstrategy in (3, 5)
+                                    join pg_amop as p on p.amopfamily = f.opcfamily and p.amoplefttype = f.opcintype
+                                                     and p.amoprighttype = f.opcintype and p.amopstrategy in (3, 5)
                                     join pg_operator as o on o.oid = p.amopopr
                                     join pg_namespace as n on n.oid = o.oprnamespace
-                                   where base.domain_of = 0 and n.nspname <> 'pg_catalog'
-                                   group by n.nspname, base.oid),
+                                   where f.opcdefault
+                                     and (f.opcintype = base.oid and n.nspname <> 'pg_catalog'
+                                          or f.opcintype = 'anyenum'::regtype and base.kind = 'e' and base.oid <> a.atttypid)
+                                   group by n.nspname),
                    'labels', (select jsonb_agg(e.enumlabel order by e.enumsortorder)
-                                from pg_enum as e where e.enumtypid = a.atttypid))
+                                from pg_enum as e where e.enumtypid = base.oid))
                order by a.attnum)
           from pg_attribute as a
+         cross join lateral (
+               with recursive base (oid, domain_of, kind) as (
+                    select y.oid, y.typbasetype, y.typtype from pg_type as y where y.oid = a.atttypid
+                     union all
+                    select y.oid, y.typbasetype, y.typtype from base join pg_type as y on y.oid = base.domain_of)
+               select b.oid, b.kind from base as b where b.domain_of = 0) as base
          where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped) as columns,
        (select array_agg(a.attname::text order by k.place)
           from pg_index as i

@@ -2,4 +2,4 @@
 -- Locks    the table, SHARE UPDATE EXCLUSIVE (SHARE without `concurrently`, which partitioned tables refuse).
 -- Fence    none.
 -- Index    this is it.
-CREATE INDEX {concurrently}ON {table} ({order}) WHERE {column} = {status}
+CREATE INDEX {concurrently}ON {table} ({order}) WHERE {shows_status}

@@ -88,7 +88,9 @@ def test_sql_of_the_handler_that_postgres_cannot_plan_is_found(
 def test_a_missing_index_is_spelt_out(project: Project, db: psycopg.Connection[Any]) -> None:
     """The statement can be run as it is, after which nothing is missing."""
     db.execute(
-        'create schema "S p"; create table "S p"."Order" ("Id" int primary key, prio int, "State" int)'
+        'create schema "S p"; create table "S p"."Order" ("Id" int primary key, prio int, "State" int);'
+        "create type public.state as enum ('1', '2'); create domain public.of_states as public.state;"
+        "create table public.item (id int primary key, status public.of_states)"
     )
     project.handlers("""
         @handler('"S p"."Order"', column="State", status=1, to=2, order_by='prio desc, "Id"')
@@ -96,12 +98,15 @@ def test_a_missing_index_is_spelt_out(project: Project, db: psycopg.Connection[A
 
         @handler('"S p"."Order"', column="State", status=2, to=3)
         def g(row): ...
+
+        @handler("item", status="1", to="2")  # Postgres compares no domain over an enum
+        def h(row): ...
     """)
 
     found = findings(project)
 
     assert [(severity, where) for severity, where, *_ in found] == [
-        ("warning", "S p.Order:1"), ("warning", "S p.Order:2")
+        ("warning", "S p.Order:1"), ("warning", "S p.Order:2"), ("warning", "public.item:1")
     ]  # fmt: skip
     assert found[0][3] == (
         'CREATE INDEX CONCURRENTLY ON "S p"."Order" (prio desc, "Id") WHERE "State" = \'1\';'

@@ -337,6 +337,7 @@ def test_a_key_may_be_any_text(db: psycopg.Connection[Any], url: str, keys: list
         ("state", ["pending", "100% {ready}", "it's", "lost"]),
         ('"Other schema"."State %s"', ["pending", "busy", "normal", "lost"]),
         ("word", ["pending", "busy", "normal", "lost"]),
+        ("of_states", ["pending", "100% {ready}", "it's", "lost"]),
     ],
     ids=str,
 )
@@ -344,10 +345,13 @@ def test_a_status_may_be_of_any_type(
     db: psycopg.Connection[Any], url: str, kind: str, statuses: list[Any]
 ) -> None:
     """Text, number, truth, enum, domain: such rows are claimed, shown as in work, retried, moved, failed."""
-    db.execute("create type state as enum ('pending', '100% {ready}', 'it''s', 'lost')")
+    db.execute("create type state as enum ('pending', '100% {ready}', 'it''s', 'lost', 'never')")
     db.execute('create schema "Other schema"')
     db.execute("""create type "Other schema"."State %s" as enum ('pending', 'busy', 'normal', 'lost')""")
     db.execute("create domain word as text not null check (value in ('pending', 'busy', 'normal', 'lost'))")
+    db.execute(
+        "create domain sure as state check (value <> 'never'); create domain of_states as sure not null"
+    )
     due, during, to, lost = statuses
     db.execute(f"create table task (id int primary key, status {kind} not null)")
     for key in range(4):

@@ -59,10 +59,10 @@ def refusal(url: str, *handlers: Handler) -> str:
         ),
         (
             (
-                "create type s as enum ('pending', 'normal');"
+                "create type s as enum ('pending', 'new');"
                 "create domain d as s; create table task (id int primary key, status d)"
             ),
-            "Postgres cannot plan the claim of public.task:pending",
+            "cannot hold the status 'normal'; it takes pending, new",
         ),
         (
             (
