@@ -16,7 +16,7 @@ from poller.executor import remote_call
 from poller.executor.around import Around, in_order
 from poller.jobs.job import Job, refuse_namesakes
 from poller.model.handler import Handler, refuse_collisions
-from poller.model.spelling import nearest
+from poller.spelling import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import psycopg
 from psycopg import sql
 
-from poller.client import handler_lookup
 from poller.client.counts import along_indexes
 from poller.client.job_queries import JobQueries
-from poller.client.key_forms import is_whole
+from poller.client.key_forms import may_be_key
+from poller.client.known_tables import known_tables
+from poller.client.listed import row_by_key
+from poller.client.one_round import OneRound, Question
 from poller.client.selector import is_spelled, same_key
 from poller.db.statements import statement
 from poller.model.table_name import split_off_table
@@ -19,11 +21,10 @@ from poller.model.table_name import split_off_table
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from poller.client.handler_lookup import Declared
+    from poller.client.known_tables import KnownTable
     from poller.db.statements import Statement
     from poller.db.tables import Table
     from poller.model.handler import Handler
-    from poller.store.binding import Binding
 
 RUN_DIGITS = 18  # that a run's number has at the most
 
@@ -53,22 +54,21 @@ def find(connection: psycopg.Connection[Any], word: str, handlers: Iterable[Hand
     """Return all that a word may mean: names first, then rows. Each table with handlers costs one look by its key.
 
     Args:
-        connection: in autocommit mode.
+        connection: in autocommit mode, or in the caller's transaction.
         word: a key, a run's number, a job's name, a table, `TABLE:STATUS`, or `TABLE:KEY`.
         handlers: the client's; those that the database knows are looked at, too.
     """
     if "\0" in word:  # Postgres has no such text
         return []
-    declared = handler_lookup.declared(connection, handlers)
-    return [*_handlers(word, declared), *_jobs(connection, word), *_rows(connection, word, declared)]
+    known = known_tables(connection, handlers)
+    return [*_handlers(word, known), *_jobs(connection, word), *_rows(connection, word, known)]
 
 
-def _handlers(word: str, declared: Sequence[Declared]) -> Iterator[Found]:
+def _handlers(word: str, known: Sequence[KnownTable]) -> Iterator[Found]:
     name, rest = split_off_table(word)
-    for each in declared:
-        status = each.handler.status
-        if is_spelled(each.table, name) and rest in ("", status):
-            yield Found("handler", each.table, status)
+    for each in known:
+        if is_spelled(each.name, name) and rest in ("", each.status):
+            yield Found("handler", each.name, each.status)
 
 
 def _jobs(connection: psycopg.Connection[Any], word: str) -> Iterator[Found]:
@@ -81,31 +81,46 @@ def _jobs(connection: psycopg.Connection[Any], word: str) -> Iterator[Found]:
             yield Found("run", job=run.job, run=int(word))
 
 
-def _rows(connection: psycopg.Connection[Any], word: str, declared: Sequence[Declared]) -> Iterator[Found]:
-    name, rest = split_off_table(word)
-    machines = {(each.table, each.handler.column): each.binding for each in declared}
-    for (table, _), binding in machines.items():
-        keys = [word, rest] if rest and is_spelled(table, name) else [word]
-        row = next(filter(None, (_row(connection, binding, key) for key in keys)), None) if binding else None
-        if row is not None:
-            yield Found("row", table, row[1], row[0])
+def _rows(connection: psycopg.Connection[Any], word: str, known: Sequence[KnownTable]) -> Iterator[Found]:
+    """Yield the rows with a key, in all tables where it can be one: asked for in one round trip."""
+    machines: dict[str, _Keyed] = {}
+    for each in known:
+        table = each.described
+        if table is not None and each.column in table.columns and table.columns[each.column].readable:
+            machines.setdefault(each.name, _Keyed(table)).columns[each.column] = None
+    asked = [(each, each.questions(word)) for each in machines.values()]
+    answers = OneRound(connection, [question for _, questions in asked for question in questions])
+    for keyed, questions in asked:
+        yield from keyed.found(answers, questions)
 
 
-def _row(connection: psycopg.Connection[Any], binding: Binding, key: str) -> tuple[str, str | None] | None:
-    """Return the key and the status of the row with a key; None if there is none, or the key cannot be one."""
-    if not is_whole(binding.table, key):
-        return None
-    for form in same_key(key):
-        try:
-            with connection.transaction():
-                row = connection.execute(binding.explain_row_bare, {"key": form}).fetchone()
-        except (psycopg.DataError, psycopg.ProgrammingError):
-            continue
-        except (psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled):
-            return None  # one table that is locked leaves the others to be looked at
-        if row is not None:
-            return row[0], row[1]
-    return None
+@dataclass(frozen=True, slots=True)
+class _Keyed:
+    """A table in which a row is looked for by its key, and its status columns in their order."""
+
+    table: Table
+    columns: dict[str, None] = field(default_factory=dict)
+
+    def questions(self, word: str) -> list[Question]:
+        """Return the questions for the row whose key a word is, or is behind the table's name."""
+        name, rest = split_off_table(word)
+        keys = [word, rest] if rest and is_spelled(str(self.table), name) else [word]
+        forms = [form for key in keys if may_be_key(self.table, key) for form in same_key(key)]
+        query = row_by_key(self.table, self.columns)
+        return [Question(query, {"key": form}) for form in forms]
+
+    def found(self, answers: OneRound, questions: Sequence[Question]) -> Iterator[Found]:
+        """Yield what the first row that there is shows in each column; nothing, if the table is locked."""
+        for each in questions:
+            try:
+                rows = answers.rows(each)
+            except (psycopg.DataError, psycopg.ProgrammingError):
+                continue
+            except (psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled):
+                return  # one table that is locked leaves the others to be looked at
+            for key, statuses, _ in rows:
+                yield from (Found("row", str(self.table), status, key) for status in statuses)
+                return
 
 
 def nearest(
@@ -119,9 +134,9 @@ def nearest(
         handlers: the client's; those that the database knows are looked at, too.
         most: how many before, and as many after it.
     """
-    bindings = [each.binding for each in handler_lookup.declared(connection, handlers) if each.binding]
-    for table in {binding.table.oid: binding.table for binding in bindings}.values():
-        if not is_whole(table, word):
+    known = [each.described for each in known_tables(connection, handlers) if each.described]
+    for table in {each.oid: each for each in known}.values():
+        if not may_be_key(table, word):
             continue
         try:
             with along_indexes(connection):

@@ -182,7 +182,7 @@ def declared(connection: psycopg.Connection[Any], handlers: Iterable[Handler]) -
     """Return the client's handlers, and further ones that the database knows: their code is elsewhere, or gone."""
     rows = connection.execute(statement("definitions")).fetchall()
     tables: dict[TableName, Table] = {}
-    ours = [_declared(connection, _registered_as(each, rows), each, tables) for each in handlers]
+    ours = [_declared(connection, registered_as(each, rows), each, tables) for each in handlers]
     named = {(each.table, each.handler.column, each.handler.status) for each in ours}
     others = [
         _declared(connection, table, rebuilt(table, status, column, definition), tables)
@@ -192,10 +192,15 @@ def declared(connection: psycopg.Connection[Any], handlers: Iterable[Handler]) -
     return [*ours, *others]
 
 
-def _registered_as(handler: Handler, rows: Iterable[tuple[Any, ...]]) -> str:
-    """Return the name of the table by which a handler was registered, once: that of one that is gone tells no schema."""
+def registered_as(handler: Handler, rows: Iterable[tuple[Any, ...]]) -> str:
+    """Return the name of the table by which a handler was registered, once: that of one that is gone tells no schema.
+
+    Args:
+        handler: which.
+        rows: of each registered one the table, the column, the status, and what else is known.
+    """
     own = handler.column, handler.status
-    names = [table for table, *named, _ in rows if tuple(named) == own and is_named(table, handler.table)]
+    names = [row[0] for row in rows if row[1:3] == own and is_named(row[0], handler.table)]
     return names[0] if len(names) == 1 else str(handler.table)
 
 

@@ -7,6 +7,7 @@ UTC, a composite key as a JSON array. A person may write the same key otherwise,
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 EMPTY = '[""]'  # how a selector names the row whose key is the empty text: nothing after its last colon is an error
 _JSON = ("json", "jsonb")
 BATCH_ROWS = 1000  # keys that one statement asks for
+# What there is in any text that Postgres reads as one, however it may be written.
+_NUMBER, _UUID = re.compile(r"[0-9]"), re.compile(r"(?:[0-9A-Fa-f]-?){32}")
+_LOOKS = {"smallint": _NUMBER, "integer": _NUMBER, "bigint": _NUMBER, "uuid": _UUID}
 _NO_ANSWER = (psycopg.ProgrammingError, psycopg.errors.LockNotAvailable)
 
 
@@ -55,6 +59,14 @@ def is_whole(table: Table, key: str) -> bool:
     except (ValueError, RecursionError):
         return False
     return isinstance(parts, list) and len(parts) == len(table.key)
+
+
+def may_be_key(table: Table, key: str) -> bool:
+    """Tell whether a text may be a key of a table: False, if that is plain without asking Postgres, who decides."""
+    if len(table.key) > 1:
+        return is_whole(table, key)
+    looks = _LOOKS.get(table.columns[table.key[0]].type)
+    return looks is None or looks.search(key) is not None
 
 
 def key_forms(connection: psycopg.Connection[Any], table: str, keys: Sequence[str]) -> tuple[str, ...]:

@@ -29,13 +29,15 @@ from poller.jobs.run import TABLE as RUNS
 from poller.model.table_name import table_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from poller.client.row_queries import Known
+    from poller.db.statements import Statement
     from poller.db.tables import Table
 
 LONGEST = 2000  # characters of a value
+_NULL = sql.SQL("null")
 Show = Callable[[str], bool] | Collection[str]
 
 
@@ -276,7 +278,7 @@ class Rows:
         direction = sql.SQL(" desc" if part.is_back else "")
         return {
             "key": self.table.key_text(),
-            "values": sql.SQL(", ").join(map(self._text, names)) if names else sql.SQL("null"),
+            "values": sql.SQL(", ").join(map(self._text, names)) if names else _NULL,
             "shows": shown,
             "after": sql.SQL("true") if part.after is None else is_after,
             "key_order": sql.SQL(", ").join(each + direction for each in order),
@@ -319,17 +321,8 @@ class Rows:
         """
         key = read_key(self.table, key)
         names = [*self._shown]
-        question = statement(
-            "show_row",
-            table=self.table.identifier,
-            users=self.table.users,
-            key=self.table.key_text(),
-            statuses=sql.SQL(", ").join(
-                sql.SQL("{}::text").format(sql.Identifier("t", each)) for each in self.status_columns
-            ),
-            values=sql.SQL(", ").join(map(self._text, names)) if names else sql.SQL("null"),
-            is_own=self.table.is_key("%(key)s"),
-        )
+        texts = sql.SQL(", ").join(map(self._text, names)) if names else _NULL
+        question = row_by_key(self.table, self.status_columns, texts)
         try:
             row = self._connection.execute(question, {"key": key}).fetchone()
         except psycopg.DataError:
@@ -368,6 +361,20 @@ class Rows:
         if self.table.columns[name].type == "bytea":
             return sql.SQL("octet_length({}) || ' bytes'").format(column)
         return sql.SQL("left({}::text, {})").format(column, sql.Literal(LONGEST))
+
+
+def row_by_key(table: Table, statuses: Iterable[str], values: sql.Composable = _NULL) -> Statement:
+    """Return the question for the row with the key `%(key)s`: that key, what it shows, and further values."""
+    shown = [sql.SQL("{}::text").format(sql.Identifier("t", each)) for each in statuses]
+    return statement(
+        "show_row",
+        table=table.identifier,
+        users=table.users,
+        key=table.key_text(),
+        statuses=sql.SQL(", ").join(shown),
+        values=values,
+        is_own=table.is_key("%(key)s"),
+    )
 
 
 def page(

@@ -5,6 +5,7 @@ that the server refuses (its table is locked) costs the others nothing, and what
 (the users' path) does not reach the next.
 
 What may be trusted: one that has no answer is asked again by itself when its rows are wanted, and raises what it meets.
+In a transaction, which may be the caller's, all are asked so, each behind a savepoint: a refusal would end it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 
 if TYPE_CHECKING:
@@ -32,12 +34,13 @@ class Question:
 
 
 class OneRound:
-    """Questions that are asked on a connection in autocommit mode, outside of transactions, and their answers."""
+    """Questions that are asked on a connection, and their answers; outside of transactions in one round trip."""
 
     def __init__(self, connection: psycopg.Connection[Any], questions: Iterable[Question]) -> None:
         self._connection = connection
         self._cursors: dict[Question, psycopg.Cursor[Any]] = {}
-        if psycopg.Pipeline.is_supported():
+        self._is_alone = connection.info.transaction_status == TransactionStatus.IDLE
+        if self._is_alone and psycopg.Pipeline.is_supported():
             self._send(questions)
 
     def rows(self, question: Question) -> list[Any]:
@@ -61,4 +64,5 @@ class OneRound:
                 pipeline.result_queue.append(None)
 
     def _asked(self, question: Question) -> psycopg.Cursor[Any]:
-        return self._connection.cursor(row_factory=question.rows).execute(question.query, question.asked)
+        with contextlib.nullcontext() if self._is_alone else self._connection.transaction():
+            return self._connection.cursor(row_factory=question.rows).execute(question.query, question.asked)

@@ -23,8 +23,8 @@ from poller.db.statements import array, statement
 from poller.duration import seconds
 from poller.errors import ConfigurationError
 from poller.jobs.run import TABLE as RUNS
-from poller.model.spelling import nearest
 from poller.model.table_name import split_off_table, table_name
+from poller.spelling import nearest
 from poller.store.drain_counts import PausedHandler as Pause
 
 if TYPE_CHECKING:

@@ -16,15 +16,16 @@ from psycopg.rows import namedtuple_row
 
 from poller.db.connection import role_of
 from poller.db.search_path import AS_USERS
-from poller.db.statements import statement, trusted
+from poller.db.statements import array, statement, trusted
 from poller.errors import ConfigurationError
 from poller.errors_in_words import reason
-from poller.model.spelling import nearest
 from poller.model.table_name import dotted
+from poller.spelling import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from poller.db.statements import Statement
     from poller.model.handler import Handler
     from poller.model.table_name import TableName
 
@@ -293,19 +294,34 @@ def describe(connection: psycopg.Connection[Any], name: TableName, *, look: bool
         ConfigurationError: the table does not exist, is not a table, is distributed by Citus, has no primary key, or
             the role that asks may not read it, or update it.
     """
-    parts = (name.schema, name.name) if name.schema else (name.name,)
-    quoted = sql.Identifier(*parts).as_string(connection)
-    role = role_of(connection)
-    rights = "select" if look else "select, update"
-    may = f"grant {rights} on {quoted} to {role}"
+    role = role_of(connection)  # what may fail would end the caller's transaction
     try:
-        [[oid]] = connection.execute(statement("find_table"), {"name": quoted}).fetchall()
+        [[oid]] = connection.execute(*find_table(connection, name)).fetchall()
         with connection.cursor(row_factory=namedtuple_row) as cursor:
-            found: Any = cursor.execute(statement("table"), {"table": oid}).fetchone()
+            found: Any = cursor.execute(statement("table"), {"tables": array([oid])}).fetchone()
     except psycopg.errors.InsufficientPrivilege:
-        schema = sql.Identifier(name.schema or "").as_string(connection)
+        schema, may = (
+            sql.Identifier(name.schema or "").as_string(connection),
+            _grant(connection, name, role, look=look),
+        )
         msg = f"the role {role} may not use the schema {schema}; run: grant usage on schema {schema} to {role}; {may}"
         raise ConfigurationError(msg) from None
+    return described(connection, name, found, look=look)
+
+
+def find_table(connection: psycopg.Connection[Any], name: TableName) -> tuple[Statement, dict[str, str]]:
+    """Return the question for a table's number, and what it is asked with."""
+    return statement("find_table"), {"name": _quoted(connection, name)}
+
+
+def described(
+    connection: psycopg.Connection[Any], name: TableName, found: Any, *, look: bool = False
+) -> Table:
+    """Return a table by what the catalogue has answered to `table.sql`: a row, or None.
+
+    Raises:
+        ConfigurationError: as `describe`.
+    """
     if found is None:
         msg = f"there is no table {name}{_suggestion(connection, name)}"
         raise ConfigurationError(msg)
@@ -328,8 +344,8 @@ def describe(connection: psycopg.Connection[Any], name: TableName, *, look: bool
         )
         raise ConfigurationError(msg)
     if not (found.may_select and (look or found.may_update)):
-        what = "read" if look else "read and update"
-        msg = f"the role {role} may not {what} {name}; run: {may}"
+        what, role = "read" if look else "read and update", role_of(connection)
+        msg = f"the role {role} may not {what} {name}; run: {_grant(connection, name, role, look=look)}"
         raise ConfigurationError(msg)
     if found.rules:
         msg = (
@@ -349,6 +365,16 @@ def describe(connection: psycopg.Connection[Any], name: TableName, *, look: bool
         looked_at=look,
         readable=found.may_select_all,
     )
+
+
+def _quoted(connection: psycopg.Connection[Any], name: TableName) -> str:
+    parts = (name.schema, name.name) if name.schema else (name.name,)
+    return sql.Identifier(*parts).as_string(connection)
+
+
+def _grant(connection: psycopg.Connection[Any], name: TableName, role: str, *, look: bool) -> str:
+    rights = "select" if look else "select, update"
+    return f"grant {rights} on {_quoted(connection, name)} to {role}"
 
 
 def _is_distributed(connection: psycopg.Connection[Any], oid: int) -> bool:

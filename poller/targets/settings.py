@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from poller.duration import seconds
 from poller.errors import ConfigurationError
 from poller.model.alert import check_reference, targets
+from poller.spelling import refuse_others
 from poller.targets.glob import matches
 
 if TYPE_CHECKING:
@@ -97,12 +98,7 @@ def parse(section: object, file: str = "") -> AlertSettings:
 
 def _parsed(table: Mapping[str, Any]) -> AlertSettings:
     known = AlertSettings.__dataclass_fields__
-    for key in table:
-        if key not in known:
-            near = difflib.get_close_matches(key, known, 1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-            msg = f"there is no setting alerts.{key}; {hint}"
-            raise ConfigurationError(msg)
+    refuse_others("alerts", table, known)
     made = AlertSettings(**{key: _READERS[key](f"alerts.{key}", value) for key, value in table.items()})
     made.refuse_unknown("alerts.to", made.to)
     for route in made.routes:
@@ -170,8 +166,9 @@ def _targets(what: str, value: object) -> dict[str, str]:
             msg = f"{what}: the name of a target has letters, digits, '_', '-' and '.' only"
             raise ConfigurationError(msg)
         keys = _table(f"{what}.{name}", target)
-        if [*keys] != ["url"]:
-            msg = f"{what}.{name} must have the key url, and no other"
+        refuse_others(f"{what}.{name}", keys, ["url"])
+        if not keys:
+            msg = f"{what}.{name} must have the key url"
             raise ConfigurationError(msg)
         made[name] = _address(f"{what}.{name}.url", keys["url"])
     return made
@@ -185,12 +182,9 @@ def _routes(what: str, value: object) -> tuple[Route, ...]:
 
 
 def _route(what: str, table: Mapping[str, Any]) -> Route:
+    refuse_others(what, table, ["jobs", "handlers", "to"])
     patterns = [table[key] for key in ("jobs", "handlers") if key in table]
-    if (
-        not patterns
-        or table.keys() - {"jobs", "handlers", "to"}
-        or not all(isinstance(each, str) for each in patterns)
-    ):
+    if not patterns or not all(isinstance(each, str) for each in patterns):
         msg = f'{what} must have jobs = "…" or handlers = "…", and to'
         raise ConfigurationError(msg)
     return Route(table.get("jobs"), table.get("handlers"), _names(f"{what}.to", table.get("to", ())))

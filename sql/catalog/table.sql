@@ -1,4 +1,4 @@
--- Purpose  Describe a user's table from the catalogue: handlers are checked against this at start-up.
+-- Purpose  Describe users' tables from the catalogue: handlers are checked against this at start-up.
 -- Locks    none.  Fence  none.
 -- Index    the catalogue's own.
 -- How a type outside of pg_catalog is compared: by the operators of its default class, which only a superuser makes. Those of
@@ -48,7 +48,8 @@ select c.oid::bigint, n.nspname, c.relname, c.relkind::text, c.relrowsecurity,
                with recursive base (oid, domain_of, kind) as (
                     select y.oid, y.typbasetype, y.typtype from pg_type as y where y.oid = a.atttypid
                      union all
-                    select y.oid, y.typbasetype, y.typtype from base join pg_type as y on y.oid = base.domain_of)
+                    select y.oid, y.typbasetype, y.typtype from base join pg_type as y on y.oid = base.domain_of
+                     where base.domain_of <> 0)
                select b.oid, b.kind from base as b where b.domain_of = 0) as base
          where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped) as columns,
        (select array_agg(a.attname::text order by k.place)
@@ -70,4 +71,4 @@ select c.oid::bigint, n.nspname, c.relname, c.relkind::text, c.relrowsecurity,
        (select s.reset_val from pg_settings as s where s.name = 'TimeZone') as zone
   from pg_class as c
   join pg_namespace as n on n.oid = c.relnamespace
- where c.oid = %(table)s
+ where c.oid = any(%(tables)s::oid[])

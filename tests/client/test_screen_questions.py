@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import psycopg
 import pytest
 
 from poller import Client, fixed_rate
@@ -12,9 +13,6 @@ from poller.testing import Engine
 from tests.client.watching import BOUND, watched
 from tests.command_line import hold, known, make_tenants, trouble, value
 from tests.engines import moves
-
-if TYPE_CHECKING:
-    import psycopg
 
 LIMITED = moves("tenants", limit=3, rate="10/1m", per_key="tenant_no", per_key_limit=2)
 
@@ -128,6 +126,29 @@ def test_g12_nothing_of_it_goes_through_a_large_table(
         client.totals()
         client.limits()
     assert watch.most[0] <= BOUND, watch.most
+
+
+def test_a_search_asks_each_table_once_however_many_handlers_it_has(
+    url: str, db: psycopg.Connection[Any]
+) -> None:
+    """Whether they fit it is not asked, nor where a word cannot be a key; the caller's transaction is left whole."""
+    make_tenants(db, "pending")
+    db.execute("create table parcel (id uuid primary key, status text)")
+    work = [
+        moves(name, status=f"s{at}", to="normal") for name in ("tenants", "parcel", "gone") for at in range(5)
+    ]
+    with watched() as watch:
+        [row] = Client(url, work).find("1").items
+    assert row == Found("row", "public.tenants", "pending", "1")
+    texts = [text for _, text in watch.seen]
+    assert len([each for each in texts if '"public"."tenants"' in each]) == 1
+    assert not [each for each in texts if '"public"."parcel"' in each]
+    assert len(texts) < 20, texts  # those that set the session up included
+    with psycopg.connect(url) as own:
+        own.execute("create temporary table kept (id int)")
+        assert list(Client(own, work).find("1").items) == [row]
+        assert list(Client(own, work).find("f" * 32).items) == []
+        own.execute("select from kept")
 
 
 def test_registered_handlers_are_those_that_fit_their_tables(url: str, db: psycopg.Connection[Any]) -> None:
