@@ -208,7 +208,7 @@ class Watch:
             if not self._connection.broken:
                 raise
             msg = f"the database went away: {str(error).splitlines()[0]}"
-            raise DatabaseError(msg, "unreachable") from None
+            raise DatabaseError(msg, "unreachable", plain="the database went away") from None
 
     def _look(self) -> Overview:
         if monotonic() >= self._until:

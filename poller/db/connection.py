@@ -31,6 +31,7 @@ from poller.db.clamped_times import clamp_times, read_in_utc
 from poller.db.search_path import OWN, SET_OWN, SET_USERS
 from poller.db.server import check_greeting, check_server
 from poller.db.statements import has_users_part, statement
+from poller.db.unreachable import why
 from poller.errors import ConfigurationError, DatabaseError
 from poller.errors_in_words import guarded
 from poller.lazy import lazy
@@ -380,8 +381,9 @@ def reachable(
     try:
         connection = connect(location.url, name, statement_timeout=statement_timeout, kind=OwnConnection)
     except psycopg.Error as error:
-        msg = f"cannot connect to the database: {_first_line(error)}"
-        raise DatabaseError(msg, "unreachable") from None
+        reason, plain = why(str(error))
+        msg = f"cannot connect to the database: {_telling_line(error)}"
+        raise DatabaseError(msg, reason, plain=plain) from None
     clamp_times(connection)  # a command's output does not fail for a time that Python's calendar cannot hold
     try:
         check_server(connection, location.url, writes=writes)
@@ -398,6 +400,14 @@ def _first_line(error: BaseException) -> str:
         text = ""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[0].rstrip(".;") if lines else type(error).__name__
+
+
+def _telling_line(error: psycopg.Error) -> str:
+    """Return the line that tells most, where several addresses were tried: what a server has said, else the last."""
+    lines = [line.strip(" -.;") for line in str(error).splitlines() if line.strip()]
+    if len(lines) > 1 and lines[0].endswith(":"):
+        return next((line for line in lines[1:] if "FATAL" in line), lines[-1])
+    return _first_line(error)
 
 
 def is_servers(error: BaseException) -> bool:

@@ -117,7 +117,7 @@ class Looker:
             totals = asked.client.totals()
             answers = {each.name: self._answer(each, asked) for each in panels}
         except DatabaseError as error:
-            return Away(one_line(self._said(error)))
+            return Away(one_line(str(error.data.get("plain") or self._said(error))))
         except psycopg.Error as error:
             return Away(_reason(error))
         seen = time.monotonic()

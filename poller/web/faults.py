@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import psycopg
 
+from poller.errors import PollerError
+
 Refused = psycopg.Error
 
 _WORDS: dict[type[psycopg.Error], str] = {
@@ -16,9 +18,10 @@ _AWAY = ("08", "57P")  # classes of SQLSTATE
 
 def said(error: Exception) -> str:
     """Return the text of a client's error, without the database's address."""
+    if isinstance(error, PollerError):
+        return str(error.data.get("plain") or error)
     if not isinstance(error, psycopg.Error):
-        is_away = getattr(error, "reason", "") == "unreachable"
-        return "the database cannot be reached; try again" if is_away else str(error)
+        return str(error)
     if type(error) in _WORDS:
         return _WORDS[type(error)]
     if error.sqlstate is None or error.sqlstate.startswith(_AWAY):

@@ -126,7 +126,7 @@ def test_a_database_that_is_away_leaves_the_last_picture_greyed_with_its_age(
                 it.top.looking.wake()
                 await it.see("○ as of", "s ago", "pending")
                 assert it.lines.has_class("-late")
-                assert "does not exist" in it.top.why or "terminating" in it.top.why
+                assert "no database of this name" in it.top.why or "terminating" in it.top.why
                 await it.press("r")
                 await it.until("the order is refused", lambda: it.top._notifications)
                 await it.press("g", "t")

@@ -11,8 +11,10 @@ import pytest
 
 from poller import fixed_rate
 from poller.client import brief_sessions
+from poller.client.database import DatabaseLocation, LookingConnection
 from poller.client.overview import Watch
 from poller.testing import Engine
+from poller.tui.looks import Away, Looker
 from poller.web import snapshot
 from poller.web.rights import ALL, Right
 from tests.command_line import hold, trouble
@@ -203,6 +205,30 @@ def test_a_database_that_is_away_leaves_the_last_picture(
     assert "public.tenants" in text
     monkeypatch.setattr(Watch, "look", plain)
     wait_until("it is back", lambda: "does not answer" not in page.get("/").text)
+
+
+def test_a_database_that_refuses_is_said_to_and_why(url: str, db: psycopg.Connection[Any]) -> None:
+    """By each page's banner and each problem, as by the live screen; without a name or an address."""
+    db.execute("create role crowd login connection limit 0")
+    try:
+        for change, words in {
+            "user=crowd": "no connection free: too many are open",
+            "user=stranger": "no such role, or it may not log in",
+            "dbname=elsewhere": "no database of this name",
+        }.items():
+            there = psycopg.conninfo.make_conninfo(url, **dict([change.split("=")]))
+            client = browser(there)
+            home, workers, problem = (client.get(each) for each in ("/", "/workers", "/api/v1/workers"))
+            assert "The database refuses the desk" in home.text
+            assert workers.status_code == problem.status_code == 503
+            assert words in problem.json()["detail"]
+            away = Looker(LookingConnection(DatabaseLocation(there), "top"), None).look([])
+            assert isinstance(away, Away)
+            for text in (home.text, workers.text, problem.text, away.why):
+                assert words in text
+                assert not re.search(r"crowd|stranger|127\.0\.0\.1", text), text
+    finally:
+        db.execute("drop role crowd")
 
 
 def test_a_table_that_is_locked_is_told_and_the_rest_is_there(url: str, page: TestClient) -> None:
