@@ -503,6 +503,20 @@ class Client:
             found = jobs.lines(connection, here, most, place[0] if place else None)
             return cut(found, limit, RowQueries(connection).now(), lambda each: [each.name])
 
+    def next_jobs(self, *, limit: int = 5) -> Page[JobLine]:
+        """Return the jobs that run next, the soonest first; those that are paused, or over, do not.
+
+        Args:
+            limit: how many at the most.
+
+        Raises:
+            ConfigurationError: the limit is not valid.
+        """
+        one_more(limit)
+        here = known_here.defined(self._handlers)
+        with self._database.session() as connection:
+            return _all(connection, jobs.soonest(connection, here, limit))
+
     def runs(
         self, job: str | None = None, *, after: str | None = None, limit: int | None = None
     ) -> Page[RunLine]:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 # No statement reads more than 12,000 runs, however many there are.
 LISTED_JOBS = 100  # that one statement lists
+MOST_FUNCTIONS = 10_000  # among whose jobs the soonest are searched
 FEW_RUNS = 40  # of each of them that it looks at
 LISTED_RUNS = 5000  # that one statement lists
 MANY_RUNS = 10_000  # that are counted of one job
@@ -153,7 +154,15 @@ class JobQueries:
 
     def job(self, name: str) -> JobRow | None:
         """Return a job."""
-        return next(iter(self._jobs(name, 1)), None)
+        return next(iter(self._jobs([name], 1)), None)
+
+    def soonest(self, most: int) -> list[JobRow]:
+        """Return the jobs whose next slots are the soonest, so many of them, and some without one, in any order."""
+        asked = {"most": most, "functions": MOST_FUNCTIONS, "unplanned": LISTED_JOBS}
+        with along_indexes(self.connection), self.connection.cursor(row_factory=tuple_row) as cursor:
+            names = [row[0] for row in cursor.execute(statement("next_jobs"), asked).fetchall()]
+        parts = (names[at : at + LISTED_JOBS] for at in range(0, len(names), LISTED_JOBS))
+        return [row for part in parts for row in self._jobs(part, LISTED_JOBS)]
 
     def names(self) -> list[str]:
         """Return the names of jobs, a thousand at most, to suggest what may have been meant."""
@@ -245,11 +254,11 @@ class JobQueries:
         """Wake the workers that wait for something to do."""
         self.connection.execute(statement("wake"))
 
-    def _jobs(self, name: str | None, limit: int | None, after: str | None = None) -> list[JobRow]:
+    def _jobs(self, names: Sequence[str] | None, limit: int | None, after: str | None = None) -> list[JobRow]:
         cursor = self.connection.cursor(row_factory=class_row(JobRow))
         with along_indexes(self.connection), cursor:
             clamp_times(cursor)
-            asked = {"name": name, "limit": limit, "after": after, "few": FEW_RUNS}
+            asked = {"names": names and array(names), "limit": limit, "after": after, "few": FEW_RUNS}
             found = cursor.execute(statement("jobs"), asked).fetchall()
         return [self._whole(row) for row in found]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import timedelta
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from poller.client.answers import aside
@@ -171,6 +172,21 @@ def lines(
         after: the name after which they begin.
     """
     return [_line(row, here) for row in JobQueries(connection).jobs(limit, after)]
+
+
+def soonest(connection: psycopg.Connection[Any], here: Collection[str] | None, limit: int) -> list[JobLine]:
+    """Return the lines of the jobs that run next, the soonest first: of all jobs, however many there are.
+
+    A planner works slots out as soon as a schedule is there; of those that none has seen yet a hundred are looked at.
+
+    Args:
+        connection: in autocommit mode.
+        here: as for `lines`.
+        limit: how many at the most.
+    """
+    found = [_line(row, here) for row in JobQueries(connection).soonest(limit)]
+    timed = [(each.next_at, each.name, each) for each in found if each.next_at is not None]
+    return [each for *_, each in sorted(timed, key=itemgetter(0, 1))[:limit]]
 
 
 def line(connection: psycopg.Connection[Any], name: str, here: Collection[str] | None) -> JobLine:

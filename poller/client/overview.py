@@ -22,7 +22,7 @@ from poller.client import known_handlers as known_here
 from poller.client.actions import Action, actions
 from poller.client.counts import MOST_COUNTED_ROWS, UP_TO, Count, Statistics, few, together
 from poller.client.each_table import reason
-from poller.client.jobs import JobLine
+from poller.client.jobs import JobLine, soonest
 from poller.client.jobs import lines as job_lines
 from poller.client.one_round import OneRound, Question
 from poller.client.pausing import by_handler, paused
@@ -130,12 +130,14 @@ class Beside:
     Attributes:
         groups: the causes of trouble, the newest first; `groups_exact`: all of it is counted.
         jobs: the first of them by name.
+        next_jobs: those that run next, the soonest first.
         actions: the last orders.
     """
 
     groups: tuple[Group, ...]
     groups_exact: bool
     jobs: tuple[JobLine, ...]
+    next_jobs: tuple[JobLine, ...]
     actions: tuple[Action, ...]
 
 
@@ -168,8 +170,8 @@ class Watch:
         """Tell whether the server has closed the connection, or is about to."""
         return is_cut(self._connection)
 
-    def beside(self, jobs: int, acts: int) -> Beside:
-        """Return what changes less: the causes of trouble, the first so many jobs by name, and the last so many acts.
+    def beside(self, jobs: int, most: int) -> Beside:
+        """Return what changes less: the causes of trouble, so many jobs by name, the next ones, and the last acts.
 
         Raises:
             psycopg.Error: the server refuses.
@@ -177,7 +179,8 @@ class Watch:
         here = known_here.defined(self._source)
         lines = tuple(job_lines(self._connection, here, jobs))
         groups, exact = self._causes(lines)
-        return Beside(groups, exact, lines, tuple(actions(self._connection, limit=acts)))
+        following = tuple(soonest(self._connection, here, most))
+        return Beside(groups, exact, lines, following, tuple(actions(self._connection, limit=most)))
 
     def _causes(self, jobs: Sequence[JobLine]) -> tuple[tuple[Group, ...], bool]:
         """Return the causes of trouble, and whether all is counted: those of a moment ago, if nothing has failed."""

@@ -86,16 +86,10 @@ JOBS = ScreenList(
 ALL_RUNS = runs_of(None)
 
 
-def _slot(line: JobLine) -> datetime:
-    assert line.next_at is not None  # noqa: S101 - others were left out
-    return line.next_at
-
-
 def _next_page(asked: ScreenClients) -> Page[JobLine]:
     """Return the jobs that have a next slot, the earliest first."""
-    page = asked.client.jobs(limit=MOST_LINES)
-    slots = sorted((each for each in page.items if each.next_at is not None), key=_slot)
-    return replaced(page, slots, more=page.next is not None)
+    page = asked.client.next_jobs(limit=MOST_LINES + 1)
+    return replaced(page, page.items[:MOST_LINES], more=len(page.items) > MOST_LINES)
 
 
 def _next_columns(seen: Shown) -> Sequence[ListColumn]:

@@ -202,7 +202,7 @@ def jobs(request: Request, asked: Listing) -> Page[JobLine]:
 def slots(request: Request, asked: Ahead) -> Page[Slot]:
     """When jobs run next, the soonest first; paused jobs do not."""
     client = desk_of(request).client
-    every = _shared(request, jobs, client.jobs)
+    every = _shared(request, asked, lambda: client.next_jobs(limit=asked.limit))
     lines = every.items if asked.job is None else [client.job(asked.job)]
     ways = [_slots(each, asked.limit) for each in lines if each.state != "paused"]
     found = islice(heapq.merge(*ways, key=lambda each: each.at), asked.limit)

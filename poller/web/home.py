@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import inf
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from poller.web.across import across
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from poller.client.jobs import JobLine
     from poller.client.overview import Overview, Watched
     from poller.web.drawn import Drawing
     from poller.web.snapshot import Seen
@@ -47,7 +45,7 @@ def _shown(seen: Seen) -> dict[str, Any]:
     return {
         "machines": _in_order([drawn(each) for each in shown.machines]) if shown else [],
         "strip": None if shown is None else strip(seen),
-        "slots": slots(seen),
+        "slots": seen.beside.next_jobs[:TOP] if seen.beside else (),
     }
 
 
@@ -64,12 +62,6 @@ def drawn(watched: Watched) -> Drawn:
         watched.statuses, key=lambda each: LAST if each.status is None else places.get(each.status, LAST)
     )
     return replace(watched, statuses=tuple(lines)), made
-
-
-def slots(seen: Seen) -> list[JobLine]:
-    """Return the jobs that run next, the next first."""
-    jobs = [(each.next_at, each) for each in (seen.beside.jobs if seen.beside else ()) if each.next_at]
-    return [each for _, each in sorted(jobs, key=itemgetter(0))[:TOP]]
 
 
 def strip(seen: Seen) -> dict[str, Any]:

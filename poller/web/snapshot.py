@@ -28,8 +28,8 @@ WATCHED = 15.0  # seconds without a page after which the thread stops looking
 SLOWLY = 10.0  # seconds between two looks at what changes less: jobs, causes of trouble, acts
 GLANCE = 0.25  # seconds after which it is noticed that the server has gone away
 PATIENCE = 3.0  # seconds that a page waits for a look
-LINES = 100  # jobs that are looked at
-ACTS = 5
+LINES = 100  # jobs that are looked at, by their names
+FEW = 5  # next runs and last acts
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ class _Eye:
             self._watch = self._watch or self._client.watch()
             overview = self._watch.look()
             if anew or monotonic() >= self._beside_until:
-                self._beside, self._beside_until = self._watch.beside(LINES, ACTS), monotonic() + SLOWLY
+                self._beside, self._beside_until = self._watch.beside(LINES, FEW), monotonic() + SLOWLY
         except (PollerError, Refused) as error:
             self.close()
             return Seen(fault=said(error), reason=getattr(error, "reason", ""))

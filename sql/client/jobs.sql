@@ -1,4 +1,4 @@
--- Purpose  List the jobs, or the one of a name, with their last run and their unfinished runs. A slot that
+-- Purpose  List the jobs, or those of some names, with their last run and their unfinished runs. A slot that
 --          was skipped is not a run. For either, no more than `few` runs of a job are read; `recent` says how many.
 -- Locks    none.
 -- Fence    none: read-only.
@@ -28,7 +28,7 @@ select j.name, j.function, j.schedule, j.tz, j.after, j.args::text as args, j.ov
                 limit %(few)s) as r
         order by r.status in ('pending', 'skipped'), r.planned_at desc
         limit 1) as l on true
- where (%(name)s::text is null or j.name = %(name)s)
+ where (%(names)s::text[] is null or j.name = any(%(names)s))
    and (%(after)s::text is null or j.name > %(after)s)
  order by j.name
  limit %(limit)s

@@ -9,8 +9,11 @@ import pytest
 
 from poller import Client, handler
 from poller.errors import PollerError
+from poller.tui.looks import ScreenClients
+from poller.tui.run_lists import NEXT
 from tests.client.watching import BOUND, watched
 from tests.command_line import hold, known, objects, value
+from tests.web.desks import browser
 
 if TYPE_CHECKING:
     import psycopg
@@ -290,6 +293,49 @@ def test_g12_listings_of_jobs_and_runs_are_bounded(
             assert sum(failed.days.values()) == (10_000 if status == "failed" else 0)
             assert failed.exact == (status != "failed")
         assert watch.most[0] <= BOUND, (known_of_them, watch.most)
+
+
+def test_g12_the_soonest_of_a_hundred_thousand_schedules_are_found_along_an_index(
+    url: str, db: psycopg.Connection[Any]
+) -> None:
+    """Whatever their names and functions are; the home page, the live screen and the API show the same."""
+    db.execute("alter table poller.job set (autovacuum_enabled = false)")
+    db.execute(
+        "insert into poller.job (name, function, schedule, declared, next_at, paused_at, exhausted)"
+        " select 'job ' || lpad(i::text, 6, '0'), 'does ' || i % 300, '0 3 * * *', false,"
+        " poller.now() + interval '1 hour' + interval '1 s' * ((i * 7919) % 100003),"
+        " case when i > 99990 then now() end, i between 99980 and 99990"
+        " from generate_series(1, 100000) as i"
+    )
+    db.execute(
+        "insert into poller.job (name, function, schedule, declared) values ('new', 'does 7', '* * * * * *', false)"
+    )
+    expected = (
+        "new",
+        *(
+            name
+            for (name,) in db.execute(
+                "select name from poller.job where paused_at is null and not exhausted and next_at is not null"
+                " order by next_at, name limit 6"
+            )
+        ),
+    )
+    asked = Client(url, via="desk", hurried=True)
+    for known_of_them in ("", "analyze poller.job"):
+        db.execute(known_of_them.encode())
+        with watched() as watch:
+            assert tuple(each.name for each in asked.next_jobs(limit=7).items) == expected
+            with asked.watch() as look:
+                assert tuple(each.name for each in look.beside(100, 5).next_jobs) == expected[:5]
+        assert watch.most[0] <= BOUND, (known_of_them, watch.most)
+    page = NEXT.panel.ask(ScreenClients(asked, lambda _: asked, has_code=False))
+    assert (tuple(each.name for each in page.items[:7]), len(page.items), bool(page.next)) == (
+        expected,
+        200,
+        True,
+    )
+    slots = browser(url).get("/api/v1/jobs/next?limit=1").json()["items"]
+    assert [each["job"] for each in slots] == ["new"]
 
 
 def test_a_job_says_how_many_of_its_runs_wait(url: str, db: psycopg.Connection[Any]) -> None:
