@@ -54,6 +54,7 @@ LATE = {  # each with what it would bring along
     "poller.web.entrances",
     "poller.web.proxies",
     "poller.web.serve",
+    "poller.web.shown",
     "poller.testing",  # all of the engine, where pytest runs
     "poller.tui.app",  # textual
     "poller.tui.asking",

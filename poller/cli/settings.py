@@ -112,7 +112,7 @@ def defaults(command: Any, settings: Settings) -> dict[str, Any]:
             known[_key(option)] = option
     for key, value in settings.values.items():
         if key not in known:
-            close = difflib.get_close_matches(key, known, 1)
+            close = difflib.get_close_matches(key, [*SECTIONS, *known], 1)
             hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(known))}"
             msg = f"{settings.file}: there is no setting {key!r}; {hint}"
             raise ConfigurationError(msg)

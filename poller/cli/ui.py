@@ -16,13 +16,16 @@ from poller.lazy import lazy
 
 if TYPE_CHECKING:
     from poller import web
+    from poller.client.database import DatabaseLocation
     from poller.web import api_description, entrances, proxies, serve
+    from poller.web import shown as shown_columns
 else:  # they need the extra
     web = lazy("poller.web")
     api_description = lazy("poller.web.api_description")
     entrances = lazy("poller.web.entrances")
     proxies = lazy("poller.web.proxies")
     serve = lazy("poller.web.serve")
+    shown_columns = lazy("poller.web.shown")
 
 TOKEN, NONE, FILE, HEADER = "token", "none", "file:", "header:"
 BACKLOG = 128
@@ -117,8 +120,8 @@ def ui(  # noqa: PLR0913 - its options
         raise ConfigurationError(msg)
     shown: list[str] = []
     entrance = _entrance(auth or TOKEN, allow, trusted_proxy or [], shown)
-    tables = context.obj.sections.get("desk", {}).get("tables", {})
     place = command_client.location(database)
+    tables = _tables(context, place)
     desk = web.desk(
         place,
         authorize=entrance,
@@ -133,6 +136,23 @@ def ui(  # noqa: PLR0913 - its options
         else:
             typer.echo(shown[0])
         serve.serve(desk, listener)
+
+
+def _tables(context: typer.Context, place: DatabaseLocation) -> dict[str, Any]:
+    """Return what the settings say of tables, having seen that these are there, if the database can be asked.
+
+    Raises:
+        ConfigurationError: a key, a table or a column is misspelt; naming the file.
+    """
+    try:
+        tables = shown_columns.tables_of(context.obj.sections.get("desk", {}))
+        show = shown_columns.shown(tables)
+        if tables:
+            shown_columns.refuse_missing(command_client.client_of(place, None), show)
+    except ConfigurationError as error:
+        msg = f"{context.obj.file}: {error}"
+        raise ConfigurationError(msg) from None
+    return tables
 
 
 def _entrance(auth: str, allow: str | None, trusted: list[str], shown: list[str]) -> Any:

@@ -21,6 +21,7 @@ from poller.client import (
     handler_lookup,
     jobs,
     moves,
+    named_columns,
     pausing,
     purge,
     releasing,
@@ -58,7 +59,7 @@ from poller.targets import trial
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import timedelta
     from typing import Unpack
 
@@ -302,6 +303,15 @@ class Client:
         """
         with self._database.session() as connection:
             return performing.upkeep(connection, table)
+
+    def missing_columns(self, named: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
+        """Return what is named of users' tables and is not there: a line each, which says what is.
+
+        Args:
+            named: columns by their table, with or without its schema.
+        """
+        with self._database.session(migrated=False) as connection:
+            return tuple(named_columns.missing(connection, named))
 
     def find(self, word: str) -> Page[Found]:
         """Return all that a word may mean: a handler, a job, a run, or a row by its key.

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from poller.errors import ConfigurationError
+from poller.errors import ConfigurationError, PollerError
+from poller.spelling import refuse_others
+from poller.web.faults import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from poller.client.client import Client
 
 ALL = "*"
 TIMES = ("created_at", "updated_at")  # of any table: they tell how old a row is
@@ -32,22 +37,52 @@ class Show:
         )
 
 
+def tables_of(section: Any) -> dict[str, Any]:
+    """Return what the section `desk` of the settings says of tables.
+
+    Raises:
+        ConfigurationError: it is not a table, or has another key.
+    """
+    refuse_others("desk", _table("desk", section), ["tables"])
+    return _table("desk.tables", section.get("tables", {}))
+
+
 def shown(tables: Any) -> Show:
     """Return what the settings say is to be shown.
 
     Raises:
         ConfigurationError: they do not say it in the form that they have.
     """
-    if not isinstance(tables, dict):
-        msg = "desk.tables must have a table for each of the user's: [desk.tables.orders]"
+    return Show({name: _columns(name, each) for name, each in _table("desk.tables", tables).items()})
+
+
+def refuse_missing(client: Client, show: Show) -> None:
+    """Refuse tables and columns that the database does not have; if it cannot be asked, none.
+
+    Raises:
+        ConfigurationError: naming the first one, and what it may have meant.
+    """
+    named = {table: [each for each in columns if each != ALL] for table, columns in show.tables.items()}
+    lines: tuple[str, ...] = ()
+    with contextlib.suppress(PollerError, Refused):  # the pages say so
+        lines = client.missing_columns(named)
+    for each in lines:
+        msg = f"desk.tables: {each}"
         raise ConfigurationError(msg)
-    return Show({name: _columns(name, each) for name, each in tables.items()})
 
 
 def _columns(name: str, table: Any) -> tuple[str, ...]:
-    columns = table.get("show") if isinstance(table, dict) and table.keys() == {"show"} else None
+    refuse_others(f"desk.tables.{name}", _table(f"desk.tables.{name}", table), ["show"])
+    columns = table.get("show")
     listed = [columns] if isinstance(columns, str) else columns
     if not isinstance(listed, list) or not all(isinstance(each, str) for each in listed):
         msg = f'desk.tables.{name} must be show = ["column", …] or show = "*"'
         raise ConfigurationError(msg)
     return tuple(listed)
+
+
+def _table(what: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        msg = f'{what} must be a table of settings: [desk.tables.orders] with show = ["column", …]'
+        raise ConfigurationError(msg)
+    return value

@@ -129,6 +129,44 @@ def test_options_are_variables_and_settings(
     assert "nobody" in the_line(here.run("ui"))
 
 
+MISSPELT = {
+    '[desk.table.tenants]\nshow = "*"': "there is no setting desk.table; did you mean tables?",
+    '[dsk.tables.tenants]\nshow = "*"': "there is no setting 'dsk'; did you mean desk?",
+    '[alert]\nto = "ops"': "there is no setting 'alert'; did you mean alerts?",
+    "desk = 3": "desk must be a table of settings",
+    "[desk]\ntables = 3": "desk.tables must be a table of settings",
+    '[desk.tables]\nshow = ["slug"]': "desk.tables.show must be a table of settings",
+    '[desk.tables.tenants]\nshown = ["slug"]': "there is no setting desk.tables.tenants.shown; did you mean show?",
+    "[desk.tables.tenants]": "desk.tables.tenants must be show =",
+    '[desk.tables.tenant]\nshow = "*"': "there is no table 'tenant'; this database has public.tenants",
+    '[desk.tables."shop.tenants"]\nshow = "*"': "there is no table 'shop.tenants'; this database has public.tenants",
+    '[desk.tables."public.tenants"]\nshow = ["slg"]': "public.tenants has no column 'slg'; did you mean 'slug'? it has",
+}
+
+
+def test_what_is_misspelt_in_the_settings_is_named(
+    here: InProcess, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, db: psycopg.Connection[Any]
+) -> None:
+    """With what would be right, before anything listens; a database that cannot be asked says nothing of tables."""
+    db.execute("create table tenants (id int primary key, slug text, status text)")
+    served: list[int] = []
+    monkeypatch.setattr(serve, "serve", lambda *_: served.append(1))
+    with monkeypatch.context() as patch:
+        patch.setattr(ui, "_listening", lambda *_: pytest.fail("it listens"))
+        for text, said in MISSPELT.items():
+            (tmp_path / "poller.toml").write_text(text)
+            line = the_line(here.run("ui", "--port", "0"))
+            assert line.startswith("poller.toml: "), text
+            assert said in line, text
+    for text, options in {
+        '[desk.tables."public.tenants"]\nshow = ["slug", "*"]\n[desk.tables.tenants]\nshow = "slug"': (),
+        '[desk.tables.tenant]\nshow = "*"': ("--database", "postgresql://127.0.0.1:1/away"),
+    }.items():
+        (tmp_path / "poller.toml").write_text(text)
+        assert here.run("ui", "--port", "0", *options).returncode == 0
+    assert len(served) == 2
+
+
 @pytest.fixture
 def started(project: Project) -> Iterator[tuple[subprocess.Popen[str], str, float]]:
     """A desk of its own process, its first line, and when that stood there."""
