@@ -53,6 +53,7 @@ from poller.client.once import RepeatableTrigger
 from poller.client.overview import Watch
 from poller.client.row_queries import RowQueries
 from poller.client.trouble import Troubles
+from poller.db.tables import described_once
 from poller.jobs import runtime_schedules
 from poller.targets import settings as alert_settings
 from poller.targets import trial
@@ -144,8 +145,11 @@ class Client:
 
     @contextmanager
     def together(self) -> Iterator[Client]:
-        """Give a client whose questions share one connection, for as long as the block lasts; one thread uses it."""
-        with self._database.session() as connection:
+        """Give a client whose questions share one connection, for as long as the block lasts; one thread uses it.
+
+        What a table looks like is found out once: the block is to be short.
+        """
+        with self._database.session() as connection, described_once(connection):
             made = copy.copy(self)
             made._database = Database.of_call(connection)  # noqa: SLF001 - it is of this class
             yield made

@@ -259,6 +259,7 @@ class RowQueries:
         asked: dict[str, Any] = {
             "handler": handler,
             "keys": array(keys),
+            "since": since,
             "most": READ_MOVES,
             "before": 2**63 - 1,
         }

@@ -99,6 +99,7 @@ class OwnConnection(psycopg.Connection[Any]):
     """
 
     plain = _plain_adapters()
+    described: dict[Any, Any] | None = None  # tables by name, while `tables.described_once` has them kept
     _is_users = False  # a statement of this transaction has made the path the users'
     _is_own_again = False  # and it was set back
 

@@ -5,6 +5,7 @@ A handler names a table, columns and statuses; here they meet the real ones, bef
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
@@ -14,7 +15,7 @@ import psycopg
 from psycopg import postgres, sql
 from psycopg.rows import namedtuple_row
 
-from poller.db.connection import role_of
+from poller.db.connection import OwnConnection, role_of
 from poller.db.search_path import AS_USERS
 from poller.db.statements import array, statement, trusted
 from poller.errors import ConfigurationError
@@ -282,7 +283,39 @@ def _tuple(parts: Sequence[sql.Composable]) -> sql.Composable:
     return sql.SQL("({})").format(sql.SQL(", ").join(parts))
 
 
+@contextlib.contextmanager
+def described_once(connection: psycopg.Connection[Any]) -> Iterator[None]:
+    """Let each table that is looked at be described once, for questions that are asked together in a moment."""
+    if not isinstance(connection, OwnConnection):
+        yield
+        return
+    connection.described = {}
+    try:
+        yield
+    finally:
+        connection.described = None
+
+
 def describe(connection: psycopg.Connection[Any], name: TableName, *, look: bool = False) -> Table:
+    """Return a table as the catalogue has it; while tables are `described_once`, as it was a moment ago.
+
+    Args:
+        connection: where to ask.
+        name: the table's.
+        look: it will only be read.
+
+    Raises:
+        ConfigurationError: as `_describe`.
+    """
+    known: dict[TableName, Table] | None = getattr(connection, "described", None) if look else None
+    if known is None:
+        return _describe(connection, name, look=look)
+    if name not in known:
+        known[name] = _describe(connection, name, look=look)
+    return known[name]
+
+
+def _describe(connection: psycopg.Connection[Any], name: TableName, *, look: bool) -> Table:
     """Return a table as the catalogue has it.
 
     Args:

@@ -13,11 +13,12 @@ from poller.errors import ConfigurationError, PollerError
 from poller.web.faults import Refused
 from poller.web.pages import asked, page
 from poller.web.refused import no_such
+from poller.web.rendering import address
 from poller.web.rights import Right
 from poller.web.state import desk_of, viewer_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from starlette.requests import Request
     from starlette.responses import Response
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 
 PAGE = 50  # rows
 EVENTS = 50
-BACK = ("30d", "1d")  # how far events are looked for; the second, if the first takes too long
+BACK = "1d"  # how far events are looked for with the page of a row
+FURTHER = ("30d", BACK)  # and beside it; the second, if the first takes too long
 
 
 def rows(request: Request) -> Response:
@@ -81,14 +83,21 @@ def rows(request: Request) -> Response:
 
 
 def row(request: Request) -> Response:
-    """Show a row: its columns, why it is not being worked on, and what happened to it."""
+    """Show a row: its columns, why it is not being worked on, and what happened to it.
+
+    All moves of the table are looked through for those of the row. So a browser asks for those of more than a day
+    after it has shown the page, and gets their part of it alone.
+    """
     table, key = asked(request, "table"), request.query_params.get("key")  # which may be empty
     if table is None or key is None:
         return no_such(request, "name a table and a key")
+    looks = FURTHER if asked(request, "back") == FURTHER[0] else (BACK,)
+    if looks is FURTHER and request.headers.get("hx-request") == "true":
+        return _further(request, table, key)
     try:
         with desk_of(request).client.together() as client:
             shown = client.row(table, key, show=show_of(request, table))
-            back, events = _history(client, shown)
+            back, events = _history(client, shown.table, shown.key, looks)
             taken = _taken(request, shown.table)
             status = next((each for each in shown.statuses.values() if each in taken), None)
             why = _why(client, shown, status)
@@ -105,6 +114,7 @@ def row(request: Request) -> Response:
         shown=shown,
         events=events[::-1],
         back=back,
+        further=None if looks is FURTHER else _address(request, shown.table, shown.key),
         why=why,
         status=status,
         moves=moves,
@@ -119,12 +129,28 @@ def _why(client: Client, shown: RowShown, status: str | None) -> RowExplained | 
     return None
 
 
-def _history(client: Client, shown: RowShown) -> tuple[str, tuple[HistoryEvent, ...]]:
+def _further(request: Request, table: str, key: str) -> Response:
+    """Show what happened to a row in a month: the part of its page."""
+    try:
+        back, events = _history(desk_of(request).client, table, key, FURTHER)
+    except ConfigurationError as error:
+        return no_such(request, str(error))
+    return page(request, "history.html", back=back, events=events[::-1], further=None)
+
+
+def _address(request: Request, table: str, key: str) -> str:
+    root = str(request.scope.get("root_path", ""))
+    return address(root, "/row", table=table, key=key, back=FURTHER[0])
+
+
+def _history(
+    client: Client, table: str, key: str, looks: Sequence[str]
+) -> tuple[str, tuple[HistoryEvent, ...]]:
     """Return what happened to a row, and how far back that was looked for: as far as there is time for."""
-    for back in BACK:
+    for back in looks:
         with contextlib.suppress(psycopg.errors.QueryCanceled):
             try:
-                return back, client.history(shown.table, shown.key, back=back, limit=EVENTS).items
+                return back, client.history(table, key, back=back, limit=EVENTS).items
             except NothingSelectedError:
                 return back, ()
     return "", ()

@@ -5,9 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
+from psycopg import sql
 
 from poller import Client, handler
+from poller.db.statements import statement
 from poller.errors import PollerError
 from poller.tui.looks import ScreenClients
 from poller.tui.run_lists import NEXT
@@ -16,8 +19,6 @@ from tests.command_line import hold, known, objects, value
 from tests.web.desks import browser
 
 if TYPE_CHECKING:
-    import psycopg
-
     from poller.client.status import StatusLine
     from tests.harness import Project
 
@@ -370,6 +371,29 @@ def test_g12_a_graph_looks_at_a_bounded_part_of_the_history(url: str, db: psycop
         [machine] = Client(url, [work]).graph().machines
     assert watch.most[0] <= BOUND, watch.most
     assert {each.to for each in machine.edges if each.kind == "seen"} == {"first", "later"}
+
+
+def test_moves_before_the_time_that_is_asked_for_are_not_read(url: str, db: psycopg.Connection[Any]) -> None:
+    """Their keys stand apart from them, and are most of what there is to read."""
+    number = known(db, "public.thing", "pending")
+    db.execute(
+        "insert into poller.move (handler_id, from_status, to_status, worker_id, lease, keys, seconds, at)"
+        " select %s, 'pending', 'normal', 1, gen_random_uuid(), array(select 'key ' || generate_series(1, 1000)), '{}',"
+        " now() - interval '1 hour' * (100 - i) from generate_series(1, 100) as i",
+        [number],
+    )
+    asked = {"handler": number, "keys": "{key 7}", "most": 10_000, "before": 2**63 - 1}
+    explained = sql.SQL("explain (analyze, buffers, format json) ") + statement("moves_with")
+    cursor, read = psycopg.ClientCursor(db), []
+    for back in ("3 hours", "30 days"):
+        since = value(db, "select now() - %s::interval", [back])
+        cursor.execute(explained, {**asked, "since": since})
+        read.append(cursor.fetchone()[0][0]["Plan"]["Shared Hit Blocks"])
+    assert read[0] * 5 < read[1], read
+    db.execute("create table thing (id text primary key, status text)")
+    client = Client(url)
+    assert len(client.history("thing", "key 7", back="3h").items) == 3
+    assert len(client.history("thing", "key 7", back="30d").items) == 100
 
 
 def test_a_history_looks_back_a_day_and_further_when_asked(

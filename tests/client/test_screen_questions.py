@@ -9,6 +9,7 @@ import pytest
 
 from poller import Client, fixed_rate
 from poller.client.find import Found
+from poller.errors import PollerError
 from poller.testing import Engine
 from tests.client.watching import BOUND, watched
 from tests.command_line import hold, known, make_tenants, trouble, value
@@ -149,6 +150,25 @@ def test_a_search_asks_each_table_once_however_many_handlers_it_has(
         assert list(Client(own, work).find("1").items) == [row]
         assert list(Client(own, work).find("f" * 32).items) == []
         own.execute("select from kept")
+
+
+def test_questions_that_are_asked_together_describe_a_table_once(
+    url: str, db: psycopg.Connection[Any]
+) -> None:
+    """For as long as the block lasts, and no longer; an order describes it for itself."""
+    make_tenants(db, "pending")
+    with Engine(url, moves("tenants")):
+        pass
+    client = Client(url, hurried=True)
+    with watched() as watch, client.together() as asked:
+        assert asked.row("tenants", "1").statuses == {"status": "pending"}
+        with pytest.raises(PollerError):
+            asked.history("tenants", "1")
+        asked.explain("tenants:pending", "1")
+    assert len([text for _, text in watch.seen if "relrowsecurity" in text]) == 1
+    db.execute("alter table tenants add later text")
+    with client.together() as asked:
+        assert [each.name for each in asked.row("tenants", "1").columns][-1] == "later"
 
 
 def test_registered_handlers_are_those_that_fit_their_tables(url: str, db: psycopg.Connection[Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -470,10 +471,20 @@ def test_a_row_is_asked_about_on_one_connection(whole: str, monkeypatch: pytest.
 def test_what_happened_is_looked_for_as_far_back_as_there_is_time(
     url: str, db: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In thirty days; else in the last one, which the page says; else it says that there is too much."""
+    """A day with the page, and thirty behind it; else the day again, which it says; else that there is too much."""
     monkeypatch.setattr(database, "HURRIED_STATEMENT", "500ms")
     client = browser(url)
-    assert "in the last 30 days" in client.get("/row?table=tenants&key=1").text
+    first = client.get("/row?table=tenants&key=1").text
+    assert "in the last day" in first
+    [behind] = re.findall(r'hx-get="([^"]*)" hx-trigger="load"', first)
+    assert f'href="{behind}">Look back 30 days' in first
+    behind = unescape(behind)
+    whole, part = client.get(behind).text, client.get(behind, headers={"HX-Request": "true"}).text
+    assert "<h2>Now</h2>" in whole
+    assert part.strip().startswith('<section class="card" id="history">')
+    assert "in the last 30 days" in whole
+    assert "in the last 30 days" in part
+    assert "Look back" not in whole + part
     db.execute(
         "alter table poller.event rename to event_kept;"
         "create function public.slow() returns bool language sql volatile cost 100000 as"
@@ -487,12 +498,12 @@ def test_what_happened_is_looked_for_as_far_back_as_there_is_time(
         " select now() - interval '3 days', handler_id, key, 'retrying', from_status, 1, gen_random_uuid()"
         " from poller.event_kept where key = '1' limit 1"
     )
-    text = client.get("/row?table=tenants&key=1").text
+    text = client.get(behind).text
     assert "in the last day" in text
     assert ">moved</span>" in text
     db.execute("update poller.event_kept set at = now() - interval '3 days'")
     db.execute("create or replace view poller.event as select * from poller.event_kept where public.slow()")
-    assert "There is too much to look through." in client.get("/row?table=tenants&key=1").text
+    assert "There is too much to look through." in client.get(behind).text
 
 
 @pytest.mark.parametrize("route", [each for each in ROUTES if each.is_safe and each.right], ids=named)
