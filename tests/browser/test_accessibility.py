@@ -29,18 +29,23 @@ RUN = """
 }).then((found) => found.violations.flatMap((each) =>
   each.nodes.map((node) => `${each.id}: ${node.target} ${node.any.concat(node.all).map((check) => check.message)}`)))
 """
-FAINT = """
-() => {
+CONTRAST_ON = """
+(ground) => {
   const light = (color) => color.match(/[\\d.]+/g).slice(0, 3).map(Number).map((part) => part / 255)
     .map((part) => part <= .04045 ? part / 12.92 : ((part + .055) / 1.055) ** 2.4)
     .reduce((sum, part, at) => sum + part * [.2126, .7152, .0722][at], 0);
-  const behind = light(getComputedStyle(document.querySelector(".graph").parentElement).backgroundColor);
-  const contrast = (color) => (Math.max(light(color), behind) + .05) / (Math.min(light(color), behind) + .05);
-  return [...document.querySelectorAll(".graph text, .graph rect, .graph > path")].filter((each) => {
+  const behind = light(getComputedStyle(ground).backgroundColor);
+  return (color) => (Math.max(light(color), behind) + .05) / (Math.min(light(color), behind) + .05);
+}
+"""
+FAINT = f"""
+() => {{
+  const contrast = ({CONTRAST_ON})(document.querySelector(".graph").parentElement);
+  return [...document.querySelectorAll(".graph text, .graph rect, .graph > path")].filter((each) => {{
     const look = getComputedStyle(each);
     return contrast(each.tagName === "text" ? look.fill : look.stroke) < 4.5;
-  }).map((each) => each.outerHTML);
-}
+  }}).map((each) => each.outerHTML);
+}}
 """
 WIDER = "() => [document.documentElement.scrollWidth, innerWidth]"
 SHOWN = {  # where there is nothing, or no database, most pages have the same refusal; who is not known is shown one
@@ -112,6 +117,47 @@ def test_pictures_are_seen_in_the_colours_of_the_system(lookers: dict[str, Looke
         for own in ("light", "dark"):
             page.evaluate("(own) => { document.documentElement.dataset.theme = own; }", own)
             assert page.evaluate(FAINT) == []
+    finally:
+        page.emulate_media(forced_colors="none")
+
+
+KINDS = {  # what a picture tells apart, by the page that has it and the picture
+    ("jobs", ".lanes svg:has(rect)"): ("run", "failed", "running", "cancelled", "slot", "often", "shift"),
+    ("job", ".bars"): ("run", "failed", "running", "cancelled"),
+    ("job", ".days"): ("none", "few", "many"),
+    ("machine", ".stacked"): ("moved", "failed", "parked"),
+}
+LOOKS = f"""
+([css, kinds]) => {{
+  const picture = document.querySelector(css), contrast = ({CONTRAST_ON})(picture.closest(".card"));
+  return kinds.map((kind) => {{
+    const rect = document.createElementNS("http://www.w3.org/2000/svg", "rect");
+    rect.setAttribute("class", kind);
+    picture.append(rect);
+    const look = getComputedStyle(rect), colors = [look.fill, look.stroke].filter((each) => each !== "none");
+    const found = [`${{look.fill}} ${{look.stroke}} ${{look.strokeDasharray}}`, Math.max(...colors.map(contrast))];
+    rect.remove();
+    return found;
+  }});
+}}
+"""
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_charts_and_lanes_are_told_apart_in_the_colours_of_the_system(
+    lookers: dict[str, Looked], theme: Any
+) -> None:
+    """By how they are filled and drawn, whatever the page's own colours are; each is seen before its ground."""
+    page = lookers["full"].page
+    page.emulate_media(color_scheme=theme, forced_colors="active")
+    try:
+        for (name, css), kinds in KINDS.items():
+            lookers["full"].at(PAGES[name])
+            for own in ("light", "dark"):
+                page.evaluate("(own) => { document.documentElement.dataset.theme = own; }", own)
+                looks = page.evaluate(LOOKS, [css, kinds])
+                assert len({look for look, _ in looks}) == len(kinds), (css, looks)
+                assert min(contrast for _, contrast in looks) >= 3, (css, looks)
     finally:
         page.emulate_media(forced_colors="none")
 
