@@ -46,7 +46,7 @@
     showTimes();
     if (failed) pulse(false);
     if (paused || !every || document.hidden || editing() || Date.now() < next || !live || !live.hasAttribute("hx-get")) return;
-    next = Date.now() + every * Math.min(8, 2 ** failed);
+    next = Date.now() + (failed ? Math.min(every, 2000) : every);
     body.dispatchEvent(new Event("tick"));
   }
   // What has not changed is not sent again: the server is told which version is shown.
