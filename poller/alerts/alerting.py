@@ -223,14 +223,16 @@ class Alerting:
             if each.error is None:
                 self._store.sent(each.message)
             else:
-                self._store.failed(each.message, _pause(each.message), each.error)
+                self._store.failed(each.message, _pause(each), each.error)
             self._tell(each)
 
     def _note_heartbeat(self, sent: Sent) -> None:
         """Have a heartbeat that has not arrived sent again soon, by any supervisor: else the fleet would seem dead."""
         if sent.error is not None:
-            self._store.give_back_turn("heartbeat", HEARTBEAT_TURN_SECONDS, HEARTBEAT_PAUSE_SECONDS)
-            self._beat_at = monotonic() + HEARTBEAT_PAUSE_SECONDS
+            # At most until that of the next minute: a fleet that is silent for longer seems dead.
+            pause = min(max(HEARTBEAT_PAUSE_SECONDS, sent.retry_after), HEARTBEAT_SECONDS)
+            self._store.give_back_turn("heartbeat", HEARTBEAT_TURN_SECONDS, pause)
+            self._beat_at = monotonic() + pause
         self._tell(sent)
 
     def _tell(self, sent: Sent) -> None:
@@ -268,8 +270,10 @@ def _ping(signal: Signal) -> dict[str, object]:
     }
 
 
-def _pause(message: Message) -> float | None:
+def _pause(sent: Sent) -> float | None:
     """Return the seconds until a message is sent again, or None for never."""
+    message = sent.message
     if message.age > (GIVE_UP_SECONDS if message.ping is None else GIVE_UP_PING_SECONDS):
         return None
-    return _PAUSES.delay(TimeoutError(), message.attempts)
+    delay = _PAUSES.delay(TimeoutError(), message.attempts)
+    return None if delay is None else max(delay, sent.retry_after)

@@ -26,10 +26,15 @@ PATIENCE_SECONDS = SEND_SECONDS + 1.0  # for a thread to say that its time is ov
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What became of a message; `error` is None if it has arrived."""
+    """What became of a message; `error` is None if it has arrived.
+
+    Attributes:
+        retry_after: seconds for which the receiver asks to be left alone.
+    """
 
     message: Message
     error: str | None
+    retry_after: float = 0.0
 
 
 @dataclass(slots=True)
@@ -106,13 +111,14 @@ class Senders:
 
     def _send(self, message: Message, letter: Letter) -> None:
         error: str | None = None
+        retry_after = 0.0
         try:
             send(self._addresses[message.target], letter)
         except Undelivered as found:
-            error = str(found)
+            error, retry_after = str(found), found.retry_after
         except BaseException as found:  # noqa: BLE001 - SystemExit of a library is only its answer
             error = class_name(found)
         sending = self._busy[message.target]
         if not sending.is_given_up or error is None:
-            self._results.append(Sent(message, error))
+            self._results.append(Sent(message, error, retry_after))
         self._wake()

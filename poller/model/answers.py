@@ -132,7 +132,13 @@ class Interrupted(Exception):  # noqa: N818 - what happened to the handler
 
 
 class Unexpected(Exception):  # noqa: N818 - what happened to a command or a request
-    """Something ended in an unexpected way; the text is complete, so its class and place do not matter."""
+    """Something ended in an unexpected way; the text is complete, so its class and place do not matter.
+
+    Attributes:
+        not_before: seconds for which another attempt would be too early, whatever the wait policy says.
+    """
+
+    not_before: float = 0.0
 
 
 def refuse_not_begun(answer: object, what: str) -> None:

@@ -7,7 +7,7 @@ from math import isnan
 from typing import TYPE_CHECKING, Any
 
 from poller.errors_in_words import guarded, kind_of, place_of, plain, traceback_of, ungrouped
-from poller.model.answers import Crashed, Fail, Interrupted, Retry, Snooze, Transition, describe
+from poller.model.answers import Crashed, Fail, Interrupted, Retry, Snooze, Transition, Unexpected, describe
 from poller.model.outcome import Became, Outcome
 from poller.model.signature import not_begun
 
@@ -90,6 +90,8 @@ def _by_policy(handler: Handler, error: BaseException, attempt: int, age: float)
         delay = None if handler.policy.is_last(attempt, age) else asked or 0.0
     else:
         delay = handler.policy.delay(error, attempt, age)
+        if delay is not None and issubclass(kind, Unexpected):
+            delay = max(delay, error.not_before)  # type: ignore[attr-defined]
     return _failed(handler, error, attempt, delay)
 
 

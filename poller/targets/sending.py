@@ -46,7 +46,15 @@ _OPTIONS: dict[str, Any] = {
 
 
 class Undelivered(Exception):  # noqa: N818 - what happened to the message
-    """A message has not arrived; the text is safe to show."""
+    """A message has not arrived; the text is safe to show.
+
+    Attributes:
+        retry_after: seconds for which the receiver asks to be left alone.
+    """
+
+    def __init__(self, text: str, retry_after: float = 0.0) -> None:
+        self.retry_after = retry_after
+        super().__init__(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +179,7 @@ def _request(url: str, key: str, *, json: dict[str, Any] | None = None, data: st
         _refuse("the address is neither public nor says that it is inside")
     if answer.status not in SUCCESS:
         moved = ": the address has moved" if answer.status in LOSING else ""
-        _refuse(f"the answer was {answer.status}{moved}")
+        _refuse(f"the answer was {answer.status}{moved}", answer.retry_after)
 
 
 def _reason(text: str) -> str:
@@ -179,5 +187,5 @@ def _reason(text: str) -> str:
     return next((f"no answer: {words}" for sign, words in SIGNS.items() if sign in text), "no answer")
 
 
-def _refuse(text: str) -> NoReturn:
-    raise Undelivered(text)
+def _refuse(text: str, retry_after: float = 0.0) -> NoReturn:
+    raise Undelivered(text, retry_after)

@@ -289,6 +289,49 @@ def test_a_heartbeat_that_does_not_arrive_comes_again_soon(
         assert beats() == 0
         stage.advance("10s")
         assert beats() == 1
+        stage.advance("60s")
+        site.at("/beat", 429, retry_after="20")
+        assert beats() == 1
+        assert 15 < alerting._beat_at - monotonic() <= 20
+        stage.advance("19s")
+        assert beats() == 0
+        stage.advance("1s")
+        site.at("/beat", 503, retry_after="3600")  # for so long the fleet would seem dead
+        assert beats() == 1
+        stage.advance("60s")
+        assert beats() == 1
+
+
+def test_a_target_that_asks_for_time_gets_it(
+    url: str, db: psycopg.Connection[Any], site: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its message comes again when `Retry-After` says, not before, but after an hour at the most; so does a ping."""
+    monkeypatch.setenv("HC", site.at("/hc/start", 429, retry_after="120").removesuffix("/start"))
+    wait = "select extract(epoch from next_at - poller.now()) from poller.message where target = %s and sent_at is null"
+    with Stage(url, site, monkeypatch, one, backup) as stage:
+        waits = stage.alerting._store.connection  # whose clock the stage moves
+        site.at("/hook", 503, retry_after="90")
+        stage.engine.trigger(one)
+        stage.engine.trigger(backup)
+        stage.engine.run_due()
+        stage.tell()
+        assert 85 < waits.execute(wait, ["oncall"]).fetchone()[0] <= 90
+        assert 115 < waits.execute(wait, ["ping:backup"]).fetchone()[0] <= 120
+        stage.advance("80s")
+        site.received.clear()
+        stage.tell()
+        assert site.received == []
+        site.at("/hook", 503, retry_after="2 weeks")
+        stage.advance("11s")
+        stage.tell()
+        assert 2 < waits.execute(wait, ["oncall"]).fetchone()[0] < 20
+        site.at("/hook", 429, retry_after="999999")
+        stage.advance("20s")
+        stage.tell()
+        assert 3590 < waits.execute(wait, ["oncall"]).fetchone()[0] <= 3600
+        site.at("/hook")
+        stage.advance("1h")
+        assert [each["subject"] for each in stage.tell()] == ["one"]
 
 
 def test_a_target_that_does_not_answer_keeps_its_own_messages_only(

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tenacity import wait_fixed
 
 from poller.errors import ConfigurationError
 from poller.jobs.job import fixed_rate
@@ -23,6 +24,8 @@ from poller.model.answers import Fail, Interrupted, TimedOut
 from poller.model.context import CancelEvent
 from poller.ready_made.http import stoppable_match
 from poller.ready_made.http.job import RequestFailed, http
+from poller.ready_made.http.retry_after import asked_seconds
+from poller.testing import Engine
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -136,6 +139,47 @@ def test_another_status_fails_with_both(
     with pytest.raises(RequestFailed, match=rf"^GET http://127\.0\.0\.1:\d+: 503 in .*s, expected {words}$"):
         http("ping", site.at("/x", 503, "try later"), expect=expect)()
     assert "try later" in capsys.readouterr().out
+
+
+NOON = "Fri, 27 Nov 2026 12:00:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("given", "date", "seconds"),
+    [
+        ("0", None, 0),
+        (" 120 ", None, 120),
+        ("7200", None, 3600),
+        ("9" * 18, None, 3600),
+        ("Fri, 27 Nov 2026 12:00:30 GMT", NOON, 30),
+        ("Friday, 27-Nov-26 12:01:00 GMT", NOON, 60),
+        ("Fri Nov 27 12:01:30 2026", NOON, 90),
+        ("Sat, 28 Nov 2026 12:00:00 GMT", NOON, 3600),
+        ("Fri, 27 Nov 2026 11:00:00 GMT", NOON, 0),
+        ("Wed, 31 Dec 9999 23:59:59 -2359", NOON, 0),
+        *((given, NOON, 0) for given in (None, "", "-1", "1.5", "1e3", "soon", "12, 60", "٣", "9" * 5000, NOON[:11])),
+    ],
+)  # fmt: skip
+def test_retry_after_is_seconds_or_a_time(given: str | None, date: str | None, seconds: float) -> None:
+    """Of RFC 9110 10.2.3; a time is measured from the answer's own, and what makes no sense is no wish."""
+    assert asked_seconds(given, date) == seconds
+
+
+def test_a_server_that_asks_for_time_gets_it(url: str, site: Server) -> None:
+    """The next attempt is not before it, and not before the wait policy either."""
+    short = http("short", site.at("/x", 503, retry_after="60"), attempts=2, wait=wait_fixed(1))
+    long = http("long", site.url("/x"), attempts=2, wait=wait_fixed(90))
+    with Engine(url, short, long) as engine:
+        engine.trigger(short)
+        engine.trigger(long)
+        assert [each.became for each in engine.run_due()] == ["retrying", "retrying"]
+        engine.advance("50s")
+        assert engine.run_due() == []
+        site.at("/x")
+        engine.advance("11s")
+        assert [(each.status, each.became) for each in engine.run_due()] == [("short", "moved")]
+        engine.advance("30s")
+        assert [(each.status, each.became) for each in engine.run_due()] == [("long", "moved")]
 
 
 def test_a_body_must_hold_what_is_expected(site: Server) -> None:

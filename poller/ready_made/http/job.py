@@ -43,6 +43,10 @@ SHOWN_CHARACTERS = 2000  # of the body, in the run's output
 class RequestFailed(Unexpected):
     """There was no answer, or not the expected one."""
 
+    def __init__(self, text: str, not_before: float = 0.0) -> None:
+        self.not_before = not_before
+        super().__init__(text)
+
 
 def http(  # noqa: PLR0913 - the contract's options
     name: str,
@@ -133,7 +137,7 @@ class _Request:
         sys.stdout.write(self._printable(f"{self._head(answer)}\n{_shown(masked)}"))
         if answer.status not in self.order.expected:
             msg = f"{self._head(answer)}, expected {_listed(self.order.expected)}"
-            raise RequestFailed(msg)
+            raise RequestFailed(msg, answer.retry_after)
         if self.wanted is not None and not self._holds(
             answer.body, until - monotonic(), lambda: _reason_to_end(run, until, timeout)
         ):

@@ -26,6 +26,7 @@ import httpx2
 from poller.model.answers import Fail
 from poller.ready_made.http.addresses import is_inside, refusal
 from poller.ready_made.http.request import PLAIN
+from poller.ready_made.http.retry_after import ASKING, asked_seconds
 
 if TYPE_CHECKING:
     import ssl
@@ -63,6 +64,7 @@ class HttpResponse:
         body: its beginning, decoded, up to `BODY_BYTES`.
         more: there was more of it.
         seconds: from the beginning to here, redirects included.
+        retry_after: seconds for which the server asks to be left alone.
     """
 
     origin: str
@@ -70,6 +72,7 @@ class HttpResponse:
     body: str
     more: bool
     seconds: float
+    retry_after: float = 0.0
 
 
 def send_stoppably(order: HttpRequest, timeout: float, why: Callable[[], Exception | None]) -> HttpResponse:
@@ -128,7 +131,8 @@ async def send(order: HttpRequest, timeout: float) -> HttpResponse:  # noqa: ASY
                     response.request = request
                     if not response.has_redirect_location or response.status_code in order.expected:
                         body, more = await _read(response)
-                        return HttpResponse(origin, response.status_code, body, more, monotonic() - started)
+                        seconds, wait = monotonic() - started, _retry_after(response)
+                        return HttpResponse(origin, response.status_code, body, more, seconds, wait)
                     cookies.extract_cookies(response)
                     order = _redirected(order, response)
     except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:
@@ -254,6 +258,12 @@ def _origin(url: httpx2.URL) -> str:
 
 
 # --- the answer ----------------------------------------------------------------------------------------
+
+
+def _retry_after(response: httpx2.Response) -> float:
+    if response.status_code not in ASKING:
+        return 0.0
+    return asked_seconds(response.headers.get("retry-after"), response.headers.get("date"))
 
 
 async def _read(response: httpx2.Response) -> tuple[str, bool]:
