@@ -69,7 +69,7 @@ def silence(  # noqa: PLR0913 - its options
     lasts: Annotated[
         float | None,
         typer.Argument(
-            parser=_lasting, metavar="DURATION", show_default=False, help="For how long: 2h. 0 ends it."
+            parser=_lasting, metavar="TIME", show_default=False, help="For how long: 2h. 0 ends it."
         ),
     ] = None,
     *,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +17,7 @@ from poller.lazy import lazy
 from poller.telemetry.printable import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from importlib import metadata
 
     from poller.cli.exit_status import CommandLineState
@@ -65,6 +66,7 @@ def _command() -> Any:
 
     def prepare(loaded: Any) -> None:
         for each in _leaves(loaded):
+            _name_arguments(each.params)
             if not each.context_settings.get("ignore_unknown_options"):
                 each.params.append(debug)
         settings.name_variables(loaded)
@@ -72,6 +74,20 @@ def _command() -> Any:
     command.prepare_each(prepare)
     settings.name_own_variables(command)
     return command
+
+
+def _name_arguments(params: Iterable[Any]) -> None:
+    """Have the help call arguments what the usage calls them, as it does options: Typer adds Python's type to each."""
+
+    def named(
+        record: Callable[[Any], tuple[str, str] | None], name: str, context: Any
+    ) -> tuple[str, str] | None:
+        found = record(context)
+        return found and (name, found[1])
+
+    for each in params:
+        if each.param_type_name == "argument":
+            each.get_help_record = partial(named, each.get_help_record, each.metavar)
 
 
 def _leaves(command: Any) -> Iterator[Any]:

@@ -41,9 +41,7 @@ def url() -> None:
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
 )
 def psql(
-    arguments: Annotated[
-        list[str] | None, typer.Argument(metavar="[ARGS]...", help="Passed on to psql.")
-    ] = None,
+    arguments: Annotated[list[str] | None, typer.Argument(metavar="ARGS", help="Passed on to psql.")] = None,
 ) -> None:
     """Open psql on it, and start it if needed; all arguments go to psql."""
     address = urlsplit(embedded.start(Path.cwd()))

@@ -32,7 +32,7 @@ class Format(StrEnum):
 
 def graph(
     table: Annotated[
-        str | None, typer.Argument(metavar="[TABLE]", help="With or without its schema; without one, all.")
+        str | None, typer.Argument(metavar="TABLE", help="With or without its schema; without one, all.")
     ] = None,
     *,
     form: Annotated[

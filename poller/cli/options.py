@@ -66,7 +66,7 @@ Actor = Annotated[
     ),
 ]
 Selector = Annotated[
-    str, typer.Argument(metavar="[SELECTOR]", help="TABLE[:STATUS][:KEY], or all.", show_default=False)
+    str, typer.Argument(metavar="SELECTOR", help="TABLE[:STATUS][:KEY], or all.", show_default=False)
 ]
 Keys = Annotated[
     list[str] | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,15 +17,31 @@ from poller.telemetry.printable import lines
 if TYPE_CHECKING:
     from poller.client.job_queries import RunLine
 
+
+def _number(text: str) -> int:
+    """Return a run's number.
+
+    Raises:
+        ValueError: no run has such a number.
+    """
+    if not _is_number(text):
+        msg = f"{text!r} is not a run's number"
+        raise ValueError(msg)
+    return int(text)
+
+
+def _is_number(text: str) -> bool:
+    return bool(re.fullmatch("[0-9]{1,19}", text)) and 0 < int(text) < 2**63
+
+
 Number = Annotated[
-    int,
-    typer.Argument(metavar="RUN", min=1, max=2**63 - 1, help="The run's number, as poller runs shows it."),
+    int, typer.Argument(parser=_number, metavar="RUN", help="The run's number, as poller runs shows it.")
 ]
 
 
 def runs(
     job: Annotated[
-        str | None, typer.Argument(metavar="[JOB]", show_default=False, help="Of this job only.")
+        str | None, typer.Argument(metavar="JOB", show_default=False, help="Of this job only.")
     ] = None,
     *,
     limit: Limit = None,
@@ -44,8 +61,7 @@ def logs(
     database: Database = None,
 ) -> None:
     """Print what a run has printed and logged so far."""
-    is_number = run.isascii() and run.isdigit() and int(run) < 2**63
-    found = client(database).logs(int(run) if is_number else run)
+    found = client(database).logs(int(run) if _is_number(run) else run)
     if found.output:
         sys.stdout.write(lines(found.output))
     else:

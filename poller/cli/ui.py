@@ -40,7 +40,10 @@ Host = Annotated[
     ),
 ]
 Port = Annotated[
-    int, typer.Option("--port", min=0, max=65535, envvar="POLLER_UI_PORT", help="0 for any that is free.")
+    int,
+    typer.Option(
+        "--port", min=0, max=65535, metavar="PORT", envvar="POLLER_UI_PORT", help="0 for any that is free."
+    ),
 ]
 Auth = Annotated[
     str | None,
