@@ -1,12 +1,16 @@
-"""Counts the due rows of all handlers by one statement, up to a limit, along the indexes of their claims.
+"""Counts the due rows of handlers, many by one statement, up to a limit, along the indexes of their claims.
 
-How a handler's rows are found is planned once and holds for minutes. One whose table has no index for it is counted as
-`poller handlers` does (`due`).
+How a handler's rows are found is planned once and holds for minutes; the statements are prepared at their first use.
+To plan them takes longer than to run them, and Postgres does so anew once one of their tables has been analysed, which a
+busy one is each minute: so a statement is about some handlers, not about all. One whose table has no index for it is
+counted as `poller handlers` does (`due`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby
+from random import uniform
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +34,9 @@ COUNTED_ROWS = 100_001  # rows in trouble of one handler and state that are coun
 MOST_PASSED = (
     3000  # rows in trouble at the head of a queue that are passed over, to find the first that is due
 )
-HOLDS_SECONDS = 300.0  # that it holds how rows are found
+HOLDS_SECONDS = 300.0  # that it holds how rows are found, at the most; at the least for half of that
+IN_ONE_STATEMENT = 32  # handlers, by their numbers
+TOGETHER_SECONDS = 10.0  # after which no further statement is begun
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +91,7 @@ class DueMeter:
     def __init__(self) -> None:
         self._branches: dict[int, tuple[float, sql.Composed | None]] = {}
         self._registered: dict[int, tuple[float, Binding | None]] = {}
+        self._questions: dict[int, tuple[list[sql.Composed], Statement]] = {}
         self.apart = Apart()
 
     def remembered(self, handler: int, find: Callable[[], Binding | None]) -> Binding | None:
@@ -110,6 +117,23 @@ class DueMeter:
         self, connection: psycopg.Connection[Any], handlers: Sequence[tuple[HandlerRows, Binding]]
     ) -> dict[int, DueCount]:
         found: dict[int, DueCount] = {}
+        until = monotonic() + TOGETHER_SECONDS
+        for number, some in groupby(
+            sorted(handlers, key=_number), lambda each: _number(each) // IN_ONE_STATEMENT
+        ):
+            if monotonic() > until:
+                break
+            found |= self._asked(connection, number, [*some])
+        return found
+
+    def _asked(
+        self,
+        connection: psycopg.Connection[Any],
+        number: int,
+        handlers: Sequence[tuple[HandlerRows, Binding]],
+    ) -> dict[int, DueCount]:
+        """Count for the handlers of one statement."""
+        found: dict[int, DueCount] = {}
         branches: list[sql.Composed] = []
         limits: dict[str, int] = {}
         by_id = {rows.id: (rows, binding) for rows, binding in handlers}
@@ -122,17 +146,33 @@ class DueMeter:
             limits[f"most_{rows.id}"] = MOST_DUE + rows.held_back(shows_during=_shows_during(binding))
             limits[f"head_{rows.id}"] = MOST_PASSED + min(MOST_DUE, rows.in_flight)
         if branches:
-            question = Statement(sql.SQL(" union all ").join(branches))
-            for handler, counted, head in connection.execute(question, limits).fetchall():
+            question = self._question(number, branches)
+            prepare = (
+                None if self.apart.apart else True
+            )  # what is asked once would push out what is asked again
+            for handler, counted, head in connection.execute(question, limits, prepare=prepare).fetchall():
                 found[handler] = _count(*by_id[handler], counted, head)
         return found
+
+    def _question(self, number: int, branches: list[sql.Composed]) -> Statement:
+        """Return the statement of some branches: the one before, if they are the same, since composing it takes long."""
+        known, question = self._questions.get(number, ([], None))
+        if question is None or [*map(id, known)] != [*map(id, branches)]:
+            question = Statement(sql.SQL(" union all ").join(branches))
+            self._questions[number] = branches, question
+        return question
 
     def _branch(self, connection: psycopg.Connection[Any], binding: Binding) -> sql.Composed | None:
         until, branch = self._branches.get(binding.id, (0.0, None))
         if monotonic() >= until:
             branch = _planned(connection, binding)
-            self._branches[binding.id] = monotonic() + HOLDS_SECONDS, branch
+            holds = HOLDS_SECONDS * uniform(0.5, 1.0)  # noqa: S311 - so that not all are planned in one round
+            self._branches[binding.id] = monotonic() + holds, branch
         return branch
+
+
+def _number(each: tuple[HandlerRows, Binding]) -> int:
+    return each[0].id
 
 
 def _shows_during(binding: Binding) -> bool:

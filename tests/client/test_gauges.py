@@ -137,6 +137,25 @@ def test_conditions_count_and_many_are_not_counted(own: Connection, db: Connecti
     assert "due pending public.many" not in found
 
 
+def test_many_handlers_are_asked_about_by_few_statements_that_are_planned_once(
+    own: Connection, db: Connection
+) -> None:
+    """From the first round on, of some of them each: an analysed table has no other statement planned anew."""
+    make_tenants(db, *["pending"] * 3)
+    db.execute("create index on tenants (status, id)")
+    many = [moves("tenants", status=status) for status in ("pending", *map(str, range(69)))]
+    bindings = bind_all(own, many)
+    register_handlers(own, bindings)
+    fleet = FleetGauges(bindings)
+    for _ in range(3):
+        db.execute("update poller.gauge set at = poller.now() - %s::interval", [OLD])
+        assert fleet.refresh(own)
+    asked = "select generic_plans + custom_plans from pg_prepared_statements where statement like '%%~h%%'"
+    assert [row[0] for row in own.execute(asked)] == [3, 3, 3]
+    found = named(fleet.read(own))
+    assert (found["due pending public.tenants"], found["due 68 public.tenants"]) == (3, 0)
+
+
 def test_the_clock_is_read_once_for_a_handlers_rows(own: Connection, db: Connection) -> None:
     """For each of sixty thousand, as its filter would have it, that took four fifths of a round."""
     make_tenants(db, "pending")
