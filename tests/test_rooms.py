@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 TOP = Path(__file__).parents[1]
@@ -38,3 +39,12 @@ def test_a_statement_is_found_by_its_name_alone() -> None:
     ]
     assert len(names) == len(set(names)) > 100
     assert not list((TOP / "sql").glob("*.sql"))
+
+
+def test_the_name_of_a_class_means_one_thing() -> None:
+    """But for private ones, which are read beside what uses them."""
+    classes = re.compile(r"^ *class ([A-Za-z]\w*)", re.MULTILINE)
+    files = (TOP / "poller").rglob("*.py")
+    names = Counter(name for path in files for name in classes.findall(path.read_text(encoding="utf-8")))
+    assert len(names) > 500
+    assert [name for name, times in names.items() if times > 1] == []

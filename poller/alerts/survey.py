@@ -84,7 +84,7 @@ def _failed(subjects: Subjects, name: str, many: Sequence[Signal]) -> Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class SurveyFound:
     """What a survey has found, and which functions and handlers it covered: those that are not paused."""
 
     found: list[Found]
@@ -92,7 +92,7 @@ class Seen:
     handlers: list[str]
 
 
-def survey(store: AlertStore, subjects: Subjects) -> Seen:
+def survey(store: AlertStore, subjects: Subjects) -> SurveyFound:
     """Return what is wrong now."""
     jobs, names = subjects.jobs, subjects.functions
     long = [LONG_SHARE * each.options.timeout for each in jobs]
@@ -107,7 +107,7 @@ def survey(store: AlertStore, subjects: Subjects) -> Seen:
     whole = [name for name in names if late[name] < MOST_LATE]
     # A job that was given another function has lines of both.
     once = {(each["subject_type"], each["subject"], each["kind"]): each for each in made}
-    return Seen([*once.values()], whole, [each.name for each in counted])
+    return SurveyFound([*once.values()], whole, [each.name for each in counted])
 
 
 def _of_job(subjects: Subjects, trouble: JobTrouble) -> Found:

@@ -777,7 +777,7 @@ class Client:
             ConfigurationError: neither a status nor keys are named, or the column cannot have the status.
         """
         with self._database.session() as connection:
-            order = moves.MoveOrder(selector, status, keys, shown)
+            order = moves.GivenMove(selector, status, keys, shown)
             return moves.move(connection, self._author, order, progress, stop, most)
 
     # --- orders for workers -----------------------------------------------------------------------

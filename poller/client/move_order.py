@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from poller.db.tables import Column, Table
 
 
-class MoveOrder(NamedTuple):
+class GivenMove(NamedTuple):
     """An order as it is given: `TABLE:STATUS[:KEY]` or `TABLE:KEY`, the status to move to, and further keys.
 
     Attributes:
@@ -80,7 +80,7 @@ class MovePlan(NamedTuple):
     guessed: str | None = None
 
 
-def read(connection: psycopg.Connection[Any], order: MoveOrder) -> MovePlan:
+def read(connection: psycopg.Connection[Any], order: GivenMove) -> MovePlan:
     """Return what an order means.
 
     Raises:

@@ -21,7 +21,7 @@ from psycopg import sql
 from poller.client.actions import BATCH_ROWS, Batches
 from poller.client.answers import aside
 from poller.client.counts import StatusColumn, along_indexes, writing_along_indexes
-from poller.client.move_order import MoveOrder, MovePlan, read
+from poller.client.move_order import GivenMove, MovePlan, read
 from poller.client.refusals import NothingSelectedError, RefusedError
 from poller.client.row_queries import RowQueries
 from poller.db.connection import role_of
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     Progress = Callable[[int], object]
 
-__all__ = ["Left", "MoveOrder", "Moved", "move"]
+__all__ = ["GivenMove", "Left", "Moved", "move"]
 
 PAGE_ROWS = 10_000  # rows that one look goes through
 MOST_PASSES = 8  # tries at rows that another transaction has locked for a moment
@@ -96,7 +96,7 @@ class Moved:
 def move(  # noqa: PLR0913, PLR0917 - the parts of one order
     connection: psycopg.Connection[Any],
     author: Author,
-    order: MoveOrder,
+    order: GivenMove,
     progress: Progress | None = None,
     stop: threading.Event | None = None,
     most: int | None = None,
@@ -128,7 +128,7 @@ def move(  # noqa: PLR0913, PLR0917 - the parts of one order
     return Moved(str(asked.table), order.to, batches.rows, locked, batches.is_stopped, left)
 
 
-def _nothing(order: MoveOrder, asked: MovePlan, left: Sequence[Left]) -> str:
+def _nothing(order: GivenMove, asked: MovePlan, left: Sequence[Left]) -> str:
     named = " ".join([order.target, *order.keys])
     why = {each.reason: each for each in left}
     if "refused" in why:
@@ -149,7 +149,7 @@ def _nothing(order: MoveOrder, asked: MovePlan, left: Sequence[Left]) -> str:
     return f"nothing to move: no row of {named} {shows}"
 
 
-class Seen(NamedTuple):
+class RowSeen(NamedTuple):
     """What a row shows, as asked for by its key.
 
     Attributes:
@@ -366,13 +366,13 @@ class Moving:
 
     # --- what is left -----------------------------------------------------------------------------
 
-    def _look(self, keys: Sequence[str]) -> Iterable[Seen]:
+    def _look(self, keys: Sequence[str]) -> Iterable[RowSeen]:
         """Return what the rows with some keys show.
 
         Raises:
             RefusedError: one cannot be a key of the table.
         """
-        found: list[Seen] = []
+        found: list[RowSeen] = []
         question = statement("move_left", **self._parts)
         for at in range(0, len(keys), BATCH_ROWS):
             part = array(keys[at : at + BATCH_ROWS])
@@ -382,10 +382,10 @@ class Moving:
             except psycopg.DataError as error:
                 msg = f"{self._asked.table} has no such status, and it cannot be a key: {in_words(error)}"
                 raise RefusedError(msg, "no_key") from None
-            found += [Seen(*row) for row in rows]
+            found += [RowSeen(*row) for row in rows]
         return found
 
-    def _why(self, seen: Seen) -> tuple[str, str, str]:
+    def _why(self, seen: RowSeen) -> tuple[str, str, str]:
         """Return the reason for which a row was left, its key, and the same in words."""
         key, table = seen.key, self._asked.table
         if key is None:

@@ -29,7 +29,7 @@ from poller.client.pausing import by_handler, paused
 from poller.client.row_queries import WORKERS, Pulse, RowQueries, WorkerLine, activity, edges
 from poller.client.seen import seen
 from poller.client.selector import ALL, select
-from poller.client.status import Rows, StatusLine, ages, by_column, numbered
+from poller.client.status import MachineRows, StatusLine, ages, by_column, numbered
 from poller.client.trouble import Group, Troubles
 from poller.db import schema
 from poller.db.connection import is_cut
@@ -295,7 +295,7 @@ class _Machine:
     group: Sequence[Binding]
     functions: Mapping[tuple[str, str, str], str]
     is_one_of_several: bool = False
-    rows: Rows | None = None
+    rows: MachineRows | None = None
     whole: Question | None = None
     parts: list[_Part] = field(default_factory=list)
     estimates: dict[str | None, Count] = field(default_factory=dict)
@@ -311,7 +311,7 @@ class _Machine:
             return
         try:
             with self.connection.transaction():
-                self.rows = Rows(self.connection, self.group)
+                self.rows = MachineRows(self.connection, self.group)
                 query = self.rows.counts.whole(ages(self.group))
                 self.whole = None if query is None else Question(query, UP_TO)
                 if self.whole is None:
@@ -320,7 +320,7 @@ class _Machine:
             self.rows = None  # it is planned anew with the others
             self._rest(error)
 
-    def _plan_each(self, rows: Rows) -> None:
+    def _plan_each(self, rows: MachineRows) -> None:
         """Find out what can be counted of each status, and how much: so much that is left for others bounds it."""
         self.known = rows.counts.statistics()
         names = rows.statuses(self.known)
@@ -368,7 +368,7 @@ class _Machine:
         handlers = tuple(self._handler(each, seen) for each in self.group)
         return Watched(_with_rows(self.machine, lines), lines, handlers, self.fault, self.is_one_of_several)
 
-    def _counted(self, rows: Rows, answers: OneRound) -> Mapping[str | None, Count]:
+    def _counted(self, rows: MachineRows, answers: OneRound) -> Mapping[str | None, Count]:
         if self.whole is not None:
             found = few(answers.rows(self.whole), ages(self.group))
             if found is not None:
@@ -387,12 +387,12 @@ class _Machine:
             }
         return counted
 
-    def _plan_again(self, rows: Rows) -> None:
+    def _plan_again(self, rows: MachineRows) -> None:
         with self.connection.transaction():
             self.connection.execute(statement("usual_plans"))
             self._plan_each(rows)
 
-    def _count(self, name: str, counted: int | None, oldest: datetime | None, rows: Rows) -> Count:
+    def _count(self, name: str, counted: int | None, oldest: datetime | None, rows: MachineRows) -> Count:
         age = next(iter(rows.asked(name)[0]), None)
         known = {} if age is None or oldest is None else {age: oldest}
         if counted is not None:

@@ -179,7 +179,7 @@ def status(
     machines = Counter(group[0].table.oid for group in groups)
     for group in groups:
         with each_table.alone(str(group[0].table)):
-            rows = Rows(connection, group, known, is_one_of_several=machines[group[0].table.oid] > 1)
+            rows = MachineRows(connection, group, known, is_one_of_several=machines[group[0].table.oid] > 1)
             lines += rows.lines(pulses, paused, exact=exact, progress=progress)
     each_table.require(lines)
     return lines, each_table.faults
@@ -193,7 +193,7 @@ def rows_of(
     for group in by_column(bindings):
         column = group[0].handler.column
         with each_table.alone(str(group[0].table)):
-            for line in Rows(connection, group).lines({}, (), exact=False, progress=None):
+            for line in MachineRows(connection, group).lines({}, (), exact=False, progress=None):
                 if line.status is not None:
                     found[line.table, column, line.status] = Count(line.rows, exact=line.exact)
     return found
@@ -282,7 +282,7 @@ def by_column(bindings: Iterable[Binding]) -> Iterable[list[Binding]]:
     return groups.values()
 
 
-class Rows:
+class MachineRows:
     """The rows of one status column's machine: of its statuses, and of others that the table shows.
 
     Args:

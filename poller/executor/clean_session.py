@@ -106,7 +106,7 @@ class CleanSession:
 def _watched(session: CleanSession) -> type[psycopg.Cursor[Any]]:
     """Return a cursor type that reports to a session what it runs."""
 
-    class Watched(psycopg.Cursor[Any]):
+    class WatchedCursor(psycopg.Cursor[Any]):
         def execute(self, query: Any, *arguments: Any, **options: Any) -> Self:
             session.refuse_end(query)
             super().execute(query, *arguments, **options)
@@ -118,7 +118,7 @@ def _watched(session: CleanSession) -> type[psycopg.Cursor[Any]]:
             super().executemany(query, params_seq, **options)
             session.tags.update(_words(self.statusmessage))
 
-    return Watched
+    return WatchedCursor
 
 
 def _words(tag: str | None) -> tuple[str, ...]:

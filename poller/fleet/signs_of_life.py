@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from poller.fleet.service_manager import ServiceManager
 from poller.fleet.vitals import Vitals
 from poller.fleet.worker_process import LOOK_SECONDS
-from poller.telemetry.heartbeat_file import Heartbeat, path
+from poller.telemetry.heartbeat_file import HeartbeatFile, path
 from poller.telemetry.outage import Outage
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class SignsOfLife:
     def __init__(self, heartbeat_file: str | None) -> None:
         self.vitals = Vitals()
         self._manager = ServiceManager()
-        self._heartbeat = Heartbeat(path(heartbeat_file))
+        self._heartbeat = HeartbeatFile(path(heartbeat_file))
         self._trouble = Outage("heartbeat file")
         self._give_at = 0.0
         self._sites: Sequence[Site] = ()

@@ -21,7 +21,7 @@ LONGEST_SECONDS = 36525 * 86400.0
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class AlertRoute:
     """The targets for some jobs or handlers, instead of the default ones."""
 
     jobs: str | None
@@ -58,7 +58,7 @@ class AlertSettings:
     heartbeat: str | None = None
     output: bool = False
     targets: Mapping[str, str] = field(default_factory=dict)
-    routes: tuple[Route, ...] = ()
+    routes: tuple[AlertRoute, ...] = ()
 
     def targets_of(self, subject_type: str, subject: str, named: tuple[str, ...] | None) -> tuple[str, ...]:
         """Return the targets for a job, a handler or a host; `named` are those of its own option."""
@@ -174,20 +174,20 @@ def _targets(what: str, value: object) -> dict[str, str]:
     return made
 
 
-def _routes(what: str, value: object) -> tuple[Route, ...]:
+def _routes(what: str, value: object) -> tuple[AlertRoute, ...]:
     if not isinstance(value, list):
         msg = f"{what} must be tables: [[{what}]]"
         raise ConfigurationError(msg)
     return tuple(_route(what, _table(what, each)) for each in value)
 
 
-def _route(what: str, table: Mapping[str, Any]) -> Route:
+def _route(what: str, table: Mapping[str, Any]) -> AlertRoute:
     refuse_others(what, table, ["jobs", "handlers", "to"])
     patterns = [table[key] for key in ("jobs", "handlers") if key in table]
     if not patterns or not all(isinstance(each, str) for each in patterns):
         msg = f'{what} must have jobs = "…" or handlers = "…", and to'
         raise ConfigurationError(msg)
-    return Route(table.get("jobs"), table.get("handlers"), _names(f"{what}.to", table.get("to", ())))
+    return AlertRoute(table.get("jobs"), table.get("handlers"), _names(f"{what}.to", table.get("to", ())))
 
 
 _READERS: dict[str, Callable[[str, Any], Any]] = {

@@ -48,7 +48,7 @@ class Beat(NamedTuple):
         return 0 <= self.age <= STALE_SECONDS
 
 
-class Heartbeat:
+class HeartbeatFile:
     """Writes the file.
 
     Args:

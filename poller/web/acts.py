@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from poller.client.client import Client
     from poller.web.forms import Form
-    from poller.web.state import State
+    from poller.web.state import DeskState
 
 SAMPLES = 3  # keys that the confirm page shows
 THREADS = OwnThreads("acts")  # acts may take long: pages go on beside them
@@ -99,7 +99,7 @@ def _is_long(act: Act, rows: int | None) -> bool:
 
 
 def _done(  # noqa: PLR0913 - of an act
-    desk: State, orders: Client, act: Act, most: int | None, progress: Progress, *, may_see: bool
+    desk: DeskState, orders: Client, act: Act, most: int | None, progress: Progress, *, may_see: bool
 ) -> str | None:
     """Carry an act out; all pages show what is now, from then on."""
     try:

@@ -40,7 +40,7 @@ BASE = f"{API}v1"
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ApiCall:
     """A route of the API.
 
     Attributes:
@@ -72,14 +72,14 @@ class Call:
         return Route(self.method, BASE + self.path, self.right, partial(_answer, self))
 
 
-async def _answer(call: Call, request: Request) -> Response:
+async def _answer(call: ApiCall, request: Request) -> Response:
     asked = await json_of(request, call.asked) if call.has_body else query_of(request, call.asked)
     limiter = None if call.method == "GET" else THREADS.limiter
     found = await to_thread.run_sync(_found, call, request, asked, limiter=limiter)
     return Response(as_json(told(found)), media_type=JSON)
 
 
-def _found(call: Call, request: Request, asked: Asked) -> Any:
+def _found(call: ApiCall, request: Request, asked: Asked) -> Any:
     """Ask the client.
 
     Raises:

@@ -38,7 +38,7 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A question without fields."""
 
 
-class Listing(Asked, frozen=True):
+class PageOf(Asked, frozen=True):
     """A page of a listing.
 
     Attributes:
@@ -50,7 +50,7 @@ class Listing(Asked, frozen=True):
     limit: Limit = PER_PAGE
 
 
-class Selected(Listing, frozen=True):
+class Selected(PageOf, frozen=True):
     """Rows: `TABLE[:STATUS][:KEY]`, or `all`."""
 
     selector: Text = "all"
@@ -70,7 +70,7 @@ class OfStatus(Asked, frozen=True):
     column: Text | None = None
 
 
-class OfTable(OfStatus, frozen=True):
+class PageOfStatus(OfStatus, frozen=True):
     """A page of them; those whose column `by`, which is shown and which an index begins with, `is` as given."""
 
     by: Text | None = None
@@ -86,7 +86,7 @@ class OneTable(Asked, frozen=True):
     table: Text
 
 
-class Done(OneTable, frozen=True):
+class DoneOn(OneTable, frozen=True):
     """What was done on a table, and how far back."""
 
     back: Literal["1h", "24h", "7d"] = "1h"
@@ -105,7 +105,7 @@ class OneRow(Asked, frozen=True):
     key: Key
 
 
-class OfRow(Listing, frozen=True, kw_only=True):
+class OfRow(PageOf, frozen=True, kw_only=True):
     """What happened to a row; `back` says how far to look: `12h`, `30d`."""
 
     table: Text
@@ -126,7 +126,7 @@ class Drawn(Asked, frozen=True):
     counts: bool = False
 
 
-class OfJob(Listing, frozen=True):
+class OfJob(PageOf, frozen=True):
     """Of one job, or of all."""
 
     job: Text | None = None

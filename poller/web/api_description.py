@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from poller.web.api import Call
+    from poller.web.api import ApiCall
 
 REF = "#/components/schemas/{name}"
 SAID = """\
@@ -90,7 +90,7 @@ def described() -> dict[str, Any]:
     return found
 
 
-def _operation(call: Call) -> dict[str, Any]:
+def _operation(call: ApiCall) -> dict[str, Any]:
     said = (call.does.__doc__ or "").strip()
     made: dict[str, Any] = {
         "operationId": call.does.__name__,
@@ -105,14 +105,14 @@ def _operation(call: Call) -> dict[str, Any]:
     return made
 
 
-def _of_path(call: Call) -> list[dict[str, Any]]:
+def _of_path(call: ApiCall) -> list[dict[str, Any]]:
     if "{id" not in call.path:
         return []
     number = {"type": "integer", "minimum": 1, "maximum": LARGEST}
     return [{"name": "id", "in": "path", "required": True, "schema": number}]
 
 
-def _of_header(call: Call) -> list[dict[str, Any]]:
+def _of_header(call: ApiCall) -> list[dict[str, Any]]:
     if not call.is_repeatable:
         return []
     word = {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY, "pattern": "^[!-~]+$"}
@@ -120,7 +120,7 @@ def _of_header(call: Call) -> list[dict[str, Any]]:
     return [{"name": KEY, "in": "header", "description": said, "schema": word}]
 
 
-def _of_query(call: Call) -> list[dict[str, Any]]:
+def _of_query(call: ApiCall) -> list[dict[str, Any]]:
     if call.has_body:
         return []
     _, found = msgspec.json.schema_components([call.asked], ref_template=REF)
@@ -137,7 +137,7 @@ def _given(schema: dict[str, Any]) -> dict[str, Any]:
     return some[0] if len(some) == 1 else schema
 
 
-def _answer(call: Call) -> dict[str, Any]:
+def _answer(call: ApiCall) -> dict[str, Any]:
     refs = [_ref(shape(each, whole=not _is_listing(call))) for each in _items(call)]
     item = refs[0] if len(refs) == 1 else {"anyOf": refs}
     if not _is_listing(call):
@@ -155,11 +155,11 @@ def _answer(call: Call) -> dict[str, Any]:
     }
 
 
-def _is_listing(call: Call) -> bool:
+def _is_listing(call: ApiCall) -> bool:
     return get_origin(call.answer) is list
 
 
-def _items(call: Call) -> tuple[type, ...]:
+def _items(call: ApiCall) -> tuple[type, ...]:
     """Return the classes of the objects that a call answers with."""
     return get_args(call.answer) or (call.answer,)
 

@@ -48,17 +48,17 @@ if TYPE_CHECKING:
     from poller.web.api_asked import (
         Ahead,
         Asked,
-        Done,
+        DoneOn,
         Drawn,
         Explained,
         Grouped,
-        Listing,
         OfJob,
         OfRow,
         OfStatus,
-        OfTable,
         OneRow,
         OneTable,
+        PageOf,
+        PageOfStatus,
         Selected,
         Word,
     )
@@ -70,7 +70,7 @@ LARGEST = 2**63 - 1  # number of a run
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedRow:
     """A row of a table: its key, the values of the columns that are shown, and what poller knows of it."""
 
     key: str
@@ -126,7 +126,7 @@ def handlers(request: Request, asked: Asked) -> Page[HandlerLine]:
     return _shared(request, asked, lambda: _informed(request).handlers())
 
 
-def rows(request: Request, asked: OfTable) -> dict[str, Any]:
+def rows(request: Request, asked: PageOfStatus) -> dict[str, Any]:
     """The rows of a table that show a status, in the order of their keys; values of columns that the desk shows."""
     listed, found = desk_of(request).client.listed(
         asked.table,
@@ -140,7 +140,7 @@ def rows(request: Request, asked: OfTable) -> dict[str, Any]:
     )
     lines = hidden.page(request, found, hidden.row_line).items
     items = [
-        Listed(each.key, dict(zip(listed.columns, each.values, strict=True)), each.state) for each in lines
+        ListedRow(each.key, dict(zip(listed.columns, each.values, strict=True)), each.state) for each in lines
     ]
     page = Page(tuple(items), found.next, found.as_of, exact=found.exact)
     return told(page) | {"previous": listed.previous}
@@ -192,7 +192,7 @@ def history(request: Request, asked: OfRow) -> Page[HistoryEvent]:
     return hidden.page(request, found, hidden.event)
 
 
-def jobs(request: Request, asked: Listing) -> Page[JobLine]:
+def jobs(request: Request, asked: PageOf) -> Page[JobLine]:
     """The jobs in the order of their names, with their next and last runs."""
     ask = desk_of(request).client.jobs
     found = _shared(request, asked, lambda: ask(after=asked.after, limit=asked.limit))
@@ -225,7 +225,7 @@ def output(request: Request, asked: Asked) -> Logs:  # noqa: ARG001 - as above
     return desk_of(request).client.logs(number(request))
 
 
-def performance(request: Request, asked: Done) -> Performance:
+def performance(request: Request, asked: DoneOn) -> Performance:
     """What a table's handlers have done in spans of time, and how long their attempts take."""
     ask = desk_of(request).client.performance
     return _shared(request, asked, lambda: ask(asked.table, back=asked.back), SLOWLY)
@@ -283,7 +283,7 @@ def check(request: Request, asked: Asked) -> dict[str, Any]:
     return told(lines) | {"unchecked": list(found.unchecked)}
 
 
-def actions(request: Request, asked: Listing) -> Page[Action]:
+def actions(request: Request, asked: PageOf) -> Page[Action]:
     """The orders that people have given, by any face, the newest first."""
     found = desk_of(request).client.actions(after=asked.after, limit=asked.limit)
     return hidden.page(request, found, hidden.action)

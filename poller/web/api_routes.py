@@ -27,40 +27,40 @@ from poller.client import (
 from poller.web import api_asked as asked
 from poller.web import api_orders as orders
 from poller.web import api_questions as questions
-from poller.web.api import Call
+from poller.web.api import ApiCall
 from poller.web.rights import Right
 
 LOOK = Right.LOOK
 OPERATE = LOOK | Right.OPERATE
 
 CALLS = (
-    Call("GET", "/status", LOOK, questions.status, asked.Asked, list[status.StatusLine]),
-    Call("GET", "/graph", LOOK, questions.graph, asked.Drawn, graph.Graph),
-    Call("GET", "/handlers", LOOK, questions.handlers, asked.Asked, list[status.HandlerLine]),
-    Call("GET", "/rows", LOOK, questions.rows, asked.OfTable, list[questions.Listed]),
-    Call("GET", "/count", LOOK, questions.count, asked.OfStatus, counting.ExactCount),
-    Call("GET", "/performance", LOOK, questions.performance, asked.Done, performance.Performance),
-    Call("GET", "/upkeep", LOOK, questions.upkeep, asked.OneTable, performance.Upkeep),
-    Call("GET", "/find", LOOK, questions.find, asked.Word, list[find.Found]),
-    Call("GET", "/alerts", LOOK, questions.alerts, asked.Asked, list[alerts.Episode]),
-    Call("GET", "/silences", LOOK, questions.silences, asked.Asked, list[alerts.Silence]),
-    Call("GET", "/row", LOOK, questions.row, asked.OneRow, listed.RowShown),
-    Call("GET", "/inflight", LOOK, questions.inflight, asked.Selected, list[inflight.Held]),
-    Call("GET", "/trouble", LOOK, questions.trouble, asked.Selected, list[trouble.Failure]),
-    Call("GET", "/trouble/groups", LOOK, questions.groups, asked.Grouped, list[trouble.Group]),
-    Call("GET", "/history", LOOK, questions.history, asked.OfRow, list[row_queries.HistoryEvent]),
-    Call("GET", "/jobs", LOOK, questions.jobs, asked.Listing, list[jobs.JobLine]),
-    Call("GET", "/jobs/next", LOOK, questions.slots, asked.Ahead, list[questions.Slot]),
-    Call("GET", "/runs", LOOK, questions.runs, asked.OfJob, list[job_queries.RunLine]),
-    Call("GET", "/runs/{id:int}", LOOK, questions.run, asked.Asked, job_queries.RunLine),
-    Call("GET", "/runs/{id:int}/output", LOOK | Right.VALUES, questions.output, asked.Asked, jobs.Logs),
-    Call("GET", "/workers", LOOK, questions.workers, asked.Asked, list[row_queries.WorkerLine]),
-    Call("GET", "/limits", LOOK, questions.limits, asked.Asked, list[limits.LimitLine]),
-    Call("GET", "/limits/keys", LOOK, questions.full_keys, asked.Asked, list[holdups.FullKey]),
-    Call("GET", "/limits/holdups", LOOK, questions.holdups, asked.Asked, holdups.Holdups),
-    Call("GET", "/check", LOOK, questions.check, asked.Asked, list[checks.Finding]),
-    Call("GET", "/actions", LOOK, questions.actions, asked.Listing, list[actions.Action]),
-    Call(
+    ApiCall("GET", "/status", LOOK, questions.status, asked.Asked, list[status.StatusLine]),
+    ApiCall("GET", "/graph", LOOK, questions.graph, asked.Drawn, graph.Graph),
+    ApiCall("GET", "/handlers", LOOK, questions.handlers, asked.Asked, list[status.HandlerLine]),
+    ApiCall("GET", "/rows", LOOK, questions.rows, asked.PageOfStatus, list[questions.ListedRow]),
+    ApiCall("GET", "/count", LOOK, questions.count, asked.OfStatus, counting.ExactCount),
+    ApiCall("GET", "/performance", LOOK, questions.performance, asked.DoneOn, performance.Performance),
+    ApiCall("GET", "/upkeep", LOOK, questions.upkeep, asked.OneTable, performance.Upkeep),
+    ApiCall("GET", "/find", LOOK, questions.find, asked.Word, list[find.Found]),
+    ApiCall("GET", "/alerts", LOOK, questions.alerts, asked.Asked, list[alerts.Episode]),
+    ApiCall("GET", "/silences", LOOK, questions.silences, asked.Asked, list[alerts.Silence]),
+    ApiCall("GET", "/row", LOOK, questions.row, asked.OneRow, listed.RowShown),
+    ApiCall("GET", "/inflight", LOOK, questions.inflight, asked.Selected, list[inflight.Held]),
+    ApiCall("GET", "/trouble", LOOK, questions.trouble, asked.Selected, list[trouble.Failure]),
+    ApiCall("GET", "/trouble/groups", LOOK, questions.groups, asked.Grouped, list[trouble.Group]),
+    ApiCall("GET", "/history", LOOK, questions.history, asked.OfRow, list[row_queries.HistoryEvent]),
+    ApiCall("GET", "/jobs", LOOK, questions.jobs, asked.PageOf, list[jobs.JobLine]),
+    ApiCall("GET", "/jobs/next", LOOK, questions.slots, asked.Ahead, list[questions.Slot]),
+    ApiCall("GET", "/runs", LOOK, questions.runs, asked.OfJob, list[job_queries.RunLine]),
+    ApiCall("GET", "/runs/{id:int}", LOOK, questions.run, asked.Asked, job_queries.RunLine),
+    ApiCall("GET", "/runs/{id:int}/output", LOOK | Right.VALUES, questions.output, asked.Asked, jobs.Logs),
+    ApiCall("GET", "/workers", LOOK, questions.workers, asked.Asked, list[row_queries.WorkerLine]),
+    ApiCall("GET", "/limits", LOOK, questions.limits, asked.Asked, list[limits.LimitLine]),
+    ApiCall("GET", "/limits/keys", LOOK, questions.full_keys, asked.Asked, list[holdups.FullKey]),
+    ApiCall("GET", "/limits/holdups", LOOK, questions.holdups, asked.Asked, holdups.Holdups),
+    ApiCall("GET", "/check", LOOK, questions.check, asked.Asked, list[checks.Finding]),
+    ApiCall("GET", "/actions", LOOK, questions.actions, asked.PageOf, list[actions.Action]),
+    ApiCall(
         "GET",
         "/explain",
         LOOK,
@@ -68,10 +68,10 @@ CALLS = (
         asked.Explained,
         questions.RowToldOf | questions.ClaimToldOf,
     ),
-    Call("POST", "/retry", OPERATE, orders.retry, asked.RowsOrder, retrying.Retried),
-    Call("POST", "/release", OPERATE, orders.release, asked.RowsOrder, releasing.Released),
-    Call("POST", "/move", OPERATE | Right.MOVE, orders.move, asked.MoveOrder, moves.Moved),
-    Call(
+    ApiCall("POST", "/retry", OPERATE, orders.retry, asked.RowsOrder, retrying.Retried),
+    ApiCall("POST", "/release", OPERATE, orders.release, asked.RowsOrder, releasing.Released),
+    ApiCall("POST", "/move", OPERATE | Right.MOVE, orders.move, asked.MoveOrder, moves.Moved),
+    ApiCall(
         "POST",
         "/jobs/trigger",
         OPERATE,
@@ -80,12 +80,12 @@ CALLS = (
         jobs.Triggered,
         is_repeatable=True,
     ),
-    Call("POST", "/jobs/pause", OPERATE, orders.pause_job, asked.JobPause, jobs.Paused),
-    Call("POST", "/jobs/resume", OPERATE, orders.resume_job, asked.JobResume, jobs.Resumed),
-    Call(
+    ApiCall("POST", "/jobs/pause", OPERATE, orders.pause_job, asked.JobPause, jobs.Paused),
+    ApiCall("POST", "/jobs/resume", OPERATE, orders.resume_job, asked.JobResume, jobs.Resumed),
+    ApiCall(
         "POST", "/handlers/pause", OPERATE, orders.pause_handler, asked.HandlerPause, pausing.HandlersPaused
     ),
-    Call(
+    ApiCall(
         "POST",
         "/handlers/resume",
         OPERATE,
@@ -93,6 +93,6 @@ CALLS = (
         asked.HandlerResume,
         pausing.HandlersResumed,
     ),
-    Call("POST", "/silence", OPERATE, orders.silence, asked.SilenceOrder, alerts.Silenced),
-    Call("POST", "/runs/{id:int}/cancel", OPERATE, orders.cancel, asked.Asked, jobs.Cancelled),
+    ApiCall("POST", "/silence", OPERATE, orders.silence, asked.SilenceOrder, alerts.Silenced),
+    ApiCall("POST", "/runs/{id:int}/cancel", OPERATE, orders.cancel, asked.Asked, jobs.Cancelled),
 )

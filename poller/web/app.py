@@ -24,7 +24,7 @@ from poller.web.seal import Seal
 from poller.web.shared import Shared
 from poller.web.shown import shown
 from poller.web.snapshot import Snapshot
-from poller.web.state import VIA, State
+from poller.web.state import VIA, DeskState
 from poller.web.under_way import ActsUnderWay
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def desk(database: Database, *, authorize: Asked, **options: Unpack[Options]) ->
         },
     )
     client = Client(database, via=VIA, hurried=True)
-    inner.state.desk = State(
+    inner.state.desk = DeskState(
         database=database,
         client=client,
         snapshot=Snapshot(client),

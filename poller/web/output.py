@@ -11,20 +11,20 @@ _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)
 
 
 @dataclass(frozen=True, slots=True)
-class Printed:
+class OutputLines:
     """Lines of an output; `are_numbered`: there are not too many for a link to each."""
 
     lines: tuple[str, ...]
     are_numbered: bool
 
 
-def printed(text: str) -> Printed:
+def printed(text: str) -> OutputLines:
     r"""Return an output as it is shown.
 
     >>> printed("\x1b[31mred\x1b[0m\r\nplain\n")
-    Printed(lines=('red', 'plain'), are_numbered=True)
+    OutputLines(lines=('red', 'plain'), are_numbered=True)
     """
     lines = _ESCAPES.sub("", text).replace("\r\n", "\n").removesuffix("\n").split("\n")
     if len(lines) > MOST:
-        return Printed(("\n".join(lines),), are_numbered=False)
-    return Printed(tuple(lines), are_numbered=True)
+        return OutputLines(("\n".join(lines),), are_numbered=False)
+    return OutputLines(tuple(lines), are_numbered=True)

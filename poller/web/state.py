@@ -25,7 +25,7 @@ VIA = "desk"  # the face, as orders are logged with it
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class DeskState:
     """What a desk has.
 
     Attributes:
@@ -64,9 +64,9 @@ class State:
         return Client(self.database, via=via, person=viewer.name)
 
 
-def desk_of(request: Request) -> State:
+def desk_of(request: Request) -> DeskState:
     """Return what the request's desk has."""
-    found: State = request.app.state.desk
+    found: DeskState = request.app.state.desk
     return found
 
 

@@ -25,7 +25,7 @@ ENDED_WELL = frozenset({"succeeded", "done"})
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class TimelineMark:
     """A run or a slot: where it begins, how long it is, what it is, and what is said of it."""
 
     x: float
@@ -39,7 +39,7 @@ class Lane:
     """A job in the picture."""
 
     name: str
-    marks: tuple[Mark, ...]
+    marks: tuple[TimelineMark, ...]
 
     @property
     def ran(self) -> str:
@@ -79,9 +79,9 @@ class _Shifts:
 
     def __init__(self, now: datetime) -> None:
         self._now = now
-        self._known: dict[str, tuple[Mark, ...]] = {}
+        self._known: dict[str, tuple[TimelineMark, ...]] = {}
 
-    def of(self, job: JobLine) -> tuple[Mark, ...]:
+    def of(self, job: JobLine) -> tuple[TimelineMark, ...]:
         """Return the marks for a job: a slot of its day may be missing there, or come twice."""
         if job.schedule is None or job.schedule.startswith("@"):
             return ()
@@ -89,7 +89,7 @@ class _Shifts:
             self._known[job.tz] = tuple(self._marks(job.tz))
         return self._known[job.tz]
 
-    def _marks(self, tz: str) -> Iterator[Mark]:
+    def _marks(self, tz: str) -> Iterator[TimelineMark]:
         try:
             zone = wall_clock.zone(tz)
         except ConfigurationError:
@@ -100,7 +100,7 @@ class _Shifts:
             before, after = (each.astimezone(zone).utcoffset() for each in (at - HALF_HOUR, at))
             if before is not None and after is not None and before != after:
                 said = f"clocks of {tz} go from {at + before:%H:%M} to {at + after:%H:%M}"
-                yield Mark(place(at, self._now), LEAST, "shift", said)
+                yield TimelineMark(place(at, self._now), LEAST, "shift", said)
 
 
 def place(at: datetime, now: datetime) -> float:
@@ -117,22 +117,24 @@ def hours(now: datetime) -> Iterator[tuple[float, str]]:
             yield place(at, now), f"{at:%H:%M}"
 
 
-def _earlier(ran: Sequence[Mark]) -> Iterator[Mark]:
+def _earlier(ran: Sequence[TimelineMark]) -> Iterator[TimelineMark]:
     """Yield a band for the runs before those that are drawn, if it is in the picture."""
     first = min(each.x for each in ran)
     if first > 0:
-        yield Mark(0.0, first, "earlier", "runs before these are not drawn")
+        yield TimelineMark(0.0, first, "earlier", "runs before these are not drawn")
 
 
-def _mark(run: RunLine, now: datetime) -> Mark:
+def _mark(run: RunLine, now: datetime) -> TimelineMark:
     begun = run.started_at or run.planned_at
     ended = run.finished_at or (now if run.started_at else begun)
     kind = "run" if run.status in ENDED_WELL else run.status
     x = place(begun, now)
-    return Mark(x, max(LEAST, place(ended, now) - x), kind, f"run {run.id}: {run.status}, {begun:%H:%M:%S}")
+    return TimelineMark(
+        x, max(LEAST, place(ended, now) - x), kind, f"run {run.id}: {run.status}, {begun:%H:%M:%S}"
+    )
 
 
-def _ahead(job: JobLine, now: datetime) -> Iterator[Mark]:
+def _ahead(job: JobLine, now: datetime) -> Iterator[TimelineMark]:
     """Yield the slots of a day ahead; those that come often as one band."""
     try:
         schedule = None if job.schedule is None else slots.parse(job.schedule, job.tz)
@@ -142,13 +144,13 @@ def _ahead(job: JobLine, now: datetime) -> Iterator[Mark]:
     if slot is None or slot > now + DAY:
         return
     if schedule is None or isinstance(schedule, slots.FixedDelay):
-        yield from [Mark(place(slot, now), LEAST, "slot", f"{slot:%H:%M:%S}")] if slot >= now else []
+        yield from [TimelineMark(place(slot, now), LEAST, "slot", f"{slot:%H:%M:%S}")] if slot >= now else []
         return
     first = slot if slot >= now else schedule.next_after(now, slot)
     second = first and schedule.next_after(first, slot)
     if first is not None and second is not None and second - first < OFTEN:
-        yield Mark(place(first, now), WIDE - place(first, now), "often", job.when)
+        yield TimelineMark(place(first, now), WIDE - place(first, now), "often", job.when)
         return
     while first is not None and first <= now + DAY:
-        yield Mark(place(first, now), LEAST, "slot", f"{first:%H:%M:%S}")
+        yield TimelineMark(place(first, now), LEAST, "slot", f"{first:%H:%M:%S}")
         first = schedule.next_after(first, slot)

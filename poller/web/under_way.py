@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from poller.web.act import Act
 
-    Done = Callable[["Progress"], str | None]
+    CarryOut = Callable[["Progress"], str | None]
 
 KEPT = 100  # acts that have ended and are shown still
 BROKEN = "The desk has a fault, which its log tells."
@@ -71,7 +71,7 @@ class ActsUnderWay:
         self._numbers = itertools.count(int(time()))  # so that an old page shows no other act after a restart
         self._known: dict[int, UnderWay] = {}
 
-    def begin(self, act: Act, person: str, most: int | None, carry_out: Done) -> UnderWay:
+    def begin(self, act: Act, person: str, most: int | None, carry_out: CarryOut) -> UnderWay:
         """Begin an act, unless the same is under way; return that."""
         with self._lock:
             if (known := self.of(act)) is not None:
@@ -103,7 +103,7 @@ class ActsUnderWay:
             del self._known[number]
 
 
-def _run(made: UnderWay, carry_out: Done) -> None:
+def _run(made: UnderWay, carry_out: CarryOut) -> None:
     text = BROKEN
     try:
         with stoppable(made.progress):

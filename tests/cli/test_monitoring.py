@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import poller
 from poller.cli.probe import fault
-from poller.telemetry.heartbeat_file import Heartbeat, path, read
+from poller.telemetry.heartbeat_file import HeartbeatFile, path, read
 
 if TYPE_CHECKING:
     import pytest
@@ -41,7 +41,7 @@ def test_health_imports_neither_handlers_nor_the_driver_and_finds_its_file_in_ea
     file = project.folder / "beat"
     missing = project.run("health", "--heartbeat-file", "beat")
     assert (missing.returncode, missing.stderr) == (1, "no poller run shows a heartbeat in beat\n")
-    Heartbeat(file).write("running")
+    HeartbeatFile(file).write("running")
     assert project.run("health", "--heartbeat-file", "beat").returncode == 0
     assert project.run("health", POLLER_HEARTBEAT_FILE="beat").returncode == 0
     assert project.run("health").returncode == 1
@@ -80,7 +80,7 @@ def test_the_usual_place_is_the_folders_and_this_users_alone(
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     usual = path(None)
-    beat = Heartbeat(usual)
+    beat = HeartbeatFile(usual)
     beat.write("running")
     assert usual.parent.stat().st_mode & 0o777 == 0o700
     said = read(usual)
