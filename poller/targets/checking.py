@@ -38,12 +38,12 @@ def require_targets(settings: AlertSettings | None, handlers: Iterable[Handler],
     refuse_unknown(settings, handlers, jobs)
     if settings is None:
         return
-    places = {f"alerts.targets.{name}": where for name, where in settings.targets.items()}
+    places = {f"alerts.targets.{name}": (where, False) for name, where in settings.targets.items()}
     if settings.heartbeat is not None:
-        places["alerts.heartbeat"] = settings.heartbeat
-    for place, where in places.items():
+        places["alerts.heartbeat"] = (settings.heartbeat, True)
+    for place, (where, pings) in places.items():
         try:
-            require(where)
+            require(where, pings=pings)
         except ConfigurationError as error:
             msg = f"{place}: {error}"
             raise ConfigurationError(msg) from None

@@ -7,14 +7,14 @@ or a status, never the address, nor what a library says of it.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit, urlunsplit
 
 from poller.errors import ConfigurationError
-from poller.errors_in_words import class_name
+from poller.errors_in_words import class_name, storable
 from poller.lazy import lazy
 from poller.model.answers import Fail
 from poller.ready_made.http.request import order
@@ -33,8 +33,11 @@ ENDINGS = {"start": "/start", "success": "", "fail": "/fail"}  # of a health che
 SIGNS = {  # of what went wrong, in the text of an error
     "the name does not resolve": "the name does not resolve",
     "CERTIFICATE_VERIFY_FAILED": "its certificate is not valid",
+    "[SSL: ": "there is no TLS as it should be",
     "All connection attempts failed": "the connection was refused, or nothing is there",
 }
+NO_WEB_ADDRESS = "its address is not valid as one of the web, or leads to where no message may go"
+NO_ADDRESS = "its address is neither a web address nor one of a service that apprise knows"
 MISSING = "alerts need httpx2 and apprise; run: pip install 'poller[alerts]'"
 
 _OPTIONS: dict[str, Any] = {
@@ -76,33 +79,38 @@ def address(reference: str) -> str:
         ConfigurationError: there is none; the text names the variable or the file.
     """
     kind, _, where = reference.partition(":")
-    if kind == "env":
-        found, reason = os.environ.get(where, "").strip(), f"the variable {where} is not set"
-    else:
-        try:
-            found, reason = Path(where).read_text(encoding="utf-8-sig").strip(), f"the file {where} is empty"
-        except (OSError, UnicodeDecodeError) as error:
-            why = getattr(error, "strerror", "") or class_name(error)
-            found, reason = "", f"the file {where} cannot be read: {why}"
-    if not found:
-        raise ConfigurationError(reason)
-    return found
+    is_variable = kind == "env"
+    named = storable(f"the {'variable' if is_variable else 'file'} {where}")
+    try:
+        found = os.environ.get(where, "") if is_variable else Path(where).read_text(encoding="utf-8-sig")
+        found.encode()  # what a variable holds need not be text
+    except (OSError, ValueError) as error:
+        msg = f"{named} cannot be read: {getattr(error, 'strerror', '') or class_name(error)}"
+        raise ConfigurationError(msg) from None
+    if not found.strip():
+        msg = f"{named} is {'not set' if is_variable else 'empty'}"
+        raise ConfigurationError(msg)
+    return found.strip()
 
 
-def require(reference: str) -> None:
+def require(reference: str, *, pings: bool = False) -> None:
     """Make sure that there is an address, and what sends to it is installed.
+
+    Args:
+        reference: where the address is.
+        pings: it is a health check's, which is asked by HTTP only.
 
     Raises:
         ConfigurationError: there is none, no service is known for it, or an extra is missing.
     """
     found = address(reference)
+    is_web = pings or _is_web(found)
     try:
-        is_known = _is_valid(found) if _is_web(found) else services.knows(found)
+        is_known = _is_valid(found) if is_web else services.knows(found)
     except ImportError:
         raise ConfigurationError(MISSING) from None
     if not is_known:
-        msg = "its address is neither a web address nor one of a service that apprise knows"
-        raise ConfigurationError(msg)
+        raise ConfigurationError(NO_WEB_ADDRESS if is_web else NO_ADDRESS)
 
 
 def send(reference: str, letter: Letter) -> None:
@@ -166,15 +174,22 @@ def _request(url: str, key: str, *, json: dict[str, Any] | None = None, data: st
     if json is not None:  # a redirect that would lose it is an answer, and no success
         options["expect"] = [*SUCCESS, *LOSING]
     method = "GET" if json is None and data is None else "POST"
-    request, _ = order(url, method=method, json=json, data=data, **options)
+    try:
+        request, _ = order(url, method=method, json=json, data=data, **options)
+    except ConfigurationError:  # its text may hold the address
+        _refuse(NO_WEB_ADDRESS)
     until = monotonic() + SEND_SECONDS
     late = Undelivered("no answer in time")
     try:
         answer = send_request.send_stoppably(
-            request, 2 * SEND_SECONDS, lambda: late if monotonic() > until else None
+            replace(request, wants_body=False),
+            2 * SEND_SECONDS,
+            lambda: late if monotonic() > until else None,
         )
     except send_request.NoAnswer as error:
         _refuse(_reason(str(error)))
+    except send_request.RedirectedAway:
+        _refuse("the address has moved to another host")
     except Fail:
         _refuse("the address is neither public nor says that it is inside")
     if answer.status not in SUCCESS:

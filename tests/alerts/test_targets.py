@@ -17,6 +17,10 @@ from aiosmtpd.handlers import Message as MessageHandler
 
 from poller import job
 from poller.alerts.survey import found
+from poller.errors import ConfigurationError
+from poller.targets.checking import require_targets
+from poller.targets.sending import Letter, Undelivered, require, send
+from poller.targets.settings import parse
 from tests.alerts.stage import Stage
 from tests.command_line import value
 from tests.harness import wait_until
@@ -203,6 +207,76 @@ def test_a_message_is_not_lost_on_its_way(
         ("POST", "/there"),
     ]
     assert site.received[-1].body == site.received[0].body
+
+
+def endless(visit: Visit) -> None:
+    """Answer 200, and go on with it until the test is over."""
+    visit.send_response(200)
+    visit.end_headers()
+    visit.wfile.write(b"x")
+    visit.server.release.wait(10)
+    visit.close_connection = True
+
+
+def test_what_a_target_answers_is_told_as_it_is(site: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A success is there with its head, whatever follows; a redirect elsewhere is called that."""
+    monkeypatch.setattr("poller.targets.sending.SEND_SECONDS", 1.0)
+    site.answers["/endless"] = site.answers["/endless/start"] = endless
+    ping, message = Letter(key="k", ping="start"), Letter(key="k", content={})
+    monkeypatch.setenv("ONCALL", site.url("/endless"))
+    send("env:ONCALL", message)
+    send("env:ONCALL", ping)
+
+    def told(address: str, letter: Letter) -> str:
+        monkeypatch.setenv("ONCALL", address)
+        with pytest.raises(Undelivered) as found:
+            send("env:ONCALL", letter)
+        return str(found.value)
+
+    site.redirect("/away", "http://localhost:9/", 307)
+    site.redirect("/away/start", "ftp://127.0.0.1/", 302)
+    assert told(site.url("/away"), message) == "the address has moved to another host"
+    assert told(site.url("/away"), ping) == "the address has moved to another host"
+    assert (
+        told(site.url("/").replace("http:", "https:"), message)
+        == "no answer: there is no TLS as it should be"
+    )
+    assert told("http://169.254.169.254/", message).startswith("its address is not valid as one of the web")
+    assert told("json://127.0.0.1/", ping).startswith("its address is not valid as one of the web")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of apprise and what it uses
+@pytest.mark.parametrize(
+    ("reference", "reason"),
+    [
+        ("env:ODD", "the variable ODD cannot be read: UnicodeEncodeError"),
+        ("env:\ud800", r"the variable \ud800 cannot be read: UnicodeEncodeError"),
+        ("file:/tmp/a\0b", r"the file /tmp/a\0b cannot be read: ValueError"),
+        ("file:/tmp", "the file /tmp cannot be read: Is a directory"),
+    ],
+)
+def test_an_address_that_cannot_be_read_is_refused_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, reference: str, reason: str
+) -> None:
+    """At the start; and what became of a message, if it is found later, is a text that can be written down."""
+    monkeypatch.setenv("ODD", "json://127.0.0.1/\udcff")
+    with pytest.raises(ConfigurationError) as refused:
+        require(reference)
+    assert str(refused.value) == reason
+    with pytest.raises(Undelivered) as undelivered:
+        send(reference, Letter(key="k"))
+    assert str(undelivered.value) == reason
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_heartbeat_to_what_takes_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service that takes messages is no health check."""
+    monkeypatch.setenv("MAIL", "mailto://127.0.0.1?from=p@example.org&to=o@example.org")
+    require("env:MAIL")
+    with pytest.raises(
+        ConfigurationError, match=r"^alerts\.heartbeat: its address is not valid as one of the web"
+    ):
+        require_targets(parse({"heartbeat": "env:MAIL"}), [], [])
 
 
 def test_pings_keep_their_order_while_the_first_is_in_other_hands(

@@ -49,6 +49,7 @@ class HttpRequest:
         any_host: whether redirects to other hosts are followed.
         inside: the host that may be at an address of this host or network; None if none may.
         private: whether any address may be reached.
+        wants_body: whether the body of the answer is read; without it the answer is there with its head.
     """
 
     method: str
@@ -59,6 +60,7 @@ class HttpRequest:
     any_host: bool
     inside: str | None
     private: bool
+    wants_body: bool = True
 
 
 def order(  # noqa: PLR0913 - as `http` takes them

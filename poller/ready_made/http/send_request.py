@@ -54,6 +54,10 @@ class NoAnswer(Exception):  # noqa: N818 - what happened to the request
     """The server could not be reached, or did not answer in HTTP; the text begins with its origin."""
 
 
+class RedirectedAway(Fail):
+    """The server leads to another host, or to what is no web address: the request does not follow."""
+
+
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
     """What came back.
@@ -116,7 +120,7 @@ async def send(order: HttpRequest, timeout: float) -> HttpResponse:  # noqa: ASY
         timeout: seconds for each step: a write, a wait for more of the answer.
 
     Raises:
-        Fail: it is refused: an address that is not public, a redirect to another host.
+        Fail: it is refused: an address that is not public, a redirect to another host (`RedirectedAway`).
         NoAnswer: there is no answer.
     """
     started = monotonic()
@@ -130,7 +134,7 @@ async def send(order: HttpRequest, timeout: float) -> HttpResponse:  # noqa: ASY
                 async with contextlib.aclosing(await _send(transport, request, order)) as response:
                     response.request = request
                     if not response.has_redirect_location or response.status_code in order.expected:
-                        body, more = await _read(response)
+                        body, more = await _read(response) if order.wants_body else ("", True)
                         seconds, wait = monotonic() - started, _retry_after(response)
                         return HttpResponse(origin, response.status_code, body, more, seconds, wait)
                     cookies.extract_cookies(response)
@@ -222,11 +226,11 @@ def _redirected(order: HttpRequest, response: httpx2.Response) -> HttpRequest:
     there = here.join(response.headers["location"])
     if there.scheme not in ("http", "https") or not there.host:
         msg = f"{_origin(here)}: redirected to an address that is not http"
-        raise Fail(msg)
+        raise RedirectedAway(msg)
     is_same = _is_same_host(here, there)
     if not is_same and not order.any_host:
         msg = f"{_origin(here)}: redirected to {_origin(there)}; to follow it, give the job redirects='any'"
-        raise Fail(msg)
+        raise RedirectedAway(msg)
     headers = {name: value for name, value in order.headers.items() if is_same or name.lower() in PLAIN}
     changed = replace(order, url=str(there), headers=headers)
     if _becomes_get(order.method, response.status_code):
