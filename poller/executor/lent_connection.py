@@ -38,7 +38,7 @@ class LentConnection(psycopg.Connection[Any]):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._before: dict[str, Any] = {}
+        self._before: list[tuple[str, Any]] = []  # its options, before any handler had it
         self._listening: list[tuple[Any, Any]] = []  # how a handler's callback is removed, and that callback
 
     @property
@@ -54,15 +54,14 @@ class LentConnection(psycopg.Connection[Any]):
         return self._clean is not None and self._clean.is_lent
 
     def lend(self) -> None:
-        """Note what the connection is like, and lend it to a handler."""
-        self._before = {name: getattr(self, name) for name in _OPTIONS}
-        self._handlers_own = AdaptersMap(super().adapters)
+        """Lend it to a handler."""
+        self._before = self._before or [(name, getattr(self, name)) for name in _OPTIONS]
         self.is_given_up, self.session.is_lent = False, True
 
     def take_back(self) -> None:
         """Put the connection back as it was when it was lent."""
         self._handlers_own, self.session.is_lent = None, False
-        for name, value in self._before.items():
+        for name, value in self._before:
             setattr(self, name, value)
         for remove, callback in self._listening:
             with contextlib.suppress(ValueError):  # the handler has removed it itself
@@ -72,6 +71,8 @@ class LentConnection(psycopg.Connection[Any]):
     @property
     def adapters(self) -> AdaptersMap:
         """The adapters of its own; while it is lent, a copy of them for the handler."""
+        if self.is_lent and self._handlers_own is None:
+            self._handlers_own = AdaptersMap(super().adapters)
         return self._handlers_own or super().adapters
 
     def add_notice_handler(self, callback: Callable[[Diagnostic], None]) -> None:
