@@ -120,7 +120,9 @@ def test_nobody_is_looked_for_when_nobody_looks(
     page.get("/")
     seen = page.app._inner.state.desk.snapshot  # type: ignore[attr-defined]
     thread = seen._thread
-    assert db.execute(SESSIONS).fetchone() == (2,)
+    assert db.execute(SESSIONS).fetchone() in {(1,), (2,)}, (
+        "on a busy machine that of questions is closed already"
+    )
     monkeypatch.setattr(snapshot, "WATCHED", 0.3)
     wait_until("it looks no more", lambda: seen._thread is None)
     thread.join()
