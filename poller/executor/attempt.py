@@ -96,6 +96,11 @@ class Call:
             run=int(task.key) if is_job else None,
         )
 
+    @property
+    def waits_for_runner(self) -> bool:
+        """Whether its handler has not been called, since its process or executor is not ready."""
+        return self.runner is None and self.handler.executor != "thread"
+
     def begin_in(self, runner: RemoteRunner) -> None:
         """Begin in a runner that is now ready, which may have taken a while.
 

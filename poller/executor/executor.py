@@ -243,7 +243,7 @@ class Executor:
         """Drop the tasks that have not started and cancel those that run: the leases are lost."""
         self._queues.clear()
         for call in self._in_flight.calls():
-            if call.runner is None and call.handler.executor != "thread":
+            if call.waits_for_runner:
                 call.ended = True  # it waits for a process to start, and must not begin there
         self.cancel()
 

@@ -60,9 +60,10 @@ class Watchdog:
                 self._expire(call, blocker)
 
     def interrupt(self) -> None:
-        """Report every running handler as interrupted, and ask it to stop."""
+        """Report every running handler as interrupted, and ask it to stop; give back those that wait for a process."""
+        why = Interrupted("interrupted: the worker stopped before the handler ended")
         for call in self._in_flight.calls():
-            self._abandon(call, Interrupted("interrupted: the worker stopped before the handler ended"))
+            self._abandon(call, None if call.waits_for_runner else why)
 
     def stuck(self, patience: float) -> int:
         """Return how many abandoned handlers have gone on for longer than `patience` seconds."""
