@@ -50,6 +50,10 @@ _PLAIN_IN_JSON = frozenset(
 _INSTANT = "regexp_replace(({} at time zone 'UTC')::text, '^([^ ]+ [^ ]+)', E'\\\\1+00')"
 _INSTANT_IN_JSON = "regexp_replace(to_jsonb({} at time zone 'UTC') #>> '{{}}', '(T[^ ]+)', E'\\\\1+00:00')"
 _TIMESTAMPTZ = postgres.types["timestamptz"].oid
+# Numbers in the catalogue, whose texts are names: with their schema only where the path does not find them.
+_REGISTERED = "class collation config dictionary namespace oper operator proc procedure role type"
+_REGCLASS = postgres.types["regclass"].oid
+_BY_PATH = frozenset(postgres.types[f"reg{each}"].oid for each in _REGISTERED.split())
 _TAKEN_LITERALLY = ("text", "character varying", "smallint", "integer", "bigint", "boolean")
 TIMESTAMPS = ("timestamp with time zone", "timestamp without time zone", "date")
 
@@ -179,8 +183,9 @@ class Table:
         return sql.SQL("jsonb_build_array({})::text").format(sql.SQL(", ").join(parts))
 
     def _text_of(self, name: str, column: sql.Composable) -> sql.Composed:
-        """Return a column of the key as text: an instant in UTC, whatever the zone of the session."""
-        form = _INSTANT if self.columns[name].code == _TIMESTAMPTZ else "{}::text"
+        """Return a column of the key as text, the same whatever the zone and the search path of the session."""
+        code = self.columns[name].code
+        form = _INSTANT if code == _TIMESTAMPTZ else "{}::oid::text" if code in _BY_PATH else "{}::text"
         return sql.SQL(form).format(column)
 
     def _in_json(self, name: str, column: sql.Composable) -> sql.Composable:
@@ -260,8 +265,11 @@ class Table:
 
     def key_casts(self, text: str) -> list[sql.Composable]:
         """Return the parts of the key in the SQL expression `text`, each cast to its column's type."""
-        types = [self.columns[name].type for name in self.key]
-        return [trusted_cast(*each) for each in zip(self._key_parts(text), types, strict=True)]
+        columns = [self.columns[name] for name in self.key]
+        # A cast of a text to regclass takes a number for a name; the type's own input does not.
+        parts = zip(columns, self._key_parts(text), strict=True)
+        read = [f"regclassin(textout({part}))" if each.code == _REGCLASS else part for each, part in parts]
+        return [trusted_cast(part, each.type) for part, each in zip(read, columns, strict=True)]
 
     def _key_parts(self, text: str) -> list[str]:
         if len(self.key) == 1:

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 
-from poller import Context, Row, Snooze, Transition
+from poller import Client, Context, Row, Snooze, Transition
 from poller.client.triggers import add_triggers
 from poller.store.binding import bind
 from tests.engines import column, do_nothing, moves, run, run_to_the_end
@@ -248,6 +248,28 @@ def test_a_key_may_be_of_any_type(db: psycopg.Connection[Any], url: str, kind: s
     assert column(db, "select distinct status from task") == ["normal"]
     assert column(db, "select count(*) from poller.attempt") == [0]
     assert column(db, "select count(*) from poller.claim") == [0]
+
+
+@pytest.mark.parametrize("key", ["id", "id, no"])
+@pytest.mark.parametrize("options", [{"during": "busy"}, {"transactional": True, "per_key": "id"}], ids=str)
+def test_a_key_may_be_a_name_that_the_search_path_shortens(
+    db: psycopg.Connection[Any], url: str, key: str, options: dict[str, Any]
+) -> None:
+    """Poller's statements have one path, those that run the user's triggers another."""
+    db.execute(
+        "create table task (id regclass, no regtype default 'integer', status text default 'pending',"
+        f" primary key ({key}))"
+    )
+    db.execute("insert into task values ('task'), ('pg_class'), ('poller.claim')")
+
+    done = run_to_the_end(url, moves("task", fails_first([]), **options))
+
+    assert sorted(each.became for each in done) == ["moved"] * 3 + ["retrying"] * 3
+    assert column(db, "select distinct status from task") == ["normal"]
+    assert column(db, "select key from poller.attempt") == []
+    one = "public.task" if key == "id" else '["public.task", "integer"]'
+    events = Client(url).history("task", one, back="20d").items
+    assert [each.verdict for each in events] == ["retrying", "moved"]
 
 
 @pytest.mark.usefixtures("types")
