@@ -84,11 +84,11 @@ class HeartbeatFile:
 def read(file: Path) -> Beat | None:
     """Return the last heartbeat; None if there is none that this user may believe: its own, or root's."""
     try:
-        if is_anothers(file):
+        if is_anothers(file) or not file.is_file():  # reading a pipe would wait for who writes into it
             return None
         said = json.loads(file.read_text(encoding="utf-8"))
         return Beat(int(said["pid"]), monotonic() - float(said["monotonic"]))
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
 
 

@@ -48,10 +48,15 @@ def test_health_imports_neither_handlers_nor_the_driver_and_finds_its_file_in_ea
     (project.folder / "poller.toml").write_text("heartbeat-file = 'beat'")
     assert project.run("health").returncode == 0
     assert project.run("health", "--json").returncode == 2
-    for odd in ("no JSON", "[" * 100_000, '{"pid": 1, "monotonic": 1e18}', '{"pid": 1, "monotonic": NaN}'):
+    odds = [f'{{"pid": {pid}, "monotonic": {at}}}' for pid, at in ((1, "1e18"), (1, "NaN"), ("1e999", 1))]
+    for odd in ("no JSON", "[" * 100_000, *odds):
         file.write_text(odd)
         ended = project.run("health")
         assert (ended.returncode, len(ended.stderr.splitlines())) == (1, 1), odd[:30]
+        assert "Error" not in ended.stderr
+    file.unlink()
+    os.mkfifo(file)  # nobody writes into it: a probe that waited for that would tell nothing
+    assert project.run("health", timeout=10).returncode == 1
     in_a_folder_that_is_gone = (
         f"mkdir gone; cd gone; rmdir ../gone; exec {sys.executable} -P -m poller health"
     )
