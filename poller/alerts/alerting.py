@@ -31,7 +31,7 @@ from poller.alerts.words import letter, payload
 from poller.errors import ConfigurationError
 from poller.model.retry_policy import policy
 from poller.runtime.failpoints import reach
-from poller.targets.sending import address
+from poller.targets.sending import address, require
 from poller.telemetry.bus import emit
 from poller.telemetry.events import MessageDelivered, MessageUndelivered
 
@@ -247,13 +247,16 @@ class Alerting:
 
 
 def _known(addresses: dict[str, str]) -> dict[str, str]:
-    """Return the addresses that can be found here: jobs whose ping has none do not ping."""
+    """Return the addresses that can be found here: jobs whose ping has none that works leave it to other hosts."""
     known = {}
     for name, reference in addresses.items():
+        is_ping = name.startswith(PING)
         try:
+            if is_ping:
+                require(reference, pings=True)
             address(reference)
         except ConfigurationError as error:
-            if not name.startswith(PING):
+            if not is_ping:
                 raise
             emit(MessageUndelivered(target=name, error=str(error)))
             continue

@@ -83,10 +83,12 @@ def test_a_health_check_hears_of_each_run_in_order(
     site.at("/hc/start", 503)
     site.at("/hc/fail")
     site.at("/hc")
-    with Stage(url, site, monkeypatch, backup) as elsewhere:  # a host that does not know the address
+    monkeypatch.setenv("HC", "hc.example.org/no-scheme")
+    with Stage(url, site, monkeypatch, backup) as elsewhere:  # a host that has no address that works
         elsewhere.engine.trigger(backup)
         elsewhere.engine.run_due()
         elsewhere.tell()
+        assert value(db, "select max(attempts) from poller.message") == 0  # they are left to other hosts
         elsewhere.advance("11m")
         elsewhere.alerting._survey_at = 0.0
         elsewhere.tell()
