@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -35,6 +36,11 @@ def pytest_configure() -> None:
     # Else each of a thousand programs would compile poller and all that it imports, half a second's work.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage among what tests make only: not each time among the tests, and all that they import."""
+    gc.freeze()
 
 
 def _hear_signals() -> None:

@@ -20,6 +20,7 @@ import psycopg
 from psycopg import sql
 
 from poller.db import embedded, embedded_programs
+from poller.db.connection import is_cut
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,6 +31,7 @@ _MEMORY = Path("/dev/shm")  # a file system that Linux keeps in memory
 _ROOM = 2 << 30  # bytes that must be free there: a container may have been given next to nothing
 # Nobody pulls its plug, and each test makes a database: so it waits for no disk, and writes no page twice.
 _QUICK = {"fsync": "off", "full_page_writes": "off", "max_wal_size": "128MB"}
+_makers: dict[str, psycopg.Connection[Any]] = {}  # by the URL of their server
 _GUARD = """
 import pathlib, shutil, sys
 from poller.db import embedded
@@ -160,16 +162,25 @@ def cluster(parent: Path | None = None) -> Iterator[Cluster]:
 def shared_server() -> Iterator[str]:
     """Give the URL of a server for a whole session: POLLER_TEST_DATABASE_URL's, else a cluster's."""
     given = os.environ.get("POLLER_TEST_DATABASE_URL")
-    if given:
-        yield given
-        return
-    with cluster(_memory()) as made:
-        with psycopg.connect(made.url, autocommit=True) as connection:
-            for name, value in _QUICK.items():
-                setting = sql.SQL("alter system set {} = {}")
-                connection.execute(setting.format(sql.Identifier(name), sql.Literal(value)))
-            connection.execute("select pg_reload_conf()")
-        yield made.url
+    with contextlib.ExitStack() as stack:
+        url = given or stack.enter_context(cluster(_memory())).url
+        if not given:
+            _hurry(url)
+        stack.callback(_close_makers)
+        yield url
+
+
+def _hurry(url: str) -> None:
+    for name, value in _QUICK.items():
+        setting = sql.SQL("alter system set {} = {}")
+        _maker(url).execute(setting.format(sql.Identifier(name), sql.Literal(value)))
+    _maker(url).execute("select pg_reload_conf()")
+
+
+def _close_makers() -> None:
+    for each in _makers.values():
+        each.close()
+    _makers.clear()
 
 
 def _memory() -> Path | None:
@@ -187,19 +198,25 @@ def fresh_database(server_url: str, template: str | None = None) -> Iterator[str
     """
     name = f"poller_test_{uuid.uuid4().hex[:12]}"
     original = "template0" if template is None else urlsplit(template).path.removeprefix("/")
-    with psycopg.connect(server_url, autocommit=True) as connection:
-        copies = connection.info.server_version >= 150000
-        connection.execute(
-            sql.SQL("create database {} template {}{}").format(
-                sql.Identifier(name),
-                sql.Identifier(original),
-                sql.SQL(" strategy file_copy" if copies else ""),
-            )
+    copies = _maker(server_url).info.server_version >= 150000
+    _maker(server_url).execute(
+        sql.SQL("create database {} template {}{}").format(
+            sql.Identifier(name), sql.Identifier(original), sql.SQL(" strategy file_copy" if copies else "")
         )
+    )
     try:
         yield _of_database(server_url, name)
     finally:
-        _execute(server_url, sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+        _maker(server_url).execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+
+
+def _maker(server_url: str) -> psycopg.Connection[Any]:
+    """Return the connection on which databases are made and dropped: one, since each costs what a small test does."""
+    if server_url in _makers and is_cut(_makers[server_url]):  # its server was started anew
+        _makers.pop(server_url).close()
+    if server_url not in _makers:
+        _makers[server_url] = psycopg.connect(server_url, autocommit=True)
+    return _makers[server_url]
 
 
 def create_encoded(connection: psycopg.Connection[Any], name: str, encoding: str) -> None:
@@ -210,11 +227,6 @@ def create_encoded(connection: psycopg.Connection[Any], name: str, encoding: str
             sql.Identifier(name), sql.Literal(encoding), sql.SQL(provider)
         )
     )
-
-
-def _execute(url: str, statement: sql.Composed) -> None:
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(statement)
 
 
 def _of_database(server_url: str, name: str) -> str:
