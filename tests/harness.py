@@ -172,8 +172,17 @@ class Process:
 
 def cpu_seconds(pid: int) -> float:
     """Return how long a process has been on a core."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    fields = _numbers(pid)
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def parent(pid: int) -> int:
+    """Return the id of the process that has started a process."""
+    return int(_numbers(pid)[1])
+
+
+def _numbers(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
 def workers_of(db: psycopg.Connection[Any]) -> list[tuple[int, int]]:

@@ -7,7 +7,7 @@
   const wrong = [];
   for (const each of root.querySelectorAll("*")) {
     const names = each.getAttributeNames(), bad = names.filter((name) => !ATTRIBUTES.test(name)
-      || (name.startsWith("hx-") && each.id !== "live")
+      || (name.startsWith("hx-") && !["live", "history"].includes(each.id))
       || (/^(href|src|action|formaction)$/.test(name) && each.rel !== "icon" && !isWithin(each.getAttribute(name))));
     if (bad.length || each.matches(FOREIGN)) wrong.push(`${bad} ${each.outerHTML.slice(0, 200)}`);
   }

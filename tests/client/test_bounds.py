@@ -16,6 +16,7 @@ from poller.tui.looks import ScreenClients
 from poller.tui.run_lists import NEXT
 from tests.client.watching import BOUND, watched
 from tests.command_line import hold, known, objects, value
+from tests.harness import wait_until
 from tests.web.desks import browser
 
 if TYPE_CHECKING:
@@ -167,9 +168,10 @@ def test_people_see_that_a_number_is_an_estimate_and_how_old_the_statistics_are(
     project.handlers('@handler("thing", status="pending", to=("normal", "odd"))\ndef work(row): ...\n')
     assert "never analyzed" in project.run("status").stdout
     db.execute("analyze thing")
-    shown = project.run("status").stdout
+    shown = wait_until(
+        "the server says when", lambda: (said := project.run("status").stdout) and "s ago" in said and said
+    )
     assert "≈ " in shown
-    assert "s ago" in shown
 
 
 # --- orders ------------------------------------------------------------------------------------------------

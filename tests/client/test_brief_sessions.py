@@ -14,8 +14,9 @@ from poller.client.brief_sessions import MOST_IDLE
 from poller.errors import DatabaseError
 from tests.harness import wait_until
 
-SESSIONS = (  # without the parallel workers of a query, which bear its session's name
-    "select pid from pg_stat_activity where application_name = 'poller desk' and leader_pid is null order by pid"
+SESSIONS = (  # without the parallel workers of a query, which bear its session's name, and other tests' sessions
+    "select pid from pg_stat_activity where application_name = 'poller desk' and leader_pid is null"
+    " and datname = current_database() order by pid"
 )
 CAREFUL = {
     "default_transaction_read_only": "on",

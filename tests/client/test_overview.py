@@ -168,7 +168,7 @@ def test_a_look_writes_nothing_and_waits_for_nobody_for_long(url: str, db: psyco
         eye.look()
         [(name, state)] = db.execute(
             "select application_name, backend_xid from pg_stat_activity"
-            " where application_name = 'poller desk' and leader_pid is null"
+            " where application_name = 'poller desk' and leader_pid is null and datname = current_database()"
         ).fetchall()
         shown = {
             each: eye._connection.execute(f"show {each}").fetchone()[0]  # type: ignore[index]
@@ -177,8 +177,10 @@ def test_a_look_writes_nothing_and_waits_for_nobody_for_long(url: str, db: psyco
     assert (name, state) == ("poller desk", None)
     assert shown["default_transaction_read_only"] == "on"
     assert (shown["statement_timeout"], shown["lock_timeout"]) == ("2s", "250ms")
-    mine = "select count(*) from pg_stat_activity where application_name = 'poller desk'"
-    wait_until("its backend has ended", lambda: value(db, mine) == 0)
+    mine = (
+        "select from pg_stat_activity where application_name = 'poller desk' and datname = current_database()"
+    )
+    wait_until("its backend has ended", lambda: not db.execute(mine).rowcount)
 
 
 def test_a_table_that_is_locked_costs_the_others_nothing(

@@ -28,7 +28,7 @@ from poller.fleet.vitals import Vitals
 from poller.runtime.failpoints import VARIABLE
 from poller.services.loop import Loop
 from poller.telemetry.metrics import BY_NAME, FLEET
-from tests.harness import Project, wait_until, workers_of
+from tests.harness import Project, parent, wait_until, workers_of
 from tests.servers import cluster
 
 if TYPE_CHECKING:
@@ -184,7 +184,8 @@ def test_no_counter_goes_back_over_kills_restarts_and_purges(
     assert before["poller_workers alive"] == 4
     wait_until("workers have told what they did", lambda: _attempts(supervisors) == 2020)
 
-    os.kill(workers_of(db)[0][1], signal.SIGKILL)
+    goes_on = supervisors[0].process.pid
+    os.kill(next(pid for _, pid in workers_of(db) if parent(pid) == goes_on), signal.SIGKILL)
     db.execute(
         "delete from poller.event; delete from poller.move; delete from poller.tally; delete from poller.run"
     )

@@ -19,11 +19,13 @@ from poller.tui.row_lists import STATUS
 from poller.tui.tabs import TABS
 from tests.command_line import hold, known, make_tenants, trouble
 from tests.engines import moves
+from tests.harness import wait_until
 from tests.servers import fresh_database
 from tests.tui.stage import looks_at, play, stage
 
 PENDING = moves("tenants", limit=5)
 CLOSING = moves("tenants", status="closing", to="closed")
+NEXT_ID = "select pg_snapshot_xmax(pg_current_snapshot())"
 MOST_STATEMENTS = 40  # statements of a look at the first screen, with two handlers of a table
 
 
@@ -75,11 +77,15 @@ def test_a_look_changes_nothing_and_soon_gives_up(url: str, db: psycopg.Connecti
     hold(db, known(db, "public.tenants", "pending"), "1")
     connection = LookingConnection(locate(url), "top")
     looks = Looker(connection, None)
-    before = db.execute("select pg_snapshot_xmax(pg_current_snapshot())").fetchone()
-    seen = looks.look([each.panel for each in TABS])
-    assert isinstance(seen, LookResult)
-    assert not [each for each in seen.answers.values() if isinstance(each, Fault)]
-    assert db.execute("select pg_snapshot_xmax(pg_current_snapshot())").fetchone() == before
+
+    def takes_none() -> bool:
+        before = db.execute(NEXT_ID).fetchone()
+        seen = looks.look([each.panel for each in TABS])
+        assert isinstance(seen, LookResult)
+        assert not [each for each in seen.answers.values() if isinstance(each, Fault)]
+        return db.execute(NEXT_ID).fetchone() == before
+
+    wait_until("it is looked while nobody else on the server writes", takes_none)
     settings = {"statement_timeout": "2s", "lock_timeout": "250ms", "default_transaction_read_only": "on"}
     for name, value in settings.items():
         assert connection().execute(sql.SQL("show {}").format(sql.Identifier(name))).fetchone() == (value,)

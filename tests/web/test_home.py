@@ -31,6 +31,7 @@ PEOPLED = True
 LOOK = Right.LOOK
 SESSIONS = (
     "select count(*) from pg_stat_activity where application_name = 'poller desk' and leader_pid is null"
+    " and datname = current_database()"
 )
 
 
