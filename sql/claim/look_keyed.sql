@@ -6,15 +6,15 @@
 -- Index    on the user's table: (key columns) where status = …, and its primary key; on poller.attempt
 --          its primary key and attempt_next.
 -- Rows that are in flight, and those in backoff if they hold back their successors, take the first turns of their
--- key. Nothing is joined that is not found by the primary key; see look.sql.
+-- key. Nothing is joined that is not found by the primary key; see look.sql. What stands behind `offset 0` is looked for once a
+-- row, however many Postgres expects: else it may read the whole table for them.
 with "~busy" as materialized (
-    select {group} as "~group"
+    select g."~group"
       from (select unnest(c.keys) as "~key" from poller.claim as c where c.handler_id = %(handler)s
              union all
             select a.key from poller.attempt as a
              where a.handler_id = %(handler)s and a.state <> 'parked' and %(waiting_hold)s) as b
-      join {table} as t on {is_busy}
-     where {users}
+     cross join lateral (select {group} as "~group" from {table} as t where {is_busy} and {users} offset 0) as g
 ), "~look" as materialized (
     {look}
 ), "~turn" as (

@@ -5,13 +5,12 @@
 -- Index    as look_keyed.sql: what is in flight and in backoff by the primary key; of what is due, the first `look` of
 --          the key.
 with "~busy" as materialized (
-    select b."~key", b."~why", {group} as "~group"
+    select b."~key", b."~why", g."~group"
       from (select unnest(c.keys) as "~key", 'in flight' as "~why" from poller.claim as c where c.handler_id = %(handler)s
              union all
             select a.key, 'waiting' from poller.attempt as a
              where a.handler_id = %(handler)s and a.state <> 'parked' and %(waiting_hold)s) as b
-      join {table} as t on {is_busy}
-     where {users}
+     cross join lateral (select {group} as "~group" from {table} as t where {is_busy} and {users} offset 0) as g
 ), "~due" as materialized (
     select {key} as "~key", row_number() over (order by {order}) as "~place"
       from {table} as t

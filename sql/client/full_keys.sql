@@ -16,10 +16,10 @@ with "~busy" as materialized (
       order by a.next_at
       limit %(look)s)
 ), "~held" as (
-    select b."~key", b."~why", b."~since", {group} as "~group", {value} as "~value"
+    select b."~key", b."~why", b."~since", g."~group", g."~value"
       from "~busy" as b
-      join {table} as t on {is_busy}
-     where {users}
+     cross join lateral (
+           select {group} as "~group", {value} as "~value" from {table} as t where {is_busy} and {users} offset 0) as g
 )
 select (array_agg(left("~value", 500) order by "~since", "~key"))[1] as value, count(*) as held,
        (array_agg("~key" order by "~since", "~key"))[1] as front, (array_agg("~why" order by "~since", "~key"))[1] as why,

@@ -173,8 +173,18 @@ def _taking(connection: psycopg.Connection[Any]) -> sql.SQL:
     return sql.SQL(re.sub(r"take\.(\w+)", lambda name: f"%({name[1]})s::{types[name[1]]}", insert[0]))
 
 
-def _cycle(link: Link, binding: Binding, worker: int, mode: str) -> dict[str, list[int]]:
-    """Claim, lock, settle and retry a batch; return what each step's statements went through."""
+def _cycle(
+    link: Link, binding: Binding, worker: int, mode: str, analyzed_after: str = ""
+) -> dict[str, list[int]]:
+    """Claim, lock, settle and retry a batch; return what each step's statements went through.
+
+    Args:
+        link: the engine's own.
+        binding: the handler.
+        worker: who does it.
+        mode: a value of plan_cache_mode.
+        analyzed_after: the step after which autovacuum comes by poller's own tables.
+    """
     explaining = Explaining(link.connection)
     explaining.mode = mode
     claims = Claims(explaining)  # type: ignore[arg-type]
@@ -183,6 +193,8 @@ def _cycle(link: Link, binding: Binding, worker: int, mode: str) -> dict[str, li
 
     def step(name: str) -> None:
         seen[name], explaining.visited = explaining.visited, []
+        if name == analyzed_after:
+            link.connection.execute("analyze poller.claim, poller.attempt")
 
     claims.peek([binding], {})
     step("peek")
@@ -281,15 +293,16 @@ def test_nor_when_leases_and_attempts_were_counted_at_a_bad_moment(
             assert max(counts) <= NODES * A_NODE, (mode, name, counts)
 
 
+@pytest.mark.parametrize("meanwhile", ["", "settle as failed"], ids=["", "poller's own meanwhile"])
 @pytest.mark.parametrize("analyzed", [True, False], ids=["analyzed", "never analyzed"])
 def test_claims_by_key_go_through_the_rows_before_those_they_take(
-    db: psycopg.Connection[Any], link: Link, analyzed: Any
+    db: psycopg.Connection[Any], link: Link, analyzed: Any, meanwhile: str
 ) -> None:
     """Of keys in flight, each once; and of the rest those among which they look. Nothing once a key."""
     _fill(db, "bigint", analyzed=analyzed)
     binding, worker = _joined(db, link, per_key="n", limit=4 * BATCH, rate="9999/1s")
-    for mode in ("force_custom_plan", "force_generic_plan"):
-        for name, counts in _cycle(link, binding, worker, mode).items():
+    for mode in ("force_generic_plan", "force_custom_plan"):
+        for name, counts in _cycle(link, binding, worker, mode, meanwhile).items():
             assert max(counts) <= NODES * A_NODE + 8 * LOOK_ROWS, (mode, name, counts)
 
 
