@@ -259,10 +259,10 @@ class Engine:
             while not self._scheduler.run_once():
                 pass
             self._claimer.start_over()
-            before = len(self._done)
+            before, since = len(self._done), monotonic()
             self._claimer.run_once()  # a transaction may have ended within it
             worked = self._work_off() or len(self._done) > before
-            if not worked and not self._wait_for_places():
+            if not worked and not self._wait_for_places(since):
                 if not self._done:
                     self._hint()
                 return self._done
@@ -305,14 +305,16 @@ class Engine:
                 pid,
             )
 
-    def _wait_for_places(self) -> bool:
-        """Wait until handlers may begin again that could not; return whether there were any.
+    def _wait_for_places(self, since: float) -> bool:
+        """Wait until handlers may begin again that could not at the last claim; return whether there were any.
+
+        Args:
+            since: when that claim began (monotonic).
 
         Raises:
             PollerError: they could not several times.
         """
-        now = monotonic()
-        shut = {each: until for each in self._bindings if (until := self._executor.shut_until(each)) > now}
+        shut = {each: until for each in self._bindings if (until := self._executor.shut_until(each)) > since}
         if not shut:
             return False
         self._waits += 1
@@ -320,7 +322,7 @@ class Engine:
             first = next(iter(shut))
             msg = f"{first} cannot begin: {self._executor.why_shut(first)}"
             raise PollerError(msg)
-        sleep(min(shut.values()) - now)
+        sleep(max(0.0, min(shut.values()) - monotonic()))
         return True
 
     def _work_off(self) -> bool:
