@@ -23,6 +23,22 @@ def nearest(name: str, known: Iterable[str], most: int = SHOWN) -> list[str]:
     return sorted(known, key=distance)[:most]
 
 
+def suggested(name: str, known: Collection[str]) -> str:
+    """Return what a misspelt name may have meant, else all that there is: the end of an error.
+
+    >>> suggested("shw", ["show"]), suggested("colour", ["show"])
+    ('did you mean show?', 'known: show')
+    """
+    near = difflib.get_close_matches(name, known, 1)
+    return f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+
+
+def columns_there(name: str, known: Collection[str]) -> str:
+    """Return which column a misspelt name may have meant, and which a table has: the end of an error."""
+    near = difflib.get_close_matches(name, known, 1)
+    return f"{f'did you mean {near[0]!r}? ' if near else ''}it has {', '.join(known)}"
+
+
 def refuse_others(section: str, given: Iterable[str], known: Collection[str]) -> None:
     """Refuse keys in a section of settings that there are not.
 
@@ -31,7 +47,5 @@ def refuse_others(section: str, given: Iterable[str], known: Collection[str]) ->
     """
     for key in given:
         if key not in known:
-            near = difflib.get_close_matches(key, known, 1)
-            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
-            msg = f"there is no setting {section}.{key}; {hint}"
+            msg = f"there is no setting {section}.{key}; {suggested(key, known)}"
             raise ConfigurationError(msg)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from typer.core import TyperOption
 
 from poller.errors import ConfigurationError
+from poller.spelling import suggested
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -112,9 +113,8 @@ def defaults(command: Any, settings: Settings) -> dict[str, Any]:
             known[_key(option)] = option
     for key, value in settings.values.items():
         if key not in known:
-            close = difflib.get_close_matches(key, [*SECTIONS, *known], 1)
-            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(known))}"
-            msg = f"{settings.file}: there is no setting {key!r}; {hint}"
+            there = sorted({*SECTIONS, *known})
+            msg = f"{settings.file}: there is no setting {key!r}; {suggested(key, there)}"
             raise ConfigurationError(msg)
         _check_type(settings.file, key, known[key], value)
     return _by_command(command, settings.values)

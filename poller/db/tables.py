@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,7 @@ from poller.db.statements import array, statement, trusted
 from poller.errors import ConfigurationError
 from poller.errors_in_words import reason
 from poller.model.table_name import dotted
-from poller.spelling import nearest
+from poller.spelling import columns_there, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -341,10 +340,8 @@ def _describe(connection: psycopg.Connection[Any], name: TableName, *, look: boo
         with connection.cursor(row_factory=namedtuple_row) as cursor:
             found: Any = cursor.execute(statement("table"), {"tables": array([oid])}).fetchone()
     except psycopg.errors.InsufficientPrivilege:
-        schema, may = (
-            sql.Identifier(name.schema or "").as_string(connection),
-            _grant(connection, name, role, look=look),
-        )
+        schema = sql.Identifier(name.schema or "").as_string(connection)
+        may = _grant(connection, name, role, look=look)
         msg = f"the role {role} may not use the schema {schema}; run: grant usage on schema {schema} to {role}; {may}"
         raise ConfigurationError(msg) from None
     return described(connection, name, found, look=look)
@@ -385,7 +382,8 @@ def described(
         )
         raise ConfigurationError(msg)
     if not (found.may_select and (look or found.may_update)):
-        what, role = "read" if look else "read and update", role_of(connection)
+        what = "read" if look else "read and update"
+        role = role_of(connection)
         msg = f"the role {role} may not {what} {name}; run: {_grant(connection, name, role, look=look)}"
         raise ConfigurationError(msg)
     if found.rules:
@@ -521,9 +519,7 @@ def _existing(table: Table, name: str, what: str) -> Column:
     try:
         return table.columns[name]
     except KeyError:
-        near = get_close_matches(name, table.columns, 1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        msg = f"table {table} has no column {name!r} ({what}); {hint}it has {', '.join(table.columns)}"
+        msg = f"table {table} has no column {name!r} ({what}); {columns_there(name, table.columns)}"
         raise ConfigurationError(msg) from None
 
 

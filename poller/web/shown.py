@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from poller.client.selector import is_spelled
 from poller.errors import ConfigurationError, PollerError
 from poller.spelling import refuse_others
 from poller.web.faults import Refused
@@ -31,7 +32,8 @@ class Show:
 
     def of(self, table: str) -> Callable[[str], bool]:
         """Return what tells whether a column of a table is shown."""
-        named = self.tables.get(table) or self.tables.get(table.rpartition(".")[2], ())
+        alike = (columns for name, columns in self.tables.items() if is_spelled(table, name))
+        named = self.tables.get(table) or next(alike, ())
         return lambda column: (
             column in named or column in TIMES or (ALL in named and SECRET.search(column) is None)
         )

@@ -18,6 +18,7 @@ import pytest
 
 from poller.cli import ui
 from poller.web import serve
+from poller.web.shown import shown
 from tests.command_line import known, the_line, value
 from tests.harness import cpu_seconds, wait_until
 from tests.web.desks import confirmed
@@ -149,6 +150,7 @@ def test_what_is_misspelt_in_the_settings_is_named(
 ) -> None:
     """With what would be right, before anything listens; a database that cannot be asked says nothing of tables."""
     db.execute("create table tenants (id int primary key, slug text, status text)")
+    db.execute('create table "odd.name" (id int primary key, slug text)')
     served: list[int] = []
     monkeypatch.setattr(serve, "serve", lambda *_: served.append(1))
     with monkeypatch.context() as patch:
@@ -160,11 +162,13 @@ def test_what_is_misspelt_in_the_settings_is_named(
             assert said in line, text
     for text, options in {
         '[desk.tables."public.tenants"]\nshow = ["slug", "*"]\n[desk.tables.tenants]\nshow = "slug"': (),
+        """[desk.tables.'"odd.name"']\nshow = "slug"\n[desk.tables.'public."odd.name"']\nshow = "*\"""": (),
         '[desk.tables.tenant]\nshow = "*"': ("--database", "postgresql://127.0.0.1:1/away"),
     }.items():
         (tmp_path / "poller.toml").write_text(text)
         assert here.run("ui", "--port", "0", *options).returncode == 0
-    assert len(served) == 2
+    assert len(served) == 3
+    assert shown({'"odd.name"': {"show": "slug"}}).of('public."odd.name"')("slug")
 
 
 @pytest.fixture
