@@ -86,7 +86,8 @@ class Heartbeat:
         self._locked_on: psycopg.Connection[object] | None = None
         self._beat_at = 0.0
         self._beaten_at = 0.0
-        self._recounts = False  # a worker has come or gone since the last beat
+        self._recounts = False  # a worker has come or gone since the last beat was sent
+        self._hurries = False  # the next beat was asked for at once, since the last one was sent
         self._trusted_until = 0.0
         self._denied: int | None = None
         self.worker: int | None = None
@@ -101,11 +102,11 @@ class Heartbeat:
     def deny(self, worker: int) -> None:
         """Stop trusting the leases of a worker that a claim found declared dead; the next beat registers again."""
         self._denied = worker
-        self._beat_at = 0.0
+        self.hurry()
 
     def hurry(self) -> None:
-        """Beat in the next round, to learn at once what the beat returns."""
-        self._beat_at = 0.0
+        """Beat in the next round, to learn at once what the beat returns: one that is under way may not know it yet."""
+        self._hurries = True
 
     def recount(self) -> None:
         """Beat soon, to learn this worker's turn: another one has come or gone."""
@@ -126,6 +127,8 @@ class Heartbeat:
     @property
     def _next_at(self) -> float:
         """When the next beat is due (monotonic)."""
+        if self._hurries:
+            return 0.0
         return min(self._beat_at, self._beaten_at + RECOUNT_SECONDS) if self._recounts else self._beat_at
 
     def sleep(self, seconds: float, bell: Bell) -> None:
@@ -198,7 +201,8 @@ class Heartbeat:
 
     def _beat(self, connection: psycopg.Connection[object]) -> bool:
         """Beat; return False if the worker was found to have been declared dead."""
-        self._recounts = False
+        # Before the beat is sent: what is asked for while it is under way needs another one.
+        self._recounts = self._hurries = False
         began = self._beaten_at = monotonic()
         asked = {"worker": self.worker, "stopping": self.stopping}
         row: Any = connection.execute(statement("beat"), asked).fetchone()
@@ -226,4 +230,5 @@ class Heartbeat:
         self.worker = None
         self._session = None
         self._link.close()
+        self.hurry()  # the next round, which registers, is not to wait for the time of a beat
         self._on_lost()

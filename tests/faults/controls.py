@@ -89,6 +89,20 @@ CONTROLS = (
         ("tests/executor/test_processes.py",),
     ),
     Control(
+        "a beat that is asked for while another is under way follows it",
+        "poller/services/heartbeat.py",
+        "        self._beat_at = began + self._lease / BEATS\n",
+        "        self._beat_at = began + self._lease / BEATS\n        self._hurries = False\n",
+        ("tests/faults/test_claims.py",),
+    ),
+    Control(
+        "a worker that has learnt of its death registers at once",
+        "poller/services/heartbeat.py",
+        "        self.hurry()  # the next round, which",
+        "        # the next round, which",
+        ("tests/faults/test_claims.py",),
+    ),
+    Control(
         "what a fault of all has cost is not held against one row",
         "poller/services/postponed.py",
         "        elif part.why is _Why.TROUBLE:\n",

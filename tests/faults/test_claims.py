@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from tests.claiming import NewWorker
 
 HANDLERS = "import time\n"
+WAITS = "select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
 
 
 @pytest.fixture
@@ -308,6 +309,40 @@ def test_a_heartbeat_that_was_answered_late_does_not_undo_what_a_claim_has_found
     assert beat.trusted_until() == 0.0
     beat.worker = 8
     assert beat.trusted_until() > time.monotonic()
+
+
+@pytest.mark.fault("F54")
+@pytest.mark.parametrize("asks", ["deny", "hurry", "stop"])
+def test_a_beat_that_is_asked_for_while_another_is_under_way_follows_it(
+    db: psycopg.Connection[Any], url: str, asks: str
+) -> None:
+    """The one under way may have been sent before what the asker knows: its answer must not put off the next."""
+    lost: list[str] = []
+    beat = Heartbeat(
+        link=Link(url, "test"),
+        supervisor=uuid.uuid4(),
+        handlers=[],
+        slots=1,
+        lease=60.0,
+        on_join=lambda: None,
+        on_lost=lambda: lost.append("lost"),
+    )
+    beat.run_once()
+    beat.run_once()
+    beat.hurry()
+    with psycopg.connect(url) as other:
+        other.execute("select from poller.worker for update")
+        thread = threading.Thread(target=beat.run_once)
+        thread.start()
+        wait_until("the beat waits", lambda: db.execute(WAITS).rowcount)
+        beat.deny(beat.worker or 0) if asks == "deny" else getattr(beat, asks)()
+    thread.join(PATIENCE)
+    db.execute("update poller.worker set died_at = now()")
+    assert beat.run_once() == 0.0
+    assert lost == ["lost"]
+    beat.run_once()
+    assert beat.worker == 2
+    beat._link.close()
 
 
 # --- F55: a stop --------------------------------------------------------------------------------------
