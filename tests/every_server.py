@@ -26,6 +26,7 @@ from xml.etree import ElementTree as ET
 import psycopg
 
 from poller.db import embedded_programs
+from tests.servers import memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,6 +42,7 @@ _SETTINGS = (
     "unix_socket_directories=.",
     "max_connections=200",
     "fsync=off",
+    "full_page_writes=off",
     "timezone=UTC",
 )
 
@@ -102,7 +104,7 @@ def server(major: int) -> Iterator[str]:
     Raises:
         SystemExit: its programs cannot be had, or it does not start; one line says why.
     """
-    with tempfile.TemporaryDirectory(prefix="poller-server-") as made:
+    with tempfile.TemporaryDirectory(prefix="poller-server-", dir=memory()) as made:
         folder = Path(made)
         folder.chmod(0o755)  # whoever runs the server walks through it
         data = folder / "data"
