@@ -290,7 +290,8 @@ class Expected:
 
     def add(self, bindings: Iterable[Binding]) -> None:
         """Expect rows for these handlers; from any thread."""
-        self._handlers.update(each for each in bindings if each not in self._looks.paused)
+        expected = [each for each in bindings if each not in self._looks.paused]
+        self._handlers.update(expected)  # at one go: `take` may replace the set while a list is still being made
 
     def take(self) -> set[Binding]:
         """Return the expected handlers, and clear the set."""
