@@ -604,6 +604,10 @@ def test_an_idle_look_takes_no_number_and_no_lock(
     binding = bind(db, handler("thing", status="pending", to="normal")(do_nothing))
     register_handlers(link.connection, [binding])
     _remember(db, binding, 1)
-    before = db.execute("select pg_current_snapshot()::text").fetchone()
-    Forgetter(link, [binding]).pass_once()
-    assert db.execute("select pg_current_snapshot()::text").fetchone() == before
+    with link.connection.transaction():
+        assert Forgetter(link, [binding]).pass_once() == 0
+        assert link.connection.execute("select pg_current_xact_id_if_assigned()").fetchone() == (None,)
+    db.execute("delete from thing")
+    with link.connection.transaction():
+        assert Forgetter(link, [binding]).pass_once() == 1
+        assert link.connection.execute("select pg_current_xact_id_if_assigned()").fetchone() != (None,)
