@@ -322,7 +322,7 @@ def test_a_process_that_was_stopped_does_not_keep_others_from_telling(
     url: str, db: psycopg.Connection[Any], site: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What it had taken in its transaction is there again, and told by another; it finds its session gone."""
-    monkeypatch.setattr("poller.alerts.store.STOPPED_TIMEOUT", "200ms")
+    monkeypatch.setattr("poller.alerts.store.STOPPED_TIMEOUT", "2s")
     with Stage(url, site, monkeypatch, one) as stopped, Stage(url, site, monkeypatch, one) as other:
         other.engine.trigger(one)
         other.engine.run_due()
