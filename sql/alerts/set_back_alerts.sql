@@ -1,5 +1,6 @@
 -- Purpose  Bring back what a clock that ran ahead has written, once it was set back: a failure would not be new beside an episode
 --          that ended in the future, nor its notice or message be due until then.
+--          A receiver may ask for an hour: what waits for no longer is told apart by when it was made.
 -- Locks    poller.episode, poller.notice, poller.message: those rows, SKIP LOCKED.
 -- Fence    none: they are as if they had been written now.
 -- Index    episode_open, episode_closed, notice_unsent, message_waiting.
@@ -27,5 +28,5 @@ update poller.message as m
    set at = least(m.at, clock.now), next_at = clock.now
   from clock
  where m.id = any (array(select w.id from poller.message as w
-                          where w.state = 'waiting' and w.next_at > clock.ahead + interval '9 minutes'
+                          where w.state = 'waiting' and (w.at > clock.ahead or w.next_at > clock.ahead + interval '1 hour')
                             for update skip locked))
