@@ -1,6 +1,6 @@
--- Purpose  End the episodes of what is there no more, of which there is nothing to tell: of a job that was removed; of a job or a
---          handler that no program has known for an hour, in which the asking one was there; of a host that has had no worker
---          for a day.
+-- Purpose  End the episodes of what is there no more, of which there is nothing to tell: of a job that was removed; of one
+--          without a success whose schedule has ended; of a job or a handler that no program has known for an hour, in which
+--          the asking one was there; of a host that has had no worker for a day.
 -- Locks    poller.episode: those rows, SKIP LOCKED.
 -- Fence    the row is open still: an episode ends once.
 -- Index    episode_open; job's, watched's primary keys; handler's unique key; one row a worker.
@@ -10,7 +10,7 @@ with gone as materialized (
       left join poller.job as j on e.subject_type = 'job' and j.name = e.subject
      where e.closed_at is null
        and case when e.subject_type = 'host' then e.last_at < poller.now() - interval '1 day'
-                when e.subject_type = 'job' and j.name is null then true
+                when e.subject_type = 'job' and (j.name is null or e.kind = 'stale' and j.exhausted) then true
                 else %(since)s::timestamptz < poller.now() - interval '1 hour'
                      and not exists (select from poller.watched as w
                                       where w.function = coalesce(j.function, e.subject)

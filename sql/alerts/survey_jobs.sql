@@ -1,7 +1,8 @@
 -- Purpose  Look which jobs do not go as they should: a run that did not start in its grace time, or was not even planned; a slot
 --          that was skipped since an earlier run was in progress, not one that made way for a later one after a downtime; a
 --          run that takes longer than it may; no success for as long as one is expected, since the job was changed or resumed
---          last. None that is paused. What has become late or stale while no worker was up has its grace time from then on.
+--          last, within its `starts_at` and `ends_at`. None that is paused. What has become late or stale while no worker was
+--          up has its grace time from then on.
 -- Locks    none.
 -- Fence    none: read-only; open_episodes.sql writes down what is new.
 -- Index    run_pending, job_next, run_unfinished, run_succeeded, run_skipped, episode_open; twenty rows a function at most, and
@@ -77,18 +78,19 @@ select 'long', r.job, r.function, min(r.started_at), null, 0
  where r.status = 'running' and j.paused_at is null and r.started_at < poller.now() - k.long
  group by r.job, r.function
  union all
-select 'stale', j.name, j.function, coalesce(s.finished_at, j.anchor), null, 0
+select 'stale', j.name, j.function, s.since, null, 0
   from known as k
   join poller.job as j on j.name = k.function
-  left join lateral (
-       select r.finished_at from poller.run as r
-        where r.job = j.name and r.status = 'succeeded'
-        order by r.planned_at desc
-        limit 1) as s on true
+ cross join lateral (
+       select greatest(j.starts_at, coalesce(
+              (select r.finished_at from poller.run as r
+                where r.job = j.name and r.status = 'succeeded'
+                order by r.planned_at desc
+                limit 1), j.anchor)) as since) as s
   left join up on up.function = k.function
  where k.expect is not null and j.paused_at is null
-   and coalesce(s.finished_at, j.anchor) < poller.now() - k.expect
-   and (j.changed_at < poller.now() - k.expect
-        and not coalesce(coalesce(s.finished_at, j.anchor) + k.expect < up.since and up.since > poller.now() - j.grace, false)
+   and s.since < poller.now() - k.expect
+   and (not j.exhausted and j.changed_at < poller.now() - k.expect
+        and not coalesce(s.since + k.expect < up.since and up.since > poller.now() - j.grace, false)
         or exists (select from poller.episode as e
                     where e.subject_type = 'job' and e.subject = j.name and e.kind = 'stale' and e.closed_at is null))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from poller import Alert, Fail, fixed_rate, handler, job
@@ -32,6 +33,10 @@ def other() -> None:
 @job()
 def plain() -> None:
     """Succeed."""
+
+
+def fails() -> None:
+    raise ValueError
 
 
 @fixed_rate("5s", overlap="skip")
@@ -148,6 +153,23 @@ def test_what_could_not_run_has_its_grace_time(
         assert stage.tell(survey=True) == []
         stage.advance("21m")
         assert ("sample", "stale", "opened") in stage.reasons(survey=True)
+
+
+def test_no_success_is_expected_outside_of_a_schedules_time(
+    url: str, db: psycopg.Connection[Any], site: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not before its start, nor after its end: what was told of until then is no recovery, and not told again."""
+    now = value(db, "select now()")
+    window = {"starts_at": now + timedelta(hours=3), "ends_at": now + timedelta(hours=6)}
+    season = fixed_rate("30m", name="season", expect="1h", alerts="oncall", **window)(fails)
+    with Stage(url, site, monkeypatch, season, after=1000) as stage:
+        for hours, told in ((2, []), (3, []), (4.5, ["opened"]), (6.1, []), (31, [])):
+            at = now + timedelta(hours=hours)
+            ahead = (at - stage.alerting._store.now()).total_seconds()
+            stage.advance(f"{ahead:.0f}s")
+            stage.engine.run_due()
+            assert [each["reason"] for each in stage.tell(survey=True) if each["kind"] == "stale"] == told
+        assert stage.alerting._store.open_subjects() == []
 
 
 def test_a_job_that_was_given_another_function_is_one_subject(
