@@ -161,7 +161,8 @@ class Alerting:
         seen = survey(self._store, self._subjects)
         self._store.open_episodes(seen.found)
         recovery = self._settings.recovery
-        self._store.close_states(STATES, seen.found, seen.functions, seen.handlers, recovery=recovery)
+        not_over = [*seen.found, *seen.unknown]
+        self._store.close_states(STATES, not_over, seen.functions, seen.handlers, recovery=recovery)
         if opened := self._store.open_subjects():
             self._store.close_gone(self._since or self._store.now())
             if routed := self._subjects.routed(opened):

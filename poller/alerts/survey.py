@@ -14,11 +14,12 @@ from poller.client.due import due
 from poller.telemetry.times import clock as local_clock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
     from poller.alerts.store import AlertStore, Found, HandlerTrouble, HostTrouble, JobTrouble, Signal
     from poller.alerts.subjects import Subjects
+    from poller.client.due import DueRows
     from poller.store.binding import Binding
 
 STATES = (
@@ -85,9 +86,14 @@ def _failed(subjects: Subjects, name: str, many: Sequence[Signal]) -> Found:
 
 @dataclass(frozen=True, slots=True)
 class SurveyFound:
-    """What a survey has found, and which functions and handlers it covered: those that are not paused."""
+    """What a survey has found, and which functions and handlers it covered: those that are not paused.
+
+    Attributes:
+        unknown: what may be wrong: what says so could not be looked at.
+    """
 
     found: list[Found]
+    unknown: list[Found]
     functions: list[str]
     handlers: list[str]
 
@@ -100,14 +106,18 @@ def survey(store: AlertStore, subjects: Subjects) -> SurveyFound:
     made = [_of_job(subjects, each) for each in troubles]
     bindings = {each.id: each for each in subjects.handlers}
     counted = store.survey_handlers(bindings, map(name_of, bindings.values()))
+    unknown: list[Found] = []
     for each in counted:
-        made += _of_handler(store, subjects, bindings[each.id], each)
+        binding = bindings[each.id]
+        made += _of_handler(subjects, binding, each)
+        for old, is_known in _old_rows(store, subjects, binding, each.name):
+            (made if is_known else unknown).append(old)
     made += [_of_host(subjects, each) for each in store.survey_hosts()]
     late = Counter(each.function for each in troubles if each.kind == "late")
     whole = [name for name in names if late[name] < MOST_LATE]
     # A job that was given another function has lines of both.
     once = {(each["subject_type"], each["subject"], each["kind"]): each for each in made}
-    return SurveyFound([*once.values()], whole, [each.name for each in counted])
+    return SurveyFound([*once.values()], unknown, whole, [each.name for each in counted])
 
 
 def _of_job(subjects: Subjects, trouble: JobTrouble) -> Found:
@@ -128,9 +138,7 @@ def _of_host(subjects: Subjects, trouble: HostTrouble) -> Found:
     return found("host", trouble.host, "gone", targets, at=trouble.at, times=trouble.workers, detail=detail)
 
 
-def _of_handler(
-    store: AlertStore, subjects: Subjects, binding: Binding, counted: HandlerTrouble
-) -> list[Found]:
+def _of_handler(subjects: Subjects, binding: Binding, counted: HandlerTrouble) -> list[Found]:
     asked, targets = alert(binding), subjects.targets_of_handler(binding)
 
     def one(kind: str, **more: Any) -> Found:
@@ -153,23 +161,34 @@ def _of_handler(
         made.append(
             one("failing", detail=f"{counted.failed / attempts:.0%} of the attempts of ten minutes failed")
         )
-    if asked.oldest_seconds is not None and (
-        since := _oldest(store, subjects, binding, asked.oldest_seconds)
-    ):
-        made.append(one("oldest", detail=f"the first row has been due since {clock(since)}"))
     return made
 
 
-def _oldest(store: AlertStore, subjects: Subjects, binding: Binding, seconds: float) -> datetime | None:
-    """Return since when a handler's first row has been due, if that is too long; None, too, if it cannot be known."""
+def _old_rows(
+    store: AlertStore, subjects: Subjects, binding: Binding, name: str
+) -> Iterator[tuple[Found, bool]]:
+    """Yield the episode of a handler whose first row has been due for too long, and whether that is known."""
+    seconds = alert(binding).oldest_seconds
+    if seconds is None:
+        return
+    head, targets = _head(store, subjects, binding), subjects.targets_of_handler(binding)
+    since = None if head is None else head.oldest
+    if since is not None and (store.now() - since).total_seconds() > seconds:
+        detail = f"the first row has been due since {clock(since)}"
+        yield found("handler", name, "oldest", targets, detail=detail), True
+    elif since is None and not (head and head.exact):
+        yield found("handler", name, "oldest", targets), False
+
+
+def _head(store: AlertStore, subjects: Subjects, binding: Binding) -> DueRows | None:
+    """Return what is due of a handler; None if the user's table is locked, or gone: others tell of that."""
     neighbours = [each.id for each in subjects.bindings if each.table.oid == binding.table.oid]
     try:
-        since = due(store.connection, binding, 0, neighbours).oldest
-    except psycopg.Error:  # the user's table is locked, or gone: others tell of that
+        return due(store.connection, binding, 0, neighbours)
+    except psycopg.Error:
         if store.connection.closed:
             raise
         return None
-    return since if since is not None and (store.now() - since).total_seconds() > seconds else None
 
 
 def _errors(signatures: Sequence[str]) -> list[tuple[str | None, str | None]]:

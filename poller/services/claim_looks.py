@@ -291,7 +291,7 @@ class Expected:
     def add(self, bindings: Iterable[Binding]) -> None:
         """Expect rows for these handlers; from any thread."""
         expected = [each for each in bindings if each not in self._looks.paused]
-        self._handlers.update(expected)  # at one go: `take` may replace the set while a list is still being made
+        self._handlers.update(expected)  # at one go: `take` replaces the set
 
     def take(self) -> set[Binding]:
         """Return the expected handlers, and clear the set."""

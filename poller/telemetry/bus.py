@@ -9,6 +9,7 @@ Events of every batch are emitted only if there are subscribers: `is_heard()`.
 
 from __future__ import annotations
 
+import inspect
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +30,11 @@ class _Subscription:
     def __init__(self, function: Subscriber) -> None:
         self._function = function
         self._has_failed = False
+        self.has_ended = False  # also for what is being delivered
 
     def hear(self, event: Event) -> None:
+        if self.has_ended:
+            return
         try:
             self._function(event)
         except BaseException as error:  # noqa: BLE001 - SystemExit of a user's function is not to end a service
@@ -45,6 +49,7 @@ class _Subscription:
         log.problem(f"the subscriber {name} raised at {event.name}: {why}; this is logged only once")
 
 
+_NOT_PLAIN = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
 _subscriptions: tuple[_Subscription, ...] = ()
 _changing = threading.Lock()
 
@@ -62,7 +67,7 @@ def subscribe(function: Subscriber) -> Callable[[], None]:
         a function without arguments that ends the subscription; further calls of it do nothing.
 
     Raises:
-        TypeError: it cannot be called.
+        TypeError: it cannot be called, or a call of it would run nothing: of a coroutine, or a generator.
 
     >>> heard = []
     >>> end = subscribe(heard.append)
@@ -72,6 +77,9 @@ def subscribe(function: Subscriber) -> Callable[[], None]:
     if not callable(function):
         msg = f"a subscriber is a function that takes an event, not {type(function).__name__}"
         raise TypeError(msg)
+    if any(kind(each) for kind in _NOT_PLAIN for each in (function, type(function).__call__)):
+        msg = "a subscriber is a plain function, as nobody awaits it; have one put the event into a queue"
+        raise TypeError(msg)
     subscription = _Subscription(function)
     with _changing:
         _subscriptions = (*_subscriptions, subscription)
@@ -80,6 +88,7 @@ def subscribe(function: Subscriber) -> Callable[[], None]:
 
 def _end(subscription: _Subscription) -> None:
     global _subscriptions  # noqa: PLW0603 - as above
+    subscription.has_ended = True
     with _changing:
         _subscriptions = tuple(each for each in _subscriptions if each is not subscription)
 

@@ -64,7 +64,12 @@ FLEET = (
     Metric("poller_job_overdue_seconds", "gauge", _JOB, "For how long a run of the job should have begun."),
     Metric("poller_job_paused", "gauge", _JOB, "1 while the job is paused."),
     Metric("poller_workers", "gauge", ("state",), "Worker processes of the whole fleet."),
-    Metric("poller_alerts_total", "counter", ("target", "outcome"), "Notices of alerts, by their target."),
+    Metric(
+        "poller_alerts_total",
+        "counter",
+        ("target", "outcome"),
+        "Messages about alerts that have been sent or given up, by their target.",
+    ),
 )
 
 PROCESS = (

@@ -229,6 +229,48 @@ def test_handlers(
     assert not [each for each in site.received if b"CANARY" in each.body]
 
 
+def test_what_cannot_be_looked_at_is_not_over(
+    url: str, db: psycopg.Connection[Any], site: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Old rows of a table that somebody has locked for a while are told of once, and once that they are gone."""
+    db.execute("create table task (id int primary key, status text, created_at timestamptz default now())")
+    db.execute("insert into task values (1, 'new')")
+    with Stage(url, site, monkeypatch, work) as stage:
+        stage.advance("16m")
+        assert stage.reasons(survey=True) == [("public.task:new", "oldest", "opened")]
+        with db.transaction():
+            db.execute("lock table task")
+            assert stage.tell(survey=True) == []
+        db.execute("alter table task rename column created_at to made_at")
+        assert stage.tell(survey=True) == []
+        db.execute("alter table task rename column made_at to created_at")
+        assert stage.tell(survey=True) == []
+        stage.engine.run_due()
+        assert stage.reasons(survey=True) == [("public.task:new", "oldest", "recovered")]
+
+
+def test_rows_that_fail_are_told_where_no_history_is_kept(
+    url: str, db: psycopg.Connection[Any], site: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the counts of minutes: once, without an error; then that it is over, and the next one anew."""
+    db.execute("create table task (id int primary key, status text)")
+    db.execute("insert into task values (100, 'paid')")
+    silent = handler("task", status="paid", to="shipped", on_failure="stuck", history="off")(ship.function)
+    with Stage(url, site, monkeypatch, silent) as stage:
+        for row in (101, 102):
+            stage.engine.run_due()
+            [failed] = stage.tell(survey=True)
+            assert (failed["kind"], failed["reason"], failed["times"]) == ("failed", "opened", 1)
+            assert failed["error"] is None
+            assert stage.tell(survey=True) == []
+            stage.advance("11m")
+            db.execute("insert into task values (%s, 'paid')", [row - 100])
+            stage.engine.run_due()
+            assert stage.reasons(survey=True) == [("public.task:paid", "failed", "recovered")]
+            stage.advance("2m")
+            db.execute("insert into task values (%s, 'paid')", [row])
+
+
 WORKER = (
     "insert into poller.worker (supervisor, host, pid, slots, handlers, lease, died_at)"
     " values (gen_random_uuid(), %s, 1, 8, '{}', '30 s', case when %s then poller.now() end)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import logging
 from pathlib import Path
@@ -122,9 +123,34 @@ def test_subscribers_are_called_in_order_until_they_end_it() -> None:
     assert not bus.is_heard()
 
 
+def test_a_subscriber_that_ends_it_hears_no_more_of_what_is_being_delivered() -> None:
+    """Neither the rest of the batch, nor the event that one before it has heard."""
+    heard: list[str] = []
+
+    def first(event: Event) -> None:
+        heard.append(event.name)
+        for stop in stops:
+            stop()
+
+    stops = [poller.subscribe(first), poller.subscribe(lambda event: heard.append(event.name))]
+    one = RowParked(handler="h", table="t", status="s", database="d", key="1", attempt=1, error="e")
+    bus.emit_rows([one, one, one])
+    assert heard == ["row_parked"]
+
+
 def test_what_cannot_be_called_cannot_subscribe() -> None:
+    """Nor what nobody would await."""
+
+    async def later(_: Event) -> None: ...
+
+    class Later:
+        async def __call__(self, _: Event) -> None: ...
+
     with pytest.raises(TypeError, match="function that takes an event"):
         poller.subscribe(17)  # type: ignore[arg-type]
+    for each in (later, Later(), functools.partial(later)):
+        with pytest.raises(TypeError, match="plain function"):
+            poller.subscribe(each)
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), SystemExit(3), KeyboardInterrupt()], ids=repr)
