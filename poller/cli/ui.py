@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from poller.cli import command_client
+from poller.cli import command_client, render
 from poller.cli.options import Database
 from poller.errors import ConfigurationError
 from poller.lazy import lazy
@@ -142,19 +142,20 @@ def ui(  # noqa: PLR0913 - its options
 
 
 def _tables(context: typer.Context, place: DatabaseLocation) -> dict[str, Any]:
-    """Return what the settings say of tables, having seen that these are there, if the database can be asked.
+    """Return what the settings say of tables, having told what of it is not there: at night the rest is needed.
 
     Raises:
-        ConfigurationError: a key, a table or a column is misspelt; naming the file.
+        ConfigurationError: a key is misspelt; naming the file.
     """
     try:
         tables = shown_columns.tables_of(context.obj.sections.get("desk", {}))
         show = shown_columns.shown(tables)
-        if tables:
-            shown_columns.refuse_missing(command_client.client_of(place, None), show)
     except ConfigurationError as error:
         msg = f"{context.obj.file}: {error}"
         raise ConfigurationError(msg) from None
+    if tables:
+        lines = shown_columns.missing(command_client.client_of(place, None), show)
+        render.say_each(f"{context.obj.file}: desk.tables: {each}" for each in lines)
     return tables
 
 

@@ -27,6 +27,7 @@ from poller.db.statements import array, statement, trusted
 from poller.db.typed_rows import all_rows
 from poller.jobs.run import TABLE as RUNS
 from poller.model.table_name import table_name
+from poller.spelling import columns_there
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -302,14 +303,18 @@ class Rows:
 
         Raises:
             NothingSelectedError: the one that is named is none.
+            RefusedError: the table does not have it any more.
         """
-        if column is not None:
-            if column not in self.status_columns:
-                msg = f"{column!r} is not a status column of {self.table}"
-                raise NothingSelectedError(msg)
-            return column
-        named = [each.column for each in self.known if each.status == status]
-        return [*named, *self.status_columns][0]
+        known = [each.column for each in sorted(self.known, key=lambda each: each.status != status)]
+        chosen = known[0] if column is None else column
+        if chosen not in known:
+            msg = f"{column!r} is not a status column of {self.table}"
+            raise NothingSelectedError(msg)
+        if chosen not in self.table.columns:
+            there = columns_there(chosen, self.table.columns)
+            msg = f"{self.table} has no column {chosen!r}, which its handlers look at; {there}"
+            raise RefusedError(msg, "no_column")
+        return chosen
 
     # --- one row ----------------------------------------------------------------------------------
 

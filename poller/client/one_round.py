@@ -58,7 +58,8 @@ class OneRound:
         with contextlib.suppress(psycopg.Error), self._connection.pipeline() as pipeline:
             for each in questions:
                 self._cursors[each] = self._connection.cursor(row_factory=each.rows)
-                self._cursors[each].execute(each.query, each.asked)
+                with contextlib.suppress(psycopg.Error):  # which an answer that came meanwhile raises here
+                    self._cursors[each].execute(each.query, each.asked)
                 # `Pipeline.sync` would wait for the answer.
                 pipeline.command_queue.append(self._connection.pgconn.pipeline_sync)
                 pipeline.result_queue.append(None)

@@ -12,6 +12,7 @@ from poller.web.rendering import part
 from poller.web.route import API, path_of
 
 if TYPE_CHECKING:
+    from starlette.exceptions import HTTPException
     from starlette.types import Scope
 
 PROBLEM = "application/problem+json"  # RFC 9457
@@ -35,3 +36,10 @@ def refusal(scope: Scope, status: int, detail: str) -> Response:
         return answer
     text = part("refusal.html", scope, status=status, title=title, detail=detail)
     return Response(text, status, media_type="text/html")
+
+
+def told(scope: Scope, error: HTTPException) -> Response:
+    """Return a refusal that was raised, with its headers."""
+    answer = refusal(scope, error.status_code, error.detail)
+    answer.headers.update(error.headers or {})
+    return answer

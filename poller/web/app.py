@@ -12,7 +12,7 @@ from starlette.middleware import Middleware
 from poller.client.client import Client
 from poller.client.database import locate
 from poller.errors import PollerError
-from poller.web.answers import BROKEN, FORBIDDEN, UNAVAILABLE, refusal
+from poller.web.answers import BROKEN, FORBIDDEN, UNAVAILABLE, refusal, told
 from poller.web.doors import Doors
 from poller.web.enter import invite
 from poller.web.faults import Refused, is_about_data, is_forbidden, said
@@ -104,7 +104,7 @@ def _name(database: Database) -> str:
 
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - as it is registered
-    return refusal(request.scope, error.status_code, error.detail)
+    return told(request.scope, error)
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from poller.client.status import StatusLine
 
 # Lengths are pixels of an SVG whose text is of 13 pixels, and of 11.5 where it is small.
-LETTER, SMALL = 7.4, 6.5
+LETTER, SMALL = 8.2, 7.4  # of the widest fonts that Linux falls back to
 ICON, BETWEEN, PADDING = 15.0, 10.0, 14.0
 AGE = 7 * SMALL  # "64m ago"
 SHORT = 3  # columns

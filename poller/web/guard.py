@@ -10,11 +10,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from anyio import to_thread
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Match
 from starlette.routing import Route as Matcher
 
-from poller.web.answers import FORBIDDEN, NOT_ALLOWED, NOT_FOUND, refusal
+from poller.web.answers import FORBIDDEN, NOBODY, NOT_ALLOWED, NOT_FOUND, refusal, told
 from poller.web.entrances import Header, OneTimeLink, Open
 from poller.web.own_threads import OwnThreads
 from poller.web.rights import READING, names
@@ -23,7 +25,6 @@ from poller.web.state import desk_of
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
-    from starlette.responses import Response
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from poller.web.rights import Right, Viewer
@@ -71,9 +72,9 @@ class Guard:
         if found.right is None:
             return None
         request = Request(scope, receive)
-        viewer = await self._viewer(request)
-        if viewer is None:
-            return self._invite(request)
+        viewer = await self._asked(request)
+        if isinstance(viewer, Response):
+            return viewer
         held = await _held(request, viewer)
         if not held.may(found.right):
             is_role = viewer.may(found.right)
@@ -91,6 +92,13 @@ class Guard:
                 case Match.PARTIAL:
                     others.append(route)
         return None, others
+
+    async def _asked(self, request: Request) -> Viewer | Response:
+        """Return the viewer; or the answer to who is none."""
+        try:
+            return await self._viewer(request) or self._invite(request)
+        except HTTPException as error:
+            return _raised(request, error)
 
     async def _viewer(self, request: Request) -> Viewer | None:
         if isinstance(self._authorize, Open | OneTimeLink | Header):  # they look into memory only
@@ -110,6 +118,13 @@ async def _held(request: Request, viewer: Viewer) -> Viewer:
     ):
         return viewer
     return replace(viewer, rights=viewer.rights & READING)
+
+
+def _raised(request: Request, error: HTTPException) -> Response:
+    """Return what `authorize` has raised: a redirect to the host's login, say, for which an open page loads anew."""
+    if request.headers.get("hx-request") == "true" and error.status_code < WRONG:
+        return refusal(request.scope, NOBODY, "log in again")
+    return told(request.scope, error)
 
 
 def _matches(made: Matcher, scope: Scope) -> Match:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from poller.client.jobs import JobLine
 
 JOBS, RUNS = 100, 50  # on a page
-RECENT = 60  # runs of a job that its page draws
+RECENT, LISTED = 60, 15  # runs of a job that its page draws, and lists
 AHEAD = 5  # slots
 WRONG = 400
 DAY, FEWEST = 500, 5  # runs that the picture of a day is made of, and of one job at the least
@@ -93,7 +93,7 @@ def job(request: Request) -> Response:
         every=EVERY,
         line=line,
         calendar=calendar(failed, DAYS),
-        runs=found.items,
+        runs=found.items[:LISTED],
         bars=list(bars(found.items)),
         ahead=list(ahead(line)),
         as_of=found.as_of,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -58,19 +57,13 @@ def shown(tables: Any) -> Show:
     return Show({name: _columns(name, each) for name, each in _table("desk.tables", tables).items()})
 
 
-def refuse_missing(client: Client, show: Show) -> None:
-    """Refuse tables and columns that the database does not have; if it cannot be asked, none.
-
-    Raises:
-        ConfigurationError: naming the first one, and what it may have meant.
-    """
+def missing(client: Client, show: Show) -> tuple[str, ...]:
+    """Return a line for each table and column that the database does not have; none, if it cannot be asked."""
     named = {table: [each for each in columns if each != ALL] for table, columns in show.tables.items()}
-    lines: tuple[str, ...] = ()
-    with contextlib.suppress(PollerError, Refused):  # the pages say so
-        lines = client.missing_columns(named)
-    for each in lines:
-        msg = f"desk.tables: {each}"
-        raise ConfigurationError(msg)
+    try:
+        return client.missing_columns(named)
+    except (PollerError, Refused):  # the pages say so
+        return ()
 
 
 def _columns(name: str, table: Any) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from poller.testing import Engine
 from tests.client.watching import watched as watching
 from tests.command_line import trouble, value
 from tests.engines import moves
-from tests.harness import wait_until
+from tests.harness import PATIENCE, wait_until
 from tests.web.fleets import fleet
 
 if TYPE_CHECKING:
@@ -142,6 +143,23 @@ def test_a_look_is_one_round_trip(url: str, db: psycopg.Connection[Any], asked: 
         assert answers.rows(path) == [(OWN,)]
         with pytest.raises(psycopg.errors.DivisionByZero):
             answers.rows(refused)
+
+
+def test_questions_of_a_round_that_are_refused_are_not_logged(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However many, and whenever the answers come: a server's words may quote what was asked for."""
+    query = SQL("select 1 / 0") + SQL("")
+
+    def questions() -> Iterator[Question]:
+        for _ in range(3):
+            yield Question(query)
+            select.select([eye._connection.fileno()], [], [], PATIENCE)  # its refusal has come
+
+    with Client(url).watch() as eye:
+        OneRound(eye._connection, questions())
+        assert OneRound(eye._connection, []).rows(Question(SQL("select 7") + SQL(""))) == [(7,)]
+    assert caplog.messages == []
 
 
 def test_the_causes_of_trouble_are_asked_for_when_there_are_others(

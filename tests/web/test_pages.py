@@ -15,6 +15,7 @@ from poller import Client
 from poller.client import brief_sessions, counts, database
 from poller.errors import ConfigurationError
 from poller.web.api_routes import CALLS
+from poller.web.job_pages import LISTED
 from poller.web.rights import ALL, Right
 from poller.web.routes import ROUTES
 from tests.command_line import value
@@ -197,6 +198,17 @@ def test_rows_are_filtered_by_what_an_index_begins_with(url: str, db: psycopg.Co
     assert "plan" not in looking.get("/rows?table=tenants&status=normal").text
 
 
+def test_a_table_that_has_lost_its_status_column_is_told(url: str, db: psycopg.Connection[Any]) -> None:
+    """By each page and each question about it: what it has instead."""
+    client = browser(url)
+    db.execute("alter table tenants rename status to state")
+    asked = "table=tenants&status=closing"
+    said = [client.get(f"/{page}?{asked}").text for page in ("rows", "count")]
+    said += [client.get(f"/api/v1/{name}?{asked}").text for name in ("rows", "count")]
+    assert all("has no column" in each and "state" in each for each in said), said
+    assert client.get("/row?table=tenants&key=6").status_code == 200
+
+
 @pytest.mark.parametrize("is_common", [True, False])
 def test_a_status_of_a_large_table_is_listed_along_an_index_or_not_at_all(
     url: str, db: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch, *, is_common: bool
@@ -336,6 +348,19 @@ def test_a_job_shows_the_days_on_which_it_failed(url: str, db: psycopg.Connectio
     assert "7 failed runs on 2 days of 91, UTC" in text
     assert [text.count(f'<rect class="{kind}"') for kind in ("none", "few", "many")] == [89, 1, 1]
     assert re.search(r'data-label="Failed runs" class="num">6</td>', text)
+
+
+def test_the_page_of_a_job_is_not_longer_than_a_thumb_likes(url: str, db: psycopg.Connection[Any]) -> None:
+    """All recent runs are drawn, the newest are listed without its name, and the others stand behind a link."""
+    db.execute(
+        "insert into poller.run (job, function, planned_at, started_at, status, finished_at) select 'tick', 'tick',"
+        " now() + i * interval '1 s', now(), 'succeeded', now() from generate_series(1, 40) as i"
+    )
+    page, _, runs = browser(url).get("/job?name=tick").text.partition("<h2>Runs</h2>")
+    assert page.count('<rect class="run"') > 40
+    assert runs.count('data-label="Run"') == LISTED
+    assert 'data-label="Job"' not in runs
+    assert 'href="/runs?job=tick"' in runs
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from starlette.exceptions import HTTPException
 from starlette.testclient import TestClient
 
 from poller.errors import ConfigurationError
@@ -80,6 +81,21 @@ def test_authorize_may_be_whatever_returns_a_coroutine(url: str) -> None:
         client = TestClient(desk(url, authorize=each), base_url=BASE, headers=OWN, follow_redirects=False)
         assert client.post("/display", data={"next": "/"}).status_code == 401
         assert client.post("/display", data={"next": "/"}, headers={"X-Who": "ann"}).status_code == 303
+
+
+def test_authorize_may_refuse_as_its_host_does(url: str) -> None:
+    """By raising: a status and words of its own, or a redirect to its login, for which an open page loads anew."""
+    raised = HTTPException(403, "not staff")
+
+    def authorize(_: Request) -> Viewer | None:
+        raise raised
+
+    client = TestClient(desk(url, authorize=authorize), base_url=BASE, headers=OWN, follow_redirects=False)
+    assert client.get("/").status_code == 403
+    assert client.get("/api/v1/status").json()["detail"] == "not staff"
+    raised = HTTPException(303, headers={"Location": "/accounts/login"})
+    assert client.get("/").headers["Location"] == "/accounts/login"
+    assert client.get("/", headers={"HX-Request": "true"}).status_code == 401
 
 
 def test_there_is_no_desk_without_authorize(url: str) -> None:

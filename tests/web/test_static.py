@@ -28,10 +28,10 @@ def test_what_others_have_written_is_as_they_have_published_it(name: str) -> Non
 
 
 def test_scripts_and_styles_are_small() -> None:
-    """All that a browser gets once: 64 KiB, 22 kB on the wire; of those our script 6.7 kB and our styles 15."""
+    """All that a browser gets once: 64 KiB, 22 kB on the wire; of those our script 6.7 kB and our styles 15.2."""
     sizes = {name: len(each.data) for name, each in assets.assets().items()}
     assert sizes["desk.js"] <= 6_700
-    assert sizes["desk.css"] <= 15_000
+    assert sizes["desk.css"] <= 15_200
     assert sum(sizes.values()) <= 64 * 1024
     assert sum(len(gzip.compress(each.data)) for each in assets.assets().values()) <= 22_000
 

@@ -139,6 +139,8 @@ MISSPELT = {
     '[desk.tables]\nshow = ["slug"]': "desk.tables.show must be a table of settings",
     '[desk.tables.tenants]\nshown = ["slug"]': "there is no setting desk.tables.tenants.shown; did you mean show?",
     "[desk.tables.tenants]": "desk.tables.tenants must be show =",
+}
+ABSENT = {
     '[desk.tables.tenant]\nshow = "*"': "there is no table 'tenant'; this database has public.tenants",
     '[desk.tables."shop.tenants"]\nshow = "*"': "there is no table 'shop.tenants'; this database has public.tenants",
     '[desk.tables."public.tenants"]\nshow = ["slg"]': "public.tenants has no column 'slg'; did you mean 'slug'? it has",
@@ -148,7 +150,7 @@ MISSPELT = {
 def test_what_is_misspelt_in_the_settings_is_named(
     here: InProcess, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, db: psycopg.Connection[Any]
 ) -> None:
-    """With what would be right, before anything listens; a database that cannot be asked says nothing of tables."""
+    """With what would be right: a key before anything listens; what the database does not have is no reason not to."""
     db.execute("create table tenants (id int primary key, slug text, status text)")
     db.execute('create table "odd.name" (id int primary key, slug text)')
     served: list[int] = []
@@ -160,14 +162,21 @@ def test_what_is_misspelt_in_the_settings_is_named(
             line = the_line(here.run("ui", "--port", "0"))
             assert line.startswith("poller.toml: "), text
             assert said in line, text
+    for text, said in ABSENT.items():
+        (tmp_path / "poller.toml").write_text(text)
+        answer = here.run("ui", "--port", "0")
+        assert answer.returncode == 0
+        assert answer.stderr.startswith("poller.toml: desk.tables: "), answer.stderr
+        assert said in answer.stderr
     for text, options in {
         '[desk.tables."public.tenants"]\nshow = ["slug", "*"]\n[desk.tables.tenants]\nshow = "slug"': (),
         """[desk.tables.'"odd.name"']\nshow = "slug"\n[desk.tables.'public."odd.name"']\nshow = "*\"""": (),
         '[desk.tables.tenant]\nshow = "*"': ("--database", "postgresql://127.0.0.1:1/away"),
     }.items():
         (tmp_path / "poller.toml").write_text(text)
-        assert here.run("ui", "--port", "0", *options).returncode == 0
-    assert len(served) == 3
+        answer = here.run("ui", "--port", "0", *options)
+        assert (answer.returncode, answer.stderr) == (0, "")
+    assert len(served) == 3 + len(ABSENT)
     assert shown({'"odd.name"': {"show": "slug"}}).of('public."odd.name"')("slug")
 
 

@@ -14,7 +14,7 @@
   function showTimes() {
     for (const each of all("[data-ago], time:not([data-show])")) {
       const age = (Date.now() + skew - (each.dataset.ago * 1000 || Date.parse(each.dateTime))) / 1000;
-      const text = age >= 0 ? words(age) + " ago" : "in " + words(-age);
+      const text = age < 0 ? "in " + words(-age) : each.matches("[data-due]") ? "now" : words(age) + " ago";
       if (each.textContent !== text) each.textContent = text;
       if (each.dateTime && !each.title) each.title = each.dateTime.replace("T", " ").replace("Z", " UTC");
     }
