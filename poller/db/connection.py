@@ -248,7 +248,7 @@ def connect(
     url: str,
     name: str,
     *,
-    lock_timeout: str = "2s",
+    lock_timeout: str | None = "2s",
     statement_timeout: str = "60s",
     kind: type[psycopg.Connection[Any]] = psycopg.Connection,
 ) -> psycopg.Connection[Any]:
@@ -257,7 +257,7 @@ def connect(
     Args:
         url: a libpq URL.
         name: what it is for, as `pg_stat_activity` shows it.
-        lock_timeout: how long a statement waits for a lock, in Postgres' notation.
+        lock_timeout: how long a statement waits for a lock, in Postgres' notation; None: as long as the role's may.
         statement_timeout: how long a statement may run.
         kind: `OwnConnection` for poller's own statements.
 

@@ -14,8 +14,7 @@ from alembic.util.exc import CommandError
 from sqlalchemy import create_engine, exc, pool
 
 from poller.db import schema
-from poller.db.connection import OwnConnection
-from poller.db.search_path import OWN
+from poller.db.connection import OwnConnection, connect
 from poller.db.statements import statement
 from poller.errors import ConfigurationError, DatabaseError
 from poller.telemetry.bus import emit
@@ -128,8 +127,8 @@ def _engine_connection(url: str) -> Iterator[Any]:
         engine.dispose()
 
 
-def _connected(url: str) -> OwnConnection:
-    connection = OwnConnection.connect(url, client_encoding="utf8", context=OwnConnection.plain)
-    connection.execute(f"set search_path = {OWN}")
-    connection.commit()
+def _connected(url: str) -> psycopg.Connection[Any]:
+    # A statement may take as long as a large history needs; how long it may wait for a lock is the role's to say.
+    connection = connect(url, "migrate", lock_timeout=None, statement_timeout="0", kind=OwnConnection)
+    connection.autocommit = False
     return connection

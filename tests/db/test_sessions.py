@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from psycopg import sql
 from sqlalchemy import text
 
 from poller import Context, Row, Run, Snooze, Transition, job
+from poller.db import migration, schema
 from poller.db.connection import DatabaseLocation, OwnConnection, connect, reachable
 from poller.errors import DatabaseError
 from poller.testing import Engine
@@ -184,3 +186,27 @@ def test_the_question_what_is_due_is_not_compiled(url: str) -> None:
         assert own.execute("show jit").fetchone() == ("off",)
         default = handlers.execute("select reset_val from pg_settings where name = 'jit'").fetchone()
         assert handlers.execute("show jit").fetchone() == default
+
+
+@pytest.mark.fault("F11")
+def test_a_migration_has_a_session_of_its_own(empty_url: str) -> None:
+    """Two begin at once, whose snapshots would be older than what the first has made; a limit of time would end it."""
+    with psycopg.connect(empty_url, autocommit=True) as db:
+        for setting in (
+            "default_transaction_isolation = 'repeatable read'",
+            "statement_timeout = '10min'",
+            "lock_timeout = '9min'",
+        ):
+            db.execute(f"alter database {db.info.dbname} set {setting}".encode())
+        db.execute("""
+            create table seen as select '' as statements, '' as locks;
+            create function note() returns event_trigger language plpgsql as $$ begin
+            insert into public.seen
+            select pg_catalog.current_setting('statement_timeout'), pg_catalog.current_setting('lock_timeout'); end $$;
+            create event trigger note on ddl_command_end when tag in ('CREATE SCHEMA') execute function note()""")
+
+        with ThreadPoolExecutor(2) as threads:
+            found = [each.result() for each in [threads.submit(migration.migrate, empty_url) for _ in "12"]]
+
+        assert sorted(found, key=str) == [schema.NEWEST, None]
+        assert set(db.execute("select * from seen where statements <> ''")) == {("0", "9min")}
