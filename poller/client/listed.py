@@ -25,6 +25,7 @@ from poller.client.selector import of_table
 from poller.db import tables
 from poller.db.statements import array, statement, trusted
 from poller.db.typed_rows import all_rows
+from poller.errors import ConfigurationError
 from poller.jobs.run import TABLE as RUNS
 from poller.model.table_name import table_name
 from poller.spelling import columns_there
@@ -388,10 +389,14 @@ def page(
     """Return a page of a listing, in the order of the key, whichever way it was gone to.
 
     Raises:
-        ConfigurationError: as `Rows.listed`; or a cursor or the limit is not valid.
+        ConfigurationError: as `Rows.listed`; or a cursor or the limit is not valid, or there are two cursors.
     """
     limit, before, where = options.get("limit", 50), options.get("before"), options.get("where")
-    [key], most = decoded(before or options.get("after"), str) or [None], one_more(limit)
+    after = options.get("after")
+    if before is not None and after is not None:
+        msg = "a page is after a row or before one: leave out `after` or `before`"
+        raise ConfigurationError(msg)
+    [key], most = decoded(before or after, str) or [None], one_more(limit)
     part = Part(status, most or 1, key, bool(before), where and Filter(*where))
     found = rows.listed(part, options.get("column"))
     is_more, kept = len(found.rows) > limit, found.rows[:limit]

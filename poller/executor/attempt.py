@@ -253,7 +253,8 @@ def _answers(call: Call, answer: object) -> list[Any]:
 
 def _answers_by_key(call: Call, answer: dict[Any, Any]) -> list[Any]:
     keys = [Row(task.binding.shape, task.values).key for task in call.tasks]
-    unknown = [key for key in answer if key not in keys]
+    known = set(keys)
+    unknown = [key for key in answer if key not in known]
     if unknown:
         msg = f"the handler answered for {unknown[0]!r}, which is not one of its {len(keys)} rows"
         raise ValueError(msg)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 REFERENCES = ("env:", "file:")
+MOST_PARKED = 10_000  # no more parked rows of a handler are counted at a look
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,10 @@ class Alert:
             ConfigurationError: with the option.
         """
         object.__setattr__(self, "to", targets(self.to))
-        if self.parked is not None and (type(self.parked) is not int or self.parked < 1):
-            msg = f"parked must be a whole number from 1, got {self.parked!r}"
+        if self.parked is not None and (
+            type(self.parked) is not int or not 1 <= self.parked <= MOST_PARKED
+        ):
+            msg = f"parked must be a whole number from 1 to {MOST_PARKED:,}, got {self.parked!r}"
             raise ConfigurationError(msg)
         if self.oldest is not None and seconds(self.oldest) <= 0:
             msg = f"oldest must be more than 0s, got {self.oldest!r}"

@@ -20,6 +20,7 @@ from poller.web.answers import FORBIDDEN, NOBODY, NOT_ALLOWED, NOT_FOUND, refusa
 from poller.web.entrances import Header, OneTimeLink, Open
 from poller.web.own_threads import OwnThreads
 from poller.web.rights import READING, names
+from poller.web.route import SAFE
 from poller.web.state import desk_of
 
 if TYPE_CHECKING:
@@ -128,6 +129,8 @@ def _raised(request: Request, error: HTTPException) -> Response:
 
 
 def _matches(made: Matcher, scope: Scope) -> Match:
+    if scope["path"].endswith("\n"):  # before which the end of a pattern matches
+        return Match.NONE
     try:
         return made.matches(scope)[0]
     except ValueError:  # a number with more digits than Python reads
@@ -135,9 +138,9 @@ def _matches(made: Matcher, scope: Scope) -> Match:
 
 
 def _not_allowed(scope: Scope, others: Iterable[Route]) -> Response:
-    allowed = ", ".join(sorted({each.method for each in others}))
-    answer = refusal(scope, NOT_ALLOWED, f"this can only be asked for with {allowed}")
-    answer.headers["Allow"] = allowed
+    methods = {each.method for each in others}
+    answer = refusal(scope, NOT_ALLOWED, f"this can only be asked for with {', '.join(sorted(methods))}")
+    answer.headers["Allow"] = ", ".join(sorted(methods | SAFE if methods & SAFE else methods))
     return answer
 
 

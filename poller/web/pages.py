@@ -51,7 +51,7 @@ def page(  # noqa: PLR0913 - what a page is made of
     headers = {"Vary": "HX-Request, Cookie, Accept-Encoding"} | (
         {"ETag": f'W/"{version}"', "HX-PTag": version} if version else {}
     )
-    if version and version in {request.headers.get("hx-ptag"), _etag(request)}:
+    if version and version in {request.headers.get("hx-ptag"), *_etags(request)}:
         return Response(status_code=NOT_MODIFIED, headers=headers)
     look = look_of(request.cookies)
     viewer = viewer_of(request)
@@ -115,5 +115,7 @@ def _self_path(request: Request, values: Mapping[str, Any]) -> str:
     return path_of(request.scope) + (f"?{query}" if query else "")
 
 
-def _etag(request: Request) -> str:
-    return request.headers.get("if-none-match", "").removeprefix("W/").strip('"')
+def _etags(request: Request) -> set[str]:
+    """Return the versions that are known to who asks; a proxy may name several (RFC 9110, section 13.1.2)."""
+    known = ",".join(request.headers.getlist("if-none-match")).split(",")
+    return {each.strip().removeprefix("W/").strip('"') for each in known}

@@ -19,21 +19,22 @@ if TYPE_CHECKING:
 
     from poller.client.find import Found
     from poller.web.snapshot import Seen
+    from poller.web.state import DeskState
 
-LONGEST = 500  # characters of what is searched for
+LONGEST = 8000  # characters of what is searched for
 MOST = 30  # names that are shown
 SEE_OTHER = 303
 
 
 def find(request: Request) -> Response:
     """Find a row by its key, a run by its number, a handler, a job or a table by its name."""
-    given = (asked(request, "q") or "")[:LONGEST].strip()
+    typed = (asked(request, "q") or "")[:LONGEST]
+    given = typed.strip()
     if not given:
         return page(request, "find.html", q="", results=(), alike=(), near=())
     desk = desk_of(request)
-    results = list(dict.fromkeys(_page(each, given) for each in desk.client.find(given).items))
     seen = desk.snapshot.seen()
-    results += [each for each in _functions(seen, given) if each not in results]
+    results = _results(desk, seen, typed) or _results(desk, seen, given)  # a key may begin or end with a space
     if len(results) == 1:
         return RedirectResponse(address(str(request.scope.get("root_path", "")), results[0][1]), SEE_OTHER)
     alike = (
@@ -41,6 +42,12 @@ def find(request: Request) -> Response:
     )
     near = [] if results or alike else [_page(each, given) for each in desk.client.nearest(given).items]
     return page(request, "find.html", q=given, results=results, alike=alike[:MOST], near=near)
+
+
+def _results(desk: DeskState, seen: Seen, given: str) -> list[tuple[str, str]]:
+    """Return what has this name or key, in words and with its page."""
+    found = [_page(each, given) for each in desk.client.find(given).items]
+    return list(dict.fromkeys([*found, *_functions(seen, given)]))
 
 
 def _page(found: Found, given: str) -> tuple[str, str]:

@@ -97,6 +97,7 @@ def test_one_supervisor_surveys_and_beats(url: str, site: Server, monkeypatch: p
     ("options", "says"),
     [
         ({"parked": 0}, "parked must be a whole number from 1"),
+        ({"parked": 10_001}, "to 10,000, got 10001"),
         ({"oldest": "soon"}, "is not a duration"),
         ({"oldest": "0s"}, "oldest must be more than 0s"),
         ({"failing": 1.5}, "failing must be a share"),

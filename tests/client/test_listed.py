@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from poller import Client, PollerError
+from poller import Client, ConfigurationError, PollerError
 from poller.client import counts
 from poller.client.refusals import NothingSelectedError, RefusedError
 from tests.client.watching import BOUND, watched
@@ -188,6 +188,7 @@ def test_g12_a_filter_goes_through_a_bounded_part_of_a_large_table(
         (lambda client: client.rows("things", "new", after="x"), PollerError),
         (lambda client: client.rows("things", "new", after="WyJ4Il0"), RefusedError),
         (lambda client: client.rows("things", "new", limit=0), PollerError),
+        (lambda client: client.rows("things", "new", after="WyIxIl0", before="WyIxIl0"), ConfigurationError),
         (lambda client: client.row("things", "x"), RefusedError),
         (lambda client: client.row("nothing", "1"), NothingSelectedError),
         (lambda client: client.job("nothing"), NothingSelectedError),

@@ -143,6 +143,7 @@ def test_what_may_change_something_comes_from_the_desks_own_pages(
             answer = client.request(method, path_of(route), headers=FORGED, follow_redirects=False)
             is_there = any(each.path == route.path and each.is_safe for each in ROUTES)
             assert is_there or answer.status_code == 405
+            assert is_there or answer.headers["Allow"] == "POST"
         for method in ("PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"):
             assert (
                 client.request(method, path_of(route), headers={"Sec-Fetch-Site": "same-origin"}).status_code

@@ -10,6 +10,7 @@ import pytest
 
 from poller import Client
 from poller.testing import Engine
+from poller.web.rendering import address
 from tests.command_line import trouble, value
 from tests.engines import moves
 from tests.harness import wait_until
@@ -153,3 +154,20 @@ def test_rows_without_a_status_are_told(client: TestClient) -> None:
 def test_a_machine_is_found_by_either_name(client: TestClient, table: str) -> None:
     """As rows are."""
     assert "public.letters" in client.get("/machine", params={"table": table}).text
+
+
+@pytest.mark.parametrize("key", [" a b ", "long " * 150], ids=["spaces around it", "750 characters"])
+def test_a_key_is_found_as_it_is(client: TestClient, db: psycopg.Connection[Any], key: str) -> None:
+    """And what was pasted with a space before its name is found, too."""
+    db.execute("insert into parcels values (%s, 'new', 'open')", (key,))
+    there = client.get("/find", params={"q": key}, follow_redirects=False)
+    assert there.headers["location"] == address("", "/row", table="public.parcels", key=key)
+    assert client.get("/find", params={"q": " x "}, follow_redirects=False).status_code == 303
+
+
+def test_an_address_ends_where_it_ends(client: TestClient) -> None:
+    """A line break behind it is part of it; a page that can only be read says so of HEAD, too."""
+    assert client.get("/healthz%0a").status_code == 404
+    assert client.get("/api/v1/status%0a").status_code == 404
+    refused = client.post("/healthz", headers={"Sec-Fetch-Site": "same-origin"})
+    assert (refused.status_code, refused.headers["Allow"]) == (405, "GET, HEAD")
