@@ -27,7 +27,7 @@ from poller.db.values import text_for
 from poller.errors_in_words import ungrouped
 from poller.model.altered_instances import Altered, changes, lost
 from poller.model.answers import Fail, Retry, Snooze
-from poller.model.context import BatchContext, Context, Row
+from poller.model.context import BatchContext, ByRowKey, Context, Row, is_hashable
 from poller.store.lease import Result, Task
 from poller.store.outcomes import of_answer, of_conflict, of_error
 from poller.store.settlements import settle_within
@@ -253,6 +253,9 @@ def _answers(call: Call, answer: object) -> list[Any]:
 
 def _answers_by_key(call: Call, answer: dict[Any, Any]) -> list[Any]:
     keys = [Row(task.binding.shape, task.values).key for task in call.tasks]
+    if not all(map(is_hashable, keys)):
+        msg = "keys of this table are arrays or JSON, by which no dict can answer: return a list, as long as the rows"
+        raise ValueError(msg)
     known = set(keys)
     unknown = [key for key in answer if key not in known]
     if unknown:
@@ -266,7 +269,7 @@ def _context(task: Task, others: Sequence[Task], handler: Handler, now: float) -
     assert lease.claimed_at is not None  # noqa: S101 - only the sweeper makes leases without
     deadline = lease.claimed_at + timedelta(seconds=now - lease.clock + handler.timeout)
     if handler.batch > 1:
-        keys = {Row(lease.binding.shape, each.values).key: _key(each) for each in (task, *others)}
+        keys = ByRowKey((Row(lease.binding.shape, each.values).key, _key(each)) for each in (task, *others))
         return BatchContext(
             database=lease.binding.database,
             table=str(lease.binding.table),

@@ -43,9 +43,7 @@ class Alert:
             ConfigurationError: with the option.
         """
         object.__setattr__(self, "to", targets(self.to))
-        if self.parked is not None and (
-            type(self.parked) is not int or not 1 <= self.parked <= MOST_PARKED
-        ):
+        if self.parked is not None and (type(self.parked) is not int or not 1 <= self.parked <= MOST_PARKED):
             msg = f"parked must be a whole number from 1 to {MOST_PARKED:,}, got {self.parked!r}"
             raise ConfigurationError(msg)
         if self.oldest is not None and seconds(self.oldest) <= 0:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, overload
@@ -277,6 +277,40 @@ class Context:
         return _ContextLogger(logging.getLogger("poller.handler"), {"poller": fields})
 
 
+class ByRowKey(Mapping[Any, str]):
+    """A text for each row, by `row.key`, which may be what no `dict` takes: an array, or JSON."""
+
+    def __init__(self, pairs: Iterable[tuple[Any, str]]) -> None:
+        self._pairs = tuple(pairs)
+
+    @cached_property
+    def _hashed(self) -> dict[Any, str]:
+        return {key: text for key, text in self._pairs if is_hashable(key)}
+
+    def __getitem__(self, key: Any) -> str:
+        if is_hashable(key):
+            return self._hashed[key]
+        try:
+            return next(text for each, text in self._pairs if each == key)
+        except StopIteration:
+            raise KeyError(key) from None
+
+    def __iter__(self) -> Iterator[Any]:
+        return (key for key, _ in self._pairs)
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+
+def is_hashable(key: Any) -> bool:
+    """Return whether a value can be a key of a `dict`; a tuple can if all in it can."""
+    try:
+        hash(key)
+    except TypeError:
+        return False
+    return True
+
+
 class BatchContext(Context):
     """What the engine knows about this attempt at a batch of rows.
 
@@ -301,7 +335,7 @@ class BatchContext(Context):
     @property
     def tokens(self) -> Mapping[Any, str]:
         """The idempotency key of each row as a UUID, by `row.key`; see `Context.token`."""
-        return {key: token_of(text) for key, text in self.keys.items()}
+        return ByRowKey((key, token_of(text)) for key, text in self.keys.items())
 
     @property
     def token(self) -> str:

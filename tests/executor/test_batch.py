@@ -237,6 +237,49 @@ def test_the_context_has_a_key_for_each_row(db: psycopg.Connection[Any], url: st
     assert all(f"public.task:pending:{key}:" in each for key, each in seen[0].items())
 
 
+def by_key(rows: list[Row], ctx: Any) -> list[Any]:
+    """Find each row's idempotency key and token."""
+    names = [(ctx.keys[row.key], ctx.tokens[row.key]) for row in rows]
+    assert len(set(names)) == len(ctx.keys) == len(rows)
+    with pytest.raises(KeyError):
+        ctx.keys["of no row"]
+    with pytest.raises(KeyError):
+        ctx.keys[["of", "no", "row"]]
+    return [None for _ in rows]
+
+
+@pytest.mark.parametrize("options", [{}, {"executor": "process"}, {"transactional": True}], ids=str)
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    {
+        "int[]": "('{1,2}'), ('{2,1}'), ('{}')",
+        "jsonb": """('{"a": 1}'), ('[1]'), ('1'), ('null')""",
+        "int4multirange": "('{[1,2),[5,7)}'), ('{}')",
+        "int[], part int": "('{1,2}', 1), ('{1,2}', 2)",
+    }.items(),
+    ids=str,
+)
+def test_a_key_may_be_what_no_dict_takes(
+    db: psycopg.Connection[Any], url: str, kind: str, values: str, options: dict[str, Any]
+) -> None:
+    """An array, JSON, several ranges: in a batch as one by one."""
+    key = "id, part" if "part" in kind else "id"
+    db.execute(f"create table thing (id {kind}, status text default 'pending', primary key ({key}))")
+    db.execute(f"insert into thing values {values}")
+    done = run(url, moves("thing", by_key, batch=100, **options))
+    assert {(each.became, each.error) for each in done} == {("moved", None)}
+
+
+def test_who_answers_by_such_keys_is_told_how(db: psycopg.Connection[Any], url: str) -> None:
+    """No dict can have them all: nothing moves by accident."""
+    db.execute("create table thing (id jsonb primary key, status text default 'pending')")
+    db.execute("insert into thing values ('[1]'), ('2')")
+    step = moves("thing", lambda rows: {2: "normal"} if len(rows) > 1 else {}, batch=100, attempts=1)
+    done = run(url, step)
+    assert [each.became for each in done if each.key == "[1]"] == ["parked"]
+    assert any("return a list" in str(each.error) for each in done)
+
+
 def test_two_workers_threads_share_the_batches(db: psycopg.Connection[Any], url: str) -> None:
     """Each slot has a batch of its own: two calls are under way at once."""
     together = threading.Barrier(2, timeout=30)
