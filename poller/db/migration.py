@@ -117,6 +117,7 @@ def _engine_connection(url: str) -> Iterator[Any]:
         "postgresql+psycopg://",
         creator=lambda: _connected(url),
         poolclass=pool.NullPool,
+        pool_reset_on_return=None,  # it is closed; one that is lost would be told with a traceback
     )
     try:
         with engine.connect() as connection:

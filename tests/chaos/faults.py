@@ -214,8 +214,9 @@ class Chaos:
         with self._connect() as db:
             now = db.execute("select clock_timestamp()").fetchone()
         assert now is not None
-        moved = "select from change where at > %s and (tbl = %s or %s = '') and app like 'poller %%' limit 1"
-        due = sql.SQL("select from {} where status = 'pending' limit 1").format(
+        # Ordered, so that an index serves: after a crash, without statistics, Postgres would read the table for each.
+        moved = "select from change where at > %s and (tbl = %s or %s = '') and app like 'poller %%' order by at limit 1"
+        due = sql.SQL("select from {} where status = 'pending' order by id limit 1").format(
             sql.Identifier(table or "leased")
         )
         return lambda db: (

@@ -14,9 +14,11 @@ from sqlalchemy import text
 from poller import Context, Row, Run, Snooze, Transition, job
 from poller.db import migration, schema
 from poller.db.connection import DatabaseLocation, OwnConnection, connect, reachable
+from poller.db.statements import statement
 from poller.errors import DatabaseError
 from poller.testing import Engine
 from tests.engines import column, fail, moves, run
+from tests.harness import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -210,3 +212,18 @@ def test_a_migration_has_a_session_of_its_own(empty_url: str) -> None:
 
         assert sorted(found, key=str) == [schema.NEWEST, None]
         assert set(db.execute("select * from seen where statements <> ''")) == {("0", "9min")}
+
+
+def test_a_migration_that_loses_its_session_ends_with_one_error(
+    empty_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """There is nothing left to roll back, and no traceback of having tried."""
+    ended = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'poller migrate'"
+    with psycopg.connect(empty_url) as other, ThreadPoolExecutor(1) as threads:
+        assert other.execute(statement("migration_lock")).fetchone() == (True,)
+        running = threads.submit(migration.migrate, empty_url)
+        with psycopg.connect(empty_url, autocommit=True) as db:
+            wait_until("its session is ended", lambda: db.execute(ended.encode()).rowcount == 1)
+        with pytest.raises(psycopg.OperationalError):
+            running.result()
+    assert [each.name for each in caplog.records if each.name.startswith("sqlalchemy")] == []

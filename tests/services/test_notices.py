@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import threading
 import time
 import uuid
 from collections import Counter
@@ -162,7 +163,7 @@ def gathered(
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """How many statements the claimers of this process have executed, and how many claims are among them."""
+    """How many statements the claimers of this process have executed, and how many claims of theirs were answered."""
     counted: Counter[str] = Counter()
     plain = OwnConnection.find_own_names
 
@@ -175,7 +176,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
     def claim(self: Claims, *asked: Any, **options: Any) -> Any:
         counted["claims"] += 1
-        return claims(self, *asked, **options)
+        found = claims(self, *asked, **options)
+        counted["answers"] += 1
+        return found
 
     monkeypatch.setattr(Claims, "claim", claim)
     return counted
@@ -273,20 +276,31 @@ def test_what_one_worker_has_no_room_for_is_done_by_all(
 
 
 def test_rows_that_a_limit_has_turned_away_do_not_wait_for_a_turn(
-    url: str, db: psycopg.Connection[Any]
+    url: str, db: psycopg.Connection[Any], asked: Counter[str]
 ) -> None:
-    """The worker whose row was in the way looks when that is done: the limit's rows do not wait for a turn."""
+    """The worker whose row was in the way looks when that is done, though another one was turned away."""
     db.execute(
         "create table thing (id int generated always as identity primary key, status text not null default 'pending')"
     )
-    handlers = [moves("thing", lambda _: time.sleep(0.05), limit=1)]
+    go_on = threading.Event()
+
+    def work(_: Any) -> None:
+        go_on.wait(30)
+
+    handlers = [moves("thing", work, limit=1)]
     add_triggers(db, handlers)
     bound = bind_all(db, handlers)
     register_handlers(db, bound)
-    with gathered(url, bound, 3, poll=60.0):
-        for _ in range(10):
+    with gathered(url, bound, 3, slots=1, poll=60.0):
+        for round_ in range(1, 9):  # one in three has the same worker look for both rows
+            go_on.clear()
             db.execute("insert into thing default values")
-        wait_until("all are moved", lambda: moved(db) == 10, timeout=20)
+            wait_until("a worker has it", lambda: db.execute("select from poller.claim").rowcount == 1)
+            asked.clear()
+            db.execute("insert into thing default values")
+            wait_until("a worker has been turned away", lambda: asked["answers"] > 0)
+            go_on.set()
+            wait_until("both are moved", lambda: moved(db) == 2 * round_, timeout=20)  # noqa: B023 - at once
 
 
 def test_a_row_that_is_locked_is_asked_for_seldom_and_taken_soon_after(

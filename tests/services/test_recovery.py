@@ -266,6 +266,28 @@ def test_g11_nothing_is_claimed_beside_suspects_until_their_outcomes_are_written
             assert statuses(db).get("pending", 0) == left
 
 
+def test_g6_two_rows_that_have_crashed_alone_are_never_in_one_worker(
+    url: str, db: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long they have waited: were it to die, either might have killed it."""
+    monkeypatch.setattr("poller.services.suspects.TRIAL_SECONDS", 0.0)  # as if they took long
+    make_rows(db, 2)
+    with Engine(url, moves("thing"), concurrency=4) as engine:
+        db.execute(
+            "insert into poller.attempt (handler_id, key, state, attempt, crashes, company, visit, next_at)"
+            " select h.id, i::text, 'waiting', 1, 2, 1, gen_random_uuid(), poller.now() - interval '1 hour'"
+            " from poller.handler as h, generate_series(1, 2) as i where h.table_name = 'public.thing'"
+        )
+        for left in (1, 0):
+            for _ in range(3):
+                engine._claimer.start_over()
+                engine._claimer.run_once()
+                wait_until("it has run", lambda: not engine._executor.busy)
+                assert claims(db) == 1
+            engine._settler.flush()
+            assert statuses(db).get("pending", 0) == left
+
+
 @pytest.mark.parametrize("suspected", [False, True])
 def test_a_run_of_a_job_pays_for_a_crash_in_any_company(*, suspected: bool) -> None:
     """It has begun, and half of it may be done: one attempt is one attempt."""
