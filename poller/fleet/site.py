@@ -268,7 +268,7 @@ class Site:
         self._sweeping.stop()
         self._sweeping.join(LAST_WORDS_SECONDS)
         for child in self.children:
-            if not child.ended_well:
+            if not child.ended_well():
                 self._sweeper.child_died(child.pid)
         if self._sweeping.is_alive():
             return

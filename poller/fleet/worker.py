@@ -59,10 +59,6 @@ LOCK_TIMEOUT = f"{LOCK_SECONDS * 1000:.0f}ms"  # for a table, at a look or a cla
 
 AT_ONCE = 2  # requests to stop
 
-STOPPED = 0
-RETIRED = 3  # a handler does not stop: replace this process
-DRAINED = 5  # as it was told: do not replace it
-
 STOOD_STILL_SECONDS = (
     0.5  # by which a look at the clock is late if the process had been stopped; a pause has 1 s
 )
@@ -160,8 +156,8 @@ class Worker:
         """Return how many slots run each handler, by its name."""
         return self._executor.running_by_handler()
 
-    def run(self) -> int:
-        """Work until asked to stop. Returns the exit status: STOPPED, DRAINED, or RETIRED to be replaced."""
+    def run(self) -> bool:
+        """Work until asked to stop; return whether a handler does not stop, so that this process is to be replaced."""
         self._bell.ring_at_signals()
         for loop in (self._beating, self._claiming, self._settling, self._postponed, self._reporting):
             loop.start()
@@ -174,7 +170,7 @@ class Worker:
         if retired:
             emit(WorkerStuck())
         self._wind_down(patient=retired or self._drains)
-        return RETIRED if retired else DRAINED if self._drains else STOPPED
+        return retired
 
     def _tick(self) -> None:
         """Note whether this process had been stopped, and whether it is idle; set when the next tick must come."""

@@ -24,7 +24,7 @@ from poller.errors import PollerError
 from poller.fleet.metrics_sender import MetricsSender
 from poller.fleet.worker import Worker, WorkerOptions
 from poller.fleet.worker_order import WorkerOrder
-from poller.fleet.worker_process import DRAINS, RUNS
+from poller.fleet.worker_process import DRAINS, LEAVES, RETIRES, RUNS
 from poller.integrations.switch import surrounded
 from poller.jobs.run import handler_of
 from poller.ready_made.housekeeping import housekeeping, jobs_of_site
@@ -74,10 +74,12 @@ def main(given: dict[str, Any]) -> None:
     threading.Thread(target=_give_signs, args=(signs, options.lease / SIGNS_IN_A_LEASE), daemon=True).start()
     gc.freeze()  # what has been imported stays: the collector need not look through it again and again
     gc.set_threshold(10_000, 20, 20)  # nor through the thousands of tasks in flight, which are in no cycle
-    status = worker.run()
+    is_retired = worker.run()
     if sender is not None:
         sender.send()
-    leave(status)
+    with contextlib.suppress(BrokenPipeError):
+        _sign(signs, (RETIRES if is_retired else b"") + LEAVES)
+    leave(0)
 
 
 def _take_standard_input() -> int:

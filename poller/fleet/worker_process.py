@@ -20,7 +20,6 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 import poller
-from poller.fleet.worker import DRAINED, RETIRED
 from poller.telemetry.bus import emit
 from poller.telemetry.events import ProcessEnded, ProcessHung, ProcessNotStarted
 from poller.telemetry.metrics import BY_NAME
@@ -33,7 +32,9 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 2.0  # between two looks at workers that live: a death is told
 LONG_ENOUGH_SECONDS = 10.0  # after which a worker's death is not held against the next one
 RESTART_FIRST, RESTART_MOST = 0.1, 30.0
-RUNS, DRAINS = b".", b"d"  # the signs of a worker: that its interpreter runs; that it was told to end
+# The signs of a worker: that its interpreter runs; that it was told to end; that a handler does not stop, so another
+# process is to take its place; that it has taken leave. Its exit status says nothing: a handler may end it with any.
+RUNS, DRAINS, RETIRES, LEAVES = b".", b"d", b"r", b"l"
 
 # -P: no module of the working directory is to hide one of Python's own, or of ours; `registry` puts the folder in its
 # place.
@@ -68,16 +69,19 @@ class WorkerProcess:
         self.noticed_at: float | None = None
         self.restart_at = 0.0
         self.drains = False  # it was told to end, and is not to be replaced
+        self._retires = self._has_left = False
 
     @property
     def pid(self) -> int:
         """The process id of the worker that runs, or ran last; 0 if none has been started."""
         return 0 if self._process is None else self._process.pid
 
-    @property
     def ended_well(self) -> bool:
-        """Whether it has ended, and as it should."""
-        return self._process is None or self._process.returncode in (0, DRAINED)
+        """Return whether it has ended as it should, so that it holds nothing any more."""
+        if self._process is None:
+            return True
+        self._has_signed()  # what it may have said at last
+        return self._has_left and self._process.returncode == 0
 
     @property
     def is_drained(self) -> bool:
@@ -89,6 +93,7 @@ class WorkerProcess:
         self._close()
         self.restarts += self._process is not None
         self._rest, self.gauges = b"", {}
+        self._retires = self._has_left = False
         self._signs, theirs = os.pipe()
         os.set_blocking(self._signs, False)
         try:
@@ -140,10 +145,10 @@ class WorkerProcess:
         status = self._process.returncode
         self._has_signed()  # what it may have said at last
         self.gauges = {}  # it has no slots any more
-        if self.drains or status == DRAINED:
-            self.drains, self.restart_at = True, inf
+        if self.drains:
+            self.restart_at = inf
             return
-        if status == RETIRED:
+        if self._retires:
             self.restart_at = self.noticed_at
             return
         lived = self.noticed_at - self._started_at
@@ -189,6 +194,8 @@ class WorkerProcess:
             signs += more
             self._note(bracket + line)
         self.drains = self.drains or DRAINS in signs
+        self._retires = self._retires or RETIRES in signs
+        self._has_left = self._has_left or LEAVES in signs
         return True
 
     def _note(self, line: bytes) -> None:

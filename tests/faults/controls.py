@@ -441,6 +441,13 @@ CONTROLS = (
         (RECOVERY, STATEFUL),
     ),
     Control(
+        "a worker says by its pipe that it was told to end",
+        "poller/fleet/worker_process.py",
+        "        if self.drains:\n            self.restart_at = inf\n",
+        "        if self.drains or status == 5:\n            self.restart_at = inf\n",
+        ("tests/fleet/test_fleet.py::test_g6_no_status_that_a_handler_ends_its_worker_with_means_anything",),
+    ),
+    Control(
         "beats wait for no commit",
         "poller/services/heartbeat.py",
         '        connection.execute("set synchronous_commit = off")\n',

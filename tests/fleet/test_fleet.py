@@ -284,6 +284,29 @@ def work(row):
     assert parked == [("500", 3)]
 
 
+@pytest.mark.parametrize("status", [0, 1, 3, 4, 5])
+def test_g6_no_status_that_a_handler_ends_its_worker_with_means_anything(
+    project: Project, db: psycopg.Connection[Any], status: int
+) -> None:
+    """A worker that was told to end, or is to be replaced at once, says so by its pipe."""
+    make_rows(db, 6)
+    project.handlers(
+        NOTE
+        + f"""
+from tenacity import wait_fixed
+@handler('thing', status='pending', to='normal', attempts=2, wait=wait_fixed(0))
+def work(row):
+    if row.id == 2:
+        os._exit({status})
+"""
+    )
+    done = project.run("run", "--workers", "1", "--concurrency", "2", "--drain")
+    assert done.returncode == 1, done.stderr
+    assert statuses(db) == {"normal": 5, "pending": 1}
+    assert f"a worker process ended with status {status}; starting another" in done.stderr
+    assert db.execute("select key, attempt, state from poller.attempt").fetchall() == [("2", 2, "parked")]
+
+
 def test_g6_slow_bystanders_of_a_row_that_kills_its_worker_all_end(
     project: Project, db: psycopg.Connection[Any]
 ) -> None:
