@@ -7,7 +7,7 @@ import random
 import threading
 import time
 import uuid
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -276,31 +276,44 @@ def test_what_one_worker_has_no_room_for_is_done_by_all(
 
 
 def test_rows_that_a_limit_has_turned_away_do_not_wait_for_a_turn(
-    url: str, db: psycopg.Connection[Any], asked: Counter[str]
+    url: str, db: psycopg.Connection[Any], asked: Counter[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The worker whose row was in the way looks when that is done, though another one was turned away."""
     db.execute(
         "create table thing (id int generated always as identity primary key, status text not null default 'pending')"
     )
-    go_on = threading.Event()
+    # As after a while, in which those that are turned away have come to ask seldom.
+    monkeypatch.setattr("poller.services.claim_cursor.FIRST_MISS_SECONDS", 30.0)
+    go_on: dict[int, threading.Event] = defaultdict(threading.Event)
+    begun: list[int] = []
 
-    def work(_: Any) -> None:
-        go_on.wait(30)
+    def work(row: Any) -> None:
+        begun.append(row.id)
+        go_on[row.id].wait(30)
 
-    handlers = [moves("thing", work, limit=1)]
+    def arrive(rows: int) -> None:
+        db.execute("insert into thing default values")
+        wait_until("it has begun", lambda: len(begun) == rows)
+
+    handlers = [moves("thing", work, limit=2)]
     add_triggers(db, handlers)
     bound = bind_all(db, handlers)
     register_handlers(db, bound)
-    with gathered(url, bound, 3, slots=1, poll=60.0):
-        for round_ in range(1, 9):  # one in three has the same worker look for both rows
-            go_on.clear()
-            db.execute("insert into thing default values")
-            wait_until("a worker has it", lambda: db.execute("select from poller.claim").rowcount == 1)
+    with gathered(url, bound, 3, poll=60.0) as members:
+        for first in range(1, 19, 3):
+            arrive(first)
+            arrive(first + 1)
             asked.clear()
             db.execute("insert into thing default values")
             wait_until("a worker has been turned away", lambda: asked["answers"] > 0)
-            go_on.set()
-            wait_until("both are moved", lambda: moved(db) == 2 * round_, timeout=20)  # noqa: B023 - at once
+            for member in members:  # the one that has the first has not been turned away itself
+                cursor = member.pipeline.claimer._looks.cursors[bound[0]]
+                cursor.until_settled, cursor.held_until = False, 0.0
+            go_on[first].set()
+            wait_until("the third has begun", lambda: len(begun) == first + 2, timeout=20)  # noqa: B023 - at once
+            go_on[first + 1].set()
+            go_on[first + 2].set()
+            wait_until("all are moved", lambda: moved(db) == first + 2)  # noqa: B023 - at once
 
 
 def test_a_row_that_is_locked_is_asked_for_seldom_and_taken_soon_after(
