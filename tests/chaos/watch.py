@@ -46,7 +46,8 @@ BREACHES = {
 }
 _OLDEST = " union all ".join(
     f"(select '{name}', extract(epoch from clock_timestamp() - made_at)::float8 from {name}"
-    f" where status = 'pending' order by id limit 1)"
+    f" where status = 'pending' and id::text not in (select a.key from poller.attempt as a join poller.handler as h"
+    f" on h.id = a.handler_id where a.state = 'parked' and h.table_name like '%{name}') order by id limit 1)"
     for name in TABLES
 )
 _NAMES = "select id, table_name from poller.handler"
@@ -61,7 +62,7 @@ class StateWatch(threading.Thread):
     Attributes:
         breaches: for each promise, the rows that have broken it, as table:key.
         looks: how many there were.
-        oldest: for each table, the largest age of its first pending row that was seen, in seconds.
+        oldest: for each table, the largest age that its first row had that is due and not parked, in seconds.
     """
 
     def __init__(self, connect: Callable[[], psycopg.Connection[Any]]) -> None:
