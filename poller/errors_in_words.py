@@ -30,7 +30,8 @@ SHOWN_EXCEPTIONS = 5  # exceptions of a chain that are shown
 SHOWN_FRAMES = 30  # frames of one exception that are shown: the last ones
 
 _ABOUT_DATA = "22"  # the class of SQLSTATE whose messages quote the value, not a name
-_QUOTED = re.compile(r'".*"', re.DOTALL)
+# In the quotes of any language that Postgres speaks (`lc_messages`): "a", «a», »a«, „a“, “a”, 「a」.
+_QUOTED = re.compile(r'["«»„“「].*["«»“”」]', re.DOTALL)
 # What psycopg and SQLAlchemy add to a message, also to one that was made a part of another.
 _ADDED = re.compile(
     r"(\s|\\n)*(\[SQL: |\[parameters: |DETAIL:  |CONTEXT:  |HINT:  |LINE \d+: |\(Background on this error )"

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from psycopg import sql
 
 from poller import Fail, Retry, Row, Run, Snooze, fixed_rate, shell
 from poller.db import migration
@@ -141,6 +142,20 @@ def test_a_line_that_cannot_be_formatted_fails_no_run(capsys: pytest.CaptureFixt
     output._Listener().emit(logging.makeLogRecord({"msg": "%d rows", "args": ("many",)}))
     output.current.reset(token)
     assert "Logging error" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("quotes", ['""', "«»", "»«", "„“", "“”", "「」"])
+def test_a_value_that_the_server_quotes_in_its_language_is_left_out(
+    db: psycopg.Connection[Any], quotes: str
+) -> None:
+    """An error about data has the value in it; with `lc_messages` it is quoted as people do there."""
+    said = f"valeur invalide : {quotes[0]} SECRET {quotes[0]} SECRET {quotes[1]}"
+    raises = sql.SQL("do $$ begin raise exception using errcode = '22P02', message = {}; end $$")
+    with pytest.raises(psycopg.DataError) as raised:
+        db.execute(raises.format(said))
+    told = describe(raised.value)
+    assert told.startswith('InvalidTextRepresentation: valeur invalide : "…"')
+    assert "SECRET" not in told
 
 
 texts = st.text(st.characters(codec=None), max_size=300)
