@@ -452,7 +452,7 @@ CONTROLS = (
         "poller/services/heartbeat.py",
         '        connection.execute("set synchronous_commit = off")\n',
         "",
-        (RECOVERY,),
+        (f"{RECOVERY}::test_a_beat_is_answered_while_commits_stall",),
     ),
     Control(
         "no heartbeat is believed to have lapsed where the clock was set",

@@ -6,7 +6,9 @@ import contextlib
 import os
 import signal
 import time
+import uuid
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +16,12 @@ import psycopg
 import pytest
 
 from poller import Context, Row, handler
+from poller.db import migration
 from poller.db.connection import Link, connect
 from poller.model.answers import Crashed
 from poller.model.outcome import Became
 from poller.services import sweeper
+from poller.services.heartbeat import Heartbeat
 from poller.services.suspects import SINGLE_WAIT_SECONDS
 from poller.services.sweeper import Sweeper
 from poller.store.binding import bind
@@ -388,6 +392,47 @@ def work(row):
             assert "is dead" not in fleet.log
             assert "declared dead" not in fleet.log
             assert column(db, "select count(*) from poller.attempt") == [0]
+
+
+@pytest.mark.fault("F56")
+def test_a_beat_is_answered_while_commits_stall() -> None:
+    """So its worker goes on trusting its leases, and nobody has to find out why it is silent."""
+    stalled = "select from pg_stat_activity where wait_event = 'SyncRep'"
+    with (
+        cluster() as server,
+        psycopg.connect(server.url, autocommit=True) as db,
+        ThreadPoolExecutor(2) as run,
+    ):
+        migration.migrate(server.url)
+        link = Link(server.url, "beat")
+        beat = Heartbeat(
+            link=link,
+            supervisor=uuid.uuid4(),
+            handlers=[],
+            slots=1,
+            lease=60.0,
+            on_join=lambda: None,
+            on_lost=lambda: None,
+        )
+        beat.run_once()  # registers, which does wait
+        db.execute("alter system set synchronous_standby_names = 'nobody'")
+        db.execute("select pg_reload_conf()")
+        try:
+            run.submit(_commit, server.url)
+            wait_until("commits stall", lambda: db.execute(stalled).rowcount)
+            before = beat.trusted_until()
+            beat.hurry()
+            run.submit(beat.run_once).result(BEGUN_AGAIN)
+            assert beat.trusted_until() > before
+        finally:
+            db.execute("alter system reset synchronous_standby_names")
+            db.execute("select pg_reload_conf()")
+            link.close()
+
+
+def _commit(url: str) -> None:
+    with psycopg.connect(url) as db:
+        db.execute("create table waits ()")
 
 
 @pytest.fixture
