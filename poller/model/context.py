@@ -301,6 +301,9 @@ class ByRowKey(Mapping[Any, str]):
     def __len__(self) -> int:
         return len(self._pairs)
 
+    def __repr__(self) -> str:
+        return f"{{{', '.join(f'{key!r}: {text!r}' for key, text in self._pairs)}}}"
+
 
 def is_hashable(key: Any) -> bool:
     """Return whether a value can be a key of a `dict`; a tuple can if all in it can."""

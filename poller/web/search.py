@@ -34,9 +34,8 @@ def find(request: Request) -> Response:
         return page(request, "find.html", q="", results=(), alike=(), near=())
     desk = desk_of(request)
     seen = desk.snapshot.seen()
-    results = _results(desk, seen, typed) or _results(
-        desk, seen, given
-    )  # a key may begin or end with a space
+    # A key may begin or end with a space.
+    results = _results(desk, seen, typed) or _results(desk, seen, given)
     if len(results) == 1:
         return RedirectResponse(address(str(request.scope.get("root_path", "")), results[0][1]), SEE_OTHER)
     alike = (
