@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 REFERENCES = ("env:", "file:")
-MOST_PARKED = 10_000  # no more parked rows of a handler are counted at a look
+MOST_PARKED = 10_000  # survey_handlers.sql counts one more
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Alert:
 
     Attributes:
         to: a target of the settings, or several; without one, those that the settings name.
-        parked: reported once so many rows are parked; None for never.
+        parked: reported once so many rows are parked, 10,000 at the most; None for never.
         oldest: reported once the first row has been due for so long.
         failing: reported once this share of the attempts of ten minutes has failed, if there were ten or more.
 

@@ -22,6 +22,7 @@ import psycopg
 from poller.db.search_path import own_names
 from poller.db.statements import array, statement
 from poller.errors import ConfigurationError
+from poller.errors_in_words import message
 from poller.ready_made import old_rows, partitions, ranges
 from poller.ready_made.retention_report import MOST_ALONE_ROWS, RetentionReport, StoppedError
 
@@ -138,7 +139,7 @@ class Purging:
             self._try(made, keys[middle:])
 
     def _refuse(self, error: psycopg.Error) -> None:
-        refusal = error.diag.message_primary or type(error).__name__
+        refusal = message(error) or type(error).__name__
         if error.sqlstate in ("23503", "23001") and error.diag.constraint_name:
             _add(self._done.kept, error.diag.constraint_name, 1)
         else:

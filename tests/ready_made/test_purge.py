@@ -538,6 +538,16 @@ def test_rows_that_a_trigger_refuses_are_reported(db: psycopg.Connection[Any], u
     assert "2 rows refused: row 0 is evidence" in done.line()
 
 
+def test_values_of_refused_rows_are_not_told(db: psycopg.Connection[Any], url: str) -> None:
+    """What an error about data quotes is a row's; so the rows are counted together."""
+    make_audit(db, old=300)
+    _trigger(db, "if old.id in (7, 8) then perform ('SECRET' || old.id)::int; end if;")
+
+    done = run(purge_audit(), url)
+
+    assert done.refused == {'invalid input syntax for type integer: "…"': 2}
+
+
 def test_rows_that_a_trigger_leaves_silently_are_reported(db: psycopg.Connection[Any], url: str) -> None:
     """It returned null."""
     make_audit(db, old=300)
