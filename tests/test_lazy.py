@@ -14,6 +14,7 @@ import pytest
 
 import poller
 from poller.cli.command_table import COMMANDS
+from poller.db import schema
 from poller.lazy import lazy
 
 TOP = Path(__file__).parents[1]
@@ -37,7 +38,8 @@ LATE = {  # each with what it would bring along
     "poller.db.connection",
     "poller.db.schema",
     "poller.db.embedded",  # a server, where a URL is given
-    "poller.db.migration",  # Alembic and SQLAlchemy
+    "poller.db.migration",  # psycopg
+    "poller.db.upgrade",  # Alembic and SQLAlchemy
     "poller.executor.transaction",  # SQLAlchemy
     "poller.integrations.otel",  # OpenTelemetry
     "poller.integrations.sentry",  # Sentry's SDK
@@ -151,6 +153,13 @@ def test_nothing_heavy_is_imported_by(code: str, heavy: set[str]) -> None:
     """A worker without transactional handlers and mapped classes has no use for SQLAlchemy, a quarter of its memory."""
     asked = f"{code}\nimport sys; print(sorted({heavy} & sys.modules.keys()))"
     assert subprocess.check_output([sys.executable, "-c", asked], text=True) == "[]\n"
+
+
+def test_a_schema_that_is_up_to_date_is_looked_at_without_alembic(url: str) -> None:
+    """Each start of a fleet looks at it; what migrates takes half a second to import."""
+    code = f"from poller.db import migration; print(migration.migrate({url!r}))\nimport poller.fleet.site"
+    asked = f"{code}\nimport sys; print(sorted({{'alembic', 'sqlalchemy'}} & sys.modules.keys()))"
+    assert subprocess.check_output([sys.executable, "-c", asked], text=True) == f"{schema.NEWEST}\n[]\n"
 
 
 def _lazies(path: Path) -> list[tuple[str, str]]:

@@ -87,7 +87,7 @@ def test_the_desks_pages_are_in_the_wheel(wheel: Path) -> None:
 
 def test_the_schema_can_be_made_from_the_wheel(wheel: Path) -> None:
     """The revisions are there, and find their statements."""
-    printed = run_in(wheel, "from poller.db import migration; migration.print_sql()")
+    printed = run_in(wheel, "from poller.db import upgrade; upgrade.print_sql()")
     assert "create table poller.claim" in printed
 
 

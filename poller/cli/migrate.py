@@ -14,12 +14,13 @@ from poller.lazy import lazy
 
 if TYPE_CHECKING:
     from poller.client import known_handlers as registered
-    from poller.db import connection, migration, schema
+    from poller.db import connection, migration, schema, upgrade
 else:  # the help does not wait for them
     registered = lazy("poller.client.known_handlers")
     connection = lazy("poller.db.connection")
     migration = lazy("poller.db.migration")
     schema = lazy("poller.db.schema")
+    upgrade = lazy("poller.db.upgrade")
 
 Print = Annotated[bool, typer.Option("--sql", help="Print the statements instead of executing them.")]
 To = Annotated[str, typer.Option("--to", metavar="REV", help="The revision to go to.")]
@@ -39,7 +40,7 @@ def migrate(
 ) -> None:
     """Bring poller's own schema up to date. Your tables are not touched without --triggers."""
     if print_sql:
-        migration.print_sql(to)
+        upgrade.print_sql(to)
         return
     known = registered.required(handlers) if triggers else None
     where = location(database, starts=True)

@@ -15,7 +15,7 @@ import psycopg
 
 from poller.alerts import subjects
 from poller.alerts.alerting import Alerting
-from poller.db import schema
+from poller.db import migration, schema
 from poller.db.connection import Link, opener, reachable
 from poller.errors import PollerError
 from poller.fleet.gauge_keeper import GaugeKeeper
@@ -23,7 +23,6 @@ from poller.fleet.worker_order import WorkerOrder
 from poller.fleet.worker_process import WorkerProcess
 from poller.jobs import job_store
 from poller.jobs.run import handler_of
-from poller.lazy import lazy
 from poller.ready_made.housekeeping import jobs_of_site
 from poller.services.drain import Drain
 from poller.services.forgetter import LOCK_TIMEOUT, Forgetter
@@ -42,14 +41,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from poller.client.gauges import Gauge
-    from poller.db import migration
     from poller.db.connection import DatabaseLocation
     from poller.fleet.options import FleetOptions
     from poller.jobs.job import Job
     from poller.model.handler import Handler
     from poller.telemetry.metrics_gathered import Gathered
-else:
-    migration = lazy("poller.db.migration")
 
 LAST_WORDS_SECONDS = 0.3  # for the last round of each loop
 SLOW_SECONDS = 5.0  # without an answer after which the database counts as away

@@ -381,10 +381,12 @@ def tick(): pass
 def test_who_keeps_migrations_waiting_is_named(
     project: Project, db: psycopg.Connection[Any], stranger: psycopg.Connection[Any]
 ) -> None:
-    """By process and role, so that somebody can end it."""
+    """By process and role, so that somebody can end it; where there is nothing to migrate nobody waits."""
     stranger.execute("select pg_advisory_lock(hashtextextended('poller migrations', 0))")
     row = stranger.execute("select pg_backend_pid(), session_user").fetchone()
     assert row is not None
+    assert project.run("migrate").returncode == 0
+    db.execute("drop schema poller cascade")
     running = project.start("migrate")
     running.wait_for_log(f"waiting for process {row[0]} of the role {row[1]}, which holds the migration lock")
     stranger.execute("select pg_advisory_unlock_all()")
