@@ -34,10 +34,11 @@ run: $(USED) ## Index Python's standard library with four workers, until Ctrl-C
 	@exec $(BIN)/poller run --workers 4
 
 test: check ## Check, then run the tests
-	$(BIN)/pytest -m 'not alone' $(TEXTS:%=--ignore=%) --numprocesses $(TESTERS) --dist worksteal
+	$(BIN)/pytest -m 'not alone and not thorough' $(TEXTS:%=--ignore=%) --numprocesses $(TESTERS) --dist worksteal
 	$(BIN)/pytest -m alone $(filter-out $(TEXTS),$(ALONE))
 
-test-thorough: $(DEVELOPED) ## Run the tests that try things at random, or with many rows, ten times as much
+test-thorough: $(DEVELOPED) ## Run what make test leaves out, and ten times as much of what is tried at random or with many rows
+	$(BIN)/pytest -m thorough --numprocesses $(TESTERS) --dist worksteal
 	POLLER_TEST_TIMES=10 $(BIN)/pytest $(THOROUGH) --numprocesses $(TESTERS) --dist worksteal
 
 test-servers: $(DEVELOPED) ## Run the tests on Postgres 14 to 18 one after the other: make test-servers MAJORS='14 17'

@@ -1,7 +1,21 @@
-"""How much is tried at random, or with many rows: once in `make test`, ten times as much in `make test-thorough`."""
+"""How much is tried: a little or one of several cases in `make test`, ten times as much or all in `make test-thorough`."""
 
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 TIMES = int(os.environ.get("POLLER_TEST_TIMES", "1"))
+
+
+def one_in(count: int, cases: Iterable[Any]) -> list[Any]:
+    """Return cases of which `make test` runs one in so many, the first included: they are alike, or large."""
+    return [
+        pytest.param(case, marks=pytest.mark.thorough) if place % count else case
+        for place, case in enumerate(cases)
+    ]

@@ -17,6 +17,7 @@ from poller.tui.run_lists import NEXT
 from tests.client.watching import BOUND, watched
 from tests.command_line import hold, known, objects, value
 from tests.harness import wait_until
+from tests.times import one_in
 from tests.web.desks import browser
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def by_status(url: str, **options: Any) -> dict[str, StatusLine]:
 
 
 @pytest.mark.parametrize("analyzed", [True, False], ids=["analyzed", "never analyzed"])
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", one_in(3, FORMS))
 def test_g12_status_and_handlers_go_through_a_bounded_part_of_a_large_table(
     url: str, db: psycopg.Connection[Any], form: str, analyzed: Any
 ) -> None:
@@ -185,7 +186,7 @@ def moving(url: str, selector: str, to: str) -> tuple[int, int, int]:
 
 
 @pytest.mark.parametrize("analyzed", [True, False], ids=["analyzed", "never analyzed"])
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", one_in(3, FORMS))
 @pytest.mark.parametrize("status", ["rare", "strange"])
 def test_g12_a_move_goes_through_a_table_once_where_no_index_finds_the_status(
     url: str, db: psycopg.Connection[Any], form: str, analyzed: Any, status: str
@@ -254,7 +255,7 @@ def in_trouble(db: psycopg.Connection[Any], handler: int, rows: int, state: str 
     )
 
 
-@pytest.mark.parametrize("status", ["succeeded", "pending", "skipped", "failed"])
+@pytest.mark.parametrize("status", one_in(4, ["succeeded", "pending", "skipped", "failed"]))
 def test_g12_listings_of_jobs_and_runs_are_bounded(
     url: str, db: psycopg.Connection[Any], status: str
 ) -> None:
@@ -298,6 +299,7 @@ def test_g12_listings_of_jobs_and_runs_are_bounded(
         assert watch.most[0] <= BOUND, (known_of_them, watch.most)
 
 
+@pytest.mark.thorough
 def test_g12_the_soonest_of_a_hundred_thousand_schedules_are_found_along_an_index(
     url: str, db: psycopg.Connection[Any]
 ) -> None:

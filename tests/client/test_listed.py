@@ -11,6 +11,7 @@ from poller.client import counts
 from poller.client.refusals import NothingSelectedError, RefusedError
 from tests.client.watching import BOUND, watched
 from tests.command_line import known
+from tests.times import one_in
 
 if TYPE_CHECKING:
     import psycopg
@@ -55,7 +56,7 @@ def make(db: psycopg.Connection[Any], kind: str) -> str:
 
 
 @pytest.mark.parametrize("is_large", [False, True], ids=["small", "large"])
-@pytest.mark.parametrize("kind", TABLES)
+@pytest.mark.parametrize("kind", one_in(3, TABLES))
 def test_each_row_is_on_one_page(
     url: str, db: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch, kind: str, *, is_large: bool
 ) -> None:
@@ -136,7 +137,7 @@ FILTERED = {
 
 
 @pytest.mark.parametrize("is_analyzed", [True, False], ids=["analyzed", "never analyzed"])
-@pytest.mark.parametrize("form", FILTERED)
+@pytest.mark.parametrize("form", one_in(3, FILTERED))
 def test_g12_a_filter_goes_through_a_bounded_part_of_a_large_table(
     url: str, db: psycopg.Connection[Any], form: str, *, is_analyzed: bool
 ) -> None:

@@ -18,7 +18,7 @@ from tests.client.watching import BOUND, watched
 from tests.command_line import hold, known, make_tenants, objects, the_line, trouble, value
 from tests.engines import moves, run
 from tests.harness import wait_until
-from tests.times import TIMES
+from tests.times import TIMES, one_in
 
 if TYPE_CHECKING:
     from poller.client.trouble import Group
@@ -241,7 +241,7 @@ def in_trouble(
     )
 
 
-@pytest.mark.parametrize("analyzed", ["analyzed", "analyzed too early", "never analyzed"])
+@pytest.mark.parametrize("analyzed", one_in(3, ["analyzed", "analyzed too early", "never analyzed"]))
 def test_the_newest_trouble_comes_first_by_an_index(
     url: str, db: psycopg.Connection[Any], analyzed: str
 ) -> None:

@@ -21,6 +21,7 @@ import sqlalchemy as sa
 
 from poller.db import embedded, embedded_programs
 from tests.servers import Cluster, fresh_database, postmaster, query, temporary_folder
+from tests.times import one_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,6 +125,7 @@ def test_git_does_not_see_it(folder: Path) -> None:
     assert (folder / ".poller/.gitignore").read_text() == "*\n"
 
 
+@pytest.mark.thorough
 def test_the_callers_environment_does_not_steer_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Variables that are meant for another Postgres, and secrets, do not reach the server."""
     monkeypatch.setenv("PGPORT", "6543")
@@ -207,7 +209,7 @@ def test_a_start_that_is_killed_is_begun_again(folder: Path) -> None:
     assert list(folder.glob(".poller/.initdb-*")) == []
 
 
-@pytest.mark.parametrize("name", ["short", "long-" * 30], ids=["short", "long"])
+@pytest.mark.parametrize("name", one_in(2, ["short", "long-" * 30]), ids=["short", "long"])
 def test_a_copy_of_a_folder_gets_a_server_of_its_own(folder: Path, name: str) -> None:
     """The postmaster.pid that was copied along leads neither to the other server nor to a refusal."""
     first, second = (folder / name / each for each in ("one", "two"))
@@ -284,6 +286,7 @@ def test_data_are_served_by_the_version_that_made_them(folder: Path, monkeypatch
     assert newer != older
 
 
+@pytest.mark.thorough
 def test_a_cluster_for_tests_outlives_stops_and_kills() -> None:
     """The tests' own server keeps data and URL over a restart, a crash and a kill, until it is destroyed."""
     cluster = Cluster()

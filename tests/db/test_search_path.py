@@ -19,6 +19,7 @@ from poller.store.claim_plan import plan_claim
 from poller.store.claims import _peek_of
 from poller.testing import Engine
 from tests.engines import column, do_nothing, moves, run
+from tests.times import one_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +62,9 @@ def logs(db: Connection, trigger: str) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("trigger", [*(f"trigger logs {each}" for each in TRIGGERS.values()), DEFERRED])
+@pytest.mark.parametrize(
+    "trigger", one_in(2, [*(f"trigger logs {each}" for each in TRIGGERS.values()), DEFERRED])
+)
 def test_triggers_of_a_table_find_their_names_by_the_users_path(
     url: str, db: Connection, way: str, trigger: str
 ) -> None:

@@ -14,6 +14,7 @@ from poller import Client, Context, Row, Snooze, Transition
 from poller.client.triggers import add_triggers
 from poller.store.binding import bind
 from tests.engines import column, do_nothing, moves, run, run_to_the_end
+from tests.times import one_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,7 +93,7 @@ def check_course(db: psycopg.Connection[Any], url: str, table: sql.Identifier, n
     assert db.execute(sql.SQL("select * from {}").format(table)).fetchall() == [(7, "normal", "done")]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", one_in(4, NAMES))
 def test_any_name_of_a_schema_and_a_table_will_do(db: psycopg.Connection[Any], url: str, name: str) -> None:
     """Mixed case, reserved words, dots, quotes, percent signs, braces, unicode, 63 bytes."""
     db.execute(sql.SQL("create schema {}").format(sql.Identifier(name)))
@@ -100,7 +101,7 @@ def test_any_name_of_a_schema_and_a_table_will_do(db: psycopg.Connection[Any], u
     check_course(db, url, sql.Identifier(name, name), names)
 
 
-@pytest.mark.parametrize("at", ["key", "status", "set"])
+@pytest.mark.parametrize("at", one_in(3, ["key", "status", "set"]))
 def test_any_name_of_a_column_will_do(db: psycopg.Connection[Any], url: str, at: str) -> None:
     """The key, the status and a column that is set may each have any name."""
     for number, name in enumerate(NAMES):
@@ -232,7 +233,7 @@ def fails_first(seen: list[Any]) -> Any:
 
 
 @pytest.mark.usefixtures("types")
-@pytest.mark.parametrize("kind", KEYS)
+@pytest.mark.parametrize("kind", one_in(4, KEYS))
 def test_a_key_may_be_of_any_type(db: psycopg.Connection[Any], url: str, kind: str) -> None:
     """Rows with such keys are claimed, fail, are claimed again and move, each twice and no other."""
     db.execute(f"create table task (id {kind} primary key, status text default 'pending')")

@@ -18,6 +18,7 @@ from poller.telemetry.current_attempt import Attempt, LogContext, variable
 from poller.testing import Engine
 from tests import around_handlers as given
 from tests.engines import moves
+from tests.times import one_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -116,7 +117,7 @@ def test_each_run_has_middleware_around_it(url: str, seen: Callable[[], list[str
     assert ends[0] == "inner ends"
 
 
-@pytest.mark.parametrize("refusing", [given.refusing, given.refusing_after], ids=str)
+@pytest.mark.parametrize("refusing", one_in(2, [given.refusing, given.refusing_after]), ids=str)
 @pytest.mark.parametrize(("function", "options"), MODES.values(), ids=MODES)
 def test_what_middleware_raises_is_the_attempts_failure(
     url: str, task: None, function: Any, options: dict[str, Any], refusing: Around

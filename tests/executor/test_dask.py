@@ -84,6 +84,7 @@ def _has_run(project: Project, calls: int) -> bool:
     return len(_ran(project)) > calls
 
 
+@pytest.mark.thorough
 def test_nothing_is_lost_when_dask_loses_workers(
     project: Project, db: psycopg.Connection[Any], scheduler: str
 ) -> None:

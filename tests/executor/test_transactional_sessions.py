@@ -15,6 +15,7 @@ from poller.errors import PollerError
 from poller.testing import Engine
 from tests.engines import column, moves
 from tests.harness import wait_until
+from tests.times import one_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,7 +67,7 @@ def sessions(db: psycopg.Connection[Any]) -> int:
     return int(number)
 
 
-@pytest.mark.parametrize("options", ["", ", batch=10"], ids=["rows", "batches"])
+@pytest.mark.parametrize("options", one_in(2, ["", ", batch=10"]), ids=["rows", "batches"])
 def test_g11_sessions_that_cannot_be_opened_are_waited_for(
     project: Project, db: psycopg.Connection[Any], as_role: str, options: str
 ) -> None:

@@ -29,7 +29,7 @@ from tests.engines import column, moves, run, run_to_the_end
 from tests.gates import AT_GATE, unlock, wait_at_gate
 from tests.harness import PATIENCE, Project, wait_until
 from tests.servers import create_encoded
-from tests.times import TIMES
+from tests.times import TIMES, one_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,7 +60,7 @@ LARGE = {
 
 
 @pytest.mark.fault("F49")
-@pytest.mark.parametrize("what", LARGE)
+@pytest.mark.parametrize("what", one_in(4, LARGE))
 @pytest.mark.parametrize("retried", [False, True], ids=["fresh", "retries"])
 def test_a_claim_brings_no_more_than_so_many_bytes(
     db: psycopg.Connection[Any], join: NewWorker, what: str, retried: Any
@@ -406,7 +406,7 @@ def test_g6_what_a_claim_brings_after_a_stop_is_given_back_uncounted(
 
 
 @pytest.mark.fault("F55")
-@pytest.mark.parametrize("kind", ["thread", "coroutine", "batch"])
+@pytest.mark.parametrize("kind", one_in(3, ["thread", "coroutine", "batch"]))
 def test_g6_no_handler_is_interrupted_by_a_stop_within_its_grace(
     thing: None, url: str, db: psycopg.Connection[Any], kind: str
 ) -> None:
@@ -494,6 +494,7 @@ def work(row): time.sleep(0.25)
 # --- F57: one table's trouble -------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 @pytest.mark.fault("F57")
 def test_a_table_that_somebody_has_locked_holds_up_no_other(
     project: Project, db: psycopg.Connection[Any]

@@ -9,6 +9,7 @@ import pytest
 from psycopg import sql
 
 from tests.command_line import objects
+from tests.times import one_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +43,7 @@ def greet(to={name!r}):
 
 
 @pytest.mark.fault("F27")
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", one_in(3, NAMES))
 def test_by_every_command(project: Project, here: InProcess, db: psycopg.Connection[Any], name: str) -> None:
     """A schema, a table, columns, statuses, keys, a job, its arguments and a schedule of that name."""
     schema, due, after = name + "s", name + "d", name + "a"

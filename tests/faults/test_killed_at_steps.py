@@ -14,6 +14,7 @@ from poller.runtime.failpoints import VARIABLE
 from tests.commands import is_alive
 from tests.faults.audit import audit, began, leased, make_rows, transactional, wait_until_done
 from tests.harness import wait_until, workers_of
+from tests.times import one_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -124,7 +125,7 @@ def test_g3_workers_stopped_at_each_step_beyond_their_leases_change_nothing_afte
 
 
 @pytest.mark.fault("F1")
-@pytest.mark.parametrize("step", RETRY)
+@pytest.mark.parametrize("step", one_in(2, RETRY))
 def test_g6_a_worker_killed_while_it_claims_a_retry_counts_that_attempt(
     project: Project, db: psycopg.Connection[Any], step: str
 ) -> None:
@@ -142,7 +143,7 @@ def test_g6_a_worker_killed_while_it_claims_a_retry_counts_that_attempt(
 
 
 @pytest.mark.fault("F4")
-@pytest.mark.parametrize("step", ["sweep declared", "sweep looked", "sweep settled"])
+@pytest.mark.parametrize("step", one_in(3, ["sweep settled", "sweep declared", "sweep looked"]))
 def test_g1_a_supervisor_killed_while_it_sweeps_leaves_the_rest_to_another(
     project: Project, db: psycopg.Connection[Any], step: str
 ) -> None:

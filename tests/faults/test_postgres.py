@@ -48,6 +48,7 @@ def _connected(server: Cluster) -> Iterator[psycopg.Connection[Any]]:
 # --- what it loses ----------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 @pytest.mark.fault("F6", "F42")
 def test_g3_a_fleet_goes_on_over_a_database_that_was_set_back(own: tuple[Cluster, Project]) -> None:
     """Commits that were acknowledged are gone, as after a failover or a restore: what the database knows is right.
@@ -85,6 +86,7 @@ def audit_of_effects(db: psycopg.Connection[Any], rows: int) -> None:
     assert db.execute(moved).fetchone() == (rows, rows)
 
 
+@pytest.mark.thorough
 @pytest.mark.fault("F6")
 def test_g3_a_fleet_follows_a_standby_that_is_promoted(tmp_path: Path) -> None:
     """The primary is killed in the midst of work. The URL names both; what is replicated synchronously is done once."""
@@ -134,6 +136,7 @@ def _replicate(primary: Cluster, standby: Cluster, wire: str) -> str:
     return make_conninfo(primary.url, **both, target_session_attrs="read-write")
 
 
+@pytest.mark.thorough
 @pytest.mark.fault("F41")
 def test_the_fleet_works_on_without_statistics(own: tuple[Cluster, Project]) -> None:
     """After a crash they are gone, and no ANALYZE comes: the plans do not need them."""
@@ -182,6 +185,7 @@ def test_a_server_that_becomes_read_only_is_waited_for(own: tuple[Cluster, Proje
     assert "tried again in" not in fleet.log, "no handler is put aside: it is not its table's fault"
 
 
+@pytest.mark.thorough
 @pytest.mark.fault("F9")
 def test_a_server_without_free_connections_is_waited_for(own: tuple[Cluster, Project]) -> None:
     """Others have taken all that there are, those of the fleet too; it asks for its own again until it has them."""
@@ -216,6 +220,7 @@ def test_a_server_without_free_connections_is_waited_for(own: tuple[Cluster, Pro
     assert fleet.popen.poll() is None
 
 
+@pytest.mark.thorough
 @pytest.mark.fault("F30")
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
 def test_a_full_disk_is_waited_for_and_costs_no_attempt(own: tuple[Cluster, Project]) -> None:
@@ -393,6 +398,7 @@ def test_who_keeps_migrations_waiting_is_named(
     assert running.wait() == 0
 
 
+@pytest.mark.thorough
 @pytest.mark.fault("F14")
 def test_a_full_lock_table_is_waited_for(own: tuple[Cluster, Project]) -> None:
     """Somebody holds so many locks that nobody gets another one; then it is over."""
@@ -429,6 +435,7 @@ def test_notifications_that_nobody_reads_are_in_nobodys_way(
     audit(project, db)
 
 
+@pytest.mark.thorough
 @pytest.mark.fault("F16")
 def test_transactions_are_few_and_an_empty_look_takes_no_number(own: tuple[Cluster, Project]) -> None:
     """20,000 rows take a small part of a transaction each; an idle fleet takes next to none."""

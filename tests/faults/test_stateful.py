@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from poller.model.outcome import Outcome
     from poller.store.lease import Task
 
-EXAMPLES = 40 * TIMES
+EXAMPLES = 25 * TIMES
 ATTEMPTS = 3
 WORKERS = 3
 

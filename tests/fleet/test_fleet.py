@@ -15,6 +15,7 @@ import pytest
 
 from tests.harness import Project, cpu_seconds, wait_until, workers_of
 from tests.servers import cluster
+from tests.times import one_in
 
 # What the handlers of these tests write down: outside the database, so that no rollback hides it.
 NOTE = """
@@ -165,7 +166,7 @@ def test_g1_a_fleet_killed_whole_goes_on_where_it_was(project: Project, db: psyc
 
 
 @pytest.mark.fault("F5")
-@pytest.mark.parametrize("how", ["kill", "stop for 10 s", "restart"])
+@pytest.mark.parametrize("how", one_in(3, ["kill", "stop for 10 s", "restart"]))
 def test_g1_the_fleet_outlives_postgres(tmp_path: Path, how: str) -> None:
     """Postgres is killed, stopped for 10 s, or restarted during a drain: the fleet goes on by itself."""
     with cluster() as server, Project(tmp_path, server.url) as project:
@@ -503,7 +504,7 @@ fourth, fifth = step("c", "d"), step("d", "normal")
     wait_until("all have come to the end", lambda: db.execute(started).fetchone() == (2,))
 
 
-@pytest.mark.parametrize("options", ["", ", limit=1", ", per_key='status'", ", rate='1/1h'"])
+@pytest.mark.parametrize("options", one_in(2, ["", ", limit=1", ", per_key='status'", ", rate='1/1h'"]))
 @pytest.mark.parametrize("retries", [False, True], ids=["fresh", "retries"])
 def test_a_worker_that_can_take_no_more_does_not_spin(
     project: Project, db: psycopg.Connection[Any], options: str, *, retries: bool
@@ -536,6 +537,7 @@ def work(row):
     assert cpu_seconds(pid) - before < 0.6, "of two seconds"
 
 
+@pytest.mark.thorough
 def test_what_a_handler_starts_sees_the_users_own_environment(
     project: Project, db: psycopg.Connection[Any]
 ) -> None:

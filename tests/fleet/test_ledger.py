@@ -104,7 +104,7 @@ def _busy(db: psycopg.Connection[Any]) -> list[int]:
     return [pid for (pid,) in rows]
 
 
-@pytest.mark.parametrize(("how", "rows"), [("transactional", 600 * TIMES), ("ctx.settle", 300 * TIMES)])
+@pytest.mark.parametrize(("how", "rows"), [("transactional", 300 * TIMES), ("ctx.settle", 150 * TIMES)])
 def test_g5_every_transfer_is_booked_once(tmp_path: Any, how: str, rows: int) -> None:
     """Workers are killed with -9 again and again, and Postgres once: no transfer is lost, none is booked twice."""
     with cluster() as server, Project(tmp_path, server.url) as project:

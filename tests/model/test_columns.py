@@ -24,6 +24,7 @@ from poller.db.connection import OwnConnection
 from poller.ready_made.retention import age_out, purge
 from tests import maintained
 from tests.engines import column, moves, run, run_to_the_end
+from tests.times import one_in
 
 if TYPE_CHECKING:
     from poller.testing import Done
@@ -116,7 +117,7 @@ def set_x(url: str, value: Any, **options: Any) -> list[Done]:
 
 
 @pytest.mark.usefixtures("types")
-@pytest.mark.parametrize("kind", TYPES)
+@pytest.mark.parametrize("kind", one_in(3, TYPES))
 def test_a_column_of_any_type_is_read_and_set(db: psycopg.Connection[Any], url: str, kind: str) -> None:
     """A handler finds in its row what psycopg gives its user, and sets what psycopg takes from its user."""
     stands, given, then = TYPES[kind]
@@ -198,7 +199,9 @@ def test_what_a_program_registers_with_psycopg_is_how_its_rows_are_read_and_noth
 
 
 @pytest.mark.usefixtures("types")
-@pytest.mark.parametrize("kind", [kind for kind in TYPES if "not null" not in kind and kind != "citizen"])
+@pytest.mark.parametrize(
+    "kind", one_in(4, [kind for kind in TYPES if "not null" not in kind and kind != "citizen"])
+)
 def test_null_is_none_both_ways(db: psycopg.Connection[Any], url: str, kind: str) -> None:
     """A NULL is None in the row, and None sets NULL: in a json column, too."""
     make_task(db, kind, "null")
@@ -500,7 +503,7 @@ def test_a_column_may_be_called_anything(db: psycopg.Connection[Any], url: str) 
 
 
 @pytest.mark.parametrize(
-    "name", ["key", "poller_key", "t", "o", "handler_id", "attempt", "k", "c", "a", "due"]
+    "name", one_in(3, ["key", "poller_key", "t", "o", "handler_id", "attempt", "k", "c", "a", "due"])
 )
 def test_a_key_or_a_status_may_be_called_anything(db: psycopg.Connection[Any], url: str, name: str) -> None:
     """The same holds for the columns that every statement names."""

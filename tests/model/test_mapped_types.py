@@ -30,6 +30,7 @@ from sqlalchemy.orm.exc import DetachedInstanceError
 from poller import PollerError, Transition, handler
 from poller.testing import Engine
 from tests.engines import moves
+from tests.times import one_in
 
 if TYPE_CHECKING:
     from poller.testing import Done
@@ -192,7 +193,7 @@ def test_an_instance_has_what_a_query_would_have_loaded(everything: str, *, tran
             assert seen[key] == values(session.get(Everything, key))
 
 
-@pytest.mark.parametrize("name", TYPES)
+@pytest.mark.parametrize("name", one_in(4, TYPES))
 def test_a_value_takes_the_way_back(everything: str, name: str) -> None:
     """`Transition` writes what `Session` would have written."""
     run(

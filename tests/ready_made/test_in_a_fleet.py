@@ -111,6 +111,7 @@ def test_a_purge_whose_worker_is_killed_goes_on_where_it_stopped(
     assert keys(db) == [8_001, 8_002, 8_003]
 
 
+@pytest.mark.thorough
 def test_a_purge_that_is_shut_down_goes_on_in_the_next_fleet(
     project: Project, db: psycopg.Connection[Any]
 ) -> None:
@@ -179,6 +180,7 @@ def test_a_timeout_ends_a_command_with_its_children(project: Project, db: psycop
     wait_until("the grandchild is gone", lambda: not is_alive(pid))
 
 
+@pytest.mark.thorough
 def test_a_run_that_timed_out_is_over_when_its_command_is(
     project: Project, db: psycopg.Connection[Any]
 ) -> None:

@@ -24,6 +24,7 @@ from poller.store.binding import Binding
 from poller.store.lease import Lease, Result, Settled, Task
 from tests.engines import column, do_nothing
 from tests.harness import wait_until
+from tests.times import one_in
 
 if TYPE_CHECKING:
     import psycopg
@@ -188,7 +189,7 @@ WAYS = {
 
 
 @pytest.mark.fault("F72")
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", one_in(3, WAYS))
 def test_g11_rows_whose_status_a_trigger_sets_back_are_slowed_down_and_told_of(
     project: Project, db: psycopg.Connection[Any], way: str
 ) -> None:

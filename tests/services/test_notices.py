@@ -212,6 +212,7 @@ def runs(url: str, db: psycopg.Connection[Any]) -> int:
     return db.execute(succeeded).rowcount
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("arrive", [rows, runs])
 def test_what_arrives_costs_as_many_claims_in_a_fleet_as_in_one_worker(
     url: str,

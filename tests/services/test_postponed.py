@@ -17,6 +17,7 @@ from poller.store.lease import Result
 from poller.testing import Engine
 from tests.engines import column, do_nothing, moves, run
 from tests.harness import wait_until
+from tests.times import one_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,7 +68,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("hasty")
 @pytest.mark.fault("F44")
 @pytest.mark.parametrize("when", ["before update", "after update"])
-@pytest.mark.parametrize("code", CLASSES)
+@pytest.mark.parametrize("code", one_in(3, CLASSES))
 def test_g11_a_trigger_that_refuses_one_row_costs_only_that_row(
     db: psycopg.Connection[Any], url: str, code: str, when: str
 ) -> None:
@@ -186,7 +187,7 @@ def clerk(db: psycopg.Connection[Any], project: Project) -> Iterator[str]:
 
 
 @pytest.mark.fault("F46")
-@pytest.mark.parametrize("fault", BREAKS)
+@pytest.mark.parametrize("fault", one_in(3, BREAKS))
 def test_g11_a_fault_of_the_whole_statement_counts_no_attempt_and_heals_with_its_cause(
     project: Project, db: psycopg.Connection[Any], url: str, clerk: str, fault: str
 ) -> None:

@@ -22,6 +22,7 @@ from poller.store.claims import Claims
 from poller.store.lease import Result
 from poller.store.liveness import Liveness, register_handlers
 from poller.store.settlements import Settlements
+from tests.times import one_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -240,7 +241,7 @@ def _cycle(
 
 
 @pytest.mark.parametrize("analyzed", [True, False], ids=["analyzed", "never analyzed"])
-@pytest.mark.parametrize("kind", KEYS)
+@pytest.mark.parametrize("kind", one_in(3, KEYS))
 def test_hot_statements_go_through_little_more_than_they_take(
     db: psycopg.Connection[Any], link: Link, kind: str, analyzed: Any
 ) -> None:
@@ -252,6 +253,7 @@ def test_hot_statements_go_through_little_more_than_they_take(
             assert max(counts) <= NODES * A_NODE, (mode, name, counts)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("analyzed", "each"), [(True, 11), (True, 200), (False, 200)], ids=["many", "few", "never analyzed"]
 )
@@ -266,6 +268,7 @@ def test_nor_do_they_beside_a_million_finished_rows(
             assert max(counts) <= NODES * A_NODE, (mode, name, counts)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("deleted", [0, 3000], ids=["a new table", "all but one deleted"])
 def test_nor_when_leases_and_attempts_were_counted_at_a_bad_moment(
     db: psycopg.Connection[Any], link: Link, deleted: int
@@ -293,7 +296,7 @@ def test_nor_when_leases_and_attempts_were_counted_at_a_bad_moment(
             assert max(counts) <= NODES * A_NODE, (mode, name, counts)
 
 
-@pytest.mark.parametrize("meanwhile", ["", "settle as failed"], ids=["", "poller's own meanwhile"])
+@pytest.mark.parametrize("meanwhile", one_in(2, ["", "settle as failed"]), ids=["", "poller's own meanwhile"])
 @pytest.mark.parametrize("analyzed", [True, False], ids=["analyzed", "never analyzed"])
 def test_claims_by_key_go_through_the_rows_before_those_they_take(
     db: psycopg.Connection[Any], link: Link, analyzed: Any, meanwhile: str

@@ -18,6 +18,7 @@ from poller.testing import Engine
 from tests.engines import WAYS, column, do_nothing, fail, moves, settling
 from tests.harness import wait_until
 from tests.maintained import beside, run
+from tests.times import one_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,7 +70,7 @@ def _park_payment(db: psycopg.Connection[Any], join: NewWorker) -> Binding:
 
 
 @pytest.mark.usefixtures("settled_by", "orders")
-@pytest.mark.parametrize("way", HERE)
+@pytest.mark.parametrize("way", one_in(3, HERE))
 def test_g11_a_move_in_one_column_ends_nothing_that_is_known_of_another(
     url: str, db: psycopg.Connection[Any], join: NewWorker, way: str
 ) -> None:

@@ -17,6 +17,7 @@ from poller.telemetry.troubles import Digest, Trouble, digest
 from tests.command_line import make_tenants, value
 from tests.engines import moves, run
 from tests.harness import Project, wait_until
+from tests.times import one_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +39,7 @@ CONFIGURATIONS = {
 }
 
 
-@pytest.mark.parametrize("configure", CONFIGURATIONS.values(), ids=CONFIGURATIONS)
+@pytest.mark.parametrize("configure", one_in(3, CONFIGURATIONS.values()), ids=CONFIGURATIONS)
 @pytest.mark.parametrize("when", ["at the import", "in a job"])
 def test_a_users_logging_silences_nothing(
     project: Project, db: psycopg.Connection[Any], configure: str, when: str

@@ -12,6 +12,7 @@ from poller import fixed_rate
 from poller.testing import Engine
 from tests.command_line import hold, known, make_tenants, trouble, value
 from tests.engines import fail, moves
+from tests.times import one_in
 from tests.tui.stage import NARROW, PERSON, SIZES, WIDE, play, stage
 
 TENANTS = moves("tenants", lambda _: "normal", to=("normal", "rejected"), limit=5, rate="100/1m")
@@ -37,7 +38,7 @@ def busy(url: str, db: psycopg.Connection[Any]) -> str:
     return url
 
 
-@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("size", one_in(2, SIZES), ids=str)
 def test_each_list_is_reached_by_its_keys(busy: str, size: tuple[int, int]) -> None:
     """By `g` and its first letter, by its number, and from its neighbours."""
 
@@ -64,7 +65,7 @@ def test_each_list_is_reached_by_its_keys(busy: str, size: tuple[int, int]) -> N
     play(scene())
 
 
-@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("size", one_in(2, SIZES), ids=str)
 def test_the_cursor_moves_and_opens_what_stands_behind_a_line(busy: str, size: tuple[int, int]) -> None:
     """And stays with its line, whatever comes before it."""
 

@@ -31,6 +31,7 @@ from poller.web.routes import ROUTES
 from tests.command_line import value
 from tests.engines import moves, run
 from tests.harness import wait_until
+from tests.times import one_in
 from tests.web.desks import BASE, OWN, browser, checksum
 from tests.web.fleets import SECRET
 
@@ -126,7 +127,7 @@ def whole(url: str, db: psycopg.Connection[Any]) -> Iterator[str]:
         yield url
 
 
-@pytest.mark.parametrize("question", SAME)
+@pytest.mark.parametrize("question", one_in(2, SAME))
 def test_items_are_those_of_the_command_line(
     here: InProcess, url: str, db: psycopg.Connection[Any], question: str
 ) -> None:
