@@ -1,4 +1,4 @@
-"""How much is tried: a little or one of several cases in `make test`, ten times as much or all in `make test-thorough`."""
+"""How much is tried: a little, or one of several cases, in `make test`; all, or ten times as much, in test-thorough."""
 
 from __future__ import annotations
 
