@@ -1,9 +1,9 @@
 """Looks at the whole fleet again and again, for faces with many viewers, at a cost that does not grow with the tables.
 
 The model. What is slow to find out (which handlers there are, whether a table is small, along which index a status is
-counted; the causes of trouble, while nothing fails) holds for a minute. A look between is one statement for each table,
-and five for the fleet, in one round trip. A table that is locked, gone or too slow costs the others nothing: it is told,
-and left alone for a while.
+counted; the causes of trouble, while nothing fails) holds for a minute; how many rows of a handler are in trouble, where
+they are many, for ten seconds. A look between is one statement for each table, and five for the fleet, in one round
+trip. A table that is locked, gone or too slow costs the others nothing: it is told, and left alone for a while.
 
 What may be trusted: as of `status`. It is not one snapshot, and an estimate is as old as a minute.
 """
@@ -49,6 +49,9 @@ if TYPE_CHECKING:
 HOLDS = 60.0  # seconds that what was found out about tables holds
 ROOM = 500  # rows more than it has that are counted of a status: until then it is not planned anew
 RESTS = 10.0  # seconds that a table is left alone that could not be looked at
+COUNTS_HOLD = (
+    10.0  # seconds that the number of a handler's rows in trouble holds, where it has a statement of its own
+)
 _NOTHING = Statistics((), None)
 _EDGES, _MINUTES = Question(statement("moves_per_minute")), Question(statement("minutes"))
 
@@ -151,6 +154,7 @@ class Watch:
         self._machines: list[_Machine] = []
         self._until = float("-inf")
         self._pulses: Mapping[int, Pulse] = {}
+        self._in_trouble: dict[tuple[int, str], tuple[int, float]] = {}  # rows, and until when that holds
         self._found: tuple[tuple[Group, ...], bool] = (), True
         self._signs: object = None  # by which it is seen that the causes of trouble are others
         self._causes_until = float("-inf")
@@ -198,13 +202,18 @@ class Watch:
             self._causes_until = monotonic() + HOLDS
         return self._found
 
-    def look(self) -> Overview:
+    def look(self, *, anew: bool = False) -> Overview:
         """Return the fleet as it is.
+
+        Args:
+            anew: rows in trouble are counted anew, since an order may have changed how many there are.
 
         Raises:
             DatabaseError: the database has gone away, or its schema is not there any more.
             psycopg.Error: the server refuses.
         """
+        if anew:
+            self._in_trouble.clear()
         try:
             return self._look()
         except psycopg.OperationalError as error:
@@ -222,7 +231,7 @@ class Watch:
         pulse, pauses = activity(numbers), paused(numbers)
         counts = [question for each in self._machines for question in each.questions()]
         answers = OneRound(self._connection, [pulse, _EDGES, pauses, _MINUTES, WORKERS, *counts])
-        self._pulses = self._queries.pulses(pulse, answers.rows(pulse))
+        self._pulses = self._queries.pulses(pulse, answers.rows(pulse), self._count_trouble)
         seen = _Seen(self._pulses, edges(answers.rows(_EDGES)), by_handler(answers.rows(pauses)), answers)
         minutes = answers.rows(_MINUTES)
         return Overview(
@@ -231,6 +240,14 @@ class Watch:
             workers=tuple(answers.rows(WORKERS)),
             minutes=tuple(Minute(*row[:3]) for row in minutes),
         )
+
+    def _count_trouble(self, handler: int, state: str) -> int:
+        """Return how many rows of a handler are in a state, as of some seconds ago."""
+        rows, until = self._in_trouble.get((handler, state), (0, float("-inf")))
+        if monotonic() >= until:
+            rows = self._queries.count_trouble(handler, state)
+            self._in_trouble[handler, state] = rows, monotonic() + COUNTS_HOLD
+        return rows
 
     def _known(self) -> list[_Machine]:
         """Find out which machines there are, and how their rows are counted."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from psycopg import sql
@@ -19,7 +20,7 @@ from poller.db.statements import array, statement, trusted
 from poller.db.typed_rows import all_rows, only_row
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
     import psycopg
@@ -171,20 +172,15 @@ class RowQueries:
         question = activity(handlers)
         return self.pulses(question, self._along("handler_activity", **question.asked))
 
-    def pulses(self, question: Question, rows: Iterable[Any]) -> dict[int, Pulse]:
-        """Return each handler's activity, by the answer to the question for it."""
-        return {number: self._pulse(number, question.asked["most"], counts) for number, *counts in rows}
+    def pulses(
+        self, question: Question, rows: Iterable[Any], count_all: Callable[[int, str], int] | None = None
+    ) -> dict[int, Pulse]:
+        """Return each handler's activity, by the answer to the question for it.
 
-    def _pulse(self, number: int, most: int, counts: Sequence[Any]) -> Pulse:
-        """Return the pulse of a handler; if one statement reads only a part of its rows in trouble, count them all."""
-        in_flight, trouble, tried_again, done, failed = counts
-        rows = {
-            state: (self._count_trouble(number, state) if counted == most else counted)
-            - tried_again.get(state, 0)
-            for state, counted in trouble.items()
-        }
-        waiting = rows["waiting"] + rows["snoozed"]
-        return Pulse(in_flight, max(0, waiting), max(0, rows["parked"]), done, failed)
+        `count_all` counts the rows of a handler in a state of which the answer has only a part: `count_trouble`.
+        """
+        count_all, most = count_all or self.count_trouble, question.asked["most"]
+        return {number: _pulse(counts, most, partial(count_all, number)) for number, *counts in rows}
 
     def paces(self, minutes: int) -> dict[int, Pace]:
         """Return how long the attempts of each handler took that ended in the last minutes."""
@@ -194,7 +190,7 @@ class RowQueries:
         """Return how many rows each handler has moved to each status in the last minute."""
         return edges(self._along("moves_per_minute"))
 
-    def _count_trouble(self, handler: int, state: str) -> int:
+    def count_trouble(self, handler: int, state: str) -> int:
         """Count the rows of a handler that are in one state, however many, some thousands a statement."""
         asked: dict[str, Any] = {"handler": handler, "state": state, "most": COUNTED_ROWS}
         total, counted, place = 0, COUNTED_ROWS, ("-infinity", "")
@@ -395,6 +391,17 @@ class RowQueries:
         """Return the rows of a query that goes along its index, whatever the statistics say: it stops at its limit."""
         with contextlib.nullcontext() if self._looks_along else along_indexes(self.connection):
             return self._rows(name, **asked)
+
+
+def _pulse(counts: Sequence[Any], most: int, count_all: Callable[[str], int]) -> Pulse:
+    """Return the pulse of a handler; if one statement reads only a part of its rows in trouble, count them all."""
+    in_flight, trouble, tried_again, done, failed = counts
+    rows = {
+        state: (count_all(state) if counted == most else counted) - tried_again.get(state, 0)
+        for state, counted in trouble.items()
+    }
+    waiting = rows["waiting"] + rows["snoozed"]
+    return Pulse(in_flight, max(0, waiting), max(0, rows["parked"]), done, failed)
 
 
 def _array(values: Sequence[str] | None) -> str | None:

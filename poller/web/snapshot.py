@@ -136,7 +136,7 @@ class _Eye:
         """Return what is seen, or why nothing is."""
         try:
             self._watch = self._watch or self._client.watch()
-            overview = self._watch.look()
+            overview = self._watch.look(anew=anew)
             if anew or monotonic() >= self._beside_until:
                 self._beside, self._beside_until = self._watch.beside(LINES, FEW), monotonic() + SLOWLY
         except (PollerError, Refused) as error:

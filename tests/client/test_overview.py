@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -13,6 +14,7 @@ from psycopg.sql import SQL, Identifier
 
 from poller import Client
 from poller.client import counts
+from poller.client import overview as overviews
 from poller.client.one_round import OneRound, Question
 from poller.client.overview import RESTS
 from poller.db.search_path import AS_USERS, OWN
@@ -177,6 +179,30 @@ def test_the_causes_of_trouble_are_asked_for_when_there_are_others(
         trouble(db, value(db, "select id from poller.handler where status = 'closing'"), "9")
         eye.look()
         assert {each.error: each.rows for each in eye.beside(100, 5).groups} == {**before, "error of 9": 1}
+
+
+def test_the_rows_in_trouble_of_a_handler_that_has_many_are_counted_anew_after_an_order_or_a_while(
+    url: str, db: psycopg.Connection[Any], asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of them takes a statement of its own, and a look comes every two seconds."""
+    ten_tables(url, db)
+    number = value(db, "select min(id) from poller.handler")
+    for key in range(300):
+        trouble(db, number, str(key))
+
+    def parked(overview: Overview) -> list[int]:
+        return [handler.parked for each in overview.machines for handler in each.handlers if handler.parked]
+
+    with Client(url).watch() as eye:
+        assert parked(eye.look()) == [300]
+        trouble(db, number, "300")
+        asked.clear()
+        assert parked(eye.look()) == [300]
+        assert len(asked) == LOOKS + TABLES, asked
+        assert parked(eye.look(anew=True)) == [301]
+        trouble(db, number, "301")
+        monkeypatch.setattr(overviews, "monotonic", lambda: monotonic() + overviews.COUNTS_HOLD)
+        assert parked(eye.look()) == [302]
 
 
 def test_a_look_writes_nothing_and_waits_for_nobody_for_long(url: str, db: psycopg.Connection[Any]) -> None:
