@@ -18,6 +18,7 @@ import typer
 
 from poller.cli import hints
 from poller.errors import PollerError
+from poller.errors_in_words import reason
 from poller.telemetry.printable import lines, one_line
 
 if TYPE_CHECKING:
@@ -122,8 +123,8 @@ def _variable(parameter: Any) -> str:
 
 
 def _database(error: Any) -> str:
-    """Return Postgres' refusal, in its own words."""
-    text = _one_line(error.diag.message_primary or error)
+    """Return Postgres' refusal, in its own words but for the values of rows."""
+    text = _one_line(reason(error))
     if error.sqlstate == "42501":
         return f"{text}; grant the role what the README lists under 'Least privilege'"
     if error.sqlstate == "55P03":

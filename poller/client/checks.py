@@ -24,6 +24,7 @@ from poller.db import schema, tables
 from poller.db.connection import is_pooled, role_of
 from poller.db.statements import statement, trusted
 from poller.errors import PollerError
+from poller.errors_in_words import reason
 from poller.jobs import job_store
 from poller.model.context import Row
 from poller.ready_made.housekeeping import housekeeping
@@ -385,7 +386,7 @@ class Checks:
                 raise
             if isinstance(error, psycopg.errors.QueryCanceled) and self._until is not None:
                 raise OutOfTimeError from None
-            what = f"this could not be checked: {error.diag.message_primary or error}"
+            what = f"this could not be checked: {reason(error)}"
             todo = "check whether the role may read it"
             yield Finding("warning", where, " ".join(what.split()), todo, "unchecked")
 

@@ -22,6 +22,7 @@ from poller.client.refusals import RefusedError
 from poller.client.selector import same_key
 from poller.db.connection import role_of
 from poller.db.statements import array, statement
+from poller.errors_in_words import reason
 from poller.registry import Registered
 from poller.store.claim_plan import plan_claim
 from poller.store.settlements import holder_of_lock
@@ -252,13 +253,13 @@ class RowReasons:
         except psycopg.errors.LockNotAvailable:
             raise
         except psycopg.Error as error:
-            why = str(error.diag.message_primary or error)
+            failed = error
         try:  # without what the handler asks of it, which may be what has failed
             bare = self._seen(self._binding.explain_row_bare)
-        except psycopg.DataError:
-            msg = f"{self._key!r} cannot be a key of {self._binding.table}: {why}"
+        except psycopg.DataError as error:
+            msg = f"{self._key!r} cannot be a key of {self._binding.table}: {error.diag.message_primary or error}"
             raise RefusedError(msg, "no_key") from None
-        return bare and replace(bare, error=why)
+        return bare and replace(bare, error=reason(failed))
 
     def _seen(self, question: sql.Composed) -> RowAsClaimed | None:
         with (

@@ -23,6 +23,7 @@ from psycopg.rows import namedtuple_row
 
 from poller.db.search_path import SET_USERS
 from poller.db.statements import statement, trusted
+from poller.errors_in_words import reason
 from poller.model.table_name import dotted
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def _tried(
             if left:
                 pause(PAUSE_SECONDS)
         except REFUSED as error:
-            _note(done, f"{_name(partition)} cannot be dropped: {error.diag.message_primary or error}")
+            _note(done, f"{_name(partition)} cannot be dropped: {reason(error)}")
             return False
         else:
             return True

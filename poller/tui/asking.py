@@ -22,6 +22,7 @@ from textual.message import Message
 
 from poller.client.client import Client
 from poller.errors import PollerError
+from poller.errors_in_words import reason
 from poller.telemetry.printable import one_line
 from poller.tui.looks import (
     LOOK_SECONDS,
@@ -191,8 +192,8 @@ class AskingApp(App[None]):
                 why = one_line(self.setting.said(error))
                 self.post_message(Told(lambda: failed(why)))
             except psycopg.Error as error:
-                reason = one_line(" ".join(str(error.diag.message_primary or error).split()))
-                self.post_message(Told(lambda: failed(reason)))
+                why_not = one_line(reason(error))
+                self.post_message(Told(lambda: failed(why_not)))
             except Exception as error:  # noqa: BLE001 - it is raised where it ends the screen
                 self.post_message(Told(partial(_raise, error)))
             else:

@@ -18,6 +18,7 @@ import psycopg
 
 from poller.client.client import Client
 from poller.errors import DatabaseError, PollerError
+from poller.errors_in_words import reason
 from poller.telemetry.printable import one_line
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ class Looker:
         except DatabaseError as error:
             return Away(one_line(str(error.data.get("plain") or self._said(error))))
         except psycopg.Error as error:
-            return Away(_reason(error))
+            return Away(one_line(reason(error)))
         seen = time.monotonic()
         return LookResult(totals, answers, seen - began, seen)
 
@@ -154,7 +155,7 @@ class Looker:
         except psycopg.Error as error:
             if not self.connection.is_open:
                 raise
-            return Fault(_reason(error))
+            return Fault(one_line(reason(error)))
         except Exception as error:  # noqa: BLE001 - a panel costs itself only
             return Fault(one_line(f"{type(error).__name__}: {error}"))
 
@@ -212,8 +213,3 @@ class LookThread:
                 pause, failed = max(LOOK_SECONDS, LOOK_SHARE * seen.seconds) - seen.seconds, 0
             self._woken.wait(pause)
         self._looks.connection.close()
-
-
-def _reason(error: psycopg.Error) -> str:
-    """Return Postgres' own words, in one line."""
-    return one_line(" ".join(str(error.diag.message_primary or error).split()))

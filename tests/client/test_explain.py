@@ -11,7 +11,7 @@ import pytest
 
 from poller import Client, Fail, Retry, Snooze, handler
 from poller.client.explain import ClaimExplained, RowExplained
-from poller.client.refusals import NothingSelectedError
+from poller.client.refusals import NothingSelectedError, RefusedError
 from poller.errors import ConfigurationError
 from poller.store.binding import bind
 from poller.testing import Engine
@@ -584,3 +584,13 @@ def test_what_is_no_handlers_is_said_so_in_a_line(
     }.items():
         assert the_line(here.run("explain", asked), 2) == line
     assert here.run("explain", "thing:pending:1").returncode == 0
+
+
+def test_no_value_of_a_row_is_told_of_which_the_where_fails(url: str, db: psycopg.Connection[Any]) -> None:
+    """Postgres quotes what it cannot convert; a key that is typed is no secret."""
+    db.execute("alter table thing add column note text not null default 's3cret'")
+    one = made(where="note::int > 0")
+    first = explained(url, one).reasons[0]
+    assert first.detail == 'its handler\'s where fails for it: invalid input syntax for type integer: "…"'
+    with pytest.raises(RefusedError, match=r'cannot be a key of public.thing: invalid .* integer: "one"'):
+        explained(url, one, "one")
