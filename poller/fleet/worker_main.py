@@ -64,7 +64,8 @@ def main(given: dict[str, Any]) -> None:
         emit(WorkerUnfit(error=str(error).splitlines()[0]))
         leave(FAULTY)
     signs = int(sys.argv[2])
-    worker = Worker(order.url, bindings, _options(order), lambda: _tell_drain(signs))
+    drains = threading.Event()
+    worker = Worker(order.url, bindings, _options(order), lambda: _tell_drain(signs, drains))
     begun.append(worker)
     _obey(worker)
     sender = None
@@ -77,8 +78,7 @@ def main(given: dict[str, Any]) -> None:
     is_retired = worker.run()
     if sender is not None:
         sender.send()
-    with contextlib.suppress(BrokenPipeError):
-        _sign(signs, (RETIRES if is_retired else b"") + LEAVES)
+    _take_leave(signs, (DRAINS if drains.is_set() else b"") + (RETIRES if is_retired else b"") + LEAVES)
     leave(0)
 
 
@@ -100,10 +100,18 @@ def _give_signs(number: int, every: float) -> None:
             sleep(every)
 
 
-def _tell_drain(number: int) -> None:
+def _tell_drain(number: int, drains: threading.Event) -> None:
     """Tell the supervisor that this worker ends and must not be replaced; without a supervisor it is not."""
+    drains.set()
     with contextlib.suppress(BrokenPipeError):
         _sign(number, DRAINS)
+
+
+def _take_leave(number: int, how: bytes) -> None:
+    """Tell the supervisor how this worker ends; if it is stopped and the pipe is full, wait until it hears that."""
+    os.set_blocking(number, True)
+    with contextlib.suppress(BrokenPipeError):
+        os.write(number, how)
 
 
 def _sign(number: int, what: bytes) -> None:

@@ -329,6 +329,50 @@ def work(row):
     assert (line.action, line.target, line.affected) == ("drain", str(number), 1)
 
 
+@pytest.mark.fault("F74")
+def test_a_worker_that_drains_is_not_replaced_by_a_supervisor_that_hears_of_it_late(
+    project: Project, db: psycopg.Connection[Any]
+) -> None:
+    """It is stopped, and there is no room for a sign: the worker has nothing left, and waits until it is heard."""
+    make_rows(db, 1)
+    project.handlers(
+        NOTE
+        + """
+import sys
+
+@handler("thing", status="pending", to="normal")
+def work(row):
+    note(row)
+    while not os.path.exists("filled"):
+        time.sleep(0.01)
+    try:
+        while True:
+            os.write(int(sys.argv[2]), b"." * 4096)
+    except BlockingIOError:
+        note(row, "full")
+    while not os.path.exists("ended"):
+        time.sleep(0.01)
+"""
+    )
+    fleet = project.start("run", "--workers", "1")
+    wait_until("it works", lambda: ran(project))
+    [(number, pid)] = workers_of(db)
+    fleet.signal(signal.SIGSTOP)
+    try:
+        (project.folder / "filled").touch()
+        wait_until("there is no room", lambda: ran(project, "full"))
+        assert project.run("workers", "drain", str(number)).returncode == 0
+        (project.folder / "ended").touch()
+        wait_until("it has given all back", lambda: not workers_of(db))
+        assert statuses(db) == {"normal": 1}
+        assert is_alive(pid)
+    finally:
+        fleet.signal(signal.SIGCONT)
+    wait_until("it has ended", lambda: not is_alive(pid))
+    wait_until("so has the fleet, of which it was the last", lambda: fleet.popen.poll() is not None)
+    assert workers_of(db) == []
+
+
 def test_a_worker_that_drains_has_its_grace_when_it_is_stopped(
     project: Project, db: psycopg.Connection[Any]
 ) -> None:
