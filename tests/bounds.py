@@ -12,9 +12,9 @@ import sys
 import tomllib
 import venv
 from pathlib import Path
+from typing import Any
 
 TOP = Path(__file__).parents[1]
-ASKED = ("embedded", "http", "dask", "top")  # the extras that users install
 CORE = (  # of the suite: each dependency is asked for all that it is used for
     "tests/test_face.py",
     "tests/test_examples.py",
@@ -27,15 +27,28 @@ CORE = (  # of the suite: each dependency is asked for all that it is used for
     "tests/cli",
     "tests/ready_made/test_http.py",
     "tests/tui",
+    "tests/web",
+    "tests/alerts",
+    "tests/integrations",
+    "tests/telemetry/test_metrics.py",
 )
 
 
 def lowest() -> list[str]:
     """Return the lowest version of each dependency, as pip's constraints."""
-    project = tomllib.loads((TOP / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *(each for extra in ASKED for each in extras[extra])]
+    extras = _project()["optional-dependencies"]
+    wanted = [*_project()["dependencies"], *(each for extra in _asked() for each in extras[extra])]
     return [re.sub(r"^([\w.-]+)(?:\[[^]]*\])?>=([\w.]+).*$", r"\1==\2", each) for each in wanted]
+
+
+def _asked() -> list[str]:
+    """Return the extras that users install."""
+    return [each for each in _project()["optional-dependencies"] if each != "dev"]
+
+
+def _project() -> dict[str, Any]:
+    project: dict[str, Any] = tomllib.loads((TOP / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return project
 
 
 def install(which: str, folder: Path) -> Path:
@@ -44,7 +57,7 @@ def install(which: str, folder: Path) -> Path:
     python = folder / "bin" / "python"
     constraints = folder / "constraints.txt"
     constraints.write_text("\n".join(lowest() if which == "lowest" else []), encoding="utf-8")
-    extras = ",".join((*ASKED, "dev"))
+    extras = ",".join((*_asked(), "dev"))
     command = [
         "-m",
         "pip",

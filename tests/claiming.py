@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+import uuid
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from poller.db.connection import Link
 from poller.model.outcome import Became, Outcome
+from poller.services.heartbeat import Heartbeat
 from poller.store.binding import Binding
 from poller.store.claims import Claims
 from poller.store.lease import Result
@@ -49,6 +51,15 @@ class HandWorker:
     def fail(self, tasks: list[Task]) -> int:
         retry = Outcome(Became.RETRYING, delay=0.0, attempt=tasks[0].attempt, error="no")
         return self.settle(tasks, retry)
+
+
+def heartbeat(link: Link, bindings: Sequence[Binding] = (), **options: Any) -> Heartbeat:
+    """Make the sign of life of a worker that knows these handlers, whose supervisor is none."""
+    given = {"slots": 1, "lease": 30.0, "on_join": _ignore, "on_lost": _ignore, **options}
+    return Heartbeat(link=link, supervisor=uuid.uuid4(), handlers=[each.id for each in bindings], **given)
+
+
+def _ignore() -> None: ...
 
 
 NewWorker = Callable[[Binding], HandWorker]

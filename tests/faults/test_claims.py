@@ -20,11 +20,11 @@ from poller.executor import attempt
 from poller.executor.executor import Executor
 from poller.fleet.worker import Worker, WorkerOptions
 from poller.services.claimer import Claimer
-from poller.services.heartbeat import Heartbeat
 from poller.services.postponed import Postponed
 from poller.store.binding import CLAIM_BYTES, Binding, bind, bind_all
 from poller.store.claims import Claims, DeclaredDeadError
 from poller.store.liveness import register_handlers
+from tests.claiming import heartbeat
 from tests.engines import column, moves, run, run_to_the_end
 from tests.gates import AT_GATE, unlock, wait_at_gate
 from tests.harness import PATIENCE, Project, wait_until
@@ -292,15 +292,7 @@ def test_g1_a_worker_that_learns_of_its_death_by_a_claim_registers_anew(
 
 def test_a_heartbeat_that_was_answered_late_does_not_undo_what_a_claim_has_found() -> None:
     """The beat was sent before the death, and its answer read after the claim's."""
-    beat = Heartbeat(
-        link=Link("", "none"),
-        supervisor=uuid.uuid4(),
-        handlers=[],
-        slots=1,
-        lease=30.0,
-        on_join=lambda: None,
-        on_lost=lambda: None,
-    )
+    beat = heartbeat(Link("", "none"))
     beat.worker = 7
     beat._trust(time.monotonic())
     assert beat.trusted_until() > time.monotonic()
@@ -318,15 +310,7 @@ def test_a_beat_that_is_asked_for_while_another_is_under_way_follows_it(
 ) -> None:
     """The one under way may have been sent before what the asker knows: its answer must not put off the next."""
     lost: list[str] = []
-    beat = Heartbeat(
-        link=Link(url, "test"),
-        supervisor=uuid.uuid4(),
-        handlers=[],
-        slots=1,
-        lease=60.0,
-        on_join=lambda: None,
-        on_lost=lambda: lost.append("lost"),
-    )
+    beat = heartbeat(Link(url, "test"), lease=60.0, on_lost=lambda: lost.append("lost"))
     beat.run_once()
     beat.run_once()
     beat.hurry()

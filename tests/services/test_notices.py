@@ -6,7 +6,6 @@ import contextlib
 import random
 import threading
 import time
-import uuid
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,6 @@ from poller.client.triggers import add_triggers
 from poller.db.connection import Link, OwnConnection, opener
 from poller.jobs import job_store
 from poller.jobs.run import handler_of
-from poller.services.heartbeat import Heartbeat
 from poller.services.loop import Loop
 from poller.services.pipeline import Pipeline, Wakes
 from poller.services.poll_turns import Turn
@@ -27,6 +25,7 @@ from poller.services.sweeper import Sweeper
 from poller.store.binding import bind_all
 from poller.store.claims import Claims
 from poller.store.liveness import register_handlers
+from tests.claiming import heartbeat
 from tests.engines import moves
 from tests.harness import wait_until, workers_of
 
@@ -77,15 +76,7 @@ class Member:
 
     def __init__(self, url: str, bindings: Sequence[Binding], slots: int, poll: float) -> None:
         self._links = [Link(url, name) for name in ("beat", "claim", "settle")]
-        self.heartbeat = Heartbeat(
-            link=self._links[0],
-            supervisor=uuid.uuid4(),
-            handlers=[each.id for each in bindings],
-            slots=slots,
-            lease=30.0,
-            on_join=self._look,
-            on_lost=lambda: None,
-        )
+        self.heartbeat = heartbeat(self._links[0], bindings, slots=slots, on_join=self._look)
         self.pipeline = Pipeline(
             claims=self._links[1],
             settles=self._links[2],

@@ -6,7 +6,6 @@ import contextlib
 import os
 import signal
 import time
-import uuid
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,12 +20,12 @@ from poller.db.connection import Link, connect
 from poller.model.answers import Crashed
 from poller.model.outcome import Became
 from poller.services import sweeper
-from poller.services.heartbeat import Heartbeat
 from poller.services.suspects import SINGLE_WAIT_SECONDS
 from poller.services.sweeper import Sweeper
 from poller.store.binding import bind
 from poller.store.outcomes import of_error, released
 from poller.testing import Engine
+from tests.claiming import heartbeat
 from tests.engines import column, moves
 from tests.fleet.test_fleet import NOTE, claims, make_rows, ran, statuses
 from tests.harness import Project, wait_until, workers_of
@@ -405,15 +404,7 @@ def test_a_beat_is_answered_while_commits_stall() -> None:
     ):
         migration.migrate(server.url)
         link = Link(server.url, "beat")
-        beat = Heartbeat(
-            link=link,
-            supervisor=uuid.uuid4(),
-            handlers=[],
-            slots=1,
-            lease=60.0,
-            on_join=lambda: None,
-            on_lost=lambda: None,
-        )
+        beat = heartbeat(link, lease=60.0)
         beat.run_once()  # registers, which does wait
         db.execute("alter system set synchronous_standby_names = 'nobody'")
         db.execute("select pg_reload_conf()")

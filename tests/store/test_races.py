@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +15,11 @@ from poller.db.connection import Link
 from poller.db.statements import array
 from poller.model.outcome import Became, Outcome
 from poller.services import claim_cursor, claimer
-from poller.services.heartbeat import Heartbeat
 from poller.store.binding import Binding, bind
 from poller.store.claims import Claims
 from poller.testing import Engine
 from tests import gates
+from tests.claiming import heartbeat
 from tests.engines import moves
 from tests.gates import AT_GATE, GATE, unlock, wait_at_gate
 from tests.harness import PATIENCE, wait_until
@@ -541,24 +540,16 @@ def test_g1_a_worker_that_leaves_waits_for_its_claim_under_way(
 ) -> None:
     """It is declared dead with what it holds; Postgres has no foreign key to defend, and logs no error."""
     join(binding)  # numbers the handler
-    heartbeat = Heartbeat(
-        link=Link(url, "test"),
-        supervisor=uuid.uuid4(),
-        handlers=[binding.id],
-        slots=1,
-        lease=30,
-        on_join=lambda: None,
-        on_lost=lambda: None,
-    )
-    heartbeat.join()
-    number = heartbeat.worker
+    beat = heartbeat(Link(url, "test"), [binding])
+    beat.join()
+    number = beat.worker
     with psycopg.connect(url) as claiming:
         claiming.execute(
             "insert into poller.claim (handler_id, worker_id, keys) values (%s, %s, '{1}')",
             [binding.id, number],
         )
         with ThreadPoolExecutor(1) as pool:
-            left = pool.submit(heartbeat.leave)
+            left = pool.submit(beat.leave)
             wait_until("it waits", lambda: db.execute("select 1 from pg_locks where not granted").fetchone())
             claiming.commit()
             left.result(30)
