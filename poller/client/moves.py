@@ -231,7 +231,7 @@ class Moving:
         yield from indexed
         if during:
             held = RowQueries(self._connection).in_flight(self._asked.handlers, None, _TRUE, None)
-            yield [key for _, key in held]
+            yield [key for _, key, _ in held]
 
     def _named(self, keys: Sequence[str]) -> list[str]:
         """Return those of the named rows that can be moved, each once; note why the others are left."""

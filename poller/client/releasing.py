@@ -7,6 +7,7 @@ holder of a released lease finds it gone by its fence.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -76,17 +77,18 @@ def release(  # noqa: PLR0913, PLR0917 - the parts of one order
     refuse_unfinished(selector, [each.status for each in known])
     asked = (queries.in_flight(chosen.handlers, chosen.keys, *each) for each in _held(error))
     held = next(filter(None, asked), [])
-    numbers = {number for number, _ in held}
-    replaced, unknown = _replaced(connection, source, [each for each in known if each.id in numbers])
+    numbers = {number for number, *_ in held}
+    noted = {number for number, _, during in held if during is not None}
+    replaced, unknown = _replaced(connection, source, [each for each in known if each.id in numbers], noted)
     released: set[int] = set()
     for number, those in groupby(held, lambda each: each[0]):
-        for chunk in chunks([key for _, key in those]):
+        for chunk in chunks([key for _, key, _ in those]):
             if batches.is_over:
                 break
             with batches.next():
                 rows = queries.release([number], chunk[: batches.room])
                 if number in replaced:
-                    queries.restore_status(replaced[number], [key for _, key in rows])
+                    _restore(queries, replaced[number], rows)
                 batches.reached(len(rows))
                 if rows:
                     queries.wake()
@@ -97,6 +99,17 @@ def release(  # noqa: PLR0913, PLR0917 - the parts of one order
         raise NothingSelectedError(msg)
     names = (f"{each.table}:{each.status}" for each in known if each.id in released & unknown)
     return Released(batches.rows, tuple(dict.fromkeys(names)), batches.is_stopped)
+
+
+def _restore(queries: RowQueries, binding: Binding, rows: Sequence[tuple[int, str, str | None]]) -> None:
+    """Restore the status of rows that show a `during`: that of the program which has leased them."""
+    keys_of: dict[str | None, list[str]] = defaultdict(list)
+    for _, key, during in rows:
+        keys_of[during].append(key)
+    for during, keys in keys_of.items():
+        leased = binding.leased_as(during)
+        if leased.handler.during is not None:
+            queries.restore_status(leased, keys)
 
 
 def _held(error: str | None) -> Iterator[tuple[sql.SQL, str | None]]:
@@ -113,22 +126,32 @@ def _held(error: str | None) -> Iterator[tuple[sql.SQL, str | None]]:
 
 
 def _replaced(
-    connection: psycopg.Connection[Any], source: Source, known: Sequence[Known]
+    connection: psycopg.Connection[Any], source: Source, known: Sequence[Known], noted: set[int]
 ) -> tuple[dict[int, Binding], set[int]]:
     """Return those handlers that have a `during`, by number; and the numbers of those of which that is not known.
+
+    Args:
+        connection: where their tables are.
+        source: those whose code is here.
+        known: which.
+        noted: those of which a lease has noted that its rows show one.
 
     Raises:
         ConfigurationError: one whose code is here does not fit its table.
     """
     here = _handlers(source, known)
-    bound = {number: bind(connection, each) for number, each in here.items() if each.during is not None}
+    bound = {
+        number: bind(connection, each)
+        for number, each in here.items()
+        if each.during is not None or number in noted
+    }
     unknown = set()
     for each in known:
         if each.id not in here:
             binding = registered(connection, each)
             if binding is None:
                 unknown.add(each.id)
-            elif binding.handler.during is not None:
+            elif binding.handler.during is not None or each.id in noted:
                 bound[each.id] = binding
     return bound, unknown
 

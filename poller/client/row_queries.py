@@ -285,13 +285,15 @@ class RowQueries:
 
     def in_flight(
         self, handlers: Iterable[int], keys: Sequence[str] | None, is_meant: sql.SQL, error: str | None
-    ) -> list[tuple[int, str]]:
-        """Return the handler's number and the key of each row in flight that is meant, in the order of the handlers."""
+    ) -> list[tuple[int, str, str | None]]:
+        """Return handler, key and `during` of each row in flight that is meant, in the order of the handlers."""
         asked = {"handlers": array(handlers), "keys": _array(keys), "error": error}
         return self.connection.execute(statement("releasable", is_meant=is_meant), asked).fetchall()
 
-    def release(self, handlers: Iterable[int], keys: Sequence[str] | None) -> list[tuple[int, str]]:
-        """Take rows away from the workers that hold them; return the handler's number and the key of each."""
+    def release(
+        self, handlers: Iterable[int], keys: Sequence[str] | None
+    ) -> list[tuple[int, str, str | None]]:
+        """Take rows away from the workers that hold them; return handler, key and `during` of each."""
         return self._rows("release", handlers=array(handlers), keys=_array(keys))
 
     def restore_status(self, binding: Binding, keys: Sequence[str]) -> None:

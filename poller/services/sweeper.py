@@ -122,15 +122,20 @@ class Sweeper:
         """Settle the rows that one dead worker held; return how many there were."""
         dead = self._liveness.dead_claims(self._known())
         reach("sweep looked")
-        of_handler: dict[int, list[Result]] = defaultdict(list)
-        for each in dead:
-            of_handler[each.handler_id].append(_crashed(self._bindings[each.handler_id], each))
-        settled = sum(self._settle(handler, results) for handler, results in of_handler.items())
+        settled = sum(self._settle(handler, results) for handler, results in self._crashed(dead))
         reach("sweep settled")
         if settled:
             emit(RowsTakenBack(rows=settled))
             wake(self._link.connection)
         return len(dead)
+
+    def _crashed(self, dead: Sequence[DeadClaim]) -> list[tuple[int, list[Result]]]:
+        """Return the results of rows, by their handlers; those of handlers that had another `during` are apart."""
+        found: dict[tuple[int, str | None], list[DeadClaim]] = defaultdict(list)
+        for each in dead:
+            found[each.handler_id, each.during].append(each)
+        bindings = {each: self._bindings[each[0]].leased_as(each[1]) for each in found}
+        return [(each[0], [_crashed(bindings[each], row) for row in rows]) for each, rows in found.items()]
 
     def _known(self) -> list[int]:
         """Return the handlers whose rows are settled here, except those that are left out for now."""

@@ -6,7 +6,7 @@ a partial index `… where status = 'pending'` serves it (Postgres docs, 11.8).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +59,7 @@ class Binding:
     encoding: str = "UTF8"  # of the database, as Postgres names it
     texts: Texts | None = None  # the handler's, as they stand in statements
     hashed: frozenset[str] = frozenset()  # the columns of `per_key` whose types have a hash
+    shown: tuple[str, ...] = ()  # what rows show that are leased, where it is not the handler's `held`
     _settle: dict[tuple[tuple[str, ...], bool, bool], sql.Composed] = field(default_factory=dict, repr=False)
     _claims: dict[tuple[str, bool], sql.Composed] = field(default_factory=dict, repr=False)
 
@@ -553,7 +554,7 @@ class Binding:
             "table_name": sql.Literal(str(self.table)),
             "status_column": sql.Literal(self.handler.column),
             "status_type": trusted(self.table.columns[self.handler.column].full_type),
-            "shows_held": self._shows(self.handler.held if shown else self.handler.status),
+            "shows_held": self._shows_held if shown else self._shows(self.handler.status),
             "from_status": sql.Literal(self.handler.status),
             "is_outcome": self.table.is_key("o.poller_key"),
         }
@@ -599,6 +600,25 @@ class Binding:
     def shows_status(self) -> sql.Composed:
         """The condition on a row `t` to show the handler's status."""
         return self._shows(self.handler.status)
+
+    @property
+    def _shows_held(self) -> sql.Composed:
+        """The condition on a row `t` to show what it did when it was leased."""
+        either = sql.SQL(" or ").join(map(self._shows, self.shown or (self.handler.held,)))
+        return sql.SQL("({})").format(either)
+
+    def leased_as(self, during: str | None) -> Binding:
+        """Return the handler as it was when it leased rows: it may have had another `during`, or none.
+
+        Args:
+            during: what the lease has noted; None if rows showed the status, or an older version leased them.
+        """
+        handler = self.handler
+        if handler.is_job or during == handler.during:
+            return self
+        if during is None:
+            return replace(self, shown=(handler.status, handler.held), _settle={}, _claims={})
+        return replace(self, handler=replace(handler, during=during), _settle={}, _claims={})
 
     def _shows(self, status: str) -> sql.Composed:
         """Return the condition on a row `t` to show a status."""

@@ -8,12 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from poller.db.connection import is_servers
-from poller.db.statements import array
+from poller.db.statements import array, statement
 from poller.db.values import fetch
 from poller.errors_in_words import reason
 from poller.store.outcomes import SWALLOWED
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from psycopg import sql
 
     from poller.db.connection import Borrowed, Link
@@ -22,9 +24,16 @@ if TYPE_CHECKING:
 
 
 def read(
-    link: Link | Borrowed, binding: Binding, rows: list[Fetched], *, careful: bool
+    link: Link | Borrowed, binding: Binding, leases: Iterable[str], rows: list[Fetched], *, careful: bool
 ) -> tuple[list[Fetched], dict[str, str]]:
     """Set rows to the handler's `during`, if it has one, and read rows whose keys only were read.
+
+    Args:
+        link: on which they were claimed, in the same transaction.
+        binding: their handler.
+        leases: theirs, which note the `during`.
+        rows: which.
+        careful: read them, whatever the handler is.
 
     Returns:
         the rows as they are then, and the reason (by key) for rows that could not be set or read.
@@ -35,6 +44,9 @@ def read(
     if binding.handler.is_job and not careful:  # the table is poller's own: no row of it is expected to fail
         shown = {row[0]: row for row in fetch(link.connection, question, _keys(rows), users=False).rows}
         return _with_lost(rows, shown)
+    if binding.show_during is not None and not binding.handler.is_job:  # that of jobs never changes
+        noted = {"during": binding.handler.during, "leases": array(leases)}
+        link.connection.execute(statement("note_during"), noted)
     link.connection.execute("set local lock_timeout = '2s'")  # triggers may wait; a claim itself does not
     return _shown(link, binding, question, rows)
 

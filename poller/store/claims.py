@@ -146,7 +146,7 @@ class Claims:
             if payload["ours"] is not None:
                 left = set(payload["ours"])
                 rows = [row for row in rows if row[0] in left]
-            rows, refusals = read(self.link, binding, rows, careful=careful)
+            rows, refusals = read(self.link, binding, [payload["lease"]], rows, careful=careful)
             begin_by = self.limits.write_started(binding, len(rows))
             reach("claim taken")
         reach("claim committed")
@@ -203,7 +203,8 @@ class Claims:
             if not taken and self._is_paused(binding, worker):
                 return PAUSED
             ours = [row for key, row in found.items() if key in taken]  # in the order of the claim
-            rows, refusals = read(self.link, binding, ours, careful=careful)
+            leased = {str(each[0]) for each in taken.values()}
+            rows, refusals = read(self.link, binding, leased, ours, careful=careful)
             begin_by = self.limits.write_started(binding, len(taken))
             reach("retry taken")
         reach("retry committed")

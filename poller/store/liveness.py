@@ -65,6 +65,7 @@ class DeadClaim:
     """One row that was in flight when its worker died.
 
     Attributes:
+        during: the status that it shows, if its claim has set one.
         attempt: how many attempts are counted.
         crashes: how many of them, in a row, ended with their worker.
         company: if it was a suspect already, the number of rows that were suspected together; else 0.
@@ -78,6 +79,7 @@ class DeadClaim:
     worker: int
     handler_id: int
     key: str
+    during: str | None
     attempt: int
     crashes: int
     company: int

@@ -2,7 +2,7 @@
 -- Locks    none.
 -- Fence    none: to be asked before release.sql, which looks for itself.
 -- Index    claim_handler; attempt_key, a probe for each.
-select c.handler_id, k.key
+select c.handler_id, k.key, c.during
   from poller.claim as c
  cross join unnest(c.keys) as k (key)
  where c.handler_id = any(%(handlers)s::integer[])

@@ -5,7 +5,7 @@
 --          nothing more about that row.
 -- Index    claim_handler; attempt_key.
 with held as materialized (
-    select c.lease, c.handler_id, c.worker_id, c.keys, c.claimed_at, h.status
+    select c.lease, c.handler_id, c.worker_id, c.keys, c.claimed_at, c.during, h.status
       from poller.claim as c
       join poller.handler as h on h.id = c.handler_id
      where c.handler_id = any(%(handlers)s::integer[])
@@ -48,4 +48,4 @@ with held as materialized (
       join counted using (handler_id, key)
      where r.is_freed
 )
-select handler_id, key from row_of where is_freed
+select handler_id, key, during from row_of where is_freed

@@ -16,7 +16,7 @@ with dead as materialized (
       from poller.claim as c
      where c.worker_id = (select dead.id from dead)
 )
-select c.lease::text as lease, c.worker_id as worker, c.handler_id, k.key,
+select c.lease::text as lease, c.worker_id as worker, c.handler_id, k.key, c.during,
        coalesce(a.attempt, 0) as attempt,
        coalesce(a.crashes, 0) as crashes,
        coalesce(a.company, 0) as company,
