@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from poller import Context, Row, handler
+from poller import Client, Context, Row, handler
 from poller.db import migration
 from poller.db.connection import Link, connect
 from poller.model.answers import Crashed
@@ -23,6 +23,7 @@ from poller.services import sweeper
 from poller.services.suspects import SINGLE_WAIT_SECONDS
 from poller.services.sweeper import Sweeper
 from poller.store.binding import bind
+from poller.store.liveness import register_handlers
 from poller.store.outcomes import of_error, released
 from poller.testing import Engine
 from tests.claiming import heartbeat
@@ -61,6 +62,37 @@ def retries(worker: HandWorker, most: int = 1000, single_waits: float | None = 0
 
 
 # --- a killed worker's rows ---------------------------------------------------------------------------
+
+
+@pytest.mark.fault("F1", "F20")
+@pytest.mark.parametrize(
+    "durings", [("busy", "busy"), ("busy", None), ("busy", "working"), (None, "busy")], ids=str
+)
+@pytest.mark.parametrize("by", ["sweep", "release"])
+def test_g1_rows_are_taken_back_by_programs_that_have_another_during(
+    db: psycopg.Connection[Any], url: str, join: NewWorker, durings: tuple[str | None, str | None], by: str
+) -> None:
+    """The lease says which one the row shows; the attempt counts, and the next is at the same visit."""
+    make_rows(db, 2)
+    old, new = (
+        handler("thing", status="pending", to="normal", attempts=9, during=during)(_work)
+        for during in durings
+    )
+    worker = join(bind(db, old))
+    [first, _] = worker.claim()
+    assert statuses(db) == {durings[0] or "pending": 2}
+    db.execute("update thing set status = 'elsewhere' where id = 2")  # a person's write stands
+    if by == "sweep":
+        bound = bind(db, new)
+        register_handlers(db, [bound])
+        db.execute("update poller.worker set died_at = poller.now()")
+        Sweeper(worker.link, [bound]).sweep()
+    else:
+        assert Client(url, [new]).release("thing:pending").rows == 2
+    assert statuses(db) == {"pending": 1, "elsewhere": 1}
+    found = db.execute("select attempt, visit::text from poller.attempt where key = '1'").fetchall()
+    assert found == [(1, first.lease.id)]
+    assert claims(db) == 0
 
 
 @pytest.mark.fault("F48")
