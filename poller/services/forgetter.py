@@ -30,6 +30,7 @@ import psycopg
 from poller.db.connection import is_servers
 from poller.errors import ConfigurationError
 from poller.errors_in_words import reason
+from poller.store.lost_keys import drop_lost_keys
 from poller.store.visits import Visits
 from poller.telemetry.bus import emit
 from poller.telemetry.events import ForgettingFailed, RowsForgotten
@@ -128,12 +129,22 @@ class Forgetter:
         except psycopg.Error as error:
             if not self._visits.link.lives() or is_servers(error):
                 raise
-            self._leave_out(handler, error)
+            if not (isinstance(error, psycopg.DataError) and self._drops_lost_keys(handler)):
+                self._leave_out(handler, error)
         else:
             position.logged = ""
         if rows:
             emit(RowsForgotten(**self._bindings[handler].named, rows=rows))
         return rows
+
+    def _drops_lost_keys(self, handler: int) -> bool:
+        """Drop keys of the next batch that the table's key cannot be any more; return whether there were any."""
+        binding, connection = self._bindings[handler], self._visits.link.connection
+        try:
+            binding.rebind(connection)
+        except (ConfigurationError, psycopg.Error):
+            return False
+        return drop_lost_keys(connection, binding, self._positions[handler].after) > 0
 
     def _leave_out(self, handler: int, error: psycopg.Error) -> None:
         """Leave a handler out for a while, and bind it again: its table may have been replaced."""

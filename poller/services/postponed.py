@@ -30,6 +30,7 @@ from psycopg import errors
 from poller.db.connection import is_servers
 from poller.errors_in_words import reason
 from poller.model.outcome import Became, Outcome
+from poller.store.lost_keys import drop, lost
 from poller.store.outcomes import of_error
 from poller.store.settlements import Settlements
 from poller.telemetry.bus import emit
@@ -335,7 +336,9 @@ class Postponed:
         self._put(replace(part, why=why, due_at=due_at, tries=part.tries + 1))
 
     def _refuse(self, result: Result, error: Exception) -> None:
-        """Replace an outcome that cannot be written by another one."""
+        """Replace an outcome that cannot be written by another one, unless no row can have its key any more."""
+        if isinstance(error, errors.DataError) and self._drops_lost_keys(result):
+            return
         outcome = lesser(result, error)
         if outcome is None:
             task = result.task
@@ -345,6 +348,22 @@ class Postponed:
         else:
             now = monotonic()
             self._put(WriteGroup([replace(result, outcome=outcome)], _Why.HALVED, now, now))
+
+    def _drops_lost_keys(self, result: Result) -> bool:
+        """Return whether no row can have a result's key any more; then the leases of all such are given up."""
+        connection, binding = self._settlements.link.connection, result.task.binding
+        with self._lock:
+            waiting = [each for part in self._parts if part.binding is binding for each in part.results]
+        keys = set(lost(connection, binding, [each.task.key for each in (result, *waiting)]))
+        if result.task.key not in keys:
+            return False
+        drop(connection, binding, list(keys))
+        with self._lock:
+            for part in [each for each in self._parts if each.binding is binding]:
+                part.results = [each for each in part.results if each.task.key not in keys]
+            self._parts = [part for part in self._parts if part.results]
+        self._given_up(binding, [each for each in (result, *waiting) if each.task.key in keys])
+        return True
 
     def _say(self, binding: Binding, about: str, what: str) -> None:
         """Log a condition of a handler once, and again when it has changed."""

@@ -288,6 +288,12 @@ class Binding:
         )
 
     @cached_property
+    def read_keys(self) -> sql.Composed:
+        """The statement that fails for keys which the table's key cannot be."""
+        casts = sql.SQL(", ").join(self.table.key_casts("k.key"))
+        return statement("read_keys", users=self.users, casts=casts)
+
+    @cached_property
     def lock_rows(self) -> sql.Composed:
         """The statement that locks leased rows for the transaction of their handlers."""
         return statement(

@@ -239,6 +239,14 @@ class ResultsGivenUp(HandlerEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
+class KeysDropped(HandlerEvent):
+    """A table's key has become another: what was known of rows by keys that it cannot be, as `key`, is dropped."""
+
+    rows: int
+    key: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class ForgettingFailed(HandlerEvent):
     """A supervisor cannot check which rows in trouble have moved on, and leaves the handler out of that for a while."""
 

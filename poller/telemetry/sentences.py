@@ -94,6 +94,10 @@ SENTENCES: dict[type[e.Event], Sentence] = {
     e.ResultsWait: Sentence(WARNING, "{handler}: {reason}"),
     e.ResultsWritable: Sentence(INFO, "{handler}: its outcomes can be written again"),
     e.ResultsGivenUp: Sentence(WARNING, "{handler}: {error}; released the leases of {rows} rows"),
+    e.KeysDropped: Sentence(
+        WARNING,
+        "{handler}: dropped {rows} rows known by keys that its table's key cannot be any more, as {key}",
+    ),
     e.ForgettingFailed: Sentence(
         WARNING, "{handler}: cannot check which of its rows in trouble have moved on: {error}"
     ),
