@@ -43,6 +43,12 @@ def template(name: str) -> sql.SQL:
     return sql.SQL(body)
 
 
+def read_all() -> None:
+    """Read the files of all statements now: later there may be no file descriptor left, or another version's files."""
+    for name in _found():
+        template(name)
+
+
 class Statement(sql.Composed):
     """A statement that is rendered once: rendering takes longer than executing many a statement.
 

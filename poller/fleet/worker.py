@@ -27,6 +27,7 @@ import psycopg
 
 from poller.db.connection import Link, opener, session_tag
 from poller.executor.lent_connection import LentConnection
+from poller.fleet.descriptors import Descriptors
 from poller.lazy import lazy
 from poller.runtime.bell import Bell
 from poller.services.circling import Circling
@@ -36,7 +37,7 @@ from poller.services.pipeline import Pipeline, Wakes
 from poller.services.postponed import LOCK_SECONDS
 from poller.services.run_reporter import RunReporter
 from poller.telemetry.bus import emit
-from poller.telemetry.events import ResultsLeft, WorkerDrains, WorkerStopped, WorkerStuck
+from poller.telemetry.events import ResultsLeft, WorkerDrains, WorkerStarves, WorkerStopped, WorkerStuck
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -157,8 +158,9 @@ class Worker:
         return self._executor.running_by_handler()
 
     def run(self) -> bool:
-        """Work until asked to stop; return whether a handler does not stop, so that this process is to be replaced."""
+        """Work until asked to stop; return whether it ends by itself, so that another process is to take its place."""
         self._bell.ring_at_signals()
+        descriptors = Descriptors()
         for loop in (self._beating, self._claiming, self._settling, self._postponed, self._reporting):
             loop.start()
         retired = False
@@ -166,9 +168,12 @@ class Worker:
             self._tick()
             self._bell.wait(IDLE_LOOK_SECONDS if self._is_idle else TICK_SECONDS)
             self._executor.watchdog.expire()
-            retired = self._executor.watchdog.stuck(PATIENCE_SECONDS) > 0
-        if retired:
-            emit(WorkerStuck())
+            if self._executor.watchdog.stuck(PATIENCE_SECONDS) > 0:
+                retired = True
+                emit(WorkerStuck())
+            elif descriptors.have_run_out():
+                retired = True
+                emit(WorkerStarves())
         self._wind_down(patient=retired or self._drains)
         return retired
 

@@ -20,6 +20,7 @@ import psycopg
 
 from poller import registry
 from poller.db.connection import Link, opener, session_tag
+from poller.db.statements import read_all
 from poller.errors import PollerError
 from poller.fleet.metrics_sender import MetricsSender
 from poller.fleet.worker import Worker, WorkerOptions
@@ -63,6 +64,7 @@ def main(given: dict[str, Any]) -> None:
     except (PollerError, psycopg.Error) as error:
         emit(WorkerUnfit(error=str(error).splitlines()[0]))
         leave(FAULTY)
+    read_all()
     signs = int(sys.argv[2])
     drains = threading.Event()
     worker = Worker(order.url, bindings, _options(order), lambda: _tell_drain(signs, drains))

@@ -402,6 +402,11 @@ class WorkerStuck(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class WorkerStarves(Event):
+    """No file descriptor is left, since a handler leaks them, say: the worker stops, and another one takes its place."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class WorkerUnfit(Event):
     """A worker process cannot start, since its handlers do not fit the database."""
 

@@ -154,6 +154,9 @@ SENTENCES: dict[type[e.Event], Sentence] = {
         WARNING, "worker {worker} was declared dead and has lost its leases; registering again"
     ),
     e.WorkerStuck: Sentence(WARNING, "a handler is still running after its timeout; restarting this worker"),
+    e.WorkerStarves: Sentence(
+        WARNING, "no file descriptor is left, so a handler may leak them; restarting this worker"
+    ),
     e.WorkerUnfit: Sentence(WARNING, "this worker cannot start: {error}"),
     e.WorkerPooled: Sentence(
         WARNING, "connected through a pooler: notifications and instant crash detection are off"

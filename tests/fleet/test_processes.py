@@ -447,6 +447,32 @@ def work(row):
 # --- a worker that cannot begin -------------------------------------------------------------------------
 
 
+@pytest.mark.fault("F52")
+def test_g11_a_handler_that_leaks_file_descriptors_costs_no_row_of_others(
+    project: Project, db: psycopg.Connection[Any]
+) -> None:
+    """Its own attempt fails; its worker has enough in reserve to write that, to give the others back, and to end."""
+    db.execute("create table thing (id int primary key, status text not null default 'pending')")
+    db.execute("insert into thing select generate_series(1, 51)")
+    project.handlers("""
+import resource
+kept = []
+@handler("thing", status="pending", to="normal", attempts=1)
+def work(row):
+    if row.id == 1:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
+        while True:
+            kept.append(open("/dev/null"))
+""")
+    fleet = project.start("run", "--workers", "1", "--concurrency", "1")
+    wait_until(
+        "the others are done", lambda: db.execute("select from thing where status = 'normal'").rowcount == 50
+    )
+    assert db.execute("select key, state, attempt from poller.attempt").fetchall() == [("1", "parked", 1)]
+    assert "no file descriptor is left" in fleet.log
+    assert "is dead" not in fleet.log, "it has taken leave, and given the others back whole"
+
+
 @pytest.mark.fault("F62")
 def test_g1_a_worker_that_begins_while_postgres_is_away_waits_for_it(tmp_path: Path) -> None:
     """It is not a quick death: the first row moves within 5 s of the database's return."""
