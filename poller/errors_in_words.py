@@ -125,32 +125,37 @@ def kind_of(error: BaseException) -> str:
 
 
 def raised_at(error: BaseException) -> str:
-    """Return ` (file.py:12)`, the last frame in the user's own code, or nothing if there is none."""
+    """Return ` (file.py:12)`, as `place_of` finds it, or nothing if there is none."""
     place = place_of(error)
     return f" ({place})" if place else ""
 
 
 def place_of(error: BaseException) -> str:
-    """Return `file.py:12`, the last frame in the user's own code, or nothing if there is none."""
+    """Return `file.py:12`, the last frame in the user's own code, or nothing if there is none.
+
+    It is that of the exception, or of the first with such a frame of those that it came from.
+    """
     kept = guarded(lambda: plain(error.raised_at), None)  # type: ignore[attr-defined]  # in another process
     if kept is not None:
         return storable(kept[:300])
-    frames = [(frame.f_code.co_filename, line) for frame, line in _frames(error)]
-    users = _users([filename for filename, _ in frames])
-    if not users:
-        return ""
-    filename, line = frames[users[-1]]
-    return f"{one_line(Path(filename).name, 200)}:{line}"
+    for each in _origins(error):
+        frames = [(frame.f_code.co_filename, line) for frame, line in _frames(each)]
+        users = _users([filename for filename, _ in frames])
+        if users:
+            filename, line = frames[users[-1]]
+            return f"{one_line(Path(filename).name, 200)}:{line}"
+    return ""
 
 
 def traceback_of(error: BaseException) -> str:
     """Return the traceback of an exception and of those it came from, without the values of rows.
 
-    It is empty if the exception was never raised in a user's code or a library.
+    It is empty if none of them was raised in a user's code or a library.
     """
     text = guarded(lambda: plain(error.traced), None)  # type: ignore[attr-defined]  # in another process
     if text is None:
-        text = "\n\n".join(reversed([_traced(each) for each in _chain(error)])) if _called(error) else ""
+        is_theirs = any(map(_called, _origins(error)))
+        text = "\n\n".join(reversed([_traced(each) for each in _chain(error)])) if is_theirs else ""
     return storable(text)[-TRACEBACK_CHARACTERS:]
 
 
@@ -210,6 +215,17 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         is_hidden = BaseException.__dict__["__suppress_context__"].__get__(current)
         context = None if is_hidden else BaseException.__dict__["__context__"].__get__(current)
         current = cause or context
+
+
+def _origins(error: BaseException) -> Iterator[BaseException]:
+    """Return an exception, then those that it came from, with what is in their groups; one of poller's alone.
+
+    Python itself makes exceptions that were raised nowhere: of a `StopIteration` that leaves a coroutine, say.
+    """
+    module = guarded(lambda: plain(vars(type(error))["__module__"]), "")
+    for each in [error] if module.startswith("poller.") else _chain(error):
+        yield each
+        yield from _inside(each)[:SHOWN_EXCEPTIONS]
 
 
 def _called(error: BaseException) -> list[tuple[FrameType, int]]:

@@ -12,8 +12,9 @@ from sqlalchemy import text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from poller import Context, Row, cron
-from poller.errors_in_words import message, traceback_of
-from poller.model.answers import describe
+from poller.errors_in_words import message, raised_at, traceback_of
+from poller.model.answers import Unexpected, describe
+from poller.testing import Engine
 from tests.command_line import objects
 from tests.engines import column, moves, run
 
@@ -132,6 +133,61 @@ def test_the_place_of_an_error_in_an_installed_project_is_in_its_package() -> No
     assert re.search(r" \(decoder\.py:\d+\)$", describe(raised.value))
 
 
+async def stop(row: Row) -> None:
+    """Run out of what there is: Python makes a RuntimeError of it, which no line has raised."""
+    next(iter([]))
+
+
+def test_an_error_that_python_makes_of_another_has_the_place_of_that_one(
+    db: psycopg.Connection[Any], url: str
+) -> None:
+    """And its traceback: `RuntimeError: coroutine raised StopIteration` alone says nothing."""
+    line = stop.__code__.co_firstlineno + 2
+    said = f"RuntimeError: coroutine raised StopIteration (test_errors_in_words.py:{line})"
+    done = run(url, moves("account", stop, attempts=1))
+    assert {each.error for each in done} == {said}
+    for traceback in column(db, "select traceback from poller.event"):
+        lines = traceback.splitlines()
+        assert "next(iter([]))" in traceback
+        assert (lines[-1], "StopIteration" in lines) == ("RuntimeError: coroutine raised StopIteration", True)
+
+
+def test_a_run_that_ends_so_is_told_with_its_place_and_traceback(
+    db: psycopg.Connection[Any], url: str
+) -> None:
+    """In the columns of the run, and at the end of its output."""
+
+    @cron("* * * * *")
+    async def nightly() -> None:
+        next(iter([]))
+
+    with Engine(url, nightly) as engine:
+        engine.advance("1m")
+        engine.run_due()
+    [(place, output)] = db.execute(
+        "select place, output from poller.run where status = 'failed' limit 1"
+    ).fetchall()
+    assert place.startswith("test_errors_in_words.py:")
+    assert "in nightly\n" in output
+    assert output.endswith("RuntimeError: coroutine raised StopIteration\n")
+
+
+def test_a_group_that_was_raised_nowhere_has_the_place_of_what_is_in_it() -> None:
+    """As a library's task group may make it; what poller says itself has none, whatever it came from."""
+    errors: list[Exception] = []
+    for _ in range(2):
+        try:
+            json.loads("{")
+        except ValueError as error:
+            errors.append(error)
+    group = ExceptionGroup("both", errors)
+    assert re.search(r" \(test_errors_in_words\.py:\d+\)$", describe(group))
+    assert "in test_a_group_that" in traceback_of(group)
+    said = Unexpected("the executor failed")
+    said.__cause__ = errors[0]
+    assert (raised_at(said), traceback_of(said)) == ("", "")
+
+
 def test_the_traceback_of_a_failed_attempt_is_kept(
     here: InProcess, db: psycopg.Connection[Any], url: str
 ) -> None:
@@ -166,7 +222,6 @@ def test_the_traceback_of_a_process_is_kept(db: psycopg.Connection[Any], url: st
 
 def test_a_runs_traceback_is_at_the_end_of_its_output(db: psycopg.Connection[Any], url: str) -> None:
     """`poller logs` shows it."""
-    from poller.testing import Engine  # noqa: PLC0415 - used here only
 
     @cron("* * * * *")
     def nightly() -> None:

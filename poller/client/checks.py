@@ -26,6 +26,7 @@ from poller.db.statements import statement, trusted
 from poller.errors import PollerError
 from poller.errors_in_words import reason
 from poller.jobs import job_store
+from poller.jobs.circles import circles
 from poller.model.context import Row
 from poller.ready_made.housekeeping import housekeeping
 from poller.ready_made.protocol import AboutATable
@@ -320,7 +321,14 @@ class Checks:
         for job in self._jobs:
             for look in (self._after, self._rule):
                 yield from self._guarded(str(job), partial(look, job))
-        yield from self._guarded("jobs", self._orphan_runs)
+        for each in (self._circles, self._orphan_runs):
+            yield from self._guarded("jobs", each)
+
+    def _circles(self) -> Findings:
+        others = job_store.jobs_before(self._connection, self._jobs) if self._migrated else {}
+        for job, words in circles(self._jobs, others):
+            what = f"jobs run after each other in a circle, for ever: {words}"
+            yield Finding("error", f"{job} ({job.place})", what, "leave one of these out of after=")
 
     def _orphan_runs(self) -> Findings:
         if not self._migrated:

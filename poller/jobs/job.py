@@ -136,7 +136,7 @@ def make_job(
         default_attempts: how many attempts a run has if the options do not say.
 
     Raises:
-        ConfigurationError: the name is not valid, or the schedule contradicts the options.
+        ConfigurationError: the name is not valid, the job runs after itself, or the schedule contradicts the options.
     """
     where = place or place_of(function)
     if isinstance(function, Job | Handler):
@@ -151,6 +151,9 @@ def make_job(
         raise ConfigurationError(msg)
     if when.schedule is not None and when.options.after:
         msg = f"{where}: job {name!r} has a schedule and after=; keep one"
+        raise ConfigurationError(msg)
+    if name in when.options.after:
+        msg = f"{where}: job {name!r} runs after itself, for ever; leave it out of after="
         raise ConfigurationError(msg)
     made = when.options
     try:

@@ -18,6 +18,7 @@ from poller.db.statements import array, statement
 from poller.db.typed_rows import all_rows, only_row
 from poller.errors import ConfigurationError
 from poller.errors_in_words import encoding_of, storable
+from poller.jobs.circles import circles
 from poller.telemetry.bus import emit
 from poller.telemetry.events import JobLocked, JobRedeclared
 
@@ -169,6 +170,15 @@ def unknown_jobs(connection: psycopg.Connection[Any], names: Iterable[str]) -> s
     return {row[0] for row in rows}
 
 
+def jobs_before(connection: psycopg.Connection[Any], jobs: Sequence[Job]) -> dict[str, list[str]]:
+    """Return after which jobs those of other programs run that jobs of this one run after, by their names."""
+    asked = {
+        "names": array({name for job in jobs for name in job.options.after}),
+        "known": array(job.name for job in jobs),
+    }
+    return dict(connection.execute(statement("jobs_before"), asked).fetchall())
+
+
 def orphan_runs(connection: psycopg.Connection[Any], known: Iterable[str]) -> list[tuple[str, int]]:
     """Return jobs whose runs wait for a function unknown here and to living workers, with their number."""
     return connection.execute(statement("orphan_runs"), {"known": array(known)}).fetchall()
@@ -181,10 +191,10 @@ def ahead(connection: psycopg.Connection[Any]) -> tuple[int, int, int]:
 
 
 def check(connection: psycopg.Connection[Any], jobs: Sequence[Job]) -> None:
-    """Make sure that all jobs named in `after` exist.
+    """Make sure that all jobs named in `after` exist, and that none runs after itself by way of them.
 
     Raises:
-        ConfigurationError: one is not; the text begins with the place of the job that names it.
+        ConfigurationError: it is not so; the text begins with the place of the job that names another.
     """
     names = {job.name for job in jobs}
     unknown = unknown_jobs(connection, {name for job in jobs for name in job.options.after} - names)
@@ -192,6 +202,9 @@ def check(connection: psycopg.Connection[Any], jobs: Sequence[Job]) -> None:
         for name in unknown.intersection(job.options.after):
             msg = f"{job.place}: after={name!r}: there is no such job"
             raise ConfigurationError(msg)
+    for job, words in circles(jobs, jobs_before(connection, jobs)):
+        msg = f"{job.place}: jobs run after each other in a circle: {words}; leave one of these out of after="
+        raise ConfigurationError(msg)
 
 
 def look(connection: psycopg.Connection[Any], known: str, aside: str, digest: str) -> PlannerLook:

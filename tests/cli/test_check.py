@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.command_line import HANDLERS, known, make_tenants
+from tests.engines import column
 
 if TYPE_CHECKING:
     import psycopg
@@ -326,6 +327,31 @@ def test_jobs_are_held_against_the_database_too(project: Project, db: psycopg.Co
     assert errors[1] == ("publish", "there is no job 'backup' for it to run after")
     assert errors[0][0] == "bad"
     assert "since" in errors[0][1]
+
+
+def test_jobs_after_each_other_in_a_circle_are_an_error_and_start_nothing(
+    project: Project, db: psycopg.Connection[Any]
+) -> None:
+    """Each circle once; a trigger of one would have started an endless loop at full speed."""
+    project.handlers("""
+        from poller import job
+
+        @job(after="b")
+        def a(): ...
+        @job(after="a")
+        def b(): ...
+        @job(after="d")
+        def c(): ...
+        @job(after="c")
+        def d(): ...
+    """)
+    found = [each for each in findings(project, status=1) if each[0] == "error"]
+    assert [where.split()[0] for _, where, _, _ in found] == ["a", "c"]
+    assert "handlers/__init__.py:7) after 'a'" in found[0][2]
+    started = project.run("run", "--drain")
+    assert started.returncode == 2
+    assert "jobs run after each other in a circle: 'a' after 'b' (" in started.stderr
+    assert column(db, "select name from poller.job where after <> '{}'") == []
 
 
 def test_what_a_clock_that_ran_ahead_has_left_behind_is_named(

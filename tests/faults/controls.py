@@ -222,6 +222,13 @@ CONTROLS = (
         ("tests/test_errors_in_words.py",),
     ),
     Control(
+        "jobs that start each other for ever start nothing",
+        "poller/jobs/job_store.py",
+        "in circles(jobs, jobs_before(connection, jobs)):",
+        "in circles((), {}):",
+        ("tests/services/test_scheduler.py::test_g10_jobs_after_each_other_in_a_circle_are_refused",),
+    ),
+    Control(
         "who blocks the event loop pays for it alone",
         "poller/executor/watchdog.py",
         "if blocker is not None and blocker is not call and call.coroutine is not None:",

@@ -253,6 +253,16 @@ def test_g10_a_schedule_and_after_contradict_each_other(make: Callable[..., When
         make(after="other")(work)
 
 
+@pytest.mark.parametrize("after", ["work", ["other", "work"]])
+def test_g10_a_job_after_itself_is_refused(after: Any) -> None:
+    """One success would start it for ever; also a ready-made one."""
+    reason = r"test_job_options\.py:\d+.*'work' runs after itself, for ever; leave it out of after="
+    with pytest.raises(PollerError, match=reason):
+        job(after=after)(work)
+    with pytest.raises(PollerError, match=reason):
+        purge("audit", name="work", column="at", older_than="1d", after=after)
+
+
 @pytest.mark.parametrize("overlap", ["queue", "replace"])
 def test_g10_a_fixed_delay_cannot_overlap(overlap: str) -> None:
     """It counts from the finish; so what overlaps is said to be skipped."""

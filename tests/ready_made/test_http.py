@@ -427,6 +427,101 @@ def test_secrets_are_in_no_output_and_no_error(
 
 
 @pytest.mark.parametrize(
+    "answer",
+    [
+        b"%b\r\n\r\n",
+        b"HTTP/1.1 %b\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n%b\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%b\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: %b\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: %b\r\n\r\n",
+    ],
+    ids=["another protocol", "its status", "a header", "its length", "its encoding", "the length of a part"],
+)
+def test_nothing_is_quoted_of_an_answer_that_is_no_http(answer: bytes) -> None:
+    """It may repeat the request's first line: the path of a webhook is its secret."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection, contextlib.suppress(OSError):
+                connection.sendall(answer % connection.recv(65536).partition(b"\r\n")[0])
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with pytest.raises(RequestFailed) as caught:
+            http("ping", f"{url}/hook/{CANARY}")()
+        thread.join()
+    assert str(caught.value) == f"GET {url}: the answer is no HTTP"
+
+
+def test_an_answer_that_breaks_off_is_told_so() -> None:
+    """That is no fault of its form: who looks for it looks at the server's log."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            for said in (b"", b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc"):
+                connection, _ = listener.accept()
+                with connection:
+                    connection.recv(65536)
+                    connection.sendall(said)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        for reason in (
+            "Server disconnected without",
+            "peer closed connection .*received 3 bytes, expected 10",
+        ):
+            with pytest.raises(RequestFailed, match=reason):
+                http("ping", url)()
+        thread.join()
+
+
+def test_nothing_is_quoted_of_a_header_that_cannot_be_sent(site: Server) -> None:
+    """The library shows it in a form of its own, in which it would not be found to be masked."""
+    secret = f"{CANARY}\\x "
+    with pytest.raises(
+        RequestFailed, match=f"{site.port}: the request is no HTTP: one of its headers is not"
+    ):
+        http("ping", site.url(), headers={"X-Key": secret})()
+
+
+def test_a_secret_is_masked_in_whatever_case_it_comes_back(
+    site: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The name of a host is in small letters, as the one of a redirect; a server may write it large."""
+    secret = "C4n4ryTopSecret"
+    given: dict[str, Any] = {"headers": {"Authorization": f"Bearer {secret}"}}
+    away = site.redirect("/away", f"http://{secret}.invalid/")
+    for redirects in ("same-host", "any"):
+        with pytest.raises((Fail, RequestFailed), match=r"http://\*\*\*\.invalid") as caught:
+            http("ping", away, redirects=redirects, **given)()
+        assert secret.lower() not in str(caught.value).lower()
+    http("ping", site.at("/large", body=f"{secret.upper()} \u03a3 {secret}"), **given)()
+    assert capsys.readouterr().out.endswith("*** \u03a3 ***\n")
+
+
+def test_a_host_that_a_redirect_made_of_a_secret_is_masked_in_the_answers_error(
+    site: Server, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where such a host is there, and answers."""
+    secret = "C4n4ryTopSecret"
+    resolve = socket.getaddrinfo
+
+    def resolve_any(host: Any, *rest: Any, **more: Any) -> Any:
+        return resolve("127.0.0.1", *rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve_any)
+    away = site.redirect("/away", f"http://{secret}.invalid:{site.port}/")
+    for expected in ({"expect": 204}, {"expect_body": "not there"}):
+        with pytest.raises(RequestFailed, match=rf"^GET http://\*\*\*\.invalid:{site.port}: \d+ in"):
+            http("ping", away, redirects="any", private=True, headers={"X-Key": secret}, **expected)()  # type: ignore[arg-type]
+    assert secret.lower() not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
     "body",
     [
         {"json": {"user": "me", "auth": [{"password": CANARY}], "pin": 12345678}},

@@ -105,6 +105,16 @@ def test_a_redirect_to_nonsense_fails_in_one_line(site: Server, to: str) -> None
     assert "\n" not in str(caught.value)
 
 
+def test_a_name_that_is_not_valid_is_not_put_down_to_a_redirect(site: Server) -> None:
+    """And one that a redirect led to is told with its own name."""
+    with pytest.raises(RequestFailed, match=r"GET http://\u2603\.net: the host name is not valid$"):
+        http("ping", "http://\u2603.net/?token=s3cret")()
+    with pytest.raises(RequestFailed, match=r"GET http://a\.\.b: the host name is not valid$"):
+        http("ping", site.redirect("/x", "http://a..b/"), redirects="any")()
+    with pytest.raises(RequestFailed, match=rf"{site.port}: redirected to an address that is not valid$"):
+        http("ping", site.redirect("/y", "http://[::1"))()
+
+
 def test_redirects_in_a_circle_end(site: Server) -> None:
     """After ten."""
     with pytest.raises(RequestFailed, match="more than 10 redirects"):

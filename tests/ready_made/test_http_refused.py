@@ -27,6 +27,10 @@ CANARY = "c4n4ry-s3cret"
         ({"url": "http://[::1"}, "its host or port cannot be read"),
         ({"url": "http://example.com:99999"}, "its host or port cannot be read"),
         ({"url": "http://example.com:x"}, "its host or port cannot be read"),
+        ({"url": "http://a..b/"}, "a part of its host name is empty, or has more than 63 characters"),
+        ({"url": "http://.example.com"}, "a part of its host name is empty"),
+        ({"url": "http://\u00fc..example.com"}, "a part of its host name is empty"),
+        ({"url": f"http://{'x' * 64}.com/"}, "has more than 63 characters"),
         ({"url": "http://exa mple.com"}, "url must be a string"),
         ({"url": "http://example.com/\r\nX: y"}, "url must be a string"),
         ({"url": "http://example.com\\@127.0.0.1/"}, "url must be a string"),
@@ -72,6 +76,14 @@ def test_a_refusal_shows_no_secret() -> None:
         with pytest.raises(ConfigurationError) as caught:
             http("ping", url)
         assert CANARY not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "host", ["example.com.", f"{'x' * 63}.com", "a_b.example", "[2606:4700::1]", "m\u00fcller.de"]
+)
+def test_a_host_that_may_be_there_is_not_refused(host: str) -> None:
+    """Its name is resolved when the job runs."""
+    assert http("ping", f"http://{host}:8080/").name == "ping"
 
 
 def test_without_httpx_the_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

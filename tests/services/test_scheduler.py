@@ -30,6 +30,7 @@ from poller.services.scheduler import (
     Scheduler,
     decide_overlap,
 )
+from poller.testing import Engine
 from tests.harness import wait_until
 
 if TYPE_CHECKING:
@@ -1172,6 +1173,40 @@ def test_g7_two_successes_at_the_same_moment_start_a_job_once(
         first.commit()
         second.join(30)
     assert db.execute("select status from poller.run where job = 'both'").fetchall() == [("pending",)]
+
+
+def test_g10_jobs_after_each_other_in_a_circle_are_refused(planner: Callable[..., Planner], url: str) -> None:
+    """With their names and places, also where a part of it is in the database only; there may be others beside it."""
+    p = planner(named("far", unscheduled(after="near")), named("near", unscheduled(after=["clean", "a"])))
+    clean = named("clean", cron("@daily"))
+    a, b, c = (named(name, unscheduled(after=[other, "clean"])) for name, other in ("ab", "bc", "ca"))
+    with pytest.raises(PollerError) as refused:
+        job_store.check(p.link.connection, [clean, named("d", unscheduled(after="a")), a, b, c])
+    line = a.place.partition(" (")[0]
+    assert str(refused.value) == (
+        f"{a.place}: jobs run after each other in a circle: 'a' after 'b' ({line}) after 'c' ({line})"
+        " after 'a'; leave one of these out of after="
+    )
+    by_way_of_others = named("a", unscheduled(after="far"))
+    with pytest.raises(PollerError) as refused:
+        job_store.check(p.link.connection, [clean, by_way_of_others])
+    said = "'a' after 'far' (of another program) after 'near' (of another program) after 'a'"
+    assert said in str(refused.value)
+    with pytest.raises(PollerError, match="in a circle: 'a' after 'far'"):
+        Engine(url, clean, by_way_of_others).__enter__()
+    # What this program declares holds, not the row that it will update.
+    job_store.check(p.link.connection, [clean, by_way_of_others, named("near", unscheduled(after="clean"))])
+
+
+def test_g10_two_ways_from_one_job_to_another_are_no_circle(planner: Callable[..., Planner]) -> None:
+    """Nor is a circle of another program's that jobs here only follow: it is not theirs to mend."""
+    p = planner(named("x", unscheduled(after="y")), named("y", unscheduled(after="x")))
+    top, left, right = (
+        named("top", cron("@daily")),
+        *(named(side, unscheduled(after="top")) for side in ("l", "r")),
+    )
+    bottom = named("bottom", unscheduled(after=["l", "r", "top", "x"]))
+    job_store.check(p.link.connection, [bottom, right, left, top])
 
 
 def test_g10_a_job_after_one_that_is_not_there_is_refused(planner: Callable[..., Planner]) -> None:

@@ -159,7 +159,8 @@ class _Request:
             raise Fail(self._printable(str(error))) from None
 
     def _head(self, answer: HttpResponse) -> str:
-        return f"{self.order.method} {answer.origin}: {answer.status} in {words(answer.seconds)}"
+        origin = self._printable(answer.origin)  # a redirect may have led to a host that is made of a secret
+        return f"{self.order.method} {origin}: {answer.status} in {words(answer.seconds)}"
 
     def _printable(self, text: str) -> str:
         """Mask secrets, and replace characters that could affect a terminal."""
@@ -167,8 +168,12 @@ class _Request:
         return "".join(each if each.isprintable() or each in "\n\t" else "\ufffd" for each in text)
 
     def _masked(self, text: str) -> str:
+        """Mask secrets in whatever case: the names of hosts and headers come back in another."""
+        folded = text.casefold()
         for secret in self.secrets:
-            text = text.replace(secret, "***")
+            if secret.casefold() in folded:  # much faster than to search for each by an expression
+                text = re.sub(re.escape(secret), "***", text, flags=re.IGNORECASE)
+                folded = text.casefold()
         return text
 
 

@@ -22,6 +22,8 @@ Redirects = Literal["same-host", "any"]
 
 SHORTEST_SECRET_CHARACTERS = 6  # characters; shorter secrets also occur in texts by chance
 
+LONGEST_LABEL_CHARACTERS = 63  # RFC 1035 2.3.4
+
 # Headers that do not identify the sender.
 PLAIN = {"accept", "accept-encoding", "content-type", "user-agent"}
 
@@ -126,7 +128,16 @@ def _parts(url: Any) -> SplitResult:
     if not parts.hostname or port == 0:
         msg = "url has no host, or has port 0"
         raise ConfigurationError(msg)
+    if not _may_be_host(parts.hostname):
+        msg = "url is not valid: a part of its host name is empty, or has more than 63 characters"
+        raise ConfigurationError(msg)
     return parts
+
+
+def _may_be_host(host: str) -> bool:
+    """Tell whether DNS could know a name, or it is an IPv6 address."""
+    labels = host.removesuffix(".").split(".")
+    return ":" in host or all(0 < len(each) <= LONGEST_LABEL_CHARACTERS for each in labels)
 
 
 def _inside(host: str, private: Any) -> str | None:

@@ -20,6 +20,7 @@ import socket
 from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import httpx2
 
@@ -45,6 +46,9 @@ _CHARSET = re.compile(
     r"utf-(8|16|32)|us-ascii|iso-8859-\d+|latin-?1|windows-\d+|koi8-[ru]|shift_jis|euc-(jp|kr)|gb\w+|big5",
     re.IGNORECASE,
 )
+
+# What is told of an answer that breaks off, as the library words it; its other errors quote the answer.
+_BROKEN_OFF = re.compile(r"Server disconnected|peer (unexpectedly )?closed connection")
 
 MOVED = (301, 302)
 SEE_OTHER = 303
@@ -125,7 +129,8 @@ async def send(order: HttpRequest, timeout: float) -> HttpResponse:  # noqa: ASY
     """
     started = monotonic()
     cookies = httpx2.Cookies()
-    origin = _origin(httpx2.URL(order.url))
+    parts = urlsplit(order.url)
+    origin = f"{parts.scheme}://{parts.netloc}"
     try:
         async with _transport() as transport:
             for _ in range(MOST_REDIRECTS + 1):
@@ -223,7 +228,11 @@ async def _resolve(host: str, port: int | None) -> list[str]:
 def _redirected(order: HttpRequest, response: httpx2.Response) -> HttpRequest:
     """Return the request that a redirect asks for; the job's own headers go to its own host only."""
     here = httpx2.URL(order.url)
-    there = here.join(response.headers["location"])
+    try:
+        there = here.join(response.headers["location"])
+    except (httpx2.InvalidURL, ValueError):
+        msg = f"{_origin(here)}: redirected to an address that is not valid"
+        raise NoAnswer(msg) from None
     if there.scheme not in ("http", "https") or not there.host:
         msg = f"{_origin(here)}: redirected to an address that is not http"
         raise RedirectedAway(msg)
@@ -293,10 +302,15 @@ def _decode(body: bytes, charset: str | None) -> str:
 
 
 def _reason(error: Exception) -> str:
+    """Say what went wrong, quoting neither the request nor the server, which may repeat it, secrets and all."""
     if isinstance(error, socket.gaierror):
         return f"the name does not resolve: {error.strerror}"
-    if isinstance(error, httpx2.InvalidURL | ValueError):
-        return "redirected to an address that is not valid, or the host name is not"
+    if isinstance(error, httpx2.InvalidURL | UnicodeError):
+        return "the host name is not valid"
     if isinstance(error, httpx2.TimeoutException):
         return f"no answer in time ({type(error).__name__})"
+    if isinstance(error, httpx2.LocalProtocolError):
+        return "the request is no HTTP: one of its headers is not valid"
+    if isinstance(error, httpx2.RemoteProtocolError | ValueError) and not _BROKEN_OFF.match(str(error)):
+        return "the answer is no HTTP"
     return str(error) or type(error).__name__
