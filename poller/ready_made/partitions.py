@@ -23,6 +23,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import namedtuple_row
 
+from poller.db.connection import is_raised
 from poller.db.search_path import OWN, SET_USERS
 from poller.db.statements import statement, trusted
 from poller.errors_in_words import reason
@@ -166,13 +167,10 @@ def _taken(
 
 
 def _is_of_run(error: psycopg.Error) -> bool:
-    """Tell whether an error concerns the whole run: any other partition would fail as well.
-
-    A class that PL/pgSQL's RAISE has chosen does not count: it is a trigger's own.
-    """
+    """Tell whether an error concerns the whole run: any other partition would fail as well."""
     if error.sqlstate is None or error.diag.severity_nonlocalized in {"FATAL", "PANIC"}:
         return True  # the session is lost
-    return error.sqlstate.startswith(_OF_RUN) and error.diag.source_function != "exec_stmt_raise"
+    return error.sqlstate.startswith(_OF_RUN) and not is_raised(error)
 
 
 def _drop_attached(connection: psycopg.Connection[Any], made: Stale, partition: Any) -> None:
