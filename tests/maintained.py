@@ -8,6 +8,8 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, cast
 
+from psycopg import sql
+
 from poller.db.connection import connect
 from poller.model.context import CancelEvent
 from poller.ready_made.retention import purge
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from poller.jobs.job import Job
     from poller.ready_made.retention import Retention
     from poller.ready_made.retention_report import RetentionReport
+
+DAYS = {"oldest": (400, 300), "older": (300, 200), "mixed": (200, 100), "young": (100, -100)}
 
 
 class PurgeRun:
@@ -72,6 +76,35 @@ def make_audit(db: psycopg.Connection[Any], old: int, young: int = 0, *, index: 
     if index:
         db.execute("create index audit_age on audit (created_at)")
     db.execute("analyze audit")
+
+
+def make_partitions(db: psycopg.Connection[Any], kind: str = "timestamptz", *, default: bool = False) -> None:
+    """Make `audit`, with rows each 20 days for 400; two of its partitions are wholly older than 180 days."""
+    db.execute(
+        f"create table audit (id int, created_at {kind}, primary key (id, created_at))"
+        " partition by range (created_at)".encode()
+    )
+    for name, (since, until) in DAYS.items():
+        db.execute(
+            sql.SQL(
+                "do $$ begin execute format("
+                "'create table {name} partition of audit for values from (%L) to (%L)',"
+                " date_trunc('day', now()) - interval '{since} days',"
+                " date_trunc('day', now()) - interval '{until} days'); end $$"
+            ).format(name=sql.Identifier(name), since=sql.SQL(str(since)), until=sql.SQL(str(until)))
+        )
+    if default:
+        db.execute("create table rest partition of audit default")
+    db.execute(
+        "insert into audit select n, date_trunc('day', now()) - n * interval '1 day' + interval '1 hour'"
+        " from generate_series(20, 400, 20) as n"
+    )
+
+
+def relations(db: psycopg.Connection[Any]) -> set[str]:
+    """Return which of the partitions there are, attached or not."""
+    question = "select relname from pg_class where relname = any(%s) and relkind in ('r', 'p')"
+    return {name for (name,) in db.execute(question, [[*DAYS, "rest", "part"]]).fetchall()}
 
 
 def keys(db: psycopg.Connection[Any], table: str = "audit") -> list[Any]:

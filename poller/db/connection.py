@@ -416,8 +416,13 @@ def is_servers(error: BaseException) -> bool:
 
     An error class chosen by PL/pgSQL's RAISE does not count: a user's trigger may have raised it.
     """
-    state, diagnosis = getattr(error, "sqlstate", None) or "", getattr(error, "diag", None)
-    return state.startswith(_SERVERS) and getattr(diagnosis, "source_function", None) != "exec_stmt_raise"
+    state = getattr(error, "sqlstate", None) or ""
+    return state.startswith(_SERVERS) and not is_raised(error)
+
+
+def is_raised(error: BaseException) -> bool:
+    """Tell whether PL/pgSQL's RAISE has made an error, a user's trigger say: then its class means nothing."""
+    return getattr(getattr(error, "diag", None), "source_function", None) == "exec_stmt_raise"
 
 
 def is_transient(error: BaseException) -> bool:

@@ -17,7 +17,7 @@ from poller.db.users_sql import Texts, resolved
 from poller.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from poller.db.tables import Column, Table
     from poller.ready_made.retention_rule import RetentionRule
@@ -178,6 +178,7 @@ class Stale:
         branches = [
             statement(
                 "needing_foreign_key",
+                there=_is_of(each.only_of) if each.only_of else _TRUE,
                 child=sql.Identifier(each.schema, each.table),
                 same=every(*(self._equal(*pair) for pair in zip(each.referring, each.referred, strict=True))),
                 other=self._other if each.of_itself else _TRUE,
@@ -199,6 +200,12 @@ class Stale:
 
     def _statement(self, name: str, **parts: sql.Composable) -> sql.Composed:
         return statement(name, table=self.table.identifier, **parts)
+
+
+def _is_of(partitions: Iterable[str]) -> sql.Composed:
+    """Return the condition that a row `t` lies in one of these partitions, given by their OIDs."""
+    oids = (sql.SQL("{}::oid").format(sql.Literal(oid)) for oid in partitions)
+    return sql.SQL("t.tableoid in ({})").format(sql.SQL(", ").join(oids))
 
 
 def every(*conditions: sql.Composable) -> sql.Composed:

@@ -8,12 +8,14 @@ table's lock can be had quickly.
 
 Where that cannot be done the run says so, and purges row by row: where foreign keys may need them,
 where a trigger fires for each deleted row, where row level security may hide some, where the role is not the
-owner. A partition with rows that handlers hold is left to a later run.
+owner. A partition with rows that handlers hold is left to a later run. One that cannot be emptied, detached or
+dropped, whoever refuses it, costs itself only: the run says why, and goes on with the others.
 """
 
 from __future__ import annotations
 
 import contextlib
+from enum import Enum, auto
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +23,8 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import namedtuple_row
 
-from poller.db.search_path import SET_USERS
+from poller.db.connection import is_raised
+from poller.db.search_path import OWN, SET_USERS
 from poller.db.statements import statement, trusted
 from poller.errors_in_words import reason
 from poller.model.table_name import dotted
@@ -38,13 +41,18 @@ BRIEFLY = (
 )
 PATIENTLY = "10s"  # no session waits meanwhile
 PAUSE_SECONDS = 1.0  # between two tries
-REFUSED = (
-    psycopg.IntegrityError,
-    psycopg.NotSupportedError,
-    psycopg.InternalError,  # something depends on it
-    psycopg.errors.ObjectNotInPrerequisiteState,  # another session is detaching a partition
-    psycopg.errors.ObjectInUse,
-)
+_HELD = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
+# Classes of SQLSTATE (Postgres docs, appendix A) that concern the run, not one partition: a server that was demoted, is
+# full or shuts down, somebody who cancels.
+_OF_RUN = ("25", "53", "57", "58")
+
+
+class Step(Enum):
+    """What became of a step."""
+
+    TAKEN = auto()
+    REFUSED = auto()  # by Postgres or a trigger: a dependent object, rows in hand
+    HELD = auto()  # somebody has the lock
 
 
 def old(connection: psycopg.Connection[Any], made: Stale) -> list[Any]:
@@ -98,33 +106,71 @@ def drop_old(
         elif partition.beside_default:
             if _tried(partial(_drop_attached, connection, made, partition), partition, done, pause):
                 done.partitions.append(_name(partition))
-        elif _tried(partial(_empty, connection, made, partition), partition, done, pause):
-            if not _tried(partial(_detach, connection, made, partition), partition, done, pause, tries=1):
-                return  # only one partition may be on its way at a time
-            _drop_left(connection, made, done)
+        elif not _tried(partial(_empty, connection, made, partition), partition, done, pause):
+            continue  # its rows go one by one
+        elif not _detach_and_drop(connection, made, partition, done):
+            return
+
+
+def _detach_and_drop(
+    connection: psycopg.Connection[Any], made: Stale, partition: Any, done: RetentionReport
+) -> bool:
+    """Detach a partition and drop it; return whether another may be detached after it."""
+    step = _taken(partial(_detach, connection, made, partition), partition, done, tries=1)
+    if step is Step.TAKEN:
+        _drop_detached(connection, partition, done)
+        return True
+    # Only one partition may be on its way at a time; and whoever holds the table's lock holds it for all.
+    return step is Step.REFUSED and not _is_one_on_its_way(connection, made)
+
+
+def _is_one_on_its_way(connection: psycopg.Connection[Any], made: Stale) -> bool:
+    found = connection.execute(statement("pending_partition"), {"table": made.table.oid}).fetchone()
+    return found == (True,)
 
 
 def _tried(
+    step: Callable[[], None], partition: Any, done: RetentionReport, pause: Callable[[float], None]
+) -> bool:
+    """Take a step, retrying while locks are not available; return whether it was taken, and note why not."""
+    return _taken(step, partition, done, pause=pause, tries=3) is Step.TAKEN
+
+
+def _taken(
     step: Callable[[], None],
     partition: Any,
     done: RetentionReport,
-    pause: Callable[[float], None],
-    tries: int = 3,
-) -> bool:
-    """Take a step, retrying while locks are not available; return whether it was taken, and note why not."""
+    *,
+    tries: int,
+    pause: Callable[[float], None] = lambda _: None,
+) -> Step:
+    """Take a step, with so many tries if somebody has the lock; return what became of it, and note why not.
+
+    Raises:
+        psycopg.Error: it concerns the whole run.
+    """
     for left in reversed(range(tries)):
         try:
             step()
-        except psycopg.errors.LockNotAvailable:
+        except _HELD:
             if left:
                 pause(PAUSE_SECONDS)
-        except REFUSED as error:
+        except psycopg.Error as error:
+            if _is_of_run(error):
+                raise
             _note(done, f"{_name(partition)} cannot be dropped: {reason(error)}")
-            return False
+            return Step.REFUSED
         else:
-            return True
+            return Step.TAKEN
     _note(done, f"{_name(partition)} is in use, and is dropped by a later run")
-    return False
+    return Step.HELD
+
+
+def _is_of_run(error: psycopg.Error) -> bool:
+    """Tell whether an error concerns the whole run: any other partition would fail as well."""
+    if error.sqlstate is None or error.diag.severity_nonlocalized in {"FATAL", "PANIC"}:
+        return True  # the session is lost
+    return error.sqlstate.startswith(_OF_RUN) and not is_raised(error)
 
 
 def _drop_attached(connection: psycopg.Connection[Any], made: Stale, partition: Any) -> None:
@@ -140,7 +186,7 @@ def _empty(connection: psycopg.Connection[Any], made: Stale, partition: Any) -> 
     name, mark = _identifier(partition), sql.Literal(_mark(made))
     with _waiting(connection, BRIEFLY):
         _check_in_hand(connection, made, partition)
-        connection.execute(SET_USERS)  # of triggers on truncate
+        connection.execute(SET_USERS)  # of triggers on truncate, and of event triggers
         connection.execute(statement("empty_partition", partition=name))
         connection.execute(statement("mark_partition", partition=name, mark=mark))
 
@@ -164,9 +210,11 @@ def _detach(connection: psycopg.Connection[Any], made: Stale, partition: Any) ->
     how = sql.SQL("finalize" if partition.is_pending else "concurrently")
     names = {"table": made.table.identifier, "partition": _identifier(partition)}
     connection.execute(sql.SQL("set lock_timeout = {}").format(sql.Literal(PATIENTLY)))
+    connection.execute("set search_path to default")  # of event triggers; not within a transaction
     try:
         connection.execute(statement("detach_partition", how=how, **names))
     finally:
+        connection.execute(f"set search_path = {OWN}")
         connection.execute(sql.SQL("set lock_timeout = {}").format(sql.Literal(BRIEFLY)))
 
 
@@ -175,8 +223,13 @@ def _drop_left(connection: psycopg.Connection[Any], made: Stale, done: Retention
     with connection.cursor(row_factory=namedtuple_row) as cursor:
         left = cursor.execute(statement("left_partitions"), {"mark": _mark(made)}).fetchall()
     for each in left:
-        if _tried(partial(_drop_empty, connection, each), each, done, lambda _: None, tries=1):
-            done.partitions.append(_name(each))
+        _drop_detached(connection, each, done)
+
+
+def _drop_detached(connection: psycopg.Connection[Any], partition: Any, done: RetentionReport) -> None:
+    step = _taken(partial(_drop_empty, connection, partition), partition, done, tries=1)
+    if step is Step.TAKEN:
+        done.partitions.append(_name(partition))
 
 
 def _drop_empty(connection: psycopg.Connection[Any], partition: Any) -> None:
@@ -186,6 +239,7 @@ def _drop_empty(connection: psycopg.Connection[Any], partition: Any) -> None:
         if connection.execute(sql.SQL("select from {} limit 1").format(name)).fetchone() is not None:
             msg = "it has rows again"
             raise psycopg.errors.IntegrityConstraintViolation(msg)
+        connection.execute(SET_USERS)
         connection.execute(statement("drop_partition", partition=name))
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from poller.db.connection import is_raised
 from poller.db.search_path import own_names
 from poller.db.statements import array, statement
 from poller.errors import ConfigurationError
@@ -117,7 +118,7 @@ class Purging:
         try:
             row = self._connection.execute(made.batch, {"keys": array(keys)}, prepare=False).fetchone()
         except psycopg.Error as error:
-            if error.sqlstate is None or (error.sqlstate not in _HELD and error.sqlstate.startswith(_FATAL)):
+            if _is_fatal(error):
                 raise
             self._halve(made, keys, error)
         else:
@@ -170,6 +171,13 @@ class Purging:
         """
         if self._run.cancelled.wait(pause):
             raise StoppedError(self._done)
+
+
+def _is_fatal(error: psycopg.Error) -> bool:
+    """Tell whether other rows would fail as well; a class that a trigger has chosen says nothing of that."""
+    if error.sqlstate is None:
+        return True
+    return error.sqlstate not in _HELD and error.sqlstate.startswith(_FATAL) and not is_raised(error)
 
 
 def _check_clock(connection: psycopg.Connection[Any]) -> None:

@@ -2,4 +2,4 @@
 -- Locks    none.
 -- Fence    none: Postgres enforces the key itself.
 -- Index    on the table that refers: the referring columns.
-when exists (select from {child} as c where {same} and {other}) then {constraint}
+when {there} and exists (select from {child} as c where {same} and {other}) then {constraint}

@@ -3,7 +3,8 @@
 -- Locks    none.
 -- Fence    a partition's bound cannot change while it is attached: truncating and dropping look at nothing else.
 -- Index    the catalogue's own.
--- A partition that another session has begun to detach is left to it.
+-- A partition that another session has begun to detach is left to it; one that a purge has begun to detach comes first,
+-- since Postgres detaches no other before.
 with part as (
     select c.oid, n.nspname::text as schema, c.relname::text as name, i.inhdetachpending as is_pending,
            substring(pg_get_expr(c.relpartbound, c.oid) from 'TO \(''([^'']*)''\)$')::{type} as until,
@@ -37,5 +38,5 @@ select oid, schema, name, is_pending, beside_default, is_foreign, hides_rows, is
        coalesce(table_trigger, delete_trigger) as delete_trigger
   from part
  where until <= {cut_off}
-   
- order by until
+   and (is_marked or not is_pending)
+ order by is_pending desc, until

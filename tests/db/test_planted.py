@@ -48,6 +48,10 @@ create table old (id uuid primary key default gen_random_uuid(), status varchar(
                   login_at date not null);
 create table child (old_id uuid references old);
 create table note (id varchar(20));
+create table log (at date primary key) partition by range (at);
+create table log_old partition of log for values from ('2000-01-01') to ('2001-01-01');
+create table log_new partition of log for values from ('2001-01-01') to ('2200-01-01');
+insert into log values ('2000-02-02'), (current_date);
 insert into task (id, owner) select 'k' || i, 'o' || i % 3 from generate_series(1, 40) as i;
 insert into piece select 'here', i, 'x' from generate_series(1, 20) as i;
 insert into named select 'n' || i from generate_series(1, 20) as i;
@@ -96,6 +100,7 @@ COMMANDS = (
     ["next", "* * * * *"],
     ["purge", "old", "--column", "login_at", "--older-than", "300d", "--dry-run"],
     ["purge", "old", "--column", "login_at", "--older-than", "300d"],
+    ["purge", "log", "--column", "at", "--older-than", "300d"],
     ["jobs", "remove", "more"],
     ["migrate", "--triggers"],
     ["run", "--drain"],
@@ -148,6 +153,7 @@ def test_nothing_planted_is_called_by_any_command(
         question = f"select count(*) from public.{table} where status::text = 'normal'"
         assert mallory.execute(question.encode()).fetchone() == (moved,), "they did their work"
     assert mallory.execute("select count(*) from public.old").fetchone() == (0,)
+    assert mallory.execute("select pg_catalog.to_regclass('public.log_old')").fetchone() == (None,)
 
 
 def outcome_of(row: Row) -> Transition | None:

@@ -538,6 +538,19 @@ def test_rows_that_a_trigger_refuses_are_reported(db: psycopg.Connection[Any], u
     assert "2 rows refused: row 0 is evidence" in done.line()
 
 
+@pytest.mark.parametrize("state", ["42501", "57014", "53200", "0A000"])
+def test_a_row_that_a_trigger_refuses_costs_itself_only_whatever_class_it_chooses(
+    db: psycopg.Connection[Any], url: str, state: str
+) -> None:
+    """Permissions, say: Postgres' own error of that class would be every row's, and ends the run."""
+    make_audit(db, old=20)
+    _trigger(db, f"if old.id = 7 then raise 'not this one' using errcode = '{state}'; end if;")
+
+    done = run(purge_audit(), url)
+
+    assert (done.rows, done.refused) == (19, {"not this one": 1})
+
+
 def test_values_of_refused_rows_are_not_told(db: psycopg.Connection[Any], url: str) -> None:
     """What an error about data quotes is a row's; so the rows are counted together."""
     make_audit(db, old=300)

@@ -14,41 +14,19 @@ from poller.model.table_name import TableName
 from poller.ready_made import old_rows, partitions, ranges
 from poller.ready_made.retention_report import StoppedError
 from tests.command_line import value
-from tests.maintained import PurgeRun, a_role, keys, purge_audit, retention, run
+from tests.maintained import (
+    DAYS,
+    PurgeRun,
+    a_role,
+    keys,
+    make_partitions,
+    purge_audit,
+    relations,
+    retention,
+    run,
+)
 
 WATCH = "create function f() returns trigger language plpgsql as 'begin return old; end';"
-DAYS = {"oldest": (400, 300), "older": (300, 200), "mixed": (200, 100), "young": (100, -100)}
-
-
-def make_partitions(db: psycopg.Connection[Any], kind: str = "timestamptz", *, default: bool = False) -> None:
-    """Make `audit`, with rows each 20 days for 400; two of its partitions are wholly older than 180 days."""
-    db.execute(
-        f"create table audit (id int, created_at {kind}, primary key (id, created_at))"
-        " partition by range (created_at)".encode()
-    )
-    for name, (since, until) in DAYS.items():
-        db.execute(
-            sql.SQL(
-                "do $$ begin execute format("
-                "'create table {name} partition of audit for values from (%L) to (%L)',"
-                " date_trunc('day', now()) - interval '{since} days',"
-                " date_trunc('day', now()) - interval '{until} days'); end $$"
-            ).format(name=sql.Identifier(name), since=sql.SQL(str(since)), until=sql.SQL(str(until)))
-        )
-    if default:
-        db.execute("create table rest partition of audit default")
-    db.execute(
-        "insert into audit select n, date_trunc('day', now()) - n * interval '1 day' + interval '1 hour'"
-        " from generate_series(20, 400, 20) as n"
-    )
-
-
-def relations(db: psycopg.Connection[Any]) -> set[str]:
-    """Return which of the partitions there are, attached or not."""
-    question = "select relname from pg_class where relname = any(%s) and relkind in ('r', 'p')"
-    return {name for (name,) in db.execute(question, [[*DAYS, "rest", "part"]]).fetchall()}
-
-
 YOUNG = [20, 40, 60, 80, 100, 120, 140, 160, 180]
 
 
