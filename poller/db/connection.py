@@ -411,6 +411,22 @@ def _telling_line(error: psycopg.Error) -> str:
     return _first_line(error)
 
 
+# What Postgres raises for a statement that it cannot plan: a table may also be published without a replica identity.
+UNPLANNABLE = (
+    psycopg.ProgrammingError,
+    psycopg.DataError,
+    psycopg.NotSupportedError,
+    psycopg.errors.ObjectNotInPrerequisiteState,
+)
+
+
+def why_unplannable(error: psycopg.Error) -> str:
+    """Return why Postgres cannot plan a statement, and what to do about it where that is known."""
+    why = error.diag.message_primary or str(error)
+    is_published = isinstance(error, psycopg.errors.ObjectNotInPrerequisiteState)
+    return f"{why}; give it one: alter table … replica identity default" if is_published else why
+
+
 def is_servers(error: BaseException) -> bool:
     """Tell whether an error concerns the whole server or the session, so that any statement would fail.
 

@@ -11,6 +11,7 @@ from psycopg import sql
 from psycopg.rows import namedtuple_row
 
 from poller.db import tables
+from poller.db.connection import UNPLANNABLE, why_unplannable
 from poller.db.search_path import AS_USERS
 from poller.db.statements import statement, trusted
 from poller.db.users_sql import Texts, resolved
@@ -268,9 +269,9 @@ def _check_plan(connection: psycopg.Connection[Any], made: Stale) -> None:
     try:
         connection.execute(sql.SQL("explain {}").format(made.batch), {"keys": "{}"})
         connection.execute(sql.SQL("explain {}").format(made.listing(_TRUE)), {})
-    except (psycopg.ProgrammingError, psycopg.DataError, psycopg.NotSupportedError) as error:
+    except UNPLANNABLE as error:
         given = f" with where={made.rule.where!r}" if made.rule.where else ""
-        reason = error.diag.message_primary or error
+        reason = why_unplannable(error)
         msg = f"Postgres cannot work on the old rows of {made.table}{given}: {reason}"
         raise ConfigurationError(msg) from None
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import sql
 
+from poller.db.connection import UNPLANNABLE, why_unplannable
 from poller.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -39,10 +40,10 @@ def _planned(
 ) -> list[str]:
     try:
         rows = connection.execute(sql.SQL("explain {}").format(question), asked).fetchall()
-    except (psycopg.ProgrammingError, psycopg.DataError, psycopg.NotSupportedError) as error:
+    except UNPLANNABLE as error:
         options = {"where": binding.handler.where, "order_by": binding.handler.order_by}
         given = ", ".join(f"{name}={value!r}" for name, value in options.items() if value)
-        reason = error.diag.message_primary or str(error)
+        reason = why_unplannable(error)
         place = binding.handler.place
         if isinstance(error, _NOT_FOUND) and not given:
             reason += (

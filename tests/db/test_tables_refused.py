@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from poller import PollerError
+from poller import Client, ConfigurationError, PollerError
 from poller.testing import Engine
 from tests.engines import moves, run
 
@@ -258,3 +258,19 @@ def test_a_status_of_a_composite_type_is_refused(url: str, db: psycopg.Connectio
     """Postgres compares no value of one with a literal."""
     db.execute("create type pair as (a int, b int); create table task (id int primary key, status pair)")
     assert "Postgres cannot plan the claim" in refusal(url, moves("task", status="(1,2)", to="(1,3)"))
+
+
+def test_a_table_that_is_published_without_a_replica_identity_is_refused(
+    url: str, db: psycopg.Connection[Any]
+) -> None:
+    """By name, with what to do; `check` says so, too, of handlers and of purges."""
+    db.execute(
+        "create table task (id int primary key, status text not null, at timestamptz not null default now())"
+    )
+    db.execute("alter table task replica identity nothing; create publication everything for table task")
+    why = "does not have a replica identity .*give it one: alter table … replica identity default"
+    assert re.search(f"cannot plan the outcome of public.task:pending: .*{why}", refusal(url, moves("task")))
+    with pytest.raises(ConfigurationError, match=f"cannot work on the old rows of public.task: .*{why}"):
+        Client(url).purge("task", column="at", older_than="1d")
+    found = [each for each in Client(url, [moves("task")]).check().items if each.level == "error"]
+    assert [each for each in found if re.search(why, each.what)] == found != []
