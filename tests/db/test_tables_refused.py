@@ -272,5 +272,5 @@ def test_a_table_that_is_published_without_a_replica_identity_is_refused(
     assert re.search(f"cannot plan the outcome of public.task:pending: .*{why}", refusal(url, moves("task")))
     with pytest.raises(ConfigurationError, match=f"cannot work on the old rows of public.task: .*{why}"):
         Client(url).purge("task", column="at", older_than="1d")
-    found = [each for each in Client(url, [moves("task")]).check().items if each.level == "error"]
+    found = [each for each in Client(url, [moves("task")]).check().items if each.severity == "error"]
     assert [each for each in found if re.search(why, each.what)] == found != []
