@@ -423,8 +423,9 @@ UNPLANNABLE = (
 def why_unplannable(error: psycopg.Error) -> str:
     """Return why Postgres cannot plan a statement, and what to do about it where that is known."""
     why = error.diag.message_primary or str(error)
-    is_published = isinstance(error, psycopg.errors.ObjectNotInPrerequisiteState)
-    return f"{why}; give it one: alter table … replica identity default" if is_published else why
+    if "replica identity" in why:  # in other languages without the advice
+        return f"{why}; give it one: alter table … replica identity default"
+    return why
 
 
 def is_servers(error: BaseException) -> bool:
