@@ -22,6 +22,7 @@ from poller.client.answers import aside
 from poller.client.row_queries import RowQueries
 from poller.db import schema, tables
 from poller.db.connection import is_pooled, role_of
+from poller.db.server import READ_ONLY
 from poller.db.statements import statement, trusted
 from poller.errors import PollerError
 from poller.errors_in_words import reason
@@ -110,8 +111,14 @@ class Checks:
 
     def of_database(self) -> Findings:
         """Find what is wrong with this host, the connection, the server and poller's own schema."""
-        for look in (self._schema, self._pooler, self._clock, self._ahead, self._autovacuum):
+        for look in (self._schema, self._read_only, self._pooler, self._clock, self._ahead, self._autovacuum):
             yield from self._guarded("database", look)
+
+    def _read_only(self) -> Findings:
+        row = self._connection.execute(statement("read_only_by_default")).fetchone()
+        if row == (True,):
+            what, todo = _halves(READ_ONLY)
+            yield Finding("error", "database", what, todo)
 
     def _schema(self) -> Findings:
         role = role_of(self._connection)

@@ -192,6 +192,17 @@ def test_more_locks_than_the_server_has_room_for_are_found(
     assert "set max_locks_per_transaction = " in todo
 
 
+def test_a_database_that_may_only_be_read_is_found(project: Project, db: psycopg.Connection[Any]) -> None:
+    """No worker could begin there."""
+    make_tenants(db, "pending")
+    db.execute(INDEXED)
+    project.handlers(HANDLERS)
+    db.execute(f"alter database {db.info.dbname} set default_transaction_read_only = on")  # type: ignore[call-overload]
+    [(severity, where, what, todo)] = findings(project, status=1)
+    assert (severity, where, what) == ("error", "database", "transactions are read-only here")
+    assert todo.startswith("unset default_transaction_read_only")
+
+
 def test_autovacuum_that_is_off_is_found(project: Project, db: psycopg.Connection[Any]) -> None:
     """Each move leaves a dead row version."""
     make_tenants(db)
