@@ -13,9 +13,18 @@ if TYPE_CHECKING:
 TIMES = int(os.environ.get("POLLER_TEST_TIMES", "1"))
 
 
-def one_in(count: int, cases: Iterable[Any]) -> list[Any]:
-    """Return cases of which `make test` runs one in so many, the first included: they are alike, or large."""
+def one_in(count: int, cases: Iterable[Any], *, are_tuples: bool = False) -> list[Any]:
+    """Return cases of which `make test` runs one in so many, the first included: they are alike, or large.
+
+    Args:
+        count: how many.
+        cases: which.
+        are_tuples: each is a tuple of several parameters.
+    """
     return [
-        pytest.param(case, marks=pytest.mark.thorough) if place % count else case
-        for place, case in enumerate(cases)
+        _thorough(case if are_tuples else (case,)) if at % count else case for at, case in enumerate(cases)
     ]
+
+
+def _thorough(values: tuple[Any, ...]) -> Any:
+    return pytest.param(*values, marks=pytest.mark.thorough)

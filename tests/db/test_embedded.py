@@ -239,6 +239,7 @@ def test_a_folder_that_is_moved_takes_its_server_along(folder: Path) -> None:
     assert embedded.stop(folder / "two")
 
 
+@pytest.mark.thorough
 def test_removing_it_begins_anew(folder: Path) -> None:
     """`rm -rf .poller` is a reset, even while the server runs."""
     query(embedded.start(folder), "create table old ()")

@@ -145,6 +145,7 @@ def hog(row: Row) -> None:
             hoard.append(bytearray(2**26))
 
 
+@pytest.mark.thorough
 def test_a_handler_that_allocates_without_bound_costs_its_own_row(
     url: str, db: psycopg.Connection[Any]
 ) -> None:

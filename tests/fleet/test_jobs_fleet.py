@@ -145,6 +145,7 @@ def waited(line: Line) -> float:
     return (line.started_at - line.planned_at).total_seconds()  # type: ignore[no-any-return]
 
 
+@pytest.mark.thorough
 def test_the_kinds_are_told_apart_by_when_their_runs_start_and_finish(kinds: dict[str, list[Line]]) -> None:
     """For a run longer than its period, under each overlap policy."""
     for name, lines in kinds.items():

@@ -496,6 +496,7 @@ def test_g1_a_worker_that_begins_while_postgres_is_away_waits_for_it(tmp_path: P
         assert fleet.log.count("a worker process ended") == 1, "the one that was killed"
 
 
+@pytest.mark.thorough
 @pytest.mark.fault("F62")
 def test_a_worker_that_waits_for_postgres_ends_with_its_supervisor(tmp_path: Path) -> None:
     """No orphan waits for a database that may never be back; a stop is obeyed meanwhile, too."""
@@ -532,7 +533,8 @@ def test_a_standard_file_that_is_closed_changes_nothing(
 
 
 @pytest.mark.parametrize(
-    ("name", "executor"), [("queue", "thread"), ("queue", "process"), ("tenacity", "thread")]
+    ("name", "executor"),
+    one_in(3, [("queue", "process"), ("queue", "thread"), ("tenacity", "thread")], are_tuples=True),
 )
 def test_a_module_of_the_working_directory_hides_none_of_pythons_or_ours(
     project: Project, db: psycopg.Connection[Any], name: str, executor: str
@@ -626,6 +628,7 @@ def test_a_drain_that_is_stopped_while_nothing_is_due_ends_with_0(
     assert count(db, "normal") == 1
 
 
+@pytest.mark.thorough
 def test_a_drain_whose_database_is_away_at_the_end_ends_with_1(tmp_path: Path) -> None:
     """Nobody knows what is left."""
     with cluster() as server, Project(tmp_path, server.url) as project:

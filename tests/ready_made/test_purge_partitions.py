@@ -274,6 +274,7 @@ def test_a_partition_in_use_is_left_to_a_later_run(
     assert run(purge_audit(), url).partitions == ["public.oldest"]
 
 
+@pytest.mark.thorough
 def test_a_detachment_that_somebody_holds_up_is_finished_by_a_later_run(
     db: psycopg.Connection[Any], url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

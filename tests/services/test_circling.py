@@ -222,6 +222,7 @@ def _moves(db: psycopg.Connection[Any]) -> int:
     return int(count)
 
 
+@pytest.mark.thorough
 def test_g11_two_handlers_that_move_a_row_to_and_fro_are_slowed_down(
     project: Project, db: psycopg.Connection[Any]
 ) -> None:

@@ -279,6 +279,7 @@ def test_texts_that_are_all_different_do_not_fill_the_log() -> None:
     assert len(lines) < 110
 
 
+@pytest.mark.thorough
 def test_3000_rows_that_fail_for_three_reasons_are_a_few_lines(
     project: Project, db: psycopg.Connection[Any]
 ) -> None:

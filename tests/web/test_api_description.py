@@ -17,6 +17,7 @@ from poller.web.api import BASE as API
 from poller.web.api_description import described
 from poller.web.api_routes import CALLS
 from poller.web.rights import ALL, Viewer
+from tests.times import TIMES
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from tests.command_line import InProcess
 
 PEOPLED = True
-EXAMPLES = 3  # of each route, that are valid, and that are not; more of them by hand, when the API changes
+EXAMPLES = 1 + TIMES // 5  # of each route, that are valid, and that are not
 TOKEN = {"Authorization": "Bearer good"}
 
 
