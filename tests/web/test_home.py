@@ -56,7 +56,7 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """A number for each look that was taken."""
     taken: list[int] = []
     plain = Watch.look
-    monkeypatch.setattr(Watch, "look", lambda eye: (taken.append(1), plain(eye))[1])
+    monkeypatch.setattr(Watch, "look", lambda eye, **how: (taken.append(1), plain(eye, **how))[1])
     return taken
 
 
@@ -209,7 +209,7 @@ def test_a_database_that_is_away_leaves_the_last_picture(
     assert "does not answer" not in page.get("/").text
     plain = Watch.look
 
-    def away(_: Watch) -> Any:
+    def away(_: Watch, **__: object) -> Any:
         raise snapshot.PollerError("cannot connect to the database: refused")
 
     monkeypatch.setattr(Watch, "look", away)
