@@ -56,6 +56,7 @@ COLUMNS = "tests/store/test_status_columns.py"
 HELD_AND_SAME = "       and {shows_held}\n       and o.is_held\n"
 TAKE = "sql/functions/take.sql"
 PAUSES = "tests/fleet/test_pauses.py"
+LOST_KEYS = "tests/store/test_lost_keys.py"
 ALERTS = "tests/alerts"
 CLAIMS_AGAIN = (
     " where o.key not in (\n             select k.key from poller.claim as c, unnest(c.keys) as k (key)\n"
@@ -66,6 +67,48 @@ NOT_LEASED = (
     "              where c.handler_id = %(handler)s)\n"
 )
 CONTROLS = (
+    Control(
+        "a row is taken back by what its lease has noted",
+        "poller/services/sweeper.py",
+        "self._bindings[each[0]].leased_as(each[1])",
+        "self._bindings[each[0]]",
+        (RECOVERY, "-k", "another_during"),
+    ),
+    Control(
+        "a claim notes the during that its rows show",
+        "poller/store/claimed_rows.py",
+        "if binding.show_during is not None and not binding.handler.is_job:",
+        "if False:",
+        (RECOVERY, "-k", "another_during"),
+    ),
+    Control(
+        "what is known by a key that is none any more is dropped",
+        "poller/services/claim_looks.py",
+        "if isinstance(error, psycopg.DataError):",
+        "if False:",
+        (LOST_KEYS,),
+    ),
+    Control(
+        "a result whose key is none any more is given up",
+        "poller/services/postponed.py",
+        "if isinstance(error, errors.DataError) and self._drops_lost_keys(result):",
+        "if False:",
+        (LOST_KEYS,),
+    ),
+    Control(
+        "a worker without file descriptors ends",
+        "poller/fleet/worker.py",
+        "elif descriptors.have_run_out():",
+        "elif False:",
+        ("tests/fleet/test_processes.py", "-k", "leaks_file"),
+    ),
+    Control(
+        "a worker's last signs wait until they are heard",
+        "poller/fleet/worker_main.py",
+        "os.set_blocking(number, True)",
+        "os.set_blocking(number, False)",
+        (PAUSES, "-k", "hears_of_it_late"),
+    ),
     Control(
         "a fault of the whole statement is nobody's attempt",
         "poller/services/postponed.py",

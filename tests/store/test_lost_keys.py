@@ -125,3 +125,32 @@ def test_g11_rows_in_flight_whose_keys_are_none_any_more_are_given_up(
     wait_until("nothing is held", lambda: not db.execute("select from poller.claim").rowcount)
     assert column(db, "select key from poller.attempt") == []
     assert fleet.log.count("cannot be any more") <= 3
+
+
+WAITING = """
+import os, time
+@handler("thing", status="pending", to="normal")
+def work(row):
+    while row.id == "abc" and not os.path.exists("on"):
+        time.sleep(0.01)
+"""
+
+
+@pytest.mark.fault("F22")
+@pytest.mark.parametrize("rows", [0, 5])
+def test_g11_a_row_in_flight_whose_key_is_none_any_more_holds_up_no_other(
+    project: Project, db: psycopg.Connection[Any], rows: int
+) -> None:
+    """While its handler runs others are claimed; its result is dropped, though no claim has met its key."""
+    db.execute("create table thing (id text primary key, status text not null default 'pending')")
+    db.execute("insert into thing values ('abc')")
+    project.handlers(WAITING)
+    project.start("run", "--workers", "1")
+    wait_until("it is under way", lambda: db.execute("select from poller.claim").rowcount)
+    db.execute("delete from thing; alter table thing alter column id type int using id::int")
+    db.execute("insert into thing select generate_series(1, %s)", [rows])
+    done = "select from thing where status = 'normal'"
+    wait_until("the others are done", lambda: db.execute(done).rowcount == rows)
+    (project.folder / "on").touch()
+    wait_until("nothing is held", lambda: not db.execute("select from poller.claim").rowcount)
+    assert db.execute("select from poller.attempt").rowcount == 0
