@@ -72,14 +72,14 @@ CONTROLS = (
         "poller/services/sweeper.py",
         "self._bindings[each[0]].leased_as(each[1])",
         "self._bindings[each[0]]",
-        (RECOVERY, "-k", "another_during"),
+        (f"{RECOVERY}::test_g1_rows_are_taken_back_by_programs_that_have_another_during",),
     ),
     Control(
         "a claim notes the during that its rows show",
         "poller/store/claimed_rows.py",
         "if binding.show_during is not None and not binding.handler.is_job:",
         "if False:",
-        (RECOVERY, "-k", "another_during"),
+        (f"{RECOVERY}::test_g1_rows_are_taken_back_by_programs_that_have_another_during",),
     ),
     Control(
         "what is known by a key that is none any more is dropped",
@@ -100,14 +100,16 @@ CONTROLS = (
         "poller/fleet/worker.py",
         "elif descriptors.have_run_out():",
         "elif False:",
-        ("tests/fleet/test_processes.py", "-k", "leaks_file"),
+        (
+            "tests/fleet/test_processes.py::test_g11_a_handler_that_leaks_file_descriptors_costs_no_row_of_others",
+        ),
     ),
     Control(
         "a worker's last signs wait until they are heard",
         "poller/fleet/worker_main.py",
         "os.set_blocking(number, True)",
         "os.set_blocking(number, False)",
-        (PAUSES, "-k", "hears_of_it_late"),
+        (f"{PAUSES}::test_a_worker_that_drains_is_not_replaced_by_a_supervisor_that_hears_of_it_late",),
     ),
     Control(
         "a fault of the whole statement is nobody's attempt",
