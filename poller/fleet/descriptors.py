@@ -12,7 +12,6 @@ from time import monotonic
 
 RESERVE = 8  # connections of a worker that may have to be opened anew, and what opening one takes meanwhile
 SECONDS = 3.0  # without a free one until that is no moment's peak any more
-_NONE_LEFT = (errno.EMFILE, errno.ENFILE)
 
 
 class Descriptors:
@@ -27,7 +26,7 @@ class Descriptors:
         try:
             os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
         except OSError as error:
-            if error.errno in _NONE_LEFT and monotonic() - self._free_at > SECONDS:
+            if error.errno == errno.EMFILE and monotonic() - self._free_at > SECONDS:
                 self._release()
                 return True
         else:

@@ -27,7 +27,7 @@ from poller.errors import ConfigurationError
 from poller.errors_in_words import reason
 from poller.services.claim_cursor import Cursor
 from poller.store.liveness import wake_some
-from poller.store.lost_keys import drop_lost_keys
+from poller.store.lost_keys import UNREADABLE, drop_lost_keys
 from poller.telemetry.bus import emit
 from poller.telemetry.events import HandlerPutAside, HandlerRestored
 from poller.telemetry.outage import BACKOFF_MOST_SECONDS
@@ -261,7 +261,7 @@ class Looks:
             with contextlib.suppress(ConfigurationError, psycopg.Error):
                 binding.rebind(self._link.connection)
                 self._claims.forget_questions()
-                if isinstance(error, psycopg.DataError):
+                if isinstance(error, UNREADABLE):
                     drop_lost_keys(self._link.connection, binding)
 
     def note_works(self, binding: Binding) -> None:

@@ -30,7 +30,7 @@ import psycopg
 from poller.db.connection import is_servers
 from poller.errors import ConfigurationError
 from poller.errors_in_words import reason
-from poller.store.lost_keys import drop_lost_keys
+from poller.store.lost_keys import UNREADABLE, drop_lost_keys
 from poller.store.visits import Visits
 from poller.telemetry.bus import emit
 from poller.telemetry.events import ForgettingFailed, RowsForgotten
@@ -129,7 +129,7 @@ class Forgetter:
         except psycopg.Error as error:
             if not self._visits.link.lives() or is_servers(error):
                 raise
-            if not (isinstance(error, psycopg.DataError) and self._drops_lost_keys(handler)):
+            if not (isinstance(error, UNREADABLE) and self._drops_lost_keys(handler)):
                 self._leave_out(handler, error)
         else:
             position.logged = ""
@@ -142,9 +142,9 @@ class Forgetter:
         binding, connection = self._bindings[handler], self._visits.link.connection
         try:
             binding.rebind(connection)
-        except (ConfigurationError, psycopg.Error):
+            return drop_lost_keys(connection, binding, self._positions[handler].after) > 0
+        except (ConfigurationError, psycopg.Error):  # a transaction holds one of the leases, say
             return False
-        return drop_lost_keys(connection, binding, self._positions[handler].after) > 0
 
     def _leave_out(self, handler: int, error: psycopg.Error) -> None:
         """Leave a handler out for a while, and bind it again: its table may have been replaced."""

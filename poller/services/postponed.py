@@ -30,7 +30,7 @@ from psycopg import errors
 from poller.db.connection import is_servers
 from poller.errors_in_words import reason
 from poller.model.outcome import Became, Outcome
-from poller.store.lost_keys import drop, lost
+from poller.store.lost_keys import UNREADABLE, drop, lost
 from poller.store.outcomes import of_error
 from poller.store.settlements import Settlements
 from poller.telemetry.bus import emit
@@ -313,7 +313,10 @@ class Postponed:
     def _wait_for_lock(self, part: WriteGroup, *, beneath: bool = False) -> None:
         """Let rows wait for a lock: their own, their lease's, or one that a trigger needs (`beneath`)."""
         rows = ", ".join(each.task.key for each in part.results[:3])
-        holder = self._settlements.who_locks(part.results[0].task)
+        try:
+            holder = self._settlements.who_locks(part.results[0].task)
+        except UNREADABLE:  # its key is none any more; who holds its lease is not known
+            holder = None
         if holder is not None:
             self._say(
                 part.binding,
@@ -337,7 +340,7 @@ class Postponed:
 
     def _refuse(self, result: Result, error: Exception) -> None:
         """Replace an outcome that cannot be written by another one, unless no row can have its key any more."""
-        if isinstance(error, errors.DataError) and self._drops_lost_keys(result):
+        if isinstance(error, UNREADABLE) and self._drops_lost_keys(result):
             return
         outcome = lesser(result, error)
         if outcome is None:
@@ -352,16 +355,26 @@ class Postponed:
     def _drops_lost_keys(self, result: Result) -> bool:
         """Return whether no row can have a result's key any more; then the leases of all such are given up."""
         connection, binding = self._settlements.link.connection, result.task.binding
+        if not lost(connection, binding, [result.task.key]):
+            return False
         with self._lock:
             waiting = [each for part in self._parts if part.binding is binding for each in part.results]
-        keys = set(lost(connection, binding, [each.task.key for each in (result, *waiting)]))
-        if result.task.key not in keys:
-            return False
-        drop(connection, binding, list(keys))
+        keys = {result.task.key, *lost(connection, binding, [each.task.key for each in waiting])}
+        try:
+            drop(connection, binding, list(keys))
+        except errors.LockNotAvailable:  # a transaction holds one of the leases: later
+            now = monotonic()
+            self._put(WriteGroup([result], _Why.LOCKED, now + BACKOFF_MOST_SECONDS, now, PATIENT_TRIES))
+            return True
         with self._lock:
-            for part in [each for each in self._parts if each.binding is binding]:
-                part.results = [each for each in part.results if each.task.key not in keys]
-            self._parts = [part for part in self._parts if part.results]
+            # Other threads may have a part at hand: it is replaced, and never empty.
+            parts = [
+                replace(part, results=[each for each in part.results if each.task.key not in keys])
+                if part.binding is binding
+                else part
+                for part in self._parts
+            ]
+            self._parts = [part for part in parts if part.results]
         self._given_up(binding, [each for each in (result, *waiting) if each.task.key in keys])
         return True
 

@@ -600,7 +600,8 @@ class Binding:
     def shows_during(self) -> sql.Composed:
         """The condition on a row `t` to show the handler's `during`."""
         assert self.handler.during is not None  # noqa: S101 - the caller has checked
-        return self._shows(self.handler.during)
+        shown = [each for each in self.shown or (self.handler.during,) if each != self.handler.status]
+        return sql.SQL("({})").format(sql.SQL(" or ").join(map(self._shows, shown)))
 
     @property
     def shows_status(self) -> sql.Composed:
@@ -622,9 +623,15 @@ class Binding:
         handler = self.handler
         if handler.is_job or during == handler.during:
             return self
-        if during is None:
+        labels = self.table.columns[handler.column].labels
+        if during is None or (
+            labels is not None and during not in labels
+        ):  # the label is gone, or has another name
             return replace(self, shown=(handler.status, handler.held), _settle={}, _claims={})
-        return replace(self, handler=replace(handler, during=during), _settle={}, _claims={})
+        shown = (
+            (during,) if handler.during is None else (during, handler.during)
+        )  # a migration may have renamed it
+        return replace(self, handler=replace(handler, during=during), shown=shown, _settle={}, _claims={})
 
     def _shows(self, status: str) -> sql.Composed:
         """Return the condition on a row `t` to show a status."""

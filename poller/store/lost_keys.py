@@ -6,6 +6,7 @@ handler, and each look at what has moved on. The row is gone, under that key at 
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from poller.store.binding import Binding
+
+SECONDS = 1.0  # for one search; what it leaves is found by the next, as long as it fails something
+# What Postgres raises for a text that is no value of a type: a domain's constraints have a class of their own.
+UNREADABLE = (psycopg.DataError, psycopg.errors.CheckViolation, psycopg.errors.NotNullViolation)
 
 
 def drop_lost_keys(connection: psycopg.Connection[Any], binding: Binding, after: str = "") -> int:
@@ -35,18 +40,29 @@ def drop_lost_keys(connection: psycopg.Connection[Any], binding: Binding, after:
     return len(keys)
 
 
-def lost(connection: psycopg.Connection[Any], binding: Binding, keys: Sequence[str]) -> list[str]:
-    """Return those keys that the table's key cannot be; they are told from the others by halves."""
-    if not keys:
+def lost(
+    connection: psycopg.Connection[Any], binding: Binding, keys: Sequence[str], until: float | None = None
+) -> list[str]:
+    """Return those keys that the table's key cannot be, as many as are found in time: they are told apart by halves.
+
+    Args:
+        connection: in autocommit mode.
+        binding: the handler.
+        keys: which may be some.
+        until: when to end (monotonic); after `SECONDS` by default.
+    """
+    until = monotonic() + SECONDS if until is None else until
+    if not keys or monotonic() > until:
         return []
     try:
-        with connection.transaction():
-            connection.execute(binding.read_keys, {"keys": array(keys)})
-    except psycopg.DataError:
+        connection.execute(binding.read_keys, {"keys": array(keys)})
+    except UNREADABLE:
         if len(keys) == 1:
             return list(keys)
         middle = len(keys) // 2
-        return [key for half in (keys[:middle], keys[middle:]) for key in lost(connection, binding, half)]
+        return [
+            key for half in (keys[:middle], keys[middle:]) for key in lost(connection, binding, half, until)
+        ]
     return []
 
 

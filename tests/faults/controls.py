@@ -84,14 +84,14 @@ CONTROLS = (
     Control(
         "what is known by a key that is none any more is dropped",
         "poller/services/claim_looks.py",
-        "if isinstance(error, psycopg.DataError):",
+        "if isinstance(error, UNREADABLE):",
         "if False:",
         (LOST_KEYS,),
     ),
     Control(
         "a result whose key is none any more is given up",
         "poller/services/postponed.py",
-        "if isinstance(error, errors.DataError) and self._drops_lost_keys(result):",
+        "if isinstance(error, UNREADABLE) and self._drops_lost_keys(result):",
         "if False:",
         (LOST_KEYS,),
     ),

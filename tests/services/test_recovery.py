@@ -64,6 +64,45 @@ def retries(worker: HandWorker, most: int = 1000, single_waits: float | None = 0
 # --- a killed worker's rows ---------------------------------------------------------------------------
 
 
+# How a deploy gives rows another `during`: what it does to the table, and the handler's.
+RENAMED = {
+    "the rows": ("update thing set status = 'working' where status = 'busy'", "working"),
+    "a label": ("alter type mood rename value 'busy' to 'working'", "working"),
+    "no label": (
+        "alter table thing alter status drop default, alter status type mood2 using 'pending'",
+        None,
+    ),
+}
+
+
+@pytest.mark.fault("F1", "F20")
+@pytest.mark.parametrize("renamed", RENAMED)
+@pytest.mark.parametrize("by", ["sweep", "release"])
+def test_g1_rows_whose_during_a_deploy_has_renamed_are_taken_back(
+    db: psycopg.Connection[Any], url: str, join: NewWorker, renamed: str, by: str
+) -> None:
+    """In the rows, or as a label of their type: they show what the new program's handler says, or their status again."""
+    change, during = RENAMED[renamed]
+    db.execute("create type mood as enum ('pending', 'busy', 'normal')")
+    db.execute("create type mood2 as enum ('pending', 'normal')")
+    kind = "text" if renamed == "the rows" else "mood"
+    db.execute(f"create table thing (id int primary key, status {kind} not null default 'pending')".encode())
+    db.execute("insert into thing values (1), (2)")
+    old = handler("thing", status="pending", to="normal", attempts=9, during="busy")(_work)
+    new = handler("thing", status="pending", to="normal", attempts=9, during=during)(_work)
+    worker = join(bind(db, old))
+    assert len(worker.claim()) == 2
+    db.execute(change.encode())
+    if by == "sweep":
+        bound = bind(worker.link.connection, new)
+        register_handlers(db, [bound])
+        db.execute("update poller.worker set died_at = poller.now()")
+        Sweeper(worker.link, [bound]).sweep()
+    else:
+        assert Client(url, [new]).release("thing:pending").rows == 2
+    assert (claims(db), statuses(db)) == (0, {"pending": 2})
+
+
 @pytest.mark.fault("F1", "F20")
 @pytest.mark.parametrize(
     "durings", [("busy", "busy"), ("busy", None), ("busy", "working"), (None, "busy")], ids=str

@@ -35,6 +35,7 @@ CHANGES = {
         ["abc", "{"],
         '["a", "pending"]',
     ),
+    "domain": ("int", "alter column id type positive", ["-5", "0"], "7"),
     "enum": ("mood", "alter column id type mood2 using 'good'", ["bad"], "good"),
 }
 
@@ -43,6 +44,7 @@ CHANGES = {
 def moods(db: psycopg.Connection[Any]) -> None:
     """Types that lose a label."""
     db.execute("create type mood as enum ('good', 'bad'); create type mood2 as enum ('good')")
+    db.execute("create domain positive as int check (value > 0)")
 
 
 @pytest.mark.fault("F22")
