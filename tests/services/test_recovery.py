@@ -155,7 +155,9 @@ def work(row):
     )
     project.start("run", "--workers", "1")
     wait_until(
-        "it holds many that it cannot end", lambda: claims(db) > 1000 and statuses(db)["normal"] >= 1000
+        # how many, its claims have learnt from the quick ones: on a machine that stood still meanwhile it is fewer
+        "it holds many that it cannot end",
+        lambda: claims(db) > 300 and statuses(db)["normal"] >= 1000,
     )
     [(worker, pid)] = workers_of(db)
     os.kill(pid, signal.SIGSTOP)
