@@ -6,6 +6,7 @@ while its heartbeat goes on. So it notices that, takes its reserve, and ends; an
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from time import monotonic
@@ -15,10 +16,12 @@ SECONDS = 3.0  # without a free one until that is no moment's peak any more
 
 
 class Descriptors:
-    """The reserve of this process; used by one thread."""
+    """The reserve of this process, smaller where a low limit leaves no more; used by one thread."""
 
     def __init__(self) -> None:
-        self._reserve = [os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC) for _ in range(RESERVE)]
+        self._reserve: list[int] = []
+        with contextlib.suppress(OSError):
+            self._reserve += (os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC) for _ in range(RESERVE))
         self._free_at = monotonic()
 
     def have_run_out(self) -> bool:

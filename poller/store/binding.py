@@ -617,6 +617,9 @@ class Binding:
     def leased_as(self, during: str | None) -> Binding:
         """Return the handler as it was when it leased rows: it may have had another `during`, or none.
 
+        A deploy that renames a `during` may rename it in the rows, too, or as a label of their type: then they show the
+        handler's own by now.
+
         Args:
             during: what the lease has noted; None if rows showed the status, or an older version leased them.
         """
@@ -624,13 +627,9 @@ class Binding:
         if handler.is_job or during == handler.during:
             return self
         labels = self.table.columns[handler.column].labels
-        if during is None or (
-            labels is not None and during not in labels
-        ):  # the label is gone, or has another name
+        if during is None or (labels is not None and during not in labels):
             return replace(self, shown=(handler.status, handler.held), _settle={}, _claims={})
-        shown = (
-            (during,) if handler.during is None else (during, handler.during)
-        )  # a migration may have renamed it
+        shown = (during,) if handler.during is None else (during, handler.during)
         return replace(self, handler=replace(handler, during=during), shown=shown, _settle={}, _claims={})
 
     def _shows(self, status: str) -> sql.Composed:
