@@ -280,10 +280,11 @@ def plan(
 
 @dataclass(frozen=True, slots=True)
 class StatusColumn:
-    """The status column of a table, by which its rows are searched."""
+    """The status column of a table, by which its rows are searched; what it knows of indexes holds as long as it."""
 
     table: Table
     name: str
+    _leads: dict[tuple[frozenset[str], str | None], bool] = field(default_factory=dict, repr=False)
 
     def is_bounded(
         self,
@@ -300,8 +301,15 @@ class StatusColumn:
         limited = _below_limit(plan(connection, question, asked))
         if limited is None or not all(map(_is_stream, limited)):
             return False
-        names = array({name for each in limited for name in _searched(each)})
-        about = {"table": self.table.oid, "names": names}
+        names = frozenset(name for each in limited for name in _searched(each))
+        if (names, beside) not in self._leads:
+            self._leads[names, beside] = self._is_leading(connection, names, beside)
+        return self._leads[names, beside]
+
+    def _is_leading(
+        self, connection: psycopg.Connection[Any], indexes: Iterable[str], beside: str | None
+    ) -> bool:
+        about = {"table": self.table.oid, "names": array(indexes)}
         if beside is not None:
             about |= {"columns": array([self.name, beside])}
             return connection.execute(statement("not_leading_two"), about).fetchone() is None

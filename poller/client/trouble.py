@@ -8,6 +8,7 @@ however much trouble there is; what takes more is asked again, from where the la
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ from poller.errors import ConfigurationError
 from poller.model.table_name import table_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
     from datetime import datetime
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 PAGE_ROWS = 5000  # rows that one statement lists
 GROUPED_ROWS = 10_000  # rows that one statement groups
+AT_ONCE = 20  # handlers or jobs whose rows one statement groups
 FAILED_ROWS = (
     10_000  # rows of a handler that went to its `on_failure`, and failed runs of a job, that are grouped
 )
@@ -255,44 +257,87 @@ class Troubles:
     def groups(self, chosen: Selection) -> tuple[list[Group], bool]:
         """Return the causes of the trouble, the newest first, and whether all of it is counted."""
         found: dict[tuple[str, ...], Group] = {}
-        is_all = True
         if chosen.keys:
             parts: list[Iterable[Group]] = [map(_alone, self.failures(chosen)[0])]
+            is_all = True
         else:
-            troubled = self._troubled(chosen.handlers)
-            failed = {number for number, state in troubled if state == "failed"}
-            parts = [self._grouped(*each) for each in troubled if each[1] != "failed"]
-            for number in failed:
-                lines, more = self._listed(chosen, [(number, "failed")], None, FAILED_ROWS)
-                parts.append(map(_alone, lines))
-                is_all &= more is None
-            jobs = [self._known[each] for each in chosen.handlers if self._known[each].table == RUNS]
-            parts += [self._failed_runs(each) for each in jobs]
+            parts, is_all = self._of_handlers(chosen)
         for group in (each for part in parts for each in part):
             cause = (group.table, group.status, group.error, group.place)
             found[cause] = found[cause].joined(group) if cause in found else group
         return sorted(found.values(), key=lambda each: each.last_at, reverse=True), is_all
 
-    def _grouped(self, number: int, state: str) -> Iterator[Group]:
-        """Return the groups of a handler's rows in one state, in parts of some thousands of rows."""
-        known, looked, place = self._known[number], GROUPED_ROWS, ("-infinity", "")
-        while looked == GROUPED_ROWS:
-            asked = {"handler": number, "state": state, "most": GROUPED_ROWS}
-            asked |= {"changed_at": place[0], "digest": place[1]}
-            with self._along():
-                rows = self._connection.execute(statement("group_trouble"), asked).fetchall()
-            looked = rows[0][0] if rows else 0
-            place = rows[0][1:3] if rows else place
-            for kind, at, count, *rest in (row[3:] for row in rows if row[3] is not None):
-                waiting = count if state == "waiting" else 0
-                yield Group(known.table, known.status, kind, at, count, waiting, count - waiting, *rest)
+    def _of_handlers(self, chosen: Selection) -> tuple[list[Iterable[Group]], bool]:
+        """Return the groups of some handlers and jobs, in parts, and whether all is counted."""
+        troubled, is_all = self._troubled(chosen.handlers), True
+        parts: list[Iterable[Group]] = [self._grouped(each for each in troubled if each[1] != "failed")]
+        for number in {number for number, state in troubled if state == "failed"}:
+            lines, more = self._listed(chosen, [(number, "failed")], None, FAILED_ROWS)
+            parts.append(map(_alone, lines))
+            is_all &= more is None
+        known = (self._known[each] for each in chosen.handlers)
+        runs = list(self._failed_runs(each.status for each in known if each.table == RUNS))
+        rows: Counter[str] = Counter()
+        for each in runs:
+            rows[each.status] += each.rows
+        return [*parts, runs], is_all and max(rows.values(), default=0) < FAILED_ROWS
 
-    def _failed_runs(self, job: Known) -> Iterator[Group]:
-        asked = {"job": job.status, "most": FAILED_ROWS}
-        with self._along():
-            rows = self._connection.execute(statement("group_failed_runs"), asked).fetchall()
-        for _, kind, place, count, *rest in rows:
-            yield Group(job.table, job.status, kind, place, count, 0, 0, *rest)
+    def _grouped(self, troubled: Iterable[tuple[int, str]]) -> Iterator[Group]:
+        """Return the groups of handlers' rows in one state each."""
+        begin = [(*each, "-infinity", "") for each in troubled]
+        for (number, state, *_), (kind, at, count, *rest) in self._parts(_TROUBLE, begin):
+            known, waiting = self._known[number], count if state == "waiting" else 0
+            yield Group(known.table, known.status, kind, at, count, waiting, count - waiting, *rest)
+
+    def _failed_runs(self, jobs: Iterable[str]) -> Iterator[Group]:
+        """Return the groups of the newest failed runs of some jobs."""
+        begin = [(each, "infinity", 0, FAILED_ROWS) for each in jobs]
+        for (job, *_), (kind, at, count, *rest) in self._parts(_FAILED_RUNS, begin):
+            yield Group(RUNS, job, kind, at, count, 0, 0, *rest)
+
+    def _parts(self, grouping: _Grouping, begin: Sequence[tuple[Any, ...]]) -> Iterator[tuple[Any, Any]]:
+        """Yield groups with what was asked for them, part by part of so many rows."""
+        for first in range(0, len(begin), AT_ONCE):
+            asked, looked = begin[first : first + AT_ONCE], GROUPED_ROWS
+            while looked == GROUPED_ROWS:
+                columns = map(array, zip(*asked, strict=True))
+                named = dict(zip(grouping.names, columns, strict=True))
+                with self._along():
+                    question = statement(grouping.statement), named | {"most": GROUPED_ROWS}
+                    rows = self._connection.execute(*question).fetchall()
+                yield from ((asked[row[0]], row[4:]) for row in rows if row[4] is not None)
+                ends = {row[0]: row[1:4] for row in rows}
+                looked = sum(each[0] for each in ends.values())
+                asked = [
+                    grouping.behind(each, ends[at]) if at in ends else each for at, each in enumerate(asked)
+                ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Grouping:
+    """A statement that groups rows of several handlers, part by part.
+
+    Attributes:
+        statement: its name.
+        names: of its parameters, each of which has a value for each handler.
+        behind: what is asked for next of a handler, by what was asked for, and by how many rows were found and the last.
+    """
+
+    statement: str
+    names: tuple[str, ...]
+    behind: Callable[[tuple[Any, ...], Sequence[Any]], tuple[Any, ...]]
+
+
+_TROUBLE = _Grouping(
+    "group_trouble",
+    ("handlers", "states", "changed_at", "digests"),
+    lambda asked, end: (*asked[:2], *end[1:]),
+)
+_FAILED_RUNS = _Grouping(
+    "group_failed_runs",
+    ("jobs", "finished_at", "ids", "most_of"),
+    lambda asked, end: (asked[0], *end[1:], asked[3] - end[0]),
+)
 
 
 def _alone(line: Failure) -> Group:

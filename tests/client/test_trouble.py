@@ -278,6 +278,40 @@ def test_the_newest_trouble_comes_first_by_an_index(
     assert not groups.exact, "of those that failed for good the newest are counted"
 
 
+def runs_failed(db: psycopg.Connection[Any], job: str, rows: int, kind: str = "OSError") -> None:
+    """Have a job failed so often, once a second, some of them at the same moment."""
+    db.execute(
+        "insert into poller.handler (table_name, status_column, status) values ('poller.run', 'status', %s)"
+        " on conflict do nothing",
+        [job],
+    )
+    db.execute(
+        "insert into poller.run (job, function, planned_at, started_at, finished_at, status, attempt, error, kind, place)"
+        " select %(job)s, %(job)s, now() - n * interval '1 s', now() - n * interval '1 s',"
+        "        now() - n / 3 * interval '1 s', 'failed', 1, %(kind)s || ': no disk', %(kind)s, 'disk.py:7'"
+        "   from generate_series(1, %(rows)s) as n",
+        {"job": job, "rows": rows, "kind": kind},
+    )
+
+
+def test_failed_runs_of_many_jobs_are_grouped_part_by_part(url: str, db: psycopg.Connection[Any]) -> None:
+    """All of a job's, up to ten thousand; a statement asks for many jobs, and goes through a part of their runs only."""
+    few, jobs = 7, [f"job_{number:02}" for number in range(45)]
+    for job in jobs:
+        runs_failed(db, job, few)
+    for job, rows in (("job_03", 6_000), ("job_07", 5_500), ("job_44", 10_500)):
+        runs_failed(db, job, rows, "TimeoutError")
+    with watched() as watch:
+        found = Client(url).failure_groups()
+    counted = {(each.status, each.error): each.rows for each in found.items}
+    assert [counted[job, "OSError"] for job in jobs if job != "job_44"] == [few] * 44
+    assert (counted["job_03", "TimeoutError"], counted["job_07", "TimeoutError"]) == (6_000, 5_500)
+    assert counted["job_44", "TimeoutError"] + counted.get(("job_44", "OSError"), 0) == 10_000
+    assert not found.exact
+    assert watch.most[0] <= BOUND, watch.most
+    assert sum("run" in text and "cross join lateral" in text for _, text in watch.seen) <= 6
+
+
 def test_pages_have_each_row_once_whatever_their_times(url: str, db: psycopg.Connection[Any]) -> None:
     """Also where one statement has put all of them in trouble."""
     for status in ("a", "b"):
