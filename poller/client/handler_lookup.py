@@ -15,7 +15,7 @@ from poller.client.job_queries import JobQueries
 from poller.client.key_forms import key_forms
 from poller.client.refusals import NothingSelectedError, RefusedError
 from poller.client.row_queries import RowQueries
-from poller.client.selector import is_named, of_table, select, split
+from poller.client.selector import is_named, of_table, refuse_unfinished, select, split
 from poller.client.status import numbered
 from poller.db.statements import statement
 from poller.errors import ConfigurationError
@@ -86,7 +86,8 @@ def named(connection: psycopg.Connection[Any], selector: str, source: Source, *,
 
     Raises:
         NothingSelectedError: there is none.
-        ConfigurationError: it names no status, a table of poller's own, or a job; or the handler does not fit its table.
+        ConfigurationError: it names no status, a table of poller's own, or a job; nothing stands behind its last colon;
+            or the handler does not fit its table.
     """
     table, rest = split_off_table(selector)
     _refuse_others(connection, selector, source)
@@ -102,6 +103,7 @@ def named(connection: psycopg.Connection[Any], selector: str, source: Source, *,
             raise RefusedError(msg, "no_status")
         msg = f"no handler is known for {selector}; known: {names}"
         raise NothingSelectedError(msg)
+    refuse_unfinished(selector, statuses)
     ours = [each for each in here if each.handler.status == status]
     if ours:
         return Named(ours[0], key, {})

@@ -132,6 +132,14 @@ def test_gone(able: Any, url: str) -> None:
         explained(url, one, "x")
 
 
+def test_a_key_that_is_missing_is_no_question_about_the_handler(able: Any, url: str) -> None:
+    """A variable of a shell that was empty is told, as it is by orders."""
+    able(made())
+    with pytest.raises(RefusedError, match=r"nothing stands behind the last colon of 'thing:pending:'"):
+        Client(url).explain("thing:pending:")
+    assert isinstance(Client(url, handlers=[made()]).explain("thing:pending"), ClaimExplained)
+
+
 def test_status(able: Any, url: str, db: psycopg.Connection[Any]) -> None:
     """With the one that it shows; one that is shown while it is in work is told apart."""
     one = made(during="busy")
