@@ -1,9 +1,10 @@
 """Looks at the whole fleet again and again, for faces with many viewers, at a cost that does not grow with the tables.
 
-The model. What is slow to find out (which handlers there are, whether a table is small, along which index a status is
-counted; the causes of trouble, while nothing fails) holds for a minute; how many rows of a handler are in trouble, where
-they are many, for ten seconds. A look between is one statement for each table, and five for the fleet, in one round
-trip. A table that is locked, gone or too slow costs the others nothing: it is told, and left alone for a while.
+The model. How a table's rows are counted (whether it is small, and along which index each status is found) is planned
+for five minutes, and anew once there is another handler, or a table could not be looked at. Which handlers there are,
+estimates, and the causes of trouble while nothing fails hold for a minute; how many rows of a handler are in trouble,
+where they are many, for ten seconds. A look between is one statement for each table, and five for the fleet, in one
+round trip. A table that is locked, gone or too slow costs the others nothing: it is told, and left alone for a while.
 
 What may be trusted: as of `status`. It is not one snapshot, and an estimate is as old as a minute.
 """
@@ -46,7 +47,8 @@ if TYPE_CHECKING:
     from poller.store.binding import Binding
     from poller.store.drain_counts import PausedHandler
 
-HOLDS = 60.0  # seconds that what was found out about tables holds
+HOLDS = 60.0  # seconds that it holds which handlers there are, and how many rows are estimated
+PLANS_HOLD = 300.0  # seconds that it holds how the rows of tables are counted
 ROOM = 500  # rows more than it has that are counted of a status: until then it is not planned anew
 RESTS = 10.0  # seconds that a table is left alone that could not be looked at
 COUNTS_HOLD = (
@@ -153,6 +155,8 @@ class Watch:
         self._queries = RowQueries(connection, looks_along=True)
         self._machines: list[_Machine] = []
         self._until = float("-inf")
+        self._planned_until = float("-inf")
+        self._definitions: list[Any] = []
         self._pulses: Mapping[int, Pulse] = {}
         self._in_trouble: dict[tuple[int, str], tuple[int, float]] = {}  # rows, and until when that holds
         self._found: tuple[tuple[Group, ...], bool] = (), True
@@ -225,7 +229,7 @@ class Watch:
     def _look(self) -> Overview:
         if monotonic() >= self._until:
             schema.require(self._connection)
-            self._machines = self._known()
+            self._look_around()
             self._until = monotonic() + HOLDS
         numbers = [each.id for machine in self._machines for each in machine.group if each.id]
         pulse, pauses = activity(numbers), paused(numbers)
@@ -249,8 +253,18 @@ class Watch:
             self._in_trouble[handler, state] = rows, monotonic() + COUNTS_HOLD
         return rows
 
-    def _known(self) -> list[_Machine]:
-        """Find out which machines there are, and how their rows are counted."""
+    def _look_around(self) -> None:
+        """Find out which machines there are, and how their rows are counted; or, where that holds, estimate anew."""
+        definitions = self._connection.execute(statement("definitions")).fetchall()
+        is_known = definitions == self._definitions and all(each.fault is None for each in self._machines)
+        if is_known and monotonic() < self._planned_until:
+            for each in self._machines:
+                each.estimate()
+            return
+        self._machines = self._known(definitions)
+        self._definitions, self._planned_until = definitions, monotonic() + PLANS_HOLD
+
+    def _known(self, definitions: Sequence[Any]) -> list[_Machine]:
         with self._connection.transaction():
             self._connection.execute(statement("usual_plans"))
             known = known_here.found(self._source)
@@ -258,7 +272,7 @@ class Watch:
             bindings = numbered(self._connection, [each.binding for each in declared if each.binding])
             groups = {(str(group[0].table), group[0].handler.column): group for group in by_column(bindings)}
             found = graphs.graph(declared, seen(self._connection, declared))
-            functions = _functions(self._connection)
+            functions = _functions(definitions)
             machines = [
                 _Machine(
                     self._connection,
@@ -340,10 +354,9 @@ class _Machine:
     def _plan_each(self, rows: MachineRows) -> None:
         """Find out what can be counted of each status, and how much: so much that is left for others bounds it."""
         self.known = rows.counts.statistics()
-        names = rows.statuses(self.known)
-        self.estimates = {name: Count(rows.counts.estimate(name), exact=False) for name in names}
         self.connection.execute(statement("along_indexes"))
         self.parts, part, left = [], _Part(), MOST_COUNTED_ROWS
+        names = rows.statuses(self.known)
         for name in names:
             limit = f"most_{len(part.limits)}"
             branch = rows.counts.branch(name, *rows.asked(name), limit)
@@ -364,6 +377,27 @@ class _Machine:
                 left -= most
         self.parts.append(part.close())
         self.connection.execute(statement("usual_plans"))
+        told = {each.status for part in self.parts for each in part.branches if each.counted is not None}
+        self._estimate_each(rows, [each for each in names if each not in told])
+
+    def estimate(self) -> None:
+        """Estimate anew the rows of a large table that are not counted; plan anew what has become of them."""
+        if self.rows is None or self.whole is not None:
+            return
+        try:
+            with self.connection.transaction():
+                self.connection.execute(statement("usual_plans"))
+                known = self.rows.counts.statistics()
+                self._estimate_each(self.rows, [*self.estimates])
+                are_few = any(each.rows <= MOST_COUNTED_ROWS for each in self.estimates.values())
+                if are_few or {*known.values} != {*self.known.values}:
+                    self._plan_each(self.rows)
+                self.known = known
+        except psycopg.Error as error:
+            self._rest(error)
+
+    def _estimate_each(self, rows: MachineRows, names: Iterable[str | None]) -> None:
+        self.estimates = {name: Count(rows.counts.estimate(name), exact=False) for name in names}
 
     def questions(self) -> list[Question]:
         """Return those by which its rows are counted; none while it is left alone."""
@@ -449,10 +483,9 @@ class _Machine:
         )
 
 
-def _functions(connection: psycopg.Connection[Any]) -> dict[tuple[str, str, str], str]:
+def _functions(definitions: Iterable[Any]) -> dict[tuple[str, str, str], str]:
     """Return the names of registered handlers' functions, by table, column and status."""
-    rows = connection.execute(statement("definitions")).fetchall()
-    return {tuple(key): str((definition or {}).get("function", "")) for *key, definition in rows}
+    return {tuple(key): str((definition or {}).get("function", "")) for *key, definition in definitions}
 
 
 def _with_rows(machine: Machine, lines: Iterable[StatusLine]) -> Machine:

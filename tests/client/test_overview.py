@@ -122,6 +122,66 @@ def test_a_look_is_a_statement_a_table_and_five(
     assert [each.rows for each in second.machines[3].statuses] == [0, 0, 30]
 
 
+def a_minute_later(monkeypatch: pytest.MonkeyPatch, minutes: int = 1) -> None:
+    """Have what holds for a minute be over."""
+    monkeypatch.setattr(overviews, "monotonic", lambda: monotonic() + minutes * 60.5)
+
+
+def test_how_tables_are_counted_is_planned_once_in_five_minutes(
+    url: str, db: psycopg.Connection[Any], asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a minute it is only asked whether there are other handlers: planning is most of what a desk would ask."""
+    ten_tables(url, db)
+    with Client(url).watch() as eye:
+        first = eye.look()
+        asked.clear()
+        a_minute_later(monkeypatch)
+        assert rows_of(eye.look()) == rows_of(first)
+        assert len(asked) <= LOOKS + TABLES + 3, asked
+        db.execute("create table later (id int primary key, status text not null)")
+        db.execute("insert into later select n, 'new' from generate_series(1, 3) as n")
+        with Engine(url, moves("later", status="new", to="done")):
+            pass
+        a_minute_later(monkeypatch, 2)
+        assert rows_of(eye.look())["public.later"] == {"new": 3, "done": 0}
+        asked.clear()
+        a_minute_later(monkeypatch, 7)
+        eye.look()
+    assert any("explain" in each for each in asked)
+
+
+def test_a_large_table_is_estimated_anew_each_minute(
+    url: str, db: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has become few is counted, and statuses that people have made since are shown."""
+    db.execute("create table t (id int primary key, status text not null)")
+    db.execute(
+        "insert into t select n, case when n <= 15000 then 'done' else 'new' end from generate_series(1, 15010) as n"
+    )
+    db.execute("create index on t (status)")
+    db.execute("alter table t set (autovacuum_enabled = false)")
+    db.execute("analyze t")
+    monkeypatch.setattr(counts, "LARGEST_SCAN_COST", 0.1)
+    with Engine(url, moves("t", status="new", to="done")):
+        pass
+    with Client(url).watch() as eye:
+        [before] = eye.look().machines
+        db.execute("update t set status = 'lost' where id <= 12000")
+        db.execute("analyze t")
+        [unseen] = eye.look().machines
+        a_minute_later(monkeypatch)
+        [after] = eye.look().machines
+    assert {each.status: (each.rows, each.exact) for each in before.statuses} == {
+        "new": (10, True),
+        "done": (15000, False),
+    }
+    assert {each.status: each.exact for each in unseen.statuses} == {"new": True, "done": False}
+    found = {each.status: (each.rows, each.exact) for each in after.statuses}
+    assert found["done"] == (3000, True)
+    assert not found["lost"][1]
+    assert found["lost"][0] == pytest.approx(12000, rel=0.1)
+
+
 def test_a_look_is_one_round_trip(url: str, db: psycopg.Connection[Any], asked: list[str]) -> None:
     """All is sent before the first answer is there; no question is asked twice, and none is parsed under users' path."""
     ten_tables(url, db)

@@ -286,7 +286,8 @@ def runs_failed(db: psycopg.Connection[Any], job: str, rows: int, kind: str = "O
         [job],
     )
     db.execute(
-        "insert into poller.run (job, function, planned_at, started_at, finished_at, status, attempt, error, kind, place)"
+        "insert into poller.run (job, function, planned_at, started_at, finished_at, status, attempt, error, kind,"
+        " place)"
         " select %(job)s, %(job)s, now() - n * interval '1 s', now() - n * interval '1 s',"
         "        now() - n / 3 * interval '1 s', 'failed', 1, %(kind)s || ': no disk', %(kind)s, 'disk.py:7'"
         "   from generate_series(1, %(rows)s) as n",
