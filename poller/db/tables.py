@@ -154,6 +154,8 @@ class Table:
     zone: str
     looked_at: bool = False
     readable: bool = True
+    is_partitioned: bool = False
+    key_numbers: str = ""  # those of the key's columns, and of what its index includes
 
     def __str__(self) -> str:
         return dotted(self.schema, self.name)
@@ -167,6 +169,16 @@ class Table:
     def users(self) -> sql.SQL:
         """The start of a query on it: functions in the table's policies use the users' path."""
         return AS_USERS if self.row_security else sql.SQL("true")
+
+    @property
+    def is_keyed(self) -> sql.Composed:
+        """The condition that the table has the same key as when it was described; it raises if that is not so."""
+        return statement(
+            "is_keyed",
+            regclass=sql.Literal(self.identifier.as_string()),
+            key_numbers=sql.Literal(self.key_numbers),
+            is_partitioned=sql.Literal(self.is_partitioned),
+        )
 
     def key_text(self) -> sql.Composed:
         """Return the key of a row `t` as text: its own form, or a JSON array if it is composite."""
@@ -403,6 +415,8 @@ def described(
         zone=found.zone,
         looked_at=look,
         readable=found.may_select_all,
+        is_partitioned=found.relkind == "p",
+        key_numbers=found.key_numbers,
     )
 
 

@@ -18,6 +18,7 @@ These results have their own connection, so that they never block another handle
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 from dataclasses import dataclass, replace
@@ -27,7 +28,8 @@ from typing import TYPE_CHECKING
 
 from psycopg import errors
 
-from poller.db.connection import is_servers
+from poller.db.connection import is_servers, is_transient
+from poller.errors import ConfigurationError
 from poller.errors_in_words import reason
 from poller.model.outcome import Became, Outcome
 from poller.store.lost_keys import UNREADABLE, drop, lost
@@ -298,6 +300,9 @@ class Postponed:
         if isinstance(fault, errors.UndefinedTable | errors.InvalidSchemaName) and self._is_gone(part):
             self._give_up(part, fault)
             return
+        if not is_transient(fault):  # the table may have been changed: a key that is another one now, say
+            with contextlib.suppress(ConfigurationError, errors.Error):
+                part.binding.rebind(self._settlements.link.connection)
         self._say(part.binding, "trouble", f"outcomes cannot be written: {reason(fault)}; they wait")
         self._put_off(part, _Why.TROUBLE)
 

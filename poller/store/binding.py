@@ -86,7 +86,7 @@ class Binding:
         table = tables.describe(connection, self.handler.table)
         tables.check(connection, self.handler, table)
         for name in [name for name in vars(self) if name not in _KEPT]:
-            del self.__dict__[name]
+            self.__dict__.pop(name, None)  # another thread may do the same
         self.table, self._settle, self._claims = table, {}, {}
         self.texts = _texts(connection, self.handler, table)
         self.hashed = _hashed(connection, self.handler, table)
@@ -242,6 +242,20 @@ class Binding:
         """The statement that postpones those retries that still cannot be taken."""
         is_known = self.table.is_key("a.key")
         return statement("put_off_retries", **self._names(), due=self.due, is_known=is_known)
+
+    @cached_property
+    def lock_shown(self) -> sql.Composed:
+        """The statement that locks rows which show the handler's `during`."""
+        return statement("lock_shown", **self._in_work())
+
+    @cached_property
+    def end_during(self) -> sql.Composed:
+        """The statement that takes those back from it which nobody holds."""
+        return statement("end_during", **self._in_work())
+
+    def _in_work(self) -> dict[str, sql.Composable]:
+        is_own = self.table.is_key("o.poller_key")
+        return {**self._settled(), "shows_during": self.shows_during, "is_own": is_own}
 
     @cached_property
     def stray_attempts(self) -> sql.Composed:
@@ -588,6 +602,7 @@ class Binding:
             "status": sql.Identifier(self.handler.column),
             "key_columns": self.table.key_columns(),
             "users": self.users,
+            "is_keyed": _TRUE if self.handler.is_job else self.table.is_keyed,
         }
 
     @property

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from poller.store.binding import Binding
 
 
+class KeyChanged(Exception):  # noqa: N818 - what became of an UPDATE
+    """The UPDATE to a handler's `during` has given a row another key: a trigger did."""
+
+
 def read(
     link: Link | Borrowed, binding: Binding, leases: Iterable[str], rows: list[Fetched], *, careful: bool
 ) -> tuple[list[Fetched], dict[str, str]]:
@@ -60,6 +64,7 @@ def _shown(
             users = not binding.handler.is_job
             answer = fetch(link.connection, question, _keys(rows), users=users)
             shown = {row[0]: row for row in answer.rows}
+            _refuse_other_keys(rows, shown)
             link.connection.execute("set constraints all immediate")  # or COMMIT would fail for all
     except Exception as error:
         if not link.lives() or is_servers(error):
@@ -70,6 +75,17 @@ def _shown(
         halves = [_shown(link, binding, question, part) for part in (rows[:middle], rows[middle:])]
         return halves[0][0] + halves[1][0], halves[0][1] | halves[1][1]
     return _with_lost(rows, shown)
+
+
+def _refuse_other_keys(rows: list[Fetched], shown: dict[Any, Fetched]) -> None:
+    """Refuse what a trigger has made of rows that would be found by their keys no more.
+
+    Raises:
+        KeyChanged: one of them has another key now.
+    """
+    if others := shown.keys() - {row[0] for row in rows}:
+        msg = f"a trigger of the table changed the key to {min(others)}"
+        raise KeyChanged(msg)
 
 
 def _keys(rows: list[Fetched]) -> dict[str, str]:

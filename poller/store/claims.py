@@ -15,8 +15,10 @@ from functools import wraps
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec
 
+import psycopg
 from psycopg import errors, sql
 
+from poller.db.connection import is_servers
 from poller.db.statements import Statement, array, statement
 from poller.db.values import fetch
 from poller.runtime.failpoints import reach
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 UNION_ALL = sql.SQL(" union all ")
+RESTORE_SECONDS = 1.0  # to take rows back from `during`; the others are put off
 MOVED_TRIES = (
     5  # of a claim whose rows leave their partitions under it; then fewer rows are claimed at a time
 )
@@ -247,7 +250,7 @@ class Claims:
         return bool(is_paused)
 
     def tidy_retries(self, binding: Binding) -> None:
-        """Postpone retries that cannot be taken, so that they do not hide others."""
+        """Postpone retries that cannot be taken, so that they do not hide others; take rows back from `during`."""
         connection = self.link.connection
         found = connection.execute(binding.tidy_retries, {"handler": binding.id}).fetchall()
         if not found:
@@ -255,8 +258,29 @@ class Claims:
         with connection.transaction():
             asked = {"handler": binding.id, "keys": array(key for (key,) in found)}
             locked = connection.execute(statement("lock_retries"), asked).fetchall()
-            asked = {"handler": binding.id, "keys": array(key for key, _ in locked)}
-            connection.execute(binding.put_off_retries, asked)
+            keys = [key for key, _ in locked]
+            if binding.handler.during is not None:
+                self._restore(binding, keys, monotonic() + RESTORE_SECONDS)
+            connection.execute(binding.put_off_retries, {"handler": binding.id, "keys": array(keys)})
+
+    def _restore(self, binding: Binding, keys: Sequence[str], until: float) -> None:
+        """Take rows back from a handler's `during` that nobody holds; in halves, if some cannot be."""
+        connection = self.link.connection
+        if not keys or monotonic() > until:
+            return
+        try:
+            with connection.transaction():  # a savepoint
+                locked = connection.execute(binding.lock_shown, {"keys": array(keys)}).fetchall()
+                if locked:
+                    connection.execute("set local lock_timeout = '200ms'")  # triggers may wait
+                    connection.execute(binding.end_during, {"keys": array(key for (key,) in locked)})
+        except psycopg.Error as error:
+            if not self.link.lives() or is_servers(error):
+                raise
+            if len(keys) > 1:
+                middle = len(keys) // 2
+                self._restore(binding, keys[:middle], until)
+                self._restore(binding, keys[middle:], until)
 
     def claims_of(self, worker: int) -> list[tuple[str, int, str]]:
         """Return (lease, handler id, key) of each row that the worker holds."""

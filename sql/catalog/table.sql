@@ -57,6 +57,7 @@ select c.oid::bigint, n.nspname, c.relname, c.relkind::text, c.relrowsecurity,
          cross join unnest(i.indkey) with ordinality as k (attnum, place)
           join pg_attribute as a on a.attrelid = c.oid and a.attnum = k.attnum
          where i.indrelid = c.oid and i.indisprimary and k.place <= i.indnkeyatts) as key,
+       (select i.indkey::text from pg_index as i where i.indrelid = c.oid and i.indisprimary) as key_numbers,
        (select array_agg(h.inhrelid::regclass::text order by h.inhrelid)
           from pg_inherits as h
          where h.inhparent = c.oid and c.relkind = 'r') as heirs,

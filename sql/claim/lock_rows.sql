@@ -5,6 +5,6 @@
 select {key} as "~key", {columns}
   from unnest(%(keys)s::text[]) as o (poller_key)
   join {table} as t on {is_own}
- where {users}
+ where {users} and {is_keyed}
    and {shows_held}
    for no key update of t skip locked

@@ -9,7 +9,7 @@
 -- the scalar subquery over many is one index probe for each row looked at, unless the handler has none in trouble.
 select {key} as "~key", {columns}
   from {table} as t
- where {due}
+ where {due} and {is_keyed}
    and {after}
    and {key_columns} not in (
          select {claimed_columns} from poller.claim as c, unnest(c.keys) as k (key)

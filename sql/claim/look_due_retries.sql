@@ -8,5 +8,5 @@ with "~retry" ("~key") as materialized (
 select {key} as "~key", {columns}
   from "~retry"
   join {table} as t on {is_retry}
- where {due}
+ where {due} and {is_keyed}
    for no key update of t skip locked

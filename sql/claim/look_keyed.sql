@@ -31,6 +31,6 @@ with "~busy" as materialized (
 select {key} as "~key", {columns}
   from "~chosen"
   join {table} as t on {is_chosen}
- where {due}
+ where {due} and {is_keyed}
  order by {order}
    for no key update of t skip locked

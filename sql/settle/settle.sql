@@ -49,7 +49,7 @@ with clock as materialized (
            (o.lease, o.poller_key) in (select h.lease, unnest(h.keys) from held as h) as is_held
       from told as o
       join kind using (kind_no)
-     where {as_users}
+     where {as_users} and {is_keyed}
      order by o.place
 ), free as materialized (
     {free}

@@ -21,7 +21,7 @@ with held as materialized (
        set {status} = %(to_status)s::{status_type}
       from unnest(%(key)s::text[], %(lease_no)s::integer[], %(seconds)s::real[])
         as o (poller_key, lease_no, seconds)
-     where {as_users}
+     where {as_users} and {is_keyed}
        and {is_outcome}
        and {shows_held}
        and ((o.lease_no, o.poller_key) in (select h.lease_no, unnest(h.keys) from held as h)) is true

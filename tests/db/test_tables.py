@@ -585,6 +585,19 @@ def test_a_row_that_may_not_be_shown_in_work_fails_alone(
     assert refused == ["retrying", "parked"]
 
 
+def test_a_row_to_which_during_gives_another_key_fails_alone(db: psycopg.Connection[Any], url: str) -> None:
+    """It could not be found again, nor taken back from `during`: the UPDATE is undone, and the reason is told."""
+    make_task(db)
+    add_trigger(db, "new.status = 'busy' and new.id = 3", "new.id := 103")
+
+    done = run_to_the_end(url, moves("task", during="busy", attempts=2))
+
+    assert column(db, "select id::text || status from task where status <> 'normal'") == ["3pending"]
+    refused = [each for each in done if each.key == "3"]
+    assert [each.became for each in refused] == ["retrying", "parked"]
+    assert all("changed the key to 103" in (each.error or "") for each in refused)
+
+
 def test_a_constraint_trigger_on_during_fails_its_row_alone(db: psycopg.Connection[Any], url: str) -> None:
     """Deferred, it would speak at the claim's COMMIT, for all its rows at once; it is asked before."""
     make_task(db)

@@ -56,6 +56,7 @@ COLUMNS = "tests/store/test_status_columns.py"
 HELD_AND_SAME = "       and {shows_held}\n       and o.is_held\n"
 TAKE = "sql/functions/take.sql"
 PAUSES = "tests/fleet/test_pauses.py"
+OTHER_KEYS = "tests/faults/test_other_keys.py"
 LOST_KEYS = "tests/store/test_lost_keys.py"
 ALERTS = "tests/alerts"
 CLAIMS_AGAIN = (
@@ -202,6 +203,34 @@ CONTROLS = (
         "then 'refused' else",
         "then o.verdict else",
         ("tests/db/test_tables.py",),
+    ),
+    Control(
+        "a statement is for the key that it was made for",
+        "poller/store/binding.py",
+        '"is_keyed": _TRUE if self.handler.is_job else self.table.is_keyed',
+        '"is_keyed": _TRUE',
+        (OTHER_KEYS,),
+    ),
+    Control(
+        "what is refused for its key is bound anew",
+        "poller/services/postponed.py",
+        "if not is_transient(fault):",
+        "if False:",
+        (OTHER_KEYS,),
+    ),
+    Control(
+        "a row that a worker shows in work is not taken back",
+        "sql/claim/end_during.sql",
+        "where c.handler_id = any (array(select h.id from poller.handler as h where h.table_name = {table_name})))",
+        "where false)",
+        ("tests/store/test_tidy_retries.py",),
+    ),
+    Control(
+        "what is given up with its table is remembered if it shows a during",
+        "sql/settle/forfeit.sql",
+        "where g.during is not null",
+        "where false",
+        ("tests/faults/test_changes.py",),
     ),
     Control(
         "ctx.settle counts once it is committed",

@@ -114,6 +114,33 @@ def test_a_table_that_goes_away_during_the_handler_stops_no_other(
     assert "Traceback" not in fleet.log
 
 
+@pytest.mark.fault("F22")
+@pytest.mark.parametrize("forbids", [False, True])
+def test_rows_that_show_during_are_taken_back_if_their_table_comes_back(
+    project: Project, db: psycopg.Connection[Any], gate: psycopg.Connection[Any], *, forbids: bool
+) -> None:
+    """Though their leases were given up while it was away: what they show is remembered."""
+    _start(project, db, _waiting(leased).replace("to=", 'during="busy", to='), 3)
+    fleet = project.processes[0]
+    db.execute("alter table thing rename to other")
+    gate.execute("select pg_advisory_unlock_all()")
+    wait_until("they are given up", lambda: not db.execute("select from poller.claim").rowcount)
+    shown = "select status from other group by 1"
+    assert db.execute(shown).fetchall() == [("busy",)]
+    if forbids:
+        db.execute(
+            "create function forbid() returns trigger language plpgsql as"
+            " $$ begin if old.id = 2 and new.status = 'pending' then raise 'no way back'; end if; return new; end $$;"
+            "create trigger forbid before update on other for each row execute function forbid()"
+        )
+    db.execute("alter table other rename to thing")
+    done = "select from thing where status = 'normal'"
+    wait_until("they are done", lambda: db.execute(done).rowcount == 3 - forbids, timeout=60)
+    if forbids:
+        assert db.execute("select status from thing where id = 2").fetchall() == [("busy",)]
+    assert "Traceback" not in fleet.log
+
+
 @pytest.mark.fault("F23")
 @KINDS
 def test_a_table_that_is_altered_again_and_again_is_read_as_it_is(

@@ -72,6 +72,7 @@ def test_g6_a_retry_that_was_claimed_since_the_look_keeps_its_attempts(
 
     _tidy_across(url, db, failed, alter, comes_back)
     assert db.execute("select attempt, next_at <= poller.now() from poller.attempt").fetchall() == [(1, True)]
+    assert column(db, "select status from thing") == ["working"]
 
 
 def test_g6_a_wait_that_was_written_since_the_look_stands(
@@ -104,6 +105,24 @@ def test_g6_an_order_to_retry_that_was_given_since_the_look_stands(
 
     _tidy_across(url, db, failed, alter, is_put_back)
     assert worker.retries() == [("1", 1)]
+
+
+def test_g6_a_row_that_another_handler_shows_in_work_is_left_to_it(
+    db: psycopg.Connection[Any], join: NewWorker, failed: Binding
+) -> None:
+    """Both have the same `during`; what nobody shows in work is taken back, and due."""
+    second = bind(db, handler("thing", status="second", to="normal", during="working")(do_nothing))
+    others = join(second)
+    db.execute("update thing set status = 'second'")
+    tasks = others.claim()
+    tidying = join(failed).claims
+    tidying.tidy_retries(failed)
+    assert column(db, "select status from thing") == ["working"]
+    others.fail(tasks)
+    db.execute("update thing set status = 'working'")
+    db.execute("update poller.attempt set next_at = poller.now()")
+    tidying.tidy_retries(failed)
+    assert column(db, "select status from thing") == ["pending"]
 
 
 @pytest.mark.parametrize(
