@@ -186,21 +186,22 @@ class Binding:
         if (which, keys_only) not in self._claims:
             looks = {"first": self._look_first, "next": self._look_next, "retries": self._look_retries}
             name = "claim_retries" if which == "retries" else "claim"
-            self._claims[which, keys_only] = self._claim(name, looks[which](), keys_only=keys_only)
+            look = looks[which](self._sized() if keys_only else self._columns())
+            self._claims[which, keys_only] = self._claim(name, look, keys_only=keys_only)
         return self._claims[which, keys_only]
 
-    def _look_first(self) -> sql.Composed:
-        return self._keyed("look_fresh") if self.handler.per_key else self._look()
+    def _look_first(self, columns: sql.Composed) -> sql.Composed:
+        return self._keyed("look_fresh", columns) if self.handler.per_key else self._look(columns)
 
-    def _look_next(self) -> sql.Composed:
+    def _look_next(self, columns: sql.Composed) -> sql.Composed:
         keys = (None, "c.keys[cardinality(c.keys)]", "k.key")
-        return self._look(*(self.table.is_after("%(after)s", of=each) for each in keys))
+        return self._look(columns, *(self.table.is_after("%(after)s", of=each) for each in keys))
 
-    def _look_retries(self) -> sql.Composed:
+    def _look_retries(self, columns: sql.Composed) -> sql.Composed:
         if self.handler.per_key:
-            return self._keyed("look_retries")
+            return self._keyed("look_retries", columns)
         return self._looked_for(
-            "look_due_retries", due_retries=_due_retries("others"), is_retry=self._retry()
+            "look_due_retries", columns=columns, due_retries=_due_retries("others"), is_retry=self._retry()
         )
 
     @cached_property
@@ -495,7 +496,6 @@ class Binding:
             **self._names(),
             **parts,
             key=self.table.key_text(),
-            columns=self._columns(),
             due=self.due,
             claimed_columns=self._claimed(),
             order=self.order,
@@ -503,16 +503,19 @@ class Binding:
 
     def _look(
         self,
+        columns: sql.Composed,
         after: sql.Composable = _TRUE,
         lease_after: sql.Composable = _TRUE,
         claimed_after: sql.Composable = _TRUE,
     ) -> sql.Composed:
-        return self._looked_for("look", after=after, lease_after=lease_after, claimed_after=claimed_after)
+        places = {"after": after, "lease_after": lease_after, "claimed_after": claimed_after}
+        return self._looked_for("look", columns=columns, **places)
 
-    def _keyed(self, look: str) -> sql.Composed:
+    def _keyed(self, look: str, columns: sql.Composed) -> sql.Composed:
         retries = {"due_retries": _due_retries("look"), "is_retry": self._retry()}
         return self._looked_for(
             "look_keyed",
+            columns=columns,
             look=self._looked_for(look, group=self.group, **retries),
             group=self.group,
             is_busy=self.table.is_key('b."~key"'),
@@ -524,6 +527,15 @@ class Binding:
 
     def _columns(self) -> sql.Composed:
         return sql.SQL(", ").join(sql.Identifier("t", each) for each in self.table.columns)
+
+    def _sized(self) -> sql.Composed:
+        """Return the columns whose stored sizes tell how large a row is; a virtual one is not computed for that.
+
+        It may raise, and a claim by keys is made to find the row at which it does.
+        """
+        columns = self.table.columns.items()
+        parts = [_NULL if each.virtual else sql.Identifier("t", name) for name, each in columns]
+        return sql.SQL(", ").join(parts)
 
     def _claimed(self) -> sql.Composed:
         return self.table.key_claimed("k.key")
