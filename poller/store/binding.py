@@ -66,6 +66,11 @@ class Binding:
     def __str__(self) -> str:
         return f"{self.table}:{self.handler.label}"
 
+    @property
+    def is_bound(self) -> bool:
+        """Whether its table is known; else no statement can be composed before `rebind` (`binding_again`)."""
+        return bool(self.table.columns)
+
     @cached_property
     def named(self) -> dict[str, str]:
         """The fields of events about the handler (`telemetry.events.HandlerEvent`); needs the database's name."""
