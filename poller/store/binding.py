@@ -221,6 +221,20 @@ class Binding:
         )
 
     @cached_property
+    def waits_for_attempt(self) -> sql.Composed:
+        """The query whether any row waits for another attempt that it will get as it is."""
+        return self._of_waiting("waits_for_attempt")
+
+    @cached_property
+    def count_on_hold(self) -> sql.Composed:
+        """The count of rows that have failed and are not due for now."""
+        return self._of_waiting("count_on_hold")
+
+    def _of_waiting(self, name: str) -> sql.Composed:
+        is_known, handler = self.table.is_key("a.key"), sql.Literal(self.id)
+        return statement(name, **self._names(), handler=handler, due=self.due, is_known=is_known)
+
+    @cached_property
     def trigger(self) -> sql.Composed:
         """The DDL of the trigger that wakes the workers."""
         return statement("trigger", **self._names())
