@@ -36,8 +36,9 @@ def retry(
     """Retry rows in trouble: they are due at once.
 
     These are parked rows and rows that wait for another attempt; a snoozed row only if its key is named. Their attempt
-    count starts over. Exits with 1 if there are none. What follows TABLE is a status if there is a handler for it, else
-    a key. Rows are retried in batches of 1,000: Ctrl-C stops between two batches, and what is retried stays so.
+    count starts over. One that still shows its handler's during goes back to the handler's status, or is left. Exits
+    with 1 if there are none. What follows TABLE is a status if there is a handler for it, else a key. Rows are retried
+    in batches of 1,000: Ctrl-C stops between two batches, and what is retried stays so.
     """
     with bar("retrying") as progress, stopped_by_interrupt() as stop:
         asked = client(database, actor=actor)
@@ -45,7 +46,15 @@ def retry(
     if done.locked:
         note = f"left {render.rows(done.locked)} that another transaction has locked"
         render.say(note, err=True)
-    _say(f"retrying {render.rows(done.rows)}", is_stopped=done.stopped)
+    for each in done.why:
+        render.say(f"left {each}", err=True)
+    if done.kept > len(done.why):
+        render.say(f"left {render.rows(done.kept - len(done.why))} more for the same reasons", err=True)
+    _say(
+        f"retrying {render.rows(done.rows)}",
+        is_stopped=done.stopped,
+        status=int(bool(done.kept) and not done.rows),
+    )
 
 
 def release(  # noqa: PLR0913 - the contract's options
@@ -75,6 +84,6 @@ def release(  # noqa: PLR0913 - the contract's options
     _say(f"released {render.rows(done.rows)}", is_stopped=done.stopped)
 
 
-def _say(done: str, *, is_stopped: bool) -> None:
+def _say(done: str, *, is_stopped: bool, status: int = 0) -> None:
     typer.echo(f"stopped; {done}" if is_stopped else done)
-    raise typer.Exit(INTERRUPTED if is_stopped else 0)
+    raise typer.Exit(INTERRUPTED if is_stopped else status)

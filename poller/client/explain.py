@@ -212,9 +212,9 @@ class RowReasons:
             return
         self._key = row.key
         lease = self._asked("explain_lease", keys=self._keys)
-        yield from self._status(row, lease)
-        yield from _leased(lease)
         attempt = self._asked("explain_attempt", keys=self._keys)
+        yield from self._status(row, lease, attempt)
+        yield from _leased(lease)
         if lease is None:
             yield from _put_off(attempt)
         yield from self._paused()
@@ -268,7 +268,7 @@ class RowReasons:
         ):
             return cursor.execute(question, {"key": self._key}).fetchone()
 
-    def _status(self, row: RowAsClaimed, lease: Any) -> Iterator[Reason]:
+    def _status(self, row: RowAsClaimed, lease: Any, attempt: Any) -> Iterator[Reason]:
         shows_during = row.status is not None and row.status == self._handler.during
         if row.shows or (lease is not None and shows_during):
             return
@@ -276,6 +276,7 @@ class RowReasons:
         detail = f"its {self._handler.column} is {shown}, not {self._handler.status!r}"
         if shows_during:
             detail += ": its handler's during, but no worker holds it"
+            detail += "; poller retry takes it back" if attempt is not None else ""
         yield Reason("status", detail, {"status": row.status})
 
     def _paused(self) -> Iterator[Reason]:

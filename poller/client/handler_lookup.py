@@ -158,15 +158,18 @@ def _is_known(table: str, known: list[Known]) -> bool:
     return any(is_named(each.table, wanted) for each in known)
 
 
-def registered(connection: psycopg.Connection[Any], known: Known) -> Binding | None:
-    """Return a handler as it was registered; None if an older version did that, or it fits its table no more."""
+def registered(connection: psycopg.Connection[Any], known: Known, *, look: bool = False) -> Binding | None:
+    """Return a handler as it was registered; None if an older version did that, or it fits its table no more.
+
+    With `look`, the right to update its rows is not asked for.
+    """
     row = connection.execute(statement("definition"), {"handler": known.id}).fetchone()
     if row is None or row[0] is None:
         return None
     # All jobs are handlers of one status, and known by their names.
     status = "pending" if known.table == str(RUNS) else known.status
     made = rebuilt(known.table, status, known.column, row[0])
-    return _declared(connection, known.table, made, {}, look=False).binding
+    return _declared(connection, known.table, made, {}, look=look).binding
 
 
 def _of_definition(connection: psycopg.Connection[Any], known: Known, key: str) -> Named:

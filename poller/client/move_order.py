@@ -114,10 +114,12 @@ def read(connection: psycopg.Connection[Any], order: GivenMove) -> MovePlan:
     if guessed and (keys or _is_key(connection, table, column, guessed)):  # of keys, a row would show it
         guessed, key = None, rest
     named = [read_key(table, key)] if key else []
-    if to in (status, guessed):
-        msg = f"{selector} has the status {to!r} already"
-        raise RefusedError(msg, "same_status")
     busy = [each for each in machines if each.status == status and each.column == column.name and each.during]
+    if to in (status, guessed):
+        named_so = ":".join((name, busy[0].during or "", *([key] if key else []))) if busy else None
+        hint = f"; rows that show its handler's during are named by that: {named_so}" if named_so else ""
+        msg = f"{selector} has the status {to!r} already{hint}"
+        raise RefusedError(msg, "same_status")
     shown = [guessed if status is None else status, *(each.during for each in busy)]
     return MovePlan(
         table,

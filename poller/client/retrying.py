@@ -3,6 +3,9 @@
 What may be trusted: nothing that was read before; each batch is one statement that checks the state itself. It may
 race a worker at any moment: rows that are being settled are left alone. Concurrent orders retry a row once.
 
+A row that still shows its handler's `during` (its way back was refused when it was parked) gets the handler's status
+back in the same transaction: no worker would take it otherwise. Where that is refused again, it stays, and is told.
+
 An order is carried out in batches of at most 1,000 rows, each in its own transaction, which also logs what it has
 reached so far; so it may be stopped between two of them.
 """
@@ -12,19 +15,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 from psycopg import sql
 
 from poller.client.actions import BATCH_ROWS
+from poller.client.answers import aside
 from poller.client.handler_lookup import selected
 from poller.client.refusals import NothingSelectedError
 from poller.client.row_queries import PutBack, RowQueries
 from poller.client.selector import refuse_unfinished
+from poller.client.stuck_rows import StuckRows
 from poller.db.statements import array, statement
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    import psycopg
 
     from poller.client.actions import Batches
     from poller.client.row_queries import Known
@@ -52,11 +56,15 @@ class Retried:
         rows: how many.
         stopped: the order was stopped before its end.
         locked: how many rows were left because another transaction holds their locks.
+        kept: how many were left because they show their handler's `during`, and the table refuses the way back.
+        why: a line for each of the first of these: which row it is, and why.
     """
 
     rows: int
     stopped: bool = False
     locked: int = 0
+    kept: int = 0
+    why: tuple[str, ...] = aside(default=())
 
 
 def retry(
@@ -81,12 +89,13 @@ def retry(
     queries = RowQueries(connection)
     chosen, known = selected(connection, selector, keys)
     refuse_unfinished(selector, [each.status for each in known])
-    order = _Retry(queries, chosen.keys, error, batches)
+    stuck = StuckRows(connection, known)
+    order = _Retry(queries, chosen.keys, error, batches, stuck)
     locked = 0
     for is_meant in _meanings(chosen, error):
         locked = sum(order.put_back(each, is_meant) for each in chosen.handlers)
-        if batches.rows or locked or batches.is_stopped:
-            return Retried(batches.rows, batches.is_stopped, locked)
+        if batches.rows or locked or stuck.refused or batches.is_stopped:
+            return Retried(batches.rows, batches.is_stopped, locked, len(stuck.refused), stuck.lines())
     about = f" for {error!r}" if error is not None else ""
     msg = f"nothing to retry: no row of {chosen} is parked or waits for another attempt{about}"
     elsewhere = next(_leading_elsewhere(connection, chosen, known), None)
@@ -121,12 +130,18 @@ class _Retry:
     """An order to retry rows: those with some keys, or all that are selected."""
 
     def __init__(
-        self, queries: RowQueries, keys: Sequence[str] | None, error: str | None, batches: Batches
+        self,
+        queries: RowQueries,
+        keys: Sequence[str] | None,
+        error: str | None,
+        batches: Batches,
+        stuck: StuckRows,
     ) -> None:
         self._queries = queries
         self._keys = keys
         self._error = error
         self._batches = batches
+        self._stuck = stuck
 
     def put_back(self, handler: int, is_meant: sql.SQL) -> int:
         """Retry the rows of one handler; return how many are left because others hold their locks."""
@@ -152,13 +167,25 @@ class _Retry:
     def _batch(self, handler: int, is_meant: sql.SQL, **asked: Any) -> PutBack:
         if self._batches.is_over:
             return PutBack(0, "", 0, 0)
-        room = self._batches.room
+        asked |= {"handler": handler, "error": self._error, "room": self._batches.room}
         with self._batches.next():
-            done = self._queries.retry(is_meant, handler=handler, error=self._error, room=room, **asked)
+            done = self._retry(handler, is_meant, asked)
             self._batches.reached(done.rows)
             if done.rows:
                 self._queries.wake()
         return done
+
+    def _retry(self, handler: int, is_meant: sql.SQL, asked: dict[str, Any]) -> PutBack:
+        """Retry rows, again without those that may not get their status back, until all of them do."""
+        besides: list[str] = []
+        while True:
+            with self._queries.connection.transaction() as savepoint:
+                done = self._queries.retry(is_meant, besides=array(besides), **asked)
+                refused = self._stuck.restore(handler, done.keys)
+                if not refused:
+                    return done
+                besides += refused
+                raise psycopg.Rollback(savepoint)
 
 
 def chunks(keys: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -68,12 +68,14 @@ class PutBack(NamedTuple):
         last: the last one's digest.
         rows: how many were put back.
         skipped: how many were not, because other sessions have locked them.
+        keys: of those that were put back.
     """
 
     looked: int
     last: str
     rows: int
     skipped: int
+    keys: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +276,8 @@ class RowQueries:
         Args:
             is_meant: the condition on a row `a` of `poller.attempt`.
             **asked: its `handler`; the `keys`, or from which digest on (`after`), and how many are looked at (`most`);
-                how many are retried at the most (`room`), and the `error` that the condition asks for.
+                the keys of rows to leave (`besides`); how many are retried at the most (`room`), and the `error` that
+                the condition asks for.
         """
         looked = statement("retry_look_named" if "keys" in asked else "retry_look_next")
         question = statement("retry", looked=looked, is_meant=is_meant)

@@ -86,7 +86,7 @@ class Column:
 
     `code` is the number of the type that the driver sees: of a domain, that which it is made of. `settable`, `readable`:
     the role that asks may update it, or read it. `comparison`: if it is not that of `pg_catalog`, which the path gives.
-    `nullable`: it may be null, as far as its own constraint says.
+    `nullable`: it may be null, as far as its own constraint says. `virtual`: it is computed whenever it is read.
     """
 
     name: str
@@ -100,6 +100,7 @@ class Column:
     comparison: Comparison | None = None
     readable: bool = True
     nullable: bool = False
+    virtual: bool = False
 
     def equal(self, left: sql.Composable, right: sql.Composable) -> sql.Composed:
         """Return the condition that two of its values are equal."""
@@ -449,6 +450,7 @@ def _column(found: dict[str, Any]) -> Column:
         comparison=found["comparison"] and Comparison(**found["comparison"]),
         readable=found["readable"],
         nullable=found["nullable"],
+        virtual=found["virtual"],
     )
 
 

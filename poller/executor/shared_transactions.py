@@ -20,7 +20,7 @@ from weakref import WeakSet
 
 from psycopg import OperationalError
 
-from poller.db.connection import is_conflict
+from poller.db.connection import is_conflict, is_servers, is_transient
 from poller.errors import LeaseLostError, PollerError
 from poller.errors_in_words import reason
 from poller.executor import attempt, batching
@@ -29,7 +29,7 @@ from poller.model.answers import TimedOut
 from poller.model.outcome import Became, Outcome
 from poller.runtime.failpoints import reach
 from poller.store.lease import Result, Settled
-from poller.store.outcomes import BEGAN_LATE, of_error, released
+from poller.store.outcomes import BEGAN_LATE, not_shown, of_error, released
 from poller.telemetry.bus import emit
 from poller.telemetry.current_attempt import variable
 from poller.telemetry.events import TransactionLost, TransactionSlow, TransactionUnwritable
@@ -228,7 +228,10 @@ class SharedTransactions:
         """Decide what becomes of the only task in a transaction that was rolled back."""
         ended = next((each for each in shared.results if each.task is task), None)
         binding = task.binding
-        if ended is None or ended.outcome.verdict is Became.RELEASED:
+        if ended is None and is_alive and self._cannot_send(task, error):
+            outcome = not_shown(binding.handler, reason(error), task.attempt, task.age)
+            self._reporter.report([Result(task, outcome, 0.0)])
+        elif ended is None or ended.outcome.verdict is Became.RELEASED:
             self._reporter.release([task])
         elif not is_alive and task not in self._broke:
             self._broke.add(task)
@@ -245,6 +248,17 @@ class SharedTransactions:
             refused = RuntimeError(f"the transaction was rolled back: {reason(error)}")
             outcome = of_error(binding.handler, refused, task.attempt, task.age)
             self._reporter.report([Result(task, outcome, ended.seconds)])
+
+    def _cannot_send(self, task: Task, error: BaseException) -> bool:
+        """Return whether the server refused to send one row as it was locked, and would send others of its table."""
+        if is_servers(error) or is_transient(error):
+            return False
+        try:
+            with self._transactions.begin(task.binding) as transaction:
+                transaction.lock(())
+        except Exception:  # noqa: BLE001 - no row is involved, so no row is at fault
+            return False
+        return True
 
     def _fault_of_all(self, binding: Binding, columns: tuple[str, ...]) -> BaseException | None:
         """Return the error if no outcome of a handler can be written now, so that no row is at fault; else None."""

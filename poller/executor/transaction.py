@@ -9,6 +9,8 @@ session, too.
 
 Whether the connection lives decides what an error means, not its class, which any trigger may choose:
     a handler raised            its savepoint is rolled back; the attempt has failed, which is settled with the others
+    a row cannot be sent        all is rolled back, and each row is attempted again, alone; a row that cannot be sent
+                                then has failed an attempt, if others of its table can be
     the settling was refused    all is rolled back, and each row is attempted again, alone; a row that is refused then
                                 has failed an attempt, unless no outcome at all could be written (a column was renamed)
     the lease had ended         all is rolled back, and nothing is written: another worker has the rows

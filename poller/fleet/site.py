@@ -31,6 +31,7 @@ from poller.services.loop import Loop
 from poller.services.scheduler import SPACING_SECONDS, Scheduler
 from poller.services.sweeper import Sweeper
 from poller.store.binding import Binding, bind_all
+from poller.store.binding_again import names_of
 from poller.store.claim_plan import plan_claim
 from poller.store.liveness import register_handlers
 from poller.targets.settings import AlertSettings
@@ -293,6 +294,7 @@ class Site:
             database=self._location.name,
             is_first=self._is_first,
             logged={"database": self.label} if self.label else {},
+            tables=names_of(self._bindings),
             replaces=child.pid,
         )
 

@@ -30,7 +30,7 @@ from poller.integrations.switch import surrounded
 from poller.jobs.run import handler_of
 from poller.ready_made.housekeeping import housekeeping, jobs_of_site
 from poller.services.loop import leave, persistently
-from poller.store.binding import bind_all
+from poller.store.binding_again import bind_again
 from poller.store.liveness import register_handlers
 from poller.telemetry import log
 from poller.telemetry.bus import emit
@@ -146,15 +146,15 @@ def _bindings(order: WorkerOrder) -> list[Binding]:
     ours = [each for each in runs if each.name == housekeeping.name]
     users = [each for each in (*handlers, *runs) if each not in ours]
     ready = [*surrounded(users, {job.name: job for job in able}, middleware), *ours]
-    bindings = persistently("start", lambda: _bound(order.url, ready))
+    bindings = persistently("start", lambda: _bound(order, ready))
     for binding in bindings:
         binding.database = order.database or binding.database
     return bindings
 
 
-def _bound(url: str, handlers: list[Handler]) -> list[Binding]:
-    with contextlib.closing(Link(url, "start")) as link:
-        bindings = bind_all(link.connection, handlers)
+def _bound(order: WorkerOrder, handlers: list[Handler]) -> list[Binding]:
+    with contextlib.closing(Link(order.url, "start")) as link:
+        bindings = bind_again(link.connection, handlers, order.tables)
         register_handlers(link.connection, bindings)
     return bindings
 

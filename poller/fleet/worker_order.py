@@ -28,6 +28,7 @@ class WorkerOrder:
         database: the name that handlers know it by, if it has one.
         is_first: it is the database that jobs belong to, but for those that every database has.
         logged: what the worker's log lines say of themselves beside what happened.
+        tables: schema and name of each handler's table, as the supervisor has found them (`binding_again`).
         replaces: the id of the process that it comes after; 0 if it is the first.
     """
 
@@ -37,6 +38,7 @@ class WorkerOrder:
     database: str
     is_first: bool
     logged: dict[str, str]
+    tables: dict[str, tuple[str, str]]
     replaces: int
 
     def line(self, path: Sequence[str]) -> bytes:
@@ -51,4 +53,6 @@ class WorkerOrder:
         options = FleetOptions(
             **{**options, **{name: tuple(options[name]) for name in ("only", "without", "labels")}}
         )
-        return cls(**{**order, "options": options, "supervisor": UUID(order["supervisor"])})
+        tables = {handler: (schema, name) for handler, (schema, name) in order["tables"].items()}
+        read = {"options": options, "supervisor": UUID(order["supervisor"]), "tables": tables}
+        return cls(**{**order, **read})

@@ -144,9 +144,19 @@ class Looks:
         return max(self.cursors[binding].held_until, self._executor.shut_until(binding))
 
     def able(self, bindings: Iterable[Binding]) -> list[Binding]:
-        """Return the handlers that are neither held nor paused."""
+        """Return the handlers that are neither held nor paused, nor unbound still."""
         now = monotonic()
-        return [each for each in bindings if self.held_until(each) <= now and each not in self.paused]
+        able = [each for each in bindings if self.held_until(each) <= now and each not in self.paused]
+        return [each for each in able if each.is_bound or self._bind(each)]
+
+    def _bind(self, binding: Binding) -> bool:
+        """Bind a handler whose table was unfit when this worker began; put it aside if that is so still."""
+        try:
+            binding.rebind(self._link.connection)
+        except (ConfigurationError, psycopg.Error) as error:
+            self.require_connection(error)
+            self.put_aside(binding, error, at_claim=False)
+        return binding.is_bound
 
     def until_next(self, ends: Sequence[float]) -> float:
         """Return the seconds to the next look at all handlers, or at one that is held until then.

@@ -1,8 +1,10 @@
 """Watches what the fleet does: prints the progress line of `run`, and detects the end of a drain.
 
-A drain is over when no row is in flight, waits for another attempt or is due. Two equal reads of the counts with the
-query for due rows between them prove that, since a row that is claimed or moved in between changes the counts. A drain
-does not wait for paused handlers, except for their rows in flight; it reports their other rows at the end.
+A drain is over when no row is in flight, waits for another attempt or is due. A row that waits and has been put on hold
+meanwhile (`where`, `due`) is not waited for, as a fresh one is not; it is reported at the end. Two equal reads of the
+counts with the query for due rows between them prove that, since a row that is claimed or moved in between changes the
+counts. A drain does not wait for paused handlers, except for their rows in flight; it reports their other rows at the
+end.
 
 Where rows are due and nothing changes for a while, it says what it waits for, and why. Rows that row security shows to
 the role and keeps it from changing are never taken: a drain that has no others left ends, as with rows that have failed.
@@ -28,6 +30,7 @@ from poller.telemetry.bus import emit
 from poller.telemetry.events import (
     DrainLeftAlone,
     DrainLeftKept,
+    DrainLeftOnHold,
     DrainLeftPaused,
     DrainStarted,
     DrainStopped,
@@ -181,10 +184,12 @@ class Drain:
         return int(left)
 
     def _tell_remembered(self) -> None:
-        """Log the rows that a drain has left alone: parked, snoozed, or of a paused handler."""
+        """Log the rows that a drain has left alone: parked, snoozed, on hold, or of a paused handler."""
         parked, snoozed = self._counts.left_alone(self._bindings)
         if parked or snoozed:
             emit(DrainLeftAlone(parked=parked, snoozed=snoozed), **self._logged)
+        for binding, rows in self._counts.on_hold(self._going_on).items():
+            emit(DrainLeftOnHold(**binding.named, rows=rows), **self._logged)
         for binding in self._bindings:
             pause = self._paused.get(binding.id)
             rows = self._counts.count_due([binding]) if pause is not None else 0
@@ -206,13 +211,17 @@ class Drain:
         return True
 
     def _nothing_left(self, now: FleetCounts) -> bool:
-        if now.in_flight or now.waiting:
+        if now.in_flight:
             self._quiet = None
             return False
         assert self._since is not None  # noqa: S101 - it has begun
         found = self._claims.peek(self._bindings, {})
         due = [each for each in self._bindings if each.id in found.fresh | found.retries]
-        if due and not self._are_kept(due, now):
+        if not due:
+            self._quiet = None
+        elif not self._are_kept(due, now):
+            return False
+        if now.waiting and self._counts.is_awaited(self._going_on):
             return False
         return self._counts.fleet(self._counted, self._since) == now
 

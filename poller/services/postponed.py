@@ -397,10 +397,16 @@ def lesser(result: Result, error: BaseException) -> Outcome | None:
         failure = RuntimeError(f"the move was refused: {reason(error)}")
         return of_error(task.handler, failure, task.attempt, task.age)
     if refused.verdict is not Became.PARKED or refused.to is not None:
-        what = "on_failure" if refused.verdict is Became.FAILED else "the way back"
+        is_final = refused.verdict is Became.FAILED
+        to = (
+            task.handler.restored if is_final else None
+        )  # where it may not go to `on_failure`, it may go back
+        what = "on_failure" if is_final else "the way back"
         why = f"{refused.error or refused.verdict.value}; {what} was refused, too: {reason(error)}"
+        if task.handler.during is not None and to is None:
+            why += f"; it still shows {task.handler.during!r}"
         return Outcome(
-            Became.PARKED, attempt=refused.attempt, error=why, kind=refused.kind, place=refused.place
+            Became.PARKED, to=to, attempt=refused.attempt, error=why, kind=refused.kind, place=refused.place
         )
     if refused.error != UNSAID:
         return Outcome(Became.PARKED, attempt=refused.attempt, error=UNSAID)

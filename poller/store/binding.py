@@ -66,6 +66,11 @@ class Binding:
     def __str__(self) -> str:
         return f"{self.table}:{self.handler.label}"
 
+    @property
+    def is_bound(self) -> bool:
+        """Whether its table is known; else no statement can be composed before `rebind` (`binding_again`)."""
+        return bool(self.table.columns)
+
     @cached_property
     def named(self) -> dict[str, str]:
         """The fields of events about the handler (`telemetry.events.HandlerEvent`); needs the database's name."""
@@ -186,21 +191,22 @@ class Binding:
         if (which, keys_only) not in self._claims:
             looks = {"first": self._look_first, "next": self._look_next, "retries": self._look_retries}
             name = "claim_retries" if which == "retries" else "claim"
-            self._claims[which, keys_only] = self._claim(name, looks[which](), keys_only=keys_only)
+            look = looks[which](self._sized() if keys_only else self._columns())
+            self._claims[which, keys_only] = self._claim(name, look, keys_only=keys_only)
         return self._claims[which, keys_only]
 
-    def _look_first(self) -> sql.Composed:
-        return self._keyed("look_fresh") if self.handler.per_key else self._look()
+    def _look_first(self, columns: sql.Composed) -> sql.Composed:
+        return self._keyed("look_fresh", columns) if self.handler.per_key else self._look(columns)
 
-    def _look_next(self) -> sql.Composed:
+    def _look_next(self, columns: sql.Composed) -> sql.Composed:
         keys = (None, "c.keys[cardinality(c.keys)]", "k.key")
-        return self._look(*(self.table.is_after("%(after)s", of=each) for each in keys))
+        return self._look(columns, *(self.table.is_after("%(after)s", of=each) for each in keys))
 
-    def _look_retries(self) -> sql.Composed:
+    def _look_retries(self, columns: sql.Composed) -> sql.Composed:
         if self.handler.per_key:
-            return self._keyed("look_retries")
+            return self._keyed("look_retries", columns)
         return self._looked_for(
-            "look_due_retries", due_retries=_due_retries("others"), is_retry=self._retry()
+            "look_due_retries", columns=columns, due_retries=_due_retries("others"), is_retry=self._retry()
         )
 
     @cached_property
@@ -213,6 +219,22 @@ class Binding:
             due=self.due,
             key=self.table.key_text(),
         )
+
+    @cached_property
+    def waits_for_attempt(self) -> sql.Composed:
+        """The query whether any row waits for another attempt that it will get: from `during` it is taken back."""
+        return self._of_waiting("waits_for_attempt")
+
+    @cached_property
+    def count_on_hold(self) -> sql.Composed:
+        """The count of rows that have failed and are not due for now."""
+        return self._of_waiting("count_on_hold")
+
+    def _of_waiting(self, name: str) -> sql.Composed:
+        is_known, due = self.table.is_key("a.key"), self.due
+        if self.handler.during is not None:
+            due = sql.SQL("({} or {})").format(due, self.shows_during)
+        return statement(name, **self._names(), handler=sql.Literal(self.id), due=due, is_known=is_known)
 
     @cached_property
     def trigger(self) -> sql.Composed:
@@ -288,6 +310,24 @@ class Binding:
             is_own=self.table.is_key("o.poller_key"),
             key=self.table.key_text(),
             columns=self._columns(),
+        )
+
+    @cached_property
+    def stuck_rows(self) -> sql.Composed:
+        """The query for rows that show `during` though no worker holds them."""
+        is_own = self.table.is_key("o.poller_key")
+        return statement("stuck_rows", **self._names(), shows_during=self.shows_during, is_own=is_own)
+
+    @cached_property
+    def restore_retried(self) -> sql.Composed:
+        """The statement that gives rows back the status which `during` had replaced, as they are retried."""
+        return statement(
+            "restore_retried",
+            **self._names(),
+            from_status=sql.Literal(self.handler.status),
+            shows_during=self.shows_during,
+            strays=self._column.differs(self._status(), sql.Literal(self.handler.status)),
+            is_own=self.table.is_key("o.poller_key"),
         )
 
     @cached_property
@@ -509,7 +549,6 @@ class Binding:
             **self._names(),
             **parts,
             key=self.table.key_text(),
-            columns=self._columns(),
             due=self.due,
             claimed_columns=self._claimed(),
             order=self.order,
@@ -517,16 +556,19 @@ class Binding:
 
     def _look(
         self,
+        columns: sql.Composed,
         after: sql.Composable = _TRUE,
         lease_after: sql.Composable = _TRUE,
         claimed_after: sql.Composable = _TRUE,
     ) -> sql.Composed:
-        return self._looked_for("look", after=after, lease_after=lease_after, claimed_after=claimed_after)
+        places = {"after": after, "lease_after": lease_after, "claimed_after": claimed_after}
+        return self._looked_for("look", columns=columns, **places)
 
-    def _keyed(self, look: str) -> sql.Composed:
+    def _keyed(self, look: str, columns: sql.Composed) -> sql.Composed:
         retries = {"due_retries": _due_retries("look"), "is_retry": self._retry()}
         return self._looked_for(
             "look_keyed",
+            columns=columns,
             look=self._looked_for(look, group=self.group, **retries),
             group=self.group,
             is_busy=self.table.is_key('b."~key"'),
@@ -538,6 +580,15 @@ class Binding:
 
     def _columns(self) -> sql.Composed:
         return sql.SQL(", ").join(sql.Identifier("t", each) for each in self.table.columns)
+
+    def _sized(self) -> sql.Composed:
+        """Return the columns whose stored sizes tell how large a row is; a virtual one is not computed for that.
+
+        It may raise, and a claim by keys is made to find the row at which it does.
+        """
+        columns = self.table.columns.items()
+        parts = [_NULL if each.virtual else sql.Identifier("t", name) for name, each in columns]
+        return sql.SQL(", ").join(parts)
 
     def _claimed(self) -> sql.Composed:
         return self.table.key_claimed("k.key")

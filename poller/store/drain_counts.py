@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from psycopg.errors import LockNotAvailable
 
@@ -17,6 +17,8 @@ from poller.db.typed_rows import all_rows, only_row
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
+
+    from psycopg import sql
 
     from poller.db.connection import Link
     from poller.store.binding import Binding
@@ -84,6 +86,20 @@ class DrainCounter:
         assert row is not None  # noqa: S101 - an aggregate without groups has one row
         return row[0], row[1]
 
+    def is_awaited(self, bindings: Sequence[Binding]) -> bool:
+        """Tell whether a row of these handlers waits for another attempt that it will get as it is."""
+        return any(self._answer(each.waits_for_attempt) for each in self._waiting(bindings))
+
+    def on_hold(self, bindings: Sequence[Binding]) -> dict[Binding, int]:
+        """Count the rows of each handler that have failed and are not due for now, where it has any."""
+        counts = {each: self._answer(each.count_on_hold) for each in self._waiting(bindings)}
+        return {each: rows for each, rows in counts.items() if rows}
+
+    def _waiting(self, bindings: Sequence[Binding]) -> list[Binding]:
+        asked = {"handlers": array(binding.id for binding in bindings)}
+        found = {handler for (handler,) in self.link.connection.execute(statement("waiting_handlers"), asked)}
+        return [each for each in bindings if each.id in found]
+
     def obstacle(self, binding: Binding) -> Obstacle:
         """Tell why no worker takes a handler's rows, which are due, as far as that can be known."""
         if binding.handler.is_job:
@@ -97,5 +113,9 @@ class DrainCounter:
 
     def count_due(self, bindings: Sequence[Binding]) -> int:
         """Count the rows that are due and not parked."""
-        counts = (self.link.connection.execute(each.count_due, {}).fetchone() for each in bindings)
-        return sum(row[0] for row in counts if row)
+        return sum(self._answer(each.count_due) for each in bindings)
+
+    def _answer(self, question: sql.Composed) -> Any:
+        row = self.link.connection.execute(question, {}).fetchone()
+        assert row is not None  # noqa: S101 - it is one value
+        return row[0]

@@ -584,6 +584,13 @@ class DrainLeftAlone(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DrainLeftOnHold(HandlerEvent):
+    """`poller run --drain` ends, and has left rows that have failed and are not due for now (`where`, `due`)."""
+
+    rows: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class DrainLeftPaused(HandlerEvent):
     """`poller run --drain` ends, and has left the rows of a handler that is paused."""
 

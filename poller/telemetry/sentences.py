@@ -211,6 +211,9 @@ SENTENCES: dict[type[e.Event], Sentence] = {
     ),
     e.DrainStarted: Sentence(INFO, "draining: {rows} rows are due"),
     e.DrainLeftAlone: Sentence(INFO, "left alone: {parked} parked, {snoozed} snoozed"),
+    e.DrainLeftOnHold: Sentence(
+        INFO, "left alone: {rows} rows of {handler} that have failed and are not due for now"
+    ),
     e.DrainLeftPaused: Sentence(
         INFO, lambda each: f"left alone: {each.rows:,} rows of {each.handler}, which is paused{_pause(each)}"
     ),

@@ -17,6 +17,7 @@ select c.oid::bigint, n.nspname, c.relname, c.relkind::text, c.relrowsecurity,
                    'type', format_type(a.atttypid, -1),
                    'full_type', format_type(a.atttypid, a.atttypmod),
                    'generated', a.attgenerated <> '' or a.attidentity = 'a',
+                   'virtual', a.attgenerated = 'v',
                    'readable', has_column_privilege(c.oid, a.attnum, 'select'),
                    'settable', current_setting('transaction_read_only')::bool
                                or has_column_privilege(c.oid, a.attnum, 'update'),

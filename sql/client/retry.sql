@@ -6,8 +6,8 @@
 --          unless it is named, and that is checked under the row's lock: two concurrent orders retry a row once.
 -- Index    attempt_key: from the digest `after` on, itself included (the first may be the empty text); or those of the
 --          keys.
--- Returns  how many were examined, the last digest, how many were retried, and how many could not be locked, if there was
---          room for them.
+-- Returns  how many were examined, the last digest, how many were retried, how many could not be locked, if there was
+--          room for them, and the keys of those retried.
 with looked as materialized (
     {looked}
 ), held as materialized (
@@ -22,6 +22,7 @@ with looked as materialized (
        and poller.digest(a.key) = any (array(select l.digest from looked as l))
        and {is_meant}
        and a.key not in (select held.key from held)
+       and a.key <> all (%(besides)s::text[])
 ), chosen as materialized (
     select a.key, a.attempt
       from poller.attempt as a
@@ -47,4 +48,5 @@ with looked as materialized (
 select (select count(*) from looked) as looked, (select max(l.digest) from looked as l) as last,
        (select count(*) from put_back) as rows,
        case when (select count(*) from chosen) < %(room)s
-            then (select count(*) from meant) - (select count(*) from chosen) else 0 end as skipped
+            then (select count(*) from meant) - (select count(*) from chosen) else 0 end as skipped,
+       (select coalesce(array_agg(chosen.key), '{{}}') from chosen) as keys

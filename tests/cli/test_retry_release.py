@@ -13,7 +13,7 @@ from poller import Client, fixed_rate
 from poller.client.refusals import NothingSelectedError
 from poller.testing import Engine
 from tests.command_line import HANDLERS, hold, known, make_tenants, objects, the_line, trouble, value
-from tests.engines import moves
+from tests.engines import fail, moves
 from tests.harness import wait_until
 
 if TYPE_CHECKING:
@@ -202,6 +202,77 @@ def test_release_gives_the_status_back_without_the_code_as_the_handler_was_regis
     assert (ended.stdout, ended.stderr) == ("released 2 rows\n", "")
     assert value(db, "select status from tenants") == "pending"
     assert value(db, "select status from poller.run where id = %s", run) == "pending"
+
+
+WAYS_BACK = {
+    "refused": "raise exception 'no way back'",
+    "swallowed": "return null",
+}
+
+
+@pytest.mark.parametrize("how", WAYS_BACK)
+def test_a_row_that_was_parked_while_it_showed_a_during_goes_back_when_it_is_retried(
+    here: InProcess, url: str, db: psycopg.Connection[Any], how: str
+) -> None:
+    """No worker would take it otherwise. While its way back is refused it is left, and told; its neighbours go on."""
+    make_tenants(db, "pending", "pending")
+    db.execute(f"""
+        create function keep() returns trigger language plpgsql as $$ begin
+          if old.id = 1 and old.status = 'busy' and new.status = 'pending' then {WAYS_BACK[how]}; end if;
+          return new; end $$;
+        create trigger keep before update on tenants for each row execute function keep()""")
+    with Engine(url, moves("tenants", fail, during="busy", attempts=1)) as engine:
+        engine.run_due()
+    assert dict(db.execute("select id, status from tenants").fetchall()) == {1: "busy", 2: "pending"}
+    assert "it still shows 'busy'" in here.run("failures").stdout
+    assert "poller retry takes it back" in here.run("explain", "tenants:pending:1").stdout
+
+    ended = here.run("retry", "tenants")
+    assert (ended.returncode, ended.stdout) == (0, "retrying 1 row\n")
+    assert "left public.tenants:pending:1 still shows 'busy'" in ended.stderr
+    assert "poller move public.tenants:busy:1 STATUS" in ended.stderr
+    assert {key: state for key, (state, *_) in attempts(db).items()} == {"1": "parked", "2": "waiting"}
+    ended = here.run("retry", "tenants:1")
+    assert (ended.returncode, ended.stdout) == (1, "retrying 0 rows\n")
+    assert "tenants:busy:1" in here.run("move", "tenants:pending:1", "pending").stderr
+
+    db.execute("drop trigger keep on tenants")
+    ended = here.run("retry", "tenants")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "retrying 1 row\n", "")
+    with Engine(url, moves("tenants", during="busy")) as engine:
+        assert sorted(each.became for each in engine.run_due()) == ["moved", "moved"]
+
+
+def test_who_may_not_write_the_table_retries_what_need_not_go_back(
+    here: InProcess, url: str, db: psycopg.Connection[Any], role: str
+) -> None:
+    """A row that shows its handler's status is retried; one that shows a `during` is left, and told."""
+    make_tenants(db, "pending", "busy")
+    with Engine(url, moves("tenants", during="busy")):
+        pass
+    for key in ("1", "2"):
+        trouble(db, value(db, "select id from poller.handler"), key)
+    db.execute(f"grant select on tenants to {role}; grant all on all tables in schema poller to {role}")
+    db.execute(f"grant all on all sequences in schema poller to {role}")
+    as_role = f"{url}{'&' if '?' in url else '?'}options=-c%20role%3D{role}"
+    done = Client(as_role).retry("tenants", ["1", "2"])
+    assert (done.rows, done.kept) == (1, 1)
+    assert "permission denied" in done.why[0]
+
+
+def test_a_row_in_flight_keeps_its_during_when_others_are_retried(
+    here: InProcess, url: str, db: psycopg.Connection[Any]
+) -> None:
+    """Its worker's outcome decides; one that an order before had left waiting in its `during` goes back."""
+    make_tenants(db, "busy", "busy")
+    with Engine(url, moves("tenants", during="busy")):
+        pass
+    pending = value(db, "select id from poller.handler")
+    for key in ("1", "2"):
+        trouble(db, pending, key)
+    hold(db, pending, "1")
+    assert here.run("retry", "tenants", "1", "2").stdout == "retrying 1 row\n"
+    assert dict(db.execute("select id, status from tenants").fetchall()) == {1: "busy", 2: "pending"}
 
 
 def test_a_key_means_that_row_alone_however_it_is_spelled(

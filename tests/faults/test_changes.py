@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +11,7 @@ import psycopg
 import pytest
 
 from tests.faults.audit import audit, began, leased, make_rows, transactional, wait_until_done
-from tests.harness import Project, wait_until
+from tests.harness import Project, wait_until, workers_of
 from tests.times import one_in
 
 if TYPE_CHECKING:
@@ -139,6 +141,44 @@ def test_rows_that_show_during_are_taken_back_if_their_table_comes_back(
     if forbids:
         assert db.execute("select status from thing where id = 2").fetchall() == [("busy",)]
     assert "Traceback" not in fleet.log
+
+
+UNFIT = {
+    "renamed": ("alter table thing rename to other", "alter table other rename to thing"),
+    "its column renamed": (
+        "alter table thing rename column status to state",
+        "alter table thing rename column state to status",
+    ),
+    "locked": ("begin; lock table thing in access exclusive mode", "rollback"),
+}
+
+
+@pytest.mark.fault("F22", "F46", "F57")
+@pytest.mark.parametrize("what", UNFIT)
+def test_g11_a_worker_that_takes_anothers_place_leaves_only_the_table_aside_that_is_unfit_by_now(
+    project: Project, db: psycopg.Connection[Any], what: str
+) -> None:
+    """A refusal belongs to the start of the fleet; its own handler goes on once the table fits again."""
+    for table in ("thing", "second"):
+        db.execute(f"create table {table} (id int primary key, status text not null default 'pending')")  # type: ignore[call-overload]
+    project.handlers(
+        "@handler('thing', status='pending', to='normal', where='id < 100')\ndef work(row): pass\n"
+        "@handler('second', status='pending', to='normal')\ndef other(row): pass\n"
+    )
+    project.start("run")
+    [(_, first)] = wait_until("one worker", lambda: workers_of(db))
+    change, back = UNFIT[what]
+    with psycopg.connect(db.info.dsn, autocommit=True) as person:
+        person.execute("insert into thing values (1)")
+        person.execute(change)  # type: ignore[call-overload]
+        os.kill(first, signal.SIGKILL)
+        db.execute("insert into second values (1)")
+        done = "select from second where status = 'normal'"
+        wait_until("the other goes on", lambda: db.execute(done).rowcount)
+        person.execute(back)  # type: ignore[call-overload]
+    done = "select from thing where status = 'normal'"
+    wait_until("its own is back", lambda: db.execute(done).rowcount)
+    assert "cannot start" not in project.processes[0].log
 
 
 @pytest.mark.fault("F23")

@@ -173,7 +173,7 @@ def test_a_row_that_the_server_cannot_send_fails_alone(server: str) -> None:
             )
             db.execute("insert into thing select i, 'pending', 'x' from generate_series(1, 20) as i")
             db.execute("update thing set body = chr(129) where id = 7")
-            for options in ({}, {"during": "initialising"}):
+            for options in ({}, {"during": "initialising"}, {"transactional": True}):
                 done = run_to_the_end(url, moves("thing", attempts=2, **options))
                 assert sorted(int(each.key) for each in done if each.became == "moved") == [
                     each for each in range(1, 21) if each != 7
@@ -186,6 +186,38 @@ def test_a_row_that_the_server_cannot_send_fails_alone(server: str) -> None:
     finally:
         with psycopg.connect(server, autocommit=True) as admin:
             admin.execute(f"drop database {name} with (force)")  # type: ignore[call-overload]
+
+
+@pytest.mark.fault("F51")
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"during": "busy"},
+        {"transactional": True},
+        {"transactional": True, "during": "busy"},
+        {"batch": 10},
+        {"batch": 10, "transactional": True},
+        {"per_key": "id", "limit": 5},
+    ],
+    ids=str,
+)
+def test_g11_a_row_whose_virtual_column_cannot_be_computed_fails_alone(
+    url: str, db: psycopg.Connection[Any], options: dict[str, Any]
+) -> None:
+    """The server computes it when the row is read, and refuses: fresh or retried, it stops no neighbour."""
+    if db.info.server_version < 180_000:
+        pytest.skip("before Postgres 18 generated columns are stored")
+    db.execute(
+        "create table thing (id int primary key, status text not null default 'pending', n int,"
+        " share int generated always as (100 / n) virtual)"
+    )
+    db.execute("insert into thing select i, 'pending', i % 7 from generate_series(1, 10) as i")
+    done = run_to_the_end(url, moves("thing", attempts=2, **options))
+    assert sorted(int(each.key) for each in done if each.became == "moved") == [1, 2, 3, 4, 5, 6, 8, 9, 10]
+    bad = [each for each in done if each.became != "moved"]
+    assert [(each.key, each.became) for each in bad] == [("7", "retrying"), ("7", "parked")]
+    assert "division by zero" in str(bad[0].error)
 
 
 # --- F53, F54: the registration -----------------------------------------------------------------------

@@ -20,6 +20,7 @@ def test_a_worker_reads_what_its_supervisor_wrote() -> None:
         database="eu\nus",
         is_first=False,
         logged={"database": "eu"},
+        tables={"thing:status:pending": ("public", "thing")},
         replaces=4711,
     )
     line = order.line(["/one", "/two"])

@@ -6,17 +6,18 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+import pytest
 
 from poller import handler, subscribe
 from poller.db.connection import Link
+from poller.model.outcome import Became, Outcome
 from poller.services import drain
 from poller.services.drain import Drain
 from poller.store.binding import bind
-from poller.telemetry.events import DrainLeftKept, DrainWaits
+from poller.telemetry.events import DrainLeftKept, DrainLeftOnHold, DrainWaits
+from tests.engines import moves
 
 if TYPE_CHECKING:
-    import pytest
-
     from tests.claiming import NewWorker
 
 
@@ -62,3 +63,63 @@ def test_a_drain_says_what_it_waits_for_and_not_for_what_it_may_never_change(
         assert draining.end() == 1
     [left] = [each for each in heard if isinstance(each, DrainLeftKept)]
     assert (left.handler, left.rows) == ("public.thing:pending", 1)
+
+
+HOLDS = {
+    "where": ({"where": "not on_hold"}, "update thing set on_hold = true where id = 1"),
+    "due": ({"due": "due_at"}, "update thing set due_at = now() + interval '1 day' where id = 1"),
+    "another status": ({}, "update thing set status = 'elsewhere' where id = 1"),
+}
+
+
+@pytest.mark.parametrize("tidied", [False, True], ids=["in backoff", "put off"])
+@pytest.mark.parametrize("what", HOLDS)
+def test_a_drain_does_not_wait_for_a_row_that_has_failed_and_was_put_on_hold(
+    join: NewWorker, url: str, db: psycopg.Connection[Any], what: str, tidied: Any
+) -> None:
+    """As for one that is on hold and has not failed: it ends, says what it leaves, and nothing has ended in failure."""
+    db.execute(
+        "create table thing (id int primary key, status text not null default 'pending',"
+        " on_hold bool not null default false, due_at timestamptz not null default now())"
+    )
+    db.execute("insert into thing values (1)")
+    options, hold = HOLDS[what]
+    known = bind(db, moves("thing", **options))
+    worker = join(known)
+    heard: list[Any] = []
+    with contextlib.closing(Link(url, "drain")) as link, contextlib.ExitStack() as stack:
+        stack.callback(subscribe(heard.append))
+        draining = Drain(link, [known], drain=True)
+        draining.run_once()
+        worker.settle(worker.claim(), Outcome(Became.RETRYING, delay=60.0, attempt=1, error="no"))
+        draining.run_once()
+        assert not draining.is_over  # it waits for another attempt
+        db.execute(hold)  # type: ignore[call-overload]
+        if tidied:
+            db.execute("update poller.attempt set next_at = poller.now()")
+            worker.claims.tidy_retries(known)
+        draining.run_once()
+        assert draining.is_over
+        assert draining.end() == 0
+    [left] = [each for each in heard if isinstance(each, DrainLeftOnHold)]
+    assert (left.handler, left.rows) == ("public.thing:pending", 1)
+
+
+def test_a_drain_says_that_nobody_takes_a_row_whose_next_attempt_is_due(
+    join: NewWorker, url: str, db: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits for that row, and not in silence."""
+    db.execute("create table thing (id int primary key, status text not null default 'pending')")
+    db.execute("insert into thing values (1)")
+    monkeypatch.setattr(drain, "QUIET_SECONDS", 0.0)
+    known = bind(db, work)
+    worker = join(known)
+    worker.fail(worker.claim())
+    heard: list[Any] = []
+    with contextlib.closing(Link(url, "drain")) as link, contextlib.ExitStack() as stack:
+        stack.callback(subscribe(heard.append))
+        draining = Drain(link, [known], drain=True)
+        draining.run_once()
+        draining.run_once()
+        assert not draining.is_over
+    assert [each.why for each in heard if isinstance(each, DrainWaits)] == ["no worker takes them"]

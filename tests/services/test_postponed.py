@@ -15,7 +15,7 @@ from poller.services.postponed import Postponed
 from poller.store.binding import bind
 from poller.store.lease import Result
 from poller.testing import Engine
-from tests.engines import column, do_nothing, moves, run
+from tests.engines import column, do_nothing, fail, moves, run
 from tests.harness import wait_until
 from tests.times import one_in
 
@@ -317,6 +317,23 @@ def work(row):
     )
     parked = "select key from poller.attempt where state = 'parked' and error like '%on_failure was refused%'"
     wait_until("it is parked", lambda: column(db, parked) == ["1"], 40)
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.fault("F44")
+@pytest.mark.parametrize(
+    "options", [{}, {"transactional": True}, {"batch": 2}, {"executor": "process"}], ids=str
+)
+def test_g11_a_row_whose_on_failure_is_refused_goes_back_before_it_is_parked(
+    db: psycopg.Connection[Any], url: str, options: dict[str, Any]
+) -> None:
+    """It shows its handler's status, not the `during` that no handler takes."""
+    make_task(db, 2)
+    db.execute("alter table task add check (status <> 'failed' or note is not null)")
+    done = run(url, moves("task", fail, during="busy", on_failure="failed", attempts=1, **options))
+    assert [each.became for each in done] == ["parked", "parked"]
+    assert column(db, "select status from task") == ["pending", "pending"]
+    assert all("on_failure was refused, too" in str(each.error) for each in done)
 
 
 # --- locks -----------------------------------------------------------------------------------------
