@@ -67,7 +67,7 @@ def find(connection: psycopg.Connection[Any], word: str, handlers: Iterable[Hand
 def _handlers(word: str, known: Sequence[KnownTable]) -> Iterator[Found]:
     name, rest = split_off_table(word)
     for each in known:
-        if is_spelled(each.name, name) and rest in ("", each.status):
+        if is_spelled(each.name, name) and rest in (None, "", each.status):
             yield Found("handler", each.name, each.status)
 
 

@@ -93,14 +93,13 @@ def read(connection: psycopg.Connection[Any], order: GivenMove) -> MovePlan:
         msg = "name a table, and a status or keys; one order cannot move all rows of all tables"
         raise RefusedError(msg, "all_rows")
     table, machines = _machines(connection, name)
-    refuse_unfinished(selector, _statuses(table, machines))
+    statuses = _statuses(table, machines) if shown_status is None else set()  # what follows is a key then
+    refuse_unfinished(selector, statuses)
     keys = [read_key(table, each) for each in keys]
     if not to and not any("" in each.statuses for each in machines):
         msg = "name the status to move the rows to; no handler knows an empty one"
         raise RefusedError(msg, "no_status")
-    status, key = split(rest, _statuses(table, machines)) if shown_status is None else (shown_status, rest)
-    if shown_status is None and selector == name:  # the table alone names no status, the empty one neither
-        status = None
+    status, key = split(rest, statuses) if shown_status is None else (shown_status, rest or "")
     if status is None and rest:
         status, key = _of_row(connection, table, machines, rest, keys, to)
     guessed: str | None = rest if rest and status is None and not key else None
@@ -112,7 +111,7 @@ def read(connection: psycopg.Connection[Any], order: GivenMove) -> MovePlan:
         if each is not None:
             tables.check_status(connection, table, column, each)
     if guessed and (keys or _is_key(connection, table, column, guessed)):  # of keys, a row would show it
-        guessed, key = None, rest
+        key, guessed = guessed, None
     named = [read_key(table, key)] if key else []
     if to in (status, guessed):
         msg = f"{selector} has the status {to!r} already"

@@ -151,9 +151,9 @@ def _handlers(queries: JobQueries, name: str) -> list[Known]:
     every = RowQueries(queries.connection).known_handlers()
     known = [each for each in every if each.table != str(RUNS)]
     table, status = split_off_table(name)
-    refuse_unfinished(name, [each.status for each in known])
     handlers = of_table(table, known) if _is_one(table, known) else []
-    chosen = [each for each in handlers if status in ("", each.status)]
+    refuse_unfinished(name, [each.status for each in handlers])
+    chosen = [each for each in handlers if status in (None, each.status)]
     if chosen:
         return chosen
     raise NothingSelectedError(no_such(name, [*queries.names(), *_names(known)]))

@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any
 from psycopg import sql
 
 from poller.client.actions import BATCH_ROWS
-from poller.client.handler_lookup import selected
+from poller.client.handler_lookup import selected_for_order
 from poller.client.refusals import NothingSelectedError
 from poller.client.row_queries import PutBack, RowQueries
-from poller.client.selector import refuse_unfinished
 from poller.db.statements import array, statement
 
 if TYPE_CHECKING:
@@ -79,8 +78,7 @@ def retry(
         NothingSelectedError: there is no such row.
     """
     queries = RowQueries(connection)
-    chosen, known = selected(connection, selector, keys)
-    refuse_unfinished(selector, [each.status for each in known])
+    chosen, known = selected_for_order(connection, selector, keys)
     order = _Retry(queries, chosen.keys, error, batches)
     locked = 0
     for is_meant in _meanings(chosen, error):

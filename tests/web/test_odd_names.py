@@ -93,7 +93,7 @@ def test_an_act_is_on_the_handler_that_has_the_row(client: TestClient, db: psyco
     assert "1 row is due again" in client.post("/confirm", data=confirmed(client, sent)).text
 
 
-def test_a_status_may_be_the_empty_text(client: TestClient, db: psycopg.Connection[Any]) -> None:
+def test_a_status_may_be_the_empty_text(client: TestClient, url: str, db: psycopg.Connection[Any]) -> None:
     """Its rows are listed, counted, and moved there and away, by pages and by programs."""
     assert [keys(client, each) for each in links(client.get("/").text, "") if "letters" in each] == [
         {"1", "2"}
@@ -113,8 +113,14 @@ def test_a_status_may_be_the_empty_text(client: TestClient, db: psycopg.Connecti
     assert client.post("/api/v1/move", json=body).json()["rows"] == 1
     body = {"selector": "letters:sent", "keys": ["3"], "to": ""}
     assert client.post("/api/v1/move", json=body).json()["rows"] == 1
+    with Engine(url, moves("letters", status="sent", to="read")):
+        pass
     paused = client.post("/confirm", data=confirmed(client, {"act": "pause", "name": "public.letters:"}))
     assert client.get(paused.headers["Location"]).status_code == 200
+    assert value(db, "select string_agg(status, ',') from poller.handler where paused_at is not null") == ""
+    body = {"handler": "letters:"}
+    assert client.post("/api/v1/handlers/resume", json=body).json()["handlers"] == ["public.letters:"]
+    assert "of public.letters: " in client.get("/trouble?table=public.letters&status=").text
 
 
 def test_a_status_is_not_taken_for_a_key(client: TestClient, db: psycopg.Connection[Any]) -> None:
