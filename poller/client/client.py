@@ -754,6 +754,7 @@ class Client:
         keys: Sequence[str] = (),
         *,
         shown: str | None = None,
+        column: str | None = None,
         progress: Callable[[int], object] | None = None,
         stop: threading.Event | None = None,
         most: int | None = None,
@@ -768,16 +769,19 @@ class Client:
             status: the one that the rows are to have.
             keys: further keys, as text.
             shown: the status that the rows show, apart from the selector, which is `TABLE` or `TABLE:KEY` then.
+            column: the status column that they show it in, where the table has several; else the one that knows both
+                statuses is meant.
             progress: called after each batch with how many rows were moved.
             stop: an event; once it is set, the move ends after the current batch.
             most: how many rows at the most; None for all.
 
         Raises:
             NothingSelectedError: there is no such row, or none could be moved: the text says why.
-            ConfigurationError: neither a status nor keys are named, or the column cannot have the status.
+            ConfigurationError: neither a status nor keys are named, the column cannot have the status, or several may be
+                meant.
         """
         with self._database.session() as connection:
-            order = moves.GivenMove(selector, status, keys, shown)
+            order = moves.GivenMove(selector, status, keys, shown, column)
             return moves.move(connection, self._author, order, progress, stop, most)
 
     # --- orders for workers -----------------------------------------------------------------------

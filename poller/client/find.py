@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import psycopg
 from psycopg import sql
 
+from poller.client.answers import rare
 from poller.client.counts import along_indexes
 from poller.client.job_queries import JobQueries
 from poller.client.key_forms import may_be_key
@@ -40,6 +41,7 @@ class Found:
         key: the row's.
         job: its name, or that of the run's.
         run: its number.
+        column: the status column in which the row shows its status, where the table has several.
     """
 
     kind: Literal["row", "handler", "job", "run"]
@@ -48,6 +50,7 @@ class Found:
     key: str | None = None
     job: str | None = None
     run: int | None = None
+    column: str | None = rare()
 
 
 def find(connection: psycopg.Connection[Any], word: str, handlers: Iterable[Handler]) -> list[Found]:
@@ -119,7 +122,9 @@ class _Keyed:
             except (psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled):
                 return  # one table that is locked leaves the others to be looked at
             for key, statuses, _ in rows:
-                yield from (Found("row", str(self.table), status, key) for status in statuses)
+                for name, status in zip(self.columns, statuses, strict=True):
+                    column = name if len(self.columns) > 1 else None
+                    yield Found("row", str(self.table), status, key, column=column)
                 return
 
 

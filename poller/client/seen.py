@@ -112,8 +112,13 @@ def _of_status(
     for each in handlers:
         if each.table == table:
             machines.setdefault(each.handler.column, set()).update(each.handler.reachable)
-    knowing = [column for column, known in machines.items() if status in known]
-    leading = [column for column, known in machines.items() if to in known]
+    knowing = {column for column, known in machines.items() if status in known}
+    leading = {column for column, known in machines.items() if to in known}
     if knowing or affected > 1:
-        for column in (knowing or leading or list(machines))[:1]:
+        meant = [
+            each for each in machines if all(each in (those or machines) for those in (knowing, leading))
+        ]
+        for column in meant[
+            :1
+        ]:  # none, if each knows one of both: the order has named it, and is not read for that
             yield SeenMove(table, column, status, to)

@@ -155,7 +155,9 @@ def opened(found: Found) -> ScreenList | Detail:
     """Return the list or the detail of what was found."""
     match found.kind:
         case "row":
-            return details.of_row(ChosenRows(str(found.table), str(found.status), found.key))
+            return details.of_row(
+                ChosenRows(str(found.table), str(found.status), found.key, column=found.column)
+            )
         case "handler":
             return details.of_handler(found)
         case "run":

@@ -15,6 +15,8 @@ from poller.telemetry.printable import one_line
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from poller.client.find import Found
+    from poller.client.status import StatusLine
     from poller.tui.looks import ScreenClients
 
 COUNTED_ROWS = 1000  # rows in flight that are counted one by one
@@ -67,6 +69,7 @@ class ChosenRows:
         key: of one row.
         error: the class and the place of the errors, as groups show them.
         others: keys of further rows.
+        column: the status column, where the table has several and a line names it.
     """
 
     table: str
@@ -74,6 +77,7 @@ class ChosenRows:
     key: str | None = None
     error: str | None = None
     others: tuple[str, ...] = ()
+    column: str | None = None
 
     @property
     def selector(self) -> str:
@@ -158,7 +162,13 @@ def move(rows: ChosenRows, to: str) -> DraftOrder:
 
     def act(asked: ScreenClients, under: Under) -> str:
         done = asked.client.move(
-            rows.table, to, rows.keys, shown=rows.status, progress=under.tell, stop=under.stop
+            rows.table,
+            to,
+            rows.keys,
+            shown=rows.status,
+            column=rows.column,
+            progress=under.tell,
+            stop=under.stop,
         )
         left = (
             f"; {number(done.locked)} left, since another transaction has them locked" if done.locked else ""
@@ -318,11 +328,16 @@ def _showing(asked: ScreenClients, rows: ChosenRows) -> RowCount:
         return RowCount(sum(_showing(asked, each).rows for each in rows.each))
     if rows.key is not None:
         found = asked.client.find(f"{rows.table}:{rows.key}").items
-        shown = [each for each in found if each.kind == "row" and each.table == rows.table]
+        shown = [each for each in found if each.kind == "row" and is_of(rows, each)]
         return RowCount(sum(each.status == rows.status for each in shown))
     lines = asked.machines.status().items
-    those = [each for each in lines if (each.table, each.status) == (rows.table, rows.status)]
+    those = [each for each in lines if is_of(rows, each) and each.status == rows.status]
     return RowCount(sum(each.rows for each in those), "" if all(each.exact for each in those) else "≈ ")
+
+
+def is_of(rows: ChosenRows, line: Found | StatusLine) -> bool:
+    """Tell whether a line is of the table, and of the status column if one is chosen: a line names it among several."""
+    return line.table == rows.table and (rows.column is None or line.column in {None, rows.column})
 
 
 def _going_on(asked: ScreenClients, job: str) -> str:

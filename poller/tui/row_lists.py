@@ -93,7 +93,7 @@ def _paused(line: HandlerLine, now: datetime) -> str | None:
 
 
 def _of(line: Any) -> ChosenRows:
-    return ChosenRows(line.table, line.status)
+    return ChosenRows(line.table, line.status, column=getattr(line, "column", None))
 
 
 def _pause_or_resume(line: StatusLine | HandlerLine) -> DraftOrder:

@@ -160,11 +160,13 @@ class MoveOrder(Asked, frozen=True):
         selector: which rows.
         to: the status that they are to have.
         shown: the status that they show, named apart: what follows the table is a key, then.
+        column: the status column, where the table has several.
     """
 
     selector: Text
     to: Status
     shown: Status | None = msgspec.field(default=None, name="from")
+    column: Text | None = None
     keys: Annotated[tuple[Key, ...], Meta(max_length=MOST)] = ()
 
 

@@ -72,7 +72,13 @@ def move(request: Request, asked: MoveOrder) -> Moved:
     with stoppable(Progress()) as until:
         try:
             done = _orders(request).move(
-                asked.selector, asked.to, asked.keys, shown=asked.shown, progress=until, stop=until.stop
+                asked.selector,
+                asked.to,
+                asked.keys,
+                shown=asked.shown,
+                column=asked.column,
+                progress=until,
+                stop=until.stop,
             )
         except NothingSelectedError as error:  # it tells what the table has said, which may quote its values
             raise NothingSelectedError(hidden.kept(request, str(error), hidden.nothing_moved)) from None

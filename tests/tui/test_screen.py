@@ -297,6 +297,37 @@ def test_one_row_is_retried_released_and_moved(busy: str, db: psycopg.Connection
     assert value(db, "select count(*) from tenants where status = 'pending'") == 0
 
 
+def test_rows_are_moved_in_the_column_that_their_line_names(url: str, db: psycopg.Connection[Any]) -> None:
+    """Not in another that has the same status; and the statuses of that one are offered."""
+    db.execute("create table ord (id int primary key, state text default 'new', mail text default 'new')")
+    state = moves("ord", status="new", to="paid", column="state")
+    mail = moves("ord", status="queued", to="sent", column="mail")
+    with Engine(url, state, mail):
+        pass
+    db.execute(
+        "insert into ord (id) select generate_series(1, 3); update ord set state = 'paid' where id > 1"
+    )
+
+    async def scene() -> None:
+        async with stage(url, state, mail) as it:
+            await it.see("new (mail)", "queued (mail)")
+            while it.top._main.lines.chosen.column != "mail" or it.top._main.lines.chosen.status != "new":
+                await it.press("j")
+            await it.press("m")
+            await it.see("Move public.ord:new to", "queued")
+            await it.press("enter")
+            await it.see("Move 3 rows of public.ord:new to queued?")
+            await it.press("y")
+            await it.see("moved 3 rows of public.ord:new to queued")
+
+    play(scene())
+    assert db.execute("select state, mail from ord order by id").fetchall() == [
+        ("new", "queued"),
+        ("paid", "queued"),
+        ("paid", "queued"),
+    ]
+
+
 def test_rows_that_are_chosen_together_are_ordered_together(busy: str, db: psycopg.Connection[Any]) -> None:
     """Those of one handler, and no others; they are forgotten once that is done, at Esc, and in another list."""
     number = value(db, "select id from poller.handler where status = 'closing'")

@@ -139,6 +139,53 @@ def test_a_status_is_not_taken_for_a_key(client: TestClient, db: psycopg.Connect
     assert value(db, "select status from parcels where id = 'lost'") == "done"
 
 
+ORDERS = """\
+create table ord (id int primary key, state text not null, mail text not null, ready boolean);
+insert into ord values (1, 'new', 'sent'), (2, 'new', 'sent'), (3, 'paid', 'new'), (4, 'new', 'new');
+insert into ord values (5, 'held', 'lost');
+"""
+STATE = moves("ord", status="new", to="paid", column="state", where="ready")
+MAIL = moves("ord", status="queued", to="sent", column="mail")
+
+
+def fields(text: str, act: str) -> dict[str, str]:
+    """Return the hidden fields of the form on a page that has an act."""
+    forms = [each for each in text.split("<form") if f'name="act" value="{act}"' in each]
+    hidden = [re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', each) for each in forms]
+    return {name: unescape(text) for name, text in hidden[-1]} | {"act": act}
+
+
+def test_rows_are_moved_in_the_column_that_was_shown(url: str, db: psycopg.Connection[Any]) -> None:
+    """By the page of a status, by that of a row, and by a program, though no handler knows the status there."""
+    db.execute(ORDERS)  # type: ignore[call-overload]
+    with Engine(url, STATE, MAIL):
+        pass
+    client = browser(url)
+
+    def shown() -> list[tuple[str, str]]:
+        return db.execute("select state, mail from ord order by id").fetchall()
+
+    page = client.get("/rows?table=public.ord&status=new&column=mail").text
+    form = fields(page, "move") | {"to": "queued"}
+    asked = client.post("/confirm", data=form).text
+    assert "Move rows of public.ord:new (mail) to queued?" in unescape(asked)
+    assert "<b>2 rows</b>" in asked
+    answer = client.post("/confirm", data=confirmed(client, form))
+    assert "2 rows were moved to queued" in answer.text
+    assert 'href="/rows?table=public.ord&amp;status=new&amp;column=mail"' in answer.text
+    moved = [("new", "sent"), ("new", "sent"), ("paid", "queued"), ("new", "queued"), ("held", "lost")]
+    assert shown() == moved
+    form = fields(client.get("/row?table=public.ord&key=5").text, "move") | {"to": "queued"}
+    assert "1 row was moved to queued" in client.post("/confirm", data=confirmed(client, form)).text
+    assert shown() == [*moved[:4], ("held", "queued")]
+    body = {"selector": "ord:new", "to": "queued"}
+    assert "name the column" in client.post("/api/v1/move", json=body).json()["detail"]
+    assert client.post("/api/v1/move", json=body | {"column": "state", "keys": ["1"]}).json()["rows"] == 1
+    assert shown()[0] == ("queued", "sent")
+    found = client.get("/api/v1/find?word=4").json()["items"]
+    assert [(each["column"], each["status"]) for each in found] == [("state", "new"), ("mail", "queued")]
+
+
 def test_the_empty_status_is_compared_too(client: TestClient, db: psycopg.Connection[Any]) -> None:
     """A row that shows another by then is left; the table's name alone means any status."""
     body = {"selector": "letters", "from": "", "to": "lost", "keys": ["3"]}
