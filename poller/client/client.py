@@ -690,7 +690,7 @@ class Client:
             selector: `TABLE[:STATUS][:KEY]`, or `all`; snoozed rows only where their keys are named.
             keys: further keys, as text.
             error: only those with this error: its class, its place, both as `failure_groups` shows them with a blank
-                between; or, if there is no such row, a part of its text.
+                between, which ends it where there is no place; or, if there is no such row, a part of its text.
             progress: called after each batch with how many rows are done.
             stop: an event; once it is set, the order ends after the current batch.
             most: how many rows at the most; None for all.

@@ -10,6 +10,7 @@ import threading
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from poller.client.retrying import cause
 from poller.telemetry.printable import one_line
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class ChosenRows:
         return [replace(self, key=key, others=()) for key in self.keys]
 
     def __str__(self) -> str:
-        about = f" with {self.error}" if self.error else ""
+        about = f" with {self.error.strip()}" if self.error else ""
         return one_line(f"{self.handler if self.others else self.selector}{about}")
 
 
@@ -315,11 +316,6 @@ def _in_trouble(asked: ScreenClients, rows: ChosenRows) -> int:
     return sum(
         each.waiting + each.parked for each in groups if rows.error in {None, cause(each.error, each.place)}
     )
-
-
-def cause(error: str, place: str) -> str:
-    """Return the cause of trouble as an order takes it: the class of the error, and its place if it has one."""
-    return f"{error} {place}" if place else error
 
 
 def _showing(asked: ScreenClients, rows: ChosenRows) -> RowCount:

@@ -9,6 +9,7 @@ import msgspec
 from starlette.exceptions import HTTPException
 
 from poller.client.refusals import NothingSelectedError
+from poller.client.retrying import cause
 from poller.web.answers import FORBIDDEN
 from poller.web.causes import told
 from poller.web.rendering import address
@@ -209,7 +210,7 @@ def refuse_text(client: Client, act: Act, viewer: Viewer) -> None:
     known = {
         name
         for each in groups
-        for name in (each.error, each.place, f"{each.error} {each.place}")
+        for name in (each.error, each.place, cause(each.error, each.place))
         if each.error
     }
     if act.error not in known:
@@ -239,7 +240,7 @@ def _in_trouble(client: Client, act: Act) -> tuple[int, bool]:
     meant = [
         each
         for each in groups.items
-        if act.error in {None, each.error, each.place, f"{each.error} {each.place}".strip()}
+        if act.error in {None, each.error, each.place, cause(each.error, each.place)}
     ]
     return _some(sum(each.waiting + each.parked for each in meant), act), groups.exact
 

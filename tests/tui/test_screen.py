@@ -262,6 +262,25 @@ def test_an_order_asks_first_with_how_many_rows_there_are_now(busy: str, db: psy
     assert PERSON in value(db, "select actor from poller.action")
 
 
+def test_a_cause_without_a_place_is_retried_alone(url: str, db: psycopg.Connection[Any]) -> None:
+    """As many rows as the question says, and not the others of its class."""
+    make_tenants(db, *["closing"] * 3)
+    with Engine(url, FAILING) as engine:
+        engine.run_due()
+    db.execute("update poller.attempt set place = null, changed_at = now() + interval '1 s' where key = '1'")
+
+    async def scene() -> None:
+        async with stage(url, FAILING) as it:
+            await it.go("t", "ValueError")
+            await it.press("r")
+            await it.see("Retry 1 row of public.tenants:closing with ValueError?")
+            await it.press("y")
+            await it.see("retrying 1 row")
+
+    play(scene())
+    assert value(db, "select string_agg(key, ',') from poller.attempt where attempt = 0") == "1"
+
+
 def test_one_row_is_retried_released_and_moved(busy: str, db: psycopg.Connection[Any]) -> None:
     """From its line, or from its detail."""
 

@@ -329,6 +329,24 @@ def test_an_error_is_chosen_by_its_text_by_those_who_may_see_it(url: str) -> Non
 
 
 @pytest.mark.parametrize("rights", [USUAL, Right.LOOK | Right.OPERATE])
+def test_a_cause_without_a_place_is_retried_alone(
+    url: str, db: psycopg.Connection[Any], rights: Right
+) -> None:
+    """Not with the other rows of its class."""
+    db.execute("update poller.attempt set place = null where key = '6'")
+    client = browser(url, rights)
+    listed = client.get("/trouble?table=public.tenants&status=closing").text
+    error = 'name="error" value="ValueError "'
+    assert error in listed
+    form = {"act": "retry", "table": "public.tenants", "status": "closing", "error": "ValueError "}
+    asked = client.post("/confirm", data=form).text
+    assert "<b>1 row</b>" in asked
+    assert error in asked
+    assert "1 row is due again" in client.post("/confirm", data=confirmed(client, form)).text
+    assert value(db, "select key from poller.attempt where attempt = 0") == "6"
+
+
+@pytest.mark.parametrize("rights", [USUAL, Right.LOOK | Right.OPERATE])
 def test_rows_are_moved_by_those_who_may(url: str, db: psycopg.Connection[Any], rights: Right) -> None:
     """To operate is not enough; nor is it for more than a thousand rows."""
     before = checksum(db)
