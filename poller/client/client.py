@@ -320,17 +320,21 @@ class Client:
     def find(self, word: str) -> Page[Found]:
         """Return all that a word may mean: a handler, a job, a run, or a row by its key.
 
-        Rows are looked for in each table that has handlers, by its primary key.
+        Rows are looked for in each table that has handlers, by its primary key. Tables that are locked, gone or not to
+        be read are named in the page's `faults`: a row that is not found may be there.
 
         Args:
             word: a key, a run's number, a job's name, a table, `TABLE:STATUS`, or `TABLE:KEY`.
         """
         known = known_here.found(self._handlers)
         with self._database.session() as connection:
-            return _all(connection, finding.find(connection, word, known.handlers if known else ()))
+            found, faults = finding.find(connection, word, known.handlers if known else ())
+            return _all(connection, found, faults)
 
     def nearest(self, word: str, *, limit: int = 2) -> Page[Found]:
         """Return the rows whose keys are next to a word, which need not be a key, in each table that has handlers.
+
+        The page's `faults` name the tables that could not be looked at.
 
         Args:
             word: a key, as text; a composite key is a JSON array.
@@ -338,9 +342,8 @@ class Client:
         """
         known = known_here.found(self._handlers)
         with self._database.session() as connection:
-            return _all(
-                connection, tuple(finding.nearest(connection, word, known.handlers if known else (), limit))
-            )
+            found, faults = finding.nearest(connection, word, known.handlers if known else (), limit)
+            return _all(connection, found, faults)
 
     def graph(self, table: str | None = None, *, counts: bool = False) -> Graph:
         """Return the state machines that handlers make: of the client's own, and of those that workers have registered.
@@ -1004,8 +1007,10 @@ class Client:
         return tables
 
 
-def _all(connection: psycopg.Connection[Any], found: Sequence[Any]) -> Page[Any]:
-    return Page(tuple(found), None, RowQueries(connection).now())
+def _all(
+    connection: psycopg.Connection[Any], found: Sequence[Any], faults: tuple[str, ...] = ()
+) -> Page[Any]:
+    return Page(tuple(found), None, RowQueries(connection).now(), faults=faults)
 
 
 def _target(selector: str, error: str | None) -> str:
