@@ -28,7 +28,7 @@ from poller.web.api_routes import CALLS
 from poller.web.entrances import accounts
 from poller.web.rights import ALL, USUAL, Right, Viewer
 from poller.web.routes import ROUTES
-from tests.command_line import value
+from tests.command_line import hold, value
 from tests.engines import moves, run
 from tests.harness import wait_until
 from tests.times import one_in
@@ -299,6 +299,30 @@ def test_more_than_a_thousand_rows_need_the_right_to_move(url: str, db: psycopg.
     assert checksum(db) == before
     assert usual.post(f"{API}/retry", json={"selector": "all", "keys": ["6"]}).status_code in {200, 403}
     assert browser(url).post(f"{API}/retry", json={"selector": "all"}).json()["rows"] >= 1101
+
+
+def test_an_order_for_an_error_of_more_than_a_thousand_rows_is_not_cut_in_silence(
+    url: str, db: psycopg.Connection[Any]
+) -> None:
+    """A cause is counted, and refused; of what cannot be counted a thousand rows are done, and the answer says so."""
+    number = value(db, "select id from poller.handler where status = 'closing'")
+    db.execute(
+        "insert into poller.attempt (handler_id, key, state, attempt, crashes, company, error, kind, visit)"
+        " select %s, n::text, 'parked', 5, 1, 1, 'KeyError: of ' || n, 'KeyError', gen_random_uuid()"
+        " from generate_series(1001, 2200) n",
+        [number],
+    )
+    before = checksum(db)
+    usual, order = browser(url, USUAL), {"selector": "tenants:closing"}
+    for error in ("KeyError", "KeyError "):
+        assert usual.post(f"{API}/retry", json=order | {"error": error}).status_code == 403
+    assert checksum(db) == before
+    assert usual.post(f"{API}/retry", json=order | {"error": "no such"}).status_code == 404
+    done = [usual.post(f"{API}/retry", json=order | {"error": "Error: of"}).json() for _ in range(2)]
+    assert [(each["rows"], each["stopped"]) for each in done] == [(1000, True), (200, False)]
+    hold(db, number, *map(str, range(1001, 2201)))
+    done = [usual.post(f"{API}/release", json=order | {"error": "KeyError"}).json() for _ in range(2)]
+    assert [(each["rows"], each["stopped"]) for each in done] == [(1000, True), (200, False)]
 
 
 def test_a_move_that_a_table_refuses_tells_its_words_to_whom_may_see_values(
