@@ -454,6 +454,24 @@ def test_what_cannot_be_read_costs_itself_only(url: str, db: psycopg.Connection[
         assert client.post(f"{API}/jobs/{path}", json={"job": "tick"} | body).status_code == 200, path
 
 
+def test_a_handler_that_has_gone_to_another_column_is_told_with_the_former(
+    url: str, db: psycopg.Connection[Any]
+) -> None:
+    """As long as the table has both columns: what is registered is no package, and nothing in it is refused."""
+    db.execute("create table inv (id int primary key, state text, state2 text)")
+    db.execute("insert into inv values (1, 'open', null), (2, null, 'open')")
+    for column in ("state", "state2"):
+        run(url, moves("inv", lambda _: None, status="open", to="sent", column=column))
+    client = browser(url)
+    items = client.get(f"{API}/status").json()["items"]
+    told = {(each["column"], each["status"], each["rows"]) for each in items if each["table"] == "public.inv"}
+    assert {("state", "sent", 1), ("state2", "sent", 1)} <= told
+    items = client.get(f"{API}/handlers").json()["items"]
+    assert [each["status"] for each in items if each["table"] == "public.inv"] == ["open", "open"]
+    without_code = Client(url, Client(url).registered())  # as the terminal screen has one
+    assert len([each for each in without_code.status().items if each.status == "sent"]) == 2
+
+
 def test_a_mounted_desk_has_its_api_below_its_path(url: str) -> None:
     """Its description says where; what is refused there is a problem, too, and the host's own pages are not."""
     inner = desk(url, authorize=lambda _: Viewer("ann", Right.LOOK))
