@@ -8,8 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from html import unescape
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import pytest
+from psycopg import OperationalError
 
 from poller import Client
 from poller.client.answers import encoded
@@ -172,6 +174,31 @@ def test_what_was_confirmed_is_carried_out_once(client: TestClient, db: psycopg.
         assert client.post("/confirm", data=good | {"token": token}).status_code == 200
     assert "carried out already" in client.post("/confirm", data=good).text
     assert checksum(db) == before
+
+
+def test_what_was_refused_may_be_confirmed_again(client: TestClient, db: psycopg.Connection[Any]) -> None:
+    """Once the database does it: the page was not used up. Two pages for the same are two."""
+    name = value(db, "select quote_ident(current_database())")
+    first, second = (confirmed(client, FORMS["trigger"]) for _ in range(2))
+    before = value(db, "select count(*) from poller.run")
+    db.execute(f"alter database {name} set default_transaction_read_only = on")  # type: ignore[call-overload]
+    assert client.post("/confirm", data=first).status_code == 503
+    db.execute(f"alter database {name} reset default_transaction_read_only")  # type: ignore[call-overload]
+    for form in (first, second):
+        assert client.post("/confirm", data=form).status_code == 303
+    assert "carried out already" in client.post("/confirm", data=first).text
+    assert value(db, "select count(*) from poller.run") == before + 2
+
+
+def test_what_may_have_been_done_is_asked_about_anew(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the connection is lost meanwhile, nobody knows."""
+    good = confirmed(client, FORMS["trigger"])
+    with monkeypatch.context() as lost:
+        lost.setattr("poller.web.acts.carry_out", Mock(side_effect=OperationalError("it is gone")))
+        assert client.post("/confirm", data=good).status_code == 503
+    assert "may be carried out already" in client.post("/confirm", data=good).text
 
 
 def test_a_job_is_run_with_arguments(client: TestClient, db: psycopg.Connection[Any]) -> None:
