@@ -830,32 +830,40 @@ class Client:
                 self._author.enter(connection, "trigger", done.job, 1, detail=detail)
         return done
 
-    def pause(self, name: str, duration: Age | None = None) -> Paused | HandlersPaused:
+    def pause(
+        self, name: str, duration: Age | None = None, *, is_handler: bool = False
+    ) -> Paused | HandlersPaused:
         """Pause a job, or handlers, across the whole fleet: nothing of theirs starts; what is running finishes.
 
         Args:
             name: the job's name; or `TABLE` or `TABLE:STATUS`, for handlers.
             duration: for how long, by the database's clock; a number is seconds. None: until it is resumed.
+            is_handler: handlers are meant, though a job may have just this name.
 
         Raises:
             NothingSelectedError: no job and no handler has this name.
             ConfigurationError: the duration is not valid.
         """
         with self._database.order() as connection:
-            done, changed = pausing.pause(connection, name, duration, self._author.person)
+            who = self._author.person
+            done, changed = pausing.pause(connection, name, duration, who, is_handler=is_handler)
             if changed:
                 lasts = pausing.lasting(duration)
                 self._author.enter(connection, "pause", name, changed, detail=lasts)
         return done
 
-    def resume(self, name: str) -> Resumed | HandlersResumed:
+    def resume(self, name: str, *, is_handler: bool = False) -> Resumed | HandlersResumed:
         """Resume a job, or handlers, from now; slots missed meanwhile are not made up for.
+
+        Args:
+            name: as for `pause`.
+            is_handler: as for `pause`.
 
         Raises:
             NothingSelectedError: no job and no handler has this name.
         """
         with self._database.order() as connection:
-            done, changed = pausing.resume(connection, name)
+            done, changed = pausing.resume(connection, name, is_handler=is_handler)
             if changed:
                 self._author.enter(connection, "resume", name, changed)
         return done

@@ -189,13 +189,13 @@ def pause(rows: ChosenRows) -> DraftOrder:
         return Proposal(f"Pause {rows}?", effect, "Pause it")
 
     def act(asked: ScreenClients, _: Under) -> str:
-        asked.client.pause(rows.handler)
+        asked.client.pause(rows.handler, is_handler=True)
         return f"paused {rows}"
 
     return DraftOrder(propose, act)
 
 
-def resume(name: str) -> DraftOrder:
+def resume(name: str, *, is_handler: bool = False) -> DraftOrder:
     """Return the order to let a job or a handler go on."""
     shown = one_line(name)
 
@@ -203,7 +203,7 @@ def resume(name: str) -> DraftOrder:
         return Proposal(f"Resume {shown}?", "It goes on from now.", "Resume it")
 
     def act(asked: ScreenClients, _: Under) -> str:
-        done = asked.client.resume(name)
+        done = asked.client.resume(name, is_handler=is_handler)
         return f"resumed {shown}" if done.changed else f"{shown} was not paused"
 
     return DraftOrder(propose, act)

@@ -98,7 +98,7 @@ def _of(line: Any) -> ChosenRows:
 
 
 def _pause_or_resume(line: StatusLine | HandlerLine) -> DraftOrder:
-    return orders.resume(_of(line).handler) if line.paused else orders.pause(_of(line))
+    return orders.resume(_of(line).handler, is_handler=True) if line.paused else orders.pause(_of(line))
 
 
 def _if_taken(make: Callable[[StatusLine], DraftOrder]) -> Callable[[StatusLine], DraftOrder | None]:

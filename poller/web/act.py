@@ -92,6 +92,7 @@ class Act:
         reason: why.
         status: that the rows show: the end of the target, where a form has named it apart.
         column: the status column that was shown, where the table has several.
+        is_handler: the target is a handler, and no job of that name.
     """
 
     name: str
@@ -104,6 +105,7 @@ class Act:
     reason: str | None = None
     status: str | None = None
     column: str | None = None
+    is_handler: bool = False
 
     @property
     def table(self) -> str:
@@ -113,7 +115,16 @@ class Act:
     @property
     def parts(self) -> tuple[object, ...]:
         """What is signed."""
-        rest = (self.error, self.to, self.args, self.lasts, self.reason, self.status, self.column)
+        rest = (
+            self.error,
+            self.to,
+            self.args,
+            self.lasts,
+            self.reason,
+            self.status,
+            self.column,
+            self.is_handler,
+        )
         return (self.name, self.target, len(self.keys), *self.keys, *rest)
 
     @property
@@ -143,7 +154,7 @@ class Act:
             case "silence":
                 return "/alerts"
             case "pause" | "resume":
-                return "/" if ":" in self.target else address("", "/job", name=self.target)
+                return "/" if self.is_handler or ":" in self.target else address("", "/job", name=self.target)
         if len(self.keys) == 1:
             return address("", "/row", table=self.table, key=self.keys[0])
         listing = address("", "/rows", table=self.table, status=self.status, column=self.column)
@@ -160,6 +171,8 @@ def read(form: Form) -> Act:
     if name == "silence" and form.get("name") and form.get("for"):
         reason = form.get("reason", "").strip()[:LONGEST_REASON] or None
         return Act(name, form["name"], lasts=form["for"], reason=reason)
+    if name in ("pause", "resume") and form.get("handler"):
+        return Act(name, form["handler"], is_handler=True)
     if name in NAMED and form.get("name"):
         return Act(name, form["name"], args=_arguments(form.get("args", "")) if name == "trigger" else None)
     if name == "cancel" and run.isascii() and run.isdigit() and len(run) <= DIGITS:
@@ -301,7 +314,7 @@ def carry_out(orders: Client, act: Act, most: int | None, progress: Progress, *,
         case "silence":
             orders.silence(act.target, "0s" if act.lasts == "0" else str(act.lasts), act.reason)
         case "pause" | "resume":
-            getattr(orders, act.name)(act.target)
+            getattr(orders, act.name)(act.target, is_handler=act.is_handler)
     return None
 
 

@@ -109,14 +109,12 @@ def resume_job(request: Request, asked: JobResume) -> Resumed | HandlersResumed:
 
 def pause_handler(request: Request, asked: HandlerPause) -> Paused | HandlersPaused:
     """Pause handlers: no worker claims another of their rows; what is in flight ends."""
-    _refuse_job(request, asked.handler)
-    return _orders(request).pause(asked.handler, asked.lasts)
+    return _orders(request).pause(asked.handler, asked.lasts, is_handler=True)
 
 
 def resume_handler(request: Request, asked: HandlerResume) -> Resumed | HandlersResumed:
     """Resume handlers."""
-    _refuse_job(request, asked.handler)
-    return _orders(request).resume(asked.handler)
+    return _orders(request).resume(asked.handler, is_handler=True)
 
 
 def silence(request: Request, asked: SilenceOrder) -> Silenced:
@@ -173,17 +171,3 @@ def _most(request: Request, name: str, asked: RowsOrder) -> int | None:
 def _is_cut(asked: RowsOrder, rows: int, most: int | None) -> bool:
     """Tell whether an order has ended at its limit, and may have left rows, since they were not counted before."""
     return asked.error is not None and not asked.keys and most is not None and rows >= most
-
-
-def _refuse_job(request: Request, name: str) -> None:
-    """Refuse a job in a handler's place, whose name it may have.
-
-    Raises:
-        NothingSelectedError: it is one.
-    """
-    try:
-        desk_of(request).client.job(name)
-    except NothingSelectedError:
-        return
-    msg = f"{name} is a job"
-    raise NothingSelectedError(msg)

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from poller import Client
+from poller import Client, fixed_rate
 from poller.testing import Engine
+from poller.tui import orders
+from poller.tui.looks import ScreenClients
+from poller.tui.orders import ChosenRows, Under
 from poller.web.rendering import address
 from tests.command_line import trouble, value
 from tests.engines import moves
@@ -184,6 +187,36 @@ def test_rows_are_moved_in_the_column_that_was_shown(url: str, db: psycopg.Conne
     assert shown()[0] == ("queued", "sent")
     found = client.get("/api/v1/find?word=4").json()["items"]
     assert [(each["column"], each["status"]) for each in found] == [("state", "new"), ("mail", "queued")]
+
+
+def test_a_handler_is_paused_and_no_job_of_its_name(url: str, db: psycopg.Connection[Any]) -> None:
+    """By the button of the handler, by a program and by the terminal screen; a name alone is a job's first."""
+
+    @fixed_rate("1h", name="public.parcels:new")
+    def odd() -> None: ...
+
+    db.execute(TABLES)
+    with Engine(url, *HANDLERS, odd):
+        pass
+    client = browser(url)
+    button = r'<button form="pause" name="(\w+)" value="(public\.parcels:new)"'
+    [(name, target)] = set(re.findall(button, client.get("/machine?table=parcels&column=status").text))
+    paused = "select string_agg(status, ',') from poller.handler where paused_at is not null"
+    answer = client.post("/confirm", data=confirmed(client, {"act": "pause", name: target}))
+    assert answer.headers["Location"] == "/"
+    assert value(db, paused) == "new"
+    body = {"handler": target}
+    assert client.post("/api/v1/handlers/resume", json=body).json()["handlers"] == [target]
+    screen = ScreenClients(Client(url), lambda _: Client(url), has_code=False)
+    for give, expected in (
+        (orders.pause(ChosenRows("public.parcels", "new")), "new"),
+        (orders.resume(target, is_handler=True), None),
+    ):
+        give.act(screen, Under(lambda _: None))
+        assert value(db, paused) == expected
+    assert value(db, "select count(*) from poller.job where paused_at is not null") == 0
+    client.post("/confirm", data=confirmed(client, {"act": "pause", "name": target}))
+    assert value(db, "select name from poller.job where paused_at is not null") == target
 
 
 def test_the_empty_status_is_compared_too(client: TestClient, db: psycopg.Connection[Any]) -> None:
