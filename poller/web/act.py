@@ -12,7 +12,7 @@ from poller.client.refusals import NothingSelectedError
 from poller.client.retrying import cause
 from poller.web.answers import FORBIDDEN
 from poller.web.causes import told
-from poller.web.rendering import address
+from poller.web.rendering import address, word
 from poller.web.rights import Right
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class Act:
     def question(self) -> str:
         """What the confirm page asks."""
         target = self.target if self.column is None else f"{self.target} ({self.column})"
-        return SAID[self.said_as][0].format(target=target, to=self.to, lasts=self.lasts)
+        return SAID[self.said_as][0].format(target=target, to=word(self.to or ""), lasts=self.lasts)
 
     @property
     def follows(self) -> str:
@@ -306,7 +306,7 @@ def carry_out(orders: Client, act: Act, most: int | None, progress: Progress, *,
         case "move":
             moved = orders.move(act.table, str(act.to), act.keys, shown=act.status, column=act.column, **how)
             left = "".join(f"; {each.rows:,} left: {_why(each, may_see=may_see)}" for each in moved.left)
-            return f"{_rows(moved.rows, were=True)} moved to {act.to}{left}{_end(moved.stopped)}"
+            return f"{_rows(moved.rows, were=True)} moved to {word(str(act.to))}{left}{_end(moved.stopped)}"
         case "cancel":
             orders.cancel(int(act.target))
         case "trigger":

@@ -234,7 +234,20 @@ async def json_of(request: Request, kind: type[T]) -> T:
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
         raise HTTPException(WRONG_KIND, f"the body is sent as {JSON}")
+    return _decoded(await body_of(request, LONGEST), kind)
+
+
+async def path_alone(request: Request, kind: type[T]) -> T:
+    """Read an order that has no more to say than its path: without a body, or with an object that has no fields.
+
+    Raises:
+        HTTPException: it says more.
+    """
     body = await body_of(request, LONGEST)
+    return _decoded(body, kind) if body else query_of(request, kind)
+
+
+def _decoded(body: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:

@@ -110,7 +110,9 @@ def test_a_status_may_be_the_empty_text(client: TestClient, url: str, db: psycop
     text = client.get("/row?table=letters&key=3").text
     assert '<option value="">&#34;&#34;</option>' in text
     there = {"act": "move", "table": "public.letters", "status": "sent", "key": "3", "to": ""}
-    client.post("/confirm", data=confirmed(client, there))
+    assert 'Move rows of public.letters:sent to ""?' in unescape(client.post("/confirm", data=there).text)
+    done = unescape(client.post("/confirm", data=confirmed(client, there)).text)
+    assert '1 row was moved to "".' in done
     assert value(db, "select count(*) from letters where status = ''") == 3
     body = {"selector": "letters:", "keys": ["3"], "to": "sent"}
     assert client.post("/api/v1/move", json=body).json()["rows"] == 1
@@ -238,8 +240,10 @@ def test_rows_without_a_status_are_told(client: TestClient) -> None:
 
 @pytest.mark.parametrize("table", ["letters", "public.letters"])
 def test_a_machine_is_found_by_either_name(client: TestClient, table: str) -> None:
-    """As rows are."""
+    """As rows are; by none it is asked for."""
     assert "public.letters" in client.get("/machine", params={"table": table}).text
+    nameless = client.get("/machine?table=")
+    assert (nameless.status_code, "name a table" in nameless.text) == (404, True)
 
 
 @pytest.mark.parametrize("key", [" a b ", "long " * 150], ids=["spaces around it", "750 characters"])
