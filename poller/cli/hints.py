@@ -35,6 +35,7 @@ _HINTS = {
     "key_or_status": (
         "for the row: poller move {table!r} {to!r} {key!r}; for the others: poller move {table!r} {to!r} --from {key!r}"
     ),
+    "several_columns": "with: --column {columns[0]}",
     "none_of_name": "give --only or --except one of these",
 }
 _TODOS = {

@@ -27,12 +27,19 @@ From = Annotated[
 ]
 
 
+Column = Annotated[
+    str | None,
+    typer.Option("--column", metavar="C", help="The status column, where the table has several."),
+]
+
+
 def move(  # noqa: PLR0913 - what makes an order
     selector: Selector,
     status: Status,
     keys: Keys = None,
     *,
     shown: From = None,
+    column: Column = None,
     actor: Actor = None,
     database: Database = None,
 ) -> None:
@@ -45,7 +52,9 @@ def move(  # noqa: PLR0913 - what makes an order
     """
     asked = client(database, actor=actor)
     with bar(f"moving {selector}") as progress, stopped_by_interrupt() as stop:
-        done = asked.move(selector, status, keys or (), shown=shown, progress=progress, stop=stop)
+        done = asked.move(
+            selector, status, keys or (), shown=shown, column=column, progress=progress, stop=stop
+        )
     stopped = "stopped; " if done.stopped else ""
     left = "".join(f"; {_left(each)}" for each in done.left)
     render.say(f"{stopped}moved {render.rows(done.rows)} of {done.table} to {done.status}{left}")

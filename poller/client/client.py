@@ -320,17 +320,21 @@ class Client:
     def find(self, word: str) -> Page[Found]:
         """Return all that a word may mean: a handler, a job, a run, or a row by its key.
 
-        Rows are looked for in each table that has handlers, by its primary key.
+        Rows are looked for in each table that has handlers, by its primary key. Tables that are locked, gone or not to
+        be read are named in the page's `faults`: a row that is not found may be there.
 
         Args:
             word: a key, a run's number, a job's name, a table, `TABLE:STATUS`, or `TABLE:KEY`.
         """
         known = known_here.found(self._handlers)
         with self._database.session() as connection:
-            return _all(connection, finding.find(connection, word, known.handlers if known else ()))
+            found, faults = finding.find(connection, word, known.handlers if known else ())
+            return _all(connection, found, faults)
 
     def nearest(self, word: str, *, limit: int = 2) -> Page[Found]:
         """Return the rows whose keys are next to a word, which need not be a key, in each table that has handlers.
+
+        The page's `faults` name the tables that could not be looked at.
 
         Args:
             word: a key, as text; a composite key is a JSON array.
@@ -338,9 +342,8 @@ class Client:
         """
         known = known_here.found(self._handlers)
         with self._database.session() as connection:
-            return _all(
-                connection, tuple(finding.nearest(connection, word, known.handlers if known else (), limit))
-            )
+            found, faults = finding.nearest(connection, word, known.handlers if known else (), limit)
+            return _all(connection, found, faults)
 
     def graph(self, table: str | None = None, *, counts: bool = False) -> Graph:
         """Return the state machines that handlers make: of the client's own, and of those that workers have registered.
@@ -690,7 +693,7 @@ class Client:
             selector: `TABLE[:STATUS][:KEY]`, or `all`; snoozed rows only where their keys are named.
             keys: further keys, as text.
             error: only those with this error: its class, its place, both as `failure_groups` shows them with a blank
-                between; or, if there is no such row, a part of its text.
+                between, which ends it where there is no place; or, if there is no such row, a part of its text.
             progress: called after each batch with how many rows are done.
             stop: an event; once it is set, the order ends after the current batch.
             most: how many rows at the most; None for all.
@@ -754,6 +757,7 @@ class Client:
         keys: Sequence[str] = (),
         *,
         shown: str | None = None,
+        column: str | None = None,
         progress: Callable[[int], object] | None = None,
         stop: threading.Event | None = None,
         most: int | None = None,
@@ -768,16 +772,19 @@ class Client:
             status: the one that the rows are to have.
             keys: further keys, as text.
             shown: the status that the rows show, apart from the selector, which is `TABLE` or `TABLE:KEY` then.
+            column: the status column that they show it in, where the table has several; else the one that knows both
+                statuses is meant.
             progress: called after each batch with how many rows were moved.
             stop: an event; once it is set, the move ends after the current batch.
             most: how many rows at the most; None for all.
 
         Raises:
             NothingSelectedError: there is no such row, or none could be moved: the text says why.
-            ConfigurationError: neither a status nor keys are named, or the column cannot have the status.
+            ConfigurationError: neither a status nor keys are named, the column cannot have the status, or several may be
+                meant.
         """
         with self._database.session() as connection:
-            order = moves.GivenMove(selector, status, keys, shown)
+            order = moves.GivenMove(selector, status, keys, shown, column)
             return moves.move(connection, self._author, order, progress, stop, most)
 
     # --- orders for workers -----------------------------------------------------------------------
@@ -823,32 +830,40 @@ class Client:
                 self._author.enter(connection, "trigger", done.job, 1, detail=detail)
         return done
 
-    def pause(self, name: str, duration: Age | None = None) -> Paused | HandlersPaused:
+    def pause(
+        self, name: str, duration: Age | None = None, *, is_handler: bool = False
+    ) -> Paused | HandlersPaused:
         """Pause a job, or handlers, across the whole fleet: nothing of theirs starts; what is running finishes.
 
         Args:
             name: the job's name; or `TABLE` or `TABLE:STATUS`, for handlers.
             duration: for how long, by the database's clock; a number is seconds. None: until it is resumed.
+            is_handler: handlers are meant, though a job may have just this name.
 
         Raises:
             NothingSelectedError: no job and no handler has this name.
             ConfigurationError: the duration is not valid.
         """
         with self._database.order() as connection:
-            done, changed = pausing.pause(connection, name, duration, self._author.person)
+            who = self._author.person
+            done, changed = pausing.pause(connection, name, duration, who, is_handler=is_handler)
             if changed:
                 lasts = pausing.lasting(duration)
                 self._author.enter(connection, "pause", name, changed, detail=lasts)
         return done
 
-    def resume(self, name: str) -> Resumed | HandlersResumed:
+    def resume(self, name: str, *, is_handler: bool = False) -> Resumed | HandlersResumed:
         """Resume a job, or handlers, from now; slots missed meanwhile are not made up for.
+
+        Args:
+            name: as for `pause`.
+            is_handler: as for `pause`.
 
         Raises:
             NothingSelectedError: no job and no handler has this name.
         """
         with self._database.order() as connection:
-            done, changed = pausing.resume(connection, name)
+            done, changed = pausing.resume(connection, name, is_handler=is_handler)
             if changed:
                 self._author.enter(connection, "resume", name, changed)
         return done
@@ -1000,8 +1015,10 @@ class Client:
         return tables
 
 
-def _all(connection: psycopg.Connection[Any], found: Sequence[Any]) -> Page[Any]:
-    return Page(tuple(found), None, RowQueries(connection).now())
+def _all(
+    connection: psycopg.Connection[Any], found: Sequence[Any], faults: tuple[str, ...] = ()
+) -> Page[Any]:
+    return Page(tuple(found), None, RowQueries(connection).now(), faults=faults)
 
 
 def _target(selector: str, error: str | None) -> str:

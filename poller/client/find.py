@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import psycopg
 from psycopg import sql
 
+from poller.client.answers import rare
 from poller.client.counts import along_indexes
+from poller.client.each_table import reason
 from poller.client.job_queries import JobQueries
 from poller.client.key_forms import may_be_key
 from poller.client.known_tables import known_tables
@@ -27,6 +29,14 @@ if TYPE_CHECKING:
     from poller.model.handler import Handler
 
 RUN_DIGITS = 18  # that a run's number has at the most
+_GONE = "its table is gone, or may not be looked at"
+_NO_KEY = (psycopg.DataError, psycopg.ProgrammingError)  # the word is none of the table's, unless it is:
+_OF_TABLE = (
+    psycopg.errors.InsufficientPrivilege,
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.UndefinedColumn,
+)
+_NOT_NOW = (psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +50,7 @@ class Found:
         key: the row's.
         job: its name, or that of the run's.
         run: its number.
+        column: the status column in which the row shows its status, where the table has several.
     """
 
     kind: Literal["row", "handler", "job", "run"]
@@ -48,9 +59,17 @@ class Found:
     key: str | None = None
     job: str | None = None
     run: int | None = None
+    column: str | None = rare()
 
 
-def find(connection: psycopg.Connection[Any], word: str, handlers: Iterable[Handler]) -> list[Found]:
+class Search(NamedTuple):
+    """What was found, and why tables are left out, a line each: what is not found may be there."""
+
+    found: Sequence[Found]
+    faults: tuple[str, ...] = ()
+
+
+def find(connection: psycopg.Connection[Any], word: str, handlers: Iterable[Handler]) -> Search:
     """Return all that a word may mean: names first, then rows. Each table with handlers costs one look by its key.
 
     Args:
@@ -59,15 +78,41 @@ def find(connection: psycopg.Connection[Any], word: str, handlers: Iterable[Hand
         handlers: the client's; those that the database knows are looked at, too.
     """
     if "\0" in word:  # Postgres has no such text
-        return []
+        return Search(())
     known = known_tables(connection, handlers)
-    return [*_handlers(word, known), *_jobs(connection, word), *_rows(connection, word, known)]
+    faults = _Faults.of_missing(known)
+    found = [*_handlers(word, known), *_jobs(connection, word), *_rows(connection, word, known, faults)]
+    return Search(found, faults.lines)
+
+
+@dataclass(frozen=True, slots=True)
+class _Faults:
+    """Why tables could not be searched, each once."""
+
+    told: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of_missing(cls, known: Iterable[KnownTable]) -> _Faults:
+        """Return those of the tables that are not there, or not to be looked at."""
+        return cls({each.name: _GONE for each in known if each.described is None})
+
+    def note(self, table: Table, error: psycopg.Error) -> None:
+        """Note that a table could not be searched; that a word is no key of it is no fault."""
+        if isinstance(error, _NO_KEY) and not isinstance(error, _OF_TABLE):
+            return
+        is_late = isinstance(error, psycopg.errors.QueryCanceled)
+        self.told.setdefault(str(table), "the search took too long" if is_late else reason(error))
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """A line each."""
+        return tuple(f"{table} is left out: {why}" for table, why in self.told.items())
 
 
 def _handlers(word: str, known: Sequence[KnownTable]) -> Iterator[Found]:
     name, rest = split_off_table(word)
     for each in known:
-        if is_spelled(each.name, name) and rest in ("", each.status):
+        if is_spelled(each.name, name) and rest in (None, "", each.status):
             yield Found("handler", each.name, each.status)
 
 
@@ -81,7 +126,9 @@ def _jobs(connection: psycopg.Connection[Any], word: str) -> Iterator[Found]:
             yield Found("run", job=run.job, run=int(word))
 
 
-def _rows(connection: psycopg.Connection[Any], word: str, known: Sequence[KnownTable]) -> Iterator[Found]:
+def _rows(
+    connection: psycopg.Connection[Any], word: str, known: Sequence[KnownTable], faults: _Faults
+) -> Iterator[Found]:
     """Yield the rows with a key, in all tables where it can be one: asked for in one round trip."""
     machines: dict[str, _Keyed] = {}
     for each in known:
@@ -91,7 +138,7 @@ def _rows(connection: psycopg.Connection[Any], word: str, known: Sequence[KnownT
     asked = [(each, each.questions(word)) for each in machines.values()]
     answers = OneRound(connection, [question for _, questions in asked for question in questions])
     for keyed, questions in asked:
-        yield from keyed.found(answers, questions)
+        yield from keyed.found(answers, questions, faults)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,24 +156,26 @@ class _Keyed:
         query = row_by_key(self.table, self.columns)
         return [Question(query, {"key": form}) for form in forms]
 
-    def found(self, answers: OneRound, questions: Sequence[Question]) -> Iterator[Found]:
+    def found(self, answers: OneRound, questions: Sequence[Question], faults: _Faults) -> Iterator[Found]:
         """Yield what the first row that there is shows in each column; nothing, if the table is locked."""
         for each in questions:
             try:
                 rows = answers.rows(each)
-            except (psycopg.DataError, psycopg.ProgrammingError):
+            except _NO_KEY as error:
+                faults.note(self.table, error)
                 continue
-            except (psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled):
+            except _NOT_NOW as error:
+                faults.note(self.table, error)
                 return  # one table that is locked leaves the others to be looked at
             for key, statuses, _ in rows:
-                yield from (Found("row", str(self.table), status, key) for status in statuses)
+                for name, status in zip(self.columns, statuses, strict=True):
+                    column = name if len(self.columns) > 1 else None
+                    yield Found("row", str(self.table), status, key, column=column)
                 return
 
 
-def nearest(
-    connection: psycopg.Connection[Any], word: str, handlers: Iterable[Handler], most: int
-) -> Iterator[Found]:
-    """Yield the rows whose keys are next to a word in the order of the key, in each table whose key it could be.
+def nearest(connection: psycopg.Connection[Any], word: str, handlers: Iterable[Handler], most: int) -> Search:
+    """Return the rows whose keys are next to a word in the order of the key, in each table whose key it could be.
 
     Args:
         connection: in autocommit mode.
@@ -134,21 +183,19 @@ def nearest(
         handlers: the client's; those that the database knows are looked at, too.
         most: how many before, and as many after it.
     """
-    known = [each.described for each in known_tables(connection, handlers) if each.described]
-    for table in {each.oid: each for each in known}.values():
+    known = known_tables(connection, handlers)
+    faults, found = _Faults.of_missing(known), list[Found]()
+    for table in {each.described.oid: each.described for each in known if each.described}.values():
         if not may_be_key(table, word):
             continue
         try:
             with along_indexes(connection):
                 rows = connection.execute(_nearest(table), {"key": word, "limit": most}).fetchall()
-        except (
-            psycopg.DataError,
-            psycopg.ProgrammingError,
-        ):  # it cannot be a key, or this role may not read it
+        except (*_NO_KEY, *_NOT_NOW) as error:
+            faults.note(table, error)
             continue
-        except (psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled):
-            continue
-        yield from (Found("row", str(table), key=row[0]) for row in rows)
+        found += [Found("row", str(table), key=row[0]) for row in rows]
+    return Search(found, faults.lines)
 
 
 def _nearest(table: Table) -> Statement:

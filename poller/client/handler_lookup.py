@@ -62,6 +62,20 @@ def selected(
     return chosen, known
 
 
+def selected_for_order(
+    connection: psycopg.Connection[Any], selector: str, keys: Sequence[str]
+) -> tuple[Selection, list[Known]]:
+    """Return what `selected` does, for an order: a selector that ends where a part of it is missing is refused.
+
+    Raises:
+        NothingSelectedError: no handler is known for the table.
+        ConfigurationError: the table's name is not valid, or nothing stands behind the selector's last colon.
+    """
+    chosen, known = selected(connection, selector, keys)
+    refuse_unfinished(selector, [each.status for each in known if each.id in chosen.handlers])
+    return chosen, known
+
+
 class Named(NamedTuple):
     """The handler that a selector names, and the key or "".
 

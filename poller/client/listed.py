@@ -94,6 +94,7 @@ class Listed:
         handled: a handler takes the status.
         filters: the columns that they may be filtered by, of those that are shown.
         previous: the `before=` of the page before; None if there is none.
+        several: the table has further status columns.
     """
 
     table: str
@@ -105,6 +106,7 @@ class Listed:
     rows: tuple[RowLine, ...]
     filters: tuple[FilterLine, ...] = ()
     previous: str | None = None
+    several: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +216,7 @@ class Rows:
             handled=bool(handlers),
             rows=tuple(RowLine(key, tuple(values[: len(names)]), states.get(key)) for key, *values in found),
             filters=known,
+            several=len(self.status_columns) > 1,
         )
 
     def _found(self, column: str, part: Part, known: Sequence[FilterLine]) -> list[Any]:

@@ -15,7 +15,7 @@ from psycopg import sql
 
 from poller.client.counts import StatusCounter
 from poller.client.key_forms import EMPTY, is_whole, read_key
-from poller.client.refusals import RefusedError
+from poller.client.refusals import NothingSelectedError, RefusedError
 from poller.client.row_queries import RowQueries
 from poller.client.selector import ALL, of_table, refuse_unfinished, split
 from poller.db import tables
@@ -35,12 +35,14 @@ class GivenMove(NamedTuple):
 
     Attributes:
         shown: the status that the rows show, named apart; what follows the table is a key then.
+        column: the status column, where the table has several.
     """
 
     selector: str
     to: str
     keys: Sequence[str] = ()
     shown: str | None = None
+    column: str | None = None
 
     @property
     def target(self) -> str:
@@ -87,20 +89,19 @@ def read(connection: psycopg.Connection[Any], order: GivenMove) -> MovePlan:
         NothingSelectedError: no handler is known for the table.
         ConfigurationError: the selector names no rows, or the column cannot have the status.
     """
-    selector, to, keys, shown_status = order
+    selector, to, keys, shown_status, named_column = order
     name, rest = split_off_table(selector)
     if selector == ALL:
         msg = "name a table, and a status or keys; one order cannot move all rows of all tables"
         raise RefusedError(msg, "all_rows")
-    table, machines = _machines(connection, name)
-    refuse_unfinished(selector, _statuses(table, machines))
+    table, machines = _machines(connection, name, named_column)
+    statuses = _statuses(table, machines) if shown_status is None else set()  # what follows is a key then
+    refuse_unfinished(selector, statuses)
     keys = [read_key(table, each) for each in keys]
     if not to and not any("" in each.statuses for each in machines):
         msg = "name the status to move the rows to; no handler knows an empty one"
         raise RefusedError(msg, "no_status")
-    status, key = split(rest, _statuses(table, machines)) if shown_status is None else (shown_status, rest)
-    if shown_status is None and selector == name:  # the table alone names no status, the empty one neither
-        status = None
+    status, key = split(rest, statuses) if shown_status is None else (shown_status, rest or "")
     if status is None and rest:
         status, key = _of_row(connection, table, machines, rest, keys, to)
     guessed: str | None = rest if rest and status is None and not key else None
@@ -112,7 +113,7 @@ def read(connection: psycopg.Connection[Any], order: GivenMove) -> MovePlan:
         if each is not None:
             tables.check_status(connection, table, column, each)
     if guessed and (keys or _is_key(connection, table, column, guessed)):  # of keys, a row would show it
-        guessed, key = None, rest
+        key, guessed = guessed, None
     named = [read_key(table, key)] if key else []
     busy = [each for each in machines if each.status == status and each.column == column.name and each.during]
     if to in (status, guessed):
@@ -132,11 +133,24 @@ def read(connection: psycopg.Connection[Any], order: GivenMove) -> MovePlan:
     )
 
 
-def _machines(connection: psycopg.Connection[Any], name: str) -> tuple[Table, list[HandlerStatuses]]:
+def _machines(
+    connection: psycopg.Connection[Any], name: str, column: str | None
+) -> tuple[Table, list[HandlerStatuses]]:
+    """Return a table, and its handlers; those of a status column, if one is named.
+
+    Raises:
+        NothingSelectedError: there is no such table, or no such status column.
+    """
     known = [each for each in RowQueries(connection).known_handlers() if each.table != str(RUNS)]
     full = of_table(name, known)[0].table
     rows = connection.execute(statement("machines"), {"table": full}).fetchall()
-    return tables.describe(connection, table_name(full)), [HandlerStatuses(*row) for row in rows]
+    every = [HandlerStatuses(*row) for row in rows]
+    meant = [each for each in every if column in {None, each.column}]
+    if not meant:
+        there = ", ".join(dict.fromkeys(each.column for each in every))
+        msg = f"{column!r} is not a status column of {full}, which has {there}"
+        raise NothingSelectedError(msg)
+    return tables.describe(connection, table_name(full)), meant
 
 
 def _statuses(table: Table, machines: Sequence[HandlerStatuses]) -> set[str]:
@@ -226,17 +240,17 @@ def _is_key(connection: psycopg.Connection[Any], table: Table, column: Column, t
 
 
 def _column(machines: Sequence[HandlerStatuses], status: str | None, to: str) -> str:
-    """Return the status column that the order means, where a table has several.
+    """Return the status column that the order means: the only one that knows both statuses, or what is known of them.
 
     Raises:
-        ConfigurationError: it is ambiguous.
+        RefusedError: it is ambiguous; also where one column knows the one status, and another the other.
     """
     columns = list(dict.fromkeys(each.column for each in machines))
-    for wanted in (status, to):
-        if len(columns) > 1 and wanted is not None:
-            knowing = [each.column for each in machines if wanted in each.statuses]
-            columns = [each for each in columns if each in knowing] or columns
-    if len(columns) > 1:
-        msg = f"the table has the status columns {', '.join(columns)}, and any may be meant; name a status of one"
-        raise RefusedError(msg, "several_columns")
-    return columns[0]
+    knowing = [
+        {each.column for each in machines if wanted in each.statuses} or {*columns} for wanted in (status, to)
+    ]
+    meant = [each for each in columns if all(each in those for those in knowing)]
+    if len(meant) == 1:
+        return meant[0]
+    msg = f"the table has the status columns {', '.join(columns)}, and any may be meant; name the column, too"
+    raise RefusedError(msg, "several_columns", columns=columns)

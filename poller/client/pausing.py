@@ -69,9 +69,14 @@ class HandlersResumed:
 
 
 def pause(
-    connection: psycopg.Connection[Any], name: str, duration: Duration | float | None, person: str | None
+    connection: psycopg.Connection[Any],
+    name: str,
+    duration: Duration | float | None,
+    person: str | None,
+    *,
+    is_handler: bool,
 ) -> tuple[Paused | HandlersPaused, int]:
-    """Pause a job or handlers; return the answer, and how many were changed.
+    """Pause a job, or handlers; these alone, if that is said. Return the answer, and how many were changed.
 
     Raises:
         NothingSelectedError: neither a job nor a handler has the name.
@@ -79,7 +84,7 @@ def pause(
     """
     given = _checked(duration)
     queries = JobQueries(connection)
-    if queries.job(name) is not None:
+    if not is_handler and queries.job(name) is not None:
         done = jobs.pause(queries, name, given)
         return done, int(done.changed)
     chosen = _handlers(queries, name)
@@ -93,14 +98,16 @@ def pause(
     return HandlersPaused(name, _names(chosen), changed > 0, row[0] if row else 0, until), changed
 
 
-def resume(connection: psycopg.Connection[Any], name: str) -> tuple[Resumed | HandlersResumed, int]:
-    """Resume a job or handlers; return the answer, and how many were paused.
+def resume(
+    connection: psycopg.Connection[Any], name: str, *, is_handler: bool
+) -> tuple[Resumed | HandlersResumed, int]:
+    """Resume a job, or handlers; these alone, if that is said. Return the answer, and how many were paused.
 
     Raises:
         NothingSelectedError: neither a job nor a handler has the name.
     """
     queries = JobQueries(connection)
-    if queries.job(name) is not None:
+    if not is_handler and queries.job(name) is not None:
         done = jobs.resume(queries, name)
         return done, int(done.changed)
     chosen = _handlers(queries, name)
@@ -151,12 +158,14 @@ def _handlers(queries: JobQueries, name: str) -> list[Known]:
     every = RowQueries(queries.connection).known_handlers()
     known = [each for each in every if each.table != str(RUNS)]
     table, status = split_off_table(name)
-    refuse_unfinished(name, [each.status for each in known])
     handlers = of_table(table, known) if _is_one(table, known) else []
-    chosen = [each for each in handlers if status in ("", each.status)]
+    refuse_unfinished(name, [each.status for each in handlers])
+    chosen = [each for each in handlers if status in (None, each.status)]
     if chosen:
         return chosen
-    raise NothingSelectedError(no_such(name, [*queries.names(), *_names(known)]))
+    is_job = queries.job(name) is not None  # and handlers alone were meant
+    msg = f"{name} is a job" if is_job else no_such(name, [*queries.names(), *_names(known)])
+    raise NothingSelectedError(msg)
 
 
 def _is_one(table: str, known: Sequence[Known]) -> bool:

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 from psycopg import sql
 
 from poller.client import known_handlers as known_here
-from poller.client.handler_lookup import registered, selected
+from poller.client.handler_lookup import registered, selected_for_order
 from poller.client.refusals import NothingSelectedError
 from poller.client.retrying import WITH_ERROR, chunks
 from poller.client.row_queries import RowQueries
-from poller.client.selector import is_named, refuse_unfinished
+from poller.client.selector import is_named
 from poller.store.binding import bind
 
 if TYPE_CHECKING:
@@ -73,8 +73,7 @@ def release(  # noqa: PLR0913, PLR0917 - the parts of one order
         ConfigurationError: the selector is not valid, or a handler with `during` does not fit its table.
     """
     queries = RowQueries(connection)
-    chosen, known = selected(connection, selector, keys)
-    refuse_unfinished(selector, [each.status for each in known])
+    chosen, known = selected_for_order(connection, selector, keys)
     asked = (queries.in_flight(chosen.handlers, chosen.keys, *each) for each in _held(error))
     held = next(filter(None, asked), [])
     numbers = {number for number, *_ in held}

@@ -20,10 +20,9 @@ from psycopg import sql
 
 from poller.client.actions import BATCH_ROWS
 from poller.client.answers import aside
-from poller.client.handler_lookup import selected
+from poller.client.handler_lookup import selected_for_order
 from poller.client.refusals import NothingSelectedError
 from poller.client.row_queries import PutBack, RowQueries
-from poller.client.selector import refuse_unfinished
 from poller.client.stuck_rows import StuckRows
 from poller.db.statements import array, statement
 
@@ -42,8 +41,11 @@ _IN_TROUBLE = (
 )
 _NOT_SNOOZED = "a.state <> 'snoozed'"
 _KIND = r"coalesce(a.kind, substring(a.error from '^\w+(?=: )'))"
+_CAUSE = (
+    f"coalesce({_KIND}, left(a.error, 200)) || ' ' || coalesce(a.place, '')"  # as groups have it, and `cause`
+)
 WITH_ERROR = (  # the class, the place, or both as the groups show them; if no row has those, a part of the text
-    f"({_KIND} = %(error)s or a.place = %(error)s or {_KIND} || ' ' || a.place = %(error)s)",
+    f"({_KIND} = %(error)s or a.place = %(error)s or {_CAUSE} = %(error)s)",
     "strpos(a.error, %(error)s) > 0",
 )
 
@@ -80,15 +82,14 @@ def retry(
         connection: in autocommit mode, or in a transaction.
         selector: which rows, as `selector.select` reads it.
         keys: further keys.
-        error: only those with this error: its class, its place, both as the groups show them, or a part of its text.
+        error: only those with this error: its class, its place, both as `cause` has them, or a part of its text.
         batches: carries the order out.
 
     Raises:
         NothingSelectedError: there is no such row.
     """
     queries = RowQueries(connection)
-    chosen, known = selected(connection, selector, keys)
-    refuse_unfinished(selector, [each.status for each in known])
+    chosen, known = selected_for_order(connection, selector, keys)
     stuck = StuckRows(connection, known)
     order = _Retry(queries, chosen.keys, error, batches, stuck)
     locked = 0
@@ -105,6 +106,15 @@ def retry(
         shown = f"{handler.table}:{on_failure}"
         raise NothingSelectedError(msg, "went_elsewhere", shown=shown, to=handler.status)
     raise NothingSelectedError(msg)
+
+
+def cause(error: str, place: str) -> str:
+    """Return a cause as an order takes it: a class and a place. Where it has no place, a blank ends it.
+
+    >>> cause("ValueError", "shop.py:7"), cause("ValueError", "")
+    ('ValueError shop.py:7', 'ValueError ')
+    """
+    return f"{error} {place}"
 
 
 def _leading_elsewhere(

@@ -71,11 +71,11 @@ def _by_hand(
         to = (order.detail or "").removeprefix("to ")
         found = [SeenMove(table, *each) for at, *each in rows if at == place]
         yield from found
-        if not found and rest:
+        if not found and rest is not None:
             yield from _of_status(table, rest, to, order.affected, handlers)
 
 
-def _named(order: Ordered, handlers: Sequence[Declared]) -> Iterator[tuple[str, str]]:
+def _named(order: Ordered, handlers: Sequence[Declared]) -> Iterator[tuple[str, str | None]]:
     """Yield the table that an order means, and what follows it, if the table can still be told."""
     name, rest = split_off_table(order.target)
     try:
@@ -84,9 +84,9 @@ def _named(order: Ordered, handlers: Sequence[Declared]) -> Iterator[tuple[str, 
         return
 
 
-def _keys(order: Ordered, rest: str) -> list[str]:
+def _keys(order: Ordered, rest: str | None) -> list[str]:
     """Return what may be keys in an order: what it has as such, and each end of its target."""
-    parts = rest.split(":")
+    parts = [] if rest is None else rest.split(":")
     ends = [":".join(parts[at:]) for at in range(len(parts))]
     return [form for key in (*ends, *(order.keys or ())) for form in same_key(key)]
 
@@ -112,8 +112,13 @@ def _of_status(
     for each in handlers:
         if each.table == table:
             machines.setdefault(each.handler.column, set()).update(each.handler.reachable)
-    knowing = [column for column, known in machines.items() if status in known]
-    leading = [column for column, known in machines.items() if to in known]
+    knowing = {column for column, known in machines.items() if status in known}
+    leading = {column for column, known in machines.items() if to in known}
     if knowing or affected > 1:
-        for column in (knowing or leading or list(machines))[:1]:
+        meant = [
+            each for each in machines if all(each in (those or machines) for those in (knowing, leading))
+        ]
+        for column in meant[
+            :1
+        ]:  # none, if each knows one of both: the order has named it, and is not read for that
             yield SeenMove(table, column, status, to)

@@ -1,7 +1,8 @@
 """Selectors, by which an operator names rows: `TABLE[:STATUS][:KEY]`, or `all`.
 
-What follows the table is a status if the database knows a handler for it, and a key if not. Keys of any form
-may be given apart from the selector, as arguments of their own.
+What follows the table is a status if the database knows a handler of that table for it, and a key if not. Keys of any
+form may be given apart from the selector, as arguments of their own. `TABLE` alone means all statuses; `TABLE:` means
+the empty one, where a handler of the table takes that.
 """
 
 from __future__ import annotations
@@ -70,6 +71,10 @@ def select(selector: str, keys: Sequence[str], known: Sequence[Known]) -> Select
 
 def refuse_unfinished(selector: str, statuses: Iterable[str]) -> None:
     """Refuse an order whose selector ends where a status or a key was to stand: it would be for all rows.
+
+    Args:
+        selector: as it was given.
+        statuses: those that its table may have: of no other, since one may have the empty status.
 
     Raises:
         RefusedError: nothing stands behind its last colon.
@@ -142,8 +147,15 @@ def _keys(keys: Sequence[str]) -> tuple[str, ...] | None:
     return tuple(form for key in keys for form in same_key(key)) or None
 
 
-def split(rest: str, statuses: Iterable[str]) -> tuple[str | None, str]:
-    """Return the status and the key in what follows the table; either may be missing."""
+def split(rest: str | None, statuses: Iterable[str]) -> tuple[str | None, str]:
+    """Return the status and the key in what follows the table; either may be missing.
+
+    Args:
+        rest: what follows; None if the table's name stands alone, which names no status, the empty one neither.
+        statuses: those that the table may have.
+    """
+    if rest is None:
+        return None, ""
     for status in sorted(statuses, key=len, reverse=True):
         if rest == status or rest.startswith(f"{status}:"):
             return status, rest[len(status) + 1 :]

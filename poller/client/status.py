@@ -18,6 +18,7 @@ from poller.client.due import CREATED, TIMESTAMPS, DueRows, due
 from poller.client.each_table import EachTable
 from poller.client.pausing import pauses
 from poller.client.row_queries import Pace, Pulse, RowQueries
+from poller.model.definition import has_code
 from poller.store.binding import bind, refuse_equal
 
 if TYPE_CHECKING:
@@ -124,7 +125,8 @@ def bound(
     """Bind those handlers that fit their tables, with their numbers where the database knows them; register nothing.
 
     Raises:
-        ConfigurationError: two handlers mean the same rows.
+        ConfigurationError: two handlers of the code that is here mean the same rows. Of those that are registered one
+            may be an older version's, which looked at another column.
     """
     fitting: list[Binding] = []
     for each in handlers:
@@ -132,7 +134,7 @@ def bound(
             continue
         with each_table.alone(str(each.table)):
             fitting.append(bind(connection, each, look=True))
-    refuse_equal(connection, fitting)
+    refuse_equal(connection, [each for each in fitting if has_code(each.handler)])
     return numbered(connection, fitting)
 
 

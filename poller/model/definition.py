@@ -15,7 +15,7 @@ from poller.model.retry_policy import policy
 from poller.model.table_name import table_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 _AS_THEY_ARE = (
     *("column", "during", "on_failure", "where", "order_by", "due", "timeout", "limit"),
@@ -62,8 +62,8 @@ def rebuilt(table: str, status: str, column: str, definition: Mapping[str, Any] 
     """
     known = definition or {}
     return Handler(
-        function=_absent(str(known.get("function") or "")),
-        invoke=_absent(""),
+        function=_Absent(str(known.get("function") or "")),
+        invoke=_Absent(""),
         table=table_name(table),
         status=status,
         to=tuple(known.get("to") or ()),
@@ -78,6 +78,11 @@ def rebuilt(table: str, status: str, column: str, definition: Mapping[str, Any] 
     )
 
 
+def has_code(handler: Handler) -> bool:
+    """Tell whether a handler is one of the code that is here, and not a rebuilt one."""
+    return not isinstance(handler.function, _Absent)
+
+
 def _rate(text: str | None) -> Rate | None:
     if text is None:
         return None
@@ -85,12 +90,12 @@ def _rate(text: str | None) -> Rate | None:
     return Rate(int(rows), float(window.removesuffix("s")))
 
 
-def _absent(name: str) -> Callable[..., None]:
-    """Return a function that has the name of one whose code is elsewhere."""
+class _Absent:
+    """Stands for a function whose code is elsewhere, and has its name."""
 
-    def absent(*_: object) -> None:
+    def __init__(self, name: str) -> None:
+        self.__qualname__ = name
+
+    def __call__(self, *_: object) -> None:
         msg = "the code of this handler is not available here"
         raise NotImplementedError(msg)
-
-    absent.__qualname__ = name
-    return absent

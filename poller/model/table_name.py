@@ -48,11 +48,14 @@ def table_name(table: object) -> TableName:
     raise ConfigurationError(msg)
 
 
-def split_off_table(text: str) -> tuple[str, str]:
-    """Return the table's name that begins a text, and the rest after its colon; one in quotes belongs to the name."""
+def split_off_table(text: str) -> tuple[str, str | None]:
+    """Return the table's name that begins a text, and what follows its colon; one in quotes belongs to the name.
+
+    What follows is None without a colon; it is empty where nothing stands behind it, which may be the empty status.
+    """
     quoted = _QUOTED.match(text)
     end = text.find(":", quoted.end() if quoted else 0)
-    return (text, "") if end < 0 else (text[:end], text[end + 1 :])
+    return (text, None) if end < 0 else (text[:end], text[end + 1 :])
 
 
 def dotted(*names: str) -> str:

@@ -131,7 +131,8 @@ class Top(AskingApp):
 
     def _found(self, word: str, page: Page[Found]) -> None:
         if not page.items:
-            self.notify(one_line(f"nothing is called {word}, and no row has that key"), markup=False)
+            left = "".join(f"; {each}" for each in page.faults)
+            self.notify(one_line(f"nothing is called {word}, and no row has that key{left}"), markup=False)
         elif len(page.items) == 1:
             self._show_found(page.items[0])
         else:
@@ -155,7 +156,9 @@ def opened(found: Found) -> ScreenList | Detail:
     """Return the list or the detail of what was found."""
     match found.kind:
         case "row":
-            return details.of_row(ChosenRows(str(found.table), str(found.status), found.key))
+            return details.of_row(
+                ChosenRows(str(found.table), str(found.status), found.key, column=found.column)
+            )
         case "handler":
             return details.of_handler(found)
         case "run":

@@ -67,7 +67,7 @@ class Detail:
 
 def of_handler(line: Any) -> Detail:
     """Return the detail of a handler, or of a status that none takes: its rows, how it fares, and its limits."""
-    rows = ChosenRows(line.table, line.status)
+    rows = ChosenRows(line.table, line.status, column=getattr(line, "column", None))
 
     def ask(asked: ScreenClients, zone: tzinfo | None) -> list[Section]:
         machines = asked.machines

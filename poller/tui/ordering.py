@@ -120,5 +120,5 @@ def _statuses(asked: ScreenClients, rows: ChosenRows) -> list[str]:
     """Return the statuses that rows may be moved to: the others of their table that are known."""
     lines: Any = asked.machines.status().items
     return [
-        each.status for each in lines if each.table == rows.table and each.status not in (None, rows.status)
+        each.status for each in lines if orders.is_of(rows, each) and each.status not in (None, rows.status)
     ]

@@ -10,11 +10,14 @@ import threading
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from poller.client.retrying import cause
 from poller.telemetry.printable import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from poller.client.find import Found
+    from poller.client.status import StatusLine
     from poller.tui.looks import ScreenClients
 
 COUNTED_ROWS = 1000  # rows in flight that are counted one by one
@@ -67,6 +70,7 @@ class ChosenRows:
         key: of one row.
         error: the class and the place of the errors, as groups show them.
         others: keys of further rows.
+        column: the status column, where the table has several and a line names it.
     """
 
     table: str
@@ -74,6 +78,7 @@ class ChosenRows:
     key: str | None = None
     error: str | None = None
     others: tuple[str, ...] = ()
+    column: str | None = None
 
     @property
     def selector(self) -> str:
@@ -96,7 +101,7 @@ class ChosenRows:
         return [replace(self, key=key, others=()) for key in self.keys]
 
     def __str__(self) -> str:
-        about = f" with {self.error}" if self.error else ""
+        about = f" with {self.error.strip()}" if self.error else ""
         return one_line(f"{self.handler if self.others else self.selector}{about}")
 
 
@@ -159,7 +164,13 @@ def move(rows: ChosenRows, to: str) -> DraftOrder:
 
     def act(asked: ScreenClients, under: Under) -> str:
         done = asked.client.move(
-            rows.table, to, rows.keys, shown=rows.status, progress=under.tell, stop=under.stop
+            rows.table,
+            to,
+            rows.keys,
+            shown=rows.status,
+            column=rows.column,
+            progress=under.tell,
+            stop=under.stop,
         )
         left = (
             f"; {number(done.locked)} left, since another transaction has them locked" if done.locked else ""
@@ -179,13 +190,13 @@ def pause(rows: ChosenRows) -> DraftOrder:
         return Proposal(f"Pause {rows}?", effect, "Pause it")
 
     def act(asked: ScreenClients, _: Under) -> str:
-        asked.client.pause(rows.handler)
+        asked.client.pause(rows.handler, is_handler=True)
         return f"paused {rows}"
 
     return DraftOrder(propose, act)
 
 
-def resume(name: str) -> DraftOrder:
+def resume(name: str, *, is_handler: bool = False) -> DraftOrder:
     """Return the order to let a job or a handler go on."""
     shown = one_line(name)
 
@@ -193,7 +204,7 @@ def resume(name: str) -> DraftOrder:
         return Proposal(f"Resume {shown}?", "It goes on from now.", "Resume it")
 
     def act(asked: ScreenClients, _: Under) -> str:
-        done = asked.client.resume(name)
+        done = asked.client.resume(name, is_handler=is_handler)
         return f"resumed {shown}" if done.changed else f"{shown} was not paused"
 
     return DraftOrder(propose, act)
@@ -308,22 +319,22 @@ def _in_trouble(asked: ScreenClients, rows: ChosenRows) -> int:
     )
 
 
-def cause(error: str, place: str) -> str:
-    """Return the cause of trouble as an order takes it: the class of the error, and its place if it has one."""
-    return f"{error} {place}" if place else error
-
-
 def _showing(asked: ScreenClients, rows: ChosenRows) -> RowCount:
     """Return how many rows show the status that they are to be moved from."""
     if rows.others:
         return RowCount(sum(_showing(asked, each).rows for each in rows.each))
     if rows.key is not None:
         found = asked.client.find(f"{rows.table}:{rows.key}").items
-        shown = [each for each in found if each.kind == "row" and each.table == rows.table]
+        shown = [each for each in found if each.kind == "row" and is_of(rows, each)]
         return RowCount(sum(each.status == rows.status for each in shown))
     lines = asked.machines.status().items
-    those = [each for each in lines if (each.table, each.status) == (rows.table, rows.status)]
+    those = [each for each in lines if is_of(rows, each) and each.status == rows.status]
     return RowCount(sum(each.rows for each in those), "" if all(each.exact for each in those) else "≈ ")
+
+
+def is_of(rows: ChosenRows, line: Found | StatusLine) -> bool:
+    """Tell whether a line is of the table, and of the status column if one is chosen: a line names it among several."""
+    return line.table == rows.table and (rows.column is None or line.column in {None, rows.column})
 
 
 def _going_on(asked: ScreenClients, job: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from poller.client.retrying import cause
 from poller.duration import words
 from poller.telemetry.times import since, took
 from poller.tui import details, orders
@@ -93,11 +94,11 @@ def _paused(line: HandlerLine, now: datetime) -> str | None:
 
 
 def _of(line: Any) -> ChosenRows:
-    return ChosenRows(line.table, line.status)
+    return ChosenRows(line.table, line.status, column=getattr(line, "column", None))
 
 
 def _pause_or_resume(line: StatusLine | HandlerLine) -> DraftOrder:
-    return orders.resume(_of(line).handler) if line.paused else orders.pause(_of(line))
+    return orders.resume(_of(line).handler, is_handler=True) if line.paused else orders.pause(_of(line))
 
 
 def _if_taken(make: Callable[[StatusLine], DraftOrder]) -> Callable[[StatusLine], DraftOrder | None]:
@@ -230,7 +231,7 @@ def _rows_of(group: Group) -> ScreenList:
         return runs_of(group.status)
     ask = partial(_group_page, group=group)
     return ScreenList(
-        f"{handler_of(group)} ▸ {orders.cause(group.error, group.place)}",
+        f"{handler_of(group)} ▸ {cause(group.error, group.place).strip()}",
         Panel("rows of a group", ask),
         _failure_columns,
         "none of them is in trouble any more",
@@ -260,7 +261,7 @@ def _row_of(line: Any) -> ChosenRows:
 def _retry_group(group: Group) -> DraftOrder:
     if group.table == RUN_TABLE:
         return orders.trigger(group.status)
-    error = orders.cause(group.error, group.place)
+    error = cause(group.error, group.place)
     return orders.retry(ChosenRows(group.table, group.status, error=error))
 
 

@@ -9,9 +9,10 @@ import msgspec
 from starlette.exceptions import HTTPException
 
 from poller.client.refusals import NothingSelectedError
+from poller.client.retrying import cause
 from poller.web.answers import FORBIDDEN
 from poller.web.causes import told
-from poller.web.rendering import address
+from poller.web.rendering import address, word
 from poller.web.rights import Right
 
 if TYPE_CHECKING:
@@ -90,6 +91,8 @@ class Act:
         lasts: how long a silence does; "0" ends it.
         reason: why.
         status: that the rows show: the end of the target, where a form has named it apart.
+        column: the status column that was shown, where the table has several.
+        is_handler: the target is a handler, and no job of that name.
     """
 
     name: str
@@ -101,6 +104,8 @@ class Act:
     lasts: str | None = None
     reason: str | None = None
     status: str | None = None
+    column: str | None = None
+    is_handler: bool = False
 
     @property
     def table(self) -> str:
@@ -110,13 +115,23 @@ class Act:
     @property
     def parts(self) -> tuple[object, ...]:
         """What is signed."""
-        rest = (self.error, self.to, self.args, self.lasts, self.reason, self.status)
+        rest = (
+            self.error,
+            self.to,
+            self.args,
+            self.lasts,
+            self.reason,
+            self.status,
+            self.column,
+            self.is_handler,
+        )
         return (self.name, self.target, len(self.keys), *self.keys, *rest)
 
     @property
     def question(self) -> str:
         """What the confirm page asks."""
-        return SAID[self.said_as][0].format(target=self.target, to=self.to, lasts=self.lasts)
+        target = self.target if self.column is None else f"{self.target} ({self.column})"
+        return SAID[self.said_as][0].format(target=target, to=word(self.to or ""), lasts=self.lasts)
 
     @property
     def follows(self) -> str:
@@ -139,11 +154,11 @@ class Act:
             case "silence":
                 return "/alerts"
             case "pause" | "resume":
-                return "/" if ":" in self.target else address("", "/job", name=self.target)
+                return "/" if self.is_handler or ":" in self.target else address("", "/job", name=self.target)
         if len(self.keys) == 1:
             return address("", "/row", table=self.table, key=self.keys[0])
-        is_listed = self.status is not None and not self.error
-        return address("", "/rows", table=self.table, status=self.status) if is_listed else "/trouble"
+        listing = address("", "/rows", table=self.table, status=self.status, column=self.column)
+        return "/trouble" if self.status is None or self.error else listing
 
 
 def read(form: Form) -> Act:
@@ -156,6 +171,8 @@ def read(form: Form) -> Act:
     if name == "silence" and form.get("name") and form.get("for"):
         reason = form.get("reason", "").strip()[:LONGEST_REASON] or None
         return Act(name, form["name"], lasts=form["for"], reason=reason)
+    if name in ("pause", "resume") and form.get("handler"):
+        return Act(name, form["handler"], is_handler=True)
     if name in NAMED and form.get("name"):
         return Act(name, form["name"], args=_arguments(form.get("args", "")) if name == "trigger" else None)
     if name == "cancel" and run.isascii() and run.isdigit() and len(run) <= DIGITS:
@@ -169,7 +186,10 @@ def read(form: Form) -> Act:
         ):  # of a listing that is filtered, all would be others, too
             raise HTTPException(WRONG, "choose the rows: this listing is filtered")
         target_status = to if name == "move" else None
-        return Act(name, selector, keys, form.get("error") or None, target_status, status=status)
+        column = (form.get("column") or None) if name == "move" else None
+        return Act(
+            name, selector, keys, form.get("error") or None, target_status, status=status, column=column
+        )
     raise HTTPException(WRONG, "unknown act, or a field of it is missing")
 
 
@@ -203,7 +223,7 @@ def refuse_text(client: Client, act: Act, viewer: Viewer) -> None:
     known = {
         name
         for each in groups
-        for name in (each.error, each.place, f"{each.error} {each.place}")
+        for name in (each.error, each.place, cause(each.error, each.place))
         if each.error
     }
     if act.error not in known:
@@ -233,7 +253,7 @@ def _in_trouble(client: Client, act: Act) -> tuple[int, bool]:
     meant = [
         each
         for each in groups.items
-        if act.error in {None, each.error, each.place, f"{each.error} {each.place}".strip()}
+        if act.error in {None, each.error, each.place, cause(each.error, each.place)}
     ]
     return _some(sum(each.waiting + each.parked for each in meant), act), groups.exact
 
@@ -244,12 +264,14 @@ def _held(client: Client, act: Act) -> tuple[int, bool]:
 
 
 def _shown(act: Act, overview: Overview | None) -> tuple[int | None, bool]:
-    """Return how many rows have the status that rows are moved from, by the last look."""
-    for machine in overview.machines if overview else ():
-        for line in machine.statuses:
-            if f"{line.table}:{line.status}" == act.target:
-                return _some(line.rows, act), line.exact
-    return None, False
+    """Return how many rows have the status that rows are moved from, by the last look; None if columns differ."""
+    machines = [
+        each for each in (overview.machines if overview else ()) if act.column in {None, each.machine.column}
+    ]
+    lines = [
+        line for each in machines for line in each.statuses if f"{line.table}:{line.status}" == act.target
+    ]
+    return (_some(lines[0].rows, act), lines[0].exact) if len(lines) == 1 else (None, False)
 
 
 def _some(rows: int, act: Act) -> int:
@@ -283,9 +305,9 @@ def carry_out(orders: Client, act: Act, most: int | None, progress: Progress, *,
             released = orders.release(act.target, act.keys, error=act.error, **how)
             return f"{_rows(released.rows, were=True)} taken from their workers{_end(released.stopped)}"
         case "move":
-            moved = orders.move(act.table, str(act.to), act.keys, shown=act.status, **how)
+            moved = orders.move(act.table, str(act.to), act.keys, shown=act.status, column=act.column, **how)
             left = "".join(f"; {each.rows:,} left: {_why(each, may_see=may_see)}" for each in moved.left)
-            return f"{_rows(moved.rows, were=True)} moved to {act.to}{left}{_end(moved.stopped)}"
+            return f"{_rows(moved.rows, were=True)} moved to {word(str(act.to))}{left}{_end(moved.stopped)}"
         case "cancel":
             orders.cancel(int(act.target))
         case "trigger":
@@ -293,7 +315,7 @@ def carry_out(orders: Client, act: Act, most: int | None, progress: Progress, *,
         case "silence":
             orders.silence(act.target, "0s" if act.lasts == "0" else str(act.lasts), act.reason)
         case "pause" | "resume":
-            getattr(orders, act.name)(act.target)
+            getattr(orders, act.name)(act.target, is_handler=act.is_handler)
     return None
 
 

@@ -16,9 +16,10 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse
 
 from poller.client.refusals import NothingSelectedError
-from poller.errors import ConfigurationError
+from poller.errors import ConfigurationError, PollerError
 from poller.web.act import MOST, NOT_MOVED, OF_ROWS, Act, carry_out, read, refuse_text, rows_of
 from poller.web.answers import FORBIDDEN
+from poller.web.faults import Refused, is_undone
 from poller.web.forms import form_of
 from poller.web.own_threads import OwnThreads
 from poller.web.pages import page
@@ -73,11 +74,11 @@ def _confirmed(request: Request, act: Act, form: Form) -> Response:
     if rows is not None and (exact or act.name != "move") and str(rows) != shown and rows > int(shown or 0):
         return _ask(request, act, "There are more by now.")
     if not desk.seal.spend(form["token"]):
-        return _ask(request, act, "This was carried out already. Look again.")
-    return _carried_out(request, act, int(shown) if shown else None)
+        return _ask(request, act, "This was confirmed before, and may be carried out already. Look again.")
+    return _carried_out(request, act, int(shown) if shown else None, form["token"])
 
 
-def _carried_out(request: Request, act: Act, most: int | None) -> Response:
+def _carried_out(request: Request, act: Act, most: int | None, token: str) -> Response:
     """Carry an act out, while the viewer waits if it is on few rows; else have it go on."""
     viewer, desk = viewer_of(request), desk_of(request)
     orders = desk.orders_of(viewer)
@@ -87,7 +88,12 @@ def _carried_out(request: Request, act: Act, most: int | None) -> Response:
         )
         return _see(request, f"/acts/{begun.number}")
     with stoppable(Progress()) as progress:
-        said = _done(desk, orders, act, most, progress, may_see=viewer.may(Right.VALUES))
+        try:
+            said = _done(desk, orders, act, most, progress, may_see=viewer.may(Right.VALUES))
+        except (PollerError, Refused) as error:
+            if not progress.rows and is_undone(error):
+                desk.seal.give_back(token)
+            raise
     if said is None:
         return _see(request, act.back)
     return page(request, "done.html", act=act, said=said)

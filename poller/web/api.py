@@ -22,7 +22,7 @@ from poller.client.refusals import NothingSelectedError
 from poller.errors import ConfigurationError
 from poller.web.acts import THREADS
 from poller.web.answers import NOT_FOUND
-from poller.web.api_asked import INVALID, JSON, Asked, json_of, query_of
+from poller.web.api_asked import INVALID, JSON, Asked, json_of, path_alone, query_of
 from poller.web.api_questions import told
 from poller.web.faults import Refused, is_about_data
 from poller.web.forms import WRONG
@@ -66,6 +66,16 @@ class ApiCall:
         """It is an order that has more to say than its path."""
         return self.method == "POST" and self.asked is not Asked
 
+    async def read(self, request: Request) -> Asked:
+        """Read what is asked for.
+
+        Raises:
+            HTTPException: it is not what this takes.
+        """
+        if self.method == "GET":
+            return query_of(request, self.asked)
+        return await (json_of if self.has_body else path_alone)(request, self.asked)
+
     @property
     def route(self) -> Route:
         """As the table of routes has it."""
@@ -73,7 +83,7 @@ class ApiCall:
 
 
 async def _answer(call: ApiCall, request: Request) -> Response:
-    asked = await json_of(request, call.asked) if call.has_body else query_of(request, call.asked)
+    asked = await call.read(request)
     limiter = None if call.method == "GET" else THREADS.limiter
     found = await to_thread.run_sync(_found, call, request, asked, limiter=limiter)
     return Response(as_json(told(found)), media_type=JSON)

@@ -160,11 +160,13 @@ class MoveOrder(Asked, frozen=True):
         selector: which rows.
         to: the status that they are to have.
         shown: the status that they show, named apart: what follows the table is a key, then.
+        column: the status column, where the table has several.
     """
 
     selector: Text
     to: Status
     shown: Status | None = msgspec.field(default=None, name="from")
+    column: Text | None = None
     keys: Annotated[tuple[Key, ...], Meta(max_length=MOST)] = ()
 
 
@@ -232,7 +234,20 @@ async def json_of(request: Request, kind: type[T]) -> T:
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
         raise HTTPException(WRONG_KIND, f"the body is sent as {JSON}")
+    return _decoded(await body_of(request, LONGEST), kind)
+
+
+async def path_alone(request: Request, kind: type[T]) -> T:
+    """Read an order that has no more to say than its path: without a body, or with an object that has no fields.
+
+    Raises:
+        HTTPException: it says more.
+    """
     body = await body_of(request, LONGEST)
+    return _decoded(body, kind) if body else query_of(request, kind)
+
+
+def _decoded(body: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:

@@ -98,7 +98,7 @@ def _operation(call: ApiCall) -> dict[str, Any]:
         "parameters": [*_of_path(call), *_of_header(call), *_of_query(call)],
         "responses": {"200": _content("The answer.", JSON, _answer(call))},
     }
-    for status in (*REFUSALS, *(REFUSALS_OF_BODIES if call.has_body else ())):
+    for status in (*REFUSALS, *(REFUSALS_OF_BODIES if call.method == "POST" else ())):
         made["responses"][str(status)] = {"$ref": f"#/components/responses/{status}"}
     if call.has_body:
         made["requestBody"] = {"required": True, "content": {JSON: {"schema": _ref(call.asked)}}}

@@ -7,6 +7,7 @@ refused as on the pages: moves, and orders on more than a thousand rows.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from starlette.exceptions import HTTPException
@@ -53,18 +54,20 @@ def retry(request: Request, asked: RowsOrder) -> Retried:
     """Retry rows in trouble: they are due at once, and their attempts are counted from the start."""
     most = _most(request, "retry", asked)
     with stoppable(Progress()) as until:
-        return _orders(request).retry(
+        done = _orders(request).retry(
             asked.selector, asked.keys, error=asked.error, most=most, progress=until, stop=until.stop
         )
+    return replace(done, stopped=done.stopped or _is_cut(asked, done.rows, most))
 
 
 def release(request: Request, asked: RowsOrder) -> Released:
     """Release leases by force: workers lose the rows, which are due at once; a handler that runs is not stopped."""
     most = _most(request, "release", asked)
     with stoppable(Progress()) as until:
-        return _orders(request).release(
+        done = _orders(request).release(
             asked.selector, asked.keys, error=asked.error, most=most, progress=until, stop=until.stop
         )
+    return replace(done, stopped=done.stopped or _is_cut(asked, done.rows, most))
 
 
 def move(request: Request, asked: MoveOrder) -> Moved:
@@ -72,7 +75,13 @@ def move(request: Request, asked: MoveOrder) -> Moved:
     with stoppable(Progress()) as until:
         try:
             done = _orders(request).move(
-                asked.selector, asked.to, asked.keys, shown=asked.shown, progress=until, stop=until.stop
+                asked.selector,
+                asked.to,
+                asked.keys,
+                shown=asked.shown,
+                column=asked.column,
+                progress=until,
+                stop=until.stop,
             )
         except NothingSelectedError as error:  # it tells what the table has said, which may quote its values
             raise NothingSelectedError(hidden.kept(request, str(error), hidden.nothing_moved)) from None
@@ -100,14 +109,12 @@ def resume_job(request: Request, asked: JobResume) -> Resumed | HandlersResumed:
 
 def pause_handler(request: Request, asked: HandlerPause) -> Paused | HandlersPaused:
     """Pause handlers: no worker claims another of their rows; what is in flight ends."""
-    _refuse_job(request, asked.handler)
-    return _orders(request).pause(asked.handler, asked.lasts)
+    return _orders(request).pause(asked.handler, asked.lasts, is_handler=True)
 
 
 def resume_handler(request: Request, asked: HandlerResume) -> Resumed | HandlersResumed:
     """Resume handlers."""
-    _refuse_job(request, asked.handler)
-    return _orders(request).resume(asked.handler)
+    return _orders(request).resume(asked.handler, is_handler=True)
 
 
 def silence(request: Request, asked: SilenceOrder) -> Silenced:
@@ -148,23 +155,19 @@ def _most(request: Request, name: str, asked: RowsOrder) -> int | None:
     refuse_text(desk_of(request).client, act, viewer_of(request))
     if viewer_of(request).may(Right.MOVE):
         return None
-    if asked.error is not None:  # rows in flight are not counted by their error
+    if name == "release" and asked.error is not None:  # rows in flight are not counted by their error
         return MOST
-    rows, _ = rows_of(desk_of(request).client, act, None)
+    try:
+        rows, _ = rows_of(desk_of(request).client, act, None)
+    except NothingSelectedError:
+        if asked.error is None:
+            raise
+        return MOST  # nor are rows by a part of its text
     if rows is None or rows > MOST:
         raise HTTPException(FORBIDDEN, f"an order on more than {MOST:,} rows needs the right move")
     return MOST
 
 
-def _refuse_job(request: Request, name: str) -> None:
-    """Refuse a job in a handler's place, whose name it may have.
-
-    Raises:
-        NothingSelectedError: it is one.
-    """
-    try:
-        desk_of(request).client.job(name)
-    except NothingSelectedError:
-        return
-    msg = f"{name} is a job"
-    raise NothingSelectedError(msg)
+def _is_cut(asked: RowsOrder, rows: int, most: int | None) -> bool:
+    """Tell whether an order has ended at its limit, and may have left rows, since they were not counted before."""
+    return asked.error is not None and not asked.keys and most is not None and rows >= most

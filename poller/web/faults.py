@@ -29,6 +29,13 @@ def said(error: Exception) -> str:
     return f"the database refused ({error.sqlstate})"
 
 
+def is_undone(error: Exception) -> bool:
+    """Tell whether an order that ended so has surely changed nothing: what was lost while it was sent may have."""
+    if isinstance(error, psycopg.Error):
+        return error.sqlstate is not None and not error.sqlstate.startswith(_AWAY)
+    return isinstance(error, PollerError)
+
+
 def is_about_data(error: Exception) -> bool:
     """Tell whether the database could not read a value of the request."""
     return isinstance(error, psycopg.DataError)

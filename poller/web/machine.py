@@ -38,13 +38,17 @@ def machine(request: Request) -> Response:
     found = [
         each
         for each in (seen.overview.machines if seen.overview else ())
-        if table and is_spelled(each.machine.table, table) and column in {None, each.machine.column}
+        if table is not None
+        and is_spelled(each.machine.table, table)
+        and column in {None, each.machine.column}
     ]
+    if table is None:
+        return no_such(request, "name a table")
     if back not in LASTS or (not found and seen.overview is not None):
         return no_such(
             request, f"no handler is known for table {table}" if back in LASTS else "there is no such time"
         )
-    name = found[0].machine.table if found else table or ""
+    name = found[0].machine.table if found else table
     done, why = _panel(
         request, ("done", name, back), lambda: desk.client.performance(name, back=back), LASTS[back]
     )

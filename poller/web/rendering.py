@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, urlencode
 import jinja2
 from markupsafe import Markup, escape
 
+from poller.client.retrying import cause
 from poller.duration import words
 from poller.telemetry.printable import lines, one_line
 from poller.web import assets
@@ -182,6 +183,7 @@ _environment = jinja2.Environment(
     undefined=jinja2.StrictUndefined,
 )
 _environment.filters |= {
+    "cause": cause,
     "cut": cut,
     "lines": _lines,
     "moment": moment,

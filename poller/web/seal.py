@@ -27,18 +27,19 @@ class Seal:
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def sign(self, parts: Sequence[object]) -> str:
-        """Return a token which proves that these parts were shown now."""
-        until = int(self.clock()) + LASTS
-        return f"{until}.{self._mac(until, parts)}"
+        """Return a token which proves that these parts were shown now; each page has its own."""
+        until, page = int(self.clock()) + LASTS, secrets.token_hex(8)
+        return f"{until}.{page}.{self._mac(until, page, parts)}"
 
     def holds(self, token: str, parts: Sequence[object]) -> bool:
         """Tell whether a token shows that these parts were shown, and not long ago."""
-        until, _, mac = token.partition(".")
+        until, _, rest = token.partition(".")
+        page, _, mac = rest.partition(".")
         if not until.isascii() or not until.isdigit() or len(until) > 12:  # noqa: PLR2004 - digits
             return False
         if str(int(until)) != until or int(until) < self.clock():  # one spelling, so that it can be spent
             return False
-        given, made = mac.encode("utf-8", "surrogatepass"), self._mac(int(until), parts).encode()
+        given, made = mac.encode("utf-8", "surrogatepass"), self._mac(int(until), page, parts).encode()
         return hmac.compare_digest(given, made)
 
     def spend(self, token: str) -> bool:
@@ -51,6 +52,11 @@ class Seal:
             self.used[token] = int(token.partition(".")[0])
             return is_first
 
-    def _mac(self, until: int, parts: Sequence[object]) -> str:
-        text = json.dumps([until, *map(str, parts)])
+    def give_back(self, token: str) -> None:
+        """Have a token be as it was before it was used up: what it was for has not been done."""
+        with self.lock:
+            self.used.pop(token, None)
+
+    def _mac(self, until: int, page: str, parts: Sequence[object]) -> str:
+        text = json.dumps([until, page, *map(str, parts)])
         return hmac.new(self.key, text.encode(), hashlib.sha256).hexdigest()

@@ -31,24 +31,27 @@ def find(request: Request) -> Response:
     typed = (asked(request, "q") or "")[:LONGEST]
     given = typed.strip()
     if not given:
-        return page(request, "find.html", q="", results=(), alike=(), near=())
+        return page(request, "find.html", q="", results=(), alike=(), near=(), faults=())
     desk = desk_of(request)
     seen = desk.snapshot.seen()
     # A key may begin or end with a space.
-    results = _results(desk, seen, typed) or _results(desk, seen, given)
+    results, faults = _results(desk, seen, typed)
+    if not results and typed != given:
+        results, faults = _results(desk, seen, given)
     if len(results) == 1:
         return RedirectResponse(address(str(request.scope.get("root_path", "")), results[0][1]), SEE_OTHER)
     alike = (
         [] if results else [each for each in dict.fromkeys(_names(seen)) if given.lower() in each[0].lower()]
     )
     near = [] if results or alike else [_page(each, given) for each in desk.client.nearest(given).items]
-    return page(request, "find.html", q=given, results=results, alike=alike[:MOST], near=near)
+    return page(request, "find.html", q=given, results=results, alike=alike[:MOST], near=near, faults=faults)
 
 
-def _results(desk: DeskState, seen: Seen, given: str) -> list[tuple[str, str]]:
-    """Return what has this name or key, in words and with its page."""
-    found = [_page(each, given) for each in desk.client.find(given).items]
-    return list(dict.fromkeys([*found, *_functions(seen, given)]))
+def _results(desk: DeskState, seen: Seen, given: str) -> tuple[list[tuple[str, str]], tuple[str, ...]]:
+    """Return what has this name or key, in words and with its page; and why tables were left out."""
+    answer = desk.client.find(given)
+    found = [_page(each, given) for each in answer.items]
+    return list(dict.fromkeys([*found, *_functions(seen, given)])), answer.faults
 
 
 def _page(found: Found, given: str) -> tuple[str, str]:

@@ -104,7 +104,7 @@ def row(request: Request) -> Response:
     except (NothingSelectedError, ConfigurationError) as error:
         return no_such(request, str(error))
     moves = [
-        (value, _targets(request, shown.table, column, value))
+        (column, value, _targets(request, shown.table, column, value))
         for column, value in shown.statuses.items()
         if value is not None
     ]

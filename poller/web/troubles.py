@@ -22,7 +22,7 @@ LASTS = 10.0  # seconds that the causes are shown before they are asked for agai
 
 def trouble(request: Request) -> Response:
     """Show what fails, by its causes; of a table or a cause also the rows."""
-    table, status = asked(request, "table"), asked(request, "status")
+    table, status = asked(request, "table"), request.query_params.get("status")  # which may be the empty one
     error, place = asked(request, "error"), asked(request, "place")
     seen = desk_of(request).snapshot.seen()
     client, shared = desk_of(request).client, desk_of(request).shared

@@ -312,6 +312,39 @@ def test_an_order_that_ends_in_a_colon_is_for_no_row(here: InProcess, db: psycop
     assert here.run("failures", "tenants:").returncode == 0, "a question does no harm"
 
 
+def test_the_empty_status_of_a_table_is_its_own(here: InProcess, db: psycopg.Connection[Any]) -> None:
+    """Behind a colon it means the rows of that status; without one, all; in another table it means nothing."""
+    make_tenants(db, "pending")
+    db.execute("create table letters (id int primary key, status text)")
+    numbers = [
+        known(db, *each)
+        for each in (("public.letters", ""), ("public.letters", "sent"), ("public.tenants", "pending"))
+    ]
+
+    def paused() -> list[int]:
+        return [
+            row[0]
+            for row in db.execute("select id from poller.handler where paused_at is not null order by 1")
+        ]
+
+    assert here.run("pause", "letters:").returncode == 0
+    assert paused() == numbers[:1]
+    assert here.run("pause", "letters").returncode == 0
+    assert paused() == numbers[:2]
+    assert here.run("resume", "letters:").returncode == 0
+    assert paused() == numbers[1:2]
+    for number, key in zip(numbers, "123", strict=True):
+        trouble(db, number, key)
+        hold(db, number, f"{key}0")
+    for order in ("retry", "release", "pause", "resume"):
+        assert "nothing stands behind the last colon" in the_line(here.run(order, "tenants:")), order
+    assert [each["key"] for each in objects(here.run("failures", "letters:", "--json"))] == ["1"]
+    assert {each["key"] for each in objects(here.run("failures", "letters", "--json"))} == {"1", "2"}
+    assert here.run("retry", "letters:").stdout == "retrying 1 row\n"
+    assert here.run("release", "letters").stdout == "released 2 rows\n"
+    assert here.run("retry", "letters").stdout != "retrying 1 row\n"
+
+
 def test_orders_may_cross_the_fleet_at_any_moment(project: Project, db: psycopg.Connection[Any]) -> None:
     """Rows are put back and taken away at random while two workers drain them: all get there."""
     make_tenants(db)

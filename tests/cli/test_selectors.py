@@ -22,13 +22,15 @@ KNOWN = [
     Known(2, "public.tenants", "a:b", "status"),
     Known(3, "public.tenants", "a", "status"),
     Known(4, "S p.Order", "1", "status"),
+    Known(5, "public.letters", "", "status"),
+    Known(6, "public.letters", "sent", "status"),
 ]
 
 
 @pytest.mark.parametrize(
     ("selector", "handlers", "keys"),
     [
-        ("all", (1, 2, 3, 4), None),
+        ("all", (1, 2, 3, 4, 5, 6), None),
         ("tenants", (1, 2, 3), None),
         ("public.tenants", (1, 2, 3), None),
         ("tenants:", (1, 2, 3), None),
@@ -43,6 +45,10 @@ KNOWN = [
         ('tenants:[1,"x"]', (1, 2, 3), ('[1,"x"]', '[1, "x"]')),
         ('"S p"."Order":1', (4,), None),
         ("Order:7", (4,), ("7",)),
+        ("letters", (5, 6), None),
+        ("letters:", (5,), None),
+        ("letters::7", (5,), ("7",)),
+        ("letters:7", (5, 6), ("7",)),
     ],
 )
 def test_what_follows_the_table_is_a_status_if_there_is_such_a_handler(
@@ -87,10 +93,11 @@ def test_attempts_are_told_where_the_policy_sets_a_number() -> None:
 @pytest.mark.parametrize(
     ("text", "table", "rest"),
     [
-        ("task", "task", ""),
+        ("task", "task", None),
+        ("task:", "task", ""),
         ("task:pending:1", "task", "pending:1"),
         ("a.task:x", "a.task", "x"),
-        ('"a:b"', '"a:b"', ""),
+        ('"a:b"', '"a:b"', None),
         ('"a:b":pending', '"a:b"', "pending"),
         ('s."a:""b":pending:1', 's."a:""b"', "pending:1"),
         ('"s:"."a:b":pending:1', '"s:"."a:b"', "pending:1"),
@@ -99,7 +106,7 @@ def test_attempts_are_told_where_the_policy_sets_a_number() -> None:
         ('"a:b', '"a', "b"),
     ],
 )
-def test_a_colon_within_quotes_is_the_names_own(text: str, table: str, rest: str) -> None:
+def test_a_colon_within_quotes_is_the_names_own(text: str, table: str, rest: str | None) -> None:
     """What is between the quotes is no end of the table's name."""
     assert split_off_table(text) == (table, rest)
 

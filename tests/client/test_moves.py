@@ -333,6 +333,31 @@ def test_the_status_column_is_told_by_the_status_where_there_are_several(
         Client(url).move("thing:2", "strange")
 
 
+def test_a_status_of_one_column_is_not_moved_to_one_of_another(
+    here: InProcess, url: str, db: psycopg.Connection[Any]
+) -> None:
+    """Unless the column is named, in which the rows show it, though no handler knows it there."""
+    db.execute("alter table thing add mail text not null default 'pending'")
+    with Engine(url, handler("thing", status="queued", to="sent", column="mail")(_work)):
+        pass
+    rows(db, 3)
+    db.execute("update thing set status = 'odd' where id = 3; update thing set mail = 'sent' where id = 1")
+    told = the_line(here.run("move", "thing:pending", "queued"))
+    assert "has the status columns status, mail, and any may be meant; name the column" in told
+    with pytest.raises(ConfigurationError, match="any may be meant"):
+        Client(url).move("thing", "queued", shown="pending")
+    with pytest.raises(NothingSelectedError, match="'post' is not a status column"):
+        Client(url).move("thing", "queued", shown="pending", column="post")
+    assert value(db, "select count(*) from poller.action") == 0
+    ended = here.run("move", "thing:pending", "queued", "--column", "mail")
+    assert ended.stdout == "moved 2 rows of public.thing to queued\n"
+    shown = db.execute("select status, mail from thing order by id").fetchall()
+    assert shown == [("pending", "sent"), ("pending", "queued"), ("odd", "queued")]
+    assert Client(url).move("thing:sent", "lost", column="mail").rows == 1
+    drawn = {each.column: each.edges for each in Client(url).graph("thing").machines}
+    assert "queued" not in {each.to for each in drawn["status"]}
+
+
 def test_composite_keys_and_enums(url: str, db: psycopg.Connection[Any]) -> None:
     """Statuses that no handler names are known by the enum."""
     db.execute("create type state as enum ('a', 'b', 'c d', '50%', '{x}')")

@@ -102,14 +102,23 @@ def test_a_word_is_found_in_names_and_keys(url: str, db: psycopg.Connection[Any]
 def test_g11_a_table_that_is_locked_hides_no_other_from_a_search(
     url: str, db: psycopg.Connection[Any]
 ) -> None:
-    """What it holds is missing, and the rest is there."""
+    """What it holds is missing, and that is told; the rest is there."""
     make_tenants(db, "pending")
     db.execute("create table parcel (id int primary key, status text)")
     db.execute("insert into parcel values (1, 'pending')")
     client = Client(url, [moves("tenants"), moves("parcel")], hurried=True)
     with db.transaction():
         db.execute("lock table tenants in access exclusive mode")
-        assert list(client.find("1").items) == [Found("row", "public.parcel", "pending", "1")]
+        found = client.find("1")
+        assert list(found.items) == [Found("row", "public.parcel", "pending", "1")]
+        assert client.nearest("2").faults == found.faults
+    assert found.faults == ("public.tenants is left out: another session has its table locked",)
+    assert client.find("no key of theirs").faults == ()
+    db.execute("drop table parcel")
+    found = client.find("1")
+    assert [each.table for each in found.items] == ["public.tenants"]
+    [fault] = found.faults
+    assert fault.startswith("parcel is left out: its table is gone")
 
 
 @pytest.mark.parametrize("word", ["19999", "thing", "nothing"])

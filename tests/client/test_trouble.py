@@ -369,6 +369,25 @@ def test_a_class_is_not_taken_for_a_part_of_another(url: str, db: psycopg.Connec
         asked.retry("all", error="OtherError")
 
 
+def test_a_cause_without_a_place_is_put_back_alone(url: str, db: psycopg.Connection[Any]) -> None:
+    """By its class and the blank that would part it from its place; in flight as well, and of older versions' rows."""
+    number = known(db, "public.tenants", "pending")
+    in_trouble(db, number, 8, "parked", "ValueError")
+    db.execute("update poller.attempt set place = null where key < 'ValueError5'")
+    db.execute("update poller.attempt set kind = null, error = 'released by force' where key < 'ValueError3'")
+    asked = Client(url)
+    assert {(each.error, each.place): each.rows for each in asked.failure_groups().items} == {
+        ("ValueError", "client.py:88"): 4,
+        ("ValueError", ""): 2,
+        ("released by force", ""): 2,
+    }
+    assert asked.retry("tenants", error="ValueError ").rows == 2
+    assert asked.retry("tenants", error="released by force ").rows == 2
+    assert asked.retry("tenants", error="ValueError").rows == 4
+    hold(db, number, "ValueError3", "ValueError5")
+    assert asked.release("tenants", error="ValueError ").rows == 1
+
+
 def test_a_group_in_flight_is_released_and_no_other(url: str, db: psycopg.Connection[Any]) -> None:
     """By the error of the attempt before."""
     number = known(db, "public.tenants", "pending")

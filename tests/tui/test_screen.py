@@ -262,6 +262,25 @@ def test_an_order_asks_first_with_how_many_rows_there_are_now(busy: str, db: psy
     assert PERSON in value(db, "select actor from poller.action")
 
 
+def test_a_cause_without_a_place_is_retried_alone(url: str, db: psycopg.Connection[Any]) -> None:
+    """As many rows as the question says, and not the others of its class."""
+    make_tenants(db, *["closing"] * 3)
+    with Engine(url, FAILING) as engine:
+        engine.run_due()
+    db.execute("update poller.attempt set place = null, changed_at = now() + interval '1 s' where key = '1'")
+
+    async def scene() -> None:
+        async with stage(url, FAILING) as it:
+            await it.go("t", "ValueError")
+            await it.press("r")
+            await it.see("Retry 1 row of public.tenants:closing with ValueError?")
+            await it.press("y")
+            await it.see("retrying 1 row")
+
+    play(scene())
+    assert value(db, "select string_agg(key, ',') from poller.attempt where attempt = 0") == "1"
+
+
 def test_one_row_is_retried_released_and_moved(busy: str, db: psycopg.Connection[Any]) -> None:
     """From its line, or from its detail."""
 
@@ -295,6 +314,37 @@ def test_one_row_is_retried_released_and_moved(busy: str, db: psycopg.Connection
     found = [(action, affected) for _, action, _, affected in actions(db)]
     assert found == [("retry", 1), ("release", 1), ("move", 4)]
     assert value(db, "select count(*) from tenants where status = 'pending'") == 0
+
+
+def test_rows_are_moved_in_the_column_that_their_line_names(url: str, db: psycopg.Connection[Any]) -> None:
+    """Not in another that has the same status; and the statuses of that one are offered."""
+    db.execute("create table ord (id int primary key, state text default 'new', mail text default 'new')")
+    state = moves("ord", status="new", to="paid", column="state")
+    mail = moves("ord", status="queued", to="sent", column="mail")
+    with Engine(url, state, mail):
+        pass
+    db.execute(
+        "insert into ord (id) select generate_series(1, 3); update ord set state = 'paid' where id > 1"
+    )
+
+    async def scene() -> None:
+        async with stage(url, state, mail) as it:
+            await it.see("new (mail)", "queued (mail)")
+            while it.top._main.lines.chosen.column != "mail" or it.top._main.lines.chosen.status != "new":
+                await it.press("j")
+            await it.press("m")
+            await it.see("Move public.ord:new to", "queued")
+            await it.press("enter")
+            await it.see("Move 3 rows of public.ord:new to queued?")
+            await it.press("y")
+            await it.see("moved 3 rows of public.ord:new to queued")
+
+    play(scene())
+    assert db.execute("select state, mail from ord order by id").fetchall() == [
+        ("new", "queued"),
+        ("paid", "queued"),
+        ("paid", "queued"),
+    ]
 
 
 def test_rows_that_are_chosen_together_are_ordered_together(busy: str, db: psycopg.Connection[Any]) -> None:

@@ -8,8 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from html import unescape
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import pytest
+from psycopg import OperationalError
 
 from poller import Client
 from poller.client.answers import encoded
@@ -174,6 +176,31 @@ def test_what_was_confirmed_is_carried_out_once(client: TestClient, db: psycopg.
     assert checksum(db) == before
 
 
+def test_what_was_refused_may_be_confirmed_again(client: TestClient, db: psycopg.Connection[Any]) -> None:
+    """Once the database does it: the page was not used up. Two pages for the same are two."""
+    name = value(db, "select quote_ident(current_database())")
+    first, second = (confirmed(client, FORMS["trigger"]) for _ in range(2))
+    before = value(db, "select count(*) from poller.run")
+    db.execute(f"alter database {name} set default_transaction_read_only = on")  # type: ignore[call-overload]
+    assert client.post("/confirm", data=first).status_code == 503
+    db.execute(f"alter database {name} reset default_transaction_read_only")  # type: ignore[call-overload]
+    for form in (first, second):
+        assert client.post("/confirm", data=form).status_code == 303
+    assert "carried out already" in client.post("/confirm", data=first).text
+    assert value(db, "select count(*) from poller.run") == before + 2
+
+
+def test_what_may_have_been_done_is_asked_about_anew(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the connection is lost meanwhile, nobody knows."""
+    good = confirmed(client, FORMS["trigger"])
+    with monkeypatch.context() as lost:
+        lost.setattr("poller.web.acts.carry_out", Mock(side_effect=OperationalError("it is gone")))
+        assert client.post("/confirm", data=good).status_code == 503
+    assert "may be carried out already" in client.post("/confirm", data=good).text
+
+
 def test_a_job_is_run_with_arguments(client: TestClient, db: psycopg.Connection[Any]) -> None:
     """Which the confirm page shows, whatever they hold; empty are the job's own."""
     db.execute("""update poller.job set args = '{"day": "a<b>\u202e"}' where name = 'tick'""")
@@ -326,6 +353,24 @@ def test_an_error_is_chosen_by_its_text_by_those_who_may_see_it(url: str) -> Non
     order = {"selector": "public.tenants:closing", "keys": ["6"], "error": "error of 6"}
     assert blind.post("/api/v1/retry", json=order).status_code == 403
     assert blind.post("/api/v1/retry", json=order | {"error": "shop.py:7"}).status_code == 200
+
+
+@pytest.mark.parametrize("rights", [USUAL, Right.LOOK | Right.OPERATE])
+def test_a_cause_without_a_place_is_retried_alone(
+    url: str, db: psycopg.Connection[Any], rights: Right
+) -> None:
+    """Not with the other rows of its class."""
+    db.execute("update poller.attempt set place = null where key = '6'")
+    client = browser(url, rights)
+    listed = client.get("/trouble?table=public.tenants&status=closing").text
+    error = 'name="error" value="ValueError "'
+    assert error in listed
+    form = {"act": "retry", "table": "public.tenants", "status": "closing", "error": "ValueError "}
+    asked = client.post("/confirm", data=form).text
+    assert "<b>1 row</b>" in asked
+    assert error in asked
+    assert "1 row is due again" in client.post("/confirm", data=confirmed(client, form)).text
+    assert value(db, "select key from poller.attempt where attempt = 0") == "6"
 
 
 @pytest.mark.parametrize("rights", [USUAL, Right.LOOK | Right.OPERATE])

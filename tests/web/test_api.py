@@ -28,7 +28,7 @@ from poller.web.api_routes import CALLS
 from poller.web.entrances import accounts
 from poller.web.rights import ALL, USUAL, Right, Viewer
 from poller.web.routes import ROUTES
-from tests.command_line import value
+from tests.command_line import hold, value
 from tests.engines import moves, run
 from tests.harness import wait_until
 from tests.times import one_in
@@ -258,6 +258,9 @@ def test_each_order_is_carried_out_and_written_down(url: str, db: psycopg.Connec
         ("jobs/pause", {"job": "tenants"}, 404, "there is no job 'tenants'"),
         ("handlers/pause", {"handler": "tick"}, 404, "tick is a job"),
         ("runs/1/cancel", None, 404, "has ended already"),
+        ("runs/1/cancel", {}, 404, "has ended already"),
+        ("runs/3/cancel", {"force": True}, 422, "unknown field `force`"),
+        ("runs/3/cancel?force=1", None, 400, "unknown field `force`"),
         ("runs/99999999999999999999/cancel", None, 404, "no run with this number"),
         ("retry", {"selector": "tenants:pending"}, 404, "no row"),
         ("retry", {"selector": "nowhere"}, 404, "no handler"),
@@ -299,6 +302,30 @@ def test_more_than_a_thousand_rows_need_the_right_to_move(url: str, db: psycopg.
     assert checksum(db) == before
     assert usual.post(f"{API}/retry", json={"selector": "all", "keys": ["6"]}).status_code in {200, 403}
     assert browser(url).post(f"{API}/retry", json={"selector": "all"}).json()["rows"] >= 1101
+
+
+def test_an_order_for_an_error_of_more_than_a_thousand_rows_is_not_cut_in_silence(
+    url: str, db: psycopg.Connection[Any]
+) -> None:
+    """A cause is counted, and refused; of what cannot be counted a thousand rows are done, and the answer says so."""
+    number = value(db, "select id from poller.handler where status = 'closing'")
+    db.execute(
+        "insert into poller.attempt (handler_id, key, state, attempt, crashes, company, error, kind, visit)"
+        " select %s, n::text, 'parked', 5, 1, 1, 'KeyError: of ' || n, 'KeyError', gen_random_uuid()"
+        " from generate_series(1001, 2200) n",
+        [number],
+    )
+    before = checksum(db)
+    usual, order = browser(url, USUAL), {"selector": "tenants:closing"}
+    for error in ("KeyError", "KeyError "):
+        assert usual.post(f"{API}/retry", json=order | {"error": error}).status_code == 403
+    assert checksum(db) == before
+    assert usual.post(f"{API}/retry", json=order | {"error": "no such"}).status_code == 404
+    done = [usual.post(f"{API}/retry", json=order | {"error": "Error: of"}).json() for _ in range(2)]
+    assert [(each["rows"], each["stopped"]) for each in done] == [(1000, True), (200, False)]
+    hold(db, number, *map(str, range(1001, 2201)))
+    done = [usual.post(f"{API}/release", json=order | {"error": "KeyError"}).json() for _ in range(2)]
+    assert [(each["rows"], each["stopped"]) for each in done] == [(1000, True), (200, False)]
 
 
 def test_a_move_that_a_table_refuses_tells_its_words_to_whom_may_see_values(
@@ -428,6 +455,24 @@ def test_what_cannot_be_read_costs_itself_only(url: str, db: psycopg.Connection[
         assert b"\x1b" not in answer.content
     for path, body in (("pause", {}), ("resume", {}), ("trigger", {}), ("trigger", {"args": {}})):
         assert client.post(f"{API}/jobs/{path}", json={"job": "tick"} | body).status_code == 200, path
+
+
+def test_a_handler_that_has_gone_to_another_column_is_told_with_the_former(
+    url: str, db: psycopg.Connection[Any]
+) -> None:
+    """As long as the table has both columns: what is registered is no package, and nothing in it is refused."""
+    db.execute("create table inv (id int primary key, state text, state2 text)")
+    db.execute("insert into inv values (1, 'open', null), (2, null, 'open')")
+    for column in ("state", "state2"):
+        run(url, moves("inv", lambda _: None, status="open", to="sent", column=column))
+    client = browser(url)
+    items = client.get(f"{API}/status").json()["items"]
+    told = {(each["column"], each["status"], each["rows"]) for each in items if each["table"] == "public.inv"}
+    assert {("state", "sent", 1), ("state2", "sent", 1)} <= told
+    items = client.get(f"{API}/handlers").json()["items"]
+    assert [each["status"] for each in items if each["table"] == "public.inv"] == ["open", "open"]
+    without_code = Client(url, Client(url).registered())  # as the terminal screen has one
+    assert len([each for each in without_code.status().items if each.status == "sent"]) == 2
 
 
 def test_a_mounted_desk_has_its_api_below_its_path(url: str) -> None:

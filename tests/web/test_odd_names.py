@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from poller import Client
+from poller import Client, fixed_rate
 from poller.testing import Engine
+from poller.tui import orders
+from poller.tui.looks import ScreenClients
+from poller.tui.orders import ChosenRows, Under
 from poller.web.rendering import address
 from tests.command_line import trouble, value
 from tests.engines import moves
@@ -93,7 +96,7 @@ def test_an_act_is_on_the_handler_that_has_the_row(client: TestClient, db: psyco
     assert "1 row is due again" in client.post("/confirm", data=confirmed(client, sent)).text
 
 
-def test_a_status_may_be_the_empty_text(client: TestClient, db: psycopg.Connection[Any]) -> None:
+def test_a_status_may_be_the_empty_text(client: TestClient, url: str, db: psycopg.Connection[Any]) -> None:
     """Its rows are listed, counted, and moved there and away, by pages and by programs."""
     assert [keys(client, each) for each in links(client.get("/").text, "") if "letters" in each] == [
         {"1", "2"}
@@ -107,14 +110,22 @@ def test_a_status_may_be_the_empty_text(client: TestClient, db: psycopg.Connecti
     text = client.get("/row?table=letters&key=3").text
     assert '<option value="">&#34;&#34;</option>' in text
     there = {"act": "move", "table": "public.letters", "status": "sent", "key": "3", "to": ""}
-    client.post("/confirm", data=confirmed(client, there))
+    assert 'Move rows of public.letters:sent to ""?' in unescape(client.post("/confirm", data=there).text)
+    done = unescape(client.post("/confirm", data=confirmed(client, there)).text)
+    assert '1 row was moved to "".' in done
     assert value(db, "select count(*) from letters where status = ''") == 3
     body = {"selector": "letters:", "keys": ["3"], "to": "sent"}
     assert client.post("/api/v1/move", json=body).json()["rows"] == 1
     body = {"selector": "letters:sent", "keys": ["3"], "to": ""}
     assert client.post("/api/v1/move", json=body).json()["rows"] == 1
+    with Engine(url, moves("letters", status="sent", to="read")):
+        pass
     paused = client.post("/confirm", data=confirmed(client, {"act": "pause", "name": "public.letters:"}))
     assert client.get(paused.headers["Location"]).status_code == 200
+    assert value(db, "select string_agg(status, ',') from poller.handler where paused_at is not null") == ""
+    body = {"handler": "letters:"}
+    assert client.post("/api/v1/handlers/resume", json=body).json()["handlers"] == ["public.letters:"]
+    assert "of public.letters: " in client.get("/trouble?table=public.letters&status=").text
 
 
 def test_a_status_is_not_taken_for_a_key(client: TestClient, db: psycopg.Connection[Any]) -> None:
@@ -131,6 +142,83 @@ def test_a_status_is_not_taken_for_a_key(client: TestClient, db: psycopg.Connect
     body = {"selector": "parcels", "from": "lost", "to": "new"}
     assert client.post("/api/v1/move", json=body).json()["rows"] == 1
     assert value(db, "select status from parcels where id = 'lost'") == "done"
+
+
+ORDERS = """\
+create table ord (id int primary key, state text not null, mail text not null, ready boolean);
+insert into ord values (1, 'new', 'sent'), (2, 'new', 'sent'), (3, 'paid', 'new'), (4, 'new', 'new');
+insert into ord values (5, 'held', 'lost');
+"""
+STATE = moves("ord", status="new", to="paid", column="state", where="ready")
+MAIL = moves("ord", status="queued", to="sent", column="mail")
+
+
+def fields(text: str, act: str) -> dict[str, str]:
+    """Return the hidden fields of the form on a page that has an act."""
+    forms = [each for each in text.split("<form") if f'name="act" value="{act}"' in each]
+    hidden = [re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', each) for each in forms]
+    return {name: unescape(text) for name, text in hidden[-1]} | {"act": act}
+
+
+def test_rows_are_moved_in_the_column_that_was_shown(url: str, db: psycopg.Connection[Any]) -> None:
+    """By the page of a status, by that of a row, and by a program, though no handler knows the status there."""
+    db.execute(ORDERS)  # type: ignore[call-overload]
+    with Engine(url, STATE, MAIL):
+        pass
+    client = browser(url)
+
+    def shown() -> list[tuple[str, str]]:
+        return db.execute("select state, mail from ord order by id").fetchall()
+
+    page = client.get("/rows?table=public.ord&status=new&column=mail").text
+    form = fields(page, "move") | {"to": "queued"}
+    asked = client.post("/confirm", data=form).text
+    assert "Move rows of public.ord:new (mail) to queued?" in unescape(asked)
+    assert "<b>2 rows</b>" in asked
+    answer = client.post("/confirm", data=confirmed(client, form))
+    assert "2 rows were moved to queued" in answer.text
+    assert 'href="/rows?table=public.ord&amp;status=new&amp;column=mail"' in answer.text
+    moved = [("new", "sent"), ("new", "sent"), ("paid", "queued"), ("new", "queued"), ("held", "lost")]
+    assert shown() == moved
+    form = fields(client.get("/row?table=public.ord&key=5").text, "move") | {"to": "queued"}
+    assert "1 row was moved to queued" in client.post("/confirm", data=confirmed(client, form)).text
+    assert shown() == [*moved[:4], ("held", "queued")]
+    body = {"selector": "ord:new", "to": "queued"}
+    assert "name the column" in client.post("/api/v1/move", json=body).json()["detail"]
+    assert client.post("/api/v1/move", json=body | {"column": "state", "keys": ["1"]}).json()["rows"] == 1
+    assert shown()[0] == ("queued", "sent")
+    found = client.get("/api/v1/find?word=4").json()["items"]
+    assert [(each["column"], each["status"]) for each in found] == [("state", "new"), ("mail", "queued")]
+
+
+def test_a_handler_is_paused_and_no_job_of_its_name(url: str, db: psycopg.Connection[Any]) -> None:
+    """By the button of the handler, by a program and by the terminal screen; a name alone is a job's first."""
+
+    @fixed_rate("1h", name="public.parcels:new")
+    def odd() -> None: ...
+
+    db.execute(TABLES)
+    with Engine(url, *HANDLERS, odd):
+        pass
+    client = browser(url)
+    button = r'<button form="pause" name="(\w+)" value="(public\.parcels:new)"'
+    [(name, target)] = set(re.findall(button, client.get("/machine?table=parcels&column=status").text))
+    paused = "select string_agg(status, ',') from poller.handler where paused_at is not null"
+    answer = client.post("/confirm", data=confirmed(client, {"act": "pause", name: target}))
+    assert answer.headers["Location"] == "/"
+    assert value(db, paused) == "new"
+    body = {"handler": target}
+    assert client.post("/api/v1/handlers/resume", json=body).json()["handlers"] == [target]
+    screen = ScreenClients(Client(url), lambda _: Client(url), has_code=False)
+    for give, expected in (
+        (orders.pause(ChosenRows("public.parcels", "new")), "new"),
+        (orders.resume(target, is_handler=True), None),
+    ):
+        give.act(screen, Under(lambda _: None))
+        assert value(db, paused) == expected
+    assert value(db, "select count(*) from poller.job where paused_at is not null") == 0
+    client.post("/confirm", data=confirmed(client, {"act": "pause", "name": target}))
+    assert value(db, "select name from poller.job where paused_at is not null") == target
 
 
 def test_the_empty_status_is_compared_too(client: TestClient, db: psycopg.Connection[Any]) -> None:
@@ -152,8 +240,10 @@ def test_rows_without_a_status_are_told(client: TestClient) -> None:
 
 @pytest.mark.parametrize("table", ["letters", "public.letters"])
 def test_a_machine_is_found_by_either_name(client: TestClient, table: str) -> None:
-    """As rows are."""
+    """As rows are; by none it is asked for."""
     assert "public.letters" in client.get("/machine", params={"table": table}).text
+    nameless = client.get("/machine?table=")
+    assert (nameless.status_code, "name a table" in nameless.text) == (404, True)
 
 
 @pytest.mark.parametrize("key", [" a b ", "long " * 150], ids=["spaces around it", "750 characters"])

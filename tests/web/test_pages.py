@@ -556,6 +556,21 @@ def test_a_question_that_waits_too_long_is_given_up(whole: str, monkeypatch: pyt
     assert "this took too long" in answer.text
 
 
+def test_a_search_does_not_deny_what_it_could_not_look_at(whole: str) -> None:
+    """Where a table is locked, the page and the API say that it is left out."""
+    client = browser(whole)
+    assert client.get("/find?q=6").headers["Location"].startswith("/row?table=public.tenants")
+    with psycopg.connect(whole) as other:
+        other.execute("lock table tenants in access exclusive mode")
+        page = client.get("/find?q=6")
+        answer = client.get("/api/v1/find?word=6").json()
+    assert page.status_code == 200
+    fault = "public.tenants is left out: another session has its table locked"
+    assert fault in page.text
+    assert "Nothing that could be looked at has this key or name" in page.text
+    assert fault in answer["faults"]
+
+
 def test_what_pages_ask_cannot_write(whole: str, db: psycopg.Connection[Any]) -> None:
     """Their sessions are read-only, whatever a function of the user's would do."""
     client = Client(whole, via="desk", hurried=True)
