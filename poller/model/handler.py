@@ -24,7 +24,7 @@ from poller.model.options import HandlerOptions, History, refuse_unknown
 from poller.model.outcome import Became, Outcome
 from poller.model.rate import Rate, rate_of
 from poller.model.retry_policy import POLICY, Policy, policy
-from poller.model.signature import call_of, is_coroutine, refuse_generator
+from poller.model.signature import beneath, call_of, is_coroutine, refuse_generator
 from poller.model.table_name import TableName, table_name
 from poller.model.table_source import TableSource, order_of, where_of
 from poller.model.typevars import P, R
@@ -165,7 +165,7 @@ class Registration:
     def __call__(self, function: Callable[P, R]) -> Handler[P, R]:
         """Make a handler of a function, or another one of a handler's."""
         also = function if isinstance(function, Handler) else None
-        plain: Callable[P, R] = also.function if also else function
+        plain: Callable[P, R] = also.function if also else beneath(function)
         place = place_of(plain)
         try:
             made = self._made(plain, place, also)
