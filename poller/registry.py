@@ -18,7 +18,7 @@ from poller.executor import remote_call
 from poller.executor.around import Around, in_order
 from poller.jobs.job import Job, refuse_namesakes
 from poller.model.code_place import place_of
-from poller.model.handler import Handler, refuse_collisions
+from poller.model.handler import Handler, refuse_collisions, refuse_lookalikes
 from poller.spelling import nearest
 
 if TYPE_CHECKING:
@@ -67,8 +67,8 @@ def load(package: str, only: Sequence[str] = (), without: Sequence[str] = ()) ->
 
     Raises:
         ConfigurationError: the package cannot be imported or defines neither, two handlers are for one
-            (table, status), two jobs have one name, one is hidden in a wrapper, a name in `only` or `without` is
-            unknown, or nothing is left.
+            (table, status), one moves rows to another's `during`, two jobs have one name, one is hidden in a
+            wrapper, a name in `only` or `without` is unknown, or nothing is left.
     """
     values = [value for module in _modules(package) for value in _values(module)]
     found = dict.fromkeys(each for value in values for each in _registered(value))
@@ -79,6 +79,7 @@ def load(package: str, only: Sequence[str] = (), without: Sequence[str] = ()) ->
         msg = f"the package {package!r} has no handlers and no jobs"
         raise ConfigurationError(msg, "nothing_registered", package=package)
     refuse_collisions((str(each.table), each) for each in handlers)
+    refuse_lookalikes((str(each.table), each) for each in handlers)
     refuse_namesakes(jobs)
     for registered in found:
         _check_remote(registered)

@@ -251,6 +251,22 @@ def test_g10_a_status_that_another_handler_shows_meanwhile_is_refused(write: Wri
     assert "more.py:4" in text
 
 
+@pytest.mark.parametrize("left", ['to="busy"', 'to="old", on_failure="busy"', 'to=("old", "busy")'])
+def test_g10_a_status_that_another_handler_shows_meanwhile_is_no_end(write: Writer, left: str) -> None:
+    """Rows that are done would look like those whose worker has lost them; in another column they do not."""
+    code = ABOUT_USERS.replace('to="normal"', 'to="normal", during="busy"')
+    more = ABOUT_USERS.replace('"new", to="normal"', f'"late", {left}')
+    write({"tasks/__init__.py": code, "tasks/more.py": more})
+    text = refusal()
+    assert "moves rows of users to 'busy', the during of " in text
+    assert "__init__.py:4" in text
+    assert "more.py:4" in text
+    for name in ("tasks.more", "tasks"):
+        del sys.modules[name]
+    write({"tasks/more.py": more.replace("to=", 'column="mail_status", to=', 1)})
+    assert found() == ["users:late", "users:new"]
+
+
 def test_g10_two_jobs_of_one_name_are_refused(write: Writer) -> None:
     """The line names both places."""
     write({"tasks/__init__.py": "", "tasks/one.py": TIMED, "tasks/two.py": TIMED})

@@ -524,12 +524,18 @@ def _existing(table: Table, name: str, what: str) -> Column:
 
 
 def _check_leaves(connection: psycopg.Connection[Any], handler: Handler, table: Table) -> None:
-    """Check that the statuses of a handler differ, or its rows would go round."""
+    """Check that the statuses of a handler differ, or its rows would go round, or look done before they are."""
     for one, other in equal_statuses(connection, table.columns[handler.column], handler.reachable):
         if handler.status == one:
             msg = (
                 f"{table}.{handler.column} takes {one!r} and {other!r} for the same status, so that the handler's rows "
                 "would not leave it; let them differ"
+            )
+            raise ConfigurationError(msg)
+        if handler.during == one:  # it stands before the others
+            msg = (
+                f"{table}.{handler.column} takes during={one!r} and {other!r} for the same status: rows in progress and "
+                "rows that are done would look alike; let them differ"
             )
             raise ConfigurationError(msg)
 

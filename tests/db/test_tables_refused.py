@@ -243,6 +243,17 @@ def test_a_handler_whose_rows_would_not_leave_their_status_is_refused(
     run(url, moves("task", status=status, to=to.replace("1", "3")))
 
 
+@pytest.mark.parametrize("options", [{"to": ("2", "3.0")}, {"to": "2", "on_failure": "3.0"}])
+def test_g10_a_during_that_is_to_the_column_what_rows_move_to_is_refused(
+    url: str, db: psycopg.Connection[Any], options: dict[str, Any]
+) -> None:
+    """Written differently, too: rows in progress and rows that are done could not be told apart."""
+    db.execute("create table task (id int primary key, status numeric)")
+    text = refusal(url, moves("task", status="1", during="3", **options))
+    assert "takes during='3' and '3.0' for the same status" in text
+    run(url, moves("task", status="1", during="4", **options))
+
+
 def test_two_handlers_whose_statuses_are_the_same_to_the_column_are_refused(
     url: str, db: psycopg.Connection[Any]
 ) -> None:
