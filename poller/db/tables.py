@@ -86,7 +86,8 @@ class Column:
 
     `code` is the number of the type that the driver sees: of a domain, that which it is made of. `settable`, `readable`:
     the role that asks may update it, or read it. `comparison`: if it is not that of `pg_catalog`, which the path gives.
-    `nullable`: it may be null, as far as its own constraint says.
+    `nullable`: it may be null, as far as its own constraint says. `words`: the cast by which texts are compared as its
+    values are, if those that differ may be equal (citext, char(n), a collation); no text fails at it.
     """
 
     name: str
@@ -100,6 +101,13 @@ class Column:
     comparison: Comparison | None = None
     readable: bool = True
     nullable: bool = False
+    words: str | None = None
+
+    def same_status(self, left: sql.Composable, right: sql.Composable) -> sql.Composed:
+        """Return the condition that two texts name the same status."""
+        if self.words is None:
+            return sql.SQL("{} = {}").format(left, right)
+        return self.equal(left + trusted(self.words), right + trusted(self.words))
 
     def equal(self, left: sql.Composable, right: sql.Composable) -> sql.Composed:
         """Return the condition that two of its values are equal."""
@@ -141,7 +149,8 @@ class Table:
 
     That is the database's own: what `localtimestamp` and `now()` write into such a column there. Of a table that is
     only looked at, no right to change anything is asked. `readable`: the role that asks may read all of it,
-    what is not a column of the user's included.
+    what is not a column of the user's included. `kin`: the tables that have rows in common with it, by name:
+    those that it is a partition of, and its own partitions.
     """
 
     oid: int
@@ -154,6 +163,7 @@ class Table:
     zone: str
     looked_at: bool = False
     readable: bool = True
+    kin: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return dotted(self.schema, self.name)
@@ -167,6 +177,12 @@ class Table:
     def users(self) -> sql.SQL:
         """The start of a query on it: functions in the table's policies use the users' path."""
         return AS_USERS if self.row_security else sql.SQL("true")
+
+    def has_its_rows(self) -> sql.Composed:
+        """Return the condition on a handler `h`, in poller's own table, to be of this table or of one of its kin."""
+        names = [sql.Literal(each) for each in (str(self), *self.kin)]
+        form = "h.table_name = {}" if len(names) == 1 else "h.table_name = any (array[{}])"
+        return sql.SQL(form).format(sql.SQL(", ").join(names))
 
     def key_text(self) -> sql.Composed:
         """Return the key of a row `t` as text: its own form, or a JSON array if it is composite."""
@@ -403,6 +419,7 @@ def described(
         zone=found.zone,
         looked_at=look,
         readable=found.may_select_all,
+        kin=tuple(dotted(*each) for each in found.kin or ()),
     )
 
 
@@ -435,6 +452,7 @@ def _column(found: dict[str, Any]) -> Column:
         comparison=found["comparison"] and Comparison(**found["comparison"]),
         readable=found["readable"],
         nullable=found["nullable"],
+        words=found["words"],
     )
 
 

@@ -37,6 +37,7 @@ CLAIM_BYTES = 32 * 2**20  # the most that the rows of a claim may have, unless o
 _TRUE = sql.SQL("true")
 _NOW = sql.SQL("poller.now()")
 _NULL = sql.SQL("null")
+_OF_HANDLER = sql.SQL("h.status")
 _KEPT = ("handler", "table", "id", "database", "encoding")  # when a handler is bound anew
 
 # How a settle treats the locks of other transactions: it waits for them.
@@ -430,7 +431,11 @@ class Binding:
         """The statement that settles outcomes which have moved their rows to one status, and nothing else."""
         worth = trusted("true" if self.handler.history == "all" else "false")
         return statement(
-            "settle_moved", **self._settled(), strays=self._strays("%(to_status)s"), worth_recording=worth
+            "settle_moved",
+            **self._settled(),
+            is_next=self._column.same_status(_OF_HANDLER, sql.Placeholder("to_status")),
+            strays=self._strays("%(to_status)s"),
+            worth_recording=worth,
         )
 
     @cached_property
@@ -539,6 +544,8 @@ class Binding:
         return statement(
             "settle",
             **settled,
+            is_next=self._is_next,
+            is_to=self._column.same_status(sql.SQL("n.status"), sql.SQL("s.to_status")),
             strays=self._strays("o.to_status"),
             **(_not_waiting(settled) if only_free else _WAITING),
             worth_recording=trusted(worth[self.handler.history]),
@@ -554,10 +561,18 @@ class Binding:
             ),
         )
 
+    @property
+    def _is_next(self) -> sql.Composable:
+        """The condition on a handler `h` to have a status that one of the rows moves to."""
+        if self._column.words is None:
+            return sql.SQL("h.status = any (array(select kind.to_status from kind))")
+        same = self._column.same_status(_OF_HANDLER, sql.SQL("kind.to_status"))
+        return sql.SQL("exists (select from kind where {})").format(same)
+
     def _settled(self, *, shown: bool = True) -> dict[str, sql.Composable]:
         return {
             **self._names(),
-            "table_name": sql.Literal(str(self.table)),
+            "has_its_rows": self.table.has_its_rows(),
             "status_column": sql.Literal(self.handler.column),
             "status_type": trusted(self.table.columns[self.handler.column].full_type),
             "shows_held": self._shows_held if shown else self._shows(self.handler.status),

@@ -775,7 +775,7 @@ CONTROLS = (
     Control(
         "a simple move ends what the next handler knew",
         "sql/settle/settle_moved.sql",
-        "     where a.handler_id = (select n.id from next_handler as n)\n",
+        "     where a.handler_id = any (array(select n.id from next_handler as n))\n",
         "     where false\n",
         (VISITS,),
     ),
