@@ -24,7 +24,7 @@ from poller.model.handler import refuse_collisions
 from poller.store.row_size import row_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from poller.db.tables import Column, Table
     from poller.model.handler import Handler
@@ -756,22 +756,49 @@ def bind_all(
 
 
 def refuse_equal(connection: psycopg.Connection[Any], bindings: Sequence[Binding]) -> None:
-    """Refuse two handlers whose statuses are the same to the column, however they are written.
+    """Refuse two handlers that would take the same rows, however they write the status, and name the table.
 
     Raises:
         ConfigurationError: naming both places.
     """
     refuse_collisions((str(binding.table), binding.handler) for binding in bindings)
-    of_columns: dict[tuple[int, str], dict[str, Handler]] = {}
+    for group in _of_columns(bindings):
+        _refuse_kin(group)
+        _refuse_written_alike(connection, group)
+
+
+def _of_columns(bindings: Sequence[Binding]) -> Iterator[list[Binding]]:
+    """Yield the handlers of each table's status column, with those of each table that it has rows in common with."""
+    groups: dict[tuple[str, str], list[Binding]] = {}
     for each in bindings:
-        statuses = of_columns.setdefault((each.table.oid, each.handler.column), {})
-        statuses |= dict.fromkeys(filter(None, (each.handler.status, each.handler.during)), each.handler)
-        column = each.table.columns[each.handler.column]
-        for one, other in tables.equal_statuses(connection, column, list(statuses)):
-            first, second = statuses[one], statuses[other]
-            if first is not second:
-                msg = (
-                    f"two handlers for {each.table}:{one}: {first.place} and {second.place}; "
-                    f"its column {column.name} takes {other!r} for the same status; keep one"
-                )
-                raise ConfigurationError(msg)
+        groups.setdefault((str(each.table), each.handler.column), []).append(each)
+    for (_, column), group in groups.items():
+        kin = [groups[name, column] for name in group[0].table.kin if (name, column) in groups]
+        yield from ([*group, *others] for others in kin or [[]])
+
+
+def _refuse_kin(group: Sequence[Binding]) -> None:
+    """Refuse a handler of a table and one of its partitions for one status: each row would run in both at once."""
+    try:
+        refuse_collisions((str(group[0].table), each.handler) for each in group)
+    except ConfigurationError as error:
+        msg = f"{error} ({group[0].table} and {group[-1].table} have rows in common, by partition)"
+        raise ConfigurationError(msg) from None
+
+
+def _refuse_written_alike(connection: psycopg.Connection[Any], group: Sequence[Binding]) -> None:
+    table, column = group[0].table, group[0].table.columns[group[0].handler.column]
+    shown = {
+        status: each.handler
+        for each in group
+        for status in (each.handler.status, each.handler.during)
+        if status is not None
+    }
+    for one, other in tables.equal_statuses(connection, column, list(shown)):
+        first, second = shown[one], shown[other]
+        if first is not second:
+            msg = (
+                f"two handlers for {table}:{one}: {first.place} and {second.place}; "
+                f"its column {column.name} takes {other!r} for the same status; keep one"
+            )
+            raise ConfigurationError(msg)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from poller import Client, ConfigurationError, PollerError
+from poller.client.checks import check
+from poller.registry import Registered
 from poller.testing import Engine
 from tests.engines import moves, run
 
@@ -263,6 +265,50 @@ def test_two_handlers_whose_statuses_are_the_same_to_the_column_are_refused(
         PollerError, match=r"two handlers for public.task:1: .+ and .+ takes '1.0' for the same"
     ):
         run(url, moves("task", status="1", to="2"), moves("task", status="1.0", to="2"))
+
+
+LEVELS = """
+create table task (id int, kind text, status text, primary key (id, kind)) partition by list (kind);
+create table "Some.tasks" partition of task for values in ('a', 'b') partition by list (kind);
+create table task_a partition of "Some.tasks" for values in ('a');
+create table task_b partition of "Some.tasks" for values in ('b')
+"""
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("task", '"Some.tasks"'), ("task_a", "task"), ('"Some.tasks"', "task_a")]
+)
+@pytest.mark.parametrize("options", [{}, {"status": "late", "during": "pending"}])
+def test_g10_a_handler_of_a_table_and_one_of_its_partition_are_refused(
+    url: str, db: psycopg.Connection[Any], one: str, other: str, options: dict[str, Any]
+) -> None:
+    """Each row would run in both at once."""
+    db.execute(LEVELS)
+    said = refusal_of_two(url, moves(one), moves(other, **options))
+    assert "two handlers for " in said
+    assert "have rows in common, by partition" in said
+    found = [each.what for each in check(db, Registered([moves(one), moves(other, **options)], []))]
+    assert [each for each in found if each.startswith("two handlers for ")]
+
+
+def test_handlers_of_partitions_beside_each_other_have_no_rows_in_common(
+    url: str, db: psycopg.Connection[Any]
+) -> None:
+    """Nor have those of a partition and of the whole for two statuses, or in two columns."""
+    db.execute(LEVELS)
+    db.execute(
+        "alter table task add mail text; insert into task values (1, 'a', 'pending'), (2, 'b', 'pending')"
+    )
+    others = (moves("task", status="late"), moves("task", column="mail"))
+    assert len(run(url, moves("task_a"), moves("task_b"), *others)) == 2
+
+
+def test_g10_check_tells_of_two_statuses_that_are_the_same_to_the_column(db: psycopg.Connection[Any]) -> None:
+    """As a start does."""
+    db.execute("create table task (id int primary key, status numeric)")
+    two = [moves("task", status="1", to="2"), moves("task", status="1.0", to="2")]
+    [found] = [each for each in check(db, Registered(two, [])) if each.where == "handlers"]
+    assert (found.severity, found.what.startswith("two handlers for public.task:1: ")) == ("error", True)
 
 
 def test_a_status_of_a_composite_type_is_refused(url: str, db: psycopg.Connection[Any]) -> None:
