@@ -724,7 +724,11 @@ def bind(
 
 def _texts(connection: psycopg.Connection[Any], handler: Handler, table: Table) -> Texts:
     texts = Texts(handler.where, handler.order_by)
-    return texts if handler.is_job else users_sql.resolved(connection, table, texts)
+    if handler.is_job:
+        return texts
+    if texts.where is not None:
+        users_sql.refuse_system_columns(connection, table, texts.where)
+    return users_sql.resolved(connection, table, texts)
 
 
 def _hashed(connection: psycopg.Connection[Any], handler: Handler, table: Table) -> frozenset[str]:

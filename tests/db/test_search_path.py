@@ -14,11 +14,13 @@ from poller.db.connection import OwnConnection, connect
 from poller.db.search_path import AS_USERS
 from poller.db.statements import Statement, has_users_part, statement
 from poller.errors import ConfigurationError
+from poller.ready_made import old_rows
 from poller.store.binding import bind
 from poller.store.claim_plan import plan_claim
 from poller.store.claims import _peek_of
 from poller.testing import Engine
 from tests.engines import column, do_nothing, moves, run
+from tests.maintained import retention
 from tests.times import one_in
 
 Connection = psycopg.Connection[Any]
@@ -234,6 +236,84 @@ def test_a_condition_may_end_with_a_comment(url: str, db: Connection) -> None:
     assert [
         done.key for done in run(url, moves("note", where="id > 0 -- the good", order_by="id -- so"))
     ] == ["1"]
+
+
+BROKEN = {
+    "where": [
+        "true) or (true",
+        "true), (true",
+        "true] || array[true",
+        "id > 0) --",
+        "id > 0 /* the good",
+        "id > 0; select 1",
+        "id >",
+        "'",
+        "$$",
+    ],
+    "order_by": [
+        "id) desc, (id",
+        "id), (select 1",
+        "id limit 1",
+        "id limit 1 --",
+        "id for update",
+        "id /*",
+        "id; commit",
+    ],
+}
+
+
+@pytest.mark.parametrize(("option", "text"), [(option, text) for option in BROKEN for text in BROKEN[option]])
+def test_g10_a_text_that_breaks_out_of_its_place_is_refused(
+    url: str, db: Connection, option: str, text: str
+) -> None:
+    """In its place it would mean something else: rows of every status would be claimed, say."""
+    db.execute("create table note (id int primary key, status text)")
+    db.execute("insert into note values (1, 'pending'), (2, 'other')")
+    with pytest.raises(ConfigurationError, match=f"{option}=.* cannot stand by itself: ") as caught:
+        run(url, moves("note", **{option: text}))
+    assert "\n" not in str(caught.value)
+    assert column(db, "select status from note order by id") == ["pending", "other"]
+
+
+@pytest.mark.parametrize("text", ["true) or (true", "true /*", "$1 = 1"])
+def test_g10_a_purge_is_refused_a_condition_that_is_not_whole(db: Connection, text: str) -> None:
+    """It would delete what is not old."""
+    db.execute("create table note (id int primary key, at timestamptz)")
+    rule = retention(purge("note", column="at", older_than="1d", where=text)).rule
+    with pytest.raises(ConfigurationError, match=r"cannot stand by itself|has a parameter"):
+        old_rows.bind(db, rule)
+
+
+@pytest.mark.parametrize("text", ["$1 = 1", "id = $1 and is_odd(id)"])
+@pytest.mark.parametrize("option", ["where", "order_by"])
+def test_g10_a_text_with_a_parameter_is_refused(url: str, db: Connection, option: str, text: str) -> None:
+    """The line names the option; it was taken for a database that has gone away."""
+    db.execute("create table note (id int primary key, status text)")
+    db.execute("create function is_odd(int) returns boolean immutable language sql as 'select $1 % 2 = 1'")
+    with pytest.raises(ConfigurationError, match=f"{option}=.* has a parameter such as "):
+        run(url, moves("note", **{option: text}))
+
+
+@pytest.mark.parametrize(
+    "text", ["xmin is not null", "t.tableoid > 0 and is_odd(id)", "is_odd(id) and ctid > '(0,0)'"]
+)
+def test_g10_a_condition_on_what_rows_have_by_themselves_is_refused(
+    url: str, db: Connection, text: str
+) -> None:
+    """Some of poller's questions are asked of rows that were read before, which do not have it any more."""
+    db.execute("create table note (id int primary key, status text)")
+    db.execute("create function is_odd(int) returns boolean immutable language sql as 'select $1 % 2 = 1'")
+    with pytest.raises(
+        ConfigurationError, match=r"uses (xmin|tableoid|ctid), which is no column of the user's"
+    ):
+        run(url, moves("note", where=text))
+
+
+def test_names_of_such_columns_are_no_fault_elsewhere(url: str, db: Connection) -> None:
+    """In a text, in an order, or in another table's rows."""
+    db.execute("create table note (id int primary key, status text); insert into note values (1, 'pending')")
+    where = "status <> 'xmin' and not exists (select from pg_class as c where c.xmin is null)"
+    assert [each.became for each in run(url, moves("note", where=where, order_by="ctid"))] == ["moved"]
 
 
 # --- types of an extension's ----------------------------------------------------------------------------
