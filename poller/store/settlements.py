@@ -191,10 +191,12 @@ def holder_of_lock(pid: int | None, role: str, name: str | None) -> str:
     )
 
 
-def settle_within(task: Task, connection: Any, move: Transition) -> str | Awaitable[str]:
+def settle_within(
+    task: Task, connection: Any, move: Transition, before: Transition | None = None
+) -> str | Awaitable[str]:
     """Move one row inside a transaction of the user's; return its status, as the database has it.
 
-    With an async connection the result is awaitable.
+    With an async connection the result is awaitable. `before` is the move that this attempt has made already, if any.
 
     Raises:
         SettleError: it could not be moved; nothing was changed.
@@ -206,10 +208,10 @@ def settle_within(task: Task, connection: Any, move: Transition) -> str | Awaita
     if outcome.verdict is not Became.MOVED:
         raise SettleError(outcome.error)
     result = Result(task, outcome, monotonic() - task.lease.clock)
-    return follow(connection, _moving(result), "ctx.settle")
+    return follow(connection, _moving(result, before), "ctx.settle")
 
 
-def _moving(result: Result) -> Script[str]:
+def _moving(result: Result, before: Transition | None) -> Script[str]:
     """Move one row, on any connection that runs this script; return its status.
 
     Raises:
@@ -221,7 +223,10 @@ def _moving(result: Result) -> Script[str]:
     row = yield binding.settle(columns, shown=task.refusal is None), asked
     became = Became(dict(row["became"]).get(1, Became.MOVED))
     if became is not Became.MOVED:
-        msg = f"{binding}:{task.key} was not moved to {outcome.to!r}: {_WHY[became]}; roll back"
+        why = _WHY[became]
+        if became is Became.LATE and before is not None:
+            why = f"ctx.settle has moved it to {before.status!r} before, in this attempt; call it once"
+        msg = f"{binding}:{task.key} was not moved to {outcome.to!r}: {why}; roll back"
         raise SettleError(msg)
     assert outcome.to is not None  # noqa: S101 - it moves
     return outcome.to
