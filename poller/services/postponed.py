@@ -336,7 +336,9 @@ class Postponed:
             )
             self._say(part.binding, f"lock of {rows}", condition)
         else:
-            condition = f"{rows} and others wait for a transaction that has settled a row claimed with them (ctx.settle)"
+            condition = (
+                f"another transaction holds the lease of {rows}, or held such a row; they wait, others go on"
+            )
             self._say(part.binding, "lock of a lease", condition)
         self._put_off(part, _Why.LOCKED)
 

@@ -255,6 +255,28 @@ def test_g11_a_column_that_may_not_be_set_costs_only_the_rows_that_set_it(
     assert [said in error for error in column(db, "select error from poller.attempt")] == [True] * 3
 
 
+def test_a_lock_that_nobody_can_be_named_for_is_told_as_it_is_known(
+    db: psycopg.Connection[Any], url: str, join: NewWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lease is held by whatever has locked it: a handler that settles in its own transaction is one of many."""
+    make_task(db, 2)
+    worker = join(bind(db, handler("task", status="pending", to="normal")(do_nothing)))
+    results = [Result(task, Outcome(Became.MOVED, to="normal"), 0.0) for task in worker.claim()]
+    written: list[str] = []
+    told: list[Any] = []
+    monkeypatch.setattr("poller.services.postponed.emit", told.append)
+    postponed = Postponed(worker.link, lambda settled: written.extend(settled.became), lambda *_: None)
+    with psycopg.connect(url) as person:
+        person.execute("select from poller.claim for update")
+        postponed.add(results)
+        postponed.run_once()
+    assert [each.reason for each in told] == [
+        "another transaction holds the lease of 1, 2, or held such a row; they wait, others go on"
+    ]
+    wait_until("they are written", lambda: bool(postponed.run_once() and written))
+    assert written == [Became.MOVED] * 2
+
+
 @pytest.mark.fault("F46")
 def test_g11_a_fault_that_heals_while_it_is_looked_into_is_held_against_no_row(
     db: psycopg.Connection[Any], join: NewWorker, monkeypatch: pytest.MonkeyPatch
