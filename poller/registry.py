@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
 import pkgutil
 import sys
 import traceback
+import types
 from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -15,13 +17,12 @@ from poller.errors import ConfigurationError, PollerError
 from poller.executor import remote_call
 from poller.executor.around import Around, in_order
 from poller.jobs.job import Job, refuse_namesakes
-from poller.model.handler import Handler, refuse_collisions
+from poller.model.code_place import place_of
+from poller.model.handler import Handler, refuse_collisions, refuse_lookalikes
 from poller.spelling import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from types import ModuleType
-
 
 _PLAIN = frozenset((str, bytes, int, float, bool, type(None)))  # a package may hold a million of them
 _ITEMS: dict[type, Callable[[Any], Iterable[object]]] = {
@@ -30,7 +31,22 @@ _ITEMS: dict[type, Callable[[Any], Iterable[object]]] = {
     tuple: tuple.__iter__,
     set: set.__iter__,
     frozenset: frozenset.__iter__,
+    staticmethod: lambda method: (method.__func__,),
+    classmethod: lambda method: (method.__func__,),
 }
+# What a call of these reaches: they stand in its place, so that it is not found in a module.
+_WRAPPED: dict[type, Callable[[Any], object]] = {
+    types.FunctionType: lambda function: vars(function).get("__wrapped__"),
+    type(functools.cache(len)): lambda function: function.__wrapped__,
+    functools.partial: lambda partial: partial.func,
+    functools.partialmethod: lambda method: method.func,
+    functools.cached_property: lambda cached: cached.func,
+    property: lambda each: each.fget,
+    Handler: lambda handler: handler.function,
+    Job: lambda job: job.function,
+}
+_REGISTERED = (Handler, Job, Around)
+_DEEPEST = 100  # wrappers around one function; more are a circle
 
 
 class Registered(NamedTuple):
@@ -51,16 +67,19 @@ def load(package: str, only: Sequence[str] = (), without: Sequence[str] = ()) ->
 
     Raises:
         ConfigurationError: the package cannot be imported or defines neither, two handlers are for one
-            (table, status), two jobs have one name, a name in `only` or `without` is unknown, or nothing is left.
+            (table, status), one moves rows to another's `during`, two jobs have one name, one is hidden in a
+            wrapper, a name in `only` or `without` is unknown, or nothing is left.
     """
-    values = (value for module in _modules(package) for value in _values(module))
+    values = [value for module in _modules(package) for value in _values(module)]
     found = dict.fromkeys(each for value in values for each in _registered(value))
     handlers = [each for each in found if isinstance(each, Handler)]
     jobs = [each for each in found if isinstance(each, Job)]
+    _refuse_hidden(values)
     if not found:
         msg = f"the package {package!r} has no handlers and no jobs"
         raise ConfigurationError(msg, "nothing_registered", package=package)
     refuse_collisions((str(each.table), each) for each in handlers)
+    refuse_lookalikes((str(each.table), each) for each in handlers)
     refuse_namesakes(jobs)
     for registered in found:
         _check_remote(registered)
@@ -71,10 +90,37 @@ def middleware(package: str) -> tuple[Around, ...]:
     """Return what a package has marked with `around`, its submodules included; the first is outermost.
 
     Raises:
-        ConfigurationError: the package cannot be imported.
+        ConfigurationError: the package cannot be imported, or a middleware is hidden in a wrapper.
     """
-    values = (value for module in _modules(package) for value in _values(module))
+    values = [value for module in _modules(package) for value in _values(module)]
+    _refuse_hidden(values)
     return in_order({cast("Around", value) for value in values if issubclass(type(value), Around)})
+
+
+def _refuse_hidden(values: Sequence[object]) -> None:
+    """Refuse what a wrapper hides: it would never run, and nothing would say so.
+
+    Raises:
+        ConfigurationError: naming its place.
+    """
+    hidden = [each for value in values for each in _wrapped(value) if issubclass(type(each), _REGISTERED)]
+    found = {id(each) for value in values for each in (value, *_registered(value))} if hidden else ()
+    for each in cast("list[Handler | Job | Around]", hidden):
+        if id(each) not in found:
+            msg = (
+                f"{place_of(each.function)}: {each} is hidden by a wrapper (a decorator above poller's, a partial) "
+                "and would never run; put poller's decorator above the others"
+            )
+            raise ConfigurationError(msg)
+
+
+def _wrapped(value: object) -> Iterator[object]:
+    """Yield what a call of a value reaches, one wrapper beneath the other."""
+    for _ in range(_DEEPEST):
+        within = _WRAPPED.get(type(value))
+        if within is None or (value := within(value)) is None:
+            return
+        yield value
 
 
 def _check_remote(registered: Handler | Job) -> None:
@@ -85,8 +131,8 @@ def _check_remote(registered: Handler | Job) -> None:
         raise ConfigurationError(msg) from None
 
 
-def _values(module: ModuleType) -> Iterator[object]:
-    """Yield what a module holds: its values, those in its lists and dicts, and those of its classes."""
+def _values(module: types.ModuleType) -> Iterator[object]:
+    """Yield what a module holds: its values, those in its lists and dicts, and those of its classes, static ones too."""
     seen: set[int] = set()
     waiting: deque[object] = deque([vars(module)])
     while waiting:
@@ -118,13 +164,13 @@ def _registered(value: object) -> Iterator[Handler | Job]:
         value = value.also
 
 
-def _modules(package: str) -> list[ModuleType]:
+def _modules(package: str) -> list[types.ModuleType]:
     _find_in(str(Path.cwd()))
     top = _import(package)
     return [top, *_below(package, list(getattr(top, "__path__", [])))]
 
 
-def _below(package: str, paths: list[str]) -> Iterator[ModuleType]:
+def _below(package: str, paths: list[str]) -> Iterator[types.ModuleType]:
     """Import what is below a package, folders without an `__init__.py` included.
 
     Raises:
@@ -168,7 +214,7 @@ def _find_in(folder: str) -> None:
     sys.path[:] = [*own, folder, *(each for each in sys.path if each not in ("", folder, *own))]
 
 
-def _import(name: str) -> ModuleType:
+def _import(name: str) -> types.ModuleType:
     try:
         return importlib.import_module(name)
     except PollerError:

@@ -129,7 +129,7 @@ def context(  # noqa: PLR0913 - what is known of an attempt
         key=key,
         attempt=attempt,
         deadline=deadline or datetime.now(UTC) + timedelta(minutes=5),
-        settle=lambda _, move: move.status,
+        settle=lambda _, move, __: move.status,
     )
     if connection is not None or session is not None:
         made.lend(_Lent(connection, session))  # type: ignore[arg-type]

@@ -120,6 +120,40 @@ def settled_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.fixture
+def caseless(db: psycopg.Connection[Any]) -> Iterator[str]:
+    """A type of texts without case, as citext is: its operators are in `public`."""
+    operators = "".join(
+        f"create function public.caseless_{name}(caseless, caseless) returns boolean immutable strict language plpgsql"
+        f" as 'begin return pg_catalog.lower($1::text) {sign} pg_catalog.lower($2::text); end';"
+        f"create operator public.{sign} (leftarg = caseless, rightarg = caseless, function = caseless_{name}"
+        f"{', commutator = operator(public.=), hashes, merges' if sign == '=' else ''});"
+        for name, sign in (("lt", "<"), ("le", "<="), ("eq", "="), ("ge", ">="), ("gt", ">"))
+    )
+    db.execute(
+        "create type caseless;"
+        "create function caseless_in(cstring) returns caseless immutable strict language internal as 'textin';"
+        "create function caseless_out(caseless) returns cstring immutable strict language internal as 'textout';"
+        "create type caseless (input = caseless_in, output = caseless_out, like = text,"
+        " category = 'S', collatable = true);"
+        "create cast (caseless as text) without function as implicit;"
+        "create cast (text as caseless) without function as assignment;"
+        "create cast (varchar as caseless) without function as assignment;" + operators
+    )
+    db.execute(
+        "create function caseless_cmp(caseless, caseless) returns int immutable strict language sql return"
+        " case when $1 < $2 then -1 when $1 > $2 then 1 else 0 end;"
+        "create function caseless_hash(caseless) returns int immutable strict language sql return"
+        " pg_catalog.hashtext(pg_catalog.lower($1::text));"
+        "create operator class caseless_ops default for type caseless using btree as"
+        " operator 1 <, operator 2 <=, operator 3 =, operator 4 >=, operator 5 >,"
+        " function 1 caseless_cmp(caseless, caseless);"
+        "create operator class caseless_hash default for type caseless using hash as"
+        " operator 1 =, function 1 caseless_hash(caseless)"
+    )
+    return "caseless"
+
+
+@pytest.fixture
 def gate(url: str) -> Iterator[psycopg.Connection[Any]]:
     """A session that holds the gate of `tests.gates` shut."""
     with psycopg.connect(url, autocommit=True) as connection:

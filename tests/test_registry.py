@@ -143,6 +143,49 @@ def test_what_stands_in_a_list_or_a_dict_or_a_class_is_found(write: Writer) -> N
     assert found() == ["orders:paid", "users:new", "users:old", "say-a", "say-b"]
 
 
+STATIC = """
+from poller import around, fixed_delay, handler, purge, cron
+
+class Billing:
+    @staticmethod
+    @handler("orders", status="paid", to="shipped")
+    def charge(order): ...
+
+    @handler("orders", status="shipped", to="closed", executor="process")
+    @staticmethod
+    def close(order): ...
+
+    class Nightly:
+        @staticmethod
+        @fixed_delay("5m")
+        def sync(): ...
+
+        @fixed_delay("5m")
+        @staticmethod
+        def again(): ...
+
+        old = classmethod(purge("audit", column="at", older_than="1d", schedule=cron("0 3 * * *")))
+
+    @staticmethod
+    @around
+    def outer(attempt):
+        yield
+
+    @around
+    @staticmethod
+    def within(attempt):
+        yield
+"""
+
+
+def test_static_methods_of_classes_are_found(write: Writer) -> None:
+    """Whichever of the two decorators is above the other: nothing that is registered is passed over in silence."""
+    write({"tasks.py": STATIC})
+    assert found() == ["orders:paid", "orders:shipped", "again", "purge audit", "sync"]
+    assert list(map(str, registry.middleware("tasks"))) == ["tasks.Billing.outer", "tasks.Billing.within"]
+    assert all(each.function is not None and each(None) is None for each in registry.load("tasks").handlers)
+
+
 @pytest.mark.parametrize("path", ["tasks.py", "tasks/__init__.py", "tasks/users.py"])
 def test_a_single_file_is_enough(write: Writer, path: str) -> None:
     """A module of the name, or a folder, with `__init__.py` or without."""
@@ -208,6 +251,22 @@ def test_g10_a_status_that_another_handler_shows_meanwhile_is_refused(write: Wri
     assert "more.py:4" in text
 
 
+@pytest.mark.parametrize("left", ['to="busy"', 'to="old", on_failure="busy"', 'to=("old", "busy")'])
+def test_g10_a_status_that_another_handler_shows_meanwhile_is_no_end(write: Writer, left: str) -> None:
+    """Rows that are done would look like those whose worker has lost them; in another column they do not."""
+    code = ABOUT_USERS.replace('to="normal"', 'to="normal", during="busy"')
+    more = ABOUT_USERS.replace('"new", to="normal"', f'"late", {left}')
+    write({"tasks/__init__.py": code, "tasks/more.py": more})
+    text = refusal()
+    assert "moves rows of users to 'busy', the during of " in text
+    assert "__init__.py:4" in text
+    assert "more.py:4" in text
+    for name in ("tasks.more", "tasks"):
+        del sys.modules[name]
+    write({"tasks/more.py": more.replace("to=", 'column="mail_status", to=', 1)})
+    assert found() == ["users:late", "users:new"]
+
+
 def test_g10_two_jobs_of_one_name_are_refused(write: Writer) -> None:
     """The line names both places."""
     write({"tasks/__init__.py": "", "tasks/one.py": TIMED, "tasks/two.py": TIMED})
@@ -215,6 +274,53 @@ def test_g10_two_jobs_of_one_name_are_refused(write: Writer) -> None:
     assert "two jobs named 'sync'" in text
     assert "one.py:4 (sync)" in text
     assert "two.py:4 (sync)" in text
+
+
+WRAPPERS = {
+    "a decorator above": "ship = logged(ship)",
+    "two of them": "ship = logged(logged(ship))",
+    "a cache": "ship = functools.cache(ship)",
+    "a partial": "ship = functools.partial(ship)",
+    "a partial of a wrapper, in a list": "ship = [functools.partial(logged(ship))]",
+    "a property": "ship = type('Orders', (), {'ship': property(ship)})",
+    "a static method": "ship = type('Orders', (), {'ship': staticmethod(logged(ship))})",
+    "a handler above": "ship = handler('orders', status='late', to='shipped')(logged(ship))",
+}
+
+
+@pytest.mark.parametrize("wrapped", WRAPPERS.values(), ids=WRAPPERS.keys())
+@pytest.mark.parametrize("what", ["handler('orders', status='paid', to='shipped')", "fixed_delay('5m')"])
+def test_g10_what_a_wrapper_hides_is_refused(write: Writer, what: str, wrapped: str) -> None:
+    """It would never run; the line says where it stands. A wrapper beside what it wraps hides nothing."""
+    code = f"""
+import functools
+from poller import fixed_delay, handler
+
+def logged(function):
+    @functools.wraps(function)
+    def wrapper(*arguments):
+        return function(*arguments)
+    return wrapper
+
+@{what}
+def ship(order=1): ...
+
+"""
+    write({"tasks/__init__.py": ABOUT_USERS, "tasks/more.py": f"{code}{wrapped}"})
+    text = refusal()
+    assert "hidden by a wrapper" in text
+    assert "more.py:11 (ship)" in text
+    del sys.modules["tasks.more"], sys.modules["tasks"]
+    write({"tasks/more.py": f"{code}\nthe_same = ship\n{wrapped}"})
+    assert "users:new" in found()
+
+
+def test_g10_middleware_that_a_wrapper_hides_is_refused(write: Writer) -> None:
+    """It would run around nothing."""
+    code = "import functools, poller\n@functools.cache\n@poller.around\ndef timed(attempt):\n    yield\n"
+    write({"tasks.py": code})
+    with pytest.raises(PollerError, match=r"tasks.py:2 \(timed\): tasks.timed is hidden by a wrapper"):
+        registry.middleware("tasks")
 
 
 FAULTS = {

@@ -108,7 +108,16 @@ def _usage(error: Any, session: CommandLineState) -> str:
         case "ENVIRONMENT":
             return f"{_variable(parameter)}: {_reason(error)}"
         case _:
-            return f"{text}; see: {context.command_path} --help"
+            return f"{text}{_behind_dashes(error, context)}; see: {context.command_path} --help"
+
+
+def _behind_dashes(error: Any, context: Any) -> str:
+    """Return how a value is written that was taken for an option: a key such as -5 or -infinity."""
+    option = getattr(error, "option_name", "")
+    takes_values = any(each.param_type_name == "argument" for each in context.command.params)
+    if type(error).__name__ != "NoSuchOption" or option.startswith("--") or not takes_values:
+        return ""
+    return "; write a value that begins with - behind the options and --"
 
 
 def _reason(error: Any) -> str:

@@ -31,7 +31,7 @@ from poller.jobs.circles import circles
 from poller.model.context import Row
 from poller.ready_made.housekeeping import housekeeping
 from poller.ready_made.protocol import AboutATable
-from poller.store.binding import Binding, bind
+from poller.store.binding import Binding, bind, refuse_equal
 from poller.store.claim_plan import plan_claim
 
 if TYPE_CHECKING:
@@ -184,6 +184,7 @@ class Checks:
         """Find what keeps a handler from working on its table."""
         for handler in self._handlers:
             yield from self._guarded(str(handler), partial(self._handler, handler))
+        yield from self._guarded("handlers", self._equal)
         if self._migrated:
             self._bindings = status.numbered(self._connection, self._bindings)
         for binding in self._bindings:
@@ -207,6 +208,13 @@ class Checks:
             self._bindings.append(bind(self._connection, handler))
         except PollerError as error:
             yield Finding("error", _where(handler), *_halves(str(error).removeprefix(f"{handler.place}: ")))
+
+    def _equal(self) -> Findings:
+        """Find two handlers that would take the same rows, which no worker starts with."""
+        try:
+            refuse_equal(self._connection, self._bindings)
+        except PollerError as error:
+            yield Finding("error", "handlers", *_halves(error))
 
     def _plan(self, binding: Binding) -> Findings:
         if not self._migrated:

@@ -87,6 +87,8 @@ class Column:
     `code` is the number of the type that the driver sees: of a domain, that which it is made of. `settable`, `readable`:
     the role that asks may update it, or read it. `comparison`: if it is not that of `pg_catalog`, which the path gives.
     `nullable`: it may be null, as far as its own constraint says. `virtual`: it is computed whenever it is read.
+    `words`: the cast by which texts are compared as its values are, if those that differ may be equal (citext, char(n),
+    a collation); no text fails at it.
     """
 
     name: str
@@ -101,6 +103,13 @@ class Column:
     readable: bool = True
     nullable: bool = False
     virtual: bool = False
+    words: str | None = None
+
+    def same_status(self, left: sql.Composable, right: sql.Composable) -> sql.Composed:
+        """Return the condition that two texts name the same status."""
+        if self.words is None:
+            return sql.SQL("{} = {}").format(left, right)
+        return self.equal(left + trusted(self.words), right + trusted(self.words))
 
     def equal(self, left: sql.Composable, right: sql.Composable) -> sql.Composed:
         """Return the condition that two of its values are equal."""
@@ -142,7 +151,8 @@ class Table:
 
     That is the database's own: what `localtimestamp` and `now()` write into such a column there. Of a table that is
     only looked at, no right to change anything is asked. `readable`: the role that asks may read all of it,
-    what is not a column of the user's included.
+    what is not a column of the user's included. `kin`: the tables that have rows in common with it, by name:
+    those that it is a partition of, and its own partitions.
     """
 
     oid: int
@@ -157,6 +167,7 @@ class Table:
     readable: bool = True
     is_partitioned: bool = False
     key_numbers: str = ""  # those of the key's columns, and of what its index includes
+    kin: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return dotted(self.schema, self.name)
@@ -180,6 +191,12 @@ class Table:
             key_numbers=sql.Literal(self.key_numbers),
             is_partitioned=sql.Literal(self.is_partitioned),
         )
+
+    def has_its_rows(self) -> sql.Composed:
+        """Return the condition on a handler `h`, in poller's own table, to be of this table or of one of its kin."""
+        names = [sql.Literal(each) for each in (str(self), *self.kin)]
+        form = "h.table_name = {}" if len(names) == 1 else "h.table_name = any (array[{}])"
+        return sql.SQL(form).format(sql.SQL(", ").join(names))
 
     def key_text(self) -> sql.Composed:
         """Return the key of a row `t` as text: its own form, or a JSON array if it is composite."""
@@ -418,6 +435,7 @@ def described(
         readable=found.may_select_all,
         is_partitioned=found.relkind == "p",
         key_numbers=found.key_numbers,
+        kin=tuple(dotted(*each) for each in found.kin or ()),
     )
 
 
@@ -451,6 +469,7 @@ def _column(found: dict[str, Any]) -> Column:
         readable=found["readable"],
         nullable=found["nullable"],
         virtual=found["virtual"],
+        words=found["words"],
     )
 
 
@@ -540,12 +559,18 @@ def _existing(table: Table, name: str, what: str) -> Column:
 
 
 def _check_leaves(connection: psycopg.Connection[Any], handler: Handler, table: Table) -> None:
-    """Check that the statuses of a handler differ, or its rows would go round."""
+    """Check that the statuses of a handler differ, or its rows would go round, or look done before they are."""
     for one, other in equal_statuses(connection, table.columns[handler.column], handler.reachable):
         if handler.status == one:
             msg = (
                 f"{table}.{handler.column} takes {one!r} and {other!r} for the same status, so that the handler's rows "
                 "would not leave it; let them differ"
+            )
+            raise ConfigurationError(msg)
+        if handler.during == one:  # it stands before the others
+            msg = (
+                f"{table}.{handler.column} takes during={one!r} and {other!r} for the same status: rows in progress and "
+                "rows that are done would look alike; let them differ"
             )
             raise ConfigurationError(msg)
 

@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from poller.errors import ConfigurationError
+from poller.model.signature import beneath
 from poller.telemetry.current_attempt import current
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ def around(function: Middleware) -> Around:
     the handler
     has ended
     """
+    function = beneath(function)
     name = getattr(function, "__qualname__", repr(function))
     if not inspect.isgeneratorfunction(function):
         msg = f"{name} must be a plain generator function that yields once; it runs around coroutines, too"

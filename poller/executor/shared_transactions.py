@@ -30,6 +30,7 @@ from poller.model.outcome import Became, Outcome
 from poller.runtime.failpoints import reach
 from poller.store.lease import Result, Settled
 from poller.store.outcomes import BEGAN_LATE, not_shown, of_error, released
+from poller.store.settlements import ColumnRefusedError
 from poller.telemetry.bus import emit
 from poller.telemetry.current_attempt import variable
 from poller.telemetry.events import TransactionLost, TransactionSlow, TransactionUnwritable
@@ -239,15 +240,16 @@ class SharedTransactions:
         elif ended.outcome.verdict is not Became.MOVED:
             self._reporter.report([ended])
         elif is_alive and (fault := self._fault_of_all(binding, tuple(ended.outcome.columns))) is not None:
+            if isinstance(fault, ColumnRefusedError):
+                self._reporter.report([_refused(ended, fault)])
+                return
             emit(TransactionUnwritable(**binding.named, error=reason(fault), retry_seconds=PUT_OFF_SECONDS))
             put_off = Outcome(
                 Became.SNOOZED, to=binding.handler.restored, delay=PUT_OFF_SECONDS, attempt=task.attempt - 1
             )
             self._reporter.report([Result(task, put_off, ended.seconds)])
         else:
-            refused = RuntimeError(f"the transaction was rolled back: {reason(error)}")
-            outcome = of_error(binding.handler, refused, task.attempt, task.age)
-            self._reporter.report([Result(task, outcome, ended.seconds)])
+            self._reporter.report([_refused(ended, error)])
 
     def _cannot_send(self, task: Task, error: BaseException) -> bool:
         """Return whether the server refused to send one row as it was locked, and would send others of its table."""
@@ -264,11 +266,20 @@ class SharedTransactions:
         """Return the error if no outcome of a handler can be written now, so that no row is at fault; else None."""
         try:
             self._transactions.rehearse(binding, columns)
+        except ColumnRefusedError as error:
+            return error
         except PollerError:  # a handler named a column that does not exist
             return None
         except Exception as error:  # noqa: BLE001 - no row is involved, so no row is at fault
             return error
         return None
+
+
+def _refused(ended: Result, error: BaseException) -> Result:
+    """Return the result of a row whose outcome cannot be written: its attempt has failed."""
+    task = ended.task
+    refused = RuntimeError(f"the transaction was rolled back: {reason(error)}")
+    return Result(task, of_error(task.handler, refused, task.attempt, task.age), ended.seconds)
 
 
 def _standing(shared: SharedTransaction, transaction: Transaction) -> list[Task]:

@@ -35,6 +35,7 @@ from poller.store.binding_again import names_of
 from poller.store.claim_plan import plan_claim
 from poller.store.liveness import register_handlers
 from poller.targets.settings import AlertSettings
+from poller.telemetry import log
 from poller.telemetry.bus import emit
 from poller.telemetry.events import SweepFailed
 
@@ -82,6 +83,7 @@ class Site:
         self._is_first = is_first
         self._gathered = gathered
         self.label = location.name if several else ""
+        self._logged = {"database": self.label} if self.label else {}
         self._id = uuid.uuid4()
         self._bindings: list[Binding] = []
         self._jobs: list[Job] = []
@@ -133,28 +135,34 @@ class Site:
         """
         url, drains = self._location.url, self._options.drain
         listener = Listener(Link(url, "listener"), self._look)
-        self._listening = Loop("listener", listener.run_once, listener.recover, sleep=listener.sleep)
+        self._listening = Loop(
+            "listener", listener.run_once, listener.recover, sleep=listener.sleep, logged=self._logged
+        )
         self._sweeper = Sweeper(Link(url, "sweeper"), self._bindings, self._id, listener.hears)
-        self._sweeping = Loop("sweeper", self._sweeper.run_once, self._sweeper.recover)
+        self._sweeping = Loop("sweeper", self._sweeper.run_once, self._sweeper.recover, logged=self._logged)
         forgetter = Forgetter(Link(url, "forgetter", lock_timeout=LOCK_TIMEOUT), self._bindings, self._id)
-        self._forgetting = Loop("forgetter", forgetter.run_once, forgetter.recover)
+        self._forgetting = Loop("forgetter", forgetter.run_once, forgetter.recover, logged=self._logged)
         self._scheduler = Scheduler(Link(url, "scheduler"), self._jobs, listener.hears, self._id)
         self._planning = Loop(
-            "scheduler", self._scheduler.run_once, self._scheduler.recover, spacing=SPACING_SECONDS
+            "scheduler",
+            self._scheduler.run_once,
+            self._scheduler.recover,
+            spacing=SPACING_SECONDS,
+            logged=self._logged,
         )
         able = {job.name for job in self._jobs if job.may_run_on(self._options.labels)}
         worked_on = [each for each in self._bindings if not each.handler.is_job or each.handler.name in able]
         self._drain = Drain(
             Link(url, "watcher"), worked_on, drain=drains, label=self.label, on_begin=on_begin
         )
-        self._watching = Loop("watcher", self._drain.run_once, self._drain.recover)
+        self._watching = Loop("watcher", self._drain.run_once, self._drain.recover, logged=self._logged)
         self._keeper = GaugeKeeper(
             Link(url, "gauges", lock_timeout=LOCK_TIMEOUT),
             self._bindings,
             listener.hears,
             exports=self._options.listen is not None,
         )
-        self._keeping = Loop("gauges", self._keeper.run_once, self._keeper.recover)
+        self._keeping = Loop("gauges", self._keeper.run_once, self._keeper.recover, logged=self._logged)
         self.loops = [self._listening, self._sweeping, self._forgetting, self._watching]
         if not drains:  # new runs would keep a drain from ending, and it has a progress bar of its own
             self.loops += [self._planning, self._keeping]
@@ -241,7 +249,9 @@ class Site:
         made = Alerting(link, told, beats=self._is_first, database=self.label)
         made.prepare()
         link.close()
-        self._telling = Loop("alerts", made.run_once, made.recover, spacing=SPACING_SECONDS)
+        self._telling = Loop(
+            "alerts", made.run_once, made.recover, spacing=SPACING_SECONDS, logged=self._logged
+        )
         made.wake = self._telling.wake
         return made
 
@@ -282,7 +292,8 @@ class Site:
         if self._alerting is not None:
             self._telling.stop()
             self._telling.join(LAST_WORDS_SECONDS)
-        self._sweep_at_last()
+        with log.about(self._logged):
+            self._sweep_at_last()
         return self._drain.end()
 
     def _order(self, child: WorkerProcess) -> WorkerOrder:
@@ -293,7 +304,7 @@ class Site:
             url=self._location.url,
             database=self._location.name,
             is_first=self._is_first,
-            logged={"database": self.label} if self.label else {},
+            logged=self._logged,
             tables=names_of(self._bindings),
             replaces=child.pid,
         )

@@ -138,6 +138,7 @@ def make_job(
     Raises:
         ConfigurationError: the name is not valid, the job runs after itself, or the schedule contradicts the options.
     """
+    function = signature.beneath(function)
     where = place or place_of(function)
     if isinstance(function, Job | Handler):
         msg = f"{where}: it is {'a job' if isinstance(function, Job) else 'a handler'} already; write a second function"

@@ -163,7 +163,7 @@ class Context:
         key: str,
         attempt: int,
         deadline: datetime,
-        settle: Callable[[Any, Transition], str | Awaitable[str]],
+        settle: Callable[[Any, Transition, Transition | None], str | Awaitable[str]],
     ) -> None:
         self.database = database
         self._key = key
@@ -250,7 +250,8 @@ class Context:
             **columns: further columns to set.
 
         Raises:
-            SettleError: the lease has ended, or another session has changed the row; roll back.
+            SettleError: the lease has ended, another session has changed the row, or this attempt has moved it already;
+                roll back.
             PollerError: the status is not in `to`, the connection is not supported, or the handler is transactional.
         """
         if self._loan is not None:
@@ -258,16 +259,17 @@ class Context:
             raise PollerError(msg)
         move = Transition(status, **columns)
         self.has_asked = True  # also if that raises
-        done = self._settle(connection, move)
+        before = self.settled
+        done = self._settle(connection, move, before)
         if isinstance(done, str):
             self.settled = Transition(done)
             return None
         # so that one which is never awaited is not taken for one that was never asked for
         self.settled, self.has_asked = move, False
-        return self._settled_later(done)
+        return self._settled_later(done, before)
 
-    async def _settled_later(self, done: Awaitable[str]) -> None:
-        self.settled, self.has_asked = None, True
+    async def _settled_later(self, done: Awaitable[str], before: Transition | None) -> None:
+        self.settled, self.has_asked = before, True
         self.settled = Transition(await done)
 
     @cached_property

@@ -24,7 +24,7 @@ from poller.model.options import HandlerOptions, History, refuse_unknown
 from poller.model.outcome import Became, Outcome
 from poller.model.rate import Rate, rate_of
 from poller.model.retry_policy import POLICY, Policy, policy
-from poller.model.signature import call_of, is_coroutine, refuse_generator
+from poller.model.signature import beneath, call_of, is_coroutine, refuse_generator
 from poller.model.table_name import TableName, table_name
 from poller.model.table_source import TableSource, order_of, where_of
 from poller.model.typevars import P, R
@@ -147,6 +147,11 @@ class Handler(Generic[P, R]):
         return self.status if self.during else None
 
     @property
+    def left(self) -> tuple[str, ...]:
+        """The statuses of rows that this handler is done with."""
+        return self.to if self.on_failure is None else (*self.to, self.on_failure)
+
+    @property
     def reachable(self) -> tuple[str, ...]:
         """Every status this handler can leave a row in, its own included."""
         named = (self.status, self.during, *self.to, self.on_failure)
@@ -165,7 +170,7 @@ class Registration:
     def __call__(self, function: Callable[P, R]) -> Handler[P, R]:
         """Make a handler of a function, or another one of a handler's."""
         also = function if isinstance(function, Handler) else None
-        plain: Callable[P, R] = also.function if also else function
+        plain: Callable[P, R] = also.function if also else beneath(function)
         place = place_of(plain)
         try:
             made = self._made(plain, place, also)
@@ -271,6 +276,24 @@ def refuse_collisions(handlers: Iterable[tuple[str, Handler]]) -> None:
                 raise ConfigurationError(msg)
 
 
+def refuse_lookalikes(handlers: Iterable[tuple[str, Handler]]) -> None:
+    """Refuse a handler that moves rows to what another one shows while it works; each comes with its table's name.
+
+    Rows that are done would look like rows whose worker has lost them, which `poller check` has set back.
+
+    Raises:
+        ConfigurationError: naming both places.
+    """
+    known = [(table, each) for table, each in handlers if not each.is_job]
+    shown = {(table, each.column, each.during): each for table, each in known if each.during is not None}
+    for table, each in known:
+        for status in each.left:
+            other = shown.get((table, each.column, status))
+            if other is not None and other is not each:
+                msg = f"{each.place} moves rows of {table} to {status!r}, the during of {other.place}; let them differ"
+                raise ConfigurationError(msg)
+
+
 def _taken(one: Handler) -> Iterator[tuple[str, ...]]:
     """Yield what no other handler of the table may share: its name in commands, and the statuses that its rows show."""
     yield (one.label,)
@@ -319,8 +342,17 @@ def _check(made: Handler) -> None:
     if made.transactional and made.is_coroutine:
         msg = "a transactional handler cannot be a coroutine function: its connection blocks; use a plain function"
         raise ConfigurationError(msg)
+    _check_statuses(made)
+
+
+def _check_statuses(made: Handler) -> None:
+    """Refuse statuses that must differ and do not."""
     if made.during == made.status:
         msg = f"during is {made.during!r}, the status the row already has; leave it out"
+        raise ConfigurationError(msg)
+    if made.during in made.to:
+        msg = f"during is {made.during!r}, which is in to: rows in progress and rows that are done would look alike; "
+        msg += "name another status"
         raise ConfigurationError(msg)
     if made.on_failure in {made.status, made.during} and made.on_failure is not None:
         msg = f"on_failure is {made.on_failure!r}, so a failed row would be taken again for ever; name another status"

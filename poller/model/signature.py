@@ -21,6 +21,9 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from poller.errors import ConfigurationError
 
+if typing.TYPE_CHECKING:
+    from poller.model.typevars import P, R
+
 Function = Callable[..., Any]
 
 CONTEXT = frozenset(("Context", "BatchContext"))
@@ -114,6 +117,11 @@ def not_begun(answer: object) -> str | None:
                 answer.close()
         return f"a {type(answer).__name__}, which is never awaited: have the function, or its decorator, await it"
     return next((text for kinds, text in _NOT_BEGUN if isinstance(answer, kinds)), None)
+
+
+def beneath(function: Callable[P, R]) -> Callable[P, R]:
+    """Return the function in a `staticmethod`: a decorator above that is given the object, which stands for it."""
+    return function.__func__ if isinstance(function, staticmethod) else function
 
 
 def _called(function: Function) -> tuple[Function, ...]:

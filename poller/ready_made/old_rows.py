@@ -66,11 +66,12 @@ class Stale:
         move = self.rule.move
         if move is None:
             return self._statement("purge_batch", needed=self._needed, **parts)
+        same = self.table.columns[move.column].same_status
         known = {
-            "table_name": sql.Literal(str(self.table)),
+            "has_its_rows": self.table.has_its_rows(),
             "status_column": sql.Literal(move.column),
-            "from_status": sql.Literal(move.status),
-            "to_status": sql.Literal(move.to),
+            "is_from": same(sql.SQL("h.status"), sql.Literal(move.status)),
+            "is_to": same(sql.SQL("h.status"), sql.Literal(move.to)),
         }
         return self._statement(
             "age_out_batch",

@@ -19,12 +19,12 @@ import psycopg
 
 from poller.db.connection import is_transient
 from poller.runtime.bell import Bell
-from poller.telemetry import stderr
+from poller.telemetry import log, stderr
 from poller.telemetry.outage import BACKOFF_FIRST_SECONDS, Outage
 from poller.telemetry.troubles import digest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 T = TypeVar("T")
 
@@ -112,15 +112,18 @@ class Loop(threading.Thread):
         recover: called after a round that raised, to drop what may be broken (a connection).
         sleep: sleeps for so many seconds, or until the bell rings or a notification arrives.
         spacing: the least seconds between the beginnings of two rounds: one round hears all that has rung meanwhile.
+        logged: fields of its lines in the log.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what makes a service of an object, and how it goes round
         self,
         name: str,
         run_once: Callable[[], float],
         recover: Callable[[], None] = lambda: None,
         sleep: Callable[[float, Bell], None] = lambda seconds, bell: bell.wait(seconds),
         spacing: float = 0.0,
+        *,
+        logged: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(name=f"poller {name}", daemon=True)
         self._outage = Outage(name)
@@ -128,6 +131,7 @@ class Loop(threading.Thread):
         self._recover = recover
         self._sleep = sleep
         self._spacing = spacing
+        self._logged = logged or {}
         self._bell = Bell()
         self._stopping = threading.Event()
         self._busy_since: float | None = None  # when the round under way began (monotonic)
@@ -159,6 +163,10 @@ class Loop(threading.Thread):
 
     def run(self) -> None:
         """Do rounds until stopped; `start()` runs this on the loop's thread."""
+        with log.about(self._logged):
+            self._go_round()
+
+    def _go_round(self) -> None:
         began = 0.0
         while not self._stopping.wait(max(0.0, began + self._spacing - monotonic())):
             began = monotonic()

@@ -9,6 +9,8 @@ Can outcomes of this handler be written at all (`Settlements.rehearse`)? Can the
     a column was renamed, a right revoked,    handler is in trouble: its further results come here, and no more of its
     the table is locked, the disk full        rows are claimed, until the cause is gone
     another transaction holds a row's lock    that row waits, the others are written; the log names the holder
+    this role may not set a column that       their attempts have failed, with the grant that is missing; others of the
+    they set                                  handler, which do not set it, are written
     a row fails alone, and fails again        its attempt has failed, with the reason: another outcome, which asks less
                                               of the table, replaces the one that cannot be written
 
@@ -34,7 +36,7 @@ from poller.errors_in_words import reason
 from poller.model.outcome import Became, Outcome
 from poller.store.lost_keys import UNREADABLE, drop, lost
 from poller.store.outcomes import of_error
-from poller.store.settlements import Settlements
+from poller.store.settlements import ColumnRefusedError, Settlements
 from poller.telemetry.bus import emit
 from poller.telemetry.events import ResultsGivenUp, ResultsWait, ResultsWritable
 
@@ -269,7 +271,10 @@ class Postponed:
         if is_servers(error):
             self._wait_for_all(part, error)
         elif (alone or part.why is _Why.TROUBLE) and (fault := self._fault_of_all(part)) is not None:
-            self._wait_for_all(part, fault)
+            if isinstance(fault, ColumnRefusedError):
+                self._refuse_all(part, fault)
+            else:
+                self._wait_for_all(part, fault)
         elif not alone:
             self._halve(part)
         elif part.why is _Why.TROUBLE:
@@ -283,13 +288,15 @@ class Postponed:
             self._refuse(part.results[0], error)
 
     def _fault_of_all(self, part: WriteGroup) -> Exception | None:
-        """Return why outcomes of a handler cannot be written at all; None if they can."""
+        """Return why outcomes of a handler that set these columns cannot be written at all; None if they can."""
         binding, columns, _ = part.form
         try:
             self._settlements.rehearse(binding, columns)
         except errors.Error as error:
             if not self._settlements.link.lives():
                 raise
+            return error
+        except ColumnRefusedError as error:
             return error
         except Exception:  # noqa: BLE001 - a column that cannot be set is the fault of the result that sets it
             return None
@@ -334,7 +341,9 @@ class Postponed:
             )
             self._say(part.binding, f"lock of {rows}", condition)
         else:
-            condition = f"{rows} and others wait for a transaction that has settled a row claimed with them (ctx.settle)"
+            condition = (
+                f"another transaction holds the lease of {rows}, or held such a row; they wait, others go on"
+            )
             self._say(part.binding, "lock of a lease", condition)
         self._put_off(part, _Why.LOCKED)
 
@@ -356,6 +365,12 @@ class Postponed:
         else:
             now = monotonic()
             self._put(WriteGroup([replace(result, outcome=outcome)], _Why.HALVED, now, now))
+
+    def _refuse_all(self, part: WriteGroup, fault: Exception) -> None:
+        """Replace outcomes that set a column which this role may not set: others of the handler can be written."""
+        self._settlements.link.close()  # it would keep a stale plan
+        for each in part.results:
+            self._refuse(each, fault)
 
     def _drops_lost_keys(self, result: Result) -> bool:
         """Return whether no row can have a result's key any more; then the leases of all such are given up."""

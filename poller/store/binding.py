@@ -24,7 +24,7 @@ from poller.model.handler import refuse_collisions
 from poller.store.row_size import row_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from poller.db.tables import Column, Table
     from poller.model.handler import Handler
@@ -37,6 +37,7 @@ CLAIM_BYTES = 32 * 2**20  # the most that the rows of a claim may have, unless o
 _TRUE = sql.SQL("true")
 _NOW = sql.SQL("poller.now()")
 _NULL = sql.SQL("null")
+_OF_HANDLER = sql.SQL("h.status")
 _KEPT = ("handler", "table", "id", "database", "encoding")  # when a handler is bound anew
 
 # How a settle treats the locks of other transactions: it waits for them.
@@ -484,7 +485,11 @@ class Binding:
         """The statement that settles outcomes which have moved their rows to one status, and nothing else."""
         worth = trusted("true" if self.handler.history == "all" else "false")
         return statement(
-            "settle_moved", **self._settled(), strays=self._strays("%(to_status)s"), worth_recording=worth
+            "settle_moved",
+            **self._settled(),
+            is_next=self._column.same_status(_OF_HANDLER, sql.Placeholder("to_status")),
+            strays=self._strays("%(to_status)s"),
+            worth_recording=worth,
         )
 
     @cached_property
@@ -604,6 +609,8 @@ class Binding:
         return statement(
             "settle",
             **settled,
+            is_next=self._is_next,
+            is_to=self._column.same_status(sql.SQL("n.status"), sql.SQL("s.to_status")),
             strays=self._strays("o.to_status"),
             **(_not_waiting(settled) if only_free else _WAITING),
             worth_recording=trusted(worth[self.handler.history]),
@@ -619,10 +626,18 @@ class Binding:
             ),
         )
 
+    @property
+    def _is_next(self) -> sql.Composable:
+        """The condition on a handler `h` to have a status that one of the rows moves to."""
+        if self._column.words is None:
+            return sql.SQL("h.status = any (array(select kind.to_status from kind))")
+        same = self._column.same_status(_OF_HANDLER, sql.SQL("kind.to_status"))
+        return sql.SQL("exists (select from kind where {})").format(same)
+
     def _settled(self, *, shown: bool = True) -> dict[str, sql.Composable]:
         return {
             **self._names(),
-            "table_name": sql.Literal(str(self.table)),
+            "has_its_rows": self.table.has_its_rows(),
             "status_column": sql.Literal(self.handler.column),
             "status_type": trusted(self.table.columns[self.handler.column].full_type),
             "shows_held": self._shows_held if shown else self._shows(self.handler.status),
@@ -775,7 +790,11 @@ def bind(
 
 def _texts(connection: psycopg.Connection[Any], handler: Handler, table: Table) -> Texts:
     texts = Texts(handler.where, handler.order_by)
-    return texts if handler.is_job else users_sql.resolved(connection, table, texts)
+    if handler.is_job:
+        return texts
+    if texts.where is not None:
+        users_sql.refuse_system_columns(connection, table, texts.where)
+    return users_sql.resolved(connection, table, texts)
 
 
 def _hashed(connection: psycopg.Connection[Any], handler: Handler, table: Table) -> frozenset[str]:
@@ -807,22 +826,49 @@ def bind_all(
 
 
 def refuse_equal(connection: psycopg.Connection[Any], bindings: Sequence[Binding]) -> None:
-    """Refuse two handlers whose statuses are the same to the column, however they are written.
+    """Refuse two handlers that would take the same rows, however they write the status, and name the table.
 
     Raises:
         ConfigurationError: naming both places.
     """
     refuse_collisions((str(binding.table), binding.handler) for binding in bindings)
-    of_columns: dict[tuple[int, str], dict[str, Handler]] = {}
+    for group in _of_columns(bindings):
+        _refuse_kin(group)
+        _refuse_written_alike(connection, group)
+
+
+def _of_columns(bindings: Sequence[Binding]) -> Iterator[list[Binding]]:
+    """Yield the handlers of each table's status column, with those of each table that it has rows in common with."""
+    groups: dict[tuple[str, str], list[Binding]] = {}
     for each in bindings:
-        statuses = of_columns.setdefault((each.table.oid, each.handler.column), {})
-        statuses |= dict.fromkeys(filter(None, (each.handler.status, each.handler.during)), each.handler)
-        column = each.table.columns[each.handler.column]
-        for one, other in tables.equal_statuses(connection, column, list(statuses)):
-            first, second = statuses[one], statuses[other]
-            if first is not second:
-                msg = (
-                    f"two handlers for {each.table}:{one}: {first.place} and {second.place}; "
-                    f"its column {column.name} takes {other!r} for the same status; keep one"
-                )
-                raise ConfigurationError(msg)
+        groups.setdefault((str(each.table), each.handler.column), []).append(each)
+    for (_, column), group in groups.items():
+        kin = [groups[name, column] for name in group[0].table.kin if (name, column) in groups]
+        yield from ([*group, *others] for others in kin or [[]])
+
+
+def _refuse_kin(group: Sequence[Binding]) -> None:
+    """Refuse a handler of a table and one of its partitions for one status: each row would run in both at once."""
+    try:
+        refuse_collisions((str(group[0].table), each.handler) for each in group)
+    except ConfigurationError as error:
+        msg = f"{error} ({group[0].table} and {group[-1].table} have rows in common, by partition)"
+        raise ConfigurationError(msg) from None
+
+
+def _refuse_written_alike(connection: psycopg.Connection[Any], group: Sequence[Binding]) -> None:
+    table, column = group[0].table, group[0].table.columns[group[0].handler.column]
+    shown = {
+        status: each.handler
+        for each in group
+        for status in (each.handler.status, each.handler.during)
+        if status is not None
+    }
+    for one, other in tables.equal_statuses(connection, column, list(shown)):
+        first, second = shown[one], shown[other]
+        if first is not second:
+            msg = (
+                f"two handlers for {table}:{one}: {first.place} and {second.place}; "
+                f"its column {column.name} takes {other!r} for the same status; keep one"
+            )
+            raise ConfigurationError(msg)

@@ -9,13 +9,14 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from psycopg import errors, sql
 from psycopg.rows import tuple_row
 
-from poller.db.connection import Borrowed, OwnCursor
+from poller.db.connection import Borrowed, OwnCursor, role_of
 from poller.db.statements import array, numbers, statement, texts
 from poller.db.users_connection import follow
 from poller.db.values import text_for
-from poller.errors import SettleError
+from poller.errors import ConfigurationError, SettleError
 from poller.errors_in_words import storable
 from poller.model.outcome import Became
 from poller.store.lease import Result, Settled
@@ -23,8 +24,6 @@ from poller.store.outcomes import SWALLOWED, of_answer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Mapping, Sequence
-
-    from psycopg import sql
 
     from poller.db.connection import Link
     from poller.db.users_connection import Script
@@ -45,6 +44,10 @@ _WHY = {
 SAMPLE = (
     16  # attempts of a settle whose time is kept with the minute's counts, which take up to 64 (settle.sql)
 )
+
+
+class ColumnRefusedError(ConfigurationError):
+    """This role may move rows of the table, but not set a column that an outcome sets: the fault of that outcome."""
 
 
 class _Leases:
@@ -139,6 +142,12 @@ class Settlements:
         with OwnCursor(self.link.connection, row_factory=tuple_row) as cursor:
             return cursor.execute(question, asked, prepare=True).fetchone()
 
+    def _rows(self, question: sql.Composed, asked: Mapping[str, Any]) -> list[Any]:
+        if not isinstance(self.link, Borrowed):
+            return self.link.connection.execute(question, asked).fetchall()
+        with OwnCursor(self.link.connection, row_factory=tuple_row) as cursor:
+            return cursor.execute(question, asked).fetchall()
+
     def rehearse(self, binding: Binding, columns: tuple[str, ...] = ()) -> None:
         """Find out whether outcomes of a handler can be written at all now; write nothing.
 
@@ -154,11 +163,33 @@ class Settlements:
             ConfigurationError: one of the columns cannot be set.
         """
         connection = self.link.connection
-        with connection.transaction(force_rollback=True):
-            connection.execute(binding.settle(columns), _settle_parameters(binding, columns, ()))
-            self.link.find_own_names()
-            connection.execute(statement("rehearsal"), {"handler": binding.id})
-            connection.execute(binding.statuses, {"statuses": array(binding.handler.to)})
+        try:
+            with connection.transaction(force_rollback=True):
+                connection.execute(binding.settle(columns), _settle_parameters(binding, columns, ()))
+                self.link.find_own_names()
+                connection.execute(statement("rehearsal"), {"handler": binding.id})
+                connection.execute(binding.statuses, {"statuses": array(binding.handler.to)})
+        except errors.InsufficientPrivilege:
+            if columns:
+                self.rehearse(binding)
+                self._refuse_columns(binding, columns)
+            raise
+
+    def _refuse_columns(self, binding: Binding, columns: tuple[str, ...]) -> None:
+        """Raise if this role may not update some columns.
+
+        Raises:
+            ColumnRefusedError: it may not; the text has the grant.
+        """
+        connection, table = self.link.connection, binding.table
+        asked = {"table": table.oid, "columns": array(columns)}
+        names = [str(row[0]) for row in self._rows(statement("unsettable"), asked)]
+        if names:
+            role, listed = role_of(connection), ", ".join(names)
+            quoted = ", ".join(sql.Identifier(each).as_string() for each in names)
+            grant = f"grant update ({quoted}) on {table.identifier.as_string()} to {role}"
+            msg = f"the role {role} may not update {listed} of {table}; run: {grant}"
+            raise ColumnRefusedError(msg)
 
     def who_locks(self, task: Task) -> str | None:
         """Name who holds the lock of a task's row, or of its whole table; None if that is not known."""
@@ -191,10 +222,12 @@ def holder_of_lock(pid: int | None, role: str, name: str | None) -> str:
     )
 
 
-def settle_within(task: Task, connection: Any, move: Transition) -> str | Awaitable[str]:
+def settle_within(
+    task: Task, connection: Any, move: Transition, before: Transition | None = None
+) -> str | Awaitable[str]:
     """Move one row inside a transaction of the user's; return its status, as the database has it.
 
-    With an async connection the result is awaitable.
+    With an async connection the result is awaitable. `before` is the move that this attempt has made already, if any.
 
     Raises:
         SettleError: it could not be moved; nothing was changed.
@@ -206,10 +239,10 @@ def settle_within(task: Task, connection: Any, move: Transition) -> str | Awaita
     if outcome.verdict is not Became.MOVED:
         raise SettleError(outcome.error)
     result = Result(task, outcome, monotonic() - task.lease.clock)
-    return follow(connection, _moving(result), "ctx.settle")
+    return follow(connection, _moving(result, before), "ctx.settle")
 
 
-def _moving(result: Result) -> Script[str]:
+def _moving(result: Result, before: Transition | None) -> Script[str]:
     """Move one row, on any connection that runs this script; return its status.
 
     Raises:
@@ -221,7 +254,10 @@ def _moving(result: Result) -> Script[str]:
     row = yield binding.settle(columns, shown=task.refusal is None), asked
     became = Became(dict(row["became"]).get(1, Became.MOVED))
     if became is not Became.MOVED:
-        msg = f"{binding}:{task.key} was not moved to {outcome.to!r}: {_WHY[became]}; roll back"
+        why = _WHY[became]
+        if became is Became.LATE and before is not None:
+            why = f"ctx.settle has moved it to {before.status!r} before, in this attempt; call it once"
+        msg = f"{binding}:{task.key} was not moved to {outcome.to!r}: {why}; roll back"
         raise SettleError(msg)
     assert outcome.to is not None  # noqa: S101 - it moves
     return outcome.to

@@ -11,6 +11,7 @@ poller's go on.
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,12 +21,13 @@ from poller.telemetry import stderr, stdout
 from poller.telemetry.printable import as_json, lines, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 LogFormat = Literal["text", "json"]
 
 _settings: dict[str, Any] = {}
 _always: dict[str, str] = {}
+_here: contextvars.ContextVar[Mapping[str, str]] = contextvars.ContextVar("poller log fields")
 _printers: list[logging.Handler] = []
 
 
@@ -102,6 +104,16 @@ def trace(error: BaseException, /, **fields: Any) -> None:
         _log.debug("handler raised", extra={"poller": fields, "traceback": traceback_of(error)})
 
 
+@contextlib.contextmanager
+def about(fields: Mapping[str, str]) -> Iterator[None]:
+    """Have each line that this thread writes meanwhile show these fields."""
+    token = _here.set(fields)
+    try:
+        yield
+    finally:
+        _here.reset(token)
+
+
 def settings() -> dict[str, Any]:
     """Return what `setup` was called with, for processes that this one starts."""
     return dict(_settings)
@@ -147,7 +159,7 @@ class _PlainLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         time = datetime.fromtimestamp(record.created, UTC).astimezone().strftime("%H:%M:%S")
-        fields = {**_always, **getattr(record, "poller", {})}
+        fields = {**_always, **_here.get({}), **getattr(record, "poller", {})}
         words = [f"{name}={_short(value)}" for name, value in fields.items()]
         mark = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
         message = one_line(record.getMessage()) if record.name == _log.name else lines(record.getMessage())
@@ -169,6 +181,7 @@ class _JsonLines(logging.Formatter):
             "message": record.getMessage(),
             "process": record.process,
             **_always,
+            **_here.get({}),
             **getattr(record, "known", {}),
             **getattr(record, "poller", {}),
         }

@@ -13,7 +13,7 @@ with restored as (
        and {shows_during}
        and o.poller_key not in (
              select k.key from poller.claim as c, unnest(c.keys) as k (key)
-              where c.handler_id = any (array(select h.id from poller.handler as h where h.table_name = {table_name})))
+              where c.handler_id = any (array(select h.id from poller.handler as h where {has_its_rows})))
     returning o.poller_key
 )
 select poller_key from restored where {as_users}

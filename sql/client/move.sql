@@ -28,18 +28,19 @@ with "~look" as materialized (
        and {is_own}
     returning o."~key", o."~from", case when {strays} then poller.refuse_status(t.{status}::text) end
 ), "~known" as materialized (
-    select h.id, h.status
+    select h.id, h.status, h.table_name = {table_name} as is_own
       from poller.handler as h
-     where h.table_name = {table_name} and h.status_column = {status_column}
+     where {has_its_rows} and h.status_column = {status_column}
 ), "~forgotten" as (
     delete from poller.attempt as a
      where a.handler_id = any (array(select k.id from "~known" as k))
        and poller.digest(a.key) = any (array(select poller.digest(m."~key") from "~moved" as m))
 ), "~told" as materialized (
-    select m.*, (select k.id from "~known" as k where k.status = m."~from") as "~handler" from "~moved" as m
+    select m.*, (select min(k.id) from "~known" as k where k.is_own and {is_from}) as "~handler" from "~moved" as m
 ), "~recorded" as (
     insert into poller.event (handler_id, key, verdict, from_status, to_status, attempt, lease)
-    select coalesce(o."~handler", (select k.id from "~known" as k where k.status = {to_status}), (select min(k.id) from "~known" as k)),
+    select coalesce(o."~handler", (select min(k.id) from "~known" as k where k.is_own and {is_to}),
+                    (select min(k.id) from "~known" as k where k.is_own)),
            o."~key", 'moved by hand', o."~from", {to_status},
            coalesce((select a.attempt from poller.attempt as a
                       where a.handler_id = o."~handler" and poller.digest(a.key) = poller.digest(o."~key") limit 1), 0),

@@ -6,9 +6,9 @@
 , "~handler" as materialized (
     select h.id
       from poller.handler as h
-     where h.table_name = {table_name}
+     where {has_its_rows}
        and h.status_column = {status_column}
-       and h.status in ({from_status}, {to_status})
+       and ({is_from} or {is_to})
        and exists (select from poller.attempt as a where a.handler_id = h.id)
 ), "~forgotten" as (
     delete from poller.attempt as a

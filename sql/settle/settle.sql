@@ -15,6 +15,7 @@
 -- Input    rows refer by number to leases and to outcomes, since most rows of a batch share both.
 -- Visits   a row that is given back after its handler was called is remembered, since that handler knows its visit. A move
 --          ends what the handler of the next status knew of the row, if that handler has rows in trouble at all: a new visit.
+--          It may be a handler of a partition, or of the whole, and write the status otherwise (`New` and `new` of a citext).
 -- Returns  [place in the input, from 1; result] where the result is not the verdict. Not settled are 'refused': a
 --          trigger or rule of the user's swallowed the UPDATE, and the row is as it was; 'locked': another transaction
 --          holds the lock of the row or of its claim (where it is not waited for: free_rows.sql); and 'late': the
@@ -119,9 +120,9 @@ with clock as materialized (
 ), next_handler as materialized (
     select h.id, h.status
       from poller.handler as h
-     where h.table_name = {table_name}
+     where {has_its_rows}
        and h.status_column = {status_column}
-       and h.status = any (array(select kind.to_status from kind))
+       and {is_next}
        and h.id <> %(handler)s
        and exists (select from poller.attempt as a where a.handler_id = h.id)
 ), forgotten as (
@@ -131,7 +132,7 @@ with clock as materialized (
              select poller.digest(s.poller_key) from settled as s
               where s.result in ('moved', 'failed') and exists (select from next_handler)))
        and (a.handler_id, a.key) in (
-             select n.id, s.poller_key from settled as s join next_handler as n on n.status = s.to_status
+             select n.id, s.poller_key from settled as s join next_handler as n on {is_to}
               where s.result in ('moved', 'failed'))
 ), rest as materialized (
     select h.lease,

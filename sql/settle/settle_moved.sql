@@ -31,14 +31,14 @@ with held as materialized (
 ), next_handler as materialized (
     select h.id
       from poller.handler as h
-     where h.table_name = {table_name}
+     where {has_its_rows}
        and h.status_column = {status_column}
-       and h.status = %(to_status)s
+       and {is_next}
        and h.id <> %(handler)s
        and exists (select from poller.attempt as a where a.handler_id = h.id)
 ), forgotten as (
     delete from poller.attempt as a
-     where a.handler_id = (select n.id from next_handler as n)
+     where a.handler_id = any (array(select n.id from next_handler as n))
        and poller.digest(a.key) = any (array(
              select poller.digest(m.poller_key) from moved as m where exists (select from next_handler)))
 ), ended as materialized (

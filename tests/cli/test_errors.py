@@ -25,6 +25,14 @@ WRONG_USE = {
     "a command that there is not": (["rnu"], "Did you mean 'run'"),
     "an option that there is not": (["status", "--colour"], "see: poller status --help"),
     "an argument that is missing": (["history", "tenants"], "Missing argument 'KEY'"),
+    "a key that begins with a dash": (
+        ["history", "task", "-infinity"],
+        "write a value that begins with - behind the options and --",
+    ),
+    "a number below zero": (
+        ["history", "task", "-5"],
+        "write a value that begins with - behind the options and --",
+    ),
     "an argument too many": (["workers", "all"], "see: poller workers --help"),
     "a number that is none": (["run", "--workers", "many"], "'--workers'"),
     "a number that is too small": (["run", "--concurrency", "0"], "--concurrency must be at least 1"),

@@ -72,6 +72,28 @@ def test_rows_of_all_databases_are_handled_and_handlers_see_which(
         assert f"done: 50 moved, 0 failed, 0 parked · database={name}" in done.stderr
 
 
+def test_lines_of_every_service_name_the_database_that_they_have_lost(
+    project: Project, db: psycopg.Connection[Any], shards: dict[str, str]
+) -> None:
+    """The supervisor's, too, which look after several databases in one process."""
+    services = ("listener", "sweeper", "scheduler", "watcher")
+    project.handlers(HANDLERS)
+    fleet = project.start("run", "--workers", "1", *named(shards))
+    wait_until("both are worked on", lambda: all(not _due(url) for url in shards.values()))
+    gone = psycopg.conninfo.conninfo_to_dict(shards["us"])["dbname"]
+    db.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", [gone])
+    for service in services:
+        fleet.wait_for_log(f"warning: {service}: ")
+    fleet.signal(signal.SIGTERM)
+    assert fleet.wait() == 0
+    lost = [line for line in fleet.log.splitlines() if any(f"warning: {each}: " in line for each in services)]
+    assert [line for line in lost if "database=us" not in line] == []
+
+
+def _due(url: str) -> int:
+    return int(value(url, "select count(*) from thing where status = 'pending'"))
+
+
 def test_a_drain_fails_if_rows_failed_in_any(project: Project, shards: dict[str, str]) -> None:
     """Whichever it is."""
     project.handlers("""

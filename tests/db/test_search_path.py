@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psycopg
 import pytest
@@ -14,15 +14,14 @@ from poller.db.connection import OwnConnection, connect
 from poller.db.search_path import AS_USERS
 from poller.db.statements import Statement, has_users_part, statement
 from poller.errors import ConfigurationError
+from poller.ready_made import old_rows
 from poller.store.binding import bind
 from poller.store.claim_plan import plan_claim
 from poller.store.claims import _peek_of
 from poller.testing import Engine
 from tests.engines import column, do_nothing, moves, run
+from tests.maintained import retention
 from tests.times import one_in
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 Connection = psycopg.Connection[Any]
 
@@ -239,40 +238,85 @@ def test_a_condition_may_end_with_a_comment(url: str, db: Connection) -> None:
     ] == ["1"]
 
 
+BROKEN = {
+    "where": [
+        "true) or (true",
+        "true), (true",
+        "true] || array[true",
+        "id > 0) --",
+        "id > 0 /* the good",
+        "id > 0; select 1",
+        "id >",
+        "'",
+        "$$",
+    ],
+    "order_by": [
+        "id) desc, (id",
+        "id), (select 1",
+        "id limit 1",
+        "id limit 1 --",
+        "id for update",
+        "id /*",
+        "id; commit",
+    ],
+}
+
+
+@pytest.mark.parametrize(("option", "text"), [(option, text) for option in BROKEN for text in BROKEN[option]])
+def test_g10_a_text_that_breaks_out_of_its_place_is_refused(
+    url: str, db: Connection, option: str, text: str
+) -> None:
+    """In its place it would mean something else: rows of every status would be claimed, say."""
+    db.execute("create table note (id int primary key, status text)")
+    db.execute("insert into note values (1, 'pending'), (2, 'other')")
+    with pytest.raises(ConfigurationError, match=f"{option}=.* cannot stand by itself: ") as caught:
+        run(url, moves("note", **{option: text}))
+    assert "\n" not in str(caught.value)
+    assert column(db, "select status from note order by id") == ["pending", "other"]
+
+
+@pytest.mark.parametrize("text", ["true) or (true", "true /*", "$1 = 1"])
+def test_g10_a_purge_is_refused_a_condition_that_is_not_whole(db: Connection, text: str) -> None:
+    """It would delete what is not old."""
+    db.execute("create table note (id int primary key, at timestamptz)")
+    rule = retention(purge("note", column="at", older_than="1d", where=text)).rule
+    with pytest.raises(ConfigurationError, match=r"cannot stand by itself|has a parameter"):
+        old_rows.bind(db, rule)
+
+
+@pytest.mark.parametrize("text", ["$1 = 1", "id = $1 and is_odd(id)"])
+@pytest.mark.parametrize("option", ["where", "order_by"])
+def test_g10_a_text_with_a_parameter_is_refused(url: str, db: Connection, option: str, text: str) -> None:
+    """The line names the option; it was taken for a database that has gone away."""
+    db.execute("create table note (id int primary key, status text)")
+    db.execute("create function is_odd(int) returns boolean immutable language sql as 'select $1 % 2 = 1'")
+    with pytest.raises(ConfigurationError, match=f"{option}=.* has a parameter such as "):
+        run(url, moves("note", **{option: text}))
+
+
+@pytest.mark.parametrize(
+    "text", ["xmin is not null", "t.tableoid > 0 and is_odd(id)", "is_odd(id) and ctid > '(0,0)'"]
+)
+def test_g10_a_condition_on_what_rows_have_by_themselves_is_refused(
+    url: str, db: Connection, text: str
+) -> None:
+    """Some of poller's questions are asked of rows that were read before, which do not have it any more."""
+    db.execute("create table note (id int primary key, status text)")
+    db.execute("create function is_odd(int) returns boolean immutable language sql as 'select $1 % 2 = 1'")
+    with pytest.raises(
+        ConfigurationError, match=r"uses (xmin|tableoid|ctid), which is no column of the user's"
+    ):
+        run(url, moves("note", where=text))
+
+
+def test_names_of_such_columns_are_no_fault_elsewhere(url: str, db: Connection) -> None:
+    """In a text, in an order, or in another table's rows."""
+    db.execute("create table note (id int primary key, status text); insert into note values (1, 'pending')")
+    where = "status <> 'xmin' and not exists (select from pg_class as c where c.xmin is null)"
+    assert [each.became for each in run(url, moves("note", where=where, order_by="ctid"))] == ["moved"]
+
+
 # --- types of an extension's ----------------------------------------------------------------------------
-
-
-@pytest.fixture
-def caseless(db: Connection) -> Iterator[str]:
-    """A type of texts without case, as citext is: its operators are in `public`."""
-    operators = "".join(
-        f"create function public.caseless_{name}(caseless, caseless) returns boolean immutable strict language plpgsql"
-        f" as 'begin return pg_catalog.lower($1::text) {sign} pg_catalog.lower($2::text); end';"
-        f"create operator public.{sign} (leftarg = caseless, rightarg = caseless, function = caseless_{name}"
-        f"{', commutator = operator(public.=), hashes, merges' if sign == '=' else ''});"
-        for name, sign in (("lt", "<"), ("le", "<="), ("eq", "="), ("ge", ">="), ("gt", ">"))
-    )
-    db.execute(
-        "create type caseless;"
-        "create function caseless_in(cstring) returns caseless immutable strict language internal as 'textin';"
-        "create function caseless_out(caseless) returns cstring immutable strict language internal as 'textout';"
-        "create type caseless (input = caseless_in, output = caseless_out, like = text, collatable = true);"
-        "create cast (caseless as text) without function as implicit;"
-        "create cast (text as caseless) without function as assignment;"
-        "create cast (varchar as caseless) without function as assignment;" + operators
-    )
-    db.execute(
-        "create function caseless_cmp(caseless, caseless) returns int immutable strict language sql return"
-        " case when $1 < $2 then -1 when $1 > $2 then 1 else 0 end;"
-        "create function caseless_hash(caseless) returns int immutable strict language sql return"
-        " pg_catalog.hashtext(pg_catalog.lower($1::text));"
-        "create operator class caseless_ops default for type caseless using btree as"
-        " operator 1 <, operator 2 <=, operator 3 =, operator 4 >=, operator 5 >,"
-        " function 1 caseless_cmp(caseless, caseless);"
-        "create operator class caseless_hash default for type caseless using hash as"
-        " operator 1 =, function 1 caseless_hash(caseless)"
-    )
-    return "caseless"
 
 
 @pytest.mark.parametrize("key", ["id", "id, part"])

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from poller import Client, ConfigurationError, PollerError
+from poller.client.checks import check
+from poller.registry import Registered
 from poller.testing import Engine
 from tests.engines import moves, run
 
@@ -243,6 +245,17 @@ def test_a_handler_whose_rows_would_not_leave_their_status_is_refused(
     run(url, moves("task", status=status, to=to.replace("1", "3")))
 
 
+@pytest.mark.parametrize("options", [{"to": ("2", "3.0")}, {"to": "2", "on_failure": "3.0"}])
+def test_g10_a_during_that_is_to_the_column_what_rows_move_to_is_refused(
+    url: str, db: psycopg.Connection[Any], options: dict[str, Any]
+) -> None:
+    """Written differently, too: rows in progress and rows that are done could not be told apart."""
+    db.execute("create table task (id int primary key, status numeric)")
+    text = refusal(url, moves("task", status="1", during="3", **options))
+    assert "takes during='3' and '3.0' for the same status" in text
+    run(url, moves("task", status="1", during="4", **options))
+
+
 def test_two_handlers_whose_statuses_are_the_same_to_the_column_are_refused(
     url: str, db: psycopg.Connection[Any]
 ) -> None:
@@ -252,6 +265,50 @@ def test_two_handlers_whose_statuses_are_the_same_to_the_column_are_refused(
         PollerError, match=r"two handlers for public.task:1: .+ and .+ takes '1.0' for the same"
     ):
         run(url, moves("task", status="1", to="2"), moves("task", status="1.0", to="2"))
+
+
+LEVELS = """
+create table task (id int, kind text, status text, primary key (id, kind)) partition by list (kind);
+create table "Some.tasks" partition of task for values in ('a', 'b') partition by list (kind);
+create table task_a partition of "Some.tasks" for values in ('a');
+create table task_b partition of "Some.tasks" for values in ('b')
+"""
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("task", '"Some.tasks"'), ("task_a", "task"), ('"Some.tasks"', "task_a")]
+)
+@pytest.mark.parametrize("options", [{}, {"status": "late", "during": "pending"}])
+def test_g10_a_handler_of_a_table_and_one_of_its_partition_are_refused(
+    url: str, db: psycopg.Connection[Any], one: str, other: str, options: dict[str, Any]
+) -> None:
+    """Each row would run in both at once."""
+    db.execute(LEVELS)
+    said = refusal_of_two(url, moves(one), moves(other, **options))
+    assert "two handlers for " in said
+    assert "have rows in common, by partition" in said
+    found = [each.what for each in check(db, Registered([moves(one), moves(other, **options)], []))]
+    assert [each for each in found if each.startswith("two handlers for ")]
+
+
+def test_handlers_of_partitions_beside_each_other_have_no_rows_in_common(
+    url: str, db: psycopg.Connection[Any]
+) -> None:
+    """Nor have those of a partition and of the whole for two statuses, or in two columns."""
+    db.execute(LEVELS)
+    db.execute(
+        "alter table task add mail text; insert into task values (1, 'a', 'pending'), (2, 'b', 'pending')"
+    )
+    others = (moves("task", status="late"), moves("task", column="mail"))
+    assert len(run(url, moves("task_a"), moves("task_b"), *others)) == 2
+
+
+def test_g10_check_tells_of_two_statuses_that_are_the_same_to_the_column(db: psycopg.Connection[Any]) -> None:
+    """As a start does."""
+    db.execute("create table task (id int primary key, status numeric)")
+    two = [moves("task", status="1", to="2"), moves("task", status="1.0", to="2")]
+    [found] = [each for each in check(db, Registered(two, [])) if each.where == "handlers"]
+    assert (found.severity, found.what.startswith("two handlers for public.task:1: ")) == ("error", True)
 
 
 def test_a_status_of_a_composite_type_is_refused(url: str, db: psycopg.Connection[Any]) -> None:

@@ -382,6 +382,46 @@ def test_g3_who_has_lost_the_lease_cannot_move_the_row(db: psycopg.Connection[An
     assert "the lease has ended; roll back" in late.error
 
 
+@pytest.mark.parametrize("apart", [True, False], ids=["two transactions", "one"])
+def test_g10_who_settles_twice_is_told_so(db: psycopg.Connection[Any], url: str, *, apart: bool) -> None:
+    """The lease has ended by then, but not by itself; what was committed stands."""
+
+    def step(_: Row, ctx: Context) -> None:
+        with psycopg.connect(url) as connection:
+            ctx.settle(connection, "normal")
+            if apart:
+                connection.commit()
+            ctx.settle(connection, "normal")
+
+    [done] = run(url, moves("task", step, attempts=1))
+    said = "ctx.settle has moved it to 'normal' before, in this attempt; call it once; roll back"
+    assert (task(db), said in (done.error or "")) == ((("normal" if apart else "pending"), None), not apart)
+    assert done.became == ("moved" if apart else "parked")
+
+
+@pytest.mark.parametrize("apart", [True, False], ids=["two transactions", "one"])
+def test_g10_a_coroutine_that_settles_twice_is_told_so(
+    db: psycopg.Connection[Any], url: str, *, apart: bool
+) -> None:
+    """And its first move, if it was committed, is not taken for one of somebody else's."""
+    told: list[str] = []
+
+    async def step(_: Row, ctx: Context) -> None:
+        async with await psycopg.AsyncConnection.connect(url) as connection:
+            await ctx.settle(connection, "normal")
+            if apart:
+                await connection.commit()
+            try:
+                await ctx.settle(connection, "normal")
+            except SettleError as error:
+                told.append(str(error))
+                raise
+
+    [done] = run(url, moves("task", step, attempts=1))
+    assert "ctx.settle has moved it to 'normal' before" in told[0]
+    assert (task(db), done.became) == (("normal", None), "moved") if apart else (("pending", None), "parked")
+
+
 class DjangosError(Exception):
     """Django's own class of error, of which the driver's is the cause."""
 

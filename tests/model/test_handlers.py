@@ -305,6 +305,8 @@ def test_statuses_may_be_members_of_an_enum(url: str) -> None:
         ({"where": " "}, "where is empty"),
         ({"order_by": ""}, "order_by is empty"),
         ({"during": "pending"}, "leave it out"),
+        ({"during": "normal"}, "rows in progress and rows that are done would look alike"),
+        ({"to": ("normal", "busy"), "during": "busy"}, "which is in to"),
         ({"on_failure": "pending"}, "taken again for ever"),
         ({"status": 1.5}, "a status is a string, an int, a bool"),
     ],

@@ -131,7 +131,7 @@ def test_a_table_that_does_not_fit_is_refused(
         ("colour = 'x'", 'column "colour" does not exist'),
         ("id = 'x'", "invalid input syntax"),
         ("kind", "argument of AND must be type boolean"),
-        ("true); drop table audit; --", "cannot insert multiple commands"),
+        ("true); drop table audit; --", "syntax error"),
         ("count(*) > 1", "aggregate functions are not allowed"),
     ],
 )
@@ -145,9 +145,12 @@ def test_a_condition_that_is_none_is_refused(
         lambda: retention(purge_audit(where=where)).check(db),
         lambda: run(purge_audit(where=where), url),
     ):
-        with pytest.raises(ConfigurationError, match="Postgres cannot work on the old rows of") as refused:
+        with pytest.raises(
+            ConfigurationError, match=r"Postgres cannot work on the old rows of|cannot stand by"
+        ) as refused:
             refuse()
         assert repr(where) in str(refused.value)
+        assert reason in str(refused.value)
     assert keys(db) == [1, 2, 3]
 
 

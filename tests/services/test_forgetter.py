@@ -10,7 +10,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from poller import Context, Fail, Snooze, handler
+from poller import Client, Context, Fail, Snooze, handler
 from poller.db.connection import Link
 from poller.model.outcome import Became, Outcome
 from poller.ready_made import old_rows
@@ -332,6 +332,107 @@ def test_g11_so_does_a_job_that_moves_rows(
     ageing = age_out("thing", column="at", older_than="1d", status="pending", to="second", pause="0s")
     assert run(ageing, url).rows == 1
     assert column(db, "select count(*) from poller.attempt") == [0]
+    assert len(join(second).claim()) == 1
+
+
+NOCASE = "create collation nocase (provider = icu, locale = 'und-u-ks-level2', deterministic = false)"
+WORDS = {
+    "type": "status caseless",
+    "domain": "status checked",
+    "collation": "status text collate nocase",
+    "collated domain": "status word",
+}
+WHOLE = """
+create table thing (id int generated always as identity, kind text not null default 'a', status text not null,
+                    primary key (id, kind)) partition by list (kind);
+create table some_things partition of thing for values in ('a', 'b') partition by list (kind);
+create table thing_a partition of some_things for values in ('a')
+"""
+KIN = {
+    "a partition's": (WHOLE, "thing", "thing_a"),
+    "a part's": (WHOLE, "thing", "some_things"),
+    "the whole's": (WHOLE, "thing_a", "thing"),
+}
+TABLE = "create table thing (id int generated always as identity primary key, {})"
+ANEW = {
+    **{name: (TABLE.format(column), "thing", "thing", "Second") for name, column in WORDS.items()},
+    **{name: (*parts, "second") for name, parts in KIN.items()},
+}
+
+
+@pytest.fixture(params=ANEW)
+def anew(request: pytest.FixtureRequest, db: psycopg.Connection[Any], caseless: str) -> tuple[str, str, str]:
+    """A pending row: the tables of two handlers, and the status to which the first moves what the second takes."""
+    ddl, first, second, to = ANEW[request.param]
+    if request.param in ("collation", "collated domain"):
+        if not db.execute("select from pg_collation where collname = 'und-x-icu'").rowcount:
+            pytest.skip("this server has no collation for which unlike texts are equal")
+        db.execute(NOCASE)
+        db.execute("create domain word as text collate nocase check (value <> 'refused')")
+    db.execute(f"create domain checked as {caseless} check (value <> 'refused')")  # type: ignore[call-overload]
+    db.execute(ddl)  # type: ignore[call-overload]
+    db.execute("insert into thing (status) values ('pending')")
+    known = "insert into poller.handler (table_name, status) values (%s, 'refused')"
+    db.execute(known, [f"public.{second}"])  # an older program's, which the column would not take
+    return first, second, to
+
+
+def _bound(db: psycopg.Connection[Any], handler: Handler) -> Binding:
+    """Bind on a session as a worker's, which finds a type in no schema but its own."""
+    with contextlib.closing(Link(db.info.dsn, "test")) as link:
+        return bind(link.connection, handler)
+
+
+def _park_at(join: NewWorker, db: psycopg.Connection[Any], table: str) -> Binding:
+    binding = _bound(db, handler(table, status="second", to="third")(Failing(None)))
+    worker = join(binding)
+    db.execute("update thing set status = 'second'")
+    assert worker.settle(worker.claim(), PARKED) == 1
+    db.execute("update thing set status = 'pending'")
+    return binding
+
+
+@pytest.mark.fault("F71")
+@pytest.mark.usefixtures("settled_by")
+@pytest.mark.parametrize("ended", ["moved", "failed"])
+def test_g11_the_next_handler_is_who_takes_the_row_however_it_is_registered(
+    join: NewWorker, db: psycopg.Connection[Any], anew: tuple[str, str, str], ended: str
+) -> None:
+    """The column takes the two statuses for the same one, or the one's table is a part of the other's."""
+    first, table, to = anew
+    second = _park_at(join, db, table)
+    ends = {"moved": {"to": to}, "failed": {"to": "third", "on_failure": to}}[ended]
+    worker = join(_bound(db, handler(first, status="pending", **ends)(do_nothing)))  # type: ignore[arg-type]
+    assert worker.settle(worker.claim(), Outcome(Became(ended), to=to)) == 1
+    assert column(db, "select count(*) from poller.attempt") == [0]
+    assert len(join(second).claim()) == 1
+
+
+def test_g11_so_it_is_for_a_job(
+    url: str, join: NewWorker, db: psycopg.Connection[Any], anew: tuple[str, str, str]
+) -> None:
+    """One that ages rows out."""
+    first, table, to = anew
+    second = _park_at(join, db, table)
+    db.execute("alter table thing add at timestamptz default '2000-01-01'")
+    ageing = age_out(first, column="at", older_than="1d", status="pending", to=to, pause="0s")
+    assert run(ageing, url).rows == 1
+    assert column(db, "select count(*) from poller.attempt") == [0]
+    assert len(join(second).claim()) == 1
+
+
+def test_g11_so_it_is_for_an_order(
+    url: str, join: NewWorker, db: psycopg.Connection[Any], anew: tuple[str, str, str]
+) -> None:
+    """A person's move is written down once, whoever's row it was."""
+    first, table, to = anew
+    second = _park_at(join, db, table)
+    join(_bound(db, handler(first, status="pending", to="third")(do_nothing)))
+    assert Client(url).move(f"{first}:pending", to).rows == 1
+    assert column(db, "select count(*) from poller.attempt") == [0]
+    assert column(db, "select key from poller.event where verdict = 'moved by hand'") == column(
+        db, "select case when to_regclass('thing_a') is null then '1' else '[1, \"a\"]' end"
+    )
     assert len(join(second).claim()) == 1
 
 

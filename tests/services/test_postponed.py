@@ -218,6 +218,65 @@ def test_g11_a_fault_of_the_whole_statement_counts_no_attempt_and_heals_with_its
     assert fleet.log.count("outcomes cannot be written") == 1
 
 
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.fault("F46")
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"transactional": True}, {"batch": 10}, {"during": "busy"}],
+    ids=["plain", "transactional", "batch", "during"],
+)
+def test_g11_a_column_that_may_not_be_set_costs_only_the_rows_that_set_it(
+    db: psycopg.Connection[Any], url: str, options: dict[str, Any]
+) -> None:
+    """Those that set their status alone are moved; the reason names the column, and the grant that is missing."""
+    make_task(db, 12)
+    role = f"mover_{db.info.dbname}"
+    db.execute(
+        f"create role {role}; grant usage on schema poller, public to {role};"
+        f"grant temporary on database {db.info.dbname} to {role}"
+    )
+    db.execute(
+        f"grant all on all tables in schema poller to {role}; grant select, update (status) on task to {role}"
+    )
+
+    def answer(given: Any) -> Any:
+        if isinstance(given, list):
+            return [answer(each) for each in given]
+        return Transition("normal", note="x") if given.id in (3, 7, 8) else "normal"
+
+    try:
+        done = run(f"{url}&options=-c%20role%3D{role}", moves("task", answer, attempts=1, **options))
+    finally:
+        db.execute(f"drop owned by {role}; drop role {role}")
+    kinds = became(done)
+    assert sorted(kinds["parked"]) == ["3", "7", "8"]
+    assert len(kinds["moved"]) == 9
+    said = f'the role {role} may not update note of public.task; run: grant update ("note") on "public"."task" to {role}'
+    assert [said in error for error in column(db, "select error from poller.attempt")] == [True] * 3
+
+
+def test_a_lock_that_nobody_can_be_named_for_is_told_as_it_is_known(
+    db: psycopg.Connection[Any], url: str, join: NewWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lease is held by whatever has locked it: a handler that settles in its own transaction is one of many."""
+    make_task(db, 2)
+    worker = join(bind(db, handler("task", status="pending", to="normal")(do_nothing)))
+    results = [Result(task, Outcome(Became.MOVED, to="normal"), 0.0) for task in worker.claim()]
+    written: list[str] = []
+    told: list[Any] = []
+    monkeypatch.setattr("poller.services.postponed.emit", told.append)
+    postponed = Postponed(worker.link, lambda settled: written.extend(settled.became), lambda *_: None)
+    with psycopg.connect(url) as person:
+        person.execute("select from poller.claim for update")
+        postponed.add(results)
+        postponed.run_once()
+    assert [each.reason for each in told] == [
+        "another transaction holds the lease of 1, 2, or held such a row; they wait, others go on"
+    ]
+    wait_until("they are written", lambda: bool(postponed.run_once() and written))
+    assert written == [Became.MOVED] * 2
+
+
 @pytest.mark.fault("F46")
 def test_g11_a_fault_that_heals_while_it_is_looked_into_is_held_against_no_row(
     db: psycopg.Connection[Any], join: NewWorker, monkeypatch: pytest.MonkeyPatch
