@@ -276,7 +276,7 @@ class RowReasons:
         detail = f"its {self._handler.column} is {shown}, not {self._handler.status!r}"
         if shows_during:
             detail += ": its handler's during, but no worker holds it"
-            detail += "; poller retry takes it back" if attempt is not None else ""
+            detail += "; an order to retry takes it back" if attempt is not None else ""
         yield Reason("status", detail, {"status": row.status})
 
     def _paused(self) -> Iterator[Reason]:
