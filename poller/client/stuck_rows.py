@@ -65,9 +65,7 @@ class StuckRows:
         known, binding = self._known[handler], self._bindings[handler]
         during = None if binding is None else binding.handler.during
         row = f"{known.table}:{known.status}:{key} still shows {during!r}, and its way back is refused: {why}"
-        return (
-            f"{row}; mend that and retry it, or move it on: poller move {known.table}:{during}:{key} STATUS"
-        )
+        return f"{row}; mend that and retry it, or move {known.table}:{during}:{key} to another status"
 
     def _binding(self, handler: int) -> Binding | None:
         """Return a handler as it was registered, if it has a `during`."""

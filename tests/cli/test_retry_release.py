@@ -225,12 +225,12 @@ def test_a_row_that_was_parked_while_it_showed_a_during_goes_back_when_it_is_ret
         engine.run_due()
     assert dict(db.execute("select id, status from tenants").fetchall()) == {1: "busy", 2: "pending"}
     assert "it still shows 'busy'" in here.run("failures").stdout
-    assert "poller retry takes it back" in here.run("explain", "tenants:pending:1").stdout
+    assert "an order to retry takes it back" in here.run("explain", "tenants:pending:1").stdout
 
     ended = here.run("retry", "tenants")
     assert (ended.returncode, ended.stdout) == (0, "retrying 1 row\n")
     assert "left public.tenants:pending:1 still shows 'busy'" in ended.stderr
-    assert "poller move public.tenants:busy:1 STATUS" in ended.stderr
+    assert "move public.tenants:busy:1 to another status" in ended.stderr
     assert {key: state for key, (state, *_) in attempts(db).items()} == {"1": "parked", "2": "waiting"}
     ended = here.run("retry", "tenants:1")
     assert (ended.returncode, ended.stdout) == (1, "retrying 0 rows\n")
