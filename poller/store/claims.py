@@ -261,7 +261,8 @@ class Claims:
             keys = [key for key, _ in locked]
             if binding.handler.during is not None:
                 self._restore(binding, keys, monotonic() + RESTORE_SECONDS)
-            connection.execute(binding.put_off_retries, {"handler": binding.id, "keys": array(keys)})
+            asked = {"handler": binding.id, "keys": array(keys)}
+            connection.execute(binding.put_off_retries, asked)
 
     def _restore(self, binding: Binding, keys: Sequence[str], until: float) -> None:
         """Take rows back from a handler's `during` that nobody holds; in halves, if some cannot be."""
