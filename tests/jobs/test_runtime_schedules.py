@@ -482,17 +482,21 @@ def test_backslashes_are_not_taken_for_null_characters(declared: psycopg.Connect
     assert row(declared, "x")["args"] == {"name": text}
 
 
-def test_a_schedule_becomes_the_programs_once_it_declares_a_job_of_that_name(
-    declared: psycopg.Connection[Any],
+def test_g10_a_program_that_declares_a_job_of_a_schedules_name_is_refused(
+    declared: psycopg.Connection[Any], url: str
 ) -> None:
-    """And cannot be edited at run time any more."""
+    """Before anything is changed, with both; and the schedule stays as it is, whoever was quicker."""
 
     @cron("0 5 * * *")
     def mine() -> None: ...
 
     schedule(declared, greet, when="@every 5m", name="mine", args={"name": "x"})
+    before = row(declared, "mine")
+    with pytest.raises(ConfigurationError) as refused:
+        Engine(url, mine).__enter__()
+    assert str(refused.value) == (
+        f"{mine.place}: 'mine' is the name of a schedule made at run time: greet at '@every 5m';"
+        " give the job another name="
+    )
     job_store.declare(declared, [mine])
-    found = row(declared, "mine")
-    assert (found["function"], found["args"], found["declared"]) == ("mine", {}, True)
-    with pytest.raises(ConfigurationError, match="the name of a declared job"):
-        schedule(declared, greet, when="@every 5m", name="mine")
+    assert row(declared, "mine") == before
