@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import os
 import pkgutil
 import sys
@@ -120,6 +120,7 @@ def _registered(value: object) -> Iterator[Handler | Job]:
 
 def _modules(package: str) -> list[ModuleType]:
     _find_in(str(Path.cwd()))
+    _refuse_shadow(package.partition(".")[0], Path.cwd())
     top = _import(package)
     return [top, *_below(package, list(getattr(top, "__path__", [])))]
 
@@ -166,6 +167,30 @@ def _find_in(folder: str) -> None:
     python = str(Path(os.__file__).parent)
     own = [each for each in sys.path if each in (python, f"{python}/lib-dynload")]
     sys.path[:] = [*own, folder, *(each for each in sys.path if each not in ("", folder, *own))]
+
+
+def _refuse_shadow(name: str, folder: Path) -> None:
+    """Refuse a package of a folder in whose place Python would import another one, from elsewhere.
+
+    A folder without an `__init__.py` comes after all packages that have one, and Python's own come first.
+
+    Raises:
+        ConfigurationError: naming both places.
+    """
+    meant = folder / name
+    if not (meant.is_dir() and _has_modules(meant)):
+        return
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        return  # the import says what is wrong
+    if spec is None or meant.resolve() in (
+        Path(each).resolve() for each in spec.submodule_search_locations or ()
+    ):
+        return
+    todo = "rename it" if (meant / "__init__.py").exists() else "give it an __init__.py, or rename it"
+    msg = f"{meant} is hidden by {spec.origin or name}, which Python finds in its place; {todo}"
+    raise ConfigurationError(msg)
 
 
 def _import(name: str) -> ModuleType:

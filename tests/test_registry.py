@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from time import process_time
 from typing import TYPE_CHECKING
@@ -120,6 +121,32 @@ def test_a_folder_that_a_module_hides_is_told(write: Writer) -> None:
     """What is in it could not be imported."""
     write({"tasks/__init__.py": "", "tasks/shop.py": ABOUT_USERS, "tasks/shop/orders.py": ABOUT_ORDERS})
     assert "tasks/shop is hidden by the module shop.py beside it" in refusal()
+
+
+@pytest.mark.parametrize("there", ["tasks/__init__.py", "tasks.py"])
+def test_g10_a_folder_without_an_init_that_another_package_would_hide_is_refused(
+    write: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: str
+) -> None:
+    """One that is installed, say: nothing of it is run in the place of what is in the working directory."""
+    write({"tasks/users.py": ABOUT_USERS, f"site/{there}": "1 / 0"})
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    assert refusal() == (
+        f"{tmp_path}/tasks is hidden by {tmp_path}/site/{there}, which Python finds in its place;"
+        " give it an __init__.py, or rename it"
+    )
+    write({"tasks/__init__.py": ""})
+    importlib.invalidate_caches()
+    assert found() == ["users:new"]
+
+
+def test_g10_a_package_that_one_of_pythons_own_hides_is_refused(write: Writer, tmp_path: Path) -> None:
+    """It said that there are no handlers in it."""
+    write({"queue/__init__.py": ABOUT_USERS})
+    with pytest.raises(
+        PollerError, match=r"queue is hidden by .*queue\.py, which Python .*; rename it$"
+    ) as refused:
+        registry.load("queue")
+    assert str(refused.value).startswith(f"{tmp_path}/queue is hidden by ")
 
 
 IN_CONTAINERS = """
