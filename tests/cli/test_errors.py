@@ -32,6 +32,16 @@ WRONG_USE = {
         ["run", "--grace", "30x"],
         "'--grace': '30x' is not a duration; write it like 30s",
     ),
+    "a duration that is too long": (
+        ["run", "--grace", "100000000d"],
+        "'--grace': '100000000d' is too long; 36525d is the most",
+    ),
+    "a lease that is too long": (["run", "--lease", "8d"], "--lease must be at most 7d"),
+    "more workers than a host has": (["run", "--workers", "99999999"], "--workers must be at most 1,000"),
+    "more slots than a process has": (
+        ["run", "--concurrency", "99999999"],
+        "--concurrency must be at most 10,000",
+    ),
     "a choice that there is not": (["run", "--log-format", "xml"], "'text', 'json'"),
     "a package that there is not": (["check", "--handlers", "nowhere"], "poller init"),
     "a URL of another database": (["workers", "--database", "mysql://here"], "needs postgres://"),
