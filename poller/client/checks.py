@@ -253,7 +253,7 @@ class Checks:
 
     def _without_zone(self, binding: Binding) -> Findings:
         name = binding.handler.due
-        if name is not None and binding.table.columns[name].type != "timestamp with time zone":
+        if name is not None and binding.table.columns[name].time != "timestamp with time zone":
             kind, zone = binding.table.columns[name].type, binding.table.zone
             what = f"{name} is a {kind}: it is read as a time in the database's zone, {zone}"
             yield Finding(
