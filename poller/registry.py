@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import pkgutil
+import re
 import sys
 import traceback
 from collections import deque
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 
+_SEPARATOR = re.compile(r"[/\\]")
+_OF_PATHS = re.compile(r"[/\\]|\.py$")
 _PLAIN = frozenset((str, bytes, int, float, bool, type(None)))  # a package may hold a million of them
 _ITEMS: dict[type, Callable[[Any], Iterable[object]]] = {
     dict: dict.values,
@@ -119,6 +122,7 @@ def _registered(value: object) -> Iterator[Handler | Job]:
 
 
 def _modules(package: str) -> list[ModuleType]:
+    _refuse_path(package)
     _find_in(str(Path.cwd()))
     _refuse_shadow(package.partition(".")[0], Path.cwd())
     top = _import(package)
@@ -167,6 +171,23 @@ def _find_in(folder: str) -> None:
     python = str(Path(os.__file__).parent)
     own = [each for each in sys.path if each in (python, f"{python}/lib-dynload")]
     sys.path[:] = [*own, folder, *(each for each in sys.path if each not in ("", folder, *own))]
+
+
+def _refuse_path(package: str) -> None:
+    """Refuse what is not the name of a package: nothing, or a path, whether of a folder or of a file.
+
+    Raises:
+        ConfigurationError: saying what to write.
+    """
+    if all(package.split(".")) and not _OF_PATHS.search(package):
+        return
+    parts = [each for each in _SEPARATOR.split(package.removesuffix(".py")) if each.strip(".")]
+    if package.startswith("/") or ".." in _SEPARATOR.split(package):
+        name = parts[-1] if parts else "handlers"
+        msg = f"{package!r} is a path; name the package, {name!r}, in the folder that holds it, not in {Path.cwd()}"
+    else:
+        msg = f"{package!r} is not the name of a package; write {'.'.join(parts).strip('.') or 'handlers'!r}"
+    raise ConfigurationError(msg)
 
 
 def _refuse_shadow(name: str, folder: Path) -> None:

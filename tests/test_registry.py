@@ -330,6 +330,39 @@ def test_g10_a_package_that_there_is_not_is_refused(write: Writer, tmp_path: Pat
     assert text == f"there is no package 'tasks' in {tmp_path}"
 
 
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("", "'' is not the name of a package; write 'handlers'"),
+        (".", "'.' is not the name of a package; write 'handlers'"),
+        ("./tasks", "'./tasks' is not the name of a package; write 'tasks'"),
+        (".tasks", "'.tasks' is not the name of a package; write 'tasks'"),
+        ("tasks.", "'tasks.' is not the name of a package; write 'tasks'"),
+        ("tasks/", "'tasks/' is not the name of a package; write 'tasks'"),
+        ("tasks.py", "'tasks.py' is not the name of a package; write 'tasks'"),
+        ("tasks/sub", "'tasks/sub' is not the name of a package; write 'tasks.sub'"),
+        ("tasks\\sub.py", "'tasks\\\\sub.py' is not the name of a package; write 'tasks.sub'"),
+        (
+            "../tasks",
+            "'../tasks' is a path; name the package, 'tasks', in the folder that holds it, not in {here}",
+        ),
+        (
+            "/srv/tasks",
+            "'/srv/tasks' is a path; name the package, 'tasks', in the folder that holds it, not in {here}",
+        ),
+        ("..", "'..' is a path; name the package, 'handlers', in the folder that holds it, not in {here}"),
+    ],
+)
+def test_g10_what_is_no_name_of_a_package_is_refused_with_the_name(
+    write: Writer, tmp_path: Path, given: str, says: str
+) -> None:
+    """A path that the shell completes, say."""
+    write({"tasks/sub.py": ABOUT_USERS})
+    with pytest.raises(PollerError) as refused:
+        registry.load(given)
+    assert str(refused.value) == says.format(here=tmp_path)
+
+
 def test_g10_a_package_without_either_is_refused(write: Writer) -> None:
     """A function that lacks its decorator is none."""
     write({"tasks/__init__.py": "def work(row): ...", "tasks/more.py": "from poller import handler"})
