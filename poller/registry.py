@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import importlib
+import importlib.util
 import os
 import pkgutil
+import re
 import sys
 import traceback
 import types
@@ -24,6 +26,8 @@ from poller.spelling import nearest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+_SEPARATOR = re.compile(r"[/\\]")
+_OF_PATHS = re.compile(r"[/\\]|\.py$")
 _PLAIN = frozenset((str, bytes, int, float, bool, type(None)))  # a package may hold a million of them
 _ITEMS: dict[type, Callable[[Any], Iterable[object]]] = {
     dict: dict.values,
@@ -165,7 +169,9 @@ def _registered(value: object) -> Iterator[Handler | Job]:
 
 
 def _modules(package: str) -> list[types.ModuleType]:
+    _refuse_path(package)
     _find_in(str(Path.cwd()))
+    _refuse_shadow(package.partition(".")[0], Path.cwd())
     top = _import(package)
     return [top, *_below(package, list(getattr(top, "__path__", [])))]
 
@@ -212,6 +218,47 @@ def _find_in(folder: str) -> None:
     python = str(Path(os.__file__).parent)
     own = [each for each in sys.path if each in (python, f"{python}/lib-dynload")]
     sys.path[:] = [*own, folder, *(each for each in sys.path if each not in ("", folder, *own))]
+
+
+def _refuse_path(package: str) -> None:
+    """Refuse what is not the name of a package: nothing, or a path, whether of a folder or of a file.
+
+    Raises:
+        ConfigurationError: saying what to write.
+    """
+    if all(package.split(".")) and not _OF_PATHS.search(package):
+        return
+    parts = [each for each in _SEPARATOR.split(package.removesuffix(".py")) if each.strip(".")]
+    if package.startswith("/") or ".." in _SEPARATOR.split(package):
+        name = parts[-1] if parts else "handlers"
+        msg = f"{package!r} is a path; name the package, {name!r}, in the folder that holds it, not in {Path.cwd()}"
+    else:
+        msg = f"{package!r} is not the name of a package; write {'.'.join(parts).strip('.') or 'handlers'!r}"
+    raise ConfigurationError(msg)
+
+
+def _refuse_shadow(name: str, folder: Path) -> None:
+    """Refuse a package of a folder in whose place Python would import another one, from elsewhere.
+
+    A folder without an `__init__.py` comes after all packages that have one, and Python's own come first.
+
+    Raises:
+        ConfigurationError: naming both places.
+    """
+    meant = folder / name
+    if not (meant.is_dir() and _has_modules(meant)):
+        return
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        return  # the import says what is wrong
+    if spec is None or meant.resolve() in (
+        Path(each).resolve() for each in spec.submodule_search_locations or ()
+    ):
+        return
+    todo = "rename it" if (meant / "__init__.py").exists() else "give it an __init__.py, or rename it"
+    msg = f"{meant} is hidden by {spec.origin or name}, which Python finds in its place; {todo}"
+    raise ConfigurationError(msg)
 
 
 def _import(name: str) -> types.ModuleType:

@@ -28,12 +28,13 @@ from poller.db import migration
 from poller.db.connection import Link, checked_url, opener
 from poller.db.statements import statement
 from poller.duration import Duration, seconds
-from poller.errors import PollerError
+from poller.errors import ConfigurationError, PollerError
+from poller.executor.around import Around
 from poller.executor.lent_connection import LentConnection
 from poller.executor.transaction import Transactions
 from poller.integrations.switch import surrounded
 from poller.jobs import job_store
-from poller.jobs.job import Job
+from poller.jobs.job import Job, refuse_namesakes
 from poller.jobs.output import Sink
 from poller.jobs.run import Notes, Run, handler_of
 from poller.model.context import Context, Row, RowShape
@@ -54,7 +55,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.orm import Session
 
-    from poller.executor.around import Around
     from poller.jobs.run import Connect
     from poller.store.lease import Result
 
@@ -181,15 +181,18 @@ class Engine:
         around: middleware (`@poller.around`), the first outermost.
 
     Raises:
-        PollerError: a handler does not fit its table.
+        PollerError: a handler does not fit its table; or something given is neither a handler, a job nor middleware.
     """
 
     def __init__(
         self, url: str, *work: Handler | Job, concurrency: int = 4, around: Sequence[Around] = ()
     ) -> None:
         self._url = checked_url(url)
-        self._handlers = [each for each in work if isinstance(each, Handler)]
-        self._jobs = [each for each in work if isinstance(each, Job)]
+        _check(work, around)
+        given = dict.fromkeys(work)  # each once, as in a package
+        self._handlers = [each for each in given if isinstance(each, Handler)]
+        self._jobs = [each for each in given if isinstance(each, Job)]
+        refuse_namesakes(self._jobs)
         self._concurrency = concurrency
         self._around = around
         self._offset = 0.0
@@ -243,6 +246,17 @@ class Engine:
     def _close_links(self) -> None:
         for link in self._links:
             link.close()
+        self._links.clear()
+
+    def _require_begun(self) -> None:
+        """Refuse what an engine can do only within its block.
+
+        Raises:
+            PollerError: it is not within it.
+        """
+        if not self._links:
+            msg = "the engine is not started, or has ended; use it within: with Engine(url, …) as engine"
+            raise PollerError(msg)
 
     def run_due(self, *, rounds: int = 10_000) -> list[Done]:
         """Plan and run all that is due, what becomes due by it included; return what became of each attempt.
@@ -253,6 +267,7 @@ class Engine:
         Raises:
             PollerError: rows keep becoming due; or a handler cannot begin, for want of a session or a process.
         """
+        self._require_begun()
         self._done, self._waits = [], 0
         self._forgetter.pass_once()
         for _ in range(rounds):
@@ -282,6 +297,7 @@ class Engine:
         Raises:
             PollerError: the engine has no such job, or it does not take these arguments.
         """
+        self._require_begun()
         here = {each.name: each for each in self._jobs}
         if str(job) not in here:
             known = f"it has {', '.join(here)}" if here else "it was made without jobs"
@@ -291,6 +307,7 @@ class Engine:
 
     def advance(self, duration: Duration) -> None:
         """Move the clock forward for this engine: `poller.now()` in its sessions."""
+        self._require_begun()
         self._offset += seconds(duration)
         for link in self._links:
             link.offset = self._offset
@@ -377,6 +394,26 @@ class Engine:
         link.offset = self._offset
         self._links.append(link)
         return link
+
+
+def _check(work: Sequence[object], around: object) -> None:
+    """Refuse what an engine would leave out, or could not run.
+
+    Raises:
+        ConfigurationError: naming it.
+    """
+    for each in work:
+        if not isinstance(each, Handler | Job):
+            msg = f"an engine takes handlers and jobs, as @handler(…) or @cron(…) make them; got {each!r}"
+            raise ConfigurationError(msg)
+    middleware = around if isinstance(around, list | tuple) else [around]
+    for each in middleware:
+        if not isinstance(each, Around):
+            msg = f"around= takes a list of what @poller.around has marked; got {each!r}"
+            raise ConfigurationError(msg)
+    if middleware is not around:
+        msg = f"around= takes a list: around=[{around}]"
+        raise ConfigurationError(msg)
 
 
 def move_clock(connection: psycopg.Connection[Any], offset: float) -> None:

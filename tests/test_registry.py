@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from time import process_time
 from typing import TYPE_CHECKING
@@ -120,6 +121,32 @@ def test_a_folder_that_a_module_hides_is_told(write: Writer) -> None:
     """What is in it could not be imported."""
     write({"tasks/__init__.py": "", "tasks/shop.py": ABOUT_USERS, "tasks/shop/orders.py": ABOUT_ORDERS})
     assert "tasks/shop is hidden by the module shop.py beside it" in refusal()
+
+
+@pytest.mark.parametrize("there", ["tasks/__init__.py", "tasks.py"])
+def test_g10_a_folder_without_an_init_that_another_package_would_hide_is_refused(
+    write: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: str
+) -> None:
+    """One that is installed, say: nothing of it is run in the place of what is in the working directory."""
+    write({"tasks/users.py": ABOUT_USERS, f"site/{there}": "1 / 0"})
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    assert refusal() == (
+        f"{tmp_path}/tasks is hidden by {tmp_path}/site/{there}, which Python finds in its place;"
+        " give it an __init__.py, or rename it"
+    )
+    write({"tasks/__init__.py": ""})
+    importlib.invalidate_caches()
+    assert found() == ["users:new"]
+
+
+def test_g10_a_package_that_one_of_pythons_own_hides_is_refused(write: Writer, tmp_path: Path) -> None:
+    """It said that there are no handlers in it."""
+    write({"queue/__init__.py": ABOUT_USERS})
+    with pytest.raises(
+        PollerError, match=r"queue is hidden by .*queue\.py, which Python .*; rename it$"
+    ) as refused:
+        registry.load("queue")
+    assert str(refused.value).startswith(f"{tmp_path}/queue is hidden by ")
 
 
 IN_CONTAINERS = """
@@ -407,6 +434,39 @@ def test_g10_a_package_that_there_is_not_is_refused(write: Writer, tmp_path: Pat
     """The line says where it was looked for; the command line adds how to begin."""
     text = refusal()
     assert text == f"there is no package 'tasks' in {tmp_path}"
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("", "'' is not the name of a package; write 'handlers'"),
+        (".", "'.' is not the name of a package; write 'handlers'"),
+        ("./tasks", "'./tasks' is not the name of a package; write 'tasks'"),
+        (".tasks", "'.tasks' is not the name of a package; write 'tasks'"),
+        ("tasks.", "'tasks.' is not the name of a package; write 'tasks'"),
+        ("tasks/", "'tasks/' is not the name of a package; write 'tasks'"),
+        ("tasks.py", "'tasks.py' is not the name of a package; write 'tasks'"),
+        ("tasks/sub", "'tasks/sub' is not the name of a package; write 'tasks.sub'"),
+        ("tasks\\sub.py", "'tasks\\\\sub.py' is not the name of a package; write 'tasks.sub'"),
+        (
+            "../tasks",
+            "'../tasks' is a path; name the package, 'tasks', in the folder that holds it, not in {here}",
+        ),
+        (
+            "/srv/tasks",
+            "'/srv/tasks' is a path; name the package, 'tasks', in the folder that holds it, not in {here}",
+        ),
+        ("..", "'..' is a path; name the package, 'handlers', in the folder that holds it, not in {here}"),
+    ],
+)
+def test_g10_what_is_no_name_of_a_package_is_refused_with_the_name(
+    write: Writer, tmp_path: Path, given: str, says: str
+) -> None:
+    """A path that the shell completes, say."""
+    write({"tasks/sub.py": ABOUT_USERS})
+    with pytest.raises(PollerError) as refused:
+        registry.load(given)
+    assert str(refused.value) == says.format(here=tmp_path)
 
 
 def test_g10_a_package_without_either_is_refused(write: Writer) -> None:

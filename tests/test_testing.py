@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from poller import Context, Fail, PollerError, Retry, Row, Run, Snooze, Transition, job, testing
+from poller import Context, Fail, PollerError, Retry, Row, Run, Snooze, Transition, around, job, testing
 from poller.testing import Done, Engine, context, row, run
 from tests.engines import column, moves
 from tests.harness import wait_until
@@ -371,6 +371,60 @@ def test_g10_what_cannot_be_triggered_is_said(url: str) -> None:
             engine.trigger("sync")
         with pytest.raises(PollerError, match="missing a required argument: 'tenant'"):
             engine.trigger(report)
+
+
+@around
+def measured(_: Any) -> Any:
+    """Let the handler run."""
+    yield
+
+
+def same(_: Row) -> None:
+    """Do nothing."""
+
+
+@pytest.mark.parametrize(
+    ("work", "given", "says"),
+    [
+        (
+            [same],
+            {},
+            "an engine takes handlers and jobs, as @handler(…) or @cron(…) make them; got <function same",
+        ),
+        (
+            [moves("task")],
+            {"around": [same]},
+            "around= takes a list of what @poller.around has marked; got <func",
+        ),
+        ([moves("task")], {"around": measured}, "around= takes a list: around=[tests.test_testing.measured]"),
+        ([job(name="x")(same), job(name="x")(same)], {}, "two jobs named 'x': "),
+    ],
+)
+def test_g10_what_an_engine_cannot_run_is_said(
+    url: str, work: list[Any], given: dict[str, Any], says: str
+) -> None:
+    """It was left out, so that a test saw nothing happen and passed; or it failed each attempt."""
+    with pytest.raises(PollerError) as refused:
+        Engine(url, *work, **given)
+    assert str(refused.value).startswith(says)
+
+
+def test_a_handler_that_is_given_twice_is_one(url: str) -> None:
+    """As in a package, where two modules have it."""
+    step = moves("task")
+    with Engine(url, step, step, around=[measured]) as engine:
+        assert len(engine.run_due()) == 3
+
+
+def test_g10_an_engine_works_within_its_block_only(url: str) -> None:
+    """Before it, and after it, one line says so."""
+    engine = Engine(url, moves("task"), job(name="x")(same))
+    for _ in range(2):
+        for act in (engine.run_due, lambda: engine.advance("1m"), lambda: engine.trigger("x")):
+            with pytest.raises(PollerError, match="use it within: with Engine"):
+                act()
+        with engine:
+            engine.run_due()
 
 
 def test_a_row_that_is_not_committed_is_told_of(url: str, caplog: pytest.LogCaptureFixture) -> None:

@@ -17,6 +17,7 @@ _HINTS = {
     "runs": "see: poller runs JOB",
     "is_job": "see: poller jobs, and poller runs {job!r}",
     "declared": "remove it there, or pause it: poller pause",
+    "schedule_of_name": "or remove the schedule: poller jobs remove {name!r}",
     "no_purge": "give --column and --older-than",
     "no_schema": _MIGRATE,
     "old_schema": _MIGRATE,

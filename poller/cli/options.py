@@ -85,21 +85,26 @@ HeartbeatFile = Annotated[
     ),
 ]
 DEFAULT_LIMIT = 100
+LONGEST_SECONDS = 36_525 * 86400.0  # a century; no clock and no thread waits for much longer
 
 
 def duration(text: str | float) -> float:
     """Return a duration given as an option, in seconds.
 
     Raises:
-        ValueError: it is not a duration; Typer names the option.
+        ValueError: it is not a duration, or longer than any option takes; Typer names the option.
     """
     if isinstance(text, float):  # the option's own default
         return text
     try:
-        return seconds(text)
+        given = seconds(text)
     except ConfigurationError:
         msg = f"{text!r} is not a duration; write it like 30s, 1h30m or 2d"
         raise ValueError(msg) from None
+    if given > LONGEST_SECONDS:
+        msg = f"{text!r} is too long; {LONGEST_SECONDS / 86400:.0f}d is the most"
+        raise ValueError(msg)
+    return given
 
 
 def most(limit: int | None, *, as_json: bool) -> int | None:

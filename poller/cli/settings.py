@@ -87,13 +87,22 @@ def read(folder: Path) -> Settings | None:
         ConfigurationError: it cannot be read, or there are two.
     """
     own, shared = _load(folder / OWN_FILE), _load(folder / SHARED_FILE)
-    tool = (shared or {}).get("tool", {}).get("poller")
+    tool = _table("tool", (shared or {}).get("tool", {})).get("poller")
     if own is not None and tool is not None:
         msg = f"both {OWN_FILE} and [tool.poller] in {SHARED_FILE} have settings; keep one of them"
         raise ConfigurationError(msg)
     if own is not None:
         return _settings(OWN_FILE, own)
-    return None if tool is None else _settings(f"[tool.poller] in {SHARED_FILE}", tool)
+    if tool is None:
+        return None
+    return _settings(f"[tool.poller] in {SHARED_FILE}", _table("tool.poller", tool))
+
+
+def _table(name: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        msg = f"{SHARED_FILE}: {name} must be a table: [{name}]"
+        raise ConfigurationError(msg)
+    return value
 
 
 def _settings(file: str, table: dict[str, Any]) -> Settings:

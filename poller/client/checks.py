@@ -261,7 +261,7 @@ class Checks:
 
     def _without_zone(self, binding: Binding) -> Findings:
         name = binding.handler.due
-        if name is not None and binding.table.columns[name].type != "timestamp with time zone":
+        if name is not None and binding.table.columns[name].time != "timestamp with time zone":
             kind, zone = binding.table.columns[name].type, binding.table.zone
             what = f"{name} is a {kind}: it is read as a time in the database's zone, {zone}"
             yield Finding(
@@ -336,8 +336,14 @@ class Checks:
         for job in self._jobs:
             for look in (self._after, self._rule):
                 yield from self._guarded(str(job), partial(look, job))
-        for each in (self._circles, self._orphan_runs):
+        for each in (self._taken_names, self._circles, self._orphan_runs):
             yield from self._guarded("jobs", each)
+
+    def _taken_names(self) -> Findings:
+        places = {job.name: job.place for job in self._jobs}
+        for taken in job_store.schedules_named(self._connection, self._jobs) if self._migrated else ():
+            todo = "give the job another name=, or remove the schedule"
+            yield Finding("error", f"{taken.name} ({places[taken.name]})", taken.words, todo)
 
     def _circles(self) -> Findings:
         others = job_store.jobs_before(self._connection, self._jobs) if self._migrated else {}

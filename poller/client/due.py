@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 EXAMINED_ROWS = 5000  # rows of a status that are examined; for more there is an estimate
 CREATED = "created_at"  # the column with the age of a row whose handler has no `due`
-TIMESTAMPS = ("timestamp with time zone", "timestamp without time zone", "date")
 _NOBODY_KNOWS = sql.SQL("null")
 # Frozen rows of an upgraded cluster have no transaction of their own.
 _WRITTEN = sql.SQL("""case when t."~xmin"::text::bigint > 2 then pg_xact_commit_timestamp(t."~xmin") end""")
@@ -126,7 +125,7 @@ def time_of(connection: psycopg.Connection[Any], binding: Binding) -> sql.Compos
     if binding.handler.due is not None:
         return sql.Identifier("t", binding.handler.due)
     column = binding.table.columns.get(CREATED)
-    if column is not None and column.readable and column.type in TIMESTAMPS:
+    if column is not None and column.readable and column.time is not None:
         return sql.Identifier("t", CREATED)
     row = connection.execute(statement("tracks_commits"), {}).fetchone()
     return _WRITTEN if binding.table.readable and row and row[0] else _NOBODY_KNOWS

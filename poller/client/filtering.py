@@ -56,7 +56,7 @@ def filters(
     return tuple(
         FilterLine(each, None if each in served else index(table, status, each))
         for each in columns
-        if table.columns[each].type not in _TIMES
+        if table.columns[each].time not in _TIMES
     )
 
 

@@ -14,7 +14,7 @@ from psycopg import sql
 
 from poller.client.answers import aside, rare
 from poller.client.counts import Count, Statistics, StatusCounter
-from poller.client.due import CREATED, TIMESTAMPS, DueRows, due
+from poller.client.due import CREATED, DueRows, due
 from poller.client.each_table import EachTable
 from poller.client.pausing import pauses
 from poller.client.row_queries import Pace, Pulse, RowQueries
@@ -410,4 +410,4 @@ def _others(found: Mapping[str | None, Count], known: Sequence[str]) -> list[str
 
 def _created(table: Table) -> list[str]:
     column = table.columns.get(CREATED)
-    return [CREATED] if column is not None and column.readable and column.type in TIMESTAMPS else []
+    return [CREATED] if column is not None and column.readable and column.time is not None else []

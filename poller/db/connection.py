@@ -193,6 +193,9 @@ def locate(url: str | None, folder: Path | None = None, *, starts: bool = True) 
         )
     home = folder or Path.cwd()
     running = embedded.start(home) if starts else embedded.running(home)
+    if running is None and (missing := embedded.missing()):
+        msg = f"no database was given, and {missing}"
+        raise ConfigurationError(msg, "no_embedded")
     if running is None:
         msg = "no database was given, and the embedded Postgres of this folder is not running"
         raise ConfigurationError(msg, "no_database")

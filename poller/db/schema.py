@@ -9,7 +9,7 @@ import psycopg
 from poller.db.statements import statement
 from poller.errors import DatabaseError
 
-NEWEST = "0023"
+NEWEST = "0024"
 
 
 def version(connection: psycopg.Connection[Any]) -> str | None:

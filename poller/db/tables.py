@@ -54,7 +54,11 @@ _REGISTERED = "class collation config dictionary namespace oper operator proc pr
 _REGCLASS = postgres.types["regclass"].oid
 _BY_PATH = frozenset(postgres.types[f"reg{each}"].oid for each in _REGISTERED.split())
 _TAKEN_LITERALLY = ("text", "character varying", "smallint", "integer", "bigint", "boolean")
-TIMESTAMPS = ("timestamp with time zone", "timestamp without time zone", "date")
+_TIMES = {
+    _TIMESTAMPTZ: "timestamp with time zone",
+    postgres.types["timestamp"].oid: "timestamp without time zone",
+    postgres.types["date"].oid: "date",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +114,11 @@ class Column:
         if self.words is None:
             return sql.SQL("{} = {}").format(left, right)
         return self.equal(left + trusted(self.words), right + trusted(self.words))
+
+    @property
+    def time(self) -> str | None:
+        """The type of the times that it holds, also under a domain; None if it holds none."""
+        return _TIMES.get(self.code)
 
     def equal(self, left: sql.Composable, right: sql.Composable) -> sql.Composed:
         """Return the condition that two of its values are equal."""
@@ -545,7 +554,7 @@ def _check_due(handler: Handler, table: Table) -> None:
     if handler.due is None:
         return
     due = _existing(table, handler.due, "due")
-    if due.type not in TIMESTAMPS:
+    if due.time is None:
         msg = f"due names {table}.{due.name}, which is {due.type}; it must be a timestamp"
         raise ConfigurationError(msg)
 

@@ -204,8 +204,12 @@ def text_of(value: Any, kind: str, zone: str = "UTC") -> str | None:
 
 def text_for(table: Table) -> Callable[[str, Any], str | None]:
     """Return functions that turn values into texts for a table's columns, by their names; see `text_of`."""
-    columns = table.columns
-    return lambda name, value: text_of(value, columns[name].type if name in columns else "", table.zone)
+
+    def text(name: str, value: Any) -> str | None:
+        column = table.columns.get(name)
+        return text_of(value, "" if column is None else column.time or column.type, table.zone)
+
+    return text
 
 
 def _plain(value: Any, kind: str, zone: str) -> Any:

@@ -26,7 +26,7 @@ from poller.db.connection import is_conflict
 from poller.db.values import text_for
 from poller.errors_in_words import ungrouped
 from poller.model.altered_instances import Altered, changes, lost
-from poller.model.answers import Fail, Retry, Snooze
+from poller.model.answers import Fail, Retry, Snooze, Uncommitted
 from poller.model.context import BatchContext, ByRowKey, Context, Row, is_hashable
 from poller.store.lease import Result, Task
 from poller.store.outcomes import of_answer, of_conflict, of_error
@@ -166,9 +166,7 @@ def arguments(call: Call) -> tuple[Any, ...]:
 def of_return(call: Call, answer: object) -> list[Outcome]:
     """Return the outcome of each task of a call whose handler has returned."""
     if call.context is not None and call.context.settled is not None:
-        # If that transaction was committed, the lease no longer holds the row, and this changes nothing.
-        done = "committed" if call.context.has_asked else "awaited"
-        return failed(call, RuntimeError(f"ctx.settle was called, but not {done}"))
+        return _of_settled(call, call.context, answer)
     try:
         changed, answer = _changed(call, answer)
     except BaseException as error:  # noqa: BLE001 - a type of the user's compares values, and may raise anything
@@ -186,6 +184,19 @@ def of_return(call: Call, answer: object) -> list[Outcome]:
     if changed:
         answers = [lost(*pair) or pair[1] for pair in zip(changed, answers, strict=True)]
     return [_of_answer(call, task, each) for task, each in zip(call.tasks, answers, strict=True)]
+
+
+def _of_settled(call: Call, context: Context, answer: object) -> list[Outcome]:
+    """Return the outcome of a handler that has called `ctx.settle` and returned.
+
+    If that transaction was committed, the lease no longer holds the row, and this changes nothing: a fault of the answer
+    is told.
+    """
+    outcome = _of_answer(call, call.task, answer)
+    if answer is not None and outcome.error is not None:
+        return [outcome]
+    done = "committed" if context.has_asked else "awaited"
+    return failed(call, Uncommitted(f"ctx.settle was called, but not {done}"))
 
 
 def _of_answer(call: Call, task: Task, answer: object) -> Outcome:

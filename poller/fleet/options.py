@@ -11,6 +11,16 @@ if TYPE_CHECKING:
     from poller.targets.settings import AlertSettings
 
 
+LONGEST_SECONDS = 7 * 86400.0  # poll(2) waits for 24 days at the most
+_MOST: dict[str, int | float] = {
+    "workers": 1000,  # processes of one host, each with its sessions of Postgres
+    "concurrency": 10_000,  # threads of one process
+    "lease": LONGEST_SECONDS,
+    "poll": LONGEST_SECONDS,
+    "grace": LONGEST_SECONDS,
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetOptions:
     """How the workers of this host run. Durations are seconds."""
@@ -41,4 +51,9 @@ class FleetOptions:
         for name, least in (("workers", 1), ("concurrency", 1), ("lease", 1.0), ("poll", 0.01)):
             if getattr(self, name) < least:
                 msg = f"--{name} must be at least {least:g}"
+                raise ConfigurationError(msg)
+        for name, most in _MOST.items():
+            if getattr(self, name) > most:
+                words = f"{most:,}" if isinstance(most, int) else f"{most / 86400:.0f}d"
+                msg = f"--{name} must be at most {words}"
                 raise ConfigurationError(msg)

@@ -87,6 +87,21 @@ class Unfinished(NamedTuple):
     running: int = 0
 
 
+class NamedSchedule(NamedTuple):
+    """A schedule made at run time, the job whose function it runs, and when."""
+
+    name: str
+    function: str
+    schedule: str
+
+    @property
+    def words(self) -> str:
+        """Say whose the name is."""
+        return (
+            f"{self.name!r} is the name of a schedule made at run time: {self.function} at {self.schedule!r}"
+        )
+
+
 class PlannedRun(NamedTuple):
     """A run to insert: its slot, its start's delay in seconds, and its status."""
 
@@ -170,6 +185,12 @@ def unknown_jobs(connection: psycopg.Connection[Any], names: Iterable[str]) -> s
     return {row[0] for row in rows}
 
 
+def schedules_named(connection: psycopg.Connection[Any], jobs: Iterable[Job]) -> list[NamedSchedule]:
+    """Return the schedules made at run time that have the names of jobs."""
+    asked = {"names": array(job.name for job in jobs)}
+    return list(all_rows(connection, statement("schedules_named"), asked, NamedSchedule))
+
+
 def jobs_before(connection: psycopg.Connection[Any], jobs: Sequence[Job]) -> dict[str, list[str]]:
     """Return after which jobs those of other programs run that jobs of this one run after, by their names."""
     asked = {
@@ -191,11 +212,15 @@ def ahead(connection: psycopg.Connection[Any]) -> tuple[int, int, int]:
 
 
 def check(connection: psycopg.Connection[Any], jobs: Sequence[Job]) -> None:
-    """Make sure that all jobs named in `after` exist, and that none runs after itself by way of them.
+    """Make sure that all jobs named in `after` exist, no job is after itself by way of them, and names are free.
 
     Raises:
         ConfigurationError: it is not so; the text begins with the place of the job that names another.
     """
+    places = {job.name: job.place for job in jobs}
+    for taken in schedules_named(connection, jobs):
+        msg = f"{places[taken.name]}: {taken.words}; give the job another name="
+        raise ConfigurationError(msg, "schedule_of_name", name=taken.name)
     names = {job.name for job in jobs}
     unknown = unknown_jobs(connection, {name for job in jobs for name in job.options.after} - names)
     for job in jobs:

@@ -17,6 +17,7 @@ from poller.model.alert import check_reference, targets
 from poller.model.option_checks import LONGEST_TIMEOUT_SECONDS
 from poller.model.options import AttemptOptions, refuse_unknown
 from poller.model.retry_policy import POLICY, policy
+from poller.schedules.slots import refuse_beyond_calendar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -211,6 +212,8 @@ def _check_window(starts_at: datetime | None, ends_at: datetime | None) -> None:
         if instant is not None and (not isinstance(instant, datetime) or instant.tzinfo is None):
             msg = f"{option} must be a time with its zone, as in datetime(2030, 1, 1, tzinfo=UTC), got {instant!r}"
             raise ConfigurationError(msg)
+        if instant is not None:
+            refuse_beyond_calendar(option, instant)
     if starts_at is not None and ends_at is not None and ends_at < starts_at:
         msg = f"ends_at ({ends_at.isoformat()}) is before starts_at ({starts_at.isoformat()})"
         raise ConfigurationError(msg)

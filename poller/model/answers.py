@@ -141,6 +141,10 @@ class Unexpected(Exception):  # noqa: N818 - what happened to a command or a req
     not_before: float = 0.0
 
 
+class Uncommitted(Exception):  # noqa: N818 - what happened to a transaction
+    """`ctx.settle` was called, and its transaction was not committed; the text is complete."""
+
+
 def refuse_not_begun(answer: object, what: str) -> None:
     """Refuse an answer that shows that the function has not run: a coroutine that is never awaited, say.
 
@@ -156,6 +160,6 @@ def refuse_not_begun(answer: object, what: str) -> None:
 def describe(error: BaseException) -> str:
     """Return an exception as one bounded line that Postgres can store, with where it was raised; never raises."""
     name, text = class_name(error), message(error)
-    if issubclass(type(error), Fail | Retry | TimedOut | Crashed | Interrupted | Unexpected):
+    if issubclass(type(error), Fail | Retry | TimedOut | Crashed | Interrupted | Unexpected | Uncommitted):
         return text or name
     return (f"{name}: {text}" if text else name) + raised_at(error)

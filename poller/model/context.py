@@ -241,7 +241,8 @@ class Context:
         """Move the row inside the handler's own transaction, which the handler commits.
 
         Its other writes and the move then commit together or not at all: the row is moved exactly once. What
-        the handler returns is of no account afterwards. If it does not commit, the attempt has failed.
+        the handler returns or raises after that moves nothing; the log tells an error. If it does not commit, the
+        attempt has failed.
 
         Args:
             connection: of psycopg 3, or SQLAlchemy's (a session, too) or Django's on it. With one that is awaited,

@@ -133,9 +133,9 @@ class Stale:
         )
 
     def instant(self, text: str) -> sql.Composed:
-        """Return a value of the column's type."""
-        kind = trusted(self.table.columns[self.rule.column].type)
-        return sql.SQL("{}::{}").format(sql.Literal(text), kind)
+        """Return a value of the column's type, or of what its domain is over."""
+        column = self.table.columns[self.rule.column]
+        return sql.SQL("{}::{}").format(sql.Literal(text), trusted(column.time or column.type))
 
     @property
     def column(self) -> sql.Identifier:
@@ -236,7 +236,7 @@ def bind(connection: psycopg.Connection[Any], rule: RetentionRule) -> Stale:
 
 def _check_columns(connection: psycopg.Connection[Any], rule: RetentionRule, table: Table) -> Column:
     column = _existing(table, rule.column)
-    if column.type not in tables.TIMESTAMPS:
+    if column.time is None:
         msg = f"{table}.{column.name} is {column.full_type}; the age of a row needs a timestamp or a date"
         raise ConfigurationError(msg)
     if rule.move is not None:
@@ -258,9 +258,11 @@ def _existing(table: Table, name: str) -> Column:
 
 
 def _cut_off(connection: psycopg.Connection[Any], rule: RetentionRule, table: Table, column: Column) -> str:
-    has_zone = column.type == "timestamp with time zone"
+    has_zone = column.time == "timestamp with time zone"
     local = sql.SQL(" at time zone {}").format(sql.Literal(table.zone))
-    question = statement("cut_off", type=trusted(column.type), zone=sql.SQL("") if has_zone else local)
+    question = statement(
+        "cut_off", type=trusted(column.time or column.type), zone=sql.SQL("") if has_zone else local
+    )
     row = connection.execute(question, {"older_than": rule.older_than}).fetchone()
     return str(row[0]) if row else ""
 

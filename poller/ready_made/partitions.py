@@ -59,8 +59,8 @@ def old(connection: psycopg.Connection[Any], made: Stale) -> list[Any]:
     """Return the partitions that are wholly old, as `old_partitions.sql` has them, if age alone decides."""
     if made.rule.move is not None or made.rule.where is not None:
         return []
-    kind = trusted(made.table.columns[made.rule.column].type)
-    question = statement("old_partitions", type=kind, cut_off=made.bound)
+    column = made.table.columns[made.rule.column]
+    question = statement("old_partitions", type=trusted(column.time or column.type), cut_off=made.bound)
     asked = {"table": made.table.oid, "column": made.rule.column, "mark": _mark(made)}
     with connection.cursor(row_factory=namedtuple_row) as cursor:
         return list(cursor.execute(question, asked).fetchall())

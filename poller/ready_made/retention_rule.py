@@ -71,6 +71,9 @@ def check_options(rule: RetentionRule) -> None:
     if not 0 < rule.older_than <= OLDEST_SECONDS:
         msg = f"older_than must be more than 0s and at most 36525d, got {rule.older_than:g}s"
         raise ConfigurationError(msg)
+    if rule.pause > OLDEST_SECONDS:
+        msg = f"pause must be at most 36525d, got {rule.pause:g}s"
+        raise ConfigurationError(msg)
     if (
         isinstance(rule.batch, bool)
         or not isinstance(rule.batch, int)

@@ -33,6 +33,8 @@ _UNITS = (  # no weeks: programs of older versions let Postgres read these texts
 _LONGEST_SECONDS = (
     36_525 * 86_400.0
 )  # a hundred years: anything longer is a mistake, and would leave the calendar
+# As the tables of poller hold times (0013_times.sql): the calendar, but for some days in which a zone is added.
+_FIRST, _LAST = datetime(1, 1, 4, tzinfo=UTC), datetime(9999, 12, 29, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
 _MOMENT = timedelta.resolution
 
@@ -200,13 +202,8 @@ class At(_Slots):
         if self.instant.tzinfo is None:
             msg = "a time needs its zone, as in 2030-01-01T03:00+01:00"
             raise ConfigurationError(msg)
-        try:
-            object.__setattr__(self, "instant", _utc(self.instant))
-        except OverflowError:
-            msg = (
-                f"@at {self.instant.isoformat()} is beyond the calendar, which ends with the year 9999 of UTC"
-            )
-            raise ConfigurationError(msg) from None
+        refuse_beyond_calendar("@at", self.instant)
+        object.__setattr__(self, "instant", _utc(self.instant))
 
     def __str__(self) -> str:
         return f"@at {self.instant.isoformat()}"
@@ -254,6 +251,18 @@ def _parse(text: str, tz: str) -> Schedule:
     if by_duration := _BY_DURATION.fullmatch(text):
         return _by_duration(by_duration[1].lower(), by_duration[2].strip())
     return Cron(cron.read(text).text, tz)
+
+
+def refuse_beyond_calendar(what: str, instant: datetime) -> None:
+    """Refuse an instant that poller cannot keep.
+
+    Raises:
+        ConfigurationError: it is within days of the ends of the calendar.
+    """
+    if not _FIRST <= instant <= _LAST:
+        ends = f"{_FIRST.date()} to {_LAST.date()}"
+        msg = f"{what} {instant.isoformat()} is beyond the calendar, which is from {ends}"
+        raise ConfigurationError(msg)
 
 
 def _at(text: str) -> At:

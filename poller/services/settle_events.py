@@ -10,6 +10,7 @@ from poller.model.outcome import Became
 from poller.telemetry.bus import emit
 from poller.telemetry.events import (
     AttemptFailed,
+    FailedAfterMove,
     LeaseLost,
     ResultRefused,
     RowChanged,
@@ -37,16 +38,17 @@ def in_trouble(binding: Binding, pairs: Iterable[tuple[Result, Became]]) -> list
     return [_of_row(named, result, became) for result, became in pairs]
 
 
+def failed_after_moves(settled: Settled) -> list[RowEvent]:
+    """Return the events for rows that `ctx.settle` has moved and whose handlers failed afterwards."""
+    named = settled.binding.named
+    failed = (each for each, became in settled if became is Became.MOVED and each.outcome.error)
+    return [FailedAfterMove(**_about(named, each), to=each.outcome.to) for each in failed]
+
+
 def _of_row(named: dict[str, str], result: Result, became: Became) -> RowEvent:
-    outcome = result.outcome
-    about: dict[str, Any] = {
-        **named,
-        "key": result.task.key,
-        "attempt": outcome.attempt,
-        "error": LATE if became is Became.LATE else outcome.error or f"was to become {outcome.to}",
-        "error_class": outcome.kind,
-        "error_place": outcome.place,
-    }
+    outcome, about = result.outcome, _about(named, result)
+    if became is Became.LATE:
+        about["error"] = LATE
     match became:
         case Became.RETRYING:
             return AttemptFailed(**about, retry_seconds=outcome.delay)
@@ -60,6 +62,19 @@ def _of_row(named: dict[str, str], result: Result, became: Became) -> RowEvent:
             return ResultRefused(**about)
         case other:
             return RowChanged(**about, became=other.value)
+
+
+def _about(named: dict[str, str], result: Result) -> dict[str, Any]:
+    """Return the fields that all events about one row have."""
+    outcome = result.outcome
+    return {
+        **named,
+        "key": result.task.key,
+        "attempt": outcome.attempt,
+        "error": outcome.error or f"was to become {outcome.to}",
+        "error_class": outcome.kind,
+        "error_place": outcome.place,
+    }
 
 
 def tell(settled: Settled, write_seconds: float | None = None) -> None:

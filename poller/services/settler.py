@@ -19,6 +19,7 @@ from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from poller.model.answers import Uncommitted
 from poller.model.outcome import Became, Outcome
 from poller.runtime.failpoints import reach
 from poller.services import settle_events
@@ -200,6 +201,7 @@ class Settler:
         self._measure(binding, results)
         if Became.LATE in settled.became:
             settled = _with_own_moves(settled)
+            emit_rows(settle_events.failed_after_moves(settled))
         if self._circling is not None and not binding.handler.is_job:
             self._circling.note(settled)
         if self._observe is not None or any(what not in _QUIET for what in set(settled.became)):
@@ -260,7 +262,7 @@ def _grouped(batch: list[Result]) -> list[tuple[str | None, list[Result]]]:
 
 
 def _with_own_moves(settled: Settled) -> Settled:
-    """Count rows that their handler has moved by itself (`ctx.settle`) as moved, instead of late."""
+    """Count rows that their handler has moved by itself (`ctx.settle`) as moved, instead of late; errors stay."""
     pairs = [_own_move(result, became) for result, became in settled]
     return Settled([result for result, _ in pairs], [became for _, became in pairs])
 
@@ -269,4 +271,7 @@ def _own_move(result: Result, became: Became) -> tuple[Result, Became]:
     if became is not Became.LATE or result.context is None or (move := result.context.settled) is None:
         return result, became
     moved = Outcome(Became.MOVED, to=move.status, attempt=result.task.attempt)
+    if result.outcome.kind != Uncommitted.__name__:  # what it raised or answered after its commit
+        of = result.outcome
+        moved = replace(moved, error=of.error, kind=of.kind, place=of.place, traceback=of.traceback)
     return replace(result, outcome=moved), Became.MOVED

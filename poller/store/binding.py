@@ -391,7 +391,7 @@ class Binding:
         return sql.SQL("{} <= {}").format(sql.Identifier("t", self.handler.due), now if has_zone else local)
 
     def _has_zone(self, column: str) -> bool:
-        return self.table.columns[column].type == "timestamp with time zone"
+        return self.table.columns[column].time == "timestamp with time zone"
 
     def _instant(self, column: str) -> sql.Composable:
         """Return a time of a row `t` as an instant: one without a zone is read in the database's."""

@@ -46,7 +46,11 @@ def row_bytes(table: Table, places: Mapping[str, int]) -> sql.Composed:
     sizes: list[sql.Composable] = [sql.Literal(_ROW_BYTES + 8 * len(table.columns))]
     for name, place in places.items():
         column = table.columns[name]
-        if column.type not in _SMALL and column.labels is None and not _SHORT.search(column.full_type):
+        if (
+            (column.time or column.type) not in _SMALL
+            and column.labels is None
+            and not _SHORT.search(column.full_type)
+        ):
             size = trusted(f"coalesce({_SIZES.get(column.type, _SIZE)}, 0)")
             sizes.append(size.format(column=sql.Identifier("looked", f"column_{place}")))
     return sql.SQL(" + ").join(sizes)

@@ -122,6 +122,13 @@ class RowParked(RowEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FailedAfterMove(RowEvent):
+    """A handler has moved its row with `ctx.settle`, and failed after the commit; the row is moved, as `to` says."""
+
+    to: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class RowChanged(RowEvent):
     """A row's result was dropped: meanwhile another program changed its status (`superseded`) or deleted it (`gone`)."""
 

@@ -45,6 +45,7 @@ FATES: dict[type[e.Event], str] = {
     e.AttemptFailed: "retrying",
     e.RowFailed: "failed",
     e.RowParked: "parked",
+    e.FailedAfterMove: "moved, then failed",
     e.LeaseLost: "late",
     e.ResultRefused: "refused",
     e.RowChanged: "",

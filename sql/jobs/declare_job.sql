@@ -1,5 +1,6 @@
 -- Purpose  Insert a job that a program declares, or update its row. Planned slots stay; an edited schedule
---          begins anew from now. A fixed rate has its first slot when it is first inserted.
+--          begins anew from now. A fixed rate has its first slot when it is first inserted. A schedule made at run time is
+--          left as it is: programs that declare its name are refused before (schedules_named.sql).
 -- Locks    poller.job: the job's own row, unless it is as declared.
 -- Fence    none: the last program to start wins.
 -- Index    job's primary key.
@@ -31,7 +32,6 @@ select g.name, g.name, g.schedule, g.tz, g.overlap, g.misfire, g.grace, g.jitter
    set function = excluded.function, schedule = excluded.schedule, tz = excluded.tz,
        overlap = excluded.overlap, misfire = excluded.misfire, grace = excluded.grace, jitter = excluded.jitter,
        starts_at = excluded.starts_at, ends_at = excluded.ends_at, after = excluded.after, keep = excluded.keep,
-       declared = true, args = '{{}}',
        anchor = case when j.schedule is distinct from excluded.schedule then excluded.anchor else j.anchor end,
        planned_to = case when j.name in (select name from edited) then excluded.anchor else j.planned_to end,
        next_at = case when j.name not in (select name from edited) then j.next_at
@@ -43,3 +43,4 @@ select g.name, g.name, g.schedule, g.tz, g.overlap, g.misfire, g.grace, g.jitter
                  end,
        exhausted = j.exhausted and j.name not in (select name from edited),
        changed_at = excluded.anchor
+ where j.declared

@@ -9,7 +9,8 @@ with over as materialized (
        for no key update skip locked
 )
 update poller.job as j
-   set paused_at = null, paused_until = null, planned_to = poller.now(), next_at = null, exhausted = false,
+   set paused_at = null, paused_until = null,
+       planned_to = case when j.kind = 'at' then j.planned_to else poller.now() end, next_at = null, exhausted = false,
        changed_at = poller.now()
   from over
  where j.name = over.name

@@ -340,6 +340,35 @@ def test_jobs_are_held_against_the_database_too(project: Project, db: psycopg.Co
     assert "since" in errors[0][1]
 
 
+def test_a_job_of_a_schedules_name_is_an_error_and_does_not_start(
+    project: Project, db: psycopg.Connection[Any]
+) -> None:
+    """Nothing that a person has scheduled is overwritten by a deploy; both say where and whose the name is."""
+    project.run("migrate")
+    db.execute(
+        "insert into poller.job (name, function, schedule, declared) values ('weekly', 'report', '0 8 * * 1', false)"
+    )
+    project.handlers("""
+        from poller import cron, job
+
+        @job()
+        def report(): ...
+
+        @cron("0 0 1 1 *")
+        def weekly(): ...
+    """)
+
+    [(severity, where, what, todo)] = findings(project, status=1)
+    said = "'weekly' is the name of a schedule made at run time: report at '0 8 * * 1'"
+    assert (severity, what, todo) == ("error", said, "give the job another name=, or remove the schedule")
+    refused = project.run("run")
+    assert where.removeprefix("weekly (").removesuffix(")") in refused.stderr
+    assert refused.returncode == 2
+    assert refused.stderr.endswith(
+        f"{said}; give the job another name=; or remove the schedule: poller jobs remove 'weekly'\n"
+    )
+
+
 def test_jobs_after_each_other_in_a_circle_are_an_error_and_start_nothing(
     project: Project, db: psycopg.Connection[Any]
 ) -> None:

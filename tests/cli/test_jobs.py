@@ -460,14 +460,40 @@ def test_what_waits_of_a_paused_job_starts_when_it_is_resumed(
     assert statuses(declared) == [("greet", "succeeded"), ("sync", "succeeded")]
 
 
-def test_a_one_off_missed_while_paused_is_told(here: InProcess, declared: psycopg.Connection[Any]) -> None:
-    """It does not run any more, and the answer says how it may."""
+def test_a_one_off_that_was_paused_over_its_time_runs_once_it_is_resumed(
+    here: InProcess, declared: psycopg.Connection[Any]
+) -> None:
+    """It is never skipped because it is late; one that has run does not run again."""
     now = value(declared, "select poller.now()")
     schedule(declared, "greet", at=now + timedelta(days=1), name="party")
     here.run("pause", "party")
     move(declared, "2d")
-    told = here.run("resume", "party").stdout
+    with Engine(here.url, greet) as engine:
+        engine.advance("2d")
+        assert engine.run_due() == []
+        assert here.run("resume", "party").stdout == "resumed party: it is due\n"
+        engine.run_due()
+        here.run("pause", "party")
+        told = here.run("resume", "party").stdout
+        engine.run_due()
+    assert statuses(declared) == [("party", "succeeded")]
     assert told == "resumed party: it has no more slots; run it now with: poller trigger\n"
+
+
+def test_a_one_off_runs_once_a_pause_over_its_time_has_ended(
+    here: InProcess, declared: psycopg.Connection[Any]
+) -> None:
+    """Of a pause for a while, which a planner ends."""
+    schedule(
+        declared, "greet", at=value(declared, "select poller.now()") + timedelta(minutes=1), name="party"
+    )
+    here.run("pause", "party", "--for", "5m")
+    with Engine(here.url, greet) as engine:
+        engine.advance("2m")
+        assert engine.run_due() == []
+        engine.advance("4m")
+        assert [each.became for each in engine.run_due()] == ["moved"]
+    assert statuses(declared) == [("party", "succeeded")]
 
 
 def test_pause_and_resume_may_be_repeated(here: InProcess, declared: psycopg.Connection[Any]) -> None:

@@ -90,6 +90,22 @@ def test_a_setting_that_cannot_be_names_file_and_key(project: Project, text: str
     assert said in line
 
 
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("tool = 3", "tool"),
+        ("tool = []", "tool"),
+        ("[tool]\npoller = 3", "tool.poller"),
+        ("[[tool.poller]]", "tool.poller"),
+    ],
+)
+def test_g10_what_is_no_table_in_pyproject_is_said(project: Project, text: str, name: str) -> None:
+    """In one line, by whatever command."""
+    settings(project, text, "pyproject.toml")
+    ended = project.run("next", "@daily")
+    assert (ended.returncode, ended.stderr) == (2, f"pyproject.toml: {name} must be a table: [{name}]\n")
+
+
 def test_a_choice_that_there_is_not_names_its_source(project: Project) -> None:
     """The file and the key, or the variable."""
     settings(project, "log-format = 'xml'")

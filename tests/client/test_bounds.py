@@ -104,6 +104,14 @@ def test_the_oldest_is_found_at_the_head_of_the_claims_index(url: str, db: psyco
     assert by_status(url)["normal"].oldest == value(db, "select created_at from thing where id = 1")
 
 
+def test_the_oldest_is_found_in_a_domain_over_a_time(url: str, db: psycopg.Connection[Any]) -> None:
+    """As in the time itself."""
+    make_things(db, "index", analyzed=True)
+    db.execute("create domain written as timestamptz; alter table thing alter column created_at type written")
+    db.execute("analyze thing")
+    assert by_status(url)["pending"].oldest == value(db, "select created_at from thing where id = 41")
+
+
 def test_an_index_that_does_not_begin_with_the_status_is_not_searched_for_it(
     url: str, db: psycopg.Connection[Any]
 ) -> None:

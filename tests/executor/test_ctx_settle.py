@@ -16,8 +16,9 @@ from psycopg.types.json import set_json_loads
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
-from poller import Context, PollerError, Row
+from poller import Context, Fail, PollerError, Retry, Row, Snooze, subscribe
 from poller.errors import SettleError
+from poller.telemetry.events import Event, FailedAfterMove
 from tests.engines import moves, run, run_to_the_end
 
 if TYPE_CHECKING:
@@ -281,7 +282,7 @@ def test_g5_what_a_coroutine_rolls_back_is_a_failed_attempt(db: psycopg.Connecti
 
     assert (done.became, done.error) == (
         "retrying",
-        "RuntimeError: ctx.settle was called, but not committed",
+        "ctx.settle was called, but not committed",
     )
     assert (task(db), ledger(db)) == (("pending", None), [])
 
@@ -297,7 +298,7 @@ def test_g5_what_is_not_awaited_is_a_failed_attempt(db: psycopg.Connection[Any],
 
     [done] = run(url, moves("task", step))
 
-    assert (done.became, done.error) == ("retrying", "RuntimeError: ctx.settle was called, but not awaited")
+    assert (done.became, done.error) == ("retrying", "ctx.settle was called, but not awaited")
     assert task(db) == ("pending", None)
 
 
@@ -329,23 +330,81 @@ def test_g5_what_is_rolled_back_is_a_failed_attempt(db: psycopg.Connection[Any],
     done = run_to_the_end(url, moves("task", step))
 
     assert [(each.became, each.error) for each in done] == [
-        ("retrying", "RuntimeError: ctx.settle was called, but not committed"),
+        ("retrying", "ctx.settle was called, but not committed"),
         ("moved", None),
     ]
     assert ledger(db) == [1]
 
 
-def test_g5_an_error_after_the_commit_changes_nothing(db: psycopg.Connection[Any], url: str) -> None:
-    """The row has been moved, and stays so."""
+def raises(error: Exception) -> Callable[[], str]:
+    """Return what raises an error in place of an answer."""
+
+    def answer() -> str:
+        raise error
+
+    return answer
+
+
+@pytest.mark.parametrize("kind", ["function", "coroutine"])
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (raises(ValueError("too late")), "ValueError: too late (test_ctx_settle.py:"),
+        (raises(Fail("the mail was not sent")), "the mail was not sent"),
+        (raises(Retry("1s", "the mail waits")), "the mail waits"),
+        (lambda: "nonsense", "ValueError: the handler returned 'nonsense'"),
+        (raises(Snooze("1s")), None),
+        (lambda: "normal", None),
+    ],
+)
+def test_g5_what_fails_after_the_commit_changes_nothing_and_is_told(
+    db: psycopg.Connection[Any], url: str, kind: str, answer: Callable[[], str], says: str | None
+) -> None:
+    """The row has been moved, and stays so; the log and subscribers hear of the error."""
+    heard: list[FailedAfterMove] = []
+
+    def hear(event: Event) -> None:
+        heard.extend([event] if isinstance(event, FailedAfterMove) else [])
+
+    def step(_: Row, ctx: Context) -> str:
+        with_psycopg(url, ctx)
+        return answer()
+
+    async def awaited(row: Row, ctx: Context) -> str:
+        await with_psycopg_awaited(url, ctx)
+        return answer()
+
+    end = subscribe(hear)
+    try:
+        [done] = run(url, moves("task", awaited if kind == "coroutine" else step))
+    finally:
+        end()
+
+    assert (done.became, done.to) == ("moved", "normal")
+    assert task(db)[0] == "normal"
+    assert [each.error[: len(says or "")] for each in heard] == ([] if says is None else [says])
+    assert [(each.key, each.to, each.attempt) for each in heard] == [("1", "normal", 1)] * len(heard)
+    assert done.error == (heard[0].error if heard else None)
+
+
+def test_g5_a_timeout_after_the_commit_is_told(
+    db: psycopg.Connection[Any], url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By the log, as a warning with its cause."""
+    over = threading.Event()
 
     def step(_: Row, ctx: Context) -> None:
         with_psycopg(url, ctx)
-        raise ValueError("too late")
+        over.wait(30)
 
-    [done] = run(url, moves("task", step))
+    try:
+        with caplog.at_level("WARNING", logger="poller"):
+            [done] = run(url, moves("task", step, timeout="0.2s"))
+    finally:
+        over.set()
 
-    assert done.became == "moved"
-    assert task(db) == ("normal", "done")
+    assert (done.became, task(db)[0]) == ("moved", "normal")
+    assert "moved, then failed: " in caplog.text
 
 
 def test_g4_a_status_that_was_edited_meanwhile_rolls_back(db: psycopg.Connection[Any], url: str) -> None:

@@ -303,6 +303,15 @@ CONTROLS = (
         ("tests/services/test_scheduler.py::test_g10_jobs_after_each_other_in_a_circle_are_refused",),
     ),
     Control(
+        "a success locks the runs that may make way before the rows of jobs",
+        "sql/functions/run_succeeded.sql",
+        "j.overlap = 'replace'\n",
+        "false\n",
+        (
+            "tests/services/test_scheduler.py::test_g7_a_run_that_ends_while_it_is_to_make_way_does_not_wait_in_a_circle",
+        ),
+    ),
+    Control(
         "who blocks the event loop pays for it alone",
         "poller/executor/watchdog.py",
         "if blocker is not None and blocker is not call and call.coroutine is not None:",

@@ -191,6 +191,18 @@ def test_g1_the_fleet_outlives_postgres(tmp_path: Path, how: str) -> None:
             assert claims(db) == 0
 
 
+def test_the_longest_times_that_are_taken_work(project: Project, db: psycopg.Connection[Any]) -> None:
+    """A week of grace, lease and poll overflows no clock and no wait."""
+    make_rows(db, 1)
+    project.handlers(NOTE + "@handler('thing', status='pending', to='normal')\ndef work(row): note(row)")
+    longest = "7d"
+    fleet = project.start("run", "--grace", longest, "--lease", longest, "--poll", longest)
+    wait_until("the row has moved", lambda: statuses(db) == {"normal": 1})
+    fleet.signal(signal.SIGTERM)
+    assert fleet.wait() == 0
+    assert "Error" not in fleet.log
+
+
 def test_g1_workers_end_with_their_supervisor(project: Project, db: psycopg.Connection[Any]) -> None:
     """kill -9 of the supervisor alone: its workers give their rows back and end; no orphan is left."""
     make_rows(db, 50)

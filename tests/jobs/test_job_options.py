@@ -187,6 +187,11 @@ OPTIONS: list[tuple[dict[str, Any], str]] = [
     ({"after": [5]}, "after must be a job, its name, or several, got 5"),
     ({"after": None}, "after must be a job, its name, or several, got None"),
     ({"overlaps": "skip"}, "unexpected keyword argument 'overlaps'"),
+    (
+        {"starts_at": datetime.min.replace(tzinfo=UTC)},
+        "starts_at 0001-01-01T00:00:00+00:00 is beyond the calendar",
+    ),
+    ({"ends_at": datetime.max.replace(tzinfo=UTC)}, "is beyond the calendar"),
     ({"starts_at": "2030-01-01"}, "starts_at must be a time with its zone"),
     ({"starts_at": NOON, "ends_at": NOON - timedelta(1)}, "is before starts_at"),
     ({"grace": "5219w"}, "grace must be at most 36525d"),

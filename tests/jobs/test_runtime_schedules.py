@@ -433,6 +433,9 @@ WRONG: dict[str, tuple[Any, dict[str, Any], str]] = {
     "no zone": (greet, {"when": "0 3 * * *", "name": "x", "tz": "Mars"}, "unknown time zone 'Mars'"),
     "two zones": (greet, {"when": cron("0 3 * * *"), "name": "x", "tz": "Asia/Tokyo"}, r"write cron\("),
     "a naive time": (greet, {"at": datetime(2030, 1, 1)}, "a time needs its zone"),  # noqa: DTZ001 - on purpose
+    "the first time of all": (greet, {"at": datetime.min.replace(tzinfo=UTC)}, "@at 0001-01-01T.*is beyond the calend"),
+    "the last time of all": (greet, {"at": datetime.max.replace(tzinfo=UTC)}, "is beyond the calendar, which is from"),
+    "a text of such a time": (greet, {"when": "@at 0001-01-02T00:00Z", "name": "x"}, "is beyond the calendar"),
     "a text for a time": (greet, {"at": "2030-01-01"}, "at must be a datetime"),
     "no name": (greet, {"when": "@every 5m"}, "needs name="),
     "an empty name": (greet, {"when": "@every 5m", "name": ""}, "up to 200 characters"),
@@ -468,6 +471,17 @@ def test_what_cannot_work_is_refused_in_one_line(
         assert value(untouched, "select count(*) from poller.job") == 2
 
 
+@pytest.mark.parametrize("time", ["0001-01-04T00:00+00:00", "9999-12-29T00:00+00:00"])
+def test_the_first_and_the_last_time_that_are_taken_can_be_kept(
+    declared: psycopg.Connection[Any], url: str, time: str
+) -> None:
+    """One runs at once, the other waits."""
+    schedule(declared, greet, at=datetime.fromisoformat(time), name="x")
+    with Engine(url, greet) as engine:
+        assert len(engine.run_due()) == (time < "2000")
+    assert row(declared, "x")["exhausted"] == (time < "2000")
+
+
 def test_a_schedule_is_no_job_to_make_schedules_of(declared: psycopg.Connection[Any]) -> None:
     """It has no function of its own; the line names the job that has."""
     schedule(declared, greet, when="@every 5m", name="x")
@@ -482,17 +496,21 @@ def test_backslashes_are_not_taken_for_null_characters(declared: psycopg.Connect
     assert row(declared, "x")["args"] == {"name": text}
 
 
-def test_a_schedule_becomes_the_programs_once_it_declares_a_job_of_that_name(
-    declared: psycopg.Connection[Any],
+def test_g10_a_program_that_declares_a_job_of_a_schedules_name_is_refused(
+    declared: psycopg.Connection[Any], url: str
 ) -> None:
-    """And cannot be edited at run time any more."""
+    """Before anything is changed, with both; and the schedule stays as it is, whoever was quicker."""
 
     @cron("0 5 * * *")
     def mine() -> None: ...
 
     schedule(declared, greet, when="@every 5m", name="mine", args={"name": "x"})
+    before = row(declared, "mine")
+    with pytest.raises(ConfigurationError) as refused:
+        Engine(url, mine).__enter__()
+    assert str(refused.value) == (
+        f"{mine.place}: 'mine' is the name of a schedule made at run time: greet at '@every 5m';"
+        " give the job another name="
+    )
     job_store.declare(declared, [mine])
-    found = row(declared, "mine")
-    assert (found["function"], found["args"], found["declared"]) == ("mine", {}, True)
-    with pytest.raises(ConfigurationError, match="the name of a declared job"):
-        schedule(declared, greet, when="@every 5m", name="mine")
+    assert row(declared, "mine") == before

@@ -136,6 +136,16 @@ def test_a_column_of_any_type_is_read_and_set(db: psycopg.Connection[Any], url: 
     assert column(db, "select x from task") == [then]
 
 
+def test_a_time_with_its_zone_is_set_in_the_databases_also_under_a_domain(
+    db: psycopg.Connection[Any], url: str
+) -> None:
+    """A column without zone holds the digits of the database's zone, not those of the value's."""
+    db.execute("create domain moment as timestamp")
+    make_task(db, "moment", "null")
+    assert [each.became for each in set_x(url, AWAKE)] == ["moved"]
+    assert column(db, "select x from task") == [AWAKE.astimezone(UTC).replace(tzinfo=None)]
+
+
 def backwards(data: Any) -> Any:
     """Read JSON as nobody expects it."""
     return bytes(data)[::-1]

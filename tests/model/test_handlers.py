@@ -320,13 +320,15 @@ def test_g10_an_impossible_option_names_the_functions_place(options: dict[str, A
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("kind", ["timestamp", "timestamptz"])
+@pytest.mark.parametrize("kind", ["timestamp", "timestamptz", "moment", "late_moment"])
 @pytest.mark.parametrize("zone", ["America/New_York", "Asia/Tokyo"])
 def test_g8_a_due_time_is_read_in_the_zone_that_it_was_written_in(url: str, kind: str, zone: str) -> None:
-    """A column without zone holds the database's: what `localtimestamp` wrote there is due neither early nor late."""
+    """A column without zone holds the database's: what `localtimestamp` wrote there is due on time. So does a domain."""
     with psycopg.connect(url, autocommit=True) as db:
         db.execute(f"alter database {db.info.dbname} set timezone = '{zone}'".encode())
     with psycopg.connect(url, autocommit=True) as db:
+        db.execute("create domain moment as timestamp check (value > '2001-01-01')")
+        db.execute("create domain instant as timestamptz; create domain late_moment as instant")
         db.execute(
             f"create table mail (id int primary key, status text default 'pending', at {kind})".encode()
         )

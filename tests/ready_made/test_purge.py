@@ -17,12 +17,14 @@ from poller.db.connection import connect
 from poller.ready_made import old_rows, purge_run, ranges
 from poller.ready_made.retention_report import StoppedError
 from tests.command_line import value
+from tests.engines import column
 from tests.harness import wait_until
 from tests.maintained import (
     PurgeRun,
     beside,
     keys,
     make_audit,
+    make_partitions,
     make_slow,
     other_sessions,
     purge_audit,
@@ -107,6 +109,31 @@ def test_a_time_without_zone_is_read_in_the_databases(db: psycopg.Connection[Any
     run(purge_audit(), url)
 
     assert keys(db) == [1]
+
+
+@pytest.mark.parametrize("kind", ["timestamptz", "timestamp", "date"])
+@pytest.mark.parametrize("is_partitioned", [False, True], ids=["by rows", "by partitions"])
+def test_a_domain_over_a_time_is_one(
+    db: psycopg.Connection[Any], url: str, kind: str, *, is_partitioned: bool
+) -> None:
+    """Also one over another, whose constraint no cut-off needs to meet."""
+    db.execute(f"create domain day_and_time as {kind} check (value > '2020-01-01')".encode())
+    db.execute("create domain written as day_and_time")
+    if is_partitioned:
+        make_partitions(db, "written")
+    else:
+        db.execute("create table audit (id int primary key, created_at written)")
+        db.execute(
+            "insert into audit select n, now() - n * interval '20 days' from generate_series(1, 20) as n"
+        )
+        db.execute("create index on audit (created_at)")
+    before = len(keys(db))
+    young = column(db, "select id from audit where created_at > now() - interval '190 days' order by id")
+
+    run(purge_audit(older_than="190d"), url)
+
+    assert keys(db) == young
+    assert 0 < len(young) < before
 
 
 def test_a_day_is_old_once_all_of_it_is(db: psycopg.Connection[Any], url: str) -> None:

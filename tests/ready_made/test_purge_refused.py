@@ -36,6 +36,7 @@ AGED: dict[str, Any] = {
         ({"older_than": "180"}, "'180' is not a duration"),
         ({"older_than": "0s"}, "older_than must be more than 0s and at most 36525d"),
         ({"older_than": timedelta(days=-1)}, "a duration cannot be negative"),
+        ({"pause": "99999d"}, "pause must be at most 36525d"),
         ({"older_than": "99999d"}, "older_than must be more than 0s and at most 36525d"),
         ({"where": "  "}, "where must be a string, got '  '"),
         ({"where": ""}, "where must be a string, got ''"),

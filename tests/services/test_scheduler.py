@@ -120,6 +120,15 @@ class Planner:
         )
         return rows[-1][0]  # type: ignore[no-any-return]
 
+    def enter_worker(self, name: str) -> None:
+        """Enter a living worker that has a job."""
+        self.execute(
+            "with made as (insert into poller.handler (table_name, status) values ('poller.run', %s) returning id)"
+            " insert into poller.worker (supervisor, host, pid, slots, handlers, lease)"
+            " select gen_random_uuid(), 'here', 1, 8, array[id], interval '30 seconds' from made",
+            name,
+        )
+
 
 NewPlanner = "Callable[..., Planner]"
 
@@ -1139,6 +1148,104 @@ def test_a_paused_job_is_not_started_by_others(chain: Planner) -> None:
     chain.execute("update poller.job set paused_at = null where name = 'both'")
     chain.finish("two", new=True)
     assert chain.statuses("both") == ["pending"]
+
+
+@pytest.mark.parametrize(
+    ("overlap", "while_one_runs", "while_one_waits"),
+    [
+        ("allow", ["running", "pending"], ["running", "pending", "pending"]),
+        ("skip", ["running", "skipped"], ["running", "skipped", "skipped"]),
+        ("queue", ["running", "pending"], ["running", "pending", "skipped"]),
+        ("replace", ["running", "pending"], ["running", "cancelled", "pending"]),
+    ],
+)
+def test_a_success_keeps_to_the_overlap_of_the_job_after_it(
+    planner: Callable[..., Planner], overlap: Overlap, while_one_runs: list[str], while_one_waits: list[str]
+) -> None:
+    """It is a slot like any other; a run that is to make way is asked to stop."""
+    p = planner(named("first", cron("@daily")), named("then", unscheduled(after="first", overlap=overlap)))
+    p.enter_worker("then")
+    p.finish("first", new=True)
+    p.execute("update poller.run set status = 'running' where job = 'then'")
+    p.finish("first", new=True)
+    assert p.statuses("then") == while_one_runs
+    p.finish("first", new=True)
+    assert p.statuses("then") == while_one_waits
+    asked = p.execute("select cancel_at is not null from poller.run where status = 'running'")
+    assert asked == [(overlap == "replace",)]
+    ends = p.execute(
+        "select finished_at is not null from poller.run where status in ('skipped', 'cancelled')"
+    )
+    assert all(each for (each,) in ends)
+
+
+def test_g7_a_run_that_ends_while_it_is_to_make_way_does_not_wait_in_a_circle(
+    planner: Callable[..., Planner], url: str, db: psycopg.Connection[Any]
+) -> None:
+    """Its success asks for the row of a job that the other success holds by then, if that takes jobs before runs."""
+    p = planner(
+        named("first", cron("@daily")),
+        named("then", unscheduled(after="first", overlap="replace")),
+        named("both", unscheduled(after=["first", "then"])),
+    )
+    p.finish("first", new=True)
+    p.execute("update poller.run set status = 'running' where job = 'then'")
+    p.execute("insert into poller.run (job, function) values ('first', 'first')")
+    p.execute("update poller.run set status = 'running' where job = 'first' and status = 'pending'")
+    p.link.close()
+    succeed = "update poller.run set status = 'succeeded' where job = %s and status = 'running'"
+    waiting = "select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+    with psycopg.connect(url) as ending, ThreadPoolExecutor(1) as pool:
+        ending.execute("select from poller.run where job = 'then' and status = 'running' for no key update")
+        other = pool.submit(db.execute, succeed, ["first"])
+        with psycopg.connect(url, autocommit=True) as looking:
+            wait_until("the first success waits", lambda: looking.execute(waiting).rowcount)
+        ending.execute(succeed, ["then"])
+        ending.commit()
+        assert other.result(30).rowcount == 1
+    statuses = db.execute("select status from poller.run where job = 'then' order by id").fetchall()
+    assert statuses == [("succeeded",), ("pending",)]
+
+
+def test_a_success_starts_no_job_outside_its_window(planner: Callable[..., Planner]) -> None:
+    """Neither before `starts_at` nor after `ends_at`, whether or not it is made up for later: it is not."""
+    window = {"starts_at": at("13:00"), "ends_at": at("14:00")}
+    p = planner(named("first", cron("@yearly")), named("then", unscheduled(after="first", **window)))  # type: ignore[arg-type]
+    for text, runs in (("12:30", 0), ("13:30", 1), ("14:30", 1)):
+        p.set_clock(at(text))
+        p.finish("first", new=True)
+        assert len(p.slots("then")) == runs, text
+
+
+def test_a_job_after_another_starts_later_by_its_jitter(planner: Callable[..., Planner]) -> None:
+    """By chance, and its slot is when the other one ended."""
+    p = planner(
+        named("first", cron("@daily")),
+        named("then", unscheduled(after="first", jitter="1h", overlap="queue")),
+    )
+    finished = [p.finish("first", new=True)]
+    for _ in range(5):
+        p.finish("then")
+        finished.append(p.finish("first", new=True))
+    rows = p.execute("select planned_at, due_at from poller.run where job = 'then' order by planned_at")
+    assert [after(one, slot) for one, (slot, _) in zip(finished, rows, strict=True)] == [0.0] * 6
+    delays = [(due - slot).total_seconds() for slot, due in rows]
+    assert all(0 <= each <= 3600 for each in delays)
+    assert len(set(delays)) == 6
+
+
+def test_of_a_job_that_no_worker_has_one_run_waits(planner: Callable[..., Planner]) -> None:
+    """Its program is gone, or away for a while: what comes back finds one run for all successes, not each."""
+    p = planner(named("first", cron("@daily")), named("then", unscheduled(after="first")))
+    for _ in range(3):
+        p.finish("first", new=True)
+    assert p.statuses("then") == ["pending"]
+    p.enter_worker("then")
+    p.finish("first", new=True)
+    assert p.statuses("then") == ["pending", "pending"]
+    p.execute("update poller.worker set died_at = poller.now()")
+    p.finish("first", new=True)
+    assert p.statuses("then") == ["pending", "pending"]
 
 
 def test_two_successes_in_one_statement_start_a_job_once(chain: Planner) -> None:
