@@ -255,9 +255,9 @@ class Watch:
 
     def _look_around(self) -> None:
         """Find out which machines there are, and how their rows are counted; or, where that holds, estimate anew."""
-        definitions = self._connection.execute(statement("definitions")).fetchall()
-        is_known = definitions == self._definitions and all(each.fault is None for each in self._machines)
-        if is_known and monotonic() < self._planned_until:
+        definitions = _definitions(self._connection)
+        holds = definitions == self._definitions and all(each.is_planned for each in self._machines)
+        if holds and monotonic() < self._planned_until:
             for each in self._machines:
                 each.estimate()
             return
@@ -333,11 +333,12 @@ class _Machine:
     known: Statistics = _NOTHING
     fault: str | None = None
     rests_until: float = float("-inf")
+    is_planned: bool = True  # as far as is known: whatever it meets may be the fault of its plan
 
     def plan(self) -> None:
         """Find out how its rows are counted."""
         if not self.group:
-            self.fault = "its table does not fit its handlers, or is not there"
+            self.fault, self.is_planned = "its table does not fit its handlers, or is not there", False
             self.rests_until = float("inf")
             return
         try:
@@ -355,7 +356,7 @@ class _Machine:
         """Find out what can be counted of each status, and how much: so much that is left for others bounds it."""
         self.known = rows.counts.statistics()
         self.connection.execute(statement("along_indexes"))
-        self.parts, part, left = [], _Part(), MOST_COUNTED_ROWS
+        parts, part, left = [], _Part(), MOST_COUNTED_ROWS
         names = rows.statuses(self.known)
         for name in names:
             limit = f"most_{len(part.limits)}"
@@ -367,7 +368,7 @@ class _Machine:
             else:
                 most = min(MOST_COUNTED_ROWS + 1, 2 * counted + ROOM)
             if most > left:
-                self.parts.append(part.close())
+                parts.append(part.close())
                 part, left = _Part(), MOST_COUNTED_ROWS
                 branch = rows.counts.branch(name, *rows.asked(name), "most_0")
                 limit = "most_0"
@@ -375,10 +376,11 @@ class _Machine:
                 part.branches.append(branch)
                 part.limits[limit] = most
                 left -= most
-        self.parts.append(part.close())
+        parts.append(part.close())
         self.connection.execute(statement("usual_plans"))
-        told = {each.status for part in self.parts for each in part.branches if each.counted is not None}
+        told = {each.status for part in parts for each in part.branches if each.counted is not None}
         self._estimate_each(rows, [each for each in names if each not in told])
+        self.parts = parts
 
     def estimate(self) -> None:
         """Estimate anew the rows of a large table that are not counted; plan anew what has become of them."""
@@ -424,8 +426,8 @@ class _Machine:
             found = few(answers.rows(self.whole), ages(self.group))
             if found is not None:
                 return found
-            self.whole = None  # there are too many by now
-            self._plan_again(rows)
+            self._plan_again(rows)  # there are too many by now
+            self.whole = None
         counted = {**self.estimates}
         for part in self.parts:
             rows_of = answers.rows(part.question) if part.question else []
@@ -458,7 +460,7 @@ class _Machine:
         """
         if self.connection.broken or self.connection.closed:
             raise error
-        self.fault = reason(error)
+        self.fault, self.is_planned = reason(error), False
         self.rests_until = monotonic() + RESTS
 
     def _handler(self, binding: Binding, seen: _Seen) -> Edges:
@@ -483,9 +485,18 @@ class _Machine:
         )
 
 
+def _definitions(connection: psycopg.Connection[Any]) -> list[Any]:
+    """Return the definitions of registered handlers, without when they were seen, behind table, column and status."""
+    found = connection.execute(statement("definitions")).fetchall()
+    return [
+        (*named, {name: value for name, value in (definition or {}).items() if name != "seen_at"})
+        for *named, definition in found
+    ]
+
+
 def _functions(definitions: Iterable[Any]) -> dict[tuple[str, str, str], str]:
     """Return the names of registered handlers' functions, by table, column and status."""
-    return {tuple(key): str((definition or {}).get("function", "")) for *key, definition in definitions}
+    return {tuple(key): str(definition.get("function", "")) for *key, definition in definitions}
 
 
 def _with_rows(machine: Machine, lines: Iterable[StatusLine]) -> Machine:

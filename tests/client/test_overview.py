@@ -150,6 +150,51 @@ def test_how_tables_are_counted_is_planned_once_in_five_minutes(
     assert any("explain" in each for each in asked)
 
 
+def test_a_plan_holds_though_workers_start(
+    url: str, db: psycopg.Connection[Any], asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each says so in the definitions of its handlers, once a minute."""
+    ten_tables(url, db)
+    with Client(url).watch() as eye:
+        eye.look()
+        db.execute(
+            "update poller.handler set definition = definition || jsonb_build_object('seen_at', poller.now())"
+        )
+        asked.clear()
+        a_minute_later(monkeypatch)
+        eye.look()
+    assert not any("explain" in each for each in asked)
+
+
+def test_a_plan_that_fails_is_made_anew_within_a_minute(
+    url: str, db: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A statement that took too long while a status grew beyond its room: no row is told as none meanwhile."""
+    db.execute("create table t (id int primary key, status text not null)")
+    db.execute("insert into t select n, 'new' from generate_series(1, 3000) as n")
+    db.execute("create index on t (status)")
+    monkeypatch.setattr(counts, "LARGEST_SCAN_COST", 0.1)
+    with Engine(url, moves("t", status="new", to="done")):
+        pass
+
+    def fails(*_: Any) -> None:
+        raise psycopg.errors.QueryCanceled
+
+    def found(eye: Any) -> dict[str, int]:
+        return rows_of(eye.look())["public.t"]
+
+    with Client(url).watch() as eye:
+        assert found(eye) == {"new": 3000, "done": 0}
+        db.execute("insert into t select n, 'new' from generate_series(3001, 9000) as n")
+        with monkeypatch.context() as patch:
+            patch.setattr(counts.StatusCounter, "together", fails)
+            [machine] = eye.look().machines
+        assert machine.fault
+        assert machine.statuses == ()
+        a_minute_later(monkeypatch)
+        assert found(eye) == {"new": 9000, "done": 0}
+
+
 def test_a_large_table_is_estimated_anew_each_minute(
     url: str, db: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
