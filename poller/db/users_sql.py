@@ -33,7 +33,7 @@ _FRAMES = {
     "where": ("select ({text}\n)", "select array[{text}\n]"),
     "order_by": ("select array_agg(1 order by {text}\n)", "select 1 order by {text}"),
 }
-_SYSTEM = re.compile(r"\b(tableoid|ctid|xmin|xmax|cmin|cmax)\b")
+_SYSTEM = re.compile(r"\b(tableoid|ctid|xmin|xmax|cmin|cmax)\b", re.IGNORECASE)
 _whole: set[tuple[str, str]] = set()  # texts that have been found to be whole
 _UNKNOWN = (
     errors.UndefinedFunction,

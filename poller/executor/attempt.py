@@ -150,17 +150,25 @@ def arguments(call: Call) -> tuple[Any, ...]:
     Raises:
         BaseException: types of the user's, which help to make the arguments, may raise anything.
     """
-    binding, handler = call.task.lease.binding, call.handler
+    handler = call.handler
     lends = handler.transactional and handler.entity is not None  # the session that its instances are in
     if handler.takes_context or lends:
         call.context = _context(call.task, call.others, handler, call.started)
-    read = Row if handler.entity is None else binding.instance
-    if handler.batch == 1:
-        given: Any = read(binding.shape, call.task.values)
-    else:
-        given = [read(binding.shape, task.values) for task in call.tasks]
+    given: Any = _read(call.task) if handler.batch == 1 else [_read(task) for task in call.tasks]
     call.given = given
     return (given, call.context) if handler.takes_context else (given,)
+
+
+def _read(task: Task) -> Any:
+    """Return what a handler gets of a row: an instance of its class, or the row."""
+    row, form = _row(task), task.form
+    assert form is not None  # noqa: S101 - it has been fetched
+    return row if form.reader is None else form.reader.instance(row)
+
+
+def _row(task: Task) -> Row:
+    assert task.form is not None  # noqa: S101 - it has been fetched
+    return Row(task.form.shape, task.values)
 
 
 def of_return(call: Call, answer: object) -> list[Outcome]:
@@ -263,7 +271,7 @@ def _answers(call: Call, answer: object) -> list[Any]:
 
 
 def _answers_by_key(call: Call, answer: dict[Any, Any]) -> list[Any]:
-    keys = [Row(task.binding.shape, task.values).key for task in call.tasks]
+    keys = [_row(task).key for task in call.tasks]
     if not all(map(is_hashable, keys)):
         msg = "keys of this table are arrays or JSON, by which no dict can answer: return a list, as long as the rows"
         raise ValueError(msg)
@@ -280,7 +288,7 @@ def _context(task: Task, others: Sequence[Task], handler: Handler, now: float) -
     assert lease.claimed_at is not None  # noqa: S101 - only the sweeper makes leases without
     deadline = lease.claimed_at + timedelta(seconds=now - lease.clock + handler.timeout)
     if handler.batch > 1:
-        keys = ByRowKey((Row(lease.binding.shape, each.values).key, _key(each)) for each in (task, *others))
+        keys = ByRowKey((_row(each).key, _key(each)) for each in (task, *others))
         return BatchContext(
             database=lease.binding.database,
             table=str(lease.binding.table),

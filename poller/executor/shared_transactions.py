@@ -290,7 +290,7 @@ def _standing(shared: SharedTransaction, transaction: Transaction) -> list[Task]
     for task in shared.tasks:
         is_late = began > task.lease.begin_by  # the wait for a session took too long
         if not is_late and (values := standing.get(task.key)) is not None:
-            task.values = values
+            task.values, task.form = values, transaction.form
             there.append(task)
         else:  # changed, gone or locked by another transaction: as if never claimed
             why = BEGAN_LATE if is_late else None

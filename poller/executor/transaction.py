@@ -276,11 +276,12 @@ class Transaction:
         pid: the backend of its session.
         is_alive: after a failure: whether its connection lives.
         is_over: whether it has been committed or rolled back.
+        form: the binding as it was when rows were locked, which reads them.
     """
 
     def __init__(self, connection: Connection, binding: Binding) -> None:
         self._connection = connection
-        self._binding = binding
+        self._binding = self.form = binding
         self._driver = _driver(connection)
         self._clean = self._driver.session
         self._settlements = Settlements(Borrowed(self._driver))
@@ -324,7 +325,8 @@ class Transaction:
     def lock(self, tasks: Sequence[Task]) -> dict[str, tuple[Any, ...]]:
         """Lock the rows of tasks; return those that are unchanged since the claim, by their keys."""
         asked = {"keys": texts([task.key for task in tasks])}
-        answer = fetch(self._driver, self._binding.lock_rows, asked)
+        self.form = self._binding.as_now()
+        answer = fetch(self._driver, self.form.lock_rows, asked)
         return {row[0]: row for row in answer.rows}
 
     @contextlib.contextmanager

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from poller.store.binding import Binding
-    from poller.store.lease import Result, Settled
+    from poller.store.lease import Result, Settled, Task
 
 LATE = "the lease had ended; nothing was written"
 
@@ -106,25 +106,23 @@ def tell(settled: Settled, write_seconds: float | None = None) -> None:
 
 def _pickup_seconds(settled: Settled) -> Iterator[float]:
     """Yield for how long rows had been due when their handlers began; of runs of jobs, their first attempts alone."""
-    handler, shape = settled.binding.handler, settled.binding.shape
-    place = None if handler.due is None else shape.index[handler.due]
+    handler = settled.binding.handler
     for result in settled.results:
         task = result.task
         lease = task.lease
         if not task.begun or (task.retaken and handler.is_job):
             continue
-        due_for = lease.due_for
-        if (
-            not task.retaken
-            and place is not None
-            and lease.claimed_at is not None
-            and len(task.values) > place
-        ):
-            due_at = task.values[place]
+        due_for, form = lease.due_for, task.form
+        if handler.due is not None and not task.retaken and form is not None and lease.claimed_at is not None:
+            due_at = _value(task, form.shape.index[handler.due])
             if isinstance(due_at, datetime) and due_at.tzinfo is not None:
                 due_for = (lease.claimed_at - due_at).total_seconds()
         if due_for is not None:
             yield max(0.0, due_for + task.begun - lease.clock)
+
+
+def _value(task: Task, place: int) -> Any:
+    return task.values[place] if len(task.values) > place else None
 
 
 def _finished(binding: Binding, result: Result) -> RunFinished:

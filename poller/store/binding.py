@@ -19,7 +19,7 @@ from poller.db.statements import statement, trusted
 from poller.db.users_sql import Texts
 from poller.errors import ConfigurationError
 from poller.errors_in_words import encoding_of
-from poller.model.context import Row, RowShape
+from poller.model.context import RowShape
 from poller.model.handler import refuse_collisions
 from poller.store.row_size import row_bytes
 
@@ -38,7 +38,6 @@ _TRUE = sql.SQL("true")
 _NOW = sql.SQL("poller.now()")
 _NULL = sql.SQL("null")
 _OF_HANDLER = sql.SQL("h.status")
-_KEPT = ("handler", "table", "id", "database", "encoding")  # when a handler is bound anew
 
 # How a settle treats the locks of other transactions: it waits for them.
 _WAITING = {
@@ -91,11 +90,18 @@ class Binding:
         """
         table = tables.describe(connection, self.handler.table)
         tables.check(connection, self.handler, table)
-        for name in [name for name in vars(self) if name not in _KEPT]:
-            self.__dict__.pop(name, None)  # another thread may do the same
-        self.table, self._settle, self._claims = table, {}, {}
-        self.texts = _texts(connection, self.handler, table)
-        self.hashed = _hashed(connection, self.handler, table)
+        texts, hashed = _texts(connection, self.handler, table), _hashed(connection, self.handler, table)
+        made = replace(self, table=table, texts=texts, hashed=hashed, _settle={}, _claims={})
+        self.__dict__ = made.__dict__  # at one go: other threads compose statements meanwhile
+
+    def as_now(self) -> Binding:
+        """Return the binding as it is now: the statements of one claim, and what reads their rows, are of one table.
+
+        It costs nothing: what is composed by either is there for both, until this one is bound anew.
+        """
+        now = object.__new__(Binding)
+        now.__dict__ = self.__dict__
+        return now
 
     @cached_property
     def shape(self) -> RowShape:
@@ -116,11 +122,6 @@ class Binding:
         entity = self.handler.entity
         codes = {name: each.code for name, each in self.table.columns.items()}
         return None if entity is None else entity.reader(codes)
-
-    def instance(self, shape: RowShape, values: tuple[Any, ...]) -> Any:
-        """Return an instance of the handler's class, made of a fetched tuple."""
-        assert self.reader is not None  # noqa: S101 - the handler has a class
-        return self.reader.instance(Row(shape, values))
 
     @cached_property
     def group(self) -> sql.Composed:

@@ -18,13 +18,16 @@ from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec
 import psycopg
 from psycopg import errors, sql
 
-from poller.db.connection import is_servers
+from poller.db.connection import is_servers, is_transient
 from poller.db.statements import Statement, array, statement
 from poller.db.values import fetch
+from poller.errors_in_words import reason, storable
 from poller.runtime.failpoints import reach
 from poller.store.claimed_rows import read
 from poller.store.lease import Lease, Task
 from poller.store.limits import Limits
+from poller.telemetry.bus import emit_rows
+from poller.telemetry.events import RowParked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -129,9 +132,8 @@ class Claims:
         Raises:
             DeclaredDeadError, DrainsError: the worker may no longer claim.
         """
-        claim = binding.claim(
-            "first" if after is None else "next", keys_only=careful or _reads_later(binding)
-        )
+        form = binding.as_now()
+        claim = form.claim("first" if after is None else "next", keys_only=careful or _reads_later(binding))
         connection, seen = self.link.connection, array(self._seen.get(binding, ()))
         with connection.transaction() if careful or _needs_more(binding) else contextlib.nullcontext():
             room = self.limits.room(binding, limit)
@@ -149,7 +151,7 @@ class Claims:
             if payload["ours"] is not None:
                 left = set(payload["ours"])
                 rows = [row for row in rows if row[0] in left]
-            rows, refusals = read(self.link, binding, [payload["lease"]], rows, careful=careful)
+            rows, refusals = read(self.link, form, [payload["lease"]], rows, careful=careful)
             begin_by = self.limits.write_started(binding, len(rows))
             reach("claim taken")
         reach("claim committed")
@@ -157,9 +159,9 @@ class Claims:
         lease = Lease(payload["lease"], worker, binding, claimed_at, monotonic(), begin_by)
         self._seen[binding] = [lease.id, *payload["known"]]
         if refusals:
-            tasks = [Task(lease, row[0], row, refusal=refusals.get(row[0])) for row in rows]
+            tasks = [Task(lease, row[0], row, refusal=refusals.get(row[0]), form=form) for row in rows]
         else:
-            tasks = [Task(lease, row[0], row) for row in rows]
+            tasks = [Task(lease, row[0], row, form=form) for row in rows]
         return Claimed(tasks, last, full, payload["size"])
 
     @_again_if_moved
@@ -186,7 +188,7 @@ class Claims:
         Raises:
             DeclaredDeadError, DrainsError: the worker may no longer claim.
         """
-        suspects = limit if suspects is None else suspects
+        suspects, form = limit if suspects is None else suspects, binding.as_now()
         connection = self.link.connection
         with connection.transaction():
             room = self.limits.room(binding, max(limit, suspects))
@@ -195,7 +197,7 @@ class Claims:
             suspected = {"suspects": min(suspects, room.rows), "single_waits": single_waits}
             others = {"others": min(limit, room.rows)}
             asked = binding.asked(room.rows) | suspected | others | {"waiting_hold": False}
-            question = binding.claim("retries", keys_only=careful or _reads_later(binding))
+            question = form.claim("retries", keys_only=careful or _reads_later(binding))
             answer = fetch(connection, question, asked, users=not binding.handler.is_job)
             found = {row[0]: row for row in answer.rows}
             if not found:
@@ -207,7 +209,7 @@ class Claims:
                 return PAUSED
             ours = [row for key, row in found.items() if key in taken]  # in the order of the claim
             leased = {str(each[0]) for each in taken.values()}
-            rows, refusals = read(self.link, binding, leased, ours, careful=careful)
+            rows, refusals = read(self.link, form, leased, ours, careful=careful)
             begin_by = self.limits.write_started(binding, len(taken))
             reach("retry taken")
         reach("retry committed")
@@ -228,6 +230,7 @@ class Claims:
                 retaken=True,
                 company=company,
                 refusal=refusals.get(row[0]),
+                form=form,
             )
             for row, lease, attempt, company, visit, age, *_ in tried
         ]
@@ -259,13 +262,23 @@ class Claims:
             asked = {"handler": binding.id, "keys": array(key for (key,) in found)}
             locked = connection.execute(statement("lock_retries"), asked).fetchall()
             keys = [key for key, _ in locked]
+            refused: dict[str, str] = {}
             if binding.handler.during is not None:
-                self._restore(binding, keys, monotonic() + RESTORE_SECONDS)
+                self._restore(binding, keys, refused, monotonic() + RESTORE_SECONDS)
+            parked = [self._park(binding, *each) for each in refused.items()]
             asked = {"handler": binding.id, "keys": array(keys)}
             connection.execute(binding.put_off_retries, asked)
+        emit_rows([each for each in parked if each is not None])
 
-    def _restore(self, binding: Binding, keys: Sequence[str], until: float) -> None:
-        """Take rows back from a handler's `during` that nobody holds; in halves, if some cannot be."""
+    def _restore(self, binding: Binding, keys: Sequence[str], refused: dict[str, str], until: float) -> None:
+        """Take rows back from a handler's `during` that nobody holds; in halves, if some cannot be.
+
+        Args:
+            binding: the handler.
+            keys: the rows'.
+            refused: where the reason is noted for each row that its table refuses.
+            until: when to end (monotonic).
+        """
         connection = self.link.connection
         if not keys or monotonic() > until:
             return
@@ -275,13 +288,24 @@ class Claims:
                 if locked:
                     connection.execute("set local lock_timeout = '200ms'")  # triggers may wait
                     connection.execute(binding.end_during, {"keys": array(key for (key,) in locked)})
+                    connection.execute("set constraints all immediate")  # or COMMIT would fail for all
         except psycopg.Error as error:
             if not self.link.lives() or is_servers(error):
                 raise
             if len(keys) > 1:
                 middle = len(keys) // 2
-                self._restore(binding, keys[:middle], until)
-                self._restore(binding, keys[middle:], until)
+                self._restore(binding, keys[:middle], refused, until)
+                self._restore(binding, keys[middle:], refused, until)
+            elif not is_transient(error):
+                refused[keys[0]] = reason(error)
+
+    def _park(self, binding: Binding, key: str, why: str) -> RowParked | None:
+        error = f"the way back was refused: {why}; it still shows {binding.handler.during!r}"
+        asked = {"handler": binding.id, "key": key, "error": storable(error, binding.encoding)}
+        row = self.link.connection.execute(statement("park_shown"), asked).fetchone()
+        if row is None:
+            return None
+        return RowParked(**binding.named, key=key, attempt=row[0], error=error)
 
     def claims_of(self, worker: int) -> list[tuple[str, int, str]]:
         """Return (lease, handler id, key) of each row that the worker holds."""

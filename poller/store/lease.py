@@ -53,6 +53,7 @@ class Task:
     Attributes:
         key: the primary key as text.
         values: the fetched tuple; its first element is `key`, and the only one until a transaction has locked the row.
+        form: the binding as it was when they were fetched, which reads them; None of a task without any.
         attempt: the number of this attempt, from 1: counted before it starts, since a lease that ends
             with its worker counts as one.
         visit: the id of the first attempt's lease: new for each visit of a row to a status.
@@ -74,6 +75,7 @@ class Task:
     begun: float = 0.0
     company: int = 0
     refusal: str | None = None
+    form: Binding | None = None
 
     @property
     def binding(self) -> Binding:
@@ -88,9 +90,10 @@ class Task:
     @property
     def job(self) -> str | None:
         """The name of the run's job (of a job made at run time, its own name, not its function's); None for a row."""
-        binding = self.lease.binding
-        place = binding.shape.index.get("job", 0)
-        return str(self.values[place]) if binding.handler.is_job and self.values else binding.handler.name
+        handler, form = self.lease.binding.handler, self.form
+        if form is None or not handler.is_job:
+            return handler.name
+        return str(self.values[form.shape.index.get("job", 0)])
 
 
 @dataclass(slots=True, eq=False)

@@ -116,10 +116,17 @@ def test_a_table_that_goes_away_during_the_handler_stops_no_other(
     assert "Traceback" not in fleet.log
 
 
+FORBIDS = {
+    "at once": "create trigger forbid before update on other for each row execute function forbid()",
+    "at the commit": "create constraint trigger forbid after update on other deferrable initially deferred"
+    " for each row execute function forbid()",
+}
+
+
 @pytest.mark.fault("F22")
-@pytest.mark.parametrize("forbids", [False, True])
+@pytest.mark.parametrize("forbids", ["", "at once", "at the commit"])
 def test_rows_that_show_during_are_taken_back_if_their_table_comes_back(
-    project: Project, db: psycopg.Connection[Any], gate: psycopg.Connection[Any], *, forbids: bool
+    project: Project, db: psycopg.Connection[Any], gate: psycopg.Connection[Any], forbids: str
 ) -> None:
     """Though their leases were given up while it was away: what they show is remembered."""
     _start(project, db, _waiting(leased).replace("to=", 'during="busy", to='), 3)
@@ -133,13 +140,17 @@ def test_rows_that_show_during_are_taken_back_if_their_table_comes_back(
         db.execute(
             "create function forbid() returns trigger language plpgsql as"
             " $$ begin if old.id = 2 and new.status = 'pending' then raise 'no way back'; end if; return new; end $$;"
-            "create trigger forbid before update on other for each row execute function forbid()"
+            + FORBIDS[forbids]
         )
     db.execute("alter table other rename to thing")
     done = "select from thing where status = 'normal'"
-    wait_until("they are done", lambda: db.execute(done).rowcount == 3 - forbids, timeout=60)
+    wait_until("they are done", lambda: db.execute(done).rowcount == 3 - bool(forbids), timeout=60)
     if forbids:
         assert db.execute("select status from thing where id = 2").fetchall() == [("busy",)]
+        told = "parked: the way back was refused: no way back; it still shows 'busy'"
+        wait_until("it is told", lambda: told in fleet.log)
+        drain = project.run("run", "--drain", "--workers", "1")
+        assert "left alone: 1 parked" in drain.stderr
     assert "Traceback" not in fleet.log
 
 
@@ -310,3 +321,66 @@ def test_a_drain_ends_though_the_type_of_the_key_was_changed(
     db.execute("alter table thing alter id type text using id::text")
     assert fleet.wait(60) == 0
     assert db.execute("select from thing where status <> 'normal'").rowcount == 0
+
+
+NAMED = """
+import asyncio, os, time
+def see(row):
+    with open("seen", "a") as log:
+        log.write(f"{row.id} {row.get('a', 'AAA')} {row.b} {row.status}\\n")
+    time.sleep(0.002)
+    while row.id == 150 and not os.path.exists("on"):
+        time.sleep(0.01)
+"""
+BODIES = {
+    "thread": ("", "def work(row): see(row)"),
+    "batch": (", batch=2", "def work(rows):\n    for row in rows: see(row)"),
+    "coroutine": ("", "async def work(row): await asyncio.to_thread(see, row)"),
+    "process": (", executor='process'", "def work(row): see(row)"),
+    "during": (", during='busy'", "def work(row): see(row)"),
+    "transactional": (", transactional=True", "def work(row): see(row)"),
+}
+
+
+@pytest.mark.fault("F23")
+@pytest.mark.parametrize("mode", one_in(3, BODIES))
+@pytest.mark.parametrize("is_settled", [False, True], ids=["claims", "settles"])
+def test_g1_a_row_that_waits_while_a_column_is_dropped_has_its_own_values(
+    project: Project, db: psycopg.Connection[Any], mode: str, *, is_settled: bool
+) -> None:
+    """It was fetched with that column; the handler is bound anew while it waits for its turn."""
+    db.execute(
+        "create table thing (id int primary key, a text default 'AAA', b text default 'BBB',"
+        " status text not null default 'pending')"
+    )
+    db.execute("insert into thing (id) select generate_series(1, 1000)")
+    options, body = BODIES[mode]
+    project.handlers(
+        f"{NAMED}\n@handler('thing', status='pending', to='normal', attempts=20{options})\n{body}\n"
+    )
+    project.start("run", "--concurrency", "1")
+    seen = project.folder / "seen"
+    wait_until("one waits, others behind it", lambda: seen.exists() and "\n150 " in seen.read_text())
+    if mode == "transactional":
+        db.execute(
+            "set lock_timeout = '50ms'"
+        )  # its transaction has the table's lock until the first is done
+        (project.folder / "on").touch()
+        wait_until("the column is gone", lambda: _dropped(db))
+    else:
+        db.execute("alter table thing drop column a")
+        if is_settled:
+            db.execute("alter table thing alter status type varchar(20)")
+        db.execute("insert into thing (id) select generate_series(1001, 1020)")
+        (project.folder / "on").touch()
+    wait_until_done(db, timeout=60)
+    named = {line.split(maxsplit=1)[1] for line in seen.read_text().splitlines()}
+    assert named <= {"AAA BBB pending", "AAA BBB busy"}
+
+
+def _dropped(db: psycopg.Connection[Any]) -> bool:
+    try:
+        db.execute("alter table thing drop column a")
+    except psycopg.errors.LockNotAvailable:
+        return False
+    return True
