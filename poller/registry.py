@@ -121,10 +121,19 @@ def _refuse_hidden(values: Sequence[object]) -> None:
 def _wrapped(value: object) -> Iterator[object]:
     """Yield what a call of a value reaches, one wrapper beneath the other."""
     for _ in range(_DEEPEST):
-        within = _WRAPPED.get(type(value))
-        if within is None or (value := within(value)) is None:
+        within = _WRAPPED.get(type(value), _said_to_wrap)
+        if (value := within(value)) is None:
             return
         yield value
+
+
+def _said_to_wrap(value: object) -> object:
+    """Return what an object says that it wraps (`functools.update_wrapper`); it is not asked itself, as in `_held`."""
+    try:
+        own: object = object.__getattribute__(value, "__dict__")
+    except AttributeError:
+        return None
+    return own.get("__wrapped__") if type(own) is dict else None
 
 
 def _check_remote(registered: Handler | Job) -> None:

@@ -309,6 +309,7 @@ WRAPPERS = {
     "a cache": "ship = functools.cache(ship)",
     "a partial": "ship = functools.partial(ship)",
     "a partial of a wrapper, in a list": "ship = [functools.partial(logged(ship))]",
+    "an object": "ship = Timed(ship)",
     "a property": "ship = type('Orders', (), {'ship': property(ship)})",
     "a static method": "ship = type('Orders', (), {'ship': staticmethod(logged(ship))})",
     "a handler above": "ship = handler('orders', status='late', to='shipped')(logged(ship))",
@@ -329,6 +330,10 @@ def logged(function):
         return function(*arguments)
     return wrapper
 
+class Timed:
+    def __init__(self, function):
+        functools.update_wrapper(self, function)
+
 @{what}
 def ship(order=1): ...
 
@@ -336,7 +341,7 @@ def ship(order=1): ...
     write({"tasks/__init__.py": ABOUT_USERS, "tasks/more.py": f"{code}{wrapped}"})
     text = refusal()
     assert "hidden by a wrapper" in text
-    assert "more.py:11 (ship)" in text
+    assert "more.py:15 (ship)" in text
     del sys.modules["tasks.more"], sys.modules["tasks"]
     write({"tasks/more.py": f"{code}\nthe_same = ship\n{wrapped}"})
     assert "users:new" in found()

@@ -212,6 +212,20 @@ CONTROLS = (
         (OTHER_KEYS,),
     ),
     Control(
+        "a row is read by what it was fetched by",
+        "poller/executor/attempt.py",
+        "    return Row(task.form.shape, task.values)",
+        "    return Row(task.lease.binding.shape, task.values)",
+        ("tests/faults/test_changes.py",),
+    ),
+    Control(
+        "a handler is bound anew at one go",
+        "poller/store/binding.py",
+        "        self.__dict__ = made.__dict__  # at one go: other threads compose statements meanwhile",
+        "        self.table, self.texts, self.hashed = table, texts, hashed",
+        ("tests/store/test_rebind.py",),
+    ),
+    Control(
         "what is refused for its key is bound anew",
         "poller/services/postponed.py",
         "if not is_transient(fault):",
