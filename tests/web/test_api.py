@@ -28,7 +28,7 @@ from poller.web.api_routes import CALLS
 from poller.web.entrances import accounts
 from poller.web.rights import ALL, USUAL, Right, Viewer
 from poller.web.routes import ROUTES
-from tests.command_line import hold, value
+from tests.command_line import hold, trouble, value
 from tests.engines import moves, run
 from tests.harness import wait_until
 from tests.times import one_in
@@ -342,6 +342,23 @@ def test_a_move_that_a_table_refuses_tells_its_words_to_whom_may_see_values(
         assert SECRET not in hidden.text
         db.execute("update tenants set status = 'closing' where id = 10")
         assert SECRET in browser(url).post(f"{API}/move", json=order).text
+
+
+def test_a_retry_that_a_table_refuses_tells_its_words_to_whom_may_see_values(
+    url: str, db: psycopg.Connection[Any]
+) -> None:
+    """As a move: others are told how many rows are kept in their `during`."""
+    key = str(value(db, "insert into tenants (status) values ('busy') returning id"))
+    trouble(db, value(db, "select id from poller.handler where status = 'pending'"), key)
+    db.execute(
+        f"create function no() returns trigger language plpgsql as $$ begin raise '{SECRET}'; end $$;"
+        " create trigger no before update on tenants for each row when (old.status = 'busy') execute function no()"
+    )
+    order = {"selector": f"tenants:pending:{key}"}
+    hidden = browser(url, ALL ^ Right.VALUES).post(f"{API}/retry", json=order)
+    assert (hidden.json()["kept"], hidden.json()["why"]) == (1, [])
+    assert SECRET not in hidden.text
+    assert SECRET in browser(url).post(f"{API}/retry", json=order).json()["why"][0]
 
 
 def test_a_key_is_what_it_is(url: str, db: psycopg.Connection[Any]) -> None:
