@@ -127,7 +127,7 @@ def retry(rows: ChosenRows) -> DraftOrder:
         left = (
             f"; {number(done.locked)} left, since another transaction has them locked" if done.locked else ""
         )
-        left += f"; {number(done.kept)} left: {done.why[0]}" if done.why else ""
+        left += f"; {number(done.kept + done.untried)} left: {done.why[0]}" if done.why else ""
         return f"{_stopped(done.stopped)}retrying {number(done.rows)} of {rows}{left}"
 
     return DraftOrder(propose, act)

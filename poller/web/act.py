@@ -299,7 +299,8 @@ def carry_out(orders: Client, act: Act, most: int | None, progress: Progress, *,
         case "retry":
             done = orders.retry(act.target, act.keys, error=act.error, **how)
             locked = f"; {done.locked:,} are locked by others and were left" if done.locked else ""
-            kept = f"; {done.kept:,} show their handler's during, and may not come back" if done.kept else ""
+            stuck = done.kept + done.untried
+            kept = f"; {stuck:,} show their handler's during, and may not come back" if stuck else ""
             return f"{_rows(done.rows)} due again{locked}{kept}{_end(done.stopped)}"
         case "release":
             released = orders.release(act.target, act.keys, error=act.error, **how)
