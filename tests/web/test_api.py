@@ -487,7 +487,9 @@ def test_a_handler_that_has_gone_to_another_column_is_told_with_the_former(
     told = {(each["column"], each["status"], each["rows"]) for each in items if each["table"] == "public.inv"}
     assert {("state", "sent", 1), ("state2", "sent", 1)} <= told
     items = client.get(f"{API}/handlers").json()["items"]
-    assert [each["status"] for each in items if each["table"] == "public.inv"] == ["open", "open"]
+    inv = [(each["column"], each["status"]) for each in items if each["table"] == "public.inv"]
+    assert inv == [("state", "open"), ("state2", "open")]
+    assert all("column" not in each for each in items if each["table"] != "public.inv")
     without_code = Client(url, Client(url).registered())  # as the terminal screen has one
     assert len([each for each in without_code.status().items if each.status == "sent"]) == 2
 
