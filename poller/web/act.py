@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import msgspec
 from starlette.exceptions import HTTPException
 
+from poller.client.move_order import in_column
 from poller.client.refusals import NothingSelectedError
 from poller.client.retrying import cause
 from poller.web.answers import FORBIDDEN
@@ -130,8 +131,12 @@ class Act:
     @property
     def question(self) -> str:
         """What the confirm page asks."""
-        target = self.target if self.column is None else f"{self.target} ({self.column})"
-        return SAID[self.said_as][0].format(target=target, to=word(self.to or ""), lasts=self.lasts)
+        return SAID[self.said_as][0].format(target=self.named, to=word(self.to or ""), lasts=self.lasts)
+
+    @property
+    def named(self) -> str:
+        """The target, with the status column where that was shown."""
+        return in_column(self.target, self.column)
 
     @property
     def follows(self) -> str:
@@ -276,7 +281,7 @@ def _shown(act: Act, overview: Overview | None) -> tuple[int | None, bool]:
 
 def _some(rows: int, act: Act) -> int:
     if not rows:
-        msg = f"there is no row of {act.target} to {act.name}"
+        msg = f"there is no row of {act.named} to {act.name}"
         raise NothingSelectedError(msg)
     return rows
 

@@ -358,6 +358,35 @@ def test_a_status_of_one_column_is_not_moved_to_one_of_another(
     assert "queued" not in {each.to for each in drawn["status"]}
 
 
+def test_a_move_of_one_of_several_columns_is_written_down_with_it(
+    url: str, db: psycopg.Connection[Any]
+) -> None:
+    """And drawn in it; one that was written down without is in none, where either may be meant."""
+    db.execute("create table pair (id int primary key, x text, y text)")
+    db.execute("insert into pair values (1, 'p', 'q'), (2, 'p', 'q')")
+    of_x, of_y = (
+        handler("pair", status="p", to="q", column="x"),
+        handler("pair", status="r", to=("p", "q"), column="y"),
+    )
+    with Engine(url, of_x(_work), of_y(_work)):
+        pass
+    assert Client(url).move("pair:q", "p", column="y").rows == 2
+    with pytest.raises(NothingSelectedError, match=r"no row of pair:q \(x\) shows 'q'"):
+        Client(url).move("pair:q", "p", column="x")
+    [line] = Client(url).actions().items
+    assert (line.target, line.detail) == ("pair:q", "to p (y)")
+
+    def seen() -> set[tuple[str, str, str]]:
+        machines = Client(url).graph("pair").machines
+        edges = ((each.column, edge) for each in machines for edge in each.edges)
+        return {(column, edge.from_, edge.to) for column, edge in edges if edge.kind == "seen"}
+
+    db.execute("delete from poller.event")
+    assert seen() == {("y", "q", "p")}
+    db.execute("update poller.action set detail = 'to p'")
+    assert seen() == set()
+
+
 def test_composite_keys_and_enums(url: str, db: psycopg.Connection[Any]) -> None:
     """Statuses that no handler names are known by the enum."""
     db.execute("create type state as enum ('a', 'b', 'c d', '50%', '{x}')")
