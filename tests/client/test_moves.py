@@ -344,6 +344,7 @@ def test_a_status_of_one_column_is_not_moved_to_one_of_another(
     db.execute("update thing set status = 'odd' where id = 3; update thing set mail = 'sent' where id = 1")
     told = the_line(here.run("move", "thing:pending", "queued"))
     assert "has the status columns status, mail, and any may be meant; name the column" in told
+    assert "with --column status or --column mail" in told
     with pytest.raises(ConfigurationError, match="any may be meant"):
         Client(url).move("thing", "queued", shown="pending")
     with pytest.raises(NothingSelectedError, match="'post' is not a status column"):
