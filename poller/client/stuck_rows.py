@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import psycopg
+from psycopg.pq import TransactionStatus
 
 from poller.client.handler_lookup import registered
 from poller.db.statements import array
@@ -41,7 +42,7 @@ class StuckRows:
     """Rows that show their handler's `during` though no worker holds them.
 
     Args:
-        connection: that of the order, in the transaction of a batch.
+        connection: that of the order, before its first batch.
         known: the handlers that the database knows.
         is_stopped: tells whether the order was told to stop.
 
@@ -58,6 +59,7 @@ class StuckRows:
         self._connection = connection
         self._known = {each.id: each for each in known}
         self._is_stopped = is_stopped
+        self._is_own = connection.info.transaction_status == TransactionStatus.IDLE
         self._bindings: dict[int, Binding | None] = {}
         self._locked: set[int] = (
             set()
@@ -132,7 +134,8 @@ class StuckRows:
         try:
             with self._connection.transaction():
                 left = self._connection.execute(binding.restore_retried, asked).fetchall()
-                self._connection.execute("set constraints all immediate")  # or COMMIT would fail for all
+                if self._is_own:  # else they stay so for the caller, behind the savepoint, too
+                    self._connection.execute("set constraints all immediate")  # or COMMIT would fail for all
         except psycopg.errors.LockNotAvailable:  # no half of them would have more luck
             self._locked.add(handler)
             return [*keys]

@@ -290,6 +290,35 @@ def test_a_table_that_is_locked_is_waited_for_once(url: str, db: psycopg.Connect
     assert (done.rows, done.locked, done.kept) == (1, 8, 0)
 
 
+def test_a_retry_in_the_callers_transaction_leaves_its_constraints_deferred(
+    url: str, db: psycopg.Connection[Any]
+) -> None:
+    """What is wrong until the end of it is the caller's; in transactions of poller's own it is found row by row."""
+    stuck(url, db, 2)
+    db.execute(
+        "create table note (id int primary key, tenant int unique, constraint of_note foreign key (tenant)"
+        " references note (id) deferrable initially deferred)"
+    )
+    with db.transaction():
+        assert Client(db).retry("tenants").rows == 2
+        db.execute("insert into note values (1, 2)")
+        db.execute("insert into note values (2, null)")
+    assert value(db, "select count(*) from note") == 2
+
+
+def test_a_row_that_a_deferred_constraint_keeps_leaves_its_neighbours(
+    url: str, db: psycopg.Connection[Any]
+) -> None:
+    """It is found out before the batch is committed."""
+    stuck(url, db, 2)
+    db.execute("""
+        create function keep() returns trigger language plpgsql as $$ begin raise exception 'no way back'; end $$;
+        create constraint trigger keep after update on tenants initially deferred for each row
+          when (new.id = 1) execute function keep()""")
+    done = Client(url).retry("tenants")
+    assert (done.rows, done.kept) == (1, 1)
+
+
 def test_rows_that_the_table_refuses_are_told_apart_until_there_are_enough(
     here: InProcess, url: str, db: psycopg.Connection[Any]
 ) -> None:
