@@ -52,6 +52,9 @@ def retry(
         render.say(f"left {done.kept - len(done.why):,} more", err=True)
     if done.untried:
         render.say(f"left {done.untried:,} more that were not tried one by one", err=True)
+    if done.unseen:
+        note = f"{render.rows(done.unseen)} could not be looked at, and may still show their handler's during"
+        render.say(note, err=True)
     _say(
         f"retrying {render.rows(done.rows)}",
         is_stopped=done.stopped,

@@ -61,6 +61,7 @@ class Retried:
         kept: how many were left because they show their handler's `during`, and the table refuses the way back.
         why: a line for each of the first of these: which row it is, and why.
         untried: how many more show a `during` and were left, not tried one by one, since the table has refused enough.
+        unseen: of how many rows retried it is not known whether they show a `during`: their table cannot be read.
     """
 
     rows: int
@@ -69,6 +70,7 @@ class Retried:
     kept: int = 0
     why: tuple[str, ...] = aside(default=())
     untried: int = 0
+    unseen: int = 0
 
 
 def retry(
@@ -98,7 +100,7 @@ def retry(
     for is_meant in _meanings(chosen, error):
         locked = sum(order.put_back(each, is_meant) for each in chosen.handlers)
         if batches.rows or locked or stuck.refused or batches.is_stopped:
-            kept = (len(stuck.refused), stuck.lines(), len(stuck.untried))
+            kept = (len(stuck.refused), stuck.lines(), len(stuck.untried), order.unseen)
             return Retried(batches.rows, batches.is_stopped, locked, *kept)
     about = f" for {error!r}" if error is not None else ""
     msg = f"nothing to retry: no row of {chosen} is parked or waits for another attempt{about}"
@@ -155,6 +157,7 @@ class _Retry:
         self._error = error
         self._batches = batches
         self._stuck = stuck
+        self.unseen = 0
         self._done: list[str] = []  # keys of rows that were named, which another pass would retry once more
 
     def put_back(self, handler: int, is_meant: sql.SQL) -> int:
@@ -203,7 +206,8 @@ class _Retry:
             with self._queries.connection.transaction() as savepoint:
                 done = self._queries.retry(is_meant, besides=array([*kept, *locked]), **asked)
                 left = self._stuck.restore(handler, done.keys)
-                if not any(left):
+                if not (left.kept or left.locked):
+                    self.unseen += left.unseen
                     skipped = len(locked) if done.rows < asked["room"] else 0
                     return done._replace(skipped=done.skipped + skipped)
                 kept += left.kept

@@ -15,7 +15,7 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from poller.client.handler_lookup import registered
-from poller.db.statements import array
+from poller.db.statements import array, statement
 from poller.errors_in_words import one_line, reason
 from poller.store.lost_keys import UNREADABLE
 from poller.store.outcomes import SWALLOWED
@@ -32,10 +32,15 @@ LONGEST = 300  # characters of a reason
 
 
 class NotBack(NamedTuple):
-    """The keys of rows that have not got their status back: refused or not tried, or locked by other transactions."""
+    """The keys of rows that have not got their status back: refused or not tried, or locked by other transactions.
+
+    Attributes:
+        unseen: of how many rows it is not known whether they show their handler's `during`.
+    """
 
     kept: Sequence[str] = ()
     locked: Sequence[str] = ()
+    unseen: int = 0
 
 
 class StuckRows:
@@ -61,6 +66,7 @@ class StuckRows:
         self._is_stopped = is_stopped
         self._is_own = connection.info.transaction_status == TransactionStatus.IDLE
         self._bindings: dict[int, Binding | None] = {}
+        self._unseen: set[int] = set()  # handlers whose table cannot be asked now
         self._locked: set[int] = (
             set()
         )  # handlers for whose table, or a trigger of it, a lock was waited for in vain
@@ -73,6 +79,8 @@ class StuckRows:
         """
         binding = self._binding(handler) if keys else None
         stuck = [] if binding is None else self._stuck(binding, handler, keys)
+        if handler in self._unseen:
+            return NotBack(unseen=len(keys))
         if binding is None or not stuck:
             return NotBack()
         locked = self._restored(binding, handler, stuck)
@@ -109,10 +117,19 @@ class StuckRows:
             made = registered(self._connection, self._known[handler], look=True)
             has_during = made is not None and made.handler.during is not None and not made.handler.is_job
             self._bindings[handler] = made if has_during else None
+            if made is None and self._had_during(handler):
+                self._unseen.add(handler)
         return self._bindings[handler]
+
+    def _had_during(self, handler: int) -> bool:
+        """Tell whether a handler was registered with a `during`."""
+        row = self._connection.execute(statement("definition"), {"handler": handler}).fetchone()
+        return bool(row and row[0] and row[0].get("during") is not None)
 
     def _stuck(self, binding: Binding, handler: int, keys: Sequence[str]) -> list[str]:
         """Return the keys of rows that show `during` and are not held; none of a table that cannot be asked now."""
+        if handler in self._unseen:
+            return []
         asked = {"handler": handler, "keys": array(keys)}
         try:
             with self._connection.transaction():
@@ -124,6 +141,7 @@ class StuckRows:
         except psycopg.Error:
             if self._connection.closed:
                 raise
+            self._unseen.add(handler)
             return []
 
     def _restored(self, binding: Binding, handler: int, keys: Sequence[str]) -> list[str]:

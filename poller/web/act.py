@@ -306,7 +306,8 @@ def carry_out(orders: Client, act: Act, most: int | None, progress: Progress, *,
             locked = f"; {done.locked:,} are locked by others and were left" if done.locked else ""
             stuck = done.kept + done.untried
             kept = f"; {stuck:,} show their handler's during, and may not come back" if stuck else ""
-            return f"{_rows(done.rows)} due again{locked}{kept}{_end(done.stopped)}"
+            unseen = f"; {done.unseen:,} of them could not be looked at" if done.unseen else ""
+            return f"{_rows(done.rows)} due again{unseen}{locked}{kept}{_end(done.stopped)}"
         case "release":
             released = orders.release(act.target, act.keys, error=act.error, **how)
             return f"{_rows(released.rows, were=True)} taken from their workers{_end(released.stopped)}"

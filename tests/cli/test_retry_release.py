@@ -290,6 +290,23 @@ def test_a_table_that_is_locked_is_waited_for_once(url: str, db: psycopg.Connect
     assert (done.rows, done.locked, done.kept) == (1, 8, 0)
 
 
+@pytest.mark.parametrize("is_locked", [True, False], ids=["locked", "not granted"])
+def test_rows_that_cannot_be_looked_at_are_retried_and_told(
+    here: InProcess, url: str, db: psycopg.Connection[Any], role: str, *, is_locked: bool
+) -> None:
+    """They may still show a `during`."""
+    stuck(url, db, 2)
+    db.execute(f"grant all on all tables in schema poller to {role}")
+    db.execute(f"grant all on all sequences in schema poller to {role}")
+    as_role = f"{url}{'&' if '?' in url else '?'}options=-c%20role%3D{role}"
+    with psycopg.connect(url) as other:
+        if is_locked:
+            other.execute("lock table tenants in access exclusive mode")
+        ended = here.run("retry", "tenants", "--database", url if is_locked else as_role)
+    assert (ended.returncode, ended.stdout) == (0, "retrying 2 rows\n")
+    assert "2 rows could not be looked at, and may still show their handler's during" in ended.stderr
+
+
 def test_a_retry_in_the_callers_transaction_leaves_its_constraints_deferred(
     url: str, db: psycopg.Connection[Any]
 ) -> None:
