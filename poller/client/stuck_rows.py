@@ -108,7 +108,7 @@ class StuckRows:
     def _line(self, handler: int, key: str, why: str) -> str:
         known, binding = self._known[handler], self._bindings[handler]
         during = None if binding is None else binding.handler.during
-        row = f"{known.table}:{known.status}:{key} still shows {during!r}, and its way back is refused: {why}"
+        row = f"{known.table}:{known.status}:{key}: it still shows {during!r}; the table refuses the way back: {why}"
         return f"{row}; mend that and retry it, or move {known.table}:{during}:{key} to another status"
 
     def _binding(self, handler: int) -> Binding | None:

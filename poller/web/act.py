@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from poller.client.client import Client
     from poller.client.moves import Left
     from poller.client.overview import Overview
+    from poller.client.retrying import Retried
     from poller.web.forms import Form
     from poller.web.progress import Progress
     from poller.web.rights import Viewer
@@ -305,7 +306,7 @@ def carry_out(orders: Client, act: Act, most: int | None, progress: Progress, *,
             done = orders.retry(act.target, act.keys, error=act.error, **how)
             locked = f"; {done.locked:,} are locked by others and were left" if done.locked else ""
             stuck = done.kept + done.untried
-            kept = f"; {stuck:,} show their handler's during, and may not come back" if stuck else ""
+            kept = f"; {stuck:,} left: {_stays(done, may_see=may_see)}" if stuck else ""
             unseen = f"; {done.unseen:,} of them could not be looked at" if done.unseen else ""
             return f"{_rows(done.rows)} due again{unseen}{locked}{kept}{_end(done.stopped)}"
         case "release":
@@ -331,6 +332,11 @@ def _rows(count: int, *, were: bool = False) -> str:
     if count == 1:
         return f"1 row {'was' if were else 'is'}"
     return f"{count:,} rows {'were' if were else 'are'}"
+
+
+def _stays(done: Retried, *, may_see: bool) -> str:
+    """Say why rows that show their handler's `during` are left: of the first, if the viewer may see its reason."""
+    return done.why[0] if may_see and done.why else "the table does not let them leave their handler's during"
 
 
 def _why(left: Left, *, may_see: bool) -> str:

@@ -231,7 +231,10 @@ def test_a_row_that_was_parked_while_it_showed_a_during_goes_back_when_it_is_ret
 
     ended = here.run("retry", "tenants")
     assert (ended.returncode, ended.stdout) == (0, "retrying 1 row\n")
-    assert "left public.tenants:pending:1 still shows 'busy'" in ended.stderr
+    assert (
+        "left public.tenants:pending:1: it still shows 'busy'; the table refuses the way back: "
+        in ended.stderr
+    )
     assert "move public.tenants:busy:1 to another status" in ended.stderr
     assert {key: state for key, (state, *_) in attempts(db).items()} == {"1": "parked", "2": "waiting"}
     ended = here.run("retry", "tenants:1")
@@ -348,6 +351,7 @@ def test_rows_that_the_table_refuses_are_told_apart_until_there_are_enough(
     ended = here.run("retry", "tenants", *map(str, range(1, 102)))
     assert (ended.returncode, ended.stdout) == (0, "retrying 1 row\n")
     assert re.search(r"left 7\d more that were not tried one by one\n", ended.stderr)
+    assert "reasons" not in ended.stderr
 
 
 def test_an_order_that_is_told_to_stop_tells_no_more_rows_apart(
