@@ -36,7 +36,6 @@ _HINTS = {
     "key_or_status": (
         "for the row: poller move {table!r} {to!r} {key!r}; for the others: poller move {table!r} {to!r} --from {key!r}"
     ),
-    "several_columns": "with: --column {columns[0]}",
     "none_of_name": "give --only or --except one of these",
 }
 _TODOS = {
@@ -51,8 +50,14 @@ def with_hint(error: PollerError) -> str:
     """Return an error's text, with the command or option that remedies it, if there is one."""
     if error.reason == "several_purges":
         return _several_purges(**error.data)
+    if error.reason == "several_columns":
+        return f"{error} {_one_of(**error.data)}"
     hint = _HINTS.get(error.reason)
     return str(error) if hint is None else f"{error}; {hint.format(**error.data)}"
+
+
+def _one_of(columns: list[str]) -> str:
+    return "with " + " or ".join(f"--column {shlex.quote(each)}" for each in columns)
 
 
 def todo_of(finding: Finding) -> str:

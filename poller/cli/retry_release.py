@@ -49,7 +49,12 @@ def retry(
     for each in done.why:
         render.say(f"left {each}", err=True)
     if done.kept > len(done.why):
-        render.say(f"left {render.rows(done.kept - len(done.why))} more for the same reasons", err=True)
+        render.say(f"left {done.kept - len(done.why):,} more", err=True)
+    if done.untried:
+        render.say(f"left {done.untried:,} more that were not tried one by one", err=True)
+    if done.unseen:
+        note = f"{render.rows(done.unseen)} could not be looked at, and may still show their handler's during"
+        render.say(note, err=True)
     _say(
         f"retrying {render.rows(done.rows)}",
         is_stopped=done.stopped,

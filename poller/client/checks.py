@@ -29,6 +29,7 @@ from poller.errors_in_words import reason
 from poller.jobs import job_store
 from poller.jobs.circles import circles
 from poller.model.context import Row
+from poller.model.definition import has_code
 from poller.ready_made.housekeeping import housekeeping
 from poller.ready_made.protocol import AboutATable
 from poller.store.binding import Binding, bind, refuse_equal
@@ -210,9 +211,9 @@ class Checks:
             yield Finding("error", _where(handler), *_halves(str(error).removeprefix(f"{handler.place}: ")))
 
     def _equal(self) -> Findings:
-        """Find two handlers that would take the same rows, which no worker starts with."""
+        """Find two handlers of the code that would take the same rows, which no worker starts with."""
         try:
-            refuse_equal(self._connection, self._bindings)
+            refuse_equal(self._connection, [each for each in self._bindings if has_code(each.handler)])
         except PollerError as error:
             yield Finding("error", "handlers", *_halves(error))
 

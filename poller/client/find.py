@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from poller.model.handler import Handler
 
 RUN_DIGITS = 18  # that a run's number has at the most
-_GONE = "its table is gone, or may not be looked at"
+_GONE = "it is gone, or may not be looked at"
 _NO_KEY = (psycopg.DataError, psycopg.ProgrammingError)  # the word is none of the table's, unless it is:
 _OF_TABLE = (
     psycopg.errors.InsufficientPrivilege,

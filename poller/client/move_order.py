@@ -71,6 +71,7 @@ class MovePlan(NamedTuple):
         keys: theirs; None for all that show such a status.
         handlers: the numbers of the handlers whose rows in flight show `during`.
         guessed: what may be a status or a key, if nothing told.
+        named_column: the status column's name, where the table has several.
     """
 
     table: Table
@@ -80,6 +81,16 @@ class MovePlan(NamedTuple):
     keys: tuple[str, ...] | None
     handlers: tuple[int, ...] = ()
     guessed: str | None = None
+    named_column: str | None = None
+
+
+def in_column(text: str, column: str | None) -> str:
+    """Return what an order names, with the status column, if that is named.
+
+    >>> in_column("to paid", "payment"), in_column("to paid", None)
+    ('to paid (payment)', 'to paid')
+    """
+    return text if column is None else f"{text} ({column})"
 
 
 def read(connection: psycopg.Connection[Any], order: GivenMove) -> MovePlan:
@@ -94,7 +105,7 @@ def read(connection: psycopg.Connection[Any], order: GivenMove) -> MovePlan:
     if selector == ALL:
         msg = "name a table, and a status or keys; one order cannot move all rows of all tables"
         raise RefusedError(msg, "all_rows")
-    table, machines = _machines(connection, name, named_column)
+    table, machines, is_one_of_several = _machines(connection, name, named_column)
     statuses = _statuses(table, machines) if shown_status is None else set()  # what follows is a key then
     refuse_unfinished(selector, statuses)
     keys = [read_key(table, each) for each in keys]
@@ -130,13 +141,14 @@ def read(connection: psycopg.Connection[Any], order: GivenMove) -> MovePlan:
         keys=tuple(dict.fromkeys([*named, *keys])) or None,
         handlers=tuple(each.id for each in busy if each.during != to),
         guessed=guessed,
+        named_column=column.name if is_one_of_several else None,
     )
 
 
 def _machines(
     connection: psycopg.Connection[Any], name: str, column: str | None
-) -> tuple[Table, list[HandlerStatuses]]:
-    """Return a table, and its handlers; those of a status column, if one is named.
+) -> tuple[Table, list[HandlerStatuses], bool]:
+    """Return a table, its handlers (those of a status column, if one is named), and whether it has several columns.
 
     Raises:
         NothingSelectedError: there is no such table, or no such status column.
@@ -150,7 +162,7 @@ def _machines(
         there = ", ".join(dict.fromkeys(each.column for each in every))
         msg = f"{column!r} is not a status column of {full}, which has {there}"
         raise NothingSelectedError(msg)
-    return tables.describe(connection, table_name(full)), meant
+    return tables.describe(connection, table_name(full)), meant, len({each.column for each in every}) > 1
 
 
 def _statuses(table: Table, machines: Sequence[HandlerStatuses]) -> set[str]:

@@ -21,7 +21,7 @@ from psycopg import sql
 from poller.client.actions import BATCH_ROWS, Batches
 from poller.client.answers import aside
 from poller.client.counts import StatusColumn, along_indexes, writing_along_indexes
-from poller.client.move_order import GivenMove, MovePlan, read
+from poller.client.move_order import GivenMove, MovePlan, in_column, read
 from poller.client.refusals import NothingSelectedError, RefusedError
 from poller.client.row_queries import RowQueries
 from poller.db.connection import role_of
@@ -116,9 +116,10 @@ def move(  # noqa: PLR0913, PLR0917 - the parts of one order
         ConfigurationError: the selector names no rows, or the column cannot have the status.
     """
     asked = read(connection, order)
+    detail = in_column(f"to {order.to}", asked.named_column)
 
     def enter(rows: int) -> int:
-        return author.enter(connection, "move", order.target, rows, order.keys, detail=f"to {order.to}")
+        return author.enter(connection, "move", order.target, rows, order.keys, detail=detail)
 
     batches = Batches(connection, enter, progress, stop, most)
     left = Moving(connection, asked, batches).run()
@@ -129,7 +130,7 @@ def move(  # noqa: PLR0913, PLR0917 - the parts of one order
 
 
 def _nothing(order: GivenMove, asked: MovePlan, left: Sequence[Left]) -> str:
-    named = " ".join([order.target, *order.keys])
+    named = in_column(" ".join([order.target, *order.keys]), asked.named_column)
     why = {each.reason: each for each in left}
     if "refused" in why:
         return f"nothing was moved: {why['refused'].detail}"

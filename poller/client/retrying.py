@@ -60,6 +60,8 @@ class Retried:
         locked: how many rows were left because another transaction holds their locks.
         kept: how many were left because they show their handler's `during`, and the table refuses the way back.
         why: a line for each of the first of these: which row it is, and why.
+        untried: how many more show a `during` and were left, not tried one by one, since the table has refused enough.
+        unseen: of how many rows retried it is not known whether they show a `during`: their table cannot be read.
     """
 
     rows: int
@@ -67,6 +69,8 @@ class Retried:
     locked: int = 0
     kept: int = 0
     why: tuple[str, ...] = aside(default=())
+    untried: int = 0
+    unseen: int = 0
 
 
 def retry(
@@ -90,13 +94,14 @@ def retry(
     """
     queries = RowQueries(connection)
     chosen, known = selected_for_order(connection, selector, keys)
-    stuck = StuckRows(connection, known)
+    stuck = StuckRows(connection, known, lambda: batches.is_stopped)
     order = _Retry(queries, chosen.keys, error, batches, stuck)
     locked = 0
     for is_meant in _meanings(chosen, error):
         locked = sum(order.put_back(each, is_meant) for each in chosen.handlers)
         if batches.rows or locked or stuck.refused or batches.is_stopped:
-            return Retried(batches.rows, batches.is_stopped, locked, len(stuck.refused), stuck.lines())
+            kept = (len(stuck.refused), stuck.lines(), len(stuck.untried), order.unseen)
+            return Retried(batches.rows, batches.is_stopped, locked, *kept)
     about = f" for {error!r}" if error is not None else ""
     msg = f"nothing to retry: no row of {chosen} is parked or waits for another attempt{about}"
     elsewhere = next(_leading_elsewhere(connection, chosen, known), None)
@@ -152,12 +157,15 @@ class _Retry:
         self._error = error
         self._batches = batches
         self._stuck = stuck
+        self.unseen = 0
+        self._done: list[str] = []  # keys of rows that were named, which another pass would retry once more
 
     def put_back(self, handler: int, is_meant: sql.SQL) -> int:
         """Retry the rows of one handler; return how many are left because others hold their locks."""
+        self._done = []
         for _ in range(MOST_PASSES):
             skipped = sum(self._pass(handler, is_meant))
-            if not skipped or self._batches.is_over:
+            if not skipped or self._batches.is_over or self._stuck.is_locked(handler):
                 break
             self._batches.pause()
         return skipped
@@ -183,19 +191,30 @@ class _Retry:
             self._batches.reached(done.rows)
             if done.rows:
                 self._queries.wake()
+        if self._keys:
+            self._done += done.keys
         return done
 
     def _retry(self, handler: int, is_meant: sql.SQL, asked: dict[str, Any]) -> PutBack:
-        """Retry rows, again without those that may not get their status back, until all of them do."""
-        besides: list[str] = []
+        """Retry rows, again without those that do not get their status back, until all of them do.
+
+        An order on few rows ends once the table has refused enough: else it would go through all, a few at a time.
+        """
+        kept, locked = [*self._stuck.kept(handler), *self._done], list[str]()
         while True:
+            is_last = self._stuck.has_enough(handler) and asked["room"] < BATCH_ROWS
             with self._queries.connection.transaction() as savepoint:
-                done = self._queries.retry(is_meant, besides=array(besides), **asked)
-                refused = self._stuck.restore(handler, done.keys)
-                if not refused:
-                    return done
-                besides += refused
+                done = self._queries.retry(is_meant, besides=array([*kept, *locked]), **asked)
+                left = self._stuck.restore(handler, done.keys)
+                if not (left.kept or left.locked):
+                    self.unseen += left.unseen
+                    skipped = len(locked) if done.rows < asked["room"] else 0
+                    return done._replace(skipped=done.skipped + skipped)
+                kept += left.kept
+                locked += left.locked
                 raise psycopg.Rollback(savepoint)
+            if is_last:
+                return PutBack(0, "", 0, len(locked))
 
 
 def chunks(keys: Sequence[str]) -> Iterator[Sequence[str]]:

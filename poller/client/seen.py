@@ -4,7 +4,7 @@ What may be trusted: that a row has gone there. Of what is recorded a bounded pa
 oldest of it, so that a move of long ago may be missing.
 
 An order to move rows by their keys is found in these rows' histories, with the status that they were moved from. One
-that names a status alone is read as the orders have it.
+that names a status alone is read as the orders have it; where it may mean several columns, it is left out.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from poller.client.counts import along_indexes
+from poller.client.move_order import in_column
 from poller.client.refusals import NothingSelectedError
 from poller.client.selector import of_table, same_key
 from poller.db.statements import array, numbers, statement
@@ -21,7 +22,7 @@ from poller.errors import ConfigurationError
 from poller.model.table_name import split_off_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     import psycopg
 
@@ -68,11 +69,10 @@ def _by_hand(
     read = [(order, *named) for order in orders for named in _named(order, handlers)]
     rows = _of_rows(connection, [(table, _keys(order, rest)) for order, table, rest in read])
     for place, (order, table, rest) in enumerate(read):
-        to = (order.detail or "").removeprefix("to ")
         found = [SeenMove(table, *each) for at, *each in rows if at == place]
         yield from found
         if not found and rest is not None:
-            yield from _of_status(table, rest, to, order.affected, handlers)
+            yield from _of_status(table, rest, order, handlers)
 
 
 def _named(order: Ordered, handlers: Sequence[Declared]) -> Iterator[tuple[str, str | None]]:
@@ -104,21 +104,24 @@ def _of_rows(
     return connection.execute(statement("moved_by_hand"), columns).fetchall()
 
 
-def _of_status(
-    table: str, status: str, to: str, affected: int, handlers: Sequence[Declared]
-) -> Iterator[SeenMove]:
+def _of_status(table: str, status: str, order: Ordered, handlers: Sequence[Declared]) -> Iterator[SeenMove]:
     """Yield the move of all rows of a status, if a target may mean one: a key means one row alone."""
     machines: dict[str, set[str]] = {}
     for each in handlers:
         if each.table == table:
             machines.setdefault(each.handler.column, set()).update(each.handler.reachable)
+    to, named = _read(order.detail or "", machines)
     knowing = {column for column, known in machines.items() if status in known}
     leading = {column for column, known in machines.items() if to in known}
-    if knowing or affected > 1:
-        meant = [
-            each for each in machines if all(each in (those or machines) for those in (knowing, leading))
-        ]
-        for column in meant[
-            :1
-        ]:  # none, if each knows one of both: the order has named it, and is not read for that
-            yield SeenMove(table, column, status, to)
+    meant = named or [
+        each for each in machines if all(each in (those or machines) for those in (knowing, leading))
+    ]
+    if len(meant) == 1 and (knowing or order.affected > 1):
+        yield SeenMove(table, meant[0], status, to)
+
+
+def _read(detail: str, columns: Iterable[str]) -> tuple[str, list[str]]:
+    """Return the status that an order has moved rows to, and the column, if it is named and one of these."""
+    to = detail.removeprefix("to ")
+    named = [each for each in columns if to.endswith(in_column("", each))]
+    return to.removesuffix(in_column("", named[0])) if named else to, named[:1]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from psycopg import sql
@@ -84,6 +84,7 @@ class HandlerLine:
         done_to: of `done_per_minute`, the rows that moved to each status.
         attempts: None where the policy sets no number.
         timeout: in seconds.
+        column: the status column, where the table has several.
     """
 
     table: str
@@ -107,6 +108,7 @@ class HandlerLine:
     timeout: float = aside()
     paused_by: str | None = aside()
     paused_until: datetime | None = aside()  # noqa: RUF009 - as above
+    column: str | None = rare()
 
 
 class Fares(NamedTuple):
@@ -211,6 +213,7 @@ def handlers(
     """
     each_table = EachTable(connection)
     bindings = bound(connection, found, each_table)
+    machines = Counter(group[0].table.oid for group in by_column(bindings))
     queries = RowQueries(connection)
     pulses = queries.pulse(each.id for each in bindings)
     paused = pauses(connection, [each.id for each in bindings])
@@ -227,7 +230,8 @@ def handlers(
             fares = Fares(
                 pulse, waits, paces.get(each.id, Pace()), edges.get(each.id, {}), paused.get(each.id)
             )
-            lines.append(_handler_line(each, fares))
+            line = _handler_line(each, fares)
+            lines.append(replace(line, column=each.handler.column) if machines[each.table.oid] > 1 else line)
     each_table.require(lines)
     return lines, each_table.faults
 

@@ -130,10 +130,14 @@ class Top(AskingApp):
         self.push_screen(Find(), look_for)
 
     def _found(self, word: str, page: Page[Found]) -> None:
+        left = "; ".join(page.faults)
         if not page.items:
-            left = "".join(f"; {each}" for each in page.faults)
-            self.notify(one_line(f"nothing is called {word}, and no row has that key{left}"), markup=False)
-        elif len(page.items) == 1:
+            told = f"nothing is called {word}, and no row has that key{'; ' if left else ''}{left}"
+            self.notify(one_line(told), markup=False)
+            return
+        if left:
+            self.notify(one_line(left), severity="warning", markup=False)
+        if len(page.items) == 1:
             self._show_found(page.items[0])
         else:
             names = [name_of(each) for each in page.items]

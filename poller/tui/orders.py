@@ -124,10 +124,11 @@ def retry(rows: ChosenRows) -> DraftOrder:
         done = asked.client.retry(
             rows.handler, rows.keys, error=rows.error, progress=under.tell, stop=under.stop
         )
-        left = (
+        left = f"; {number(done.unseen)} of them could not be looked at" if done.unseen else ""
+        left += (
             f"; {number(done.locked)} left, since another transaction has them locked" if done.locked else ""
         )
-        left += f"; {number(done.kept)} left: {done.why[0]}" if done.why else ""
+        left += f"; {number(done.kept + done.untried)} left: {done.why[0]}" if done.why else ""
         return f"{_stopped(done.stopped)}retrying {number(done.rows)} of {rows}{left}"
 
     return DraftOrder(propose, act)

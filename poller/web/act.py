@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import msgspec
 from starlette.exceptions import HTTPException
 
+from poller.client.move_order import in_column
 from poller.client.refusals import NothingSelectedError
 from poller.client.retrying import cause
 from poller.web.answers import FORBIDDEN
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from poller.client.client import Client
     from poller.client.moves import Left
     from poller.client.overview import Overview
+    from poller.client.retrying import Retried
     from poller.web.forms import Form
     from poller.web.progress import Progress
     from poller.web.rights import Viewer
@@ -130,8 +132,12 @@ class Act:
     @property
     def question(self) -> str:
         """What the confirm page asks."""
-        target = self.target if self.column is None else f"{self.target} ({self.column})"
-        return SAID[self.said_as][0].format(target=target, to=word(self.to or ""), lasts=self.lasts)
+        return SAID[self.said_as][0].format(target=self.named, to=word(self.to or ""), lasts=self.lasts)
+
+    @property
+    def named(self) -> str:
+        """The target, with the status column where that was shown."""
+        return in_column(self.target, self.column)
 
     @property
     def follows(self) -> str:
@@ -276,7 +282,7 @@ def _shown(act: Act, overview: Overview | None) -> tuple[int | None, bool]:
 
 def _some(rows: int, act: Act) -> int:
     if not rows:
-        msg = f"there is no row of {act.target} to {act.name}"
+        msg = f"there is no row of {act.named} to {act.name}"
         raise NothingSelectedError(msg)
     return rows
 
@@ -299,8 +305,10 @@ def carry_out(orders: Client, act: Act, most: int | None, progress: Progress, *,
         case "retry":
             done = orders.retry(act.target, act.keys, error=act.error, **how)
             locked = f"; {done.locked:,} are locked by others and were left" if done.locked else ""
-            kept = f"; {done.kept:,} show their handler's during, and may not come back" if done.kept else ""
-            return f"{_rows(done.rows)} due again{locked}{kept}{_end(done.stopped)}"
+            stuck = done.kept + done.untried
+            kept = f"; {stuck:,} left: {_stays(done, may_see=may_see)}" if stuck else ""
+            unseen = f"; {done.unseen:,} of them could not be looked at" if done.unseen else ""
+            return f"{_rows(done.rows)} due again{unseen}{locked}{kept}{_end(done.stopped)}"
         case "release":
             released = orders.release(act.target, act.keys, error=act.error, **how)
             return f"{_rows(released.rows, were=True)} taken from their workers{_end(released.stopped)}"
@@ -324,6 +332,11 @@ def _rows(count: int, *, were: bool = False) -> str:
     if count == 1:
         return f"1 row {'was' if were else 'is'}"
     return f"{count:,} rows {'were' if were else 'are'}"
+
+
+def _stays(done: Retried, *, may_see: bool) -> str:
+    """Say why rows that show their handler's `during` are left: of the first, if the viewer may see its reason."""
+    return done.why[0] if may_see and done.why else "the table does not let them leave their handler's during"
 
 
 def _why(left: Left, *, may_see: bool) -> str:

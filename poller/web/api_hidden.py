@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from poller.client.jobs import JobLine
     from poller.client.listed import RowLine, RowShown, State
     from poller.client.moves import Moved
+    from poller.client.retrying import Retried
     from poller.client.row_queries import HistoryEvent
     from poller.client.trouble import Failure, Group
 
@@ -71,6 +72,11 @@ def job(line: JobLine) -> JobLine:
 def action(line: Action) -> Action:
     """Hide the error that rows were chosen by."""
     return replace(line, target=line.target.partition(WITH)[0])
+
+
+def retried(done: Retried) -> Retried:
+    """Hide what the table said of rows whose way back it refused."""
+    return replace(done, why=())
 
 
 def moved(done: Moved) -> Moved:

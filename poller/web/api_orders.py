@@ -57,7 +57,8 @@ def retry(request: Request, asked: RowsOrder) -> Retried:
         done = _orders(request).retry(
             asked.selector, asked.keys, error=asked.error, most=most, progress=until, stop=until.stop
         )
-    return replace(done, stopped=done.stopped or _is_cut(asked, done.rows, most))
+    done = replace(done, stopped=done.stopped or _is_cut(asked, done.rows, most))
+    return hidden.kept(request, done, hidden.retried)
 
 
 def release(request: Request, asked: RowsOrder) -> Released:

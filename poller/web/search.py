@@ -38,7 +38,7 @@ def find(request: Request) -> Response:
     results, faults = _results(desk, seen, typed)
     if not results and typed != given:
         results, faults = _results(desk, seen, given)
-    if len(results) == 1:
+    if len(results) == 1 and not faults:  # a table that could not be looked at may have another
         return RedirectResponse(address(str(request.scope.get("root_path", "")), results[0][1]), SEE_OTHER)
     alike = (
         [] if results else [each for each in dict.fromkeys(_names(seen)) if given.lower() in each[0].lower()]

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import random
+import re
+import threading
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 
 from poller import Client, fixed_rate
@@ -17,8 +21,6 @@ from tests.engines import fail, moves
 from tests.harness import wait_until
 
 if TYPE_CHECKING:
-    import psycopg
-
     from tests.command_line import InProcess
     from tests.harness import Project
 
@@ -229,7 +231,10 @@ def test_a_row_that_was_parked_while_it_showed_a_during_goes_back_when_it_is_ret
 
     ended = here.run("retry", "tenants")
     assert (ended.returncode, ended.stdout) == (0, "retrying 1 row\n")
-    assert "left public.tenants:pending:1 still shows 'busy'" in ended.stderr
+    assert (
+        "left public.tenants:pending:1: it still shows 'busy'; the table refuses the way back: "
+        in ended.stderr
+    )
     assert "move public.tenants:busy:1 to another status" in ended.stderr
     assert {key: state for key, (state, *_) in attempts(db).items()} == {"1": "parked", "2": "waiting"}
     ended = here.run("retry", "tenants:1")
@@ -241,6 +246,136 @@ def test_a_row_that_was_parked_while_it_showed_a_during_goes_back_when_it_is_ret
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "retrying 1 row\n", "")
     with Engine(url, moves("tenants", during="busy")) as engine:
         assert sorted(each.became for each in engine.run_due()) == ["moved", "moved"]
+
+
+def stuck(url: str, db: psycopg.Connection[Any], rows: int, *others: str) -> None:
+    """Make parked rows that show their handler's `during`, and behind them parked rows of other statuses."""
+    make_tenants(db, *["busy"] * rows, *others)
+    with Engine(url, moves("tenants", during="busy")):
+        pass
+    number = value(db, "select id from poller.handler")
+    for key in range(1, rows + len(others) + 1):
+        trouble(db, number, str(key))
+
+
+def refuse_the_way_back(db: psycopg.Connection[Any]) -> None:
+    """Have a trigger keep all rows in their `during`."""
+    db.execute("""
+        create function keep() returns trigger language plpgsql as $$ begin raise exception 'no way back'; end $$;
+        create trigger keep before update on tenants for each row when (old.status = 'busy')
+          execute function keep()""")
+
+
+@pytest.mark.parametrize("named", [(), ("1", "2", "3", "4", "5")])
+def test_rows_that_another_transaction_has_locked_are_not_waited_for(
+    url: str, db: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch, named: tuple[str, ...]
+) -> None:
+    """They are left, and told as locked: the table has refused nothing. Each other is retried once."""
+    monkeypatch.setattr("poller.client.retrying.MOST_PASSES", 2)
+    stuck(url, db, 4, "pending")
+    with psycopg.connect(url) as other:
+        other.execute("update tenants set status = status where id in (2, 3)")
+        began = monotonic()
+        done = Client(url).retry("tenants", named)
+        assert monotonic() - began < 2
+    assert (done.rows, done.locked, done.kept) == (3, 2, 0)
+    assert Client(url).retry("tenants").rows == 2
+
+
+def test_a_table_that_is_locked_is_waited_for_once(url: str, db: psycopg.Connection[Any]) -> None:
+    """However many of its rows would go back; those that need not are retried."""
+    stuck(url, db, 8, "pending")
+    with psycopg.connect(url) as other:
+        other.execute("lock table tenants in share mode")
+        began = monotonic()
+        done = Client(url).retry("tenants")
+        assert monotonic() - began < 4
+    assert (done.rows, done.locked, done.kept) == (1, 8, 0)
+
+
+@pytest.mark.parametrize("is_locked", [True, False], ids=["locked", "not granted"])
+def test_rows_that_cannot_be_looked_at_are_retried_and_told(
+    here: InProcess, url: str, db: psycopg.Connection[Any], role: str, *, is_locked: bool
+) -> None:
+    """They may still show a `during`."""
+    stuck(url, db, 2)
+    db.execute(f"grant all on all tables in schema poller to {role}")
+    db.execute(f"grant all on all sequences in schema poller to {role}")
+    as_role = f"{url}{'&' if '?' in url else '?'}options=-c%20role%3D{role}"
+    with psycopg.connect(url) as other:
+        if is_locked:
+            other.execute("lock table tenants in access exclusive mode")
+        ended = here.run("retry", "tenants", "--database", url if is_locked else as_role)
+    assert (ended.returncode, ended.stdout) == (0, "retrying 2 rows\n")
+    assert "2 rows could not be looked at, and may still show their handler's during" in ended.stderr
+
+
+def test_a_retry_in_the_callers_transaction_leaves_its_constraints_deferred(
+    url: str, db: psycopg.Connection[Any]
+) -> None:
+    """What is wrong until the end of it is the caller's; in transactions of poller's own it is found row by row."""
+    stuck(url, db, 2)
+    db.execute(
+        "create table note (id int primary key, tenant int unique, constraint of_note foreign key (tenant)"
+        " references note (id) deferrable initially deferred)"
+    )
+    with db.transaction():
+        assert Client(db).retry("tenants").rows == 2
+        db.execute("insert into note values (1, 2)")
+        db.execute("insert into note values (2, null)")
+    assert value(db, "select count(*) from note") == 2
+
+
+def test_a_row_that_a_deferred_constraint_keeps_leaves_its_neighbours(
+    url: str, db: psycopg.Connection[Any]
+) -> None:
+    """It is found out before the batch is committed."""
+    stuck(url, db, 2)
+    db.execute("""
+        create function keep() returns trigger language plpgsql as $$ begin raise exception 'no way back'; end $$;
+        create constraint trigger keep after update on tenants initially deferred for each row
+          when (new.id = 1) execute function keep()""")
+    done = Client(url).retry("tenants")
+    assert (done.rows, done.kept) == (1, 1)
+
+
+def test_rows_that_the_table_refuses_are_told_apart_until_there_are_enough(
+    here: InProcess, url: str, db: psycopg.Connection[Any]
+) -> None:
+    """The others are left as they are, and told as not tried; rows that need not go back are retried all the same."""
+    stuck(url, db, 100, "pending")
+    refuse_the_way_back(db)
+    few = Client(url).retry("tenants:pending", [str(key) for key in range(1, 101)], most=1)
+    assert few.rows == 0
+    assert 20 <= few.kept + few.untried < 25
+    ended = here.run("retry", "tenants", *map(str, range(1, 102)))
+    assert (ended.returncode, ended.stdout) == (0, "retrying 1 row\n")
+    assert re.search(r"left 7\d more that were not tried one by one\n", ended.stderr)
+    assert "reasons" not in ended.stderr
+
+
+def test_an_order_that_is_told_to_stop_tells_no_more_rows_apart(
+    url: str, db: psycopg.Connection[Any]
+) -> None:
+    """What the table refuses then is left, and tried by the next order."""
+    stuck(url, db, 10)
+    refuse_the_way_back(db)
+    stop = StopAt(5)
+    done = Client(url).retry("tenants", stop=stop)
+    assert (done.rows, done.stopped, done.kept + done.untried) == (0, True, 10)
+    assert done.untried
+
+
+class StopAt(threading.Event):
+    """Is set once it was asked so many times."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self._left = times
+
+    def is_set(self) -> bool:
+        self._left -= 1
+        return self._left < 0
 
 
 def test_who_may_not_write_the_table_retries_what_need_not_go_back(

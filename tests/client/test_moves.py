@@ -344,6 +344,7 @@ def test_a_status_of_one_column_is_not_moved_to_one_of_another(
     db.execute("update thing set status = 'odd' where id = 3; update thing set mail = 'sent' where id = 1")
     told = the_line(here.run("move", "thing:pending", "queued"))
     assert "has the status columns status, mail, and any may be meant; name the column" in told
+    assert "with --column status or --column mail" in told
     with pytest.raises(ConfigurationError, match="any may be meant"):
         Client(url).move("thing", "queued", shown="pending")
     with pytest.raises(NothingSelectedError, match="'post' is not a status column"):
@@ -356,6 +357,35 @@ def test_a_status_of_one_column_is_not_moved_to_one_of_another(
     assert Client(url).move("thing:sent", "lost", column="mail").rows == 1
     drawn = {each.column: each.edges for each in Client(url).graph("thing").machines}
     assert "queued" not in {each.to for each in drawn["status"]}
+
+
+def test_a_move_of_one_of_several_columns_is_written_down_with_it(
+    url: str, db: psycopg.Connection[Any]
+) -> None:
+    """And drawn in it; one that was written down without is in none, where either may be meant."""
+    db.execute("create table pair (id int primary key, x text, y text)")
+    db.execute("insert into pair values (1, 'p', 'q'), (2, 'p', 'q')")
+    of_x, of_y = (
+        handler("pair", status="p", to="q", column="x"),
+        handler("pair", status="r", to=("p", "q"), column="y"),
+    )
+    with Engine(url, of_x(_work), of_y(_work)):
+        pass
+    assert Client(url).move("pair:q", "p", column="y").rows == 2
+    with pytest.raises(NothingSelectedError, match=r"no row of pair:q \(x\) shows 'q'"):
+        Client(url).move("pair:q", "p", column="x")
+    [line] = Client(url).actions().items
+    assert (line.target, line.detail) == ("pair:q", "to p (y)")
+
+    def seen() -> set[tuple[str, str, str]]:
+        machines = Client(url).graph("pair").machines
+        edges = ((each.column, edge) for each in machines for edge in each.edges)
+        return {(column, edge.from_, edge.to) for column, edge in edges if edge.kind == "seen"}
+
+    db.execute("delete from poller.event")
+    assert seen() == {("y", "q", "p")}
+    db.execute("update poller.action set detail = 'to p'")
+    assert seen() == set()
 
 
 def test_composite_keys_and_enums(url: str, db: psycopg.Connection[Any]) -> None:

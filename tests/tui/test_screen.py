@@ -154,6 +154,20 @@ def test_a_word_finds_rows_runs_jobs_and_handlers(busy: str) -> None:
     play(scene())
 
 
+def test_a_word_that_is_found_once_is_told_with_the_tables_that_were_left_out(
+    busy: str, db: psycopg.Connection[Any]
+) -> None:
+    """It may be in them, too."""
+    known(db, "public.elder", "new")
+
+    async def scene() -> None:
+        async with stage(busy, TENANTS, FAILING, tick) as it:
+            await it.find("4")
+            await it.see("tenants:closing:4", "public.elder is left out: it is gone")
+
+    play(scene())
+
+
 def test_times_are_told_in_utc_or_in_the_local_zone(busy: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same moments, in other words."""
     monkeypatch.setenv("TZ", "Asia/Shanghai")

@@ -18,7 +18,7 @@ from poller.client.answers import encoded
 from poller.web import act as acts
 from poller.web.rights import ALL, USUAL, Right
 from poller.web.seal import LASTS, Seal
-from tests.command_line import value
+from tests.command_line import trouble, value
 from tests.engines import moves, run
 from tests.harness import wait_until
 from tests.web.desks import browser, checksum, confirmed
@@ -341,6 +341,31 @@ def test_what_a_table_says_of_a_row_that_it_refuses_is_told_to_who_may_see_value
     place = client.post("/confirm", data=confirmed(client, form)).headers["Location"]
     wait_until("it has ended", lambda: "left: the table refused them" in client.get(place).text)
     assert "hunter2" not in client.get(place).text
+
+
+def test_a_row_that_does_not_leave_its_during_is_told_with_the_reason_to_who_may_see_values(
+    url: str, db: psycopg.Connection[Any]
+) -> None:
+    """Others are told how many there are."""
+    key = str(value(db, "insert into tenants (status) values ('busy') returning id"))
+    trouble(db, value(db, "select id from poller.handler where status = 'pending'"), key)
+    db.execute(
+        "create function refuse() returns trigger language plpgsql as $$ begin"
+        " raise exception 'customer has hunter2'; end $$;"
+        "create trigger refuse before update on tenants for each row execute function refuse()"
+    )
+    form = {"act": "retry", "table": "public.tenants", "status": "pending", "key": key}
+    for rights, told in (
+        (
+            USUAL,
+            f"1 left: public.tenants:pending:{key}: it still shows 'busy'; the table refuses the way back",
+        ),
+        (USUAL ^ Right.VALUES, "1 left: the table does not let them leave their handler's during"),
+    ):
+        client = browser(url, rights)
+        text = unescape(client.post("/confirm", data=confirmed(client, form)).text)
+        assert told in text
+        assert ("hunter2" in text) == (Right.VALUES in rights)
 
 
 def test_an_error_is_chosen_by_its_text_by_those_who_may_see_it(url: str) -> None:

@@ -28,7 +28,7 @@ from poller.web.api_routes import CALLS
 from poller.web.entrances import accounts
 from poller.web.rights import ALL, USUAL, Right, Viewer
 from poller.web.routes import ROUTES
-from tests.command_line import hold, value
+from tests.command_line import hold, trouble, value
 from tests.engines import moves, run
 from tests.harness import wait_until
 from tests.times import one_in
@@ -344,6 +344,23 @@ def test_a_move_that_a_table_refuses_tells_its_words_to_whom_may_see_values(
         assert SECRET in browser(url).post(f"{API}/move", json=order).text
 
 
+def test_a_retry_that_a_table_refuses_tells_its_words_to_whom_may_see_values(
+    url: str, db: psycopg.Connection[Any]
+) -> None:
+    """As a move: others are told how many rows are kept in their `during`."""
+    key = str(value(db, "insert into tenants (status) values ('busy') returning id"))
+    trouble(db, value(db, "select id from poller.handler where status = 'pending'"), key)
+    db.execute(
+        f"create function no() returns trigger language plpgsql as $$ begin raise '{SECRET}'; end $$;"
+        " create trigger no before update on tenants for each row when (old.status = 'busy') execute function no()"
+    )
+    order = {"selector": f"tenants:pending:{key}"}
+    hidden = browser(url, ALL ^ Right.VALUES).post(f"{API}/retry", json=order)
+    assert (hidden.json()["kept"], hidden.json()["why"]) == (1, [])
+    assert SECRET not in hidden.text
+    assert SECRET in browser(url).post(f"{API}/retry", json=order).json()["why"][0]
+
+
 def test_a_key_is_what_it_is(url: str, db: psycopg.Connection[Any]) -> None:
     """Also one of odd characters: in an address, in a body, and in what is told."""
     db.execute("alter table tenants add column name text")
@@ -470,7 +487,9 @@ def test_a_handler_that_has_gone_to_another_column_is_told_with_the_former(
     told = {(each["column"], each["status"], each["rows"]) for each in items if each["table"] == "public.inv"}
     assert {("state", "sent", 1), ("state2", "sent", 1)} <= told
     items = client.get(f"{API}/handlers").json()["items"]
-    assert [each["status"] for each in items if each["table"] == "public.inv"] == ["open", "open"]
+    inv = [(each["column"], each["status"]) for each in items if each["table"] == "public.inv"]
+    assert inv == [("state", "open"), ("state2", "open")]
+    assert all("column" not in each for each in items if each["table"] != "public.inv")
     without_code = Client(url, Client(url).registered())  # as the terminal screen has one
     assert len([each for each in without_code.status().items if each.status == "sent"]) == 2
 

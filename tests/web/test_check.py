@@ -41,6 +41,17 @@ def test_it_finds_what_needs_no_code(
     assert "No problems found" in client.get("/check").text
 
 
+def test_a_handler_that_looks_at_another_column_now_is_no_error(
+    url: str, db: psycopg.Connection[Any]
+) -> None:
+    """What the version before has registered takes no rows."""
+    db.execute("create table inv (id int primary key, state text, state2 text)")
+    for column in ("state", "state2"):
+        with Engine(url, moves("inv", status="open", to="sent", column=column)):
+            pass
+    assert [each for each in Client(url).check_registered().findings if each.severity == "error"] == []
+
+
 def test_it_ends_when_its_time_is_over(url: str, db: psycopg.Connection[Any]) -> None:
     """Between two looks and within one: what was found until then stands there."""
     make_tenants(db, "pending")

@@ -177,6 +177,10 @@ def test_rows_are_moved_in_the_column_that_was_shown(url: str, db: psycopg.Conne
     assert "<b>2 rows</b>" in asked
     answer = client.post("/confirm", data=confirmed(client, form))
     assert "2 rows were moved to queued" in answer.text
+    assert "<h1>Move public.ord:new (mail)</h1>" in answer.text
+    assert "to queued (mail)" in client.get("/actions").text
+    none = client.post("/confirm", data=confirmed(client, form | {"key": "5"}))
+    assert "no row of public.ord:new 5 (mail) shows" in unescape(none.text)
     assert 'href="/rows?table=public.ord&amp;status=new&amp;column=mail"' in answer.text
     moved = [("new", "sent"), ("new", "sent"), ("paid", "queued"), ("new", "queued"), ("held", "lost")]
     assert shown() == moved

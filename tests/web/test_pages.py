@@ -14,11 +14,13 @@ from psycopg.conninfo import make_conninfo
 from poller import Client
 from poller.client import brief_sessions, counts, database
 from poller.errors import ConfigurationError
+from poller.testing import Engine
 from poller.web.api_routes import CALLS
 from poller.web.job_pages import LISTED
 from poller.web.rights import ALL, Right
 from poller.web.routes import ROUTES
 from tests.command_line import value
+from tests.engines import moves
 from tests.web.desks import browser, named, path_of
 from tests.web.fleets import SECRET
 
@@ -569,6 +571,26 @@ def test_a_search_does_not_deny_what_it_could_not_look_at(whole: str) -> None:
     assert fault in page.text
     assert "Nothing that could be looked at has this key or name" in page.text
     assert fault in answer["faults"]
+
+
+def test_a_row_that_is_found_beside_tables_that_were_not_looked_at_is_not_gone_to(
+    whole: str, db: psycopg.Connection[Any]
+) -> None:
+    """Another may be meant: which tables are left out stands beside it."""
+    db.execute(
+        "create table other (id int primary key, status text); create table gone (like other including all)"
+    )
+    db.execute("insert into other values (6, 'pending')")
+    with Engine(whole, moves("other"), moves("gone")):
+        pass
+    db.execute("drop table gone")
+    with psycopg.connect(whole) as locking:
+        locking.execute("lock table tenants in access exclusive mode")
+        page = browser(whole).get("/find?q=6")
+    assert page.status_code == 200
+    assert "row 6 of public.other" in page.text
+    assert "public.tenants is left out: another session has its table locked" in page.text
+    assert "public.gone is left out: it is gone, or may not be looked at" in page.text
 
 
 def test_what_pages_ask_cannot_write(whole: str, db: psycopg.Connection[Any]) -> None:
