@@ -317,19 +317,15 @@ class Binding:
     @cached_property
     def stuck_rows(self) -> sql.Composed:
         """The query for rows that show `during` though no worker holds them."""
-        is_own = self.table.is_key("o.poller_key")
-        return statement("stuck_rows", **self._names(), shows_during=self.shows_during, is_own=is_own)
+        return statement("stuck_rows", **self._in_work())
 
     @cached_property
     def restore_retried(self) -> sql.Composed:
         """The statement that gives rows back the status which `during` had replaced, as they are retried."""
         return statement(
             "restore_retried",
-            **self._names(),
-            from_status=sql.Literal(self.handler.status),
-            shows_during=self.shows_during,
+            **self._in_work(),
             strays=self._column.differs(self._status(), sql.Literal(self.handler.status)),
-            is_own=self.table.is_key("o.poller_key"),
         )
 
     @cached_property

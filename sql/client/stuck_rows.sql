@@ -9,4 +9,4 @@ select o.poller_key
    and {shows_during}
    and o.poller_key not in (
          select k.key from poller.claim as c, unnest(c.keys) as k (key)
-          where c.handler_id = %(handler)s)
+          where c.handler_id = any (array(select h.id from poller.handler as h where {has_its_rows})))

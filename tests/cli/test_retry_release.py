@@ -17,7 +17,7 @@ from poller import Client, fixed_rate
 from poller.client.refusals import NothingSelectedError
 from poller.testing import Engine
 from tests.command_line import HANDLERS, hold, known, make_tenants, objects, the_line, trouble, value
-from tests.engines import fail, moves
+from tests.engines import column, fail, moves
 from tests.harness import wait_until
 
 if TYPE_CHECKING:
@@ -408,6 +408,19 @@ def test_a_row_in_flight_keeps_its_during_when_others_are_retried(
     hold(db, pending, "1")
     assert here.run("retry", "tenants", "1", "2").stdout == "retrying 1 row\n"
     assert dict(db.execute("select id, status from tenants").fetchall()) == {1: "busy", 2: "pending"}
+
+
+def test_a_row_that_another_handler_holds_in_the_same_during_is_left_to_it(
+    here: InProcess, url: str, db: psycopg.Connection[Any]
+) -> None:
+    """It has been moved to that one's status since: it is retried once it comes back, and two never work on it."""
+    make_tenants(db, "busy")
+    with Engine(url, moves("tenants", during="busy")):
+        pass
+    trouble(db, value(db, "select id from poller.handler"), "1")
+    hold(db, known(db, "public.tenants", "other"), "1")
+    assert here.run("retry", "tenants:pending", "1").stdout == "retrying 1 row\n"
+    assert column(db, "select status from tenants") == ["busy"]
 
 
 def test_a_key_means_that_row_alone_however_it_is_spelled(
