@@ -115,7 +115,7 @@ def begin(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Sink]]:
     monkeypatch.setattr(sys, "stdout", sys.stdout)
     monkeypatch.setattr(sys, "stderr", sys.stderr)
     yield begin
-    for token in tokens:
+    for token in reversed(tokens):  # else the first run would go on, for all tests that come after
         output.current.reset(token)
 
 
