@@ -118,7 +118,7 @@ def test_g11_a_table_that_is_locked_hides_no_other_from_a_search(
     found = client.find("1")
     assert [each.table for each in found.items] == ["public.tenants"]
     [fault] = found.faults
-    assert fault.startswith("parcel is left out: its table is gone")
+    assert fault.startswith("parcel is left out: it is gone")
 
 
 @pytest.mark.parametrize("word", ["19999", "thing", "nothing"])
