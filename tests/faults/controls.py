@@ -483,7 +483,7 @@ CONTROLS = (
         "sql/claim/look.sql",
         "= poller.digest({key}) limit 1) is null)",
         "= poller.digest({key}) limit 1) is null or true)",
-        (STATEFUL,),
+        ("tests/store/test_tidy_retries.py::test_a_row_that_waits_hides_none_behind_it",),
     ),
     Control(
         "row locks that children do not wait for",

@@ -140,6 +140,15 @@ def test_a_retry_that_cannot_be_taken_is_looked_at_again_in_a_minute(
     assert column(db, waits) == [6]
 
 
+def test_a_row_that_waits_hides_none_behind_it(
+    db: psycopg.Connection[Any], join: NewWorker, failed: Binding
+) -> None:
+    """A claim of one fresh row brings the next, not the first, which is taken when its time has come."""
+    db.execute("update poller.attempt set next_at = poller.now() + interval '1 hour'")
+    db.execute("insert into thing values (2, 'pending')")
+    assert [task.key for task in join(failed).claim(1)] == ["2"]
+
+
 def test_a_retry_that_can_be_taken_is_left_alone(
     db: psycopg.Connection[Any], join: NewWorker, failed: Binding
 ) -> None:
