@@ -374,7 +374,7 @@ CONTROLS = (
     Control(
         "what an order has not locked is looked at again",
         "poller/client/retrying.py",
-        "if not skipped or self._batches.is_over:",
+        "if not skipped or self._batches.is_over or self._stuck.is_locked(handler):",
         "if True:",
         ("tests/client/test_trouble.py",),
     ),
