@@ -272,11 +272,6 @@ class Binding:
         """The statement that locks rows which show the handler's `during`."""
         return statement("lock_shown", **self._in_work())
 
-    @cached_property
-    def end_during(self) -> sql.Composed:
-        """The statement that takes those back from it which nobody holds."""
-        return statement("end_during", **self._in_work())
-
     def _in_work(self) -> dict[str, sql.Composable]:
         is_own = self.table.is_key("o.poller_key")
         return {**self._settled(), "shows_during": self.shows_during, "is_own": is_own}
@@ -321,7 +316,7 @@ class Binding:
 
     @cached_property
     def restore_retried(self) -> sql.Composed:
-        """The statement that gives rows back the status which `during` had replaced, as they are retried."""
+        """The statement that gives rows which nobody holds the status back that `during` had replaced."""
         return statement(
             "restore_retried",
             **self._in_work(),

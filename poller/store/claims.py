@@ -26,6 +26,7 @@ from poller.runtime.failpoints import reach
 from poller.store.claimed_rows import read
 from poller.store.lease import Lease, Task
 from poller.store.limits import Limits
+from poller.store.outcomes import SWALLOWED
 from poller.telemetry.bus import emit_rows
 from poller.telemetry.events import RowParked
 
@@ -287,8 +288,10 @@ class Claims:
                 locked = connection.execute(binding.lock_shown, {"keys": array(keys)}).fetchall()
                 if locked:
                     connection.execute("set local lock_timeout = '200ms'")  # triggers may wait
-                    connection.execute(binding.end_during, {"keys": array(key for (key,) in locked)})
+                    asked = {"keys": array(key for (key,) in locked)}
+                    left = connection.execute(binding.restore_retried, asked).fetchall()
                     connection.execute("set constraints all immediate")  # or COMMIT would fail for all
+                    refused |= {key: SWALLOWED for key, is_locked in left if not is_locked}
         except psycopg.Error as error:
             if not self.link.lives() or is_servers(error):
                 raise

@@ -1,6 +1,6 @@
 -- Purpose  Lock rows that show a handler's `during`, to find out whether a worker holds them.
 -- Locks    the user's rows, FOR NO KEY UPDATE SKIP LOCKED, behind what is remembered of them (lock_retries.sql).
--- Fence    none yet: end_during.sql looks for claims, in a statement of its own.
+-- Fence    none yet: restore_retried.sql looks for claims, in a statement of its own.
 -- Index    the primary key of the user's table.
 select o.poller_key
   from unnest(%(keys)s::text[]) as o (poller_key)

@@ -1,5 +1,5 @@
 -- Purpose  Give up leases without an outcome, since their table is gone and with it what could be settled. Rows that show a
---          `during` are remembered, lest they show it for ever if the table comes back (end_during.sql).
+--          `during` are remembered, lest they show it for ever if the table comes back (restore_retried.sql).
 -- Locks    poller.claim: those rows; then poller.attempt: new ones.
 -- Fence    the lease ids.
 -- Index    claim's primary key; attempt_key.

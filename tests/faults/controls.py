@@ -234,7 +234,7 @@ CONTROLS = (
     ),
     Control(
         "a row that a worker shows in work is not taken back",
-        "sql/claim/end_during.sql",
+        "sql/claim/restore_retried.sql",
         "where c.handler_id = any (array(select h.id from poller.handler as h where {has_its_rows})))",
         "where false)",
         ("tests/store/test_tidy_retries.py",),

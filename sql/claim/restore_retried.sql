@@ -1,8 +1,8 @@
--- Purpose  Give rows that are retried their handler's status back, where they show its `during` though no worker holds them: their
---          way back was refused when they were parked.
+-- Purpose  Give rows that are retried, or wait for an attempt that is due, their handler's status back, where they show its `during`
+--          though no worker holds them: their way back was refused, or their leases were given up with their table.
 -- Locks    the user's rows, FOR NO KEY UPDATE SKIP LOCKED: waits for none.
--- Fence    retry.sql, earlier in the same transaction, has locked what is remembered of them: no worker can claim them before it
---          ends (retake.sql), and this statement's snapshot is newer than any claim that came before those locks.
+-- Fence    what is remembered of them was locked earlier in the same transaction (retry.sql, lock_retries.sql): no worker can claim
+--          them before it ends (retake.sql), and this statement's snapshot is newer than any claim that came before those locks.
 -- CAS      only a row that still shows `during` is changed.
 -- Index    the primary key of the user's table; claim_handler.
 -- Returns  the keys of rows that have not got it: whether another transaction has them locked; else a trigger or rule has swallowed
